@@ -1,0 +1,1 @@
+"""How the product is put on machines: containers, Kubernetes, and the local stack without either."""

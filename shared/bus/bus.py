@@ -1,0 +1,273 @@
+"""Kafka as a service sees it: subscribe handlers, publish events. FastStream consumes, aiokafka produces."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+from faststream.message import StreamMessage
+
+from shared import crashpoints
+from shared.bus.dead_letters import Failure, dead_letter_headers
+from shared.bus.policy import AtLeastOnce
+from shared.bus.record import Bury, Handler, Outgoing, Record, bury_alone, check_headers, to_record
+from shared.errors import OnPointError
+from shared.events import topics
+from shared.events.decode import MAX_EVENT_BYTES, encode
+from shared.observability.logging import get_logger
+from shared.observability.metrics import BROKER_REACHABLE
+from shared.settings import KafkaSettings
+
+SESSION_TIMEOUT_MS = 10_000
+"""A member that was killed is missed after so long; its partitions wait meanwhile."""
+
+HEARTBEAT_INTERVAL_MS = 3_000
+
+WORST_HANDLER_S = 600
+"""A rate-limited batch of 1,000 requests takes minutes. A rebalance waits so long for what is in flight."""
+
+DRAIN_S = 25
+"""A stopping process lets handlers finish for so long; what is cut off comes again elsewhere."""
+
+MAX_DEAD_LETTER_BYTES = 2_000_000
+"""A record of at most 1 MiB, its headers and ours. The topics allow 2 MiB."""
+
+MONITOR_INTERVAL_S = 2.0
+
+PRODUCER = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "compression_type": "lz4",
+    "linger_ms": 2,
+    "max_request_size": MAX_DEAD_LETTER_BYTES,
+}
+
+log = get_logger()
+
+
+class EventTooLargeError(OnPointError):
+    """An event of ours is above the broker's limit; sending it would poison the producer."""
+
+
+class Bus:
+    """One per process. Subscriptions are made before `start`; `start` needs a broker that answers."""
+
+    def __init__(self, settings: KafkaSettings, service: str, *, fatal: Callable[[BaseException], None]) -> None:
+        self._service = service
+        self._group = topics.consumer_group(service)
+        self._servers = settings.kafka_bootstrap_servers.split(",")
+        self._fatal = fatal
+        self._bury: dict[str, Bury] = {}
+        self._transactional: dict[TopicPartition, AIOKafkaProducer] = {}
+        self._policy = AtLeastOnce(service, self._bury_record, fatal)
+        self._broker = KafkaBroker(
+            self._servers,
+            client_id=f"onpoint-{service}",
+            consumer_only=True,
+            graceful_timeout=DRAIN_S,
+            allow_auto_create_topics=False,
+            apply_types=False,
+            middlewares=[self._policy],
+            parser=_parse,
+            decoder=_decode,
+            logger=None,
+        )
+        self._producer: AIOKafkaProducer | None = None
+        self._monitor: asyncio.Task[None] | None = None
+        self.unreachable_since: datetime | None = None
+
+    def subscribe(self, *names: str, handler: Handler, bury: Bury = bury_alone, workers: int = 1) -> None:
+        """Every record of the topics goes through `handler`, at least once, in the order of its partition.
+
+        `workers` consumers share the partitions of one topic.
+        """
+
+        async def handle(record: Record) -> None:
+            check_headers(record)
+            await self.publish_all(await handler(record))
+
+        self._subscribe(names, handle, bury, workers)
+
+    def subscribe_transactional(self, name: str, *, handler: Handler) -> None:
+        """As `subscribe`, but output and input offset are one Kafka transaction: exactly once for `read_committed`.
+
+        The producer's transactional id is derived from the input partition and initialised at its assignment,
+        so a new owner fences the old one.
+        """
+
+        async def handle(record: Record) -> None:
+            check_headers(record)
+            outgoing = await handler(record)
+            partition = TopicPartition(record.topic, record.partition)
+            producer = self._transactional[partition]
+            async with producer.transaction():
+                for event in outgoing:
+                    await producer.send_and_wait(event.topic, _value(event), key=event.key.encode())
+                crashpoints.reach(f"{self._service}.transaction")
+                await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
+
+        self._policy.commits_itself = self._policy.commits_itself | {name}
+        self._subscribe((name,), handle, bury_alone, 1, assigned=self._open_transactions)
+
+    async def start(self) -> None:
+        """Raises `AssertionError` if any subscriber is not at least once."""
+        self.assert_at_least_once()
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers, client_id=f"onpoint-{self._service}", **PRODUCER
+        )
+        await self._producer.start()
+        BROKER_REACHABLE.set(1)
+        await self._broker.start()
+        self._monitor = asyncio.create_task(self._watch_broker())
+
+    async def stop(self) -> None:
+        """Lets handlers finish for `DRAIN_S`, then leaves the group. What was not committed comes again."""
+        if self._monitor is not None:
+            self._monitor.cancel()
+        await self._broker.stop()
+        for producer in (self._producer, *self._transactional.values()):
+            if producer is not None:
+                with contextlib.suppress(KafkaError):
+                    await producer.stop()
+
+    def assert_at_least_once(self) -> None:
+        for subscriber in self._broker.subscribers:
+            arguments: dict[str, Any] = subscriber._connection_args  # noqa: SLF001 - no public view of what aiokafka gets
+            if subscriber.ack_policy is not AckPolicy.MANUAL or arguments["enable_auto_commit"]:
+                raise AssertionError(f"{subscriber} could lose records: its policy is {subscriber.ack_policy}")
+            if arguments["auto_offset_reset"] != "earliest":
+                raise AssertionError(f"{subscriber} would miss what was published before it joined")
+        if list(self._broker.middlewares)[0] is not self._policy:
+            raise AssertionError("the at-least-once policy must be the outermost middleware")
+
+    async def publish_all(self, outgoing: Sequence[Outgoing]) -> None:
+        """All are acked by the broker when it returns. Waits through an outage. Raises `EventTooLargeError`."""
+        if not outgoing:
+            return
+        crashpoints.reach(f"{self._service}.publish")
+        producer = self._require_producer()
+        values = [_value(event) for event in outgoing]
+        await asyncio.gather(
+            *(
+                producer.send_and_wait(event.topic, value, key=event.key.encode())
+                for event, value in zip(outgoing, values, strict=True)
+            )
+        )
+
+    def complaints(self) -> list[str]:
+        """Why the service is not ready: what a person should hear."""
+        if self._producer is None:
+            return ["waiting for Kafka"]
+        if self.unreachable_since is not None:
+            return [f"broker unreachable since {self.unreachable_since.isoformat()}"]
+        return [
+            f"partition {tp.topic}-{tp.partition} paused since {since.isoformat()}"
+            for tp, since in self._policy.paused_since.items()
+        ]
+
+    def dead_loops(self) -> list[str]:
+        """Consume loops that ended: only a restart helps."""
+        if self._monitor is None:
+            return []
+        return [
+            f"consume loop of {subscriber.topic_names} ended"
+            for subscriber in self._broker.subscribers
+            if subscriber.running and subscriber.tasks and all(task.done() for task in subscriber.tasks)
+        ]
+
+    def _subscribe(
+        self,
+        names: Sequence[str],
+        handle: Callable[[Record], Awaitable[None]],
+        bury: Bury,
+        workers: int,
+        assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None = None,
+    ) -> None:
+        self._bury.update(dict.fromkeys(names, bury))
+        subscriber = self._broker.subscriber(
+            *names,
+            group_id=self._group,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            listener=self._policy.listener(0.9 * WORST_HANDLER_S, assigned),
+            rebalance_timeout_ms=WORST_HANDLER_S * 1000,
+            max_poll_interval_ms=2 * WORST_HANDLER_S * 1000,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            max_workers=workers,
+        )
+        subscriber(handle)
+
+    async def _bury_record(self, record: Record, failure: Failure) -> None:
+        burial = await self._bury[record.topic](record, failure.error)
+        if burial.dead:
+            await self._send_dead_letter(record, failure)
+        await self.publish_all(burial.announce)
+
+    async def _send_dead_letter(self, record: Record, failure: Failure) -> None:
+        crashpoints.reach(f"{self._service}.dead_letter")
+        headers = dead_letter_headers(record, failure, service=self._service, group=self._group)
+        await self._require_producer().send_and_wait(
+            topics.dead_letter_topic(self._service), record.value, key=record.key, headers=headers
+        )
+
+    async def _open_transactions(self, assigned: set[TopicPartition]) -> None:
+        for producer in [self._transactional.pop(tp) for tp in list(self._transactional) if tp not in assigned]:
+            with contextlib.suppress(KafkaError):
+                await producer.stop()
+        await asyncio.gather(*(self._open_transaction(tp) for tp in assigned if tp.topic in self._policy.commits_itself))
+
+    async def _open_transaction(self, partition: TopicPartition) -> None:
+        if (old := self._transactional.pop(partition, None)) is not None:
+            with contextlib.suppress(KafkaError):
+                await old.stop()
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
+            transaction_timeout_ms=30_000,
+            compression_type="lz4",
+        )
+        await producer.start()
+        self._transactional[partition] = producer
+
+    async def _watch_broker(self) -> None:
+        client = self._require_producer().client
+        while True:
+            reachable = bool(await client.force_metadata_update())
+            BROKER_REACHABLE.set(int(reachable))
+            if reachable and self.unreachable_since is not None:
+                log.info("broker_reachable", unreachable_since=self.unreachable_since.isoformat())
+                self.unreachable_since = None
+            elif not reachable and self.unreachable_since is None:
+                self.unreachable_since = datetime.now(UTC)
+                log.warning("broker_unreachable", since=self.unreachable_since.isoformat())
+            await asyncio.sleep(MONITOR_INTERVAL_S)
+
+    def _require_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise RuntimeError("the bus is not started")
+        return self._producer
+
+
+def _value(outgoing: Outgoing) -> bytes:
+    value = encode(outgoing.event)
+    if len(value) > MAX_EVENT_BYTES:
+        raise EventTooLargeError(f"an event for {outgoing.topic} has {len(value)} bytes, at most {MAX_EVENT_BYTES}")
+    return value
+
+
+async def _parse(raw: ConsumerRecord) -> KafkaMessage:
+    """Headers stay undecoded: FastStream's own parser raises on those that are no text."""
+    return KafkaMessage(body=raw.value or b"", raw_message=raw, headers={}, consumer=getattr(raw, "consumer", None))
+
+
+async def _decode(message: StreamMessage[ConsumerRecord]) -> Record:
+    return to_record(message.raw_message)
+
+

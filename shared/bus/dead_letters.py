@@ -1,0 +1,75 @@
+"""The dead letter of a record: its own bytes, key and headers, and why (names: GUARANTEES §5)."""
+
+import hashlib
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from shared.bus.record import Record
+from shared.errors import PermanentError
+
+HEADER_PREFIX = "dlq."
+MAX_MESSAGE_BYTES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong with a record, over all its tries."""
+
+    error: PermanentError
+    tries: int
+    first_failed_at: datetime
+    failed_at: datetime
+
+
+def dead_letter_headers(record: Record, failure: Failure, *, service: str, group: str) -> list[tuple[str, bytes | None]]:
+    """The record's own headers, then ours. Ours of an earlier death are replaced, so that a replay does not pile up."""
+    cause = failure.error.__cause__ or failure.error
+    stack = "".join(traceback.format_exception(cause))
+    ids = _ids(record)
+    ours = {
+        "original.topic": record.topic,
+        "original.partition": str(record.partition),
+        "original.offset": str(record.offset),
+        "original.timestamp": str(record.timestamp_ms),
+        "consumer_group": group,
+        "service": service,
+        "stage": service,
+        "tries": str(failure.tries),
+        "reason_code": failure.error.reason.value,
+        "exception": type(cause).__name__,
+        "message": str(failure.error),
+        "stacktrace_sha": hashlib.sha256(stack.encode("utf-8", "replace")).hexdigest(),
+        "first_failed_at": failure.first_failed_at.astimezone(UTC).isoformat(),
+        "failed_at": failure.failed_at.astimezone(UTC).isoformat(),
+        "trace_id": ids.get("trace_id", ""),
+        "run_id": ids.get("run_id", ""),
+        "batch_id": ids.get("batch_id", ""),
+        "schema_version": ids.get("version", ""),
+    }
+    theirs = [(name, value) for name, value in record.headers if not name.startswith(HEADER_PREFIX)]
+    encoded = [(HEADER_PREFIX + name, _bounded(value)) for name, value in ours.items()]
+    return [*theirs, *encoded, (HEADER_PREFIX + "original.key", record.key)]
+
+
+def _bounded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")[:MAX_MESSAGE_BYTES]
+
+
+def _ids(record: Record) -> dict[str, str]:
+    """What can be read of the record, so that people can filter; a wrong value is better than none."""
+    found: dict[str, str] = {}
+    for name, value in record.headers:
+        if name in {"trace_id", "traceparent"} and value is not None:
+            found["trace_id"] = value.decode("utf-8", "replace")[:128]
+    try:
+        document = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        document = None
+    if isinstance(document, dict):
+        for name in ("run_id", "batch_id", "version"):
+            if isinstance(document.get(name), str | int):
+                found[name] = str(document[name])[:200]
+    return found

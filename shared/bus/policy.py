@@ -1,0 +1,278 @@
+"""At least once, for every subscriber (docs/adr/0004).
+
+The outermost middleware of the broker: it sees every record, and every way in which one can fail (headers,
+decoding, handling, publishing). A record is settled in one of four ways:
+
+- done: its output is acked by the broker, then exactly its offset is committed;
+- outage of ours (`TransientError`): its partition pauses, seeks back and tries again, without end;
+- permanent (`PermanentError`): its death is committed, then its dead letter, then its offset;
+- anything else: at most `MAX_TRIES` tries, at least a second apart, then as permanent.
+
+A partition that waits is paused, not slept on: the others go on.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+from faststream import BaseMiddleware
+
+from shared import crashpoints
+from shared.bus.dead_letters import Failure
+from shared.bus.record import Record, to_record
+from shared.errors import PermanentError, TransientError
+from shared.events.reasons import Reason
+from shared.observability.logging import get_logger
+from shared.observability.metrics import PARTITIONS_PAUSED, RECORD_RETRIES, RECORD_SECONDS, RECORDS_HANDLED
+
+MAX_TRIES = 5
+"""Of a record whose error is neither permanent nor an outage of ours."""
+
+RETRY_DELAY_S = 1.0
+"""Times the number of tries so far, between two tries of such a record."""
+
+OUTAGE_DELAYS_S = (0.25, 0.5, 1.0, 2.0)
+"""While something of ours is down: short enough that work goes on at once when it is back."""
+
+POISONED_PRODUCER = (OutOfOrderSequenceNumber, ProducerFenced)
+"""A producer never recovers from these: leave the record uncommitted and end the process."""
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Trouble:
+    """The failed tries of the record that a partition is at."""
+
+    offset: int
+    first_failed_at: datetime
+    errors: int = 0
+    outages: int = 0
+
+
+Bury = Callable[[Record, Failure], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class AtLeastOnce:
+    """The policy and its state. One per process; `__call__` makes FastStream's middleware of one record."""
+
+    service: str
+    bury: Bury
+    """Commits the record's death, publishes its dead letter and announces it. Idempotent."""
+    fatal: Callable[[BaseException], None]
+    """Ends the process soon: a restart is the only cure."""
+    commits_itself: frozenset[str] = frozenset()
+    """Topics whose handler commits the offset in its own transaction."""
+    troubles: dict[TopicPartition, Trouble] = field(default_factory=dict)
+    epochs: Counter[TopicPartition] = field(default_factory=Counter)
+    in_flight: Counter[TopicPartition] = field(default_factory=Counter)
+    paused_since: dict[TopicPartition, datetime] = field(default_factory=dict)
+    handled: int = 0
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _resumes: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __call__(self, msg: ConsumerRecord | None, /, *, context: Any) -> "_Settling":
+        return _Settling(self, msg, context=context)
+
+    def listener(self, drain_s: float, assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None = None) -> "DrainListener":
+        return DrainListener(self, drain_s, assigned)
+
+    async def settle(self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, epoch: int, error: BaseException | None) -> None:
+        partition = TopicPartition(raw.topic, raw.partition)
+        if error is not None and not isinstance(error, Exception):
+            return  # cancelled or exiting: not committed, so it comes again
+        try:
+            if error is None:
+                await self._done(raw, consumer, partition, epoch)
+            else:
+                await self._failed(raw, consumer, partition, epoch, error)
+        except (CommitFailedError, IllegalStateError) as refusal:
+            log.warning("commit_refused", error=str(refusal))
+        except Exception as outage:  # noqa: BLE001 - whatever it is, the record must come again
+            # Burying or committing did not work: the record stays where it is.
+            if isinstance(outage, POISONED_PRODUCER):
+                self.fatal(outage)
+            kind = TransientError if isinstance(outage, TransientError | KafkaError) else type(outage)
+            self._come_again(raw, consumer, partition, epoch, outage, is_outage=kind is TransientError)
+
+    async def _done(self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int) -> None:
+        if self.epochs[partition] != epoch:
+            log.warning("partition_reassigned_while_handling")
+            return
+        crashpoints.reach(f"{self.service}.commit")
+        if raw.topic not in self.commits_itself:
+            await consumer.commit({partition: raw.offset + 1})
+        self._over(partition, raw.topic, "done")
+
+    async def _failed(
+        self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int, error: Exception
+    ) -> None:
+        if isinstance(error, POISONED_PRODUCER):
+            self.fatal(error)
+            return
+        if isinstance(error, TransientError | KafkaError):
+            self._come_again(raw, consumer, partition, epoch, error, is_outage=True)
+            return
+        trouble = self._trouble(partition, raw.offset)
+        permanent = error if isinstance(error, PermanentError) else None
+        if permanent is None and trouble.errors + 1 < MAX_TRIES:
+            log.warning("record_failed", tries=trouble.errors + 1, exc_info=error)
+            self._come_again(raw, consumer, partition, epoch, error, is_outage=False)
+            return
+        if permanent is None:
+            permanent = PermanentError(Reason.HANDLER, f"{type(error).__name__}: {error}"[:1000])
+            permanent.__cause__ = error
+        failure = Failure(permanent, trouble.errors + 1, trouble.first_failed_at, datetime.now(UTC))
+        log.error("record_dead", reason=permanent.reason, detail=str(permanent), tries=failure.tries)
+        await self.bury(to_record(raw), failure)
+        if self.epochs[partition] == epoch:
+            await consumer.commit({partition: raw.offset + 1})
+            self._over(partition, raw.topic, "dead")
+
+    def _over(self, partition: TopicPartition, topic: str, outcome: str) -> None:
+        self.handled += 1
+        RECORDS_HANDLED.labels(topic, outcome).inc()
+        self.troubles.pop(partition, None)
+        if (since := self.paused_since.pop(partition, None)) is not None:
+            log.info("partition_goes_on", paused_since=since.isoformat())
+            PARTITIONS_PAUSED.set(len(self.paused_since))
+
+    def _trouble(self, partition: TopicPartition, offset: int) -> Trouble:
+        trouble = self.troubles.get(partition)
+        if trouble is None or trouble.offset != offset:
+            trouble = self.troubles[partition] = Trouble(offset, datetime.now(UTC))
+        return trouble
+
+    def _come_again(
+        self,
+        raw: ConsumerRecord,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        epoch: int,
+        error: BaseException,
+        *,
+        is_outage: bool,
+    ) -> None:
+        trouble = self._trouble(partition, raw.offset)
+        if is_outage:
+            delay_s = OUTAGE_DELAYS_S[min(trouble.outages, len(OUTAGE_DELAYS_S) - 1)]
+            trouble.outages += 1
+            if partition not in self.paused_since:
+                self.paused_since[partition] = datetime.now(UTC)
+                log.warning("partition_paused", why=f"{type(error).__name__}: {error}"[:500])
+        else:
+            trouble.errors += 1
+            delay_s = RETRY_DELAY_S * trouble.errors
+        RECORD_RETRIES.labels(raw.topic, "outage" if is_outage else "error").inc()
+        PARTITIONS_PAUSED.set(len(self.paused_since))
+        if self.epochs[partition] != epoch:
+            return
+        with contextlib.suppress(IllegalStateError):  # no longer ours: the new owner starts at the committed offset
+            consumer.pause(partition)
+            consumer.seek(partition, raw.offset)
+            task = asyncio.create_task(self._resume_later(consumer, partition, epoch, delay_s))
+            self._resumes.add(task)
+            task.add_done_callback(self._resumes.discard)
+
+    async def _resume_later(self, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        if self.epochs[partition] == epoch:
+            with contextlib.suppress(IllegalStateError):
+                consumer.resume(partition)
+
+    def forget(self, partitions: set[TopicPartition]) -> None:
+        for partition in partitions:
+            self.epochs[partition] += 1
+            self.troubles.pop(partition, None)
+            self.paused_since.pop(partition, None)
+        PARTITIONS_PAUSED.set(len(self.paused_since))
+
+    def entered(self, partition: TopicPartition) -> None:
+        self.in_flight[partition] += 1
+
+    def left(self, partition: TopicPartition) -> None:
+        self.in_flight[partition] -= 1
+        self._settled.set()
+
+    async def idle(self, partitions: set[TopicPartition]) -> None:
+        while any(self.in_flight[partition] for partition in partitions):
+            self._settled.clear()
+            await self._settled.wait()
+
+
+class _Settling(BaseMiddleware):
+    """One record on its way through FastStream."""
+
+    def __init__(self, policy: AtLeastOnce, msg: ConsumerRecord | None, /, *, context: Any) -> None:
+        super().__init__(msg, context=context)
+        self._policy = policy
+        self._started_s = time.monotonic()
+        if msg is not None:
+            self._partition = TopicPartition(msg.topic, msg.partition)
+            self._epoch = policy.epochs[self._partition]
+
+    async def on_receive(self) -> None:
+        raw = self.msg
+        self._policy.entered(self._partition)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(
+            service=self._policy.service, topic=raw.topic, partition=raw.partition, offset=raw.offset
+        )
+
+    async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
+        try:
+            return await call_next(msg)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # a real shutdown
+            # Otherwise it would end the consume loop in silence.
+            raise RuntimeError("a task that the handler awaited was cancelled") from error
+
+    async def after_processed(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> bool | None:
+        raw = self.msg
+        # `consumer` is on the record only where a subscriber has several workers.
+        consumer = getattr(raw, "consumer", None) or self.context.get("handler_").consumer
+        try:
+            await self._policy.settle(raw, consumer, self._epoch, exc_val)
+        finally:
+            self._policy.left(self._partition)
+            RECORD_SECONDS.labels(raw.topic).observe(time.monotonic() - self._started_s)
+        return exc_val is None or isinstance(exc_val, Exception)
+
+
+class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Holds a rebalance until what is in flight is settled, so that no record runs on two members at once."""
+
+    def __init__(
+        self, policy: AtLeastOnce, drain_s: float, assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None
+    ) -> None:
+        self._policy = policy
+        self._drain_s = drain_s
+        self._assigned = assigned
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        try:
+            await asyncio.wait_for(self._policy.idle(set(revoked)), self._drain_s)
+        except TimeoutError:
+            log.warning("drain_gave_up", partitions=[f"{tp.topic}-{tp.partition}" for tp in revoked])
+        self._policy.forget(set(revoked))
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        if self._assigned is not None:
+            await self._assigned(set(assigned))

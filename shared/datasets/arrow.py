@@ -1,0 +1,62 @@
+"""A dataset's columns as Arrow schemas: what is parsed, and what travels as Parquet."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from shared.datasets.model import Column, ColumnType, Dataset
+
+ARROW_TYPE: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
+}
+
+PARSED_TYPE: dict[ColumnType, pa.DataType] = {
+    # JSON has no times: they are read as text and converted with a reason per row.
+    **ARROW_TYPE,
+    "timestamp": pa.string(),
+    "date": pa.string(),
+}
+
+LINEAGE_FIELDS = (
+    pa.field("_run_id", pa.string(), nullable=False),
+    pa.field("_batch_id", pa.string(), nullable=False),
+    pa.field("_requested_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    pa.field("_source_position", pa.int64(), nullable=False),
+)
+
+
+def data_schema(dataset: Dataset) -> pa.Schema:
+    """The dataset's own columns, in the file's order."""
+    return pa.schema([_field(dataset, column) for column in dataset.columns])
+
+
+def clean_schema(dataset: Dataset) -> pa.Schema:
+    """What processed and lake files hold: the dataset's columns, then the lineage columns."""
+    return pa.schema([*data_schema(dataset), *LINEAGE_FIELDS])
+
+
+def record_schema(dataset: Dataset) -> pa.Schema:
+    """The shape of a source record: nested where a column's path is."""
+    tree: dict[str, Any] = {}
+    for column in dataset.columns:
+        level = tree
+        for key in column.path[:-1]:
+            level = level.setdefault(key, {})
+        level[column.path[-1]] = PARSED_TYPE[column.type]
+    return pa.schema(_nested(tree))
+
+
+def _nested(tree: dict[str, Any]) -> list[pa.Field]:
+    return [
+        pa.field(name, pa.struct(_nested(child)) if isinstance(child, dict) else child)
+        for name, child in tree.items()
+    ]
+
+
+def _field(dataset: Dataset, column: Column) -> pa.Field:
+    return pa.field(column.name, ARROW_TYPE[column.type], nullable=column.name not in dataset.key)

@@ -1,0 +1,1 @@
+"""The contract between the services: events, identifiers, reasons. Imports pydantic and nothing of ours but errors."""

@@ -1,0 +1,74 @@
+"""From the bytes of a record to an event, and back. Whatever is wrong raises `PermanentError` with its reason."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import ValidationError
+
+from shared.errors import PermanentError
+from shared.events.models import REVISION, VERSION, BatchManifest, BatchUnreadable, Event, Part
+from shared.events.reasons import Reason
+
+MAX_EVENT_BYTES = 1_000_000
+"""Cap before parsing. Producers stay below it; the broker's own limit is 1 MiB."""
+
+_E = TypeVar("_E", bound=Event)
+
+
+def parse_object(value: bytes | None) -> dict[str, Any]:
+    """The JSON object in a record's value.
+
+    Raises `PermanentError`: `too_large` above the cap, `decode` for what is no JSON document in UTF-8 (a
+    tombstone too), `schema` for JSON that is no object.
+    """
+    if value is None:
+        raise PermanentError(Reason.DECODE, "the record has no value")
+    if len(value) > MAX_EVENT_BYTES:
+        raise PermanentError(Reason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_EVENT_BYTES} are read")
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise PermanentError(Reason.DECODE, f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise PermanentError(Reason.SCHEMA, f"a JSON object is expected, not {type(document).__name__}")
+    return document
+
+
+def decode_event(model: type[_E], value: bytes | None) -> _E:
+    """The event in a record's value. Raises `PermanentError` as `parse_object`, and `version` or `schema`."""
+    document = parse_object(value)
+    _check_version(document)
+    if isinstance(revision := document.get("revision"), int) and revision > REVISION:
+        # A newer writer may have added fields; it promises that they can be ignored.
+        document = {name: field for name, field in document.items() if name in model.model_fields}
+    try:
+        # Strict JSON mode reads times from text and refuses everything else that is not of its own type.
+        return model.model_validate_json(orjson.dumps(document))
+    except ValidationError as error:
+        raise PermanentError(Reason.SCHEMA, explain(error)) from error
+
+
+def decode_failure(value: bytes | None) -> BatchManifest | BatchUnreadable:
+    """The value of `batch.failed`: a manifest, or the little that is known of a record nobody could read."""
+    document = parse_object(value)
+    return decode_event(BatchManifest if "run_id" in document else BatchUnreadable, value)
+
+
+def encode(event: Part) -> bytes:
+    return event.model_dump_json().encode()
+
+
+def explain(error: ValidationError) -> str:
+    """The first complaints of a validation error, one line, without the input (which may hold secrets)."""
+    complaints = [
+        f"{'.'.join(str(step) for step in item['loc']) or 'value'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False, include_context=False)[:3]
+    ]
+    return "; ".join(complaints)[:1000]
+
+
+def _check_version(document: Mapping[str, Any]) -> None:
+    version = document.get("version", VERSION)
+    if version is True or version != VERSION or not isinstance(version, int):
+        raise PermanentError(Reason.VERSION, f"version {version!r:.40} is not known, only {VERSION}")

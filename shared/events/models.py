@@ -1,0 +1,260 @@
+"""The events of the bus: frozen, strict, versioned.
+
+A field is added with a default and bumps `REVISION`; a new meaning is a new `VERSION`. Readers accept a newer
+revision (its unknown fields are dropped) and refuse another version.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.events.ids import BATCH_ID_PATTERN, DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
+from shared.events.reasons import Reason
+
+VERSION = 1
+REVISION = 0
+
+MAX_TEXT_CHARS = 4096
+"""Bound of every free text in an event: room for an error message, no room for a payload."""
+
+MAX_LIST_ITEMS = 10_000
+"""Bound of every list in an event; the broker's record limit (1 MiB) is met long before."""
+
+
+def _to_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+def _whole(pattern: str) -> str:
+    return f"^{pattern}$"
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+RunId = Annotated[str, StringConstraints(pattern=_whole(RUN_ID_PATTERN), max_length=128)]
+DatasetName = Annotated[str, StringConstraints(pattern=_whole(DATASET_PATTERN), max_length=63)]
+BatchId = Annotated[str, StringConstraints(pattern=_whole(BATCH_ID_PATTERN))]
+Sha256 = Annotated[str, StringConstraints(pattern=_whole(SHA256_PATTERN))]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
+ReplayStage = Literal["processor", "converter", "loader", "s3sink"]
+Format = Literal["parquet", "csv", "json", "xlsx"]
+RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
+Severity = Literal["error", "warn"]
+
+
+class Part(BaseModel):
+    """A value inside an event."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Event(Part):
+    version: Literal[1] = VERSION
+    revision: Annotated[int, Field(ge=0)] = REVISION
+
+
+class DatasetParameters(Part):
+    limit: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    """The first so many records of the source; absent: all of them."""
+
+
+class CrawlRequest(Part):
+    """A request as it was accepted: what `runs/<run_id>/request.json` holds and every later stage reads."""
+
+    run_id: RunId
+    datasets: Annotated[tuple[DatasetName, ...], Field(max_length=MAX_LIST_ITEMS)]
+    requested_at: Timestamp
+    """The broker's append time of the record that asked first."""
+    requested_by: Text | None = None
+    parameters: dict[DatasetName, DatasetParameters] = {}
+    formats: tuple[Format, ...] | None = None
+    """None: each dataset's own."""
+    replay_of: RunId | None = None
+    from_stage: ReplayStage | None = None
+    refused: Text | None = None
+    """Why the run ended at once; None for a run that goes ahead."""
+
+
+class PlanWork(Part):
+    """Make the dataset's plan: ask the source how much there is."""
+
+    kind: Literal["plan"] = "plan"
+
+
+class PageWork(Part):
+    """Pages `first_page` (from 1) to `first_page + pages - 1` of the plan."""
+
+    kind: Literal["pages"] = "pages"
+    first_page: Annotated[int, Field(ge=1)]
+    pages: Annotated[int, Field(ge=1)]
+
+
+class IdWork(Part):
+    """The plan's ids from `start` (from 0) up to, and without, `stop`."""
+
+    kind: Literal["ids"] = "ids"
+    start: Count
+    stop: Count
+
+
+class CursorWork(Part):
+    """Go on from a cursor: an absolute URL that the previous batch's last page named."""
+
+    kind: Literal["cursor"] = "cursor"
+    url: Text
+    first_position: Count
+
+
+CrawlWork = Annotated[PlanWork | PageWork | IdWork | CursorWork, Field(discriminator="kind")]
+
+
+class CrawlBatchRequested(Event):
+    run_id: RunId
+    dataset: DatasetName
+    batch_id: BatchId
+    sequence: Count
+    requested_at: Timestamp
+    work: CrawlWork
+
+
+class CrawlPlanned(Event):
+    """One per dataset of a run. `dataset` is None only where the request was refused."""
+
+    run_id: RunId
+    dataset: DatasetName | None
+    batches: Count
+    requested_at: Timestamp
+    request: CrawlRequest
+    produced_at: Timestamp
+
+
+class Artifact(Part):
+    uri: Text
+    format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]{1,32}$")]
+    rows: Count
+    bytes: Count
+    sha256: Sha256
+    schema_version: Annotated[int, Field(ge=1)] = 1
+
+
+class Counts(Part):
+    """Rows. A stage fills what it decides and leaves the rest at 0."""
+
+    read: Count = 0
+    accepted: Count = 0
+    rejected: Count = 0
+    deduplicated: Count = 0
+    loaded: Count = 0
+    superseded: Count = 0
+
+
+class MissingPage(Part):
+    """A request for a page that finally failed: the records it would have held are not in the run."""
+
+    url: Text
+    reason: Text
+
+
+class BatchManifest(Event):
+    """What a stage made of a batch: the value of every `batch.*` event, and an object in staging."""
+
+    run_id: RunId
+    dataset: DatasetName
+    batch_id: BatchId
+    sequence: Count
+    stage: Stage
+    status: Literal["done", "dead"] = "done"
+    reason: Reason | None = None
+    detail: Text | None = None
+    """The reason in words, for people."""
+    requested_at: Timestamp
+    first_position: Count = 0
+    """`_source_position` of the batch's first record."""
+    parent_batch_ids: Annotated[tuple[BatchId, ...], Field(max_length=MAX_LIST_ITEMS)] = ()
+    artifacts: Annotated[tuple[Artifact, ...], Field(max_length=MAX_LIST_ITEMS)] = ()
+    counts: Counts = Counts()
+    missing: Annotated[tuple[MissingPage, ...], Field(max_length=MAX_LIST_ITEMS)] = ()
+    next: CursorWork | None = None
+    """Where the crawl goes on after this batch; None: this was the last, or the plan knows."""
+    produced_at: Timestamp
+    code_version: Text
+
+
+class BatchUnreadable(Event):
+    """Value of `batch.failed` where the failed record could not be read: its key alone names the batch."""
+
+    batch_id: BatchId
+    stage: Stage
+    reason: Reason
+    detail: Text
+
+
+class RunSealed(Event):
+    """Every batch of the run is processed or dead."""
+
+    run_id: RunId
+    requested_at: Timestamp
+    batches: dict[DatasetName, Count]
+    """Processed batches per dataset: what a consumer of `batch.processed` will have seen in the end."""
+
+
+class RunDrained(Event):
+    run_id: RunId
+    requested_at: Timestamp
+
+
+class DatasetSummary(Part):
+    batches: Count = 0
+    batches_dead: Count = 0
+    rows_crawled: Count = 0
+    rows_accepted: Count = 0
+    rows_rejected: Count = 0
+    rows_deduplicated: Count = 0
+    rows_loaded: Count = 0
+    rows_superseded: Count = 0
+    rows_not_loaded: Count = 0
+    rows_stored: Count = 0
+    rows_not_stored: Count = 0
+    objects_stored: Count = 0
+    bytes_stored: Count = 0
+    exports: dict[str, Count] = {}
+    """Files per format."""
+
+
+class CheckResult(Part):
+    dataset: DatasetName
+    name: Text
+    severity: Severity
+    passed: bool
+    value: int | float | str | None
+    expected: dict[str, int | float | str]
+
+
+class DeadBatch(Part):
+    dataset: DatasetName
+    batch_id: BatchId
+    stage: Stage
+    reason: Text
+
+
+class MissingRecords(Part):
+    dataset: DatasetName
+    url: Text
+    reason: Text
+
+
+class RunCompleted(Event):
+    """Exactly one per run under `read_committed`; a snapshot of that moment."""
+
+    run_id: RunId
+    status: RunStatus
+    reason: Text | None
+    requested_at: Timestamp
+    started_at: Timestamp
+    finished_at: Timestamp
+    datasets: dict[DatasetName, DatasetSummary]
+    checks: tuple[CheckResult, ...] = ()
+    dead: tuple[DeadBatch, ...] = ()
+    missing: tuple[MissingRecords, ...] = ()

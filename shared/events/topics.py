@@ -1,0 +1,36 @@
+"""Names of the topics. Partitions and retention are declared in deploy/kafka/topics.yaml."""
+
+from typing import Final
+
+CRAWL_REQUESTED: Final = "crawl.requested"
+CRAWL_BATCH_REQUESTED: Final = "crawl.batch.requested"
+CRAWL_PLANNED: Final = "crawl.planned"
+BATCH_CRAWLED: Final = "batch.crawled"
+BATCH_PROCESSED: Final = "batch.processed"
+BATCH_CONVERTED: Final = "batch.converted"
+BATCH_LOADED: Final = "batch.loaded"
+BATCH_STORED: Final = "batch.stored"
+BATCH_FAILED: Final = "batch.failed"
+RUN_SEALED: Final = "run.sealed"
+RUN_DRAINED: Final = "run.drained"
+RUN_COMPLETED: Final = "run.completed"
+
+RESULT_OF_STAGE: Final = {
+    "crawler": BATCH_CRAWLED,
+    "processor": BATCH_PROCESSED,
+    "converter": BATCH_CONVERTED,
+    "loader": BATCH_LOADED,
+    "s3sink": BATCH_STORED,
+}
+
+
+def retry_topic(service: str) -> str:
+    return f"{service}.retry"
+
+
+def dead_letter_topic(service: str) -> str:
+    return f"{service}.dlq"
+
+
+def consumer_group(service: str) -> str:
+    return f"onpoint-{service}"

@@ -1,0 +1,62 @@
+"""The one registry of metric names. Labels are bounded: services, topics, stages, datasets, reasons; never ids."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_HANDLING_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+RECORDS_HANDLED = Counter(
+    "onpoint_records_handled_total",
+    "Records whose offset was committed. outcome: done, dead (to the dead letters).",
+    ["topic", "outcome"],
+    registry=REGISTRY,
+)
+RECORD_RETRIES = Counter(
+    "onpoint_record_retries_total",
+    "Tries that failed and come again. kind: outage (of ours; without end) or error (bounded).",
+    ["topic", "kind"],
+    registry=REGISTRY,
+)
+RECORD_SECONDS = Histogram(
+    "onpoint_record_handling_seconds",
+    "From the record's fetch to the commit of its offset.",
+    ["topic"],
+    buckets=_HANDLING_BUCKETS_S,
+    registry=REGISTRY,
+)
+PARTITIONS_PAUSED = Gauge(
+    "onpoint_partitions_paused",
+    "Partitions that wait because something of ours is down. Above 0 for long: look at the service's log.",
+    registry=REGISTRY,
+)
+BROKER_REACHABLE = Gauge("onpoint_broker_reachable", "1 while the broker answers.", registry=REGISTRY)
+LOOP_LAG_SECONDS = Gauge(
+    "onpoint_loop_lag_seconds",
+    "How late the event loop woke up in the last second. Above 1: something blocks it.",
+    registry=REGISTRY,
+)
+STAGE_ROWS = Counter(
+    "onpoint_rows_total",
+    "Rows by what a stage decided. outcome: read, accepted, rejected, deduplicated, loaded, superseded.",
+    ["stage", "dataset", "outcome"],
+    registry=REGISTRY,
+)
+STAGE_BATCHES = Counter(
+    "onpoint_batches_total", "Batches by result: done, dead.", ["stage", "dataset", "status"], registry=REGISTRY
+)
+FIELDS_IGNORED = Counter(
+    "onpoint_fields_ignored_total",
+    "Values of source fields that the dataset file does not name.",
+    ["dataset"],
+    registry=REGISTRY,
+)
+SOURCE_REQUESTS = Counter(
+    "onpoint_source_requests_total", "Requests to sources by outcome.", ["source", "outcome"], registry=REGISTRY
+)

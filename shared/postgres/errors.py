@@ -1,0 +1,34 @@
+"""asyncpg's errors as ours: what an outage is, and what trying again cannot help (GUARANTEES C7)."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from shared.errors import PermanentError, TransientError
+from shared.events.reasons import Reason
+
+_TRANSIENT_CLASSES = ("08", "53", "57", "40", "58", "25006", "55P03", "23505", "42P01", "3F000")
+"""Connection, resources, shutdown, serialisation and deadlock, system, a read-only (failed-over) server, lock
+timeout, a merge that met another; and a table or schema that a migration has yet to make."""
+
+
+class DatabaseUnavailableError(TransientError):
+    """PostgreSQL did not answer, or asked us to try again."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns asyncpg's errors into `DatabaseUnavailableError` or `PermanentError`."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or ""
+        text = f"{type(error).__name__}: {error}"[:500]
+        if state.startswith(_TRANSIENT_CLASSES):
+            raise DatabaseUnavailableError(text) from error
+        reason = Reason.RANGE if state == "22003" else Reason.NUL if state == "22021" else Reason.SCHEMA
+        raise PermanentError(reason, text) from error
+    except (asyncpg.InterfaceError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        raise DatabaseUnavailableError(f"{type(error).__name__}: {error}"[:500]) from error

@@ -1,0 +1,143 @@
+"""Applies the services' `.sql` files once each, in order, and makes the data tables of the dataset files."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from shared.datasets.model import Column, ColumnType, Dataset
+from shared.errors import ConfigurationError
+from shared.postgres.identifiers import quote, quote_all
+
+_LOCK = 0x0A901_17
+"""Advisory lock: two `onpoint migrate` at once take turns."""
+
+_JOURNAL = """
+CREATE SCHEMA IF NOT EXISTS onpoint_meta;
+CREATE TABLE IF NOT EXISTS onpoint_meta.migrations (
+    service text NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (service, name)
+);
+"""
+
+POSTGRES_TYPE: dict[ColumnType, str] = {
+    "string": "text",
+    "int64": "bigint",
+    "float64": "double precision",
+    "boolean": "boolean",
+    "timestamp": "timestamptz",
+    "date": "date",
+}
+
+LINEAGE_DDL = (
+    "_run_id text NOT NULL, _batch_id text NOT NULL, _requested_at timestamptz NOT NULL, "
+    "_source_position bigint NOT NULL, etl_processed_at timestamptz NOT NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    service: str
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def find_migrations(services: Path) -> list[Migration]:
+    """`<services>/<name>/sql/NNNN_*.sql`, in the order of their names."""
+    return [
+        Migration(path.parent.parent.name, path.name, path.read_text(encoding="utf-8"))
+        for path in sorted(services.glob("*/sql/[0-9]*.sql"))
+    ]
+
+
+async def migrate(dsn: str, migrations: Sequence[Migration], datasets: Sequence[Dataset]) -> list[str]:
+    """Brings the database up to date; returns what was done. All or nothing; idempotent.
+
+    Raises `ConfigurationError` for a migration whose file changed after it was applied, and for a table whose
+    columns no longer fit their dataset.
+    """
+    connection = await asyncpg.connect(dsn, server_settings={"application_name": "onpoint_migrate"})
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute(_JOURNAL)
+            done = await _apply(connection, migrations)
+            for dataset in datasets:
+                done += await _make_table(connection, dataset)
+            return done
+    finally:
+        await connection.close()
+
+
+async def _apply(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[str]:
+    journal = {
+        (row["service"], row["name"]): row["sha256"]
+        for row in await connection.fetch("SELECT service, name, sha256 FROM onpoint_meta.migrations")
+    }
+    done = []
+    for migration in migrations:
+        applied = journal.get((migration.service, migration.name))
+        if applied == migration.sha256:
+            continue
+        if applied is not None:
+            raise ConfigurationError(f"{migration.service}/{migration.name} was changed after it was applied")
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO onpoint_meta.migrations (service, name, sha256) VALUES ($1, $2, $3)",
+            migration.service,
+            migration.name,
+            migration.sha256,
+        )
+        done.append(f"{migration.service}: {migration.name}")
+    return done
+
+
+async def _make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[str]:
+    """Creates the table, or adds columns that the file gained. Never drops or retypes one."""
+    existing = {
+        row["attname"]: row["type"]
+        for row in await connection.fetch(
+            "SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
+            "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+            f"public.{quote(dataset.table)}",
+        )
+    }
+    if not existing:
+        await connection.execute(create_table_sql(dataset))
+        return [f"table {dataset.table}"]
+    done = []
+    for column in dataset.columns:
+        wanted = _canonical(column.type)
+        if column.name not in existing:
+            if column.name in dataset.key:
+                raise ConfigurationError(f"{dataset.table}: key column {column.name} cannot be added to a table that exists")
+            await connection.execute(f"ALTER TABLE public.{quote(dataset.table)} ADD COLUMN {_column_sql(dataset, column)}")
+            done.append(f"table {dataset.table}: column {column.name}")
+        elif existing[column.name] != wanted:
+            raise ConfigurationError(
+                f"{dataset.table}.{column.name} is {existing[column.name]}, its dataset file says {wanted}"
+            )
+    return done
+
+
+def create_table_sql(dataset: Dataset) -> str:
+    columns = ", ".join(_column_sql(dataset, column) for column in dataset.columns)
+    return f"CREATE TABLE public.{quote(dataset.table)} ({columns}, {LINEAGE_DDL}, PRIMARY KEY ({quote_all(dataset.key)}))"
+
+
+def _column_sql(dataset: Dataset, column: Column) -> str:
+    null = " NOT NULL" if column.name in dataset.key else ""
+    return f"{quote(column.name)} {POSTGRES_TYPE[column.type]}{null}"
+
+
+def _canonical(column_type: ColumnType) -> str:
+    return "timestamp with time zone" if column_type == "timestamp" else POSTGRES_TYPE[column_type]

@@ -1,0 +1,69 @@
+"""Every key of the two buckets, built in one place (ARCHITECTURE §2). Inputs are validated names and hashes."""
+
+import re
+from datetime import datetime
+
+from shared.events.ids import is_dataset_name, is_run_id
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def run_prefix(run_id: str) -> str:
+    return f"runs/{_run(run_id)}/"
+
+
+def request_key(run_id: str) -> str:
+    return f"runs/{_run(run_id)}/request.json"
+
+
+def cancel_key(run_id: str) -> str:
+    return f"runs/{_run(run_id)}/cancelled"
+
+
+def dataset_prefix(run_id: str, dataset: str) -> str:
+    return f"runs/{_run(run_id)}/{_dataset(dataset)}/"
+
+
+def plan_key(run_id: str, dataset: str) -> str:
+    return f"{dataset_prefix(run_id, dataset)}plan.json"
+
+
+def manifest_key(run_id: str, dataset: str, stage: str, batch_id: str) -> str:
+    return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/{_name(batch_id)}.json"
+
+
+def artifact_key(run_id: str, dataset: str, stage: str, sha256: str, extension: str) -> str:
+    return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/{_name(sha256)}.{_name(extension)}"
+
+
+def export_key(run_id: str, dataset: str, file_format: str, name: str, extension: str) -> str:
+    return f"exports/{_run(run_id)}/{_dataset(dataset)}/{_name(file_format)}/{_name(name)}.{_name(extension)}"
+
+
+def lake_key(dataset: str, requested_at: datetime, name: str) -> str:
+    return (
+        f"{_dataset(dataset)}/year={requested_at:%Y}/month={requested_at:%m}/day={requested_at:%d}"
+        f"/hour={requested_at:%H}/{_name(name)}.parquet"
+    )
+
+
+def listing_key(run_id: str) -> str:
+    return f"_runs/{_run(run_id)}.json"
+
+
+def _run(run_id: str) -> str:
+    if not is_run_id(run_id):
+        raise ValueError(f"{run_id!r} is no run id")
+    return run_id
+
+
+def _dataset(dataset: str) -> str:
+    if not is_dataset_name(dataset):
+        raise ValueError(f"{dataset!r} is no dataset name")
+    return dataset
+
+
+def _name(name: str) -> str:
+    if not _SAFE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for a key")
+    return name
