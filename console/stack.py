@@ -1,0 +1,203 @@
+"""`onpoint up`, `down`, `ps`, `env`, `logs`: the local stack from the command line."""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local import launcher, locks, logtail, supervisor
+from deploy.local.config import StackConfig
+from deploy.local.credentials import load_or_create
+from deploy.local.environment import client_environment, export_lines
+from deploy.local.errors import StackError, UnknownNameError
+from deploy.local.home import Home
+from deploy.local.names import SERVICES
+from deploy.local.status import Row, rows
+
+WRONG_USE = 2
+DEFAULT_TIMEOUT_S = 300.0
+MIB = 1024 * 1024
+
+out = Console()
+err = Console(stderr=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the stack's commands to the `onpoint` command."""
+    for command in (up, down, ps, env, logs):
+        app.command()(command)
+
+
+def up(
+    *,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the terminal; Ctrl-C stops everything.")
+    ] = False,
+    no_services: Annotated[
+        bool, typer.Option("--no-services", help="Only Kafka, PostgreSQL and S3, with topics and tables.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds to wait until everything is ready.")
+    ] = DEFAULT_TIMEOUT_S,
+) -> None:
+    """Start Kafka, PostgreSQL, S3 and the six services on this machine, and wait until they are ready."""
+    home = Home.from_environment(os.environ)
+    request = launcher.Request(home, os.environ, () if no_services else SERVICES)
+    with _errors_for_people():
+        if foreground:
+            _run_in_foreground(request)
+        else:
+            _run_in_background(request, timeout)
+
+
+def down(
+    *,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Also remove the stack's data, logs and secrets.")
+    ] = False,
+) -> None:
+    """Stop the local stack and leave no process of it."""
+    home = Home.from_environment(os.environ)
+    with _errors_for_people(), _progress() as say:
+        ran = launcher.shut_down(home, say, wipe=wipe)
+    out.print("the stack is down" if ran else "nothing was running", highlight=False)
+
+
+def ps(
+    *, as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False
+) -> None:
+    """Show what runs: state, port, process, restarts, memory."""
+    home = Home.from_environment(os.environ)
+    found = rows(home)
+    if as_json:
+        sys.stdout.write(json.dumps([row.as_json() for row in found], indent=2) + "\n")
+    elif found:
+        out.print(_table(found))
+    else:
+        out.print("the stack is down: start it with `onpoint up`", highlight=False)
+    if found and launcher.running_state(home) is None:
+        err.print(
+            "the supervisor was killed; `onpoint down` or `onpoint up` ends what it left", highlight=False
+        )
+
+
+def env() -> None:
+    """Print the running stack's settings as `export NAME=…` lines: `eval "$(onpoint env)"`."""
+    home = Home.from_environment(os.environ)
+    if launcher.running_state(home) is None:
+        err.print(
+            f"the stack of {home.path} does not run: start it with `onpoint up`",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+    sys.stdout.write(
+        export_lines(client_environment(home, StackConfig.load(home), load_or_create(home))) + "\n"
+    )
+
+
+def logs(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[SERVICE]", help="A service or component; all of them if absent.")
+    ] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come in.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each log.")] = 50,
+) -> None:
+    """Show the logs of the stack's processes."""
+    home = Home.from_environment(os.environ)
+    with _errors_for_people():
+        chosen = logtail.choose(home, name)
+        try:
+            for text in logtail.tail(chosen, lines=lines, follow=follow):
+                sys.stdout.write(text + "\n")
+                sys.stdout.flush()
+        except (KeyboardInterrupt, BrokenPipeError):
+            # The reader has seen enough.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (nothing may be flushed to the closed pipe)
+
+
+def _run_in_background(request: launcher.Request, timeout_s: float) -> None:
+    with _progress() as say:
+        already = launcher.launch(request, say) is None
+        if already:
+            say("the stack is already running")
+        for line in launcher.wait_until_ready(request.home, timeout_s=timeout_s):
+            if not already:
+                say(line)
+    out.print(_table(rows(request.home)))
+    _print_what_next()
+
+
+def _run_in_foreground(request: launcher.Request) -> None:
+    request.home.create()
+    with locks.held(request.home.launch_lock, wait_s=launcher.LAUNCH_WAIT_S):
+        if locks.is_held(request.home.supervisor_lock):
+            out.print("the stack is already running")
+            return
+        with _progress() as say:
+            launcher.prepare(request, say)
+    supervisor.log_to(logging.StreamHandler(), logging.FileHandler(request.home.log_file("supervisor")))
+    error = supervisor.supervise(request.home)
+    if error is not None:
+        raise StackError(error)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A function that prints a line with the seconds since now; on a terminal a spinner turns below."""
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        out.print(f"{time.monotonic() - began:6.1f} s  {line}", highlight=False, markup=False, soft_wrap=True)
+
+    if out.is_terminal:
+        with out.status("working"):
+            yield say
+    else:
+        yield say
+
+
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    try:
+        yield
+    except StackError as error:
+        err.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(WRONG_USE if isinstance(error, UnknownNameError) else 1) from error
+
+
+def _table(found: list[Row]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "state"):
+        table.add_column(heading)
+    for heading in ("port", "pid", "restarts", "memory"):
+        table.add_column(heading, justify="right")
+    for row in found:
+        colour = {"ready": "green", "stopped": "dim"}.get(row.state, "yellow")
+        table.add_row(
+            row.name,
+            f"[{colour}]{row.state}[/{colour}]",
+            str(row.port),
+            str(row.pid or "-"),
+            str(row.restarts),
+            f"{row.rss_bytes / MIB:.0f} MiB",
+        )
+    return table
+
+
+def _print_what_next() -> None:
+    for command, meaning in (
+        ('eval "$(onpoint env)"', "the stack's settings for this shell"),
+        ("onpoint run --wait", "crawl every dataset and wait for the result"),
+        ("onpoint down", "stop everything"),
+    ):
+        out.print(f"  {command:<24}{meaning}", highlight=False, markup=False)

@@ -1,0 +1,108 @@
+"""Whom PostgreSQL runs as, and where that user's files can be. It refuses to run as root."""
+
+import hashlib
+import json
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.errors import StackError
+from deploy.local.home import Home, write_private
+
+SYSTEM_FOLDER = Path("/var/lib/onpoint")
+"""Where root puts what the home cannot hold because PostgreSQL's user cannot reach it."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the system, other than the one who runs the stack."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def postgres_account() -> Account | None:
+    """The user that root starts PostgreSQL as; None where the caller is an ordinary user and starts it as oneself."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(name, entry.pw_uid, entry.pw_gid)
+    message = "PostgreSQL does not run as root and there is no user `postgres` or `nobody`: add one, or start the stack as a user"
+    raise StackError(message)
+
+
+def is_passable(folder: Path, account: Account) -> bool:
+    """Whether the account may go through `folder` and all its parents, those that exist, by their mode bits."""
+    resolved = folder.resolve()
+    return all(_may_pass(part.stat(), account) for part in (resolved, *resolved.parents) if part.exists())
+
+
+def data_folder(home: Home, account: Account | None) -> Path:
+    """Where PostgreSQL's data goes: below the home, or (unreachable for the account) a folder that the home records."""
+    wanted = home.data / "postgres"
+    if account is None or (is_passable(home.data, account) and not home.places_file.exists()):
+        return wanted
+    recorded = recorded_place(home)
+    if recorded is not None and recorded.exists():
+        return recorded / "postgres"
+    place = SYSTEM_FOLDER / home.identity
+    # The home that knew this folder's password is gone, so nobody can use what it left.
+    shutil.rmtree(place, ignore_errors=True)
+    place = _make_place(place)
+    write_private(home.places_file, json.dumps({"postgres": str(place)}))
+    return place / "postgres"
+
+
+def recorded_place(home: Home) -> Path | None:
+    """The folder outside the home that belongs to it, if there is one."""
+    if not home.places_file.exists():
+        return None
+    return Path(json.loads(home.places_file.read_text())["postgres"])
+
+
+def reachable_programs(programs: Path, account: Account | None) -> Path:
+    """`programs`, or a copy of it where the account can run it. Copies are kept: one per source folder."""
+    if account is None or is_passable(programs, account):
+        return programs
+    digest = hashlib.sha256(str(programs.resolve()).encode()).hexdigest()[:16]
+    target = SYSTEM_FOLDER / f"programs-{digest}"
+    if target.exists():
+        return target
+    return _copy(programs, target)
+
+
+def _copy(programs: Path, target: Path) -> Path:
+    place = _make_place(target.with_name(f".{target.name}.{os.getpid()}"))
+    shutil.copytree(programs, place, symlinks=True, dirs_exist_ok=True)
+    if place.parent != target.parent:
+        return place
+    place.rename(target)
+    return target
+
+
+def _make_place(place: Path) -> Path:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        place = Path(tempfile.mkdtemp(prefix="onpoint-"))
+    place.chmod(0o711)
+    if place.parent == SYSTEM_FOLDER:
+        SYSTEM_FOLDER.chmod(0o711)
+    return place
+
+
+def _may_pass(status: os.stat_result, account: Account) -> bool:
+    if status.st_uid == account.uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == account.gid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)

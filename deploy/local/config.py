@@ -1,0 +1,37 @@
+"""What one start of the stack was asked for, kept in the home so that the supervisor and later commands agree."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deploy.local.home import Home, write_private
+from deploy.local.ports import Ports
+from deploy.local.state import ProcessId
+
+
+class StackConfig(BaseModel):
+    """Everything the supervisor needs, decided before it starts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ports: Ports
+    services: tuple[str, ...]
+    staging_bucket: str
+    lake_bucket: str
+    overrides: dict[str, str] = Field(repr=False)
+    """The caller's own `ONPOINT_*` settings, which a restarted service gets again."""
+    java: Path
+    weed: Path
+    kafka_jars: Path
+    postgres_programs: Path
+    hang_s: float = Field(gt=0)
+    """A service that was ready and does not answer /livez for so many seconds is restarted."""
+    parent: ProcessId | None = None
+    """The stack ends with this process."""
+
+    def save(self, home: Home) -> None:
+        write_private(home.config_file, self.model_dump_json(indent=2))
+
+    @classmethod
+    def load(cls, home: Home) -> "StackConfig":
+        return cls.model_validate_json(home.config_file.read_text())

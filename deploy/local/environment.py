@@ -1,0 +1,91 @@
+"""The settings that lead a client to the stack, and the environments of the stack's own processes."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.config import StackConfig
+from deploy.local.credentials import POSTGRES_DATABASE, POSTGRES_USER, S3_REGION, Credentials
+from deploy.local.home import Home
+from deploy.local.ports import HOST
+
+MARK = "ONPOINT_STACK_MARK"
+"""Tells the processes of a stack from all others, even when its supervisor is gone: `<home's identity>:<name>`."""
+
+DEFAULT_STAGING_BUCKET = "onpoint-staging"
+DEFAULT_LAKE_BUCKET = "onpoint-lake"
+HTTP_PORT = "ONPOINT_HTTP_PORT"
+
+OWN_SETTINGS = frozenset({"ONPOINT_HOME", "ONPOINT_COMPONENTS_DIR", "ONPOINT_PORTS", MARK, HTTP_PORT})
+"""Settings of the stack itself; services do not get them from the caller."""
+
+
+def overrides_from(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's `ONPOINT_*` settings that the services shall see; folders become absolute, as services run elsewhere."""
+    found: dict[str, str] = {}
+    for name, value in environ.items():
+        if not name.startswith("ONPOINT_") or name in OWN_SETTINGS or name.startswith("ONPOINT_PORT_"):
+            continue
+        found[name] = str(Path(value).absolute()) if name.endswith("_DIR") and value else value
+    return found
+
+
+def client_environment(home: Home, config: StackConfig, credentials: Credentials) -> dict[str, str]:
+    """What `onpoint env` prints: enough for the services, the console, psql, duckdb and any S3 or Kafka client."""
+    ports = config.ports
+    s3 = f"http://{HOST}:{ports.s3}"
+    address = f"{HOST}:{ports.postgres}/{POSTGRES_DATABASE}"
+    return {
+        "ONPOINT_HOME": str(home.path),
+        "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports.kafka}",
+        "ONPOINT_POSTGRES_DSN": f"postgresql://{POSTGRES_USER}:{credentials.postgres_password}@{address}",
+        "ONPOINT_S3_ENDPOINT_URL": s3,
+        "ONPOINT_STAGING_BUCKET": config.staging_bucket,
+        "ONPOINT_LAKE_BUCKET": config.lake_bucket,
+        "AWS_ACCESS_KEY_ID": credentials.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.s3_secret_key,
+        "AWS_REGION": S3_REGION,
+        "AWS_ENDPOINT_URL_S3": s3,
+        "PGHOST": HOST,
+        "PGPORT": str(ports.postgres),
+        "PGUSER": POSTGRES_USER,
+        "PGPASSWORD": credentials.postgres_password,
+        "PGDATABASE": POSTGRES_DATABASE,
+    }
+
+
+def export_lines(environment: Mapping[str, str]) -> str:
+    """Lines for `eval` in a shell."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+
+
+def process_environment(
+    name: str, home: Home, config: StackConfig, credentials: Credentials
+) -> dict[str, str]:
+    """The whole environment of a Python process of the stack.
+
+    The stack's addresses win over the caller's settings, and no AWS setting of the caller is left: one profile or
+    session token of theirs would sign requests to the local store.
+    """
+    base = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("AWS_", "ONPOINT_", "PG")) and key.lower() != "no_proxy"
+    }
+    direct = ",".join(
+        filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST, "localhost"])
+    )
+    base |= {"no_proxy": direct, "NO_PROXY": direct, "PYTHONUNBUFFERED": "1"}
+    base |= config.overrides
+    base |= client_environment(home, config, credentials)
+    base[MARK] = f"{home.identity}:{name}"
+    if name in config.services:
+        base[HTTP_PORT] = str(config.ports.of(name))
+    return base
+
+
+def component_environment(name: str, home: Home) -> dict[str, str]:
+    """A small environment that settings of the caller (`PGDATA`, `KAFKA_OPTS`, …) cannot disturb."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "JAVA_HOME") if key in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **kept, MARK: f"{home.identity}:{name}"}

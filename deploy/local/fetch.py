@@ -1,0 +1,138 @@
+"""Brings Kafka's jars and PostgreSQL's programs to this machine, once for all stacks of a checkout."""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local import locks
+from deploy.local.errors import FetchError
+from deploy.local.home import DEFAULT_HOME, make_passable
+from deploy.local.tools import find_maven
+
+POM = Path(__file__).with_name("pom.xml")
+FETCH_TIMEOUT_S = 1800
+MAVEN_LINES_SHOWN = 15
+
+PLATFORMS = {
+    ("Linux", "x86_64"): "linux-amd64",
+    ("Linux", "aarch64"): "linux-arm64v8",
+    ("Darwin", "arm64"): "darwin-arm64v8",
+    ("Darwin", "x86_64"): "darwin-amd64",
+}
+
+
+@dataclass(frozen=True)
+class Components:
+    """Unpacked programs, read-only and shared by every stack of the checkout."""
+
+    kafka: Path
+    """Folder of jars: Kafka's class path is all of it."""
+    postgres: Path
+    """Folder with `bin`, `lib` and `share`."""
+
+
+def components_folder(environ: Mapping[str, str]) -> Path:
+    """`ONPOINT_COMPONENTS_DIR`, or `components` in the checkout's own home."""
+    return Path(environ.get("ONPOINT_COMPONENTS_DIR") or DEFAULT_HOME / "components").absolute()
+
+
+def fetch(environ: Mapping[str, str], say: Callable[[str], None]) -> Components:
+    """The components; downloads what is not there yet (about 80 MB, a minute), which needs Maven and the network.
+
+    A half-done download never counts, and two callers do the work once. Raises `FetchError`, `ToolMissingError`.
+    """
+    root = components_folder(environ)
+    target = root / _version_key()
+    if not target.exists():
+        if root.parent == DEFAULT_HOME:
+            make_passable(DEFAULT_HOME)
+        make_passable(root)
+        with locks.held(
+            root / "fetch.lock",
+            wait_s=FETCH_TIMEOUT_S,
+            on_wait=lambda: say("waiting: another process fetches the components"),
+        ):
+            if not target.exists():
+                _fetch_to(target, environ, say)
+    return Components(kafka=target / "kafka", postgres=target / "postgres")
+
+
+def _version_key() -> str:
+    """Names the folder: another pom.xml or another kind of machine is another folder."""
+    digest = hashlib.sha256(POM.read_bytes() + _platform().encode()).hexdigest()
+    return f"{_platform()}-{digest[:12]}"
+
+
+def _platform() -> str:
+    machine = (platform.system(), platform.machine())
+    if machine not in PLATFORMS:
+        message = f"there are no PostgreSQL programs for {' '.join(machine)}: the local stack runs on {', '.join(PLATFORMS.values())}"
+        raise FetchError(message)
+    return PLATFORMS[machine]
+
+
+def _fetch_to(target: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    maven = find_maven(environ)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        say("fetching Kafka and PostgreSQL through Maven (first start only)")
+        jars = temporary / "kafka"
+        _run_maven(maven, jars, environ)
+        say("unpacking PostgreSQL")
+        _unpack_postgres(jars, temporary / "postgres")
+        make_passable(temporary)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _run_maven(maven: Path, jars: Path, environ: Mapping[str, str]) -> None:
+    command = [
+        str(maven),
+        "--batch-mode",
+        "--quiet",
+        f"--file={POM}",
+        f"-Dpostgres.platform={_platform()}",
+        f"-DoutputDirectory={jars}",
+        "dependency:copy-dependencies",
+    ]
+    try:
+        result = subprocess.run(
+            command,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=FETCH_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        message = f"Maven did not end within {FETCH_TIMEOUT_S} s: check the network (proxy, mirror in Maven's settings.xml)"
+        raise FetchError(message) from error
+    if result.returncode != 0:
+        lines = [line for line in result.stdout.splitlines() if line.strip()][-MAVEN_LINES_SHOWN:]
+        advice = "Maven needs the network once: check the connection, or a proxy or mirror in Maven's settings.xml, and start again"
+        raise FetchError("\n".join(["fetching the components failed; Maven's last lines:", *lines, advice]))
+
+
+def _unpack_postgres(jars: Path, target: Path) -> None:
+    """Unpack the archive inside PostgreSQL's jar, which is no part of Kafka's class path and goes away."""
+    (jar,) = jars.glob("embedded-postgres-binaries-*.jar")
+    with zipfile.ZipFile(jar) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".txz")]
+        with archive.open(name) as packed, tarfile.open(fileobj=packed, mode="r:xz") as tar:
+            tar.extractall(target, filter="data")
+    jar.unlink()
+    # Another user runs these programs where root starts the stack, whatever the umask of whoever unpacks them.
+    for folder, _, _ in os.walk(target):
+        Path(folder).chmod(0o755)

@@ -1,0 +1,91 @@
+"""Where one stack keeps its state: everything below one folder, so that two stacks can live side by side."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_HOME = PROJECT_ROOT / ".onpoint"
+
+OWNER_ONLY = 0o600
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one stack. Nothing is created before `create`."""
+
+    path: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Home":
+        """`ONPOINT_HOME`, or `.onpoint` in the checkout that holds this code."""
+        return cls(Path(environ.get("ONPOINT_HOME") or DEFAULT_HOME).absolute())
+
+    @property
+    def identity(self) -> str:
+        """Sixteen hex digits that tell this home from any other on the machine."""
+        return hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.path / "credentials.json"
+
+    @property
+    def ports_file(self) -> Path:
+        return self.path / "ports.json"
+
+    @property
+    def places_file(self) -> Path:
+        return self.path / "places.json"
+
+    @property
+    def launch_lock(self) -> Path:
+        """Held by whoever starts or ends the stack, for as long as that takes."""
+        return self.path / "launch.lock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held by the supervisor for its whole life; the kernel lets go of it however the supervisor ends."""
+        return self.path / "supervisor.lock"
+
+    def log_file(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def create(self) -> None:
+        """Make the folders. Only their owner may look inside; root lets others pass, as PostgreSQL is another user."""
+        make_passable(self.path)
+        make_passable(self.data)
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_passable(folder: Path) -> None:
+    """Create `folder` with its parents: 0700, or 0711 for root, whose PostgreSQL runs as somebody else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` as a whole, readable by its owner alone; a reader sees the old text or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)

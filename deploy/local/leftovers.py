@@ -1,0 +1,88 @@
+"""Finds and ends processes of a stack whose supervisor is gone, however it went."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+from deploy.local.accounts import recorded_place
+from deploy.local.environment import MARK
+from deploy.local.home import Home
+from deploy.local.names import COMPONENTS
+from deploy.local.postgres import postmaster_pid
+from deploy.local.state import StackState
+
+SERVICE_STOP_S = 25.0
+COMPONENT_STOP_S = 30.0
+KILL_WAIT_S = 5.0
+
+STOP_SIGNALS = {"postgres": signal.SIGINT}
+"""PostgreSQL's SIGTERM would wait for its clients."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A process that belongs to the home; `name` is the component's, service's or program's."""
+
+    name: str
+    process: psutil.Process
+
+
+def find_leftovers(home: Home) -> list[Leftover]:
+    """Every running process of the home but its supervisor: the recorded ones and those that carry its mark."""
+    found: dict[int, Leftover] = {}
+    state = StackState.load(home)
+    for child in state.children if state else []:
+        process = child.process.find() if child.process else None
+        if process is not None:
+            found[process.pid] = Leftover(child.name, process)
+    for leftover in (*_marked(home), *_postmasters(home)):
+        found.setdefault(leftover.process.pid, leftover)
+    return list(found.values())
+
+
+def end_leftovers(home: Home) -> list[str]:
+    """End what is left, services before components; the names of what was ended. Takes up to a minute."""
+    leftovers = find_leftovers(home)
+    components = [leftover for leftover in leftovers if leftover.name in COMPONENTS]
+    _end([leftover for leftover in leftovers if leftover.name not in COMPONENTS], SERVICE_STOP_S)
+    _end(components, COMPONENT_STOP_S)
+    return sorted({leftover.name for leftover in leftovers})
+
+
+def _marked(home: Home) -> Iterable[Leftover]:
+    prefix = f"{home.identity}:"
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            mark = process.environ().get(MARK, "")
+            if (
+                mark.startswith(prefix)
+                and process.pid != os.getpid()
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                yield Leftover(mark.removeprefix(prefix), process)
+
+
+def _postmasters(home: Home) -> Iterable[Leftover]:
+    """PostgreSQL overwrites the memory that holds its environment, so it is looked for by its own file as well."""
+    for folder in (home.data, recorded_place(home)):
+        pid = postmaster_pid(folder / "postgres") if folder else None
+        if pid is not None:
+            with contextlib.suppress(psutil.Error):
+                yield Leftover("postgres", psutil.Process(pid))
+
+
+def _end(leftovers: list[Leftover], timeout_s: float) -> None:
+    for leftover in leftovers:
+        with contextlib.suppress(psutil.Error):
+            leftover.process.send_signal(STOP_SIGNALS.get(leftover.name, signal.SIGTERM))
+            # A stopped process (SIGSTOP) takes its signal only when it runs again.
+            leftover.process.send_signal(signal.SIGCONT)
+    _, alive = psutil.wait_procs([leftover.process for leftover in leftovers], timeout=timeout_s)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=KILL_WAIT_S)

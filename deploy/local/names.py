@@ -1,0 +1,11 @@
+"""What the parts of the stack are called; `ps`, `logs` and the control socket use these names."""
+
+from typing import Literal
+
+Kind = Literal["component", "service"]
+State = Literal["starting", "ready", "restarting", "stopped"]
+
+COMPONENTS = ("kafka", "postgres", "seaweedfs")
+SERVICES = ("crawler", "processor", "converter", "loader", "s3sink", "quality")
+STEPS = ("buckets", "topics", "migrate")
+"""Programs that run once at every start and must succeed."""

@@ -1,0 +1,173 @@
+"""Which ports the stack uses, who may change them, and whether they are free."""
+
+import errno
+import random
+import socket
+from collections.abc import Iterable, Mapping
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from deploy.local.errors import PortTakenError, StackError
+from deploy.local.home import Home, write_private
+
+HOST = "127.0.0.1"
+FREE_RANGE = range(15_000, 32_000)
+"""Below the range from which Linux takes the near ends of outgoing connections, so a freed port stays free."""
+MAX_PORT = 65_535
+PICK_ATTEMPTS = 1000
+
+
+class Ports(BaseModel):
+    """Every port that a process of the stack listens on, all on 127.0.0.1.
+
+    The environment variable `ONPOINT_PORT_<FIELD>` sets a port.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kafka: int = 29092
+    kafka_controller: int = 29093
+    postgres: int = 25432
+    s3: int = 28333
+    s3_grpc: int = 28334
+    weed_master: int = 28340
+    weed_master_grpc: int = 28341
+    weed_volume: int = 28342
+    weed_volume_grpc: int = 28343
+    weed_filer: int = 28344
+    weed_filer_grpc: int = 28345
+    crawler: int = 28001
+    processor: int = 28002
+    converter: int = 28003
+    loader: int = 28004
+    s3sink: int = 28005
+    quality: int = 28006
+
+    def of(self, name: str) -> int:
+        """The port people know a component or service by."""
+        value = getattr(self, "s3" if name == "seaweedfs" else name)
+        assert isinstance(value, int)
+        return value
+
+
+def setting_of(field: str) -> str:
+    """The environment variable that changes a port."""
+    return f"ONPOINT_PORT_{field.upper()}"
+
+
+def choose(home: Home, environ: Mapping[str, str]) -> Ports:
+    """The ports of the next start: the environment's, else (`ONPOINT_PORTS=free`) recorded free ones, else the defaults.
+
+    A home that once had free ports keeps them until it is wiped; of those only the ones that were taken meanwhile
+    are picked anew. Raises `StackError` for a value that is no port, or for one port named twice.
+    """
+    mode = environ.get("ONPOINT_PORTS", "")
+    if mode not in {"", "free", "default"}:
+        message = f"ONPOINT_PORTS is {mode!r}: it may be `free` or `default`"
+        raise StackError(message)
+    explicit = _explicit(environ)
+    if mode == "free" or (mode == "" and home.ports_file.exists()):
+        ports = _free(home, explicit)
+    else:
+        ports = Ports(**explicit)
+    _refuse_duplicates(ports)
+    return ports
+
+
+def require_free(ports: Ports, fields: Iterable[str] | None = None) -> None:
+    """Raise `PortTakenError` naming every taken port, who holds it if that can be told, and the setting to change."""
+    wanted = set(Ports.model_fields) if fields is None else set(fields)
+    taken = [
+        (name, port) for name, port in ports.model_dump().items() if name in wanted and not is_free(port)
+    ]
+    if not taken:
+        return
+    holders = _listeners()
+    lines = [
+        f"port {port} ({name}) is taken{holders.get(port, '')}: set {setting_of(name)} to another"
+        for name, port in taken
+    ]
+    lines.append("or let the stack pick free ports with ONPOINT_PORTS=free")
+    raise PortTakenError("\n".join(lines))
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port now; connections in TIME_WAIT do not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((HOST, port))
+            candidate.listen(1)
+        except OSError as error:
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                return False
+            raise
+        return True
+
+
+def _explicit(environ: Mapping[str, str]) -> dict[str, int]:
+    explicit: dict[str, int] = {}
+    for field in Ports.model_fields:
+        text = environ.get(setting_of(field))
+        if not text:
+            continue
+        if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_PORT:
+            message = f"{setting_of(field)} is {text!r}: it must be a port from 1 to {MAX_PORT}"
+            raise StackError(message)
+        explicit[field] = int(text)
+    return explicit
+
+
+def _free(home: Home, explicit: dict[str, int]) -> Ports:
+    recorded: dict[str, int] = {}
+    if home.ports_file.exists():
+        recorded = Ports.model_validate_json(home.ports_file.read_text()).model_dump()
+    kept = {name: port for name, port in recorded.items() if name not in explicit and is_free(port)}
+    used = set(explicit.values()) | set(kept.values())
+    picked: dict[str, int] = {}
+    for field in Ports.model_fields:
+        if field not in explicit and field not in kept:
+            picked[field] = _pick(used)
+            used.add(picked[field])
+    ports = Ports(**{**kept, **picked, **explicit})
+    write_private(home.ports_file, ports.model_dump_json(indent=2))
+    return ports
+
+
+def _pick(used: set[int]) -> int:
+    for _ in range(PICK_ATTEMPTS):
+        port = random.choice(FREE_RANGE)
+        if port not in used and is_free(port):
+            return port
+    message = f"found no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}"
+    raise StackError(message)
+
+
+def _refuse_duplicates(ports: Ports) -> None:
+    owners: dict[int, str] = {}
+    for name, port in ports.model_dump().items():
+        if port in owners:
+            message = f"{setting_of(owners[port])} and {setting_of(name)} are both {port}: they must differ"
+            raise StackError(message)
+        owners[port] = name
+
+
+def _listeners() -> dict[int, str]:
+    """For each listening port a phrase that names its process; empty where the system does not tell us."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:
+        return {}
+    holders: dict[int, str] = {}
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
+            holders[connection.laddr.port] = _holder(connection.pid)
+    return holders
+
+
+def _holder(pid: int) -> str:
+    try:
+        return f" by {psutil.Process(pid).name()} (pid {pid})"
+    except psutil.Error:
+        return f" by pid {pid}"

@@ -1,0 +1,50 @@
+"""The six services and the programs that prepare their topics, tables and buckets."""
+
+import importlib.util
+import sys
+from functools import partial
+
+from deploy.local import probes
+from deploy.local.child import ChildSpec
+from deploy.local.config import StackConfig
+from deploy.local.credentials import Credentials
+from deploy.local.environment import process_environment
+from deploy.local.home import Home
+from deploy.local.once import run_once
+
+SERVICE_STOP_S = 25.0
+STEP_TIMEOUT_S = 180.0
+
+STEP_COMMANDS = {
+    "buckets": ("-m", "deploy.local.buckets"),
+    "topics": ("-m", "console", "topics", "apply"),
+    "migrate": ("-m", "console", "migrate"),
+}
+
+
+def service_spec(name: str, home: Home, config: StackConfig, credentials: Credentials) -> ChildSpec:
+    """One service, judged by its own /readyz and /livez."""
+    port = config.ports.of(name)
+    return ChildSpec(
+        name=name,
+        kind="service",
+        port=port,
+        argv=(sys.executable, "-m", f"services.{name}.app"),
+        environment=process_environment(name, home, config, credentials),
+        is_ready=partial(probes.http_is_ok, port, "/readyz"),
+        is_alive=partial(probes.http_is_ok, port, "/livez"),
+        stop_timeout_s=SERVICE_STOP_S,
+    )
+
+
+async def run_step(name: str, home: Home, config: StackConfig, credentials: Credentials) -> None:
+    """Run one of the programs that must succeed before the stack counts as ready. Raises `StackError`."""
+    if name != "buckets" and importlib.util.find_spec("console.__main__") is None:
+        return  # TEMPORARY: until the console is there
+    await run_once(
+        name,
+        (sys.executable, *STEP_COMMANDS[name]),
+        environment=process_environment(name, home, config, credentials),
+        log_file=home.log_file(name),
+        timeout_s=STEP_TIMEOUT_S,
+    )

@@ -1,0 +1,81 @@
+"""What the supervisor knows of its processes, in a file, so that anyone can read it and clean up without the supervisor."""
+
+from typing import Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from deploy.local.home import Home, write_private
+from deploy.local.names import Kind, State
+
+Phase = Literal["starting", "ready", "stopping", "stopped", "failed"]
+
+CREATED_TOLERANCE_S = 2.0
+"""A process's start is computed from the boot time, which moves a little when the clock is set."""
+
+
+class ProcessId(BaseModel):
+    """One process for ever: a pid alone may belong to somebody else tomorrow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    created: float
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessId | None":
+        """The identity of a running process; None if it is gone."""
+        try:
+            return cls(pid=pid, created=psutil.Process(pid).create_time())
+        except psutil.Error:
+            return None
+
+    def find(self) -> psutil.Process | None:
+        """The process, if it still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) <= CREATED_TOLERANCE_S
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.Error:
+            return None
+
+
+class ChildState(BaseModel):
+    """One component or service."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    kind: Kind
+    port: int
+    state: State = "starting"
+    restarts: int = 0
+    process: ProcessId | None = None
+
+
+class StackState(BaseModel):
+    """The whole stack, as of the last change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    supervisor: ProcessId
+    phase: Phase = "starting"
+    error: str | None = None
+    """Why the phase is `failed`."""
+    steps: list[str] = []
+    """The one-time programs that have succeeded, in order."""
+    children: list[ChildState] = []
+
+    def save(self, home: Home) -> None:
+        write_private(home.state_file, self.model_dump_json(indent=2))
+
+    @classmethod
+    def load(cls, home: Home) -> "StackState | None":
+        """The recorded state, None before the first start. Whether it is still true: see `supervisor.find()`."""
+        try:
+            return cls.model_validate_json(home.state_file.read_text())
+        except FileNotFoundError:
+            return None
+
+    def child(self, name: str) -> ChildState | None:
+        return next((child for child in self.children if child.name == name), None)

