@@ -38,6 +38,14 @@ class BatchDeadError(PermanentError):
     """The batch was committed dead before: its record goes the way of the dead once more."""
 
 
+class BatchFailedError(PermanentError):
+    """The batch is dead by what its data turned out to be; `result` is the dead manifest to commit."""
+
+    def __init__(self, result: BatchManifest) -> None:
+        super().__init__(result.reason or Reason.HANDLER, result.detail or "the batch is dead")
+        self.result = result
+
+
 class Batches:
     """A stage's view of staging. Every method raises `StorageUnavailableError` in an outage."""
 
@@ -119,8 +127,8 @@ async def bury_batch(batches: Batches, record: Record, error: PermanentError) ->
     parent = read_parent(record)
     if parent is None:
         return unreadable(record, error, batches.stage)
-    winner = await batches.commit(dead_manifest(parent, batches.stage, error))
-    return announcement_of(winner)
+    dead = error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
+    return announcement_of(await batches.commit(dead))
 
 
 def read_parent(record: Record) -> BatchManifest | None:

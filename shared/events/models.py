@@ -125,6 +125,8 @@ class CrawlPlanned(Event):
     run_id: RunId
     dataset: DatasetName | None
     batches: Count
+    rows: Count | None = None
+    """How many records the source promised; None where it did not say."""
     requested_at: Timestamp
     request: CrawlRequest
     produced_at: Timestamp
