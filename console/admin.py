@@ -1,0 +1,71 @@
+"""`onpoint topics apply` and `onpoint migrate`: what an installation needs once, and again after an update."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console import environment
+from console.errors import CommandError
+from shared.settings import KafkaSettings, PostgresSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
+SERVICES = ROOT / "services"
+
+topics = typer.Typer(help="The topics of the bus.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(topics, name="topics")
+    app.command()(migrate)
+
+
+@topics.command()
+def apply(
+    *,
+    file: Annotated[
+        Path,
+        typer.Option(
+            "--file", "-f", help="Declaration of the topics.", show_default="deploy/kafka/topics.yaml"
+        ),
+    ] = TOPICS_FILE,
+    replication: Annotated[int, typer.Option(min=1, help="Replicas of a topic that is created.")] = 1,
+) -> None:
+    """Create missing topics and set the configuration of the others; nothing is deleted."""
+    # Heavy: only the command that needs it pays for it.
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    from shared.bus.admin import apply_topics, load_topics  # noqa: PLC0415
+
+    servers = environment.settings(KafkaSettings).kafka_bootstrap_servers
+    specs = load_topics(file)
+    try:
+        applied = asyncio.run(apply_topics(servers, specs, replication=replication))
+    except (KafkaError, OSError) as error:
+        raise CommandError(f"Kafka at {servers} could not be asked: {error}") from error
+    for label, names in (("created", applied.created), ("configured", applied.changed)):
+        for name in names:
+            print(f"{label} {name}")
+    for difference in applied.differing:
+        print(f"left alone {difference}: only you can decide that")
+    print(f"{len(specs)} topics are in place, {len(applied.created)} of them new")
+
+
+def migrate() -> None:
+    """Bring the database up to date: the services' own tables, and one table for each dataset."""
+    import asyncpg  # noqa: PLC0415
+
+    from shared.postgres.migrations import find_migrations  # noqa: PLC0415
+    from shared.postgres.migrations import migrate as bring_up_to_date  # noqa: PLC0415
+
+    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    datasets = list(environment.catalog().values())
+    try:
+        done = asyncio.run(bring_up_to_date(dsn, find_migrations(SERVICES), datasets))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise CommandError(f"PostgreSQL could not be brought up to date: {error}") from error
+    for step in done:
+        print(f"done {step}")
+    print("the database is up to date")
