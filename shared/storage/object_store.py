@@ -158,7 +158,8 @@ def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
     endpoint = settings.s3_endpoint_url
     store = S3Store(
         bucket,
-        **({"endpoint": endpoint, "virtual_hosted_style_request": False} if endpoint else {}),
+        # This spelling wins over an AWS_ENDPOINT_URL_S3 in the environment; plain "endpoint" does not.
+        **({"aws_endpoint_url_s3": endpoint, "virtual_hosted_style_request": False} if endpoint else {}),
         checksum_algorithm="sha256",
         client_options={
             "allow_http": endpoint is not None and endpoint.startswith("http://"),

@@ -1,0 +1,34 @@
+"""What deploy/kafka/topics.yaml declares is what the code names."""
+
+from pathlib import Path
+
+from shared.bus.admin import load_topics
+from shared.events import topics
+
+FILE = Path(__file__).parents[2] / "deploy" / "kafka" / "topics.yaml"
+SERVICES = ("crawler", "processor", "converter", "loader", "s3sink", "quality")
+
+
+def named_in_code() -> set[str]:
+    names = {value for name, value in vars(topics).items() if name.isupper() and isinstance(value, str)}
+    for service in SERVICES:
+        names |= {topics.retry_topic(service), topics.dead_letter_topic(service)}
+    return names
+
+
+def test_every_topic_of_the_code_is_declared_and_no_other() -> None:
+    assert set(load_topics(FILE)) == named_in_code()
+
+
+def test_requests_and_completions_are_in_one_order() -> None:
+    specs = load_topics(FILE)
+    assert specs[topics.CRAWL_REQUESTED].partitions == 1
+    assert specs[topics.CRAWL_REQUESTED].timestamp_type == "LogAppendTime"
+    assert specs[topics.RUN_COMPLETED].partitions == 1
+    assert specs[topics.RUN_COMPLETED].cleanup == "compact"
+
+
+def test_a_dead_letter_topic_takes_the_largest_record_and_its_headers() -> None:
+    specs = load_topics(FILE)
+    largest = max(specs[name].max_message_bytes for name in specs if not name.endswith(".dlq"))
+    assert all(specs[topics.dead_letter_topic(service)].max_message_bytes > largest + 500_000 for service in SERVICES)

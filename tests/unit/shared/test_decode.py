@@ -1,0 +1,104 @@
+"""From bytes to events: strict, and never a surprise."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import PermanentError
+from shared.events.decode import MAX_EVENT_BYTES, decode_event, encode, parse_object
+from shared.events.models import REVISION, BatchManifest, RunDrained
+from shared.events.reasons import Reason
+
+GOOD: dict[str, Any] = {"run_id": "r", "requested_at": "2026-11-24T06:00:00Z"}
+
+
+def reason_of(value: bytes | None) -> Reason:
+    with pytest.raises(PermanentError) as caught:
+        decode_event(RunDrained, value)
+    return caught.value.reason
+
+
+def variant(**changes: Any) -> bytes:
+    return json.dumps({**GOOD, **changes}).encode()
+
+
+def test_an_event_survives_the_way_there_and_back() -> None:
+    event = decode_event(RunDrained, variant())
+    assert decode_event(RunDrained, encode(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.DECODE),
+        (b"", Reason.DECODE),
+        (b"{", Reason.DECODE),
+        (b'{"run_id": "r"', Reason.DECODE),
+        (b"\xef\xbb\xbf{}", Reason.DECODE),
+        ('{"run_id": "r"}'.encode("utf-16"), Reason.DECODE),
+        (b'{"a": NaN}', Reason.DECODE),
+        (b'{"a": 1}{"b": 2}', Reason.DECODE),
+        (b'{"a": "\\ud800"}', Reason.DECODE),
+        (b"[" * 10_000, Reason.DECODE),
+        (b"[1]", Reason.SCHEMA),
+        (b'"text"', Reason.SCHEMA),
+        (b"null", Reason.SCHEMA),
+        (b"{}", Reason.SCHEMA),
+        (b'{"a": "' + b"x" * MAX_EVENT_BYTES + b'"}', Reason.TOO_LARGE),
+    ],
+)
+def test_what_is_no_event_has_a_reason(value: bytes | None, reason: Reason) -> None:
+    assert reason_of(value) is reason
+
+
+@pytest.mark.parametrize("version", [-1, 0, 2, 99, "1", True, None, 1.5])
+def test_another_version_is_refused(version: Any) -> None:
+    assert reason_of(variant(version=version)) is Reason.VERSION
+
+
+def test_an_unknown_field_of_this_revision_is_refused() -> None:
+    assert reason_of(variant(more=1)) is Reason.SCHEMA
+
+
+def test_unknown_fields_of_a_newer_revision_are_dropped() -> None:
+    event = decode_event(RunDrained, variant(more=1, revision=REVISION + 1))
+    assert event.run_id == "r"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run_id": 5},
+        {"run_id": "a/b"},
+        {"run_id": "a\n"},
+        {"run_id": None},
+        {"requested_at": 5},
+        {"requested_at": "2026-11-24T06:00:00"},
+        {"requested_at": "yesterday"},
+    ],
+)
+def test_a_field_of_another_type_or_form_is_refused(changes: dict[str, Any]) -> None:
+    assert reason_of(variant(**changes)) is Reason.SCHEMA
+
+
+def test_the_complaint_does_not_repeat_the_input() -> None:
+    with pytest.raises(PermanentError) as caught:
+        decode_event(RunDrained, variant(run_id="hunter2/secret"))
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_raise_nothing_but_permanent_errors(value: bytes) -> None:
+    try:
+        decode_event(BatchManifest, value)
+    except PermanentError:
+        return
+
+
+def test_a_large_document_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(PermanentError) as caught:
+        parse_object(b"{" * (MAX_EVENT_BYTES + 1))
+    assert caught.value.reason is Reason.TOO_LARGE
