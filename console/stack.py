@@ -5,24 +5,25 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import launcher, locks, logtail, supervisor
+from deploy.local import launcher, logtail, supervisor
 from deploy.local.config import StackConfig
 from deploy.local.credentials import load_or_create
-from deploy.local.environment import client_environment, export_lines
+from deploy.local.environment import client_environment, export_lines, overrides_from
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import Home
-from deploy.local.names import SERVICES
+from deploy.local.names import SERVICES, SUPERVISOR
 from deploy.local.status import Row, rows
 
 WRONG_USE = 2
+INTERRUPTED = 130
 DEFAULT_TIMEOUT_S = 300.0
 MIB = 1024 * 1024
 
@@ -121,48 +122,55 @@ def logs(
                 sys.stdout.write(text + "\n")
                 sys.stdout.flush()
         except (KeyboardInterrupt, BrokenPipeError):
-            # The reader has seen enough.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (nothing may be flushed to the closed pipe)
+            # The reader has seen enough, and nothing may be flushed to a closed pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_in_background(request: launcher.Request, timeout_s: float) -> None:
-    with _progress() as say:
-        already = launcher.launch(request, say) is None
-        if already:
-            say("the stack is already running")
-        for line in launcher.wait_until_ready(request.home, timeout_s=timeout_s):
-            if not already:
+    try:
+        with _progress() as say:
+            if launcher.launch(request, say) is None:
+                _say_it_runs(request, say)
+            for line in launcher.wait_until_ready(request.home, timeout_s=timeout_s):
                 say(line)
+    except KeyboardInterrupt:
+        err.print("the stack goes on starting: stop it with `onpoint down`", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
     out.print(_table(rows(request.home)))
     _print_what_next()
 
 
 def _run_in_foreground(request: launcher.Request) -> None:
     request.home.create()
-    with locks.held(request.home.launch_lock, wait_s=launcher.LAUNCH_WAIT_S):
-        if locks.is_held(request.home.supervisor_lock):
-            out.print("the stack is already running")
+    with _progress() as say, launcher.launching(request.home, say):
+        if launcher.is_running(request.home):
+            _say_it_runs(request, say)
             return
-        with _progress() as say:
-            launcher.prepare(request, say)
-    supervisor.log_to(logging.StreamHandler(), logging.FileHandler(request.home.log_file("supervisor")))
+        launcher.prepare(request, say)
+    supervisor.log_to(logging.StreamHandler(), logging.FileHandler(request.home.log_file(SUPERVISOR)))
     error = supervisor.supervise(request.home)
     if error is not None:
         raise StackError(error)
 
 
+def _say_it_runs(request: launcher.Request, say: launcher.Say) -> None:
+    say("the stack is already running")
+    config = StackConfig.find(request.home)
+    wanted = overrides_from(request.environ)
+    if config is not None and config.overrides != wanted:
+        changed = sorted(dict(config.overrides.items() ^ wanted.items()))
+        say(f"it keeps the settings it was started with; `onpoint down` first to change {', '.join(changed)}")
+
+
 @contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
+def _progress() -> Iterator[launcher.Say]:
     """A function that prints a line with the seconds since now; on a terminal a spinner turns below."""
     began = time.monotonic()
 
     def say(line: str) -> None:
         out.print(f"{time.monotonic() - began:6.1f} s  {line}", highlight=False, markup=False, soft_wrap=True)
 
-    if out.is_terminal:
-        with out.status("working"):
-            yield say
-    else:
+    with out.status("working") if out.is_terminal else nullcontext():
         yield say
 
 

@@ -27,7 +27,7 @@ class Account:
 
 
 def postgres_account() -> Account | None:
-    """The user that root starts PostgreSQL as; None where the caller is an ordinary user and starts it as oneself."""
+    """The user that root starts PostgreSQL as; None for an ordinary user, who starts it as oneself."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -36,18 +36,24 @@ def postgres_account() -> Account | None:
         except KeyError:
             continue
         return Account(name, entry.pw_uid, entry.pw_gid)
-    message = "PostgreSQL does not run as root and there is no user `postgres` or `nobody`: add one, or start the stack as a user"
-    raise StackError(message)
+    raise StackError(
+        "PostgreSQL does not run as root and there is no user `postgres` or `nobody`: "
+        "add one, or start the stack as an ordinary user"
+    )
 
 
 def is_passable(folder: Path, account: Account) -> bool:
-    """Whether the account may go through `folder` and all its parents, those that exist, by their mode bits."""
+    """Whether the account may go through `folder` and its parents, as far as they exist, by their mode
+    bits.
+    """
     resolved = folder.resolve()
     return all(_may_pass(part.stat(), account) for part in (resolved, *resolved.parents) if part.exists())
 
 
 def data_folder(home: Home, account: Account | None) -> Path:
-    """Where PostgreSQL's data goes: below the home, or (unreachable for the account) a folder that the home records."""
+    """Where PostgreSQL's data goes: in the home, or in a folder that the home records if that is out of
+    reach.
+    """
     wanted = home.data / "postgres"
     if account is None or (is_passable(home.data, account) and not home.places_file.exists()):
         return wanted

@@ -2,49 +2,41 @@
 
 import asyncio
 import os
-import time
+from urllib.parse import urlsplit
 
 import aioboto3
-from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
-DEADLINE_S = 60.0
-RETRY_S = 0.1
+from deploy.local.probes import http_is_ok
+
+STORE_WAIT_S = 60.0
+POLL_S = 0.1
 ALREADY_OURS = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
 
 async def make_buckets(names: list[str], endpoint_url: str) -> None:
-    """Make the buckets that do not exist yet; waits up to a minute for the store to answer.
+    """Make the buckets that do not exist yet.
 
-    Raises what the store answers if it refuses, e.g. for wrong credentials.
+    Raises `TimeoutError` if the store does not answer within a minute, `ClientError` with its words if it
+    refuses.
     """
-    config = AioConfig(
-        connect_timeout=2,
-        read_timeout=10,
-        retries={"mode": "standard", "max_attempts": 1},
-        s3={"addressing_style": "path"},
-    )
-    deadline = time.monotonic() + DEADLINE_S
-    async with aioboto3.Session().client("s3", endpoint_url=endpoint_url, config=config) as client:
+    # The client loads its libraries while the store still starts.
+    retries = Config(retries={"mode": "standard", "max_attempts": 5}, s3={"addressing_style": "path"})
+    async with aioboto3.Session().client("s3", endpoint_url=endpoint_url, config=retries) as client:
+        await _wait_for_store(urlsplit(endpoint_url).port or 80)
         for name in names:
-            while True:
-                try:
-                    await client.create_bucket(Bucket=name)
-                except ClientError as error:
-                    code = error.response["Error"]["Code"]
-                    if code in ALREADY_OURS:
-                        break
-                    if (
-                        error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
-                        or time.monotonic() > deadline
-                    ):  # noqa: PLR2004
-                        raise
-                except BotoCoreError:
-                    if time.monotonic() > deadline:
-                        raise
-                else:
-                    break
-                await asyncio.sleep(RETRY_S)
+            try:
+                await client.create_bucket(Bucket=name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in ALREADY_OURS:
+                    raise
+
+
+async def _wait_for_store(port: int) -> None:
+    async with asyncio.timeout(STORE_WAIT_S):
+        while not await http_is_ok(port, "/healthz"):  # noqa: ASYNC110  (another's state)
+            await asyncio.sleep(POLL_S)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One process that is kept running: started, watched, restarted when it dies or hangs, stopped when asked to."""
+"""One process that is kept running: watched, restarted when it dies or hangs, stopped when asked to."""
 
 import asyncio
 import contextlib
@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.accounts import Account
-from deploy.local.home import OWNER_ONLY, PROJECT_ROOT
 from deploy.local.names import Kind, State
 from deploy.local.probes import Probe
+from deploy.local.spawn import kill_group, spawn
 from deploy.local.state import ChildState, ProcessId
 
 log = logging.getLogger(__name__)
 
-STARTING_PROBE_S = 0.1
+STARTING_PROBE_S = 0.15
+LOST_PROBE_S = 0.5
+"""Of a process that was ready and is not: an outage of others may be long."""
 READY_PROBE_S = 2.0
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
@@ -94,7 +96,7 @@ class Child:
     def kill(self) -> None:
         """End the process at once; whether it comes again depends on whether it is being stopped."""
         if self._process is not None:
-            self._kill_group(self._process.pid)
+            kill_group(self._process.pid)
 
     async def _keep(self) -> None:
         while not self._stopping.is_set():
@@ -104,41 +106,30 @@ class Child:
                 log.error("child_not_started name=%s reason=%s", self.spec.name, error)  # noqa: TRY400
                 await self._wait_before_restart(-1)
                 continue
+            if self._stopping.is_set():
+                # Asked for while the process was being made.
+                await self._end(self.spec.stop_timeout_s)
             watch = asyncio.create_task(self._watch())
             code = await process.wait()
             watch.cancel()
             self.ready.clear()
             self._process = None
-            self._kill_group(process.pid)
+            kill_group(process.pid)
             if self._stopping.is_set():
                 return
             await self._wait_before_restart(code)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        descriptor = os.open(self._log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
-        account = self.spec.account
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self.spec.argv,
-                env=dict(self.spec.environment),
-                cwd=PROJECT_ROOT if account is None else "/",
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                start_new_session=True,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
-            )
-        finally:
-            os.close(descriptor)
+        process = await spawn(
+            self.spec.argv,
+            environment=self.spec.environment,
+            log_file=self._log_file,
+            account=self.spec.account,
+        )
         self._process = process
         self.state.process = ProcessId.of(process.pid)
         self._update("starting")
         log.info("child_started name=%s pid=%d", self.spec.name, process.pid)
-        # stop() may have been asked for while the process was being made.
-        if self._stopping.is_set():
-            self._signal(process.pid, self.spec.stop_signal)
         return process
 
     async def _watch(self) -> None:
@@ -161,7 +152,12 @@ class Child:
                     )
                     await self._end(HANG_GRACE_S)
                     return
-            await asyncio.sleep(READY_PROBE_S if self.state.state == "ready" else STARTING_PROBE_S)
+            await asyncio.sleep(self._probe_delay_s())
+
+    def _probe_delay_s(self) -> float:
+        if self.state.state == "ready":
+            return READY_PROBE_S
+        return STARTING_PROBE_S if self._ready_at is None else LOST_PROBE_S
 
     def _became_ready(self) -> None:
         if self.state.state != "ready":
@@ -202,17 +198,12 @@ class Child:
                 await process.wait()
         except TimeoutError:
             log.warning("child_killed name=%s timeout_s=%.0f", self.spec.name, timeout_s)
-            self._kill_group(process.pid)
+            kill_group(process.pid)
             await process.wait()
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-
-    def _kill_group(self, pid: int) -> None:
-        """End whatever the process started and left behind in its session."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
 
     def _update(self, state: State) -> None:
         self.state.state = state

@@ -1,9 +1,10 @@
-"""What one start of the stack was asked for, kept in the home so that the supervisor and later commands agree."""
+"""What one start of the stack was asked for, in the home, so that the supervisor and later commands agree."""
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deploy.local.errors import NotRunningError
 from deploy.local.home import Home, write_private
 from deploy.local.ports import Ports
 from deploy.local.state import ProcessId
@@ -34,4 +35,18 @@ class StackConfig(BaseModel):
 
     @classmethod
     def load(cls, home: Home) -> "StackConfig":
-        return cls.model_validate_json(home.config_file.read_text())
+        """What the home's last start was asked for. Raises `NotRunningError` if there was none that we
+        understand.
+        """
+        config = cls.find(home)
+        if config is None:
+            raise NotRunningError(f"{home.path} has no stack: start one with `onpoint up`")
+        return config
+
+    @classmethod
+    def find(cls, home: Home) -> "StackConfig | None":
+        """As `load`, None instead of an error."""
+        try:
+            return cls.model_validate_json(home.config_file.read_text())
+        except (OSError, ValidationError):
+            return None

@@ -1,7 +1,6 @@
 """Orders to a running supervisor: one JSON line each way over a unix socket that only its owner can open."""
 
 import asyncio
-import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -31,6 +30,14 @@ class Order(BaseModel):
     name: str
 
 
+class Reply(BaseModel):
+    """Why an order was refused, nothing if it was carried out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    error: str | None = None
+
+
 async def serve(folder: Path, obey: Callable[[Order], Awaitable[None]]) -> asyncio.Server:
     """Listen for orders; `obey` raises `StackError` for one it refuses, and the sender gets its message."""
 
@@ -39,12 +46,12 @@ async def serve(folder: Path, obey: Callable[[Order], Awaitable[None]]) -> async
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 line = await reader.readline()
             await obey(Order.model_validate_json(line))
-            reply = {"error": None}
+            reply = Reply()
         except (StackError, ValidationError) as error:
-            reply = {"error": str(error)}
+            reply = Reply(error=str(error))
         except (TimeoutError, ValueError, OSError) as error:
-            reply = {"error": f"the order was not understood: {error}"}
-        writer.write(json.dumps(reply).encode() + b"\n")
+            reply = Reply(error=f"the order was not understood: {error}")
+        writer.write(reply.model_dump_json().encode() + b"\n")
         writer.close()
 
     path = folder / SOCKET_NAME
@@ -63,8 +70,9 @@ def send(home: Home, order: Order) -> None:
         try:
             connection.connect(str(socket_folder(home) / SOCKET_NAME))
         except OSError as error:
-            message = f"the stack of {home.path} does not run: start it with `onpoint up`"
-            raise NotRunningError(message) from error
+            raise NotRunningError(
+                f"the stack of {home.path} does not run: start it with `onpoint up`"
+            ) from error
         connection.sendall(order.model_dump_json().encode() + b"\n")
         with connection.makefile("rb") as reader:
             line = reader.readline()
@@ -73,6 +81,6 @@ def send(home: Home, order: Order) -> None:
             f"the supervisor ended before it could {order.do} {order.name}: see `onpoint logs supervisor`"
         )
         raise StackError(message)
-    error_text = json.loads(line)["error"]
-    if error_text is not None:
-        raise StackError(error_text)
+    refusal = Reply.model_validate_json(line).error
+    if refusal is not None:
+        raise StackError(refusal)

@@ -1,10 +1,11 @@
-"""The stack's own secrets: random, made at the first start, kept in the home and nowhere in an argument list."""
+"""The stack's own secrets: random, made at the first start, kept in the home, never in an argument list."""
 
 import json
 import secrets
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deploy.local.errors import StackError
 from deploy.local.home import Home, write_private
 
 S3_REGION = "us-east-1"
@@ -37,9 +38,16 @@ class Credentials(BaseModel):
 
 
 def load_or_create(home: Home) -> Credentials:
-    """The home's secrets; a later start finds the same ones, as the data was made with them."""
+    """The home's secrets; a later start finds the same ones, as the data was made with them. Raises
+    `StackError`.
+    """
     if home.credentials_file.exists():
-        return Credentials.model_validate_json(home.credentials_file.read_text())
+        try:
+            return Credentials.model_validate_json(home.credentials_file.read_text())
+        except ValidationError as error:
+            raise StackError(
+                f"{home.credentials_file} is damaged: `onpoint down --wipe` starts anew, without the data"
+            ) from error
     credentials = Credentials.generate()
     write_private(home.credentials_file, credentials.model_dump_json())
     return credentials

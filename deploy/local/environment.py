@@ -11,18 +11,35 @@ from deploy.local.home import Home
 from deploy.local.ports import HOST
 
 MARK = "ONPOINT_STACK_MARK"
-"""Tells the processes of a stack from all others, even when its supervisor is gone: `<home's identity>:<name>`."""
+"""Names the stack and part that a process belongs to, also when its supervisor is gone:
+`<identity>:<name>`.
+"""
 
 DEFAULT_STAGING_BUCKET = "onpoint-staging"
 DEFAULT_LAKE_BUCKET = "onpoint-lake"
 HTTP_PORT = "ONPOINT_HTTP_PORT"
 
-OWN_SETTINGS = frozenset({"ONPOINT_HOME", "ONPOINT_COMPONENTS_DIR", "ONPOINT_PORTS", MARK, HTTP_PORT})
-"""Settings of the stack itself; services do not get them from the caller."""
+OWN_SETTINGS = frozenset(
+    {
+        "ONPOINT_HOME",
+        "ONPOINT_COMPONENTS_DIR",
+        "ONPOINT_PORTS",
+        "ONPOINT_KAFKA_BOOTSTRAP_SERVERS",
+        "ONPOINT_POSTGRES_DSN",
+        "ONPOINT_S3_ENDPOINT_URL",
+        "ONPOINT_STAGING_BUCKET",
+        "ONPOINT_LAKE_BUCKET",
+        MARK,
+        HTTP_PORT,
+    }
+)
+"""Settings that the stack decides; services do not get them from the caller."""
 
 
 def overrides_from(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's `ONPOINT_*` settings that the services shall see; folders become absolute, as services run elsewhere."""
+    """The caller's `ONPOINT_*` settings for the services; folders become absolute, as services run
+    elsewhere.
+    """
     found: dict[str, str] = {}
     for name, value in environ.items():
         if not name.startswith("ONPOINT_") or name in OWN_SETTINGS or name.startswith("ONPOINT_PORT_"):
@@ -32,7 +49,7 @@ def overrides_from(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def client_environment(home: Home, config: StackConfig, credentials: Credentials) -> dict[str, str]:
-    """What `onpoint env` prints: enough for the services, the console, psql, duckdb and any S3 or Kafka client."""
+    """What `onpoint env` prints: enough for the console, psql, duckdb and any S3 or Kafka client."""
     ports = config.ports
     s3 = f"http://{HOST}:{ports.s3}"
     address = f"{HOST}:{ports.postgres}/{POSTGRES_DATABASE}"
@@ -65,8 +82,8 @@ def process_environment(
 ) -> dict[str, str]:
     """The whole environment of a Python process of the stack.
 
-    The stack's addresses win over the caller's settings, and no AWS setting of the caller is left: one profile or
-    session token of theirs would sign requests to the local store.
+    The stack's addresses win over the caller's settings, and no AWS setting of the caller is left: one
+    profile or session token of theirs would sign requests to the local store.
     """
     base = {
         key: value
@@ -79,7 +96,7 @@ def process_environment(
     base |= {"no_proxy": direct, "NO_PROXY": direct, "PYTHONUNBUFFERED": "1"}
     base |= config.overrides
     base |= client_environment(home, config, credentials)
-    base[MARK] = f"{home.identity}:{name}"
+    base |= mark_of(home, name)
     if name in config.services:
         base[HTTP_PORT] = str(config.ports.of(name))
     return base
@@ -88,4 +105,9 @@ def process_environment(
 def component_environment(name: str, home: Home) -> dict[str, str]:
     """A small environment that settings of the caller (`PGDATA`, `KAFKA_OPTS`, …) cannot disturb."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "JAVA_HOME") if key in os.environ}
-    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **kept, MARK: f"{home.identity}:{name}"}
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **kept, **mark_of(home, name)}
+
+
+def mark_of(home: Home, name: str) -> dict[str, str]:
+    """The variable by which a process of this home is known."""
+    return {MARK: f"{home.identity}:{name}"}

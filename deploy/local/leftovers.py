@@ -11,10 +11,11 @@ import psutil
 from deploy.local.accounts import recorded_place
 from deploy.local.environment import MARK
 from deploy.local.home import Home
-from deploy.local.names import COMPONENTS
+from deploy.local.names import COMPONENTS, SUPERVISOR
 from deploy.local.postgres import postmaster_pid
 from deploy.local.state import StackState
 
+SUPERVISOR_STOP_S = 90.0
 SERVICE_STOP_S = 25.0
 COMPONENT_STOP_S = 30.0
 KILL_WAIT_S = 5.0
@@ -32,7 +33,7 @@ class Leftover:
 
 
 def find_leftovers(home: Home) -> list[Leftover]:
-    """Every running process of the home but its supervisor: the recorded ones and those that carry its mark."""
+    """Every running process of the home but the caller: the recorded ones and those that carry its mark."""
     found: dict[int, Leftover] = {}
     state = StackState.load(home)
     for child in state.children if state else []:
@@ -45,11 +46,14 @@ def find_leftovers(home: Home) -> list[Leftover]:
 
 
 def end_leftovers(home: Home) -> list[str]:
-    """End what is left, services before components; the names of what was ended. Takes up to a minute."""
+    """End what is left, services before components; the names of what was ended. Takes up to two minutes."""
     leftovers = find_leftovers(home)
-    components = [leftover for leftover in leftovers if leftover.name in COMPONENTS]
-    _end([leftover for leftover in leftovers if leftover.name not in COMPONENTS], SERVICE_STOP_S)
-    _end(components, COMPONENT_STOP_S)
+    # A supervisor that lost its home would start again what we end, and ends it all itself if it can.
+    supervisors = [leftover for leftover in leftovers if leftover.name == SUPERVISOR]
+    _end(supervisors, SUPERVISOR_STOP_S)
+    rest = find_leftovers(home) if supervisors else leftovers
+    _end([leftover for leftover in rest if leftover.name not in COMPONENTS], SERVICE_STOP_S)
+    _end([leftover for leftover in rest if leftover.name in COMPONENTS], COMPONENT_STOP_S)
     return sorted({leftover.name for leftover in leftovers})
 
 
@@ -67,7 +71,9 @@ def _marked(home: Home) -> Iterable[Leftover]:
 
 
 def _postmasters(home: Home) -> Iterable[Leftover]:
-    """PostgreSQL overwrites the memory that holds its environment, so it is looked for by its own file as well."""
+    """PostgreSQL overwrites the memory that holds its environment, so it is looked for by its own file as
+    well.
+    """
     for folder in (home.data, recorded_place(home)):
         pid = postmaster_pid(folder / "postgres") if folder else None
         if pid is not None:
@@ -76,12 +82,18 @@ def _postmasters(home: Home) -> Iterable[Leftover]:
 
 
 def _end(leftovers: list[Leftover], timeout_s: float) -> None:
+    """Ask the topmost processes to stop, which stop their own children; kill whatever is left then."""
+    pids = {leftover.process.pid for leftover in leftovers}
+    asked: list[psutil.Process] = []
     for leftover in leftovers:
         with contextlib.suppress(psutil.Error):
-            leftover.process.send_signal(STOP_SIGNALS.get(leftover.name, signal.SIGTERM))
-            # A stopped process (SIGSTOP) takes its signal only when it runs again.
-            leftover.process.send_signal(signal.SIGCONT)
-    _, alive = psutil.wait_procs([leftover.process for leftover in leftovers], timeout=timeout_s)
+            if leftover.process.ppid() not in pids:
+                leftover.process.send_signal(STOP_SIGNALS.get(leftover.name, signal.SIGTERM))
+                # A stopped process (SIGSTOP) takes its signal only when it runs again.
+                leftover.process.send_signal(signal.SIGCONT)
+                asked.append(leftover.process)
+    psutil.wait_procs(asked, timeout=timeout_s)
+    alive = [leftover.process for leftover in leftovers if leftover.process.is_running()]
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()

@@ -45,8 +45,7 @@ def hold(path: Path, *, wait_s: float, on_wait: Callable[[], None] = lambda: Non
         on_wait()
     while descriptor is None:
         if time.monotonic() > deadline:
-            message = f"another process has held {path} for {wait_s:.0f} s: end it, then try again"
-            raise StackError(message)
+            raise StackError(f"another process has held {path} for {wait_s:.0f} s: end it, then try again")
         time.sleep(POLL_S)
         descriptor = try_hold(path)
     return descriptor

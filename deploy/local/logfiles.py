@@ -13,8 +13,8 @@ TAIL_BLOCK_BYTES = 64 * 1024
 def bound(folder: Path) -> None:
     """Turn over every log that is too large.
 
-    Processes append to their logs themselves (a log must not depend on the supervisor's life), so the file is copied
-    and emptied; lines written between the two are lost.
+    Processes append to their logs themselves (a log must not depend on the supervisor's life), so the file is
+    copied and emptied; lines written between the two are lost.
     """
     for path in folder.glob("*.log"):
         if path.stat().st_size > MAX_LOG_BYTES:

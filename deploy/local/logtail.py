@@ -8,24 +8,24 @@ from pathlib import Path
 from deploy.local.errors import UnknownNameError
 from deploy.local.home import Home
 from deploy.local.logfiles import last_lines
-from deploy.local.names import COMPONENTS, SERVICES, STEPS
+from deploy.local.names import LOGS
 
-LOG_NAMES = (*COMPONENTS, *SERVICES, *STEPS, "supervisor")
 POLL_S = 0.3
 
 
 def choose(home: Home, name: str | None) -> dict[str, Path]:
     """The log of that name, or every log there is. Raises `UnknownNameError` naming the choices."""
     if name is None:
-        return {known: home.log_file(known) for known in LOG_NAMES}
-    if name not in LOG_NAMES:
-        message = f"there is no log {name!r}: choose one of {', '.join(LOG_NAMES)}"
-        raise UnknownNameError(message)
+        return {known: home.log_file(known) for known in LOGS}
+    if name not in LOGS:
+        raise UnknownNameError(f"there is no log {name!r}: choose one of {', '.join(LOGS)}")
     return {name: home.log_file(name)}
 
 
 def tail(logs: dict[str, Path], *, lines: int, follow: bool) -> Iterator[str]:
-    """The last lines of each log, each with the log's name in front where there are several; with `follow`, for ever."""
+    """The last lines of each log, behind the log's name where there are several; then what comes, if
+    `follow`.
+    """
     width = max(len(name) for name in logs)
     prefixes = {name: f"{name:<{width}} | " if len(logs) > 1 else "" for name in logs}
     readers = {name: _Reader(path) for name, path in logs.items()}

@@ -9,3 +9,5 @@ COMPONENTS = ("kafka", "postgres", "seaweedfs")
 SERVICES = ("crawler", "processor", "converter", "loader", "s3sink", "quality")
 STEPS = ("buckets", "topics", "migrate")
 """Programs that run once at every start and must succeed."""
+SUPERVISOR = "supervisor"
+LOGS = (*COMPONENTS, *SERVICES, *STEPS, SUPERVISOR)

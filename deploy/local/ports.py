@@ -6,15 +6,16 @@ import socket
 from collections.abc import Iterable, Mapping
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.local.errors import PortTakenError, StackError
 from deploy.local.home import Home, write_private
+from deploy.local.names import SERVICES
 
 HOST = "127.0.0.1"
 FREE_RANGE = range(15_000, 32_000)
-"""Below the range from which Linux takes the near ends of outgoing connections, so a freed port stays free."""
-MAX_PORT = 65_535
+"""Below the range from which Linux takes ports for outgoing connections, so a port we leave stays free."""
+MIN_PORT, MAX_PORT = 1024, 65_535
 PICK_ATTEMPTS = 1000
 
 
@@ -45,10 +46,8 @@ class Ports(BaseModel):
     quality: int = 28006
 
     def of(self, name: str) -> int:
-        """The port people know a component or service by."""
-        value = getattr(self, "s3" if name == "seaweedfs" else name)
-        assert isinstance(value, int)
-        return value
+        """The port by which people know a component or service."""
+        return int(getattr(self, "s3" if name == "seaweedfs" else name))
 
 
 def setting_of(field: str) -> str:
@@ -57,15 +56,15 @@ def setting_of(field: str) -> str:
 
 
 def choose(home: Home, environ: Mapping[str, str]) -> Ports:
-    """The ports of the next start: the environment's, else (`ONPOINT_PORTS=free`) recorded free ones, else the defaults.
+    """The ports of the next start: the environment's; for the rest free ones (`ONPOINT_PORTS=free`) or the
+    defaults.
 
-    A home that once had free ports keeps them until it is wiped; of those only the ones that were taken meanwhile
-    are picked anew. Raises `StackError` for a value that is no port, or for one port named twice.
+    A home that once had free ports keeps them until it is wiped; of those only the ones that were taken
+    meanwhile are picked anew. Raises `StackError` for a value that is no port, or for one port named twice.
     """
     mode = environ.get("ONPOINT_PORTS", "")
     if mode not in {"", "free", "default"}:
-        message = f"ONPOINT_PORTS is {mode!r}: it may be `free` or `default`"
-        raise StackError(message)
+        raise StackError(f"ONPOINT_PORTS is {mode!r}: it may be `free` or `default`")
     explicit = _explicit(environ)
     if mode == "free" or (mode == "" and home.ports_file.exists()):
         ports = _free(home, explicit)
@@ -75,9 +74,12 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
     return ports
 
 
-def require_free(ports: Ports, fields: Iterable[str] | None = None) -> None:
-    """Raise `PortTakenError` naming every taken port, who holds it if that can be told, and the setting to change."""
-    wanted = set(Ports.model_fields) if fields is None else set(fields)
+def require_free(ports: Ports, *, services: Iterable[str]) -> None:
+    """Raise `PortTakenError` naming every taken port of the components and these services.
+
+    The message says who holds it, if that can be told, and which setting changes it.
+    """
+    wanted = set(Ports.model_fields) - set(SERVICES) | set(services)
     taken = [
         (name, port) for name, port in ports.model_dump().items() if name in wanted and not is_free(port)
     ]
@@ -100,7 +102,7 @@ def is_free(port: int) -> bool:
             candidate.bind((HOST, port))
             candidate.listen(1)
         except OSError as error:
-            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            if error.errno == errno.EADDRINUSE:
                 return False
             raise
         return True
@@ -112,18 +114,16 @@ def _explicit(environ: Mapping[str, str]) -> dict[str, int]:
         text = environ.get(setting_of(field))
         if not text:
             continue
-        if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_PORT:
-            message = f"{setting_of(field)} is {text!r}: it must be a port from 1 to {MAX_PORT}"
-            raise StackError(message)
+        if not text.isascii() or not text.isdigit() or not MIN_PORT <= int(text) <= MAX_PORT:
+            raise StackError(
+                f"{setting_of(field)} is {text!r}: it must be a port from {MIN_PORT} to {MAX_PORT}"
+            )
         explicit[field] = int(text)
     return explicit
 
 
 def _free(home: Home, explicit: dict[str, int]) -> Ports:
-    recorded: dict[str, int] = {}
-    if home.ports_file.exists():
-        recorded = Ports.model_validate_json(home.ports_file.read_text()).model_dump()
-    kept = {name: port for name, port in recorded.items() if name not in explicit and is_free(port)}
+    kept = {name: port for name, port in _recorded(home).items() if name not in explicit and is_free(port)}
     used = set(explicit.values()) | set(kept.values())
     picked: dict[str, int] = {}
     for field in Ports.model_fields:
@@ -135,21 +135,28 @@ def _free(home: Home, explicit: dict[str, int]) -> Ports:
     return ports
 
 
+def _recorded(home: Home) -> dict[str, int]:
+    try:
+        return Ports.model_validate_json(home.ports_file.read_text()).model_dump()
+    except (OSError, ValidationError):
+        return {}
+
+
 def _pick(used: set[int]) -> int:
     for _ in range(PICK_ATTEMPTS):
-        port = random.choice(FREE_RANGE)
+        port = random.choice(FREE_RANGE)  # noqa: S311  (not a secret)
         if port not in used and is_free(port):
             return port
-    message = f"found no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}"
-    raise StackError(message)
+    raise StackError(f"found no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}")
 
 
 def _refuse_duplicates(ports: Ports) -> None:
     owners: dict[int, str] = {}
     for name, port in ports.model_dump().items():
         if port in owners:
-            message = f"{setting_of(owners[port])} and {setting_of(name)} are both {port}: they must differ"
-            raise StackError(message)
+            raise StackError(
+                f"{setting_of(owners[port])} and {setting_of(name)} are both {port}: they must differ"
+            )
         owners[port] = name
 
 

@@ -44,7 +44,9 @@ SETTINGS = {
 
 
 def postgres_spec(home: Home, config: StackConfig, credentials: Credentials) -> ChildSpec:
-    """The server; its cluster, user and database are made before the first start. Stopped by its fast shutdown."""
+    """The server; its cluster, user and database are made before the first start. Stopped by its fast
+    shutdown.
+    """
     account = postgres_account()
     programs = reachable_programs(config.postgres_programs, account)
     data = data_folder(home, account)
@@ -83,10 +85,12 @@ async def _prepare(
         return
     version = version_file.read_text().strip()
     if version != MAJOR_VERSION:
-        message = f"{data} is of PostgreSQL {version}, this is {MAJOR_VERSION}: `onpoint down --wipe` starts anew without the data"
-        raise StackError(message)
+        raise StackError(
+            f"{data} is of PostgreSQL {version}, this is {MAJOR_VERSION}: "
+            "`onpoint down --wipe` starts anew, without the data"
+        )
     if postmaster_pid(data) is None:
-        # Left by a crash. PostgreSQL itself would refuse if that pid is some other process of its user by now.
+        # Left by a crash. PostgreSQL would not start if another process of its user had that pid by now.
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 

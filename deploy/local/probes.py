@@ -1,4 +1,6 @@
-"""Whether a part of the stack answers: one small request each, over raw TCP, so that the supervisor stays small."""
+"""Whether a part of the stack answers: one small request each, over raw TCP, so that the supervisor stays
+small.
+"""
 
 import asyncio
 import json
@@ -21,7 +23,7 @@ async def kafka_is_ready(port: int) -> bool:
     """Whether the broker lists itself as a member of the cluster; a broker that only listens does not."""
     client = b"onpoint"
     header = struct.pack(">hhih", KAFKA_METADATA, KAFKA_METADATA_VERSION, 1, len(client)) + client
-    body = struct.pack(">i?", 0, False)  # noqa: FBT003  (no topics, create none)
+    body = struct.pack(">i?", 0, False)  # no topics, and create none
     answer = await _exchange(port, struct.pack(">i", len(header + body)) + header + body, _read_kafka)
     # correlation id, throttle time, then the number of live brokers
     return answer is not None and len(answer) >= 12 and struct.unpack(">iii", answer[:12])[2] > 0  # noqa: PLR2004
@@ -72,7 +74,9 @@ async def _read_kafka(reader: asyncio.StreamReader) -> bytes:
 async def _exchange(
     port: int, request: bytes, read: Callable[[asyncio.StreamReader], Awaitable[bytes]]
 ) -> bytes | None:
-    """Send `request` and read the answer; None if nobody listens, the answer breaks off, or it takes too long."""
+    """Send `request` and read the answer; None if nobody listens, the answer breaks off, or it takes too
+    long.
+    """
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):

@@ -1,6 +1,5 @@
 """The six services and the programs that prepare their topics, tables and buckets."""
 
-import importlib.util
 import sys
 from functools import partial
 
@@ -39,8 +38,6 @@ def service_spec(name: str, home: Home, config: StackConfig, credentials: Creden
 
 async def run_step(name: str, home: Home, config: StackConfig, credentials: Credentials) -> None:
     """Run one of the programs that must succeed before the stack counts as ready. Raises `StackError`."""
-    if name != "buckets" and importlib.util.find_spec("console.__main__") is None:
-        return  # TEMPORARY: until the console is there
     await run_once(
         name,
         (sys.executable, *STEP_COMMANDS[name]),

@@ -1,4 +1,4 @@
-"""Where the stack's unix sockets are. Their paths may not be longer than about 100 bytes, and a home's may."""
+"""Where the stack's unix sockets are. Their paths may not exceed about 100 bytes, and a home's may."""
 
 import os
 import shutil
@@ -13,7 +13,9 @@ MAX_FOLDER_BYTES = 80
 
 
 def socket_folder(home: Home) -> Path:
-    """`run` in the home, or a folder of the same owner among the temporary files where that path is too long."""
+    """`run` in the home, or a folder of the same owner among the temporary files where that path is too
+    long.
+    """
     folder = home.path / "run"
     if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
         return folder
@@ -21,13 +23,14 @@ def socket_folder(home: Home) -> Path:
 
 
 def make_socket_folder(home: Home) -> Path:
-    """The folder, empty of old sockets and closed to others. Raises `StackError` if somebody else owns its name."""
+    """The folder, empty of old sockets and closed to others. Raises `StackError` if somebody else owns its
+    name.
+    """
     folder = socket_folder(home)
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
-        message = f"{folder} belongs to another user: remove it, or choose a shorter ONPOINT_HOME"
-        raise StackError(message)
+        raise StackError(f"{folder} belongs to another user: remove it, or choose a shorter ONPOINT_HOME")
     folder.chmod(0o700)
     for old in folder.glob("*.sock"):
         old.unlink()

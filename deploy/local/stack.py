@@ -19,16 +19,18 @@ from deploy.local.home import Home
 from deploy.local.names import SERVICES
 from deploy.local.state import ProcessId, StackState
 from deploy.local.status import Row, rows
+from deploy.local.waiting import wait_for
 
 READY_TIMEOUT_S = 300.0
 REAP_TIMEOUT_S = 10.0
 
 
 class LocalStack:
-    """Kafka, PostgreSQL, S3 and the services in a home of their own; a context manager that starts and stops them.
+    """Kafka, PostgreSQL, S3 and the services in a home of their own; a context manager that starts and stops
+    them.
 
-    The stack ends with the process that made it, however that ends. Its supervisor is a process of its own, so nothing
-    here needs an event loop. Not for several threads.
+    The stack ends with the process that made it, however that ends. Its supervisor is a process of its own,
+    so nothing here needs an event loop. Not for several threads.
 
         with LocalStack(tmp_path, ports="free", services=("loader",)) as stack:
             dsn = stack.environment()["ONPOINT_POSTGRES_DSN"]
@@ -46,18 +48,24 @@ class LocalStack:
         timeout_s: float = READY_TIMEOUT_S,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Nothing is started yet. `extra_env` is for the services (`ONPOINT_*`) and wins over this process's environment."""
+        """Nothing is started yet. `extra_env` is for the services (`ONPOINT_*`) and wins over this process's
+        environment.
+        """
         self.home = Home(home.absolute())
         self._timeout_s = timeout_s
         self._say = say
         self._supervisor: subprocess.Popen[bytes] | None = None
+        # Ports named for another stack would be taken by it.
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("ONPOINT_PORT_")
+        }
         environ = {
-            **os.environ,
+            **inherited,
             **(extra_env or {}),
             "ONPOINT_PORTS": ports,
             "ONPOINT_HOME": str(self.home.path),
         }
-        self._request = launcher.Request(self.home, environ, services, ProcessId.of(os.getpid()))
+        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this())
 
     def __enter__(self) -> Self:
         self.up()
@@ -75,8 +83,7 @@ class LocalStack:
         """
         self._supervisor = launcher.launch(self._request, self._say)
         if self._supervisor is None:
-            message = f"a stack runs in {self.home.path} already"
-            raise StackError(message)
+            raise StackError(f"a stack runs in {self.home.path} already")
         try:
             for line in launcher.wait_until_ready(self.home, timeout_s=self._timeout_s):
                 self._say(line)
@@ -104,12 +111,11 @@ class LocalStack:
         state = StackState.load(self.home)
         child = state.child(name) if state else None
         if state is not None and child is None:
-            message = f"there is no {name!r} in this stack: it has {', '.join(child.name for child in state.children)}"
-            raise UnknownNameError(message)
+            known = ", ".join(part.name for part in state.children)
+            raise UnknownNameError(f"there is no {name!r} in this stack: it has {known}")
         process = child.process.find() if child and child.process else None
         if process is None:
-            message = f"{name} has no process at the moment"
-            raise NotRunningError(message)
+            raise NotRunningError(f"{name} has no process at the moment")
         return process
 
     def http_port(self, name: str) -> int:
@@ -117,13 +123,17 @@ class LocalStack:
         return StackConfig.load(self.home).ports.of(name)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal (SIGKILL, SIGSTOP, SIGCONT, …) to the process itself; its pid. The supervisor restarts what dies."""
+        """Send a signal (SIGKILL, SIGSTOP, SIGCONT, …) to the process itself; its pid. The supervisor
+        restarts what dies.
+        """
         process = self.process(name)
         process.send_signal(number)
         return process.pid
 
     def stop(self, name: str) -> None:
-        """Stop a component or service in order; it stays stopped until `start`. Returns when its process is gone."""
+        """Stop a component or service in order; it stays stopped until `start`. Returns when its process is
+        gone.
+        """
         control.send(self.home, control.Order(do="stop", name=name))
 
     def start(self, name: str, *, wait: bool = True) -> None:
@@ -143,7 +153,7 @@ class LocalStack:
 
         Raises `StackError` when time is over.
         """
-        launcher.wait_for(
+        wait_for(
             lambda: self._are_ready(names, other_than),
             timeout_s=self._timeout_s if timeout_s is None else timeout_s,
             what=f"{', '.join(names) or 'the stack'} to be ready",

@@ -1,9 +1,12 @@
-"""What the supervisor knows of its processes, in a file, so that anyone can read it and clean up without the supervisor."""
+"""What the supervisor knows of its processes, in a file: anyone can read it and clean up without the
+supervisor.
+"""
 
+import os
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.local.home import Home, write_private
 from deploy.local.names import Kind, State
@@ -29,6 +32,11 @@ class ProcessId(BaseModel):
             return cls(pid=pid, created=psutil.Process(pid).create_time())
         except psutil.Error:
             return None
+
+    @classmethod
+    def of_this(cls) -> "ProcessId":
+        """The identity of the calling process."""
+        return cls(pid=os.getpid(), created=psutil.Process().create_time())
 
     def find(self) -> psutil.Process | None:
         """The process, if it still runs."""
@@ -71,10 +79,13 @@ class StackState(BaseModel):
 
     @classmethod
     def load(cls, home: Home) -> "StackState | None":
-        """The recorded state, None before the first start. Whether it is still true: see `supervisor.find()`."""
+        """The recorded state, None if there is none that we understand.
+
+        Whether it is still true only `supervisor.find()` can tell.
+        """
         try:
             return cls.model_validate_json(home.state_file.read_text())
-        except FileNotFoundError:
+        except (OSError, ValidationError):
             return None
 
     def child(self, name: str) -> ChildState | None:

