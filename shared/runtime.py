@@ -88,7 +88,11 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
 
 
 async def _work(
-    build: Build, process: Process, state: list[str], stop: asyncio.Event, fatal: Callable[[BaseException], None]
+    build: Build,
+    process: Process,
+    state: list[str],
+    stop: asyncio.Event,
+    fatal: Callable[[BaseException], None],
 ) -> None:
     async with process.resources:
         started = asyncio.create_task(_start(build, process))
@@ -137,7 +141,9 @@ async def _unless_stopped(task: asyncio.Task[None], stop: asyncio.Event) -> bool
     return False
 
 
-async def _forever(run: Callable[[], Coroutine[Any, Any, None]], fatal: Callable[[BaseException], None]) -> None:
+async def _forever(
+    run: Callable[[], Coroutine[Any, Any, None]], fatal: Callable[[BaseException], None]
+) -> None:
     try:
         await run()
         fatal(RuntimeError(f"{run} ended"))

@@ -127,7 +127,9 @@ async def bury_batch(batches: Batches, record: Record, error: PermanentError) ->
     parent = read_parent(record)
     if parent is None:
         return unreadable(record, error, batches.stage)
-    dead = error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
+    dead = (
+        error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
+    )
     return announcement_of(await batches.commit(dead))
 
 

@@ -58,7 +58,9 @@ def load_topics(path: Path) -> dict[str, TopicSpec]:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-async def apply_topics(bootstrap_servers: str, specs: dict[str, TopicSpec], *, replication: int = 1) -> Applied:
+async def apply_topics(
+    bootstrap_servers: str, specs: dict[str, TopicSpec], *, replication: int = 1
+) -> Applied:
     """Creates missing topics and sets the configuration of the others. Idempotent; deletes nothing."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
@@ -78,7 +80,10 @@ async def apply_topics(bootstrap_servers: str, specs: dict[str, TopicSpec], *, r
 
 async def _create(admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], replication: int) -> None:
     response = await admin.create_topics(
-        [NewTopic(name, spec.partitions, replication, topic_configs=spec.config()) for name, spec in specs.items()]
+        [
+            NewTopic(name, spec.partitions, replication, topic_configs=spec.config())
+            for name, spec in specs.items()
+        ]
     )
     for name, code, *detail in response.topic_errors:
         kind = for_code(code)

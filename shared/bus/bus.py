@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaMessage
+from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+from faststream.kafka.subscriber.usecase import LogicSubscriber
 from faststream.message import StreamMessage
 
 from shared import crashpoints
@@ -58,7 +59,9 @@ class EventTooLargeError(OnPointError):
 class Bus:
     """One per process. Subscriptions are made before `start`; `start` needs a broker that answers."""
 
-    def __init__(self, settings: KafkaSettings, service: str, *, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, settings: KafkaSettings, service: str, *, fatal: Callable[[BaseException], None]
+    ) -> None:
         self._service = service
         self._group = topics.consumer_group(service)
         self._servers = settings.kafka_bootstrap_servers.split(",")
@@ -78,6 +81,7 @@ class Bus:
             decoder=_decode,
             logger=None,
         )
+        self._subscribers: list[LogicSubscriber[Any]] = []
         self._producer: AIOKafkaProducer | None = None
         self._monitor: asyncio.Task[None] | None = None
         self.unreachable_since: datetime | None = None
@@ -137,13 +141,15 @@ class Bus:
                     await producer.stop()
 
     def assert_at_least_once(self) -> None:
-        for subscriber in self._broker.subscribers:
+        for subscriber in cast("list[LogicSubscriber[Any]]", self._broker.subscribers):
             arguments: dict[str, Any] = subscriber._connection_args  # noqa: SLF001 - no public view of what aiokafka gets
             if subscriber.ack_policy is not AckPolicy.MANUAL or arguments["enable_auto_commit"]:
-                raise AssertionError(f"{subscriber} could lose records: its policy is {subscriber.ack_policy}")
+                raise AssertionError(
+                    f"{subscriber} could lose records: its policy is {subscriber.ack_policy}"
+                )
             if arguments["auto_offset_reset"] != "earliest":
                 raise AssertionError(f"{subscriber} would miss what was published before it joined")
-        if list(self._broker.middlewares)[0] is not self._policy:
+        if next(iter(self._broker.middlewares)) is not self._policy:
             raise AssertionError("the at-least-once policy must be the outermost middleware")
 
     async def publish_all(self, outgoing: Sequence[Outgoing]) -> None:
@@ -177,7 +183,7 @@ class Bus:
             return []
         return [
             f"consume loop of {subscriber.topic_names} ended"
-            for subscriber in self._broker.subscribers
+            for subscriber in self._subscribers
             if subscriber.running and subscriber.tasks and all(task.done() for task in subscriber.tasks)
         ]
 
@@ -203,6 +209,7 @@ class Bus:
             max_workers=workers,
         )
         subscriber(handle)
+        self._subscribers.append(subscriber)
 
     async def _bury_record(self, record: Record, failure: Failure) -> None:
         burial = await self._bury[record.topic](record, failure.error)
@@ -218,10 +225,14 @@ class Bus:
         )
 
     async def _open_transactions(self, assigned: set[TopicPartition]) -> None:
-        for producer in [self._transactional.pop(tp) for tp in list(self._transactional) if tp not in assigned]:
+        for producer in [
+            self._transactional.pop(tp) for tp in list(self._transactional) if tp not in assigned
+        ]:
             with contextlib.suppress(KafkaError):
                 await producer.stop()
-        await asyncio.gather(*(self._open_transaction(tp) for tp in assigned if tp.topic in self._policy.commits_itself))
+        await asyncio.gather(
+            *(self._open_transaction(tp) for tp in assigned if tp.topic in self._policy.commits_itself)
+        )
 
     async def _open_transaction(self, partition: TopicPartition) -> None:
         if (old := self._transactional.pop(partition, None)) is not None:
@@ -258,16 +269,18 @@ class Bus:
 def _value(outgoing: Outgoing) -> bytes:
     value = encode(outgoing.event)
     if len(value) > MAX_EVENT_BYTES:
-        raise EventTooLargeError(f"an event for {outgoing.topic} has {len(value)} bytes, at most {MAX_EVENT_BYTES}")
+        raise EventTooLargeError(
+            f"an event for {outgoing.topic} has {len(value)} bytes, at most {MAX_EVENT_BYTES}"
+        )
     return value
 
 
 async def _parse(raw: ConsumerRecord) -> KafkaMessage:
     """Headers stay undecoded: FastStream's own parser raises on those that are no text."""
-    return KafkaMessage(body=raw.value or b"", raw_message=raw, headers={}, consumer=getattr(raw, "consumer", None))
+    return KafkaMessage(
+        body=raw.value or b"", raw_message=raw, headers={}, consumer=getattr(raw, "consumer", FAKE_CONSUMER)
+    )
 
 
 async def _decode(message: StreamMessage[ConsumerRecord]) -> Record:
     return to_record(message.raw_message)
-
-

@@ -24,7 +24,9 @@ class Failure:
     failed_at: datetime
 
 
-def dead_letter_headers(record: Record, failure: Failure, *, service: str, group: str) -> list[tuple[str, bytes | None]]:
+def dead_letter_headers(
+    record: Record, failure: Failure, *, service: str, group: str
+) -> list[tuple[str, bytes | None]]:
     """The record's own headers, then ours. Ours of an earlier death are replaced, so that a replay does not pile up."""
     cause = failure.error.__cause__ or failure.error
     stack = "".join(traceback.format_exception(cause))

@@ -23,7 +23,13 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+)
 from faststream import BaseMiddleware
 
 from shared import crashpoints
@@ -84,10 +90,14 @@ class AtLeastOnce:
     def __call__(self, msg: ConsumerRecord | None, /, *, context: Any) -> "_Settling":
         return _Settling(self, msg, context=context)
 
-    def listener(self, drain_s: float, assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None = None) -> "DrainListener":
+    def listener(
+        self, drain_s: float, assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None = None
+    ) -> "DrainListener":
         return DrainListener(self, drain_s, assigned)
 
-    async def settle(self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, epoch: int, error: BaseException | None) -> None:
+    async def settle(
+        self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, epoch: int, error: BaseException | None
+    ) -> None:
         partition = TopicPartition(raw.topic, raw.partition)
         if error is not None and not isinstance(error, Exception):
             return  # cancelled or exiting: not committed, so it comes again
@@ -105,7 +115,9 @@ class AtLeastOnce:
             kind = TransientError if isinstance(outage, TransientError | KafkaError) else type(outage)
             self._come_again(raw, consumer, partition, epoch, outage, is_outage=kind is TransientError)
 
-    async def _done(self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int) -> None:
+    async def _done(
+        self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int
+    ) -> None:
         if self.epochs[partition] != epoch:
             log.warning("partition_reassigned_while_handling")
             return
@@ -115,7 +127,12 @@ class AtLeastOnce:
         self._over(partition, raw.topic, "done")
 
     async def _failed(
-        self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int, error: Exception
+        self,
+        raw: ConsumerRecord,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        epoch: int,
+        error: Exception,
     ) -> None:
         if isinstance(error, POISONED_PRODUCER):
             self.fatal(error)
@@ -177,14 +194,18 @@ class AtLeastOnce:
         PARTITIONS_PAUSED.set(len(self.paused_since))
         if self.epochs[partition] != epoch:
             return
-        with contextlib.suppress(IllegalStateError):  # no longer ours: the new owner starts at the committed offset
+        with contextlib.suppress(
+            IllegalStateError
+        ):  # no longer ours: the new owner starts at the committed offset
             consumer.pause(partition)
             consumer.seek(partition, raw.offset)
             task = asyncio.create_task(self._resume_later(consumer, partition, epoch, delay_s))
             self._resumes.add(task)
             task.add_done_callback(self._resumes.discard)
 
-    async def _resume_later(self, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int, delay_s: float) -> None:
+    async def _resume_later(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int, delay_s: float
+    ) -> None:
         await asyncio.sleep(delay_s)
         if self.epochs[partition] == epoch:
             with contextlib.suppress(IllegalStateError):
@@ -218,11 +239,12 @@ class _Settling(BaseMiddleware):
         self._policy = policy
         self._started_s = time.monotonic()
         if msg is not None:
+            self._record: ConsumerRecord = msg
             self._partition = TopicPartition(msg.topic, msg.partition)
             self._epoch = policy.epochs[self._partition]
 
     async def on_receive(self) -> None:
-        raw = self.msg
+        raw = self._record
         self._policy.entered(self._partition)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(
@@ -241,11 +263,11 @@ class _Settling(BaseMiddleware):
 
     async def after_processed(
         self,
-        exc_type: type[BaseException] | None = None,
+        exc_type: type[BaseException] | None = None,  # noqa: ARG002 - FastStream passes all three
         exc_val: BaseException | None = None,
-        exc_tb: TracebackType | None = None,
+        exc_tb: TracebackType | None = None,  # noqa: ARG002 - as exc_type
     ) -> bool | None:
-        raw = self.msg
+        raw = self._record
         # `consumer` is on the record only where a subscriber has several workers.
         consumer = getattr(raw, "consumer", None) or self.context.get("handler_").consumer
         try:
@@ -260,7 +282,10 @@ class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     """Holds a rebalance until what is in flight is settled, so that no record runs on two members at once."""
 
     def __init__(
-        self, policy: AtLeastOnce, drain_s: float, assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None
+        self,
+        policy: AtLeastOnce,
+        drain_s: float,
+        assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None,
     ) -> None:
         self._policy = policy
         self._drain_s = drain_s

@@ -51,12 +51,12 @@ def record_schema(dataset: Dataset) -> pa.Schema:
     return pa.schema(_nested(tree))
 
 
-def _nested(tree: dict[str, Any]) -> list[pa.Field]:
+def _nested(tree: dict[str, Any]) -> "list[pa.Field[Any]]":
     return [
         pa.field(name, pa.struct(_nested(child)) if isinstance(child, dict) else child)
         for name, child in tree.items()
     ]
 
 
-def _field(dataset: Dataset, column: Column) -> pa.Field:
+def _field(dataset: Dataset, column: Column) -> "pa.Field[Any]":
     return pa.field(column.name, ARROW_TYPE[column.type], nullable=column.name not in dataset.key)

@@ -68,7 +68,9 @@ def _read(path: Path, environment: Mapping[str, str]) -> Dataset:
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigurationError(f"{path}{line}: {getattr(error, 'problem', error)}") from error
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}:1: a dataset file is a mapping with name, source, table, key, columns")
+        raise ConfigurationError(
+            f"{path}:1: a dataset file is a mapping with name, source, table, key, columns"
+        )
     if isinstance(document.get("source"), dict):
         document["source"] = _with_environment(document["source"], environment)
     try:
@@ -117,6 +119,10 @@ def _with_environment(source: dict[str, Any], environment: Mapping[str, str]) ->
     if (concurrency := value("CONCURRENCY")) is not None:
         source["concurrency"] = concurrency
     pagination = source.get("pagination")
-    if (size := value("PAGE_SIZE")) is not None and isinstance(pagination, dict) and pagination.get("kind") == "page":
+    if (
+        (size := value("PAGE_SIZE")) is not None
+        and isinstance(pagination, dict)
+        and pagination.get("kind") == "page"
+    ):
         source["pagination"] = {**pagination, "size": size}
     return source

@@ -3,7 +3,15 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from shared.events.ids import DATASET_PATTERN
 from shared.events.models import Format, Severity
@@ -13,7 +21,9 @@ Name = Annotated[str, StringConstraints(pattern=f"^{DATASET_PATTERN}$")]
 
 ColumnType = Literal["string", "int64", "float64", "boolean", "timestamp", "date"]
 
-RESERVED_COLUMNS = frozenset({"_run_id", "_batch_id", "_requested_at", "_source_position", "etl_processed_at"})
+RESERVED_COLUMNS = frozenset(
+    {"_run_id", "_batch_id", "_requested_at", "_source_position", "etl_processed_at"}
+)
 
 _PATH_SEGMENT = re.compile(r"[^.\s\x00-\x1f]{1,128}")
 
@@ -137,6 +147,10 @@ class RowCountCheck(_Model):
     max: Annotated[int, Field(ge=0)] | None = None
     severity: Severity = "error"
 
+    @property
+    def used_columns(self) -> tuple[str, ...]:
+        return ()
+
 
 class NotNullCheck(_Model):
     kind: Literal["not_null"]
@@ -145,11 +159,19 @@ class NotNullCheck(_Model):
     """So many nulls are allowed."""
     severity: Severity = "error"
 
+    @property
+    def used_columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
 
 class UniqueCheck(_Model):
     kind: Literal["unique"]
     columns: Annotated[tuple[Name, ...], Field(min_length=1)]
     severity: Severity = "error"
+
+    @property
+    def used_columns(self) -> tuple[str, ...]:
+        return self.columns
 
 
 Check = Annotated[RowCountCheck | NotNullCheck | UniqueCheck, Field(discriminator="kind")]
@@ -176,8 +198,7 @@ class Dataset(_Model):
         if unknown := [name for name in self.key if name not in known]:
             raise ValueError(f"key: no such column: {', '.join(unknown)}")
         for check in self.checks:
-            used = {"not_null": lambda c: (c.column,), "unique": lambda c: c.columns}.get(check.kind, lambda _: ())(check)
-            if unknown := [name for name in used if name not in known]:
+            if unknown := [name for name in check.used_columns if name not in known]:
                 raise ValueError(f"checks: {check.kind}: no such column: {', '.join(unknown)}")
         return self
 

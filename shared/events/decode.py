@@ -52,7 +52,9 @@ def decode_event(model: type[_E], value: bytes | None) -> _E:
 def decode_failure(value: bytes | None) -> BatchManifest | BatchUnreadable:
     """The value of `batch.failed`: a manifest, or the little that is known of a record nobody could read."""
     document = parse_object(value)
-    return decode_event(BatchManifest if "run_id" in document else BatchUnreadable, value)
+    if "run_id" in document:
+        return decode_event(BatchManifest, value)
+    return decode_event(BatchUnreadable, value)
 
 
 def encode(event: Part) -> bytes:

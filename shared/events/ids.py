@@ -29,7 +29,9 @@ def plan_unit_id(run_id: str, dataset: str) -> str:
     return derive(run_id, dataset, "plan")
 
 
-def run_id_of_record(topic: str, partition: int, offset: int, timestamp_ms: int, appended_at: datetime) -> str:
+def run_id_of_record(
+    topic: str, partition: int, offset: int, timestamp_ms: int, appended_at: datetime
+) -> str:
     """The id of a run whose request named none: from where and when its record was appended."""
     digest = derive(topic, partition, offset, timestamp_ms)[:8]
     return f"r-{appended_at:%Y%m%dT%H%M%SZ}-{digest}"

@@ -5,15 +5,15 @@ revision (its unknown fields are dropped) and refuse another version.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from shared.events.ids import BATCH_ID_PATTERN, DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
 from shared.events.reasons import Reason
 
-VERSION = 1
-REVISION = 0
+VERSION: Final = 1
+REVISION: Final = 0
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""

@@ -41,4 +41,4 @@ def configure_logging(service: str, level: str) -> None:
 
 
 def get_logger() -> FilteringBoundLogger:
-    return cast(FilteringBoundLogger, structlog.get_logger())
+    return cast("FilteringBoundLogger", structlog.get_logger())

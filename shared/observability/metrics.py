@@ -49,7 +49,10 @@ STAGE_ROWS = Counter(
     registry=REGISTRY,
 )
 STAGE_BATCHES = Counter(
-    "onpoint_batches_total", "Batches by result: done, dead.", ["stage", "dataset", "status"], registry=REGISTRY
+    "onpoint_batches_total",
+    "Batches by result: done, dead.",
+    ["stage", "dataset", "status"],
+    registry=REGISTRY,
 )
 FIELDS_IGNORED = Counter(
     "onpoint_fields_ignored_total",
@@ -58,5 +61,8 @@ FIELDS_IGNORED = Counter(
     registry=REGISTRY,
 )
 SOURCE_REQUESTS = Counter(
-    "onpoint_source_requests_total", "Requests to sources by outcome.", ["source", "outcome"], registry=REGISTRY
+    "onpoint_source_requests_total",
+    "Requests to sources by outcome.",
+    ["source", "outcome"],
+    registry=REGISTRY,
 )

@@ -119,8 +119,12 @@ async def _make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[
         wanted = _canonical(column.type)
         if column.name not in existing:
             if column.name in dataset.key:
-                raise ConfigurationError(f"{dataset.table}: key column {column.name} cannot be added to a table that exists")
-            await connection.execute(f"ALTER TABLE public.{quote(dataset.table)} ADD COLUMN {_column_sql(dataset, column)}")
+                raise ConfigurationError(
+                    f"{dataset.table}: key column {column.name} cannot be added to a table that exists"
+                )
+            await connection.execute(
+                f"ALTER TABLE public.{quote(dataset.table)} ADD COLUMN {_column_sql(dataset, column)}"
+            )
             done.append(f"table {dataset.table}: column {column.name}")
         elif existing[column.name] != wanted:
             raise ConfigurationError(

@@ -34,7 +34,12 @@ async def open_pool(settings: PostgresSettings) -> asyncpg.Pool:
                     "timezone": "UTC",
                 },
             )
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, TimeoutError) as error:
+        except (
+            OSError,
+            asyncpg.CannotConnectNowError,
+            asyncpg.TooManyConnectionsError,
+            TimeoutError,
+        ) as error:
             if not waiting:
                 log.warning("waiting_for_postgres", error=str(error))
                 waiting = True
@@ -47,7 +52,9 @@ async def wait_for_migrations(pool: asyncpg.Pool, tables: list[str]) -> None:
     while True:
         missing = [
             row["name"]
-            for row in await pool.fetch("SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL", tables)
+            for row in await pool.fetch(
+                "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL", tables
+            )
         ]
         if not missing:
             return

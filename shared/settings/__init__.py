@@ -14,6 +14,7 @@ from shared.errors import ConfigurationError
 
 PREFIX = "ONPOINT_"
 
+
 class Settings(BaseModel):
     """Base of every settings model: field `x_y` is read from `ONPOINT_X_Y`."""
 
@@ -31,7 +32,9 @@ class KafkaSettings(Settings):
 
 class PostgresSettings(Settings):
     postgres_dsn: Annotated[SecretStr, Field(description="postgresql://user:password@host:port/database")]
-    postgres_pool_size: Annotated[int, Field(ge=1, le=100, description="connections kept open per process")] = 2
+    postgres_pool_size: Annotated[
+        int, Field(ge=1, le=100, description="connections kept open per process")
+    ] = 2
     postgres_pool_overflow: Annotated[
         int, Field(ge=0, le=100, description="connections more than that, opened when needed")
     ] = 2
@@ -44,7 +47,9 @@ class ObjectStoreSettings(Settings):
     """Credentials come by the standard chain: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, or a role."""
 
     s3_endpoint_url: Annotated[str | None, Field(description="URL of the S3 server; absent: AWS")] = None
-    staging_bucket: Annotated[str, Field(min_length=3, max_length=63, description="bucket of batches in flight")]
+    staging_bucket: Annotated[
+        str, Field(min_length=3, max_length=63, description="bucket of batches in flight")
+    ]
     lake_bucket: Annotated[str, Field(min_length=3, max_length=63, description="bucket of the data lake")]
 
 
@@ -55,7 +60,9 @@ class DatasetSettings(Settings):
 class ProcessSettings(Settings):
     http_host: Annotated[str, Field(description="address of /livez, /readyz and /metrics")] = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535, description="port of these; 0: any free one")] = 0
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="least level logged")] = "info"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="least level logged")
+    ] = "info"
 
 
 def load_settings(model: type[_S], environment: Mapping[str, str] | None = None) -> _S:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
@@ -23,6 +23,9 @@ from shared.errors import PermanentError
 from shared.events.reasons import Reason
 from shared.settings import ObjectStoreSettings
 from shared.storage.errors import ChecksumError, ObjectMissingError, StorageUnavailableError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # exists for type checkers only
 
 MULTIPART_CHUNK_BYTES = 8 * 2**20
 """Parts of an upload; S3's least is 5 MiB."""
@@ -156,11 +159,14 @@ class ObjectStore:
 def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
     """The bucket, with credentials by the standard chain. Does not connect."""
     endpoint = settings.s3_endpoint_url
+    config: "S3Config" = {"checksum_algorithm": "sha256"}
+    if endpoint is not None:
+        # This spelling wins over an AWS_ENDPOINT_URL_S3 in the environment; plain "endpoint" does not.
+        config["aws_endpoint_url_s3"] = endpoint
+        config["virtual_hosted_style_request"] = False
     store = S3Store(
         bucket,
-        # This spelling wins over an AWS_ENDPOINT_URL_S3 in the environment; plain "endpoint" does not.
-        **({"aws_endpoint_url_s3": endpoint, "virtual_hosted_style_request": False} if endpoint else {}),
-        checksum_algorithm="sha256",
+        config=config,
         client_options={
             "allow_http": endpoint is not None and endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=5),
@@ -169,7 +175,11 @@ def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
         retry_config={
             "max_retries": 3,
             "retry_timeout": timedelta(seconds=20),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=2),
+                "base": 2,
+            },
         },
     )
     return ObjectStore(store, "s3", bucket)

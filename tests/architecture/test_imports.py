@@ -14,7 +14,11 @@ ROOMS = {"app", "handlers", "service", "domain", "settings", "errors", "__init__
 
 def test_the_import_contracts_hold() -> None:
     found = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 0, found.stdout
 
@@ -33,16 +37,21 @@ def test_a_service_has_its_rooms_and_says_what_it_is(service: str) -> None:
 def test_importing_a_service_connects_to_nothing_and_needs_no_settings(service: str) -> None:
     code = f"import services.{service}.app"
     found = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 0, found.stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "services").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "services").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_settings_are_read_in_the_composition_root_only(path: Path) -> None:
-    names = {
-        node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)
-    }
+    names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
     assert path.name == "app.py" or "load_settings" not in names
     assert "environ" not in path.read_text()
 

@@ -31,4 +31,6 @@ def test_requests_and_completions_are_in_one_order() -> None:
 def test_a_dead_letter_topic_takes_the_largest_record_and_its_headers() -> None:
     specs = load_topics(FILE)
     largest = max(specs[name].max_message_bytes for name in specs if not name.endswith(".dlq"))
-    assert all(specs[topics.dead_letter_topic(service)].max_message_bytes > largest + 500_000 for service in SERVICES)
+    assert all(
+        specs[topics.dead_letter_topic(service)].max_message_bytes > largest + 500_000 for service in SERVICES
+    )

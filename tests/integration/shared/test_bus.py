@@ -78,7 +78,9 @@ class Topics:
             await consumer.stop()
 
     async def lag(self) -> int:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=f"onpoint-{self.service}", enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.servers, group_id=f"onpoint-{self.service}", enable_auto_commit=False
+        )
         await consumer.start()
         try:
             lag = 0
@@ -113,7 +115,9 @@ async def topics(kafka_servers: str) -> Topics:
 
 
 @asynccontextmanager
-async def running(topics: Topics, handler: Handler, *, bury: Bury = bury_alone, transactional: bool = False) -> AsyncIterator[Bus]:
+async def running(
+    topics: Topics, handler: Handler, *, bury: Bury = bury_alone, transactional: bool = False
+) -> AsyncIterator[Bus]:
     faults: list[BaseException] = []
     bus = Bus(KafkaSettings(kafka_bootstrap_servers=topics.servers), topics.service, fatal=faults.append)
     if transactional:
@@ -140,7 +144,9 @@ async def test_a_record_is_handled_its_output_published_and_its_offset_committed
     assert not await topics.read(topics.dead)
 
 
-async def test_every_kind_of_bad_record_becomes_a_dead_letter_with_its_bytes_and_none_is_skipped(topics: Topics) -> None:
+async def test_every_kind_of_bad_record_becomes_a_dead_letter_with_its_bytes_and_none_is_skipped(
+    topics: Topics,
+) -> None:
     good = run_drained("good")
     bad: list[tuple[bytes | None, Sequence[tuple[str, bytes | None]], str]] = [
         (b"{", [], "decode"),
@@ -163,7 +169,9 @@ async def test_every_kind_of_bad_record_becomes_a_dead_letter_with_its_bytes_and
         handled.append(decode_event(RunDrained, record.value).run_id)
         return ()
 
-    await topics.send((0, run_drained("first"), []), *records, (0, run_drained("last0"), []), (1, run_drained("last1"), []))
+    await topics.send(
+        (0, run_drained("first"), []), *records, (0, run_drained("last0"), []), (1, run_drained("last1"), [])
+    )
     async with running(topics, handler):
         await topics.drained(15)
     assert sorted(handled) == ["first", "last0", "last1"]
@@ -171,7 +179,9 @@ async def test_every_kind_of_bad_record_becomes_a_dead_letter_with_its_bytes_and
     assert Counter(r.value for r in dead) == Counter(value for value, _, _ in bad)
     reasons = Counter(dict(r.headers)["dlq.reason_code"] for r in dead)
     assert reasons == Counter(reason.encode() for _, _, reason in bad)
-    places = {(dict(r.headers)["dlq.original.partition"], dict(r.headers)["dlq.original.offset"]) for r in dead}
+    places = {
+        (dict(r.headers)["dlq.original.partition"], dict(r.headers)["dlq.original.offset"]) for r in dead
+    }
     assert len(places) == len(bad)
 
 
@@ -202,10 +212,20 @@ async def test_a_dead_letter_keeps_key_and_headers_and_says_what_happened(topics
         "dlq.trace_id": b"00-ab",
     }
     assert {name: headers[name] for name in expected} == expected
-    assert {"dlq.original.timestamp", "dlq.exception", "dlq.stacktrace_sha", "dlq.first_failed_at", "dlq.failed_at", "dlq.schema_version", "dlq.stage"} <= set(headers)
+    assert {
+        "dlq.original.timestamp",
+        "dlq.exception",
+        "dlq.stacktrace_sha",
+        "dlq.first_failed_at",
+        "dlq.failed_at",
+        "dlq.schema_version",
+        "dlq.stage",
+    } <= set(headers)
 
 
-async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_dead_letter(topics: Topics) -> None:
+async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_dead_letter(
+    topics: Topics,
+) -> None:
     tries: Counter[str] = Counter()
     order: list[str] = []
 
@@ -217,7 +237,9 @@ async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_
         order.append(run_id)
         return ()
 
-    await topics.send((0, run_drained("stuck"), []), (0, run_drained("behind"), []), (1, run_drained("other"), []))
+    await topics.send(
+        (0, run_drained("stuck"), []), (0, run_drained("behind"), []), (1, run_drained("other"), [])
+    )
     async with running(topics, handler) as bus:
         async with asyncio.timeout(10):
             while "other" not in order:
@@ -230,7 +252,9 @@ async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_
     assert not await topics.read(topics.dead)
 
 
-async def test_an_unknown_error_is_tried_five_times_and_then_dead_and_its_partition_goes_on(topics: Topics) -> None:
+async def test_an_unknown_error_is_tried_five_times_and_then_dead_and_its_partition_goes_on(
+    topics: Topics,
+) -> None:
     tries: Counter[str] = Counter()
 
     async def handler(record: Record) -> Sequence[Outgoing]:

@@ -76,7 +76,9 @@ async def test_a_listing_holds_what_is_below_the_prefix(store: ObjectStore, pref
 
 
 @pytest.mark.parametrize("size", [1, 3 * 2**20, 20 * 2**20])
-async def test_a_file_of_any_size_arrives_checked(store: ObjectStore, prefix: str, tmp_path: Path, size: int) -> None:
+async def test_a_file_of_any_size_arrives_checked(
+    store: ObjectStore, prefix: str, tmp_path: Path, size: int
+) -> None:
     data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(data)
@@ -126,7 +128,9 @@ async def test_a_uri_outside_its_prefix_is_refused(store: ObjectStore) -> None:
 @pytest.mark.integration
 async def test_a_server_that_is_away_is_an_outage(s3_environment: dict[str, str]) -> None:
     settings = ObjectStoreSettings(
-        s3_endpoint_url="http://127.0.0.1:9", staging_bucket=s3_environment["ONPOINT_STAGING_BUCKET"], lake_bucket="lake"
+        s3_endpoint_url="http://127.0.0.1:9",
+        staging_bucket=s3_environment["ONPOINT_STAGING_BUCKET"],
+        lake_bucket="lake",
     )
     with pytest.raises(StorageUnavailableError):
         await open_s3(settings, "onpoint-staging").get("a")

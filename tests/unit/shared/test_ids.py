@@ -36,7 +36,8 @@ def test_run_ids_of_the_contract_are_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".a", "-a", "_a", "a/b", "a b", "a\n", "a\x00", "é", "x" * 129, "../a", "a\u202e", "a%2f", "a\\b"]
+    "name",
+    ["", ".a", "-a", "_a", "a/b", "a b", "a\n", "a\x00", "é", "x" * 129, "../a", "a\u202e", "a%2f", "a\\b"],
 )
 def test_other_run_ids_are_refused(name: str) -> None:
     assert not ids.is_run_id(name)
