@@ -1,28 +1,35 @@
-"""`onpoint topics apply` and `onpoint migrate`: what an installation needs once, and again after an update."""
+"""`onpoint topics apply` and `onpoint migrate`: needed once, and again after an update."""
 
 import asyncio
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
+from aiokafka.errors import KafkaError
 
 from console import environment
 from console.errors import CommandError
+from shared.bus.admin import apply_topics, load_topics
+from shared.postgres.migrations import find_migrations
+from shared.postgres.migrations import migrate as bring_up_to_date
 from shared.settings import KafkaSettings, PostgresSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
 SERVICES = ROOT / "services"
 
-topics = typer.Typer(help="The topics of the bus.", no_args_is_help=True)
+topics = typer.Typer(help="The topics of the bus.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(topics, name="topics")
-    app.command()(migrate)
+    app.command(
+        epilog="Example: ONPOINT_POSTGRES_DSN=postgresql://me@db.example.org/onpoint onpoint migrate"
+    )(migrate)
 
 
-@topics.command()
+@topics.command(epilog="Example: onpoint topics apply --replication 3")
 def apply(
     *,
     file: Annotated[
@@ -33,12 +40,10 @@ def apply(
     ] = TOPICS_FILE,
     replication: Annotated[int, typer.Option(min=1, help="Replicas of a topic that is created.")] = 1,
 ) -> None:
-    """Create missing topics and set the configuration of the others; nothing is deleted."""
-    # Heavy: only the command that needs it pays for it.
-    from aiokafka.errors import KafkaError  # noqa: PLC0415
+    """Create missing topics and set the configuration of the others.
 
-    from shared.bus.admin import apply_topics, load_topics  # noqa: PLC0415
-
+    Nothing is deleted, and the number of partitions of a topic that exists is left alone. Safe to repeat.
+    """
     servers = environment.settings(KafkaSettings).kafka_bootstrap_servers
     specs = load_topics(file)
     try:
@@ -49,17 +54,15 @@ def apply(
         for name in names:
             print(f"{label} {name}")
     for difference in applied.differing:
-        print(f"left alone {difference}: only you can decide that")
+        print(f"left alone {difference}: a topic's partitions are for you to change")
     print(f"{len(specs)} topics are in place, {len(applied.created)} of them new")
 
 
 def migrate() -> None:
-    """Bring the database up to date: the services' own tables, and one table for each dataset."""
-    import asyncpg  # noqa: PLC0415
+    """Bring the database up to date: the services' own tables, and one table for each dataset.
 
-    from shared.postgres.migrations import find_migrations  # noqa: PLC0415
-    from shared.postgres.migrations import migrate as bring_up_to_date  # noqa: PLC0415
-
+    All or nothing. Safe to repeat; nothing is dropped.
+    """
     dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
     datasets = list(environment.catalog().values())
     try:

@@ -2,40 +2,61 @@
 
 import os
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from pydantic import Field
 
 from console.errors import WrongUseError
+from deploy.local import launcher
+from deploy.local.config import StackConfig
+from deploy.local.credentials import load_or_create
+from deploy.local.environment import client_environment
+from deploy.local.home import Home
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.errors import ConfigurationError
 from shared.settings import DatasetSettings, Settings, load_settings
 
 ADDRESSES = ("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "ONPOINT_POSTGRES_DSN", "ONPOINT_S3_ENDPOINT_URL")
-"""Whoever sets one of these means a certain installation: the local stack's are then left out of it altogether."""
+"""Whoever sets one of these means a certain installation, and the local stack is left out of it altogether."""
+
+NO_STACK = (
+    "no stack is running here: start one with `onpoint up`, or set ONPOINT_KAFKA_BOOTSTRAP_SERVERS and "
+    "ONPOINT_POSTGRES_DSN to use another"
+)
 
 _S = TypeVar("_S", bound=Settings)
+
+
+class LakeSettings(Settings):
+    lake_bucket: Annotated[str | None, Field(description="bucket of the data lake")] = None
 
 
 def settings(model: type[_S]) -> _S:
     """The settings of this command.
 
-    Raises `WrongUseError` that names what is missing, and `onpoint up` where nothing at all was set.
+    Raises `ConfigurationError` that names what is wrong, `WrongUseError` where there is no installation at all.
     """
     environment = find()
-    try:
-        return load_settings(model, environment)
-    except ConfigurationError as error:
-        if is_addressed(environment):
-            raise
-        raise WrongUseError(
-            "no stack is running here: start one with `onpoint up`, or set ONPOINT_KAFKA_BOOTSTRAP_SERVERS and "
-            "ONPOINT_POSTGRES_DSN to reach another"
-        ) from error
+    if not is_addressed(environment):
+        raise WrongUseError(NO_STACK)
+    return load_settings(model, environment)
 
 
 def catalog() -> Catalog:
-    """The datasets that the services know too. Raises `ConfigurationError` for a wrong file."""
+    """The datasets, as the services know them. Raises `ConfigurationError` for a wrong file."""
     environment = find()
     return load_catalog(load_settings(DatasetSettings, environment).datasets_dir, environment)
+
+
+def lake_bucket() -> str | None:
+    return load_settings(LakeSettings, find()).lake_bucket
+
+
+def psql() -> str:
+    """How to call psql from the shell of whoever reads this."""
+    if os.environ.get("PGDATABASE"):
+        return "psql"
+    return 'psql "$ONPOINT_POSTGRES_DSN"' if is_addressed(os.environ) else 'eval "$(onpoint env)"; psql'
 
 
 def find(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
@@ -43,23 +64,12 @@ def find(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
     environ = os.environ if environ is None else environ
     if is_addressed(environ):
         return environ
-    return {**environ, **_of_running_stack(environ)}
+    home = Home.from_environment(environ)
+    if launcher.running_state(home) is None:
+        return environ
+    config = StackConfig.load(home)
+    return {**environ, **config.overrides, **client_environment(home, config, load_or_create(home))}
 
 
 def is_addressed(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) or environ.get(f"{name}_FILE") for name in ADDRESSES)
-
-
-def _of_running_stack(environ: Mapping[str, str]) -> dict[str, str]:
-    # Imported here: a service's image, where the environment names everything, need not hold deploy/.
-    from deploy.local import launcher  # noqa: PLC0415
-    from deploy.local.config import StackConfig  # noqa: PLC0415
-    from deploy.local.credentials import load_or_create  # noqa: PLC0415
-    from deploy.local.environment import client_environment  # noqa: PLC0415
-    from deploy.local.home import Home  # noqa: PLC0415
-
-    home = Home.from_environment(environ)
-    if launcher.running_state(home) is None:
-        return {}
-    config = StackConfig.load(home)
-    return {**config.overrides, **client_environment(home, config, load_or_create(home))}

@@ -6,7 +6,7 @@ SUCCESS, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 class CommandError(OnPointError):
-    """The command cannot do what was asked; the message says why, in one sentence, and what to do about it."""
+    """The command cannot do what was asked; the message says in one sentence why, and what to do about it."""
 
     exit_code = FAILED
 
@@ -15,3 +15,9 @@ class WrongUseError(CommandError):
     """The command was called in a way it cannot be."""
 
     exit_code = WRONG_USE
+
+
+class InterruptedByUserError(CommandError):
+    """The person at the terminal has seen enough."""
+
+    exit_code = INTERRUPTED

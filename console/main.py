@@ -1,48 +1,84 @@
 """The `onpoint` command: its wiring, and the one place where an error becomes a sentence and an exit code."""
 
+import logging
 import os
 import sys
 import traceback
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from console import admin, stack
-from console.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError
+from console.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
+from console.words import did_you_mean
 from shared.errors import ConfigurationError, OnPointError
 
 DEBUG = "ONPOINT_DEBUG"
 
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Runs": {
+        "run": ("console.run", "Start a run and, if asked, wait for its end"),
+        "runs": ("console.runs", "List the latest runs"),
+        "status": ("console.runs", "Show one run: its progress or its result"),
+        "datasets": ("console.datasets", "List the datasets that can be crawled"),
+    },
+    "The stack on this machine": {
+        "up": ("console.stack", "Start Kafka, PostgreSQL, S3 and the services"),
+        "down": ("console.stack", "Stop all of it"),
+        "ps": ("console.stack", "Show what of it runs"),
+        "env": ("console.stack", "Print its settings for a shell"),
+        "logs": ("console.stack", "Show its logs"),
+    },
+    "An installation": {
+        "topics": ("console.admin", "Create and configure the topics of the bus"),
+        "migrate": ("console.admin", "Bring the database up to date"),
+    },
+}
+"""Every command: the module that registers it, and its line in the overview.
+
+Modules are imported when their command is called, so the overview appears at once whatever a command needs.
+"""
+
+COMMANDS = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
+
 
 class _Commands(TyperGroup):
-    """Turns what a command raises into one sentence on stderr and an exit code."""
+    """Loads commands when they are called, and turns what they raise into a sentence and an exit code."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        if cmd_name not in COMMANDS:
+            raise WrongUseError(f"there is no command {cmd_name}{did_you_mean(cmd_name, COMMANDS)}")
+        return load(cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
+        width = max(len(name) for name in COMMANDS)
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
+
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except OnPointError as error:
-            _complain(str(error))
-            raise typer.Exit(_exit_code(error)) from error
-        except KeyboardInterrupt as error:
-            raise typer.Exit(INTERRUPTED) from error
+            code = super().main(*args, standalone_mode=False, **options)
         except Exception as error:
-            if isinstance(error, (typer.Exit, typer.Abort, typer.TyperException)):
-                raise  # these carry their own message and code
-            if os.environ.get(DEBUG):
-                traceback.print_exc()
-            _complain(f"{type(error).__name__}: {error} (set {DEBUG}=1 to see where it comes from)")
-            raise typer.Exit(FAILED) from error
+            if not standalone_mode:
+                raise
+            code = _explain(error)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else SUCCESS)
 
 
-app = typer.Typer(
-    cls=_Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def load(name: str) -> TyperCommand | TyperGroup:
+    """The command, from its module."""
+    part = typer.Typer(rich_markup_mode=None)
+    import_module(COMMANDS[name]).register(part)
+    return get_group(part).commands[name]  # type: ignore[return-value]  # typer declares click's base class
 
 
 def _show_version(asked: bool) -> None:
@@ -50,8 +86,19 @@ def _show_version(asked: bool) -> None:
         try:
             print(f"onpoint {version('onpoint')}")
         except PackageNotFoundError:
-            print("onpoint (not installed)")
+            print("onpoint, not installed")
         raise typer.Exit(SUCCESS)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="onpoint COMMAND --help explains a command and shows examples.",
+)
 
 
 @app.callback()
@@ -64,19 +111,40 @@ def onpoint(
     """Crawl, clean, convert, load, store and check data; know when a run is done."""
 
 
-stack.register(app)
-admin.register(app)
-
-
 def main() -> None:
+    # What the libraries have to say is in the errors they raise.
+    if not os.environ.get(DEBUG):
+        logging.getLogger().addHandler(logging.NullHandler())
     app(prog_name="onpoint")
 
 
-def _complain(sentence: str) -> None:
+def _explain(error: Exception) -> int:
+    """Says what went wrong on stderr; returns the exit code."""
+    if isinstance(error, typer.Abort):
+        return INTERRUPTED
+    if isinstance(error, typer.TyperException):
+        return _explain_usage(error)
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, OnPointError):
+        _say(str(error))
+        if isinstance(error, CommandError):
+            return error.exit_code
+        return WRONG_USE if isinstance(error, ConfigurationError) else FAILED
+    _say(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where it comes from)")
+    return FAILED
+
+
+def _explain_usage(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if message.startswith("Usage: "):
+        sys.stderr.write(f"{message}\n")  # the command was called without anything: this is its help
+    else:
+        path = context.command_path if context is not None else "onpoint"
+        _say(f"{message[:1].lower()}{message[1:].rstrip('.')} (see `{path} --help`)")
+    return error.exit_code
+
+
+def _say(sentence: str) -> None:
     sys.stderr.write(f"onpoint: {sentence}\n")
-
-
-def _exit_code(error: OnPointError) -> int:
-    if isinstance(error, CommandError):
-        return error.exit_code
-    return WRONG_USE if isinstance(error, ConfigurationError) else FAILED

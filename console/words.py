@@ -1,0 +1,64 @@
+"""Numbers, times and names as people read them. Pure."""
+
+import difflib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+MINUTE_S = 60
+HOUR_S = 3600
+DAY_S = 86_400
+KILO = 1000
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def quantity(value: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`, `3 batches`."""
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{value:,} {noun}{'' if value == 1 else plural}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`, `3 d 04 h`: never more exact than matters."""
+    if seconds < 0:
+        return "0 s"
+    if seconds < 10:  # noqa: PLR2004 - below ten seconds a tenth is worth its place
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S} min {whole % MINUTE_S:02} s"
+    if whole < DAY_S:
+        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S:02} min"
+    return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S:02} h"
+
+
+def size(byte_count: int) -> str:
+    """Decimal units, as object stores bill them: `12.3 MB`."""
+    if byte_count < KILO:
+        return f"{byte_count} B"
+    value = float(byte_count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= KILO
+        if value < KILO:
+            return f"{value:.1f} {unit}"
+    return f"{value / KILO:,.1f} PB"
+
+
+def moment(value: datetime) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = list(names) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ends a sentence about a name that does not exist: what it may have been, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
