@@ -76,7 +76,8 @@ def _read(path: Path, environment: Mapping[str, str]) -> Dataset:
     try:
         return Dataset.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A name that is not known explains the one that is missing.
+        first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
         steps = [step for step in first["loc"] if not _is_union_tag(step)]
         where = ".".join(str(step) for step in steps)
         message = f"{path}:{_line(node, steps)}: {where + ': ' if where else ''}{first['msg']}"

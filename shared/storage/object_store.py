@@ -159,7 +159,7 @@ class ObjectStore:
 def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
     """The bucket, with credentials by the standard chain. Does not connect."""
     endpoint = settings.s3_endpoint_url
-    config: "S3Config" = {"checksum_algorithm": "sha256"}
+    config: S3Config = {"checksum_algorithm": "sha256"}
     if endpoint is not None:
         # This spelling wins over an AWS_ENDPOINT_URL_S3 in the environment; plain "endpoint" does not.
         config["aws_endpoint_url_s3"] = endpoint

@@ -1,0 +1,142 @@
+"""A running pipeline as its users see it: ask for a run over Kafka, wait for its completion, read what arrived."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import boto3
+import pyarrow.parquet as pq
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from tests.support.records import COLUMNS
+
+
+class Pipeline:
+    """A plain Kafka, PostgreSQL and S3 client; nothing of the product is used."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self.servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
+        self.lake_bucket = environment["ONPOINT_LAKE_BUCKET"]
+        self.staging_bucket = environment["ONPOINT_STAGING_BUCKET"]
+        self.s3 = boto3.client(
+            "s3",
+            endpoint_url=environment["ONPOINT_S3_ENDPOINT_URL"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_REGION"],
+        )
+
+    async def request(self, value: dict[str, Any] | bytes, key: bytes | None = None) -> None:
+        await self.publish(
+            "crawl.requested", value if isinstance(value, bytes) else json.dumps(value).encode(), key
+        )
+
+    async def publish(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.servers, acks="all") as producer:
+            await producer.send_and_wait(topic, value, key=key)
+
+    @asynccontextmanager
+    async def completions(self) -> AsyncIterator["Completions"]:
+        """Every `run.completed` from now on, as committed."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.servers, enable_auto_commit=False, isolation_level="read_committed"
+        )
+        await consumer.start()
+        try:
+            partition = TopicPartition("run.completed", 0)
+            consumer.assign([partition])
+            await consumer.seek_to_end(partition)
+            await consumer.position(partition)
+            yield Completions(consumer)
+        finally:
+            await consumer.stop()
+
+    async def run(self, value: dict[str, Any], within_s: float = 60) -> dict[str, Any]:
+        async with self.completions() as completions:
+            await self.request(value)
+            return await completions.of(value["run_id"], within_s)
+
+    async def rows(self, dataset: str, where: str = "true") -> list[tuple[Any, ...]]:
+        """The dataset's own columns in PostgreSQL, by source position."""
+        columns = ", ".join(f'"{name}"' for name in COLUMNS[dataset])
+        found = await self.fetch(
+            f"SELECT {columns} FROM onpoint_{dataset} WHERE {where} ORDER BY _source_position"
+        )  # noqa: S608 - names of ours
+        return [tuple(row) for row in found]
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.environment["ONPOINT_POSTGRES_DSN"])
+        try:
+            return list(await connection.fetch(sql, *arguments))
+        finally:
+            await connection.close()
+
+    def listing(self, run_id: str) -> dict[str, Any]:
+        found = self.s3.get_object(Bucket=self.lake_bucket, Key=f"_runs/{run_id}.json")
+        document: dict[str, Any] = json.loads(found["Body"].read())
+        return document
+
+    def listings(self) -> list[str]:
+        return [key for key in self.keys(self.lake_bucket) if key.startswith("_runs/")]
+
+    def keys(self, bucket: str) -> Iterator[str]:
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for item in page.get("Contents", ()):
+                yield item["Key"]
+
+    def read(self, uri: str) -> bytes:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        data: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return data
+
+    def lake_rows(self, run_id: str, dataset: str) -> list[tuple[Any, ...]]:
+        """The dataset's own columns in the lake, through the run's listing, by source position."""
+        rows: list[tuple[int, tuple[Any, ...]]] = []
+        for entry in self.listing(run_id)["datasets"][dataset]["objects"]:
+            table = pq.read_table(io.BytesIO(self.read(entry["uri"])))
+            assert table.num_rows == entry["rows"]
+            positions = table["_source_position"].to_pylist()
+            columns = [table[name].to_pylist() for name in COLUMNS[dataset]]
+            rows += zip(positions, zip(*columns, strict=True), strict=True)
+        return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+class Completions:
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self.seen: list[dict[str, Any]] = []
+
+    async def of(self, run_id: str, within_s: float) -> dict[str, Any]:
+        """The completion of that run. Raises `TimeoutError`."""
+        return (await self.all({run_id}, within_s))[run_id]
+
+    async def all(self, run_ids: set[str], within_s: float) -> dict[str, dict[str, Any]]:
+        async with asyncio.timeout(within_s):
+            while True:
+                found = {value["run_id"]: value for value in self.seen if value["run_id"] in run_ids}
+                if len(found) == len(run_ids):
+                    return found
+                self._keep(await self._consumer.getmany(timeout_ms=100))
+
+    async def matching(self, text: str, within_s: float) -> dict[str, Any]:
+        """The first completion whose reason holds the text."""
+        async with asyncio.timeout(within_s):
+            while True:
+                for value in self.seen:
+                    if text in (value["reason"] or ""):
+                        return value
+                self._keep(await self._consumer.getmany(timeout_ms=100))
+
+    async def for_a_while(self, seconds: float) -> list[dict[str, Any]]:
+        """Everything seen so far and within so many seconds more."""
+        self._keep(await self._consumer.getmany(timeout_ms=int(seconds * 1000)))
+        return self.seen
+
+    def _keep(self, batches: dict[TopicPartition, list[Any]]) -> None:
+        for messages in batches.values():
+            self.seen += [json.loads(message.value) for message in messages]

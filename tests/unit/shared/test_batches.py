@@ -1,0 +1,198 @@
+"""First writer wins, on the store of every stage without a database."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from shared.batches.batches import (
+    BatchDeadError,
+    Batches,
+    announce,
+    bury_batch,
+    dead_manifest,
+    scratch_folder,
+)
+from shared.bus.record import Record
+from shared.errors import PermanentError
+from shared.events import ids, topics
+from shared.events.decode import encode
+from shared.events.models import BatchManifest, BatchUnreadable, Counts
+from shared.events.reasons import Reason
+from shared.storage.errors import ChecksumError, ObjectMissingError
+from shared.storage.object_store import ObjectStore, open_memory
+
+AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def staging() -> ObjectStore:
+    return open_memory("staging")
+
+
+def manifest(stage: str = "processor", detail: str | None = None, accepted: int = 3) -> BatchManifest:
+    return BatchManifest.model_validate(
+        {
+            "run_id": "r",
+            "dataset": "posts",
+            "batch_id": ids.batch_id("r", "posts", 0),
+            "sequence": 0,
+            "stage": stage,
+            "detail": detail,
+            "requested_at": AT,
+            "counts": {"read": 5, "accepted": accepted, "rejected": 5 - accepted},
+            "produced_at": AT,
+            "code_version": "test",
+        }
+    )
+
+
+def record_of(value: bytes | None, key: bytes | None) -> Record:
+    return Record(topics.BATCH_PROCESSED, 0, 0, 0, key, value)
+
+
+async def test_the_first_commit_stands_and_the_second_writer_gets_it(staging: ObjectStore) -> None:
+    first, second = manifest(detail="first"), manifest(detail="second")
+    assert await Batches(staging, "processor").commit(first) == first
+    assert await Batches(staging, "processor").commit(second) == first
+
+
+async def test_of_ten_writers_at_once_all_announce_one_result(staging: ObjectStore) -> None:
+    results = await asyncio.gather(
+        *(Batches(staging, "processor").commit(manifest(detail=str(n))) for n in range(10))
+    )
+    assert len({result.detail for result in results}) == 1
+
+
+async def test_what_was_committed_is_found_again(staging: ObjectStore) -> None:
+    batches = Batches(staging, "processor")
+    assert await batches.committed("r", "posts", manifest().batch_id) is None
+    await batches.commit(manifest())
+    assert await batches.committed("r", "posts", manifest().batch_id) == manifest()
+
+
+async def test_stages_do_not_see_each_other_s_results(staging: ObjectStore) -> None:
+    await Batches(staging, "processor").commit(manifest())
+    assert await Batches(staging, "converter").committed("r", "posts", manifest().batch_id) is None
+
+
+async def test_a_batch_is_done_or_dead_never_both(staging: ObjectStore) -> None:
+    batches = Batches(staging, "converter")
+    parent = manifest()
+    record = record_of(encode(parent), parent.batch_id.encode())
+    burial = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "x"))
+    assert burial.dead
+    assert [outgoing.topic for outgoing in burial.announce] == [topics.BATCH_FAILED]
+    late = await batches.commit(manifest("converter"))
+    assert late.status == "dead"
+    with pytest.raises(BatchDeadError):
+        await batches.committed("r", "posts", parent.batch_id)
+
+
+async def test_a_death_after_a_done_is_no_death(staging: ObjectStore) -> None:
+    batches = Batches(staging, "converter")
+    done = await batches.commit(manifest("converter"))
+    parent = manifest()
+    burial = await bury_batch(
+        batches, record_of(encode(parent), parent.batch_id.encode()), PermanentError(Reason.HANDLER, "x")
+    )
+    assert not burial.dead
+    assert burial.announce == (announce(done),)
+
+
+async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> None:
+    batches = Batches(staging, "converter")
+    parent = manifest()
+    record = record_of(encode(parent), parent.batch_id.encode())
+    first = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "first"))
+    second = await bury_batch(batches, record, PermanentError(Reason.HANDLER, "second"))
+    assert first == second
+
+
+def test_the_dead_of_a_stage_are_the_rows_that_it_was_given() -> None:
+    dead = dead_manifest(manifest(accepted=3), "loader", PermanentError(Reason.RANGE, "x"))
+    assert dead.counts == Counts(read=3)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b'{"run_id": "r"}'])
+async def test_an_unreadable_record_is_announced_by_its_key_alone(
+    staging: ObjectStore, value: bytes | None
+) -> None:
+    batch_id = "0" * 32
+    burial = await bury_batch(
+        Batches(staging, "loader"), record_of(value, batch_id.encode()), PermanentError(Reason.DECODE, "x")
+    )
+    (outgoing,) = burial.announce
+    assert isinstance(outgoing.event, BatchUnreadable)
+    assert outgoing.event.batch_id == batch_id
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"not an id"])
+async def test_without_a_key_the_dead_letter_is_all(staging: ObjectStore, key: bytes | None) -> None:
+    burial = await bury_batch(
+        Batches(staging, "loader"), record_of(b"{", key), PermanentError(Reason.DECODE, "x")
+    )
+    assert burial.dead
+    assert not burial.announce
+
+
+async def test_an_artifact_arrives_as_it_was_put(staging: ObjectStore, tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(b"rows")
+    artifact = await Batches(staging, "crawler").put_artifact(
+        "r", "posts", source, extension="jsonl.zst", rows=1
+    )
+    assert artifact.sha256 in artifact.uri
+    target = tmp_path / "b"
+    await Batches(staging, "processor").fetch_artifact(manifest("crawler"), artifact, target)
+    assert target.read_bytes() == b"rows"
+
+
+async def test_an_artifact_that_changed_or_went_is_refused(staging: ObjectStore, tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(b"rows")
+    batches = Batches(staging, "crawler")
+    artifact = await batches.put_artifact("r", "posts", source, extension="jsonl.zst", rows=1)
+    key = artifact.uri.split("/", 3)[3]
+    await staging.put(key, b"rowz")
+    with pytest.raises(ChecksumError):
+        await batches.fetch_artifact(manifest(), artifact, tmp_path / "b")
+    await staging.delete(key)
+    with pytest.raises(ObjectMissingError):
+        await batches.fetch_artifact(manifest(), artifact, tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///etc/passwd",
+        "s3://other/runs/r/posts/x",
+        "memory://staging/runs/other/posts/x",
+        "memory://staging/runs/r/users/x",
+        "memory://staging/runs/r/posts/../users/x",
+    ],
+)
+async def test_an_artifact_of_another_place_is_not_fetched(
+    staging: ObjectStore, tmp_path: Path, uri: str
+) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(b"rows")
+    batches = Batches(staging, "crawler")
+    artifact = await batches.put_artifact("r", "posts", source, extension="jsonl.zst", rows=1)
+    with pytest.raises(PermanentError):
+        await batches.fetch_artifact(manifest(), artifact.model_copy(update={"uri": uri}), tmp_path / "b")
+
+
+def test_a_scratch_folder_is_gone_afterwards_whatever_happens() -> None:
+    kept: list[Path] = []
+
+    def work() -> None:
+        with scratch_folder() as folder:
+            kept.append(folder)
+            (folder / "x").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        work()
+    assert not kept[0].exists()

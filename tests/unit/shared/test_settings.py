@@ -1,0 +1,67 @@
+"""Settings fail at start, say which variable is wrong, and never show a secret."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigurationError
+from shared.settings import (
+    KafkaSettings,
+    ObjectStoreSettings,
+    PostgresSettings,
+    ProcessSettings,
+    load_settings,
+)
+
+DSN = "postgresql://u:hunter2@h/d"
+
+
+def test_values_come_from_the_environment() -> None:
+    settings = load_settings(
+        PostgresSettings, {"ONPOINT_POSTGRES_DSN": DSN, "ONPOINT_POSTGRES_POOL_SIZE": "7"}
+    )
+    assert settings.postgres_dsn.get_secret_value() == DSN
+    assert settings.postgres_pool_size == 7
+
+
+def test_a_secret_can_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "dsn").write_text(DSN + "\n")
+    settings = load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN_FILE": str(tmp_path / "dsn")})
+    assert settings.postgres_dsn.get_secret_value() == DSN
+
+
+def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="ONPOINT_POSTGRES_DSN_FILE"):
+        load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN_FILE": str(tmp_path / "dsn")})
+
+
+def test_a_missing_variable_is_named_with_what_it_means() -> None:
+    with pytest.raises(ConfigurationError, match=r"ONPOINT_KAFKA_BOOTSTRAP_SERVERS: .*host:port"):
+        load_settings(KafkaSettings, {})
+
+
+def test_an_empty_value_is_a_missing_one() -> None:
+    with pytest.raises(ConfigurationError, match="ONPOINT_STAGING_BUCKET"):
+        load_settings(ObjectStoreSettings, {"ONPOINT_STAGING_BUCKET": "", "ONPOINT_LAKE_BUCKET": "lake"})
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http", "1.5"])
+def test_a_wrong_value_is_refused(port: str) -> None:
+    with pytest.raises(ConfigurationError, match="ONPOINT_HTTP_PORT"):
+        load_settings(ProcessSettings, {"ONPOINT_HTTP_PORT": port})
+
+
+def test_every_wrong_variable_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(ProcessSettings, {"ONPOINT_HTTP_PORT": "x", "ONPOINT_LOG_LEVEL": "loud"})
+    assert "ONPOINT_HTTP_PORT" in str(caught.value)
+    assert "ONPOINT_LOG_LEVEL" in str(caught.value)
+
+
+def test_a_secret_is_not_shown() -> None:
+    environment = {"ONPOINT_POSTGRES_DSN": DSN, "ONPOINT_POSTGRES_POOL_SIZE": "x"}
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(PostgresSettings, environment)
+    assert "hunter2" not in str(caught.value)
+    good = load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": DSN})
+    assert "hunter2" not in repr(good)
