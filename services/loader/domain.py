@@ -1,0 +1,45 @@
+"""What a load comes to. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.events.models import BatchManifest, Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What became of the rows that met the table."""
+
+    written: int
+    """Rows that are in the table now."""
+    same_run: int
+    """Of those, rows that replaced a row of their own run."""
+
+
+def counts_of(rows: int, merge: Merge) -> Counts:
+    """`read = loaded + superseded`.
+
+    A collision within a run counts one superseded in the load that meets it, whoever loses; so does a row that
+    met a newer run's. A row that replaced an older run's is loaded.
+    """
+    loaded = merge.written - merge.same_run
+    return Counts(read=rows, loaded=loaded, superseded=rows - loaded)
+
+
+def result_of(
+    batch: BatchManifest, counts: Counts, *, produced_at: datetime, code_version: str
+) -> BatchManifest:
+    """The loader's manifest of a processed batch."""
+    return BatchManifest(
+        run_id=batch.run_id,
+        dataset=batch.dataset,
+        batch_id=batch.batch_id,
+        sequence=batch.sequence,
+        stage="loader",
+        requested_at=batch.requested_at,
+        first_position=batch.first_position,
+        parent_batch_ids=(batch.batch_id,),
+        counts=counts,
+        produced_at=produced_at,
+        code_version=code_version,
+    )

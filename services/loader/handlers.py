@@ -1,0 +1,27 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.loader.service import LoaderService
+from shared.batches.batches import announce, announcement_of, read_parent, unreadable
+from shared.bus.record import Burial, Outgoing, Record
+from shared.errors import PermanentError
+from shared.events.decode import decode_event
+from shared.events.models import BatchManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    service: LoaderService
+
+    async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
+        batch = decode_event(BatchManifest, record.value)
+        structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
+        return [announce(await self.service.load(batch))]
+
+    async def bury(self, record: Record, error: PermanentError) -> Burial:
+        batch = read_parent(record)
+        if batch is None:
+            return unreadable(record, error, "loader")
+        return announcement_of(await self.service.bury(batch, error))

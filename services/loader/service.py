@@ -1,0 +1,71 @@
+from services.loader.encoder import encode_copy
+from services.loader.repository import LoadRepository
+from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
+from shared.batches.clean import clean_artifact, open_clean
+from shared.datasets.catalog import Catalog
+from shared.errors import PermanentError, TransientError
+from shared.events.models import Artifact, BatchManifest
+from shared.events.reasons import Reason
+from shared.observability.logging import get_logger
+from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+
+log = get_logger()
+
+
+class LoaderService:
+    """Loads processed batches into their tables; a batch is in whole or not at all."""
+
+    def __init__(self, batches: Batches, repository: LoadRepository, catalog: Catalog) -> None:
+        self._batches = batches
+        self._repository = repository
+        self._catalog = catalog
+
+    async def load(self, batch: BatchManifest) -> BatchManifest:
+        """The batch's result, by this call or by an earlier one. Idempotent. Streams: memory is one chunk.
+
+        Raises `BatchDeadError` if it is dead, `TransientError` in an outage, `PermanentError` for what can never
+        be loaded: an unknown dataset, an artifact that is gone or not what its manifest says, values that
+        PostgreSQL refuses.
+        """
+        artifact = clean_artifact(batch)
+        if (before := await self._repository.find(batch.batch_id)) is not None:
+            return _living(before)
+        result = await self._load(batch, artifact)
+        if result is None:
+            return _living(await self._winner(batch))
+        STAGE_ROWS.labels("loader", batch.dataset, "loaded").inc(result.counts.loaded)
+        STAGE_ROWS.labels("loader", batch.dataset, "superseded").inc(result.counts.superseded)
+        STAGE_BATCHES.labels("loader", batch.dataset, "done").inc()
+        log.info("batch_loaded", rows=result.counts.loaded, superseded=result.counts.superseded)
+        return result
+
+    async def bury(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
+        """Commits the death of a batch; what was committed before stands, and is returned."""
+        dead = dead_manifest(batch, "loader", error)
+        if not await self._repository.commit_dead(dead):
+            return await self._winner(batch)
+        STAGE_BATCHES.labels("loader", batch.dataset, "dead").inc()
+        return dead
+
+    async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:
+        dataset = self._catalog.get(batch.dataset)
+        if dataset is None:
+            raise PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
+        with scratch_folder() as folder:
+            file = folder / "clean.parquet"
+            await self._batches.fetch_artifact(batch, artifact, file)
+            with open_clean(file, dataset, artifact) as parquet:
+                body = encode_copy(parquet) if artifact.rows else None
+                return await self._repository.load(batch, dataset, parquet.schema_arrow.names, body)
+
+    async def _winner(self, batch: BatchManifest) -> BatchManifest:
+        winner = await self._repository.find(batch.batch_id)
+        if winner is None:
+            raise TransientError("the ledger's row was there and is gone")
+        return winner
+
+
+def _living(result: BatchManifest) -> BatchManifest:
+    if result.status == "dead":
+        raise BatchDeadError(result.reason or Reason.HANDLER, result.detail or "the batch is dead")
+    return result

@@ -1,0 +1,67 @@
+"""The clean Parquet of a processed batch, as the stages after the processor read it."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shared.datasets.arrow import LINEAGE_FIELDS, clean_schema
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.events.models import Artifact, BatchManifest
+from shared.events.reasons import Reason
+
+
+def clean_artifact(batch: BatchManifest) -> Artifact:
+    """The manifest's Parquet. Raises `PermanentError` (`schema`) unless it is a processor's, done, that names one."""
+    if batch.stage != "processor" or batch.status != "done":
+        raise PermanentError(
+            Reason.SCHEMA, f"a processed batch is expected, not {batch.stage}/{batch.status}"
+        )
+    found = [artifact for artifact in batch.artifacts if artifact.format == "parquet"]
+    if len(found) != 1:
+        raise PermanentError(Reason.SCHEMA, f"one parquet artifact is expected, not {len(found)}")
+    return found[0]
+
+
+def open_clean(file: Path, dataset: Dataset, artifact: Artifact) -> pq.ParquetFile:
+    """The downloaded artifact, its footer checked against the dataset and the manifest. Close it.
+
+    A nullable column may be missing: the batch was processed before the dataset's file gained it. Raises
+    `PermanentError` (`schema`) for any other difference, and for what is no Parquet.
+    """
+    try:
+        parquet = pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise PermanentError(Reason.SCHEMA, f"{artifact.uri} is no Parquet: {error}"[:500]) from error
+    try:
+        _check(parquet, dataset, artifact)
+    except PermanentError:
+        parquet.close()
+        raise
+    return parquet
+
+
+def _check(parquet: pq.ParquetFile, dataset: Dataset, artifact: Artifact) -> None:
+    expected, found = clean_schema(dataset), parquet.schema_arrow
+    if parquet.metadata.num_rows != artifact.rows:
+        raise PermanentError(
+            Reason.SCHEMA,
+            f"{artifact.uri} has {parquet.metadata.num_rows} rows, its manifest says {artifact.rows}",
+        )
+    if len(set(found.names)) < len(found.names):
+        raise PermanentError(Reason.SCHEMA, f"{artifact.uri}: a column is there twice")
+    needed = {*dataset.key, *(field.name for field in LINEAGE_FIELDS)}
+    if missing := sorted(needed - set(found.names)):
+        raise PermanentError(Reason.SCHEMA, f"{artifact.uri}: no column {', '.join(missing)}")
+    for field in found:
+        place = expected.get_field_index(field.name)
+        if place < 0:
+            raise PermanentError(
+                Reason.SCHEMA, f"{artifact.uri}: column {field.name} is not in {dataset.name}"
+            )
+        if field.type != expected.field(place).type:
+            raise PermanentError(
+                Reason.SCHEMA,
+                f"{artifact.uri}: {field.name} is {field.type}, {dataset.name} says {expected.field(place).type}",
+            )

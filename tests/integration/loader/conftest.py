@@ -1,0 +1,58 @@
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from services.loader.handlers import Handlers
+from services.loader.repository import LoadRepository
+from services.loader.service import LoaderService
+from shared.batches.batches import Batches
+from shared.datasets.catalog import Catalog, load_catalog
+from shared.postgres.migrations import migrate
+from shared.postgres.pool import open_pool
+from shared.settings import PostgresSettings
+from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.processed import a_dataset
+
+THINGS = a_dataset(
+    {
+        "id": "int64",
+        "order": "string",
+        "time": "timestamp",
+        "type": "boolean",
+        "select": "float64",
+        "by": "date",
+    },
+    key=["id"],
+)
+PAIRS = a_dataset(
+    {"group": "string", "user": "int64", "value": "string"}, key=["group", "user"], name="pairs"
+)
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    return Catalog({**load_catalog(environment={}), "things": THINGS, "pairs": PAIRS})
+
+
+@pytest.fixture
+async def pool(postgres_dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    await migrate(postgres_dsn, [], [THINGS, PAIRS])
+    settings = PostgresSettings.model_validate({"postgres_dsn": postgres_dsn, "postgres_pool_size": 6})
+    async with await open_pool(settings) as pool:
+        yield pool
+
+
+@pytest.fixture
+def staging() -> ObjectStore:
+    return open_memory("staging")
+
+
+@pytest.fixture
+def service(staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog) -> LoaderService:
+    return LoaderService(Batches(staging, "loader"), LoadRepository(pool), catalog)
+
+
+@pytest.fixture
+def handlers(service: LoaderService) -> Handlers:
+    return Handlers(service)

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from services.loader.encoder import CHUNK_ROWS, encode_copy
+
+
+async def encoded(table: pa.Table, file: Path) -> list[bytes]:
+    pq.write_table(table, file)
+    with pq.ParquetFile(file) as parquet:
+        return [chunk async for chunk in encode_copy(parquet)]
+
+
+async def test_every_row_is_between_one_header_and_one_trailer(tmp_path: Path) -> None:
+    rows = 2 * CHUNK_ROWS + 1
+    body = b"".join(
+        await encoded(pa.table({"id": pa.array(range(rows), pa.int64())}), tmp_path / "a.parquet")
+    )
+    header = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+    row = b"\x00\x01\x00\x00\x00\x08"
+    assert body.startswith(header + row)
+    assert body.endswith(row + (rows - 1).to_bytes(8, "big") + b"\xff\xff")
+    assert len(body) == len(header) + rows * (len(row) + 8) + 2
+
+
+async def test_a_large_file_leaves_in_pieces(tmp_path: Path) -> None:
+    pieces = await encoded(pa.table({"text": ["x" * 1000] * (3 * CHUNK_ROWS)}), tmp_path / "a.parquet")
+    assert max(map(len, pieces)) < 2 * CHUNK_ROWS * 1000
+
+
+async def test_null_and_empty_text_are_told_apart(tmp_path: Path) -> None:
+    body = b"".join(await encoded(pa.table({"text": pa.array([None, ""])}), tmp_path / "a.parquet"))
+    assert body[19:-2] == b"\x00\x01\xff\xff\xff\xff" + b"\x00\x01\x00\x00\x00\x00"

@@ -1,0 +1,27 @@
+from services.loader import statements
+from tests.support.processed import a_dataset
+
+DATASET = a_dataset({"order": "int64", "user": "string", "time": "timestamp"}, key=["order"])
+
+
+def test_reserved_words_are_quoted_wherever_they_stand() -> None:
+    sql = statements.merge(DATASET)
+    assert 'ON CONFLICT ("order")' in sql
+    assert '"user" = excluded."user"' in sql
+    assert '"order" bigint, "user" text, "time" timestamptz' in statements.create_incoming(DATASET)
+
+
+def test_a_winning_row_writes_every_column_but_the_key() -> None:
+    changes = statements.merge(DATASET).split("DO UPDATE SET ")[1].split("WHERE")[0]
+    written = [change.split(" = ")[0].strip() for change in changes.split(", ")]
+    assert written == [
+        '"user"', '"time"', '"_run_id"', '"_batch_id"', '"_requested_at"', '"_source_position"', '"etl_processed_at"',
+    ]  # fmt: skip
+
+
+def test_run_ids_are_compared_by_their_bytes() -> None:
+    assert statements.merge(DATASET).count('_run_id COLLATE "C"') == 2
+
+
+def test_rows_are_taken_in_the_order_of_the_key() -> None:
+    assert 'FROM onpoint_incoming ORDER BY "order"' in statements.merge(DATASET)
