@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from console.errors import WrongUseError
 from deploy.local import launcher
@@ -13,7 +13,6 @@ from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.home import Home
 from shared.datasets.catalog import Catalog, load_catalog
-from shared.errors import ConfigurationError
 from shared.settings import DatasetSettings, Settings, load_settings
 
 ADDRESSES = ("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "ONPOINT_POSTGRES_DSN", "ONPOINT_S3_ENDPOINT_URL")
@@ -27,7 +26,10 @@ NO_STACK = (
 _S = TypeVar("_S", bound=Settings)
 
 
-class LakeSettings(Settings):
+class ViewerSettings(Settings):
+    """What the command line shows more with, and can do without."""
+
+    postgres_dsn: Annotated[SecretStr | None, Field(description="where the run ledger is")] = None
     lake_bucket: Annotated[str | None, Field(description="bucket of the data lake")] = None
 
 
@@ -49,7 +51,12 @@ def catalog() -> Catalog:
 
 
 def lake_bucket() -> str | None:
-    return load_settings(LakeSettings, find()).lake_bucket
+    return load_settings(ViewerSettings, find()).lake_bucket
+
+
+def postgres_dsn() -> str | None:
+    dsn = load_settings(ViewerSettings, find()).postgres_dsn
+    return dsn.get_secret_value() if dsn else None
 
 
 def psql() -> str:

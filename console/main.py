@@ -62,9 +62,9 @@ class _Commands(TyperGroup):
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])
 
-    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+    def main(self, args: Any = None, *, standalone_mode: bool = True, **options: Any) -> Any:  # type: ignore[override]  # everything by name, which is how typer calls it
         try:
-            code = super().main(*args, standalone_mode=False, **options)
+            code = super().main(args, standalone_mode=False, **options)
         except Exception as error:
             if not standalone_mode:
                 raise

@@ -1,0 +1,135 @@
+"""The bus as any client uses it: ask for a run, and wait for the one event that ends it."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from console.errors import CommandError
+from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
+
+PUBLISH_TIMEOUT_S = 30.0
+"""An idempotent producer waits out an outage of any length; a person does not."""
+
+STOP_TIMEOUT_S = 2.0
+
+MAX_REQUEST_BYTES = 1_000_000
+"""As the services': a record that the broker refuses would poison an idempotent producer."""
+
+
+class NotAcknowledgedError(CommandError):
+    """The broker did not say that it has the request. It may have it all the same."""
+
+
+async def publish_request(servers: str, run_id: str, value: bytes) -> None:
+    """Publishes to `crawl.requested`; returns when every replica in sync has it.
+
+    Raises `CommandError` when Kafka cannot be reached or refuses, `NotAcknowledgedError` after 30 s of silence.
+    """
+    if len(value) > MAX_REQUEST_BYTES:
+        raise CommandError(f"the request has {len(value):,} bytes, {MAX_REQUEST_BYTES:,} at most are taken")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=servers,
+        client_id="onpoint-console",
+        acks="all",
+        enable_idempotence=True,
+        max_request_size=MAX_REQUEST_BYTES,
+    )
+    sent = False
+    try:
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            await producer.start()
+            sent = True
+            await producer.send_and_wait(CRAWL_REQUESTED, value=value, key=run_id.encode())
+    except TimeoutError as error:
+        if not sent:
+            raise CommandError(
+                f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s"
+            ) from error
+        raise NotAcknowledgedError(
+            f"Kafka at {servers} did not acknowledge the request within {PUBLISH_TIMEOUT_S:.0f} s; the run may start "
+            f"all the same: see `onpoint status {run_id}`, or ask again with --run-id {run_id}, which is safe"
+        ) from error
+    except (KafkaError, OSError) as error:
+        raise CommandError(f"Kafka at {servers} did not take the request: {error}") from error
+    finally:
+        await _stop(producer)
+
+
+class Completions:
+    """The end of `run.completed` as it was when this was opened; what comes later is seen, however late one asks."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def of(self, run_id: str) -> dict[str, Any]:
+        """The value of the run's `run.completed`. Waits without end; an outage of Kafka is waited out."""
+        while True:
+            try:
+                record = await self._consumer.getone()
+            except KafkaError:
+                await asyncio.sleep(1)
+                continue
+            value = _object(record.value)
+            if value.get("run_id") == run_id:
+                return value
+
+
+@asynccontextmanager
+async def open_completions(servers: str) -> AsyncIterator[Completions]:
+    """Open it before the request is published, so that no run is too quick to be seen.
+
+    No consumer group: nothing is committed, nobody is disturbed. Raises `CommandError` when Kafka does not answer.
+    """
+    consumer = AIOKafkaConsumer(
+        RUN_COMPLETED,
+        bootstrap_servers=servers,
+        client_id="onpoint-console",
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    try:
+        await _position_at_end(consumer, servers)
+        yield Completions(consumer)
+    finally:
+        await _stop(consumer)
+
+
+async def _position_at_end(consumer: AIOKafkaConsumer, servers: str) -> None:
+    try:
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            await consumer.start()
+            partitions = consumer.assignment()
+            if not partitions:
+                raise CommandError(
+                    f"Kafka at {servers} has no topic {RUN_COMPLETED}: run `onpoint topics apply`"
+                )
+            for partition, offset in (await consumer.end_offsets(partitions)).items():
+                consumer.seek(partition, offset)
+    except TimeoutError as error:
+        raise CommandError(f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s") from error
+    except (KafkaError, OSError) as error:
+        raise CommandError(f"Kafka at {servers} cannot be reached: {error}") from error
+
+
+async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Bounded: a producer that holds an unsent record would wait for a broker that is away."""
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await client.stop()
+
+
+def _object(value: bytes | None) -> dict[str, Any]:
+    """A record that is none of ours must not end somebody's wait."""
+    try:
+        document = json.loads(value or b"{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

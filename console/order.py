@@ -1,0 +1,100 @@
+"""What is asked for: from words on the command line to the value of `crawl.requested`. Pure but for the id's chance."""
+
+import json
+import re
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, get_args
+
+from console.errors import WrongUseError
+from console.words import did_you_mean, listed
+from shared.events.ids import is_run_id
+from shared.events.models import Format
+
+FORMATS: tuple[str, ...] = get_args(Format)
+MAX_LIMIT = 10**12
+"""The contract's own bound."""
+
+_DIGITS = re.compile(r"[0-9]{1,13}")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    run_id: str
+    datasets: tuple[str, ...]
+    requested_by: str
+    formats: tuple[str, ...] = ()
+    """Empty: each dataset's own."""
+    limits: dict[str, int] = field(default_factory=dict)
+
+    def value(self) -> bytes:
+        document: dict[str, Any] = {
+            "run_id": self.run_id,
+            "datasets": list(self.datasets),
+            "requested_by": self.requested_by,
+        }
+        if self.limits:
+            document["parameters"] = {name: {"limit": limit} for name, limit in self.limits.items()}
+        if self.formats:
+            document["formats"] = list(self.formats)
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def new_run_id(now: datetime) -> str:
+    """An id for a run that was given none.
+
+    The bus would derive one from where the request's record was appended, and the producer learns that place. But it
+    learns it late or never: an acknowledgement that is lost, or that follows a retry the broker recognised (it then
+    has no offset), leaves a run that nobody can name, and asking again would start a second one. An id that is in the
+    request is known before anything is sent, and asking twice with it is one run.
+    """
+    return f"r-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def check_run_id(run_id: str) -> str:
+    if not is_run_id(run_id):
+        raise WrongUseError(
+            f"{run_id!r} cannot be a run id: 1 to 128 letters, digits, dots, underscores and hyphens, "
+            "the first one a letter or digit"
+        )
+    return run_id
+
+
+def choose_datasets(asked: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
+    """Those that were asked for, each once; all known ones if none was."""
+    for name in asked:
+        if name not in known:
+            raise WrongUseError(
+                f"there is no dataset {name}{did_you_mean(name, known) or ': there are ' + listed(known)}"
+            )
+    return tuple(dict.fromkeys(asked)) or tuple(known)
+
+
+def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:
+    """`["parquet,csv"]` or `["parquet", "csv"]`."""
+    names = [name.strip() for text in texts for name in text.split(",")]
+    for name in names:
+        if name not in FORMATS:
+            raise WrongUseError(
+                f"there is no format {name!r}{did_you_mean(name, FORMATS) or ': there are ' + listed(FORMATS)}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def parse_limits(texts: Sequence[str], datasets: Collection[str]) -> dict[str, int]:
+    """`["posts=100"]`; the datasets must be part of the run."""
+    limits: dict[str, int] = {}
+    for text in texts:
+        name, equals, digits = text.partition("=")
+        if not equals or not _DIGITS.fullmatch(digits) or int(digits) > MAX_LIMIT:
+            raise WrongUseError(f"--limit {text} is not understood: write DATASET=N, for example posts=100")
+        if name not in datasets:
+            raise WrongUseError(
+                f"--limit {text}: dataset {name} is not part of this run{did_you_mean(name, datasets)}"
+            )
+        if name in limits:
+            raise WrongUseError(f"--limit is given twice for {name}")
+        limits[name] = int(digits)
+    return limits

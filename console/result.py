@@ -1,0 +1,49 @@
+"""Shows the result of a run, for people or for programs."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+
+from console import environment, summary
+from console.errors import FAILED, SUCCESS, CommandError
+from shared.errors import PermanentError
+from shared.events.decode import decode_event
+from shared.events.models import RunCompleted
+
+
+def show(completed: dict[str, Any], *, as_json: bool) -> int:
+    """Prints the value of a `run.completed`; returns the exit code that its status means.
+
+    Raises `CommandError` for one that this version does not understand; `as_json` shows that one too.
+    """
+    if as_json:
+        print_json(completed)
+    else:
+        Console().print(summary.render(decode(completed), places()), highlight=False)
+    return exit_code(completed)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def decode(completed: dict[str, Any]) -> RunCompleted:
+    try:
+        return decode_event(RunCompleted, json.dumps(completed).encode())
+    except PermanentError as error:
+        raise CommandError(
+            f"the run is over, but this version cannot read its result (--json can): {error}"
+        ) from error
+
+
+def exit_code(completed: dict[str, Any]) -> int:
+    return SUCCESS if completed.get("status") == "succeeded" else FAILED
+
+
+def places() -> summary.Places:
+    return summary.Places(
+        psql=environment.psql(),
+        lake_bucket=environment.lake_bucket(),
+        tables={name: dataset.table for name, dataset in environment.catalog().items()},
+    )

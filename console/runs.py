@@ -1,0 +1,154 @@
+"""`onpoint runs` and `onpoint status`: what the run ledger knows."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from console import environment
+from console.errors import SUCCESS, CommandError
+from console.ledger import RECENT, RunRow, StageProgress, open_ledger
+from console.progress import Snapshot, by_key, is_over
+from console.progress import render as render_progress
+from console.result import exit_code, print_json, show
+from console.summary import STATUS_STYLE
+from console.words import did_you_mean, duration, number
+from shared.settings import PostgresSettings
+
+RUNS_EXAMPLES = """\b
+Examples:
+  onpoint runs --limit 5
+  onpoint runs --json | jq -r '.[] | select(.status == "failed") | .run_id'
+"""
+
+STATUS_EXAMPLES = """\b
+Examples:
+  onpoint status 2026-11-23-daily
+  watch onpoint status 2026-11-23-daily
+  onpoint status 2026-11-23-daily --json | jq .completed.datasets
+
+\b
+Exit codes: 0 the run is running or succeeded; 1 it failed, was cancelled or
+is partial, or there is no such run; 2 wrong use.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=RUNS_EXAMPLES)(runs)
+    app.command(epilog=STATUS_EXAMPLES)(status)
+
+
+def runs(
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False,
+) -> None:
+    """List the latest runs, latest first."""
+    found = asyncio.run(_latest(_dsn(), limit))
+    if as_json:
+        print_json([document(run) for run in found])
+    elif found:
+        Console().print(render_runs(found, datetime.now(UTC)), highlight=False)
+    else:
+        print("there are no runs yet: start one with `onpoint run --wait`")
+
+
+def status(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.", show_default=False)],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
+) -> None:
+    """Show one run: how far it is, or what became of it."""
+    run, stages = asyncio.run(_one(_dsn(), run_id))
+    if as_json:
+        print_json(
+            document(run) | {"progress": [asdict(stage) for stage in stages], "completed": run.completed}
+        )
+        raise typer.Exit(exit_code(run.completed) if run.completed else SUCCESS)
+    if run.completed:
+        raise typer.Exit(show(run.completed, as_json=False))
+    console = Console()
+    # Nothing is drawn anew in place, so every line has room.
+    console.print(
+        render_progress(snapshot(run, stages, datetime.now(UTC)), width=console.width, height=10_000),
+        highlight=False,
+    )
+
+
+async def _latest(dsn: str, limit: int) -> list[RunRow]:
+    async with open_ledger(dsn) as ledger:
+        return await ledger.runs(limit)
+
+
+async def _one(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
+    """Raises `CommandError` if the ledger does not know the run."""
+    async with open_ledger(dsn) as ledger:
+        run = await ledger.run(run_id)
+        if run is not None:
+            return run, await ledger.progress(run_id)
+        recent = [row.run_id for row in await ledger.runs(RECENT)]
+    raise CommandError(f"there is no run {run_id}{did_you_mean(run_id, recent) or ': see `onpoint runs`'}")
+
+
+def document(run: RunRow) -> dict[str, Any]:
+    def when(value: datetime | None) -> str | None:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+
+    return {
+        "run_id": run.run_id,
+        "status": run.status,
+        "reason": run.reason,
+        "requested_by": run.requested_by,
+        "requested_at": when(run.requested_at),
+        "started_at": when(run.started_at),
+        "finished_at": when(run.finished_at),
+        "datasets": list(run.datasets),
+        "rows_accepted": run.rows_accepted,
+    }
+
+
+def snapshot(run: RunRow, stages: Sequence[StageProgress], now: datetime) -> Snapshot:
+    """Where the run is. Its pace is that of all the time since it was asked for: one look shows no other."""
+    elapsed_s = max(0.001, (now - run.requested_at).total_seconds())
+    found = by_key(stages)
+    return Snapshot(
+        run_id=run.run_id,
+        status=run.status,
+        elapsed_s=elapsed_s,
+        datasets=run.datasets,
+        stages=found,
+        rows_per_s={
+            key: stage.rows / elapsed_s for key, stage in found.items() if stage.rows and not is_over(stage)
+        },
+    )
+
+
+def render_runs(found: Sequence[RunRow], now: datetime) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("run", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    table.add_column("asked (UTC)", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("datasets", no_wrap=True, overflow="ellipsis")
+    for run in found:
+        took_s = ((run.finished_at or now) - run.requested_at).total_seconds()
+        table.add_row(
+            run.run_id,
+            Text(run.status, STATUS_STYLE.get(run.status, "").removeprefix("bold ")),
+            f"{run.requested_at.astimezone(UTC):%m-%d %H:%M:%S}",
+            duration(took_s),
+            number(run.rows_accepted) if run.rows_accepted is not None else "",
+            Text(", ".join(run.datasets), "dim"),
+        )
+    return table
+
+
+def _dsn() -> str:
+    return environment.settings(PostgresSettings).postgres_dsn.get_secret_value()

@@ -1,0 +1,227 @@
+"""What became of a run: tables and lists from the value of `run.completed`. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from console.words import duration, moment, number, size
+from shared.events.models import CheckResult, DatasetSummary, RunCompleted
+
+STATUS_STYLE = {
+    "succeeded": "bold green",
+    "partial": "bold yellow",
+    "failed": "bold red",
+    "cancelled": "bold yellow",
+    "running": "bold cyan",
+}
+
+SHOWN = 10
+"""Of dead batches, missing pages and failed checks each; `--json` has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the results of runs are, from where the reader sits."""
+
+    psql: str
+    """The command that opens the database."""
+    lake_bucket: str | None
+    tables: Mapping[str, str]
+    """Table of each dataset."""
+
+
+def render(run: RunCompleted, places: Places) -> RenderableType:
+    parts: list[RenderableType] = [_heading(run)]
+    if run.datasets:
+        parts += [Text(), _DatasetTables(run)]
+    for section in (
+        _failed_checks(run),
+        _dead_batches(run),
+        _missing_pages(run),
+        _where_to_look(run, places),
+    ):
+        if section is not None:
+            parts += [Text(), section]
+    return Group(*parts)
+
+
+def _heading(run: RunCompleted) -> RenderableType:
+    lines = [Text.assemble(run.run_id, "  ", (run.status, STATUS_STYLE[run.status]))]
+    lines.append(
+        Text(
+            f"asked {moment(run.requested_at)}, took {duration((run.finished_at - run.requested_at).total_seconds())}"
+        )
+    )
+    if run.reason:
+        lines.append(Text(run.reason, STATUS_STYLE[run.status].removeprefix("bold ")))
+    return Group(*lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    value: Callable[[DatasetSummary], int]
+    always: bool = True
+    """False: shown only where some dataset has any."""
+    style: str = ""
+
+
+ROW_COLUMNS = (
+    _Column("crawled", lambda d: d.rows_crawled),
+    _Column("accepted", lambda d: d.rows_accepted),
+    _Column("rejected", lambda d: d.rows_rejected, style="yellow"),
+    _Column("duplicates", lambda d: d.rows_deduplicated, always=False),
+    _Column("loaded", lambda d: d.rows_loaded),
+    _Column("superseded", lambda d: d.rows_superseded, always=False),
+    _Column("not loaded", lambda d: d.rows_not_loaded, always=False, style="red"),
+    _Column("stored", lambda d: d.rows_stored),
+    _Column("not stored", lambda d: d.rows_not_stored, always=False, style="red"),
+)
+
+
+class _DatasetTables:
+    """One table where the screen is wide enough, else the rows in one and the files and checks in another."""
+
+    def __init__(self, run: RunCompleted) -> None:
+        self._run = run
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self._table(rows=True, files=True)
+        if Measurement.get(console, options.update(max_width=10_000), whole).maximum <= options.max_width:
+            yield whole
+        else:
+            yield self._table(rows=True, files=False)
+            yield Text()
+            yield self._table(rows=False, files=True)
+
+    def _table(self, *, rows: bool, files: bool) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("dataset", no_wrap=True)
+        summaries = self._run.datasets
+        columns = (
+            [c for c in ROW_COLUMNS if c.always or any(c.value(d) for d in summaries.values())]
+            if rows
+            else []
+        )
+        for column in columns:
+            table.add_column(column.heading, justify="right", no_wrap=True)
+        if files:
+            table.add_column("objects", justify="right", no_wrap=True)
+            table.add_column("size", justify="right", no_wrap=True)
+            table.add_column("exports", no_wrap=not rows)
+            table.add_column("checks", no_wrap=True)
+        for name, summary in summaries.items():
+            cells: list[RenderableType] = [
+                name,
+                *(_count(column.value(summary), column.style) for column in columns),
+            ]
+            if files:
+                cells += [number(summary.objects_stored), size(summary.bytes_stored)]
+                cells += [_exports(summary), _checks(self._run.checks, name)]
+            table.add_row(*cells)
+        if len(summaries) > 1 and rows:
+            totals = [sum(column.value(d) for d in summaries.values()) for column in columns]
+            table.add_row("", *(Text(number(total), "dim") for total in totals))
+        return table
+
+
+def _count(value: int, style: str) -> Text:
+    return Text(number(value), style if value else "")
+
+
+def _exports(summary: DatasetSummary) -> str:
+    return ", ".join(f"{number(files)} {name}" for name, files in sorted(summary.exports.items())) or "-"
+
+
+def _checks(checks: Sequence[CheckResult], dataset: str) -> Text:
+    own = [check for check in checks if check.dataset == dataset]
+    failed = [check for check in own if not check.passed]
+    if not own:
+        return Text("-")
+    if not failed:
+        return Text(f"{len(own)} passed", "green")
+    worst = "red" if any(check.severity == "error" for check in failed) else "yellow"
+    return Text(f"{len(failed)} of {len(own)} failed", worst)
+
+
+def _failed_checks(run: RunCompleted) -> RenderableType | None:
+    failed = sorted((check for check in run.checks if not check.passed), key=lambda check: check.severity)
+    return _section(
+        "failed checks",
+        [
+            Text.assemble(
+                (f"{check.severity:<5}", "red" if check.severity == "error" else "yellow"),
+                f"  {check.dataset}: {check.name} is {_found(check.value)}, expected {_expected(check)}",
+            )
+            for check in failed
+        ],
+    )
+
+
+def _found(value: float | str | None) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _expected(check: CheckResult) -> str:
+    words = {"min": "at least", "max": "at most"}
+    return (
+        ", ".join(f"{words.get(name, name)} {_found(value)}" for name, value in check.expected.items())
+        or "otherwise"
+    )
+
+
+def _dead_batches(run: RunCompleted) -> RenderableType | None:
+    return _section(
+        "dead batches",
+        [Text(f"{dead.dataset}  {dead.stage}  {dead.batch_id}  {dead.reason}") for dead in run.dead],
+    )
+
+
+def _missing_pages(run: RunCompleted) -> RenderableType | None:
+    return _section(
+        "missing pages", [Text(f"{page.dataset}  {page.url}  {page.reason}") for page in run.missing]
+    )
+
+
+def _section(heading: str, lines: Sequence[Text]) -> RenderableType | None:
+    if not lines:
+        return None
+    shown: list[RenderableType] = [
+        Text(heading, "bold"),
+        *(Text("  ").append_text(line) for line in lines[:SHOWN]),
+    ]
+    if len(lines) > SHOWN:
+        shown.append(Text(f"  and {number(len(lines) - SHOWN)} more: --json lists them all", "dim"))
+    return Group(*shown)
+
+
+def _where_to_look(run: RunCompleted, places: Places) -> RenderableType | None:
+    """Lines to copy: they may be longer than the screen, and are never broken."""
+    lines = list(_results_of_first_dataset(run, places))
+    if places.lake_bucket and run.datasets:
+        lines.append(("listing", f"s3://{places.lake_bucket}/_runs/{run.run_id}.json"))
+    lines.append(("again", f"onpoint status {run.run_id}"))
+    return Group(
+        Text("where to look", "bold"),
+        *(Text(f"  {label:<8} {what}", no_wrap=True, overflow="ignore") for label, what in lines),
+    )
+
+
+def _results_of_first_dataset(run: RunCompleted, places: Places) -> Iterable[tuple[str, str]]:
+    loaded = next((name for name, summary in run.datasets.items() if summary.rows_loaded), None)
+    if loaded is not None:
+        table = places.tables.get(loaded, f"onpoint_{loaded}")
+        yield "rows", f"{places.psql} -c 'SELECT * FROM {table} LIMIT 5'"  # noqa: S608 - shown to a person, not run
+    if places.lake_bucket is None:
+        return
+    bucket = f"s3://{places.lake_bucket}"
+    stored = next((name for name, summary in run.datasets.items() if summary.objects_stored), None)
+    if stored is not None:
+        yield "lake", f"{bucket}/{stored}/{run.requested_at:year=%Y/month=%m/day=%d/hour=%H}/"
+    exported = next((name for name, summary in run.datasets.items() if any(summary.exports.values())), None)
+    if exported is not None:
+        yield "exports", f"{bucket}/exports/{run.run_id}/{exported}/"
