@@ -1,0 +1,109 @@
+"""The checks of a dataset, on the rows that a run left in its table: one scan per dataset."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+
+from services.quality.domain.checks import could_not_run, judge, unknown_dataset
+from shared.datasets.model import Check, Dataset, NotNullCheck, RowCountCheck, UniqueCheck
+from shared.errors import PermanentError
+from shared.events.models import CheckResult
+from shared.events.reasons import Reason
+from shared.postgres.errors import translated
+from shared.postgres.identifiers import quote
+
+TIMEOUT_S = 400
+"""Of all scans of a run. Below what a rebalance waits for a handler, with room for the rest of the completion."""
+
+_PRIMARY_KEY = """
+SELECT coalesce(array_agg(a.attname::text), '{}')
+FROM pg_index i
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = to_regclass($1) AND i.indisprimary
+"""
+
+_MISSING_TABLE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+
+
+class Checks:
+    """Raises `DatabaseUnavailableError` in an outage; whatever else keeps a check from running is its result."""
+
+    def __init__(self, pool: asyncpg.Pool, catalog: Mapping[str, Dataset]) -> None:
+        self._pool = pool
+        self._catalog = catalog
+
+    async def run(self, run_id: str, rows_loaded: Mapping[str, int]) -> list[CheckResult]:
+        """The results for the datasets of `rows_loaded`, in its order and in the order of their files."""
+        deadline = asyncio.get_running_loop().time() + TIMEOUT_S
+        results: list[CheckResult] = []
+        for name, rows in rows_loaded.items():
+            dataset = self._catalog.get(name)
+            if dataset is None:
+                results.append(unknown_dataset(name))
+            else:
+                results += await self._check(run_id, dataset, rows, deadline)
+        return results
+
+    async def _check(self, run_id: str, dataset: Dataset, rows: int, deadline: float) -> list[CheckResult]:
+        scanned = [check for check in dataset.checks if not isinstance(check, RowCountCheck)]
+        try:
+            values = iter(await self._scan(run_id, dataset, scanned, deadline) if scanned else ())
+        except PermanentError as error:
+            return [
+                judge(dataset.name, check, rows)
+                if isinstance(check, RowCountCheck)
+                else could_not_run(dataset.name, check, str(error))
+                for check in dataset.checks
+            ]
+        return [
+            judge(dataset.name, check, rows if isinstance(check, RowCountCheck) else next(values))
+            for check in dataset.checks
+        ]
+
+    async def _scan(
+        self, run_id: str, dataset: Dataset, checks: Sequence[Check], deadline: float
+    ) -> list[int]:
+        """One value per check. Raises `PermanentError` where the table cannot answer."""
+        loop = asyncio.get_running_loop()
+        table = f"public.{quote(dataset.table)}"
+        with translated():
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                timeout_ms = max(1, int(1000 * (deadline - loop.time())))
+                await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
+                statement = _scan_sql(
+                    table, checks, frozenset(await connection.fetchval(_PRIMARY_KEY, table))
+                )
+                try:
+                    row = await connection.fetchrow(statement, run_id)
+                except _MISSING_TABLE as error:
+                    # Elsewhere a table that is not there yet is waited for; this one must not keep the run open.
+                    raise _unanswered(error) from error
+                except asyncpg.QueryCanceledError as error:
+                    if loop.time() < deadline:
+                        raise
+                    raise _unanswered(error) from error
+        return [] if row is None else list(row.values())
+
+
+def _unanswered(error: asyncpg.PostgresError) -> PermanentError:
+    return PermanentError(Reason.SCHEMA, f"{type(error).__name__}: {error}")
+
+
+def _scan_sql(table: str, checks: Sequence[Check], proven: frozenset[str]) -> str:
+    columns = ", ".join(_value_sql(check, proven) for check in checks)
+    return f"SELECT {columns} FROM {table} WHERE _run_id = $1"  # noqa: S608 - every identifier is quoted
+
+
+def _value_sql(check: Check, proven: frozenset[str]) -> str:
+    """How many rows break the check. `proven`: the table's primary key, which needs no counting."""
+    if isinstance(check, NotNullCheck):
+        return f"count(*) FILTER (WHERE {quote(check.column)} IS NULL)"
+    if isinstance(check, UniqueCheck) and not (proven and proven <= set(check.columns)):
+        names = [quote(column) for column in check.columns]
+        # As in SQL's own UNIQUE, null equals nothing.
+        known = " AND ".join(f"{name} IS NOT NULL" for name in names)
+        return (
+            f"count(*) FILTER (WHERE {known}) - count(DISTINCT ({', '.join(names)})) FILTER (WHERE {known})"
+        )
+    return "0::bigint"

@@ -1,0 +1,161 @@
+"""The books of a run: what became of every row that was crawled."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from shared.events.models import DatasetSummary, DeadBatch, MissingRecords, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageTotals:
+    """Sums over the batches of a dataset that are done, or dead, at a stage."""
+
+    dataset: str
+    stage: Stage
+    status: Literal["done", "dead"]
+    read: int
+    """Of dead batches: the rows that get no further, which is what the stage before handed over."""
+    accepted: int = 0
+    rejected: int = 0
+    deduplicated: int = 0
+    loaded: int = 0
+    superseded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Distinct files that a stage wrote for a dataset."""
+
+    dataset: str
+    stage: Stage
+    format: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPlan:
+    batches: int
+    rows: int | None
+    """What the source promised; None where it did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """All that the ledger knows of a drained run. `dead` and `missing` are the first of so many."""
+
+    run_id: str
+    requested_at: datetime
+    started_at: datetime
+    refused: str | None
+    plans: Mapping[str, DatasetPlan]
+    totals: tuple[StageTotals, ...]
+    files: tuple[Files, ...]
+    dead_batches: Mapping[str, int]
+    """Batches that are dead at any stage, per dataset."""
+    cancelled: bool
+    dead: tuple[DeadBatch, ...]
+    dead_total: int
+    missing: tuple[MissingRecords, ...]
+    missing_total: int
+
+
+def summarize(facts: RunFacts) -> dict[str, DatasetSummary]:
+    """The books per dataset, in the order of the request."""
+    return {
+        name: DatasetSummary(
+            batches=plan.batches,
+            batches_dead=facts.dead_batches.get(name, 0),
+            **_rows(total for total in facts.totals if total.dataset == name),
+            **_objects(files for files in facts.files if files.dataset == name),
+            exports=_exports(files for files in facts.files if files.dataset == name),
+        )
+        for name, plan in facts.plans.items()
+    }
+
+
+def imbalances(summaries: Mapping[str, DatasetSummary]) -> list[str]:
+    """Where rows were lost or made up, one sentence each."""
+    found = []
+    for name, books in summaries.items():
+        processed = books.rows_accepted + books.rows_rejected + books.rows_deduplicated
+        if books.rows_crawled != processed:
+            found.append(
+                f"the books of {name} do not balance: {books.rows_crawled} rows crawled, {books.rows_accepted} accepted"
+                f" + {books.rows_rejected} rejected + {books.rows_deduplicated} deduplicated"
+            )
+        if books.rows_accepted != books.rows_loaded + books.rows_superseded + books.rows_not_loaded:
+            found.append(
+                f"the books of {name} do not balance: {books.rows_accepted} rows accepted, {books.rows_loaded} loaded"
+                f" + {books.rows_superseded} superseded + {books.rows_not_loaded} not loaded"
+            )
+        if books.rows_accepted != books.rows_stored + books.rows_not_stored:
+            found.append(
+                f"the books of {name} do not balance: {books.rows_accepted} rows accepted, {books.rows_stored} stored"
+                f" + {books.rows_not_stored} not stored"
+            )
+    return found
+
+
+def format_label(artifact_format: str) -> str:
+    """The format as it was asked for: `csv.gz` is how a `csv` is written."""
+    return artifact_format.partition(".")[0]
+
+
+def _rows(totals: Iterable[StageTotals]) -> dict[str, int]:
+    rows = dict.fromkeys(
+        (
+            "rows_crawled",
+            "rows_accepted",
+            "rows_rejected",
+            "rows_deduplicated",
+            "rows_loaded",
+            "rows_superseded",
+            "rows_not_loaded",
+            "rows_stored",
+            "rows_not_stored",
+        ),
+        0,
+    )
+    for total in totals:
+        match total.stage, total.status:
+            case "crawler", status:
+                rows["rows_crawled"] += total.read
+                rows["rows_rejected"] += total.read if status == "dead" else 0
+            case "processor", "done":
+                rows["rows_accepted"] += total.accepted
+                rows["rows_rejected"] += total.rejected
+                rows["rows_deduplicated"] += total.deduplicated
+            case "processor", "dead":
+                rows["rows_rejected"] += total.read
+            case "loader", "done":
+                rows["rows_loaded"] += total.loaded
+                rows["rows_superseded"] += total.superseded
+            case "loader", "dead":
+                rows["rows_not_loaded"] += total.read
+            case "s3sink", "done":
+                rows["rows_stored"] += total.read
+            case "s3sink", "dead":
+                rows["rows_not_stored"] += total.read
+            case _:
+                pass  # the converter's rows are copies: they are in no book
+    return rows
+
+
+def _objects(files: Iterable[Files]) -> dict[str, int]:
+    objects = [entry for entry in files if entry.stage == "s3sink"]
+    return {
+        "objects_stored": sum(entry.count for entry in objects),
+        "bytes_stored": sum(entry.bytes for entry in objects),
+    }
+
+
+def _exports(files: Iterable[Files]) -> dict[str, int]:
+    exports: dict[str, int] = {}
+    for entry in files:
+        if entry.stage == "converter":
+            label = format_label(entry.format)
+            exports[label] = exports.get(label, 0) + entry.count
+    return exports

@@ -1,0 +1,107 @@
+"""What the ledger keeps of the events, and which batch a bare id names."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from shared.events import ids
+from shared.events.models import BatchManifest, Stage
+from shared.events.reasons import Reason
+
+PARENT_STAGE: Mapping[Stage, Stage | None] = {
+    "crawler": None,
+    "processor": "crawler",
+    "converter": "processor",
+    "loader": "processor",
+    "s3sink": "processor",
+}
+"""Whose result a stage works on."""
+
+STAGES_IN_STAGING: frozenset[Stage] = frozenset({"crawler", "processor", "converter"})
+"""Stages whose results are manifests in staging too; those of the others are events only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a batch belongs."""
+
+    run_id: str
+    dataset: str
+    sequence: int
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The batches of a dataset of a run: their ids follow from it."""
+
+    run_id: str
+    dataset: str
+    batches: int
+    requested_at: datetime
+
+    def batch_ids(self) -> Iterator[str]:
+        return (ids.batch_id(self.run_id, self.dataset, sequence) for sequence in range(self.batches))
+
+    def place(self, sequence: int) -> Place:
+        return Place(self.run_id, self.dataset, sequence, self.requested_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A result that names its batch by the id alone.
+
+    `unread` False: the stage could not read its input, so the batch is dead there. True: the stage did tell its
+    result, and the ledger could not read that.
+    """
+
+    batch_id: str
+    stage: Stage
+    unread: bool
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a result in the ledger, and whether its run may have reached a milestone by it."""
+
+    inserted: bool
+    may_be_sealed: bool
+    may_be_drained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """A run is sealed (every batch is processed or dead) or drained (every batch is at its end)."""
+
+    kind: Literal["sealed", "drained"]
+    run_id: str
+    requested_at: datetime
+    batches: Mapping[str, int]
+    """Processed batches per dataset."""
+
+
+def find_batches(plans: list[Plan], wanted: frozenset[str]) -> dict[str, Place]:
+    """The places of those wanted ids that belong to a plan. One SHA-256 per planned batch, up to the last found."""
+    found: dict[str, Place] = {}
+    for plan in plans:
+        for sequence, batch_id in enumerate(plan.batch_ids()):
+            if batch_id in wanted:
+                found[batch_id] = plan.place(sequence)
+                if len(found) == len(wanted):
+                    return found
+    return found
+
+
+def passed_on(manifest: BatchManifest) -> int:
+    """Rows of a batch that a stage is done with, as progress shows them."""
+    if manifest.status == "dead":
+        return 0
+    return manifest.counts.accepted if manifest.stage == "processor" else manifest.counts.read
+
+
+def printable(text: str) -> str:
+    """PostgreSQL's text cannot hold NUL, and a foreign text must not cost a run its books."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

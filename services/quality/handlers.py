@@ -1,0 +1,104 @@
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.quality.completion import CompletionService
+from services.quality.domain.ledger import Failure
+from services.quality.repository.completions import Decider
+from services.quality.service import LedgerService
+from shared.bus.policy import POISONED_PRODUCER
+from shared.bus.record import Burial, Outgoing, Record
+from shared.errors import PermanentError, TransientError
+from shared.events import ids, topics
+from shared.events.decode import decode_event, decode_failure
+from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained, Stage
+from shared.events.reasons import Reason
+from shared.observability.logging import get_logger
+
+_BATCH_ID = re.compile(ids.BATCH_ID_PATTERN)
+_STAGE_OF_TOPIC: dict[str, Stage] = {
+    topics.BATCH_CRAWLED: "crawler",
+    topics.BATCH_PROCESSED: "processor",
+    topics.BATCH_CONVERTED: "converter",
+    topics.BATCH_LOADED: "loader",
+    topics.BATCH_STORED: "s3sink",
+}
+
+LEDGER_TOPICS = (topics.CRAWL_PLANNED, *_STAGE_OF_TOPIC, topics.BATCH_FAILED)
+
+ANNOUNCE_INTERVAL_S = 1.0
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    ledger: LedgerService
+    completion: CompletionService
+
+    async def on_ledger_event(self, record: Record) -> Sequence[Outgoing]:
+        """Milestones are not returned but published on the way: their rows must say so afterwards."""
+        match record.topic:
+            case topics.CRAWL_PLANNED:
+                await self._on_planned(record)
+            case topics.BATCH_FAILED:
+                await self._on_failed(record)
+            case _:
+                await self._on_result(record, decode_event(BatchManifest, record.value))
+        return ()
+
+    async def bury(self, record: Record, error: PermanentError) -> Burial:
+        """A result that the ledger cannot read is in staging, or counts as its batch's death there: no run waits for it."""
+        stage, batch_id = _STAGE_OF_TOPIC.get(record.topic), record.key_text
+        if stage is not None and batch_id is not None and _BATCH_ID.fullmatch(batch_id):
+            failure = Failure(batch_id, stage, unread=True, reason=error.reason, detail=str(error)[:1000])
+            try:
+                await self.ledger.record_failure(failure)
+            except PermanentError as again:
+                log.warning("unread_result_lost", detail=str(again))
+        return Burial(dead=True)
+
+    async def on_run_drained(self, record: Record) -> Sequence[Outgoing]:
+        drained = decode_event(RunDrained, record.value)
+        structlog.contextvars.bind_contextvars(run_id=drained.run_id)
+        return await self.completion.complete(drained, Decider.of(record))
+
+    async def announce_forever(self) -> None:
+        """Finishes what a crash left between reaching a milestone and announcing it."""
+        while True:
+            await asyncio.sleep(ANNOUNCE_INTERVAL_S)
+            try:
+                await self.ledger.announce_left_behind()
+            except POISONED_PRODUCER:
+                raise
+            except (TransientError, KafkaError) as outage:
+                log.warning("announcing_waits", error=str(outage))
+
+    async def _on_planned(self, record: Record) -> None:
+        planned = decode_event(CrawlPlanned, record.value)
+        structlog.contextvars.bind_contextvars(run_id=planned.run_id)
+        await self.ledger.record_plan(planned)
+
+    async def _on_failed(self, record: Record) -> None:
+        failed = decode_failure(record.value)
+        if isinstance(failed, BatchUnreadable):
+            structlog.contextvars.bind_contextvars(batch_id=failed.batch_id)
+            await self.ledger.record_failure(
+                Failure(
+                    failed.batch_id, failed.stage, unread=False, reason=failed.reason, detail=failed.detail
+                )
+            )
+        else:
+            await self._on_result(record, failed)
+
+    async def _on_result(self, record: Record, result: BatchManifest) -> None:
+        structlog.contextvars.bind_contextvars(run_id=result.run_id, batch_id=result.batch_id)
+        if record.topic not in {topics.BATCH_FAILED, topics.RESULT_OF_STAGE[result.stage]}:
+            raise PermanentError(Reason.SCHEMA, f"a result of {result.stage} has no place on {record.topic}")
+        if record.key_text not in {None, result.batch_id}:
+            raise PermanentError(Reason.SCHEMA, "the record's key is not its batch id")
+        await self.ledger.record_result(result)
