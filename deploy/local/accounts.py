@@ -12,9 +12,13 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.home import Home, write_private
+from deploy.local.postmaster import postmaster_pid
 
 SYSTEM_FOLDER = Path("/var/lib/onpoint")
 """Where root puts what the home cannot hold because PostgreSQL's user cannot reach it."""
+
+OWNER = "home"
+"""File in such a folder that names the home it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,12 @@ def data_folder(home: Home, account: Account | None) -> Path:
     recorded = recorded_place(home)
     if recorded is not None and recorded.exists():
         return recorded / "postgres"
+    _remove_lost_places()
     place = SYSTEM_FOLDER / home.identity
     # The home that knew this folder's password is gone, so nobody can use what it left.
     shutil.rmtree(place, ignore_errors=True)
     place = _make_place(place)
+    (place / OWNER).write_text(str(home.path))
     write_private(home.places_file, json.dumps({"postgres": str(place)}))
     return place / "postgres"
 
@@ -84,6 +90,14 @@ def reachable_programs(programs: Path, account: Account | None) -> Path:
     if target.exists():
         return target
     return _copy(programs, target)
+
+
+def _remove_lost_places() -> None:
+    """Remove the data of homes that somebody has deleted, as test sessions do; nobody else would."""
+    for owner in SYSTEM_FOLDER.glob(f"*/{OWNER}"):
+        lost = not Path(owner.read_text()).exists()
+        if lost and postmaster_pid(owner.parent / "postgres") is None:
+            shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def _copy(programs: Path, target: Path) -> Path:

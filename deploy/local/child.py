@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.accounts import Account
+from deploy.local.backoff import Backoff
 from deploy.local.names import Kind, State
 from deploy.local.probes import Probe
 from deploy.local.spawn import kill_group, spawn
@@ -22,10 +23,6 @@ STARTING_PROBE_S = 0.15
 LOST_PROBE_S = 0.5
 """Of a process that was ready and is not: an outage of others may be long."""
 READY_PROBE_S = 2.0
-BACKOFF_FIRST_S = 0.5
-BACKOFF_MAX_S = 30.0
-HEALTHY_S = 60.0
-"""After so long in health the next failure counts as the first."""
 HANG_GRACE_S = 5.0
 """How long a hung process has to end by itself; one that does not answer will rarely obey."""
 
@@ -68,18 +65,25 @@ class Child:
         self._order = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._failures = 0
+        self._backoff = Backoff()
         self._ready_at: float | None = None
 
     async def start(self) -> None:
-        """Start the process unless it is already kept running. Does not wait until it is ready."""
+        """Start the process unless it is already kept running. Does not wait until it is ready.
+
+        Raises what the preparation raises, `StackError` above all.
+        """
         async with self._order:
             if self._keeper is not None:
                 return
             self._stopping.clear()
-            self._failures = 0
+            self._backoff.reset()
             self._update("starting")
-            await self.spec.prepare()
+            try:
+                await self.spec.prepare()
+            except BaseException:
+                self._update("stopped")
+                raise
             self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
@@ -100,6 +104,7 @@ class Child:
 
     async def _keep(self) -> None:
         while not self._stopping.is_set():
+            self._ready_at = None
             try:
                 process = await self._spawn()
             except OSError as error:
@@ -134,7 +139,6 @@ class Child:
 
     async def _watch(self) -> None:
         """Follow readiness for as long as the process runs; end the process if it hangs."""
-        self._ready_at = None
         last_answer = time.monotonic()
         while True:
             if await self.spec.is_ready():
@@ -168,10 +172,8 @@ class Child:
         self.ready.set()
 
     async def _wait_before_restart(self, code: int) -> None:
-        if self._ready_at is not None and time.monotonic() - self._ready_at >= HEALTHY_S:
-            self._failures = 0
-        delay_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**self._failures)
-        self._failures += 1
+        healthy_s = 0.0 if self._ready_at is None else time.monotonic() - self._ready_at
+        delay_s = self._backoff.next_delay_s(healthy_s=healthy_s)
         self.state.restarts += 1
         self.state.process = None
         self._update("restarting")

@@ -55,7 +55,7 @@ def fetch(environ: Mapping[str, str], say: Callable[[str], None]) -> Components:
     `ToolMissingError`.
     """
     root = components_folder(environ)
-    target = root / _version_key()
+    target = root / version_key()
     if not target.exists():
         if root.parent == DEFAULT_HOME:
             create_passable(DEFAULT_HOME)
@@ -70,7 +70,7 @@ def fetch(environ: Mapping[str, str], say: Callable[[str], None]) -> Components:
     return Components(kafka=target / "kafka", postgres=target / "postgres")
 
 
-def _version_key() -> str:
+def version_key() -> str:
     """Names the folder: another pom.xml or another kind of machine is another folder."""
     digest = hashlib.sha256(POM.read_bytes() + _platform().encode()).hexdigest()
     return f"{_platform()}-{digest[:12]}"

@@ -129,6 +129,12 @@ def is_running(home: Home) -> bool:
     state = running_state(home)
     if state is not None and state.phase in {"stopping", "stopped", "failed"}:
         wait_for(lambda: state.supervisor.find() is None, timeout_s=STOP_WAIT_S, what="the stack to stop")
+    # A killed supervisor's threads may hold its lock for a moment longer than its process seems to live.
+    wait_for(
+        lambda: not locks.is_held(home.supervisor_lock) or running_state(home) is not None,
+        timeout_s=SUPERVISOR_START_S,
+        what="a supervisor to say who it is",
+    )
     return locks.is_held(home.supervisor_lock)
 
 
@@ -169,7 +175,7 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
     if not home.path.exists():
         return bool(end_leftovers(home))
     with launching(home, say):
-        if locks.is_held(home.supervisor_lock):
+        if is_running(home):
             return True
         ended = end_leftovers(home)
         _remove_sockets(home)

@@ -12,13 +12,15 @@ from deploy.local.accounts import recorded_place
 from deploy.local.environment import MARK
 from deploy.local.home import Home
 from deploy.local.names import COMPONENTS, SUPERVISOR
-from deploy.local.postgres import postmaster_pid
+from deploy.local.postmaster import postmaster_pid
+from deploy.local.seaweedfs import STOP_TIMEOUT_S
 from deploy.local.state import StackState
 
-SUPERVISOR_STOP_S = 90.0
-SERVICE_STOP_S = 25.0
-COMPONENT_STOP_S = 30.0
 KILL_WAIT_S = 5.0
+
+STOP_S = {SUPERVISOR: 90.0, "kafka": 30.0, "postgres": 30.0, "seaweedfs": STOP_TIMEOUT_S}
+"""How long each may take to stop; whatever is not named here is a service or a program of the stack."""
+SERVICE_STOP_S = 25.0
 
 STOP_SIGNALS = {"postgres": signal.SIGINT}
 """PostgreSQL's SIGTERM would wait for its clients."""
@@ -50,10 +52,10 @@ def end_leftovers(home: Home) -> list[str]:
     leftovers = find_leftovers(home)
     # A supervisor that lost its home would start again what we end, and ends it all itself if it can.
     supervisors = [leftover for leftover in leftovers if leftover.name == SUPERVISOR]
-    _end(supervisors, SUPERVISOR_STOP_S)
+    _end(supervisors)
     rest = find_leftovers(home) if supervisors else leftovers
-    _end([leftover for leftover in rest if leftover.name not in COMPONENTS], SERVICE_STOP_S)
-    _end([leftover for leftover in rest if leftover.name in COMPONENTS], COMPONENT_STOP_S)
+    _end([leftover for leftover in rest if leftover.name not in COMPONENTS])
+    _end([leftover for leftover in rest if leftover.name in COMPONENTS])
     return sorted({leftover.name for leftover in leftovers})
 
 
@@ -81,20 +83,25 @@ def _postmasters(home: Home) -> Iterable[Leftover]:
                 yield Leftover("postgres", psutil.Process(pid))
 
 
-def _end(leftovers: list[Leftover], timeout_s: float) -> None:
-    """Ask the topmost processes to stop, which stop their own children; kill whatever is left then."""
+def _end(leftovers: list[Leftover]) -> None:
+    """Ask the topmost processes to stop, which stop their own children; kill whatever is left when its time is over."""
     pids = {leftover.process.pid for leftover in leftovers}
-    asked: list[psutil.Process] = []
     for leftover in leftovers:
         with contextlib.suppress(psutil.Error):
             if leftover.process.ppid() not in pids:
                 leftover.process.send_signal(STOP_SIGNALS.get(leftover.name, signal.SIGTERM))
                 # A stopped process (SIGSTOP) takes its signal only when it runs again.
                 leftover.process.send_signal(signal.SIGCONT)
-                asked.append(leftover.process)
-    psutil.wait_procs(asked, timeout=timeout_s)
-    alive = [leftover.process for leftover in leftovers if leftover.process.is_running()]
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(alive, timeout=KILL_WAIT_S)
+    waited_s = 0.0
+    for timeout_s in sorted({_stop_s(leftover) for leftover in leftovers}):
+        due = [leftover.process for leftover in leftovers if _stop_s(leftover) == timeout_s]
+        _, alive = psutil.wait_procs(due, timeout=timeout_s - waited_s)
+        waited_s = timeout_s
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(alive, timeout=KILL_WAIT_S)
+
+
+def _stop_s(leftover: Leftover) -> float:
+    return STOP_S.get(leftover.name, SERVICE_STOP_S)

@@ -66,10 +66,8 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
     if mode not in {"", "free", "default"}:
         raise StackError(f"ONPOINT_PORTS is {mode!r}: it may be `free` or `default`")
     explicit = _explicit(environ)
-    if mode == "free" or (mode == "" and home.ports_file.exists()):
-        ports = _free(home, explicit)
-    else:
-        ports = Ports(**explicit)
+    free = mode == "free" or (mode == "" and home.ports_file.exists())
+    ports = _free(home, explicit) if free else Ports(**explicit)
     _refuse_duplicates(ports)
     return ports
 

@@ -7,8 +7,6 @@ import signal
 from functools import partial
 from pathlib import Path
 
-import psutil
-
 from deploy.local import probes
 from deploy.local.accounts import Account, data_folder, postgres_account, reachable_programs
 from deploy.local.child import ChildSpec
@@ -19,6 +17,7 @@ from deploy.local.errors import StackError
 from deploy.local.home import Home
 from deploy.local.once import run_once
 from deploy.local.ports import HOST
+from deploy.local.postmaster import postmaster_pid
 
 NAME = "postgres"
 MAJOR_VERSION = "18"
@@ -63,17 +62,6 @@ def postgres_spec(home: Home, config: StackConfig, credentials: Credentials) -> 
         account=account,
         prepare=partial(_prepare, home, programs, data, account, credentials),
     )
-
-
-def postmaster_pid(data: Path) -> int | None:
-    """The server that works on this data folder, by the file it keeps there; None if there is none."""
-    try:
-        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
-        # The number may be another's by now; a postmaster works inside its data folder.
-        process = psutil.Process(pid)
-        return pid if process.name() == "postgres" and Path(process.cwd()) == data.resolve() else None
-    except (OSError, ValueError, psutil.Error):
-        return None
 
 
 async def _prepare(

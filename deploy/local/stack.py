@@ -81,9 +81,11 @@ class LocalStack:
 
         Raises `StackError`, having stopped everything again; also if a stack runs in this home already.
         """
-        self._supervisor = launcher.launch(self._request, self._say)
-        if self._supervisor is None:
+        supervisor = launcher.launch(self._request, self._say)
+        if supervisor is None:
             raise StackError(f"a stack runs in {self.home.path} already")
+        self._reap()
+        self._supervisor = supervisor
         try:
             for line in launcher.wait_until_ready(self.home, timeout_s=self._timeout_s):
                 self._say(line)
@@ -94,9 +96,7 @@ class LocalStack:
     def down(self, *, wipe: bool = False) -> None:
         """Stop everything. Fine if nothing runs."""
         launcher.shut_down(self.home, self._say, wipe=wipe)
-        if self._supervisor is not None:
-            self._supervisor.wait(REAP_TIMEOUT_S)
-            self._supervisor = None
+        self._reap()
 
     def environment(self) -> dict[str, str]:
         """The settings that lead a client to this stack, as `onpoint env` prints them."""
@@ -158,6 +158,11 @@ class LocalStack:
             timeout_s=self._timeout_s if timeout_s is None else timeout_s,
             what=f"{', '.join(names) or 'the stack'} to be ready",
         )
+
+    def _reap(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.wait(REAP_TIMEOUT_S)
+            self._supervisor = None
 
     def _are_ready(self, names: tuple[str, ...], other_than: int | None) -> bool:
         found = [row for row in self.rows() if not names or row.name in names]

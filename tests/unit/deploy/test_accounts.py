@@ -1,0 +1,109 @@
+"""PostgreSQL's user must be able to reach its files, wherever the checkout is."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploy.local import accounts
+from deploy.local.accounts import Account
+from deploy.local.home import Home
+
+SOMEBODY = Account("somebody", 54_321, 54_321)
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that anybody can pass to, which pytest's own are not."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+    return tmp_path
+
+
+@pytest.fixture
+def system_folder(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(accounts, "SYSTEM_FOLDER", open_folder / "system")
+    return open_folder / "system"
+
+
+def closed_home(folder: Path) -> Home:
+    (folder / "closed").mkdir(mode=0o700)
+    home = Home(folder / "closed" / "home")
+    home.create()
+    return home
+
+
+def test_closed_parent_is_noticed(open_folder: Path) -> None:
+    inner = open_folder / "outer" / "inner"
+    inner.mkdir(parents=True)
+    (open_folder / "outer").chmod(0o755)
+    inner.chmod(0o755)
+    assert accounts.is_passable(inner, SOMEBODY)
+    assert accounts.is_passable(inner / "not there yet", SOMEBODY)
+    (open_folder / "outer").chmod(0o700)
+    assert not accounts.is_passable(inner, SOMEBODY)
+    assert accounts.is_passable(open_folder / "outer", Account("owner", os.geteuid(), os.getegid()))
+
+
+def test_ordinary_user_keeps_the_data_in_the_home(open_folder: Path) -> None:
+    home = closed_home(open_folder)
+    assert accounts.data_folder(home, None) == home.data / "postgres"
+    assert accounts.reachable_programs(home.path, None) == home.path
+
+
+def test_unreachable_data_goes_to_a_recorded_folder(open_folder: Path, system_folder: Path) -> None:
+    home = closed_home(open_folder)
+    data = accounts.data_folder(home, SOMEBODY)
+    assert data == system_folder / home.identity / "postgres"
+    assert accounts.recorded_place(home) == data.parent
+    assert accounts.is_passable(data.parent, SOMEBODY)
+    data.mkdir()
+    (data / "PG_VERSION").write_text("18")
+    # The record counts, also when the home could be reached by now.
+    (open_folder / "closed").chmod(0o711)
+    assert accounts.data_folder(home, SOMEBODY) == data
+    assert (data / "PG_VERSION").exists()
+
+
+def test_data_of_a_lost_home_is_not_taken_over(open_folder: Path, system_folder: Path) -> None:
+    """Its password was in the home."""
+    home = closed_home(open_folder)
+    (system_folder / home.identity / "postgres").mkdir(parents=True)
+    assert not accounts.data_folder(home, SOMEBODY).exists()
+
+
+def test_data_of_a_deleted_home_is_removed_by_the_next(open_folder: Path, system_folder: Path) -> None:
+    home = closed_home(open_folder)
+    lost = accounts.data_folder(home, SOMEBODY).parent
+    shutil.rmtree(home.path)
+    other = Home(open_folder / "closed" / "other")
+    other.create()
+    kept = accounts.data_folder(other, SOMEBODY).parent
+    assert sorted(system_folder.iterdir()) == [kept]
+    assert lost != kept
+
+
+def test_unreachable_programs_are_copied_once(open_folder: Path, system_folder: Path) -> None:
+    programs = closed_home(open_folder).path / "components"
+    (programs / "bin").mkdir(parents=True)
+    (programs / "bin" / "postgres").write_text("x")
+    copied = accounts.reachable_programs(programs, SOMEBODY)
+    assert copied.parent == system_folder
+    assert (copied / "bin" / "postgres").read_text() == "x"
+    assert accounts.reachable_programs(programs, SOMEBODY) == copied
+    assert [entry.name for entry in system_folder.iterdir()] == [copied.name]
+
+
+def test_place_falls_back_where_the_system_folder_cannot_be_made(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (open_folder / "file").write_text("")
+    monkeypatch.setattr(accounts, "SYSTEM_FOLDER", open_folder / "file" / "system")
+    monkeypatch.setattr(accounts.tempfile, "tempdir", str(open_folder))
+    home = closed_home(open_folder)
+    data = accounts.data_folder(home, SOMEBODY)
+    assert data.is_relative_to(open_folder)
+    assert json.loads(home.places_file.read_text()) == {"postgres": str(data.parent)}
