@@ -29,6 +29,9 @@ PACE_WINDOW_S = 15.0
 LINES_AROUND = 5
 """Of the screen: the heading, the empty lines and the shell's prompt."""
 
+WIDE = 76
+"""Columns from which on there is room for rate and time left."""
+
 Key = tuple[str, str]
 """Dataset and stage."""
 
@@ -139,26 +142,28 @@ def _heading(snapshot: Snapshot) -> Text:
 
 
 def _stage_lines(snapshot: Snapshot, width: int) -> Table:
+    wide = width >= WIDE
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(max_width=24, no_wrap=True)
     table.add_column()
-    table.add_column()
-    for _ in ("batches", "rows", "rate", "left"):
+    for _ in ("batches", "rows", "rate", "left") if wide else ("batches", "rows"):
         table.add_column(justify="right", no_wrap=True)
-    bar_width = min(40, max(8, width - 66))
+    bar_width = min(40, max(8, width - (66 if wide else 44)))
     for dataset in snapshot.datasets:
         table.add_row(Text(dataset, "bold"))
         for name in STAGES:
             stage = snapshot.stages.get((dataset, name))
             pace = None if is_over(stage) else snapshot.rows_per_s.get((dataset, name))
             left = left_s(stage, pace) if stage else None
-            table.add_row(
+            cells: list[RenderableType] = [
                 f"  {VERB[name]}",
                 _bar(stage, bar_width),
                 Text(_batches(stage), "yellow" if stage and stage.batches_dead else ""),
                 quantity(stage.rows, "row") if stage else "",
                 Text(f"{number(round(pace))}/s" if pace else "", "dim"),
                 Text(duration(left) if left is not None else "", "dim"),
-            )
+            ]
+            table.add_row(*cells[: len(table.columns)])
     return table
 
 
@@ -211,7 +216,7 @@ def _batches(stage: StageProgress | None) -> str:
     if stage is None:
         return ""
     planned = "" if stage.batches_planned is None else f"/{number(stage.batches_planned)}"
-    dead = f", {number(stage.batches_dead)} dead" if stage.batches_dead else ""
+    dead = f" ({number(stage.batches_dead)} dead)" if stage.batches_dead else ""
     return f"{number(_ended(stage))}{planned}{dead}"
 
 

@@ -20,7 +20,7 @@ def show(completed: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         print_json(completed)
     else:
-        Console().print(summary.render(decode(completed), places()), highlight=False)
+        Console().print(summary.render(decode(completed), places()), highlight=False, crop=False)
     return exit_code(completed)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console, RenderableType
@@ -20,6 +20,9 @@ from console.result import exit_code, print_json, show
 from console.summary import STATUS_STYLE
 from console.words import did_you_mean, duration, number
 from shared.settings import PostgresSettings
+
+WIDE = 100
+"""From so many columns on there is room for long ids and whole dates."""
 
 RUNS_EXAMPLES = """\b
 Examples:
@@ -54,7 +57,8 @@ def runs(
     if as_json:
         print_json([document(run) for run in found])
     elif found:
-        Console().print(render_runs(found, datetime.now(UTC)), highlight=False)
+        console = Console()
+        console.print(render_runs(found, datetime.now(UTC), width=console.width), highlight=False)
     else:
         print("there are no runs yet: start one with `onpoint run --wait`")
 
@@ -129,25 +133,43 @@ def snapshot(run: RunRow, stages: Sequence[StageProgress], now: datetime) -> Sna
     )
 
 
-def render_runs(found: Sequence[RunRow], now: datetime) -> RenderableType:
+def render_runs(found: Sequence[RunRow], now: datetime, *, width: int) -> RenderableType:
+    """Ids are shown whole, to be copied; the names of the datasets take what is left of the line."""
+    wide = width >= WIDE
+    id_width = min(40 if wide else 28, max(len(run.run_id) for run in found))
+    rows = [number(run.rows_accepted) if run.rows_accepted is not None else "" for run in found]
+    widths = (id_width, 9, 16 if wide else 11, 10, max(4, *map(len, rows)))
+    room = width - sum(widths) - 2 * len(widths)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("run", overflow="fold")
-    table.add_column("status", no_wrap=True)
-    table.add_column("asked (UTC)", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("datasets", no_wrap=True, overflow="ellipsis")
-    for run in found:
-        took_s = ((run.finished_at or now) - run.requested_at).total_seconds()
-        table.add_row(
+    headings = ("run", "status", "asked (UTC)", "took", "rows")
+    for heading, column_width in zip(headings, widths, strict=True):
+        align: Literal["left", "right"] = "right" if heading in {"took", "rows"} else "left"
+        table.add_column(heading, width=column_width, justify=align, overflow="fold")
+    if room >= len("datasets"):
+        table.add_column("datasets", no_wrap=True)
+    for run, count in zip(found, rows, strict=True):
+        cells: list[RenderableType] = [
             run.run_id,
             Text(run.status, STATUS_STYLE.get(run.status, "").removeprefix("bold ")),
-            f"{run.requested_at.astimezone(UTC):%m-%d %H:%M:%S}",
-            duration(took_s),
-            number(run.rows_accepted) if run.rows_accepted is not None else "",
-            Text(", ".join(run.datasets), "dim"),
-        )
+            f"{run.requested_at.astimezone(UTC):{'%Y-%m-%d %H:%M' if wide else '%m-%d %H:%M'}}",
+            duration(((run.finished_at or now) - run.requested_at).total_seconds()),
+            count,
+            Text(fitting(run.datasets, room), "dim"),
+        ]
+        table.add_row(*cells[: len(table.columns)])
     return table
+
+
+def fitting(names: Sequence[str], room: int) -> str:
+    """As many of the names as fit, then how many more there are."""
+    whole = ", ".join(names)
+    if len(whole) <= room:
+        return whole
+    for shown in range(len(names) - 1, 0, -1):
+        text = f"{', '.join(names[:shown])} +{len(names) - shown}"
+        if len(text) <= room:
+            return text
+    return str(len(names))
 
 
 def _dsn() -> str:

@@ -35,6 +35,7 @@ class Places:
 
 
 def render(run: RunCompleted, places: Places) -> RenderableType:
+    """Print it with `crop=False`: lines to copy are never broken or cut."""
     parts: list[RenderableType] = [_heading(run)]
     if run.datasets:
         parts += [Text(), _DatasetTables(run)]
@@ -177,14 +178,19 @@ def _expected(check: CheckResult) -> str:
 def _dead_batches(run: RunCompleted) -> RenderableType | None:
     return _section(
         "dead batches",
-        [Text(f"{dead.dataset}  {dead.stage}  {dead.batch_id}  {dead.reason}") for dead in run.dead],
+        [_line(f"{dead.dataset}  {dead.stage}  {dead.reason}  {dead.batch_id}") for dead in run.dead],
     )
 
 
 def _missing_pages(run: RunCompleted) -> RenderableType | None:
     return _section(
-        "missing pages", [Text(f"{page.dataset}  {page.url}  {page.reason}") for page in run.missing]
+        "missing pages", [_line(f"{page.dataset}  {page.reason}  {page.url}") for page in run.missing]
     )
+
+
+def _line(text: str) -> Text:
+    """Not broken, however long: it ends with something to copy."""
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
 def _section(heading: str, lines: Sequence[Text]) -> RenderableType | None:
@@ -192,22 +198,26 @@ def _section(heading: str, lines: Sequence[Text]) -> RenderableType | None:
         return None
     shown: list[RenderableType] = [
         Text(heading, "bold"),
-        *(Text("  ").append_text(line) for line in lines[:SHOWN]),
+        *(_indented(line) for line in lines[:SHOWN]),
     ]
     if len(lines) > SHOWN:
         shown.append(Text(f"  and {number(len(lines) - SHOWN)} more: --json lists them all", "dim"))
     return Group(*shown)
 
 
+def _indented(line: Text) -> Text:
+    line.pad_left(2)
+    return line
+
+
 def _where_to_look(run: RunCompleted, places: Places) -> RenderableType | None:
-    """Lines to copy: they may be longer than the screen, and are never broken."""
     lines = list(_results_of_first_dataset(run, places))
     if places.lake_bucket and run.datasets:
         lines.append(("listing", f"s3://{places.lake_bucket}/_runs/{run.run_id}.json"))
     lines.append(("again", f"onpoint status {run.run_id}"))
     return Group(
         Text("where to look", "bold"),
-        *(Text(f"  {label:<8} {what}", no_wrap=True, overflow="ignore") for label, what in lines),
+        *(_line(f"  {label:<8} {what}") for label, what in lines),
     )
 
 
