@@ -1,0 +1,33 @@
+from functools import partial
+
+from services.processor.handlers import Handlers
+from services.processor.service import ProcessorService
+from services.processor.settings import ProcessorSettings
+from shared.batches.batches import Batches, bury_batch
+from shared.datasets.catalog import load_catalog
+from shared.events import topics
+from shared.runtime import Process, run_service
+from shared.settings import DatasetSettings, ObjectStoreSettings, load_settings
+from shared.storage.object_store import open_s3
+
+
+async def build(process: Process) -> None:
+    settings = load_settings(ProcessorSettings)
+    storage = load_settings(ObjectStoreSettings)
+    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
+    batches = Batches(open_s3(storage, storage.staging_bucket), "processor")
+    handlers = Handlers(ProcessorService(batches, catalog))
+    process.bus.subscribe(
+        topics.BATCH_CRAWLED,
+        handler=handlers.on_batch_crawled,
+        bury=partial(bury_batch, batches),
+        workers=settings.processor_workers,
+    )
+
+
+def main() -> None:
+    run_service("processor", build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Whole chunks of lines to Arrow at once, or not at all: whatever is doubtful is left to `exact`.
+
+The parser is quick and almost strict. What it lets pass, and one input that ends the process (a line `null`), is
+looked for here in the bytes before, and in the columns after.
+"""
+
+import re
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from services.processor.domain.fields import UnnamedFields, value_at
+from services.processor.domain.layout import Layout, Target, Tree, tree_schema
+from services.processor.domain.times import to_dates, to_timestamps
+
+EXACT_FLOATS = 2.0**53
+"""From here on not every integer is a float: only the digits tell whether one was rounded."""
+
+_NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
+
+Columns = list["pa.Array[Any]"]
+
+
+def read_columns(
+    data: bytes, lines: int, layout: Layout, fields: UnnamedFields
+) -> tuple[Columns, int] | None:
+    """The dataset's columns and how many values no column is for; None if a single line is doubtful."""
+    if not _is_plain(data, lines):
+        return None
+    ignored = 0
+    tree = fields.tree()
+    table = _parse(data, tree)
+    if table is not None:
+        ignored = fields.count(table)
+    elif tree != layout.tree and (table := _parse(data, layout.tree)) is not None:
+        fields.distrust()
+    if table is None or table.num_rows != lines:
+        return None
+    columns: Columns = []
+    for target in layout.targets:
+        column = _take(table, target)
+        if column is None:
+            return None
+        columns.append(column)
+    return columns, ignored
+
+
+def _is_plain(data: bytes, lines: int) -> bool:
+    """Every line is framed as one object, and nothing is there that the parser would let pass.
+
+    `}`, newline, `{` can only be a boundary between two documents (a raw newline in a text is refused by the
+    parser). So as many rows as lines means one per line.
+    """
+    if not (data.startswith(b"{") and data.endswith(b"}\n") and data.count(b"}\n{") == lines - 1):
+        return False
+    if b"\\u0000" in data or ((b"NaN" in data or b"Inf" in data) and _NO_NUMBER.search(data)):
+        return False
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _parse(data: bytes, tree: Tree) -> pa.Table | None:
+    try:
+        return pyarrow.json.read_json(
+            pa.BufferReader(data),  # type: ignore[arg-type]  # the stubs know no file of Arrow's own
+            read_options=pyarrow.json.ReadOptions(block_size=len(data)),
+            parse_options=pyarrow.json.ParseOptions(
+                explicit_schema=tree_schema(tree), unexpected_field_behavior="ignore"
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+
+
+def _take(table: pa.Table, target: Target) -> "pa.Array[Any] | None":
+    """A column's values, or None if one of them must be looked at by itself."""
+    column = value_at(table, target.path).combine_chunks()
+    if target.is_key and column.null_count:
+        return None
+    if target.type == "timestamp":
+        return to_timestamps(column)
+    if target.type == "date":
+        return to_dates(column)
+    if target.type == "float64" and not _all_exact(column):
+        return None
+    return column
+
+
+def _all_exact(column: "pa.Array[Any]") -> bool:
+    span = pc.min_max(column)
+    low, high = span["min"].as_py(), span["max"].as_py()
+    return low is None or (low > -EXACT_FLOATS and high < EXACT_FLOATS)

@@ -1,0 +1,11 @@
+import polars as pl
+import pyarrow as pa
+
+
+def last_of_each_key(keys: pa.Table) -> pl.Series:
+    """True for the rows to keep: of several with one key the last. Memory is the keys and one flag per row."""
+    frame = pl.from_arrow(keys)
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError("a table is expected")
+    key = pl.struct(pl.all()) if keys.num_columns > 1 else pl.all()
+    return frame.select(key.is_last_distinct().alias("kept")).to_series()

@@ -1,0 +1,91 @@
+"""A dataset's columns as the parser needs them, worked out once per process."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from services.processor.domain.times import to_date, to_timestamp
+from shared.datasets.arrow import ARROW_TYPE, PARSED_TYPE, data_schema
+from shared.datasets.model import Column, ColumnType, Dataset
+from shared.errors import ConfigurationError
+from shared.events.reasons import Reason
+
+Tree = dict[str, "Tree | pa.DataType"]
+"""The shape of a record: keys to the type of a value, or to the shape of a nested object."""
+
+POSITION = pa.field("_source_position", pa.int64(), nullable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A column: where its value is in a record, and what it must be."""
+
+    name: str
+    path: tuple[str, ...]
+    type: ColumnType
+    is_key: bool
+    fill: Any
+    """An Arrow scalar that replaces null, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    targets: tuple[Target, ...]
+    tree: Tree
+    """The named paths only."""
+    schema: pa.Schema
+    """Of the rows that are kept: the dataset's columns, then the position."""
+    key: tuple[str, ...]
+
+
+def layout_of(dataset: Dataset) -> Layout:
+    """Raises `ConfigurationError` for a fill value that its column cannot hold."""
+    tree: Tree = {}
+    for column in dataset.columns:
+        graft(tree, column.path, PARSED_TYPE[column.type])
+    targets = tuple(
+        Target(column.name, column.path, column.type, column.name in dataset.key, _fill(dataset, column))
+        for column in dataset.columns
+    )
+    return Layout(targets, tree, data_schema(dataset).append(POSITION), dataset.key)
+
+
+def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:
+    """Puts a leaf into the tree. The path crosses no leaf."""
+    for key in path[:-1]:
+        child = tree.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise TypeError(f"{'.'.join(path)} crosses the value at {key}")
+        tree = child
+    tree[path[-1]] = leaf
+
+
+def tree_schema(tree: Tree) -> pa.Schema:
+    return pa.schema(_fields(tree))
+
+
+def _fields(tree: Tree) -> "list[pa.Field[Any]]":
+    return [
+        pa.field(name, pa.struct(_fields(child)) if isinstance(child, dict) else child)
+        for name, child in tree.items()
+    ]
+
+
+def _fill(dataset: Dataset, column: Column) -> Any:
+    if column.fill is None:
+        return None
+    value: Any = column.fill
+    if column.type == "timestamp":
+        value = to_timestamp(value)
+    elif column.type == "date":
+        value = to_date(value)
+    elif column.type == "float64":
+        value = float(value)
+    refusal = f"dataset {dataset.name}: column {column.name}: fill {column.fill!r} is no {column.type}"
+    if isinstance(value, Reason) or (isinstance(value, str) and "\0" in value):
+        raise ConfigurationError(refusal)
+    try:
+        return pa.scalar(value, ARROW_TYPE[column.type])
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        raise ConfigurationError(refusal) from error

@@ -1,0 +1,111 @@
+"""Chunks of lines to rows and refusals: the columnar way where every line is plain, line by line where not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from services.processor.domain.columnar import Columns, read_columns
+from services.processor.domain.exact import NestedTooDeepError, Refusal, Row, read_line
+from services.processor.domain.fields import UnnamedFields
+from services.processor.domain.layout import Layout, Target
+from services.processor.domain.lines import MAX_LINE_BYTES, Chunk, LongLine
+from shared.datasets.arrow import ARROW_TYPE
+from shared.events.reasons import Reason
+
+BLOCK_LINES = 256
+"""A line that needs a look costs its neighbours the quick way: few enough that one in a thousand hurts little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line that is no row."""
+
+    line: int
+    reason: Reason
+    detail: str
+    raw: bytes
+    is_placeholder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a run of lines became. `rows` has the layout's schema; both are in the lines' order."""
+
+    rows: pa.RecordBatch
+    refused: tuple[Refused, ...]
+    ignored: int
+    """Values that no column is for."""
+
+
+def parse_chunk(chunk: Chunk, first_position: int, layout: Layout, fields: UnnamedFields) -> Iterator[Parsed]:
+    fields.observe(chunk.data)
+    found = read_columns(chunk.data, chunk.lines, layout, fields)
+    if found is not None:
+        yield _whole(found, chunk.first_line + first_position, layout)
+        return
+    lines = chunk.data.split(b"\n")[:-1]
+    for start in range(0, len(lines), BLOCK_LINES):
+        block = lines[start : start + BLOCK_LINES]
+        yield _parse_block(block, chunk.first_line + start, first_position, layout, fields)
+
+
+def refuse_long(line: LongLine) -> Refused:
+    detail = f"a line of {line.length} bytes, at most {MAX_LINE_BYTES} are read; raw is its beginning"
+    return Refused(line.line, Reason.TOO_LARGE, detail, line.head)
+
+
+def _parse_block(
+    lines: list[bytes], first_line: int, first_position: int, layout: Layout, fields: UnnamedFields
+) -> Parsed:
+    found = read_columns(b"\n".join(lines) + b"\n", len(lines), layout, fields)
+    if found is not None:
+        return _whole(found, first_line + first_position, layout)
+    rows: list[Row] = []
+    positions: list[int] = []
+    refused: list[Refused] = []
+    for number, line in enumerate(lines, first_line):
+        verdict = _read_line(line, layout, fields)
+        if isinstance(verdict, Row):
+            rows.append(verdict)
+            positions.append(number + first_position)
+        else:
+            refused.append(
+                Refused(number, verdict.reason, verdict.detail, line, is_placeholder=verdict.is_placeholder)
+            )
+    columns: Columns = [
+        pa.array([row.values[place] for row in rows], ARROW_TYPE[target.type])
+        for place, target in enumerate(layout.targets)
+    ]
+    batch = _batch(columns, pa.array(positions, pa.int64()), layout)
+    return Parsed(batch, tuple(refused), sum(row.ignored for row in rows))
+
+
+def _read_line(line: bytes, layout: Layout, fields: UnnamedFields) -> Row | Refusal:
+    try:
+        return read_line(line, layout)
+    except NestedTooDeepError:
+        # The columnar parser does not recurse: a deep value that no column is for does not matter to it.
+        found = read_columns(line + b"\n", 1, layout, fields)
+        if found is None:
+            return Refusal(Reason.DECODE, "nested too deep")
+        columns, ignored = found
+        return Row(tuple(column[0].as_py() for column in columns), ignored)
+
+
+def _whole(found: tuple[Columns, int], position: int, layout: Layout) -> Parsed:
+    columns, ignored = found
+    positions = pl.int_range(position, position + len(columns[0]), dtype=pl.Int64, eager=True).to_arrow()
+    return Parsed(_batch(columns, positions, layout), (), ignored)
+
+
+def _batch(columns: Columns, positions: "pa.Array[Any]", layout: Layout) -> pa.RecordBatch:
+    filled = [_filled(column, target) for column, target in zip(columns, layout.targets, strict=True)]
+    return pa.RecordBatch.from_arrays([*filled, positions], schema=layout.schema)
+
+
+def _filled(column: "pa.Array[Any]", target: Target) -> "pa.Array[Any]":
+    return column if target.fill is None else pc.fill_null(column, target.fill)

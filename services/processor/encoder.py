@@ -1,0 +1,192 @@
+"""A batch's files: raw artifacts read as streams, kept rows set aside on disk, Parquet and quarantine written."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import zstandard
+
+from services.processor.domain.duplicates import last_of_each_key
+from services.processor.domain.parse import Refused
+from services.processor.domain.quarantine import RequestLog, quarantine_line
+from shared.datasets.arrow import clean_schema
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.events.models import BatchManifest
+from shared.events.reasons import Reason
+
+BLOCK_BYTES = 8 * 2**20
+"""One parse: large enough that its fixed costs vanish, small enough that several times its size is little memory."""
+
+MAX_INFLATED_BYTES = 4 * 2**30
+MAX_RATIO = 1000
+FREE_INFLATED_BYTES = 256 * 2**20
+"""A batch inflates to at most `MAX_RATIO` times its size above this, and to `MAX_INFLATED_BYTES` in any case."""
+
+MAX_WINDOW_BYTES = 2**27
+
+ROW_GROUP_ROWS = 100_000
+ROW_GROUP_BYTES = 128 * 2**20
+"""A row group ends at whichever comes first: a reader holds one of them in memory."""
+
+SAMPLE_ROWS = 10_000
+DICTIONARY_SHARE = 0.5
+"""A text column is written with a dictionary if at most this share of its first values is distinct."""
+
+QUARANTINE_LEVEL = 3
+
+
+def inflate(file: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """The file's content in blocks. Raises `PermanentError`: `decode` if it is no zstd, `too_large` for a bomb."""
+    allowed = min(MAX_INFLATED_BYTES, FREE_INFLATED_BYTES + MAX_RATIO * file.stat().st_size)
+    total = 0
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+    with file.open("rb") as source, decompressor.stream_reader(source, read_across_frames=True) as reader:
+        while True:
+            try:
+                block = reader.read(block_bytes)
+            except zstandard.ZstdError as error:
+                raise PermanentError(Reason.DECODE, f"not zstd: {error}") from error
+            if not block:
+                return
+            total += len(block)
+            if total > allowed:
+                raise PermanentError(
+                    Reason.TOO_LARGE, f"{file.stat().st_size} bytes inflate to more than {allowed}"
+                )
+            yield block
+
+
+class RowStore:
+    """Rows set aside in a file, so that memory stays flat, and read back without a copy."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self._file = file
+        self._sink = pa.OSFile(str(file), "wb")
+        self._writer = pa.ipc.new_file(self._sink, schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        self._sink.close()
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        if rows.num_rows:
+            self._writer.write_batch(rows)
+
+
+class Quarantine:
+    """Refused lines as zstd JSON lines, in the order of their positions."""
+
+    def __init__(self, file: Path, log: RequestLog, first_position: int) -> None:
+        self._log = log
+        self._first_position = first_position
+        self._file = file.open("wb")
+        self._writer = zstandard.ZstdCompressor(level=QUARANTINE_LEVEL).stream_writer(self._file)
+        self.reasons: Counter[Reason] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()  # type: ignore[no-untyped-call]  # as its stubs have it
+        self._file.close()
+
+    def add(self, refused: Iterable[Refused]) -> None:
+        for line in refused:
+            reason, data = quarantine_line(line, self._log, self._first_position)
+            self.reasons[reason] += 1
+            self._writer.write(data)
+
+
+def write_clean(rows: Path, target: Path, batch: BatchManifest, dataset: Dataset) -> tuple[int, int]:
+    """Writes the stored rows without duplicates, with their lineage; returns how many stay and how many go.
+
+    The same rows and manifest give the same bytes. Memory is a row group, and the batch's keys.
+    """
+    with pa.memory_map(str(rows)) as source:
+        reader = pa.ipc.open_file(source)
+        stored = reader.read_all()  # maps, does not load
+        kept = last_of_each_key(stored.select(list(dataset.key)))
+        schema = clean_schema(dataset)
+        _write_parquet(_regroup(_with_lineage(_kept_batches(stored, kept), batch, schema)), target, schema)
+        accepted = int(kept.sum())
+        return accepted, stored.num_rows - accepted
+
+
+def _kept_batches(stored: pa.Table, kept: pl.Series) -> Iterator[pa.Table]:
+    all_kept = bool(kept.all())
+    start = 0
+    for rows in stored.to_batches():
+        table = pa.Table.from_batches([rows])
+        flags = kept.slice(start, rows.num_rows)
+        start += rows.num_rows
+        yield table if all_kept else table.filter(flags.to_arrow())
+
+
+def _with_lineage(tables: Iterable[pa.Table], batch: BatchManifest, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The tables' columns, with those of the batch before the last, which is the position."""
+    values = (
+        pa.scalar(batch.run_id),
+        pa.scalar(batch.batch_id),
+        pa.scalar(batch.requested_at, schema.field("_requested_at").type),
+    )
+    for table in tables:
+        constants = [pa.repeat(value, table.num_rows) for value in values]
+        yield pa.table([*table.columns[:-1], *constants, table.columns[-1]], schema=schema)
+
+
+def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables of exactly `ROW_GROUP_ROWS` rows, or fewer where their bytes would be too many."""
+    waiting: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        start = 0
+        while start < table.num_rows:
+            part = table.slice(start, ROW_GROUP_ROWS - rows)
+            start += part.num_rows
+            waiting.append(part)
+            rows, size = rows + part.num_rows, size + part.nbytes
+            if rows == ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                yield pa.concat_tables(waiting)
+                waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _write_parquet(groups: Iterator[pa.Table], target: Path, schema: pa.Schema) -> None:
+    first = next(groups, schema.empty_table())
+    with pq.ParquetWriter(
+        target,
+        schema,
+        version="2.6",
+        compression="snappy",
+        use_dictionary=_repetitive_columns(first),  # type: ignore[arg-type]  # the stubs miss the list
+        write_statistics=True,
+        store_schema=True,
+    ) as writer:
+        for group in chain((first,), groups):
+            writer.write_table(group, row_group_size=max(1, group.num_rows))
+
+
+def _repetitive_columns(table: pa.Table) -> list[str]:
+    sample = table.slice(0, SAMPLE_ROWS)
+    return [
+        field.name
+        for field in table.schema
+        if not pa.types.is_boolean(field.type)
+        and pc.count_distinct(sample.column(field.name)).as_py() <= DICTIONARY_SHARE * sample.num_rows
+    ]

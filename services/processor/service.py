@@ -1,0 +1,186 @@
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.processor.domain.fields import UnnamedFields
+from services.processor.domain.layout import Layout, layout_of
+from services.processor.domain.lines import LongLine, cut_lines
+from services.processor.domain.parse import parse_chunk, refuse_long
+from services.processor.domain.quarantine import RequestLog, read_request_log
+from services.processor.encoder import Quarantine, RowStore, inflate, write_clean
+from shared.batches.batches import CODE_VERSION, Batches, scratch_folder
+from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.events.models import Artifact, BatchManifest, Counts
+from shared.events.reasons import Reason
+from shared.observability.logging import get_logger
+from shared.observability.metrics import FIELDS_IGNORED, STAGE_BATCHES, STAGE_ROWS
+
+RAW_FORMAT = "jsonl.zst"
+REQUESTS_FORMAT = "requests.jsonl.zst"
+QUARANTINE_FORMAT = "quarantine.jsonl.zst"
+
+MAX_REQUESTS_BYTES = 256 * 2**20
+"""Of a requests log, inflated: a thousand requests take a few hundred kilobytes."""
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What became of a batch's lines."""
+
+    counts: Counts
+    reasons: dict[Reason, int]
+    ignored: int
+
+
+class ProcessorService:
+    """Makes typed, deduplicated Parquet of crawled batches and puts what is refused into quarantine."""
+
+    def __init__(self, batches: Batches, catalog: Catalog) -> None:
+        """Raises `ConfigurationError` for a dataset whose fill values its columns cannot hold."""
+        self._batches = batches
+        self._datasets = {name: (dataset, layout_of(dataset)) for name, dataset in catalog.items()}
+
+    async def process(self, crawled: BatchManifest) -> BatchManifest:
+        """The batch's result, by this call or by an earlier one. Idempotent. Memory is a few chunks of 8 MiB.
+
+        Raises `BatchDeadError` if it is dead, `TransientError` in an outage, `PermanentError` for what can never
+        be processed: an unknown dataset, a manifest that is no crawler's, an artifact that is gone or not what
+        its manifest says.
+        """
+        dataset, layout = self._find_dataset(crawled)
+        raw, requests = _artifacts(crawled)
+        before = await self._batches.committed(crawled.run_id, crawled.dataset, crawled.batch_id)
+        if before is not None:
+            return before
+        with scratch_folder() as folder:
+            await self._batches.fetch_artifact(crawled, raw, folder / RAW_FORMAT)
+            if requests is not None:
+                await self._batches.fetch_artifact(crawled, requests, folder / REQUESTS_FORMAT)
+            cleaned = await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, layout)
+            artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
+        result = await self._batches.commit(_manifest(crawled, artifacts, cleaned.counts))
+        _report(result, cleaned)
+        return result
+
+    def _find_dataset(self, crawled: BatchManifest) -> tuple[Dataset, Layout]:
+        if crawled.stage != "crawler" or crawled.status != "done":
+            raise PermanentError(
+                Reason.SCHEMA, f"a crawled batch is expected, not {crawled.stage}/{crawled.status}"
+            )
+        found = self._datasets.get(crawled.dataset)
+        if found is None:
+            raise PermanentError(Reason.SCHEMA, f"no dataset is named {crawled.dataset}")
+        return found
+
+    async def _put(
+        self, crawled: BatchManifest, dataset: Dataset, counts: Counts, folder: Path
+    ) -> tuple[Artifact, ...]:
+        files = [("parquet", counts.accepted)]
+        if counts.rejected:
+            files.append((QUARANTINE_FORMAT, counts.rejected))
+        return tuple(
+            [
+                await self._batches.put_artifact(
+                    crawled.run_id,
+                    crawled.dataset,
+                    folder / extension,
+                    extension=extension,
+                    rows=rows,
+                    schema_version=dataset.schema_version,
+                )
+                for extension, rows in files
+            ]
+        )
+
+
+def _artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:
+    """The raw artifact and the requests log, which may be missing: then nobody knows the records' URLs."""
+    by_format = {artifact.format: artifact for artifact in crawled.artifacts}
+    raw = by_format.get(RAW_FORMAT)
+    if raw is None or len(by_format) < len(crawled.artifacts):
+        raise PermanentError(Reason.SCHEMA, f"one artifact of format {RAW_FORMAT} is expected")
+    if crawled.counts.read != raw.rows:
+        raise PermanentError(
+            Reason.SCHEMA, f"{crawled.counts.read} rows were crawled, its artifact names {raw.rows}"
+        )
+    if crawled.first_position + raw.rows > 2**63:
+        raise PermanentError(Reason.RANGE, f"positions from {crawled.first_position} leave 64 bits")
+    return raw, by_format.get(REQUESTS_FORMAT)
+
+
+def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
+    """Raw lines to Parquet and quarantine, in this thread."""
+    fields = UnnamedFields(layout.tree)
+    lines = refused = ignored = 0
+    with (
+        RowStore(folder / "rows.arrow", layout.schema) as store,
+        Quarantine(
+            folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
+        ) as quarantine,
+    ):
+        for piece in cut_lines(inflate(folder / RAW_FORMAT)):
+            if isinstance(piece, LongLine):
+                lines, refused = lines + 1, refused + 1
+                quarantine.add([refuse_long(piece)])
+                continue
+            lines += piece.lines
+            if lines > rows:
+                break
+            for parsed in parse_chunk(piece, crawled.first_position, layout, fields):
+                store.add(parsed.rows)
+                quarantine.add(parsed.refused)
+                refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored
+    if lines != rows:
+        raise PermanentError(
+            Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest says {rows}"
+        )
+    accepted, deduplicated = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
+    counts = Counts(read=lines, accepted=accepted, rejected=refused, deduplicated=deduplicated)
+    return Cleaned(counts, dict(quarantine.reasons), ignored)
+
+
+def _request_log(file: Path) -> RequestLog:
+    if not file.exists():
+        return RequestLog([])
+    data = bytearray()
+    for block in inflate(file):
+        data += block
+        if len(data) > MAX_REQUESTS_BYTES:
+            raise PermanentError(Reason.TOO_LARGE, f"the requests log is above {MAX_REQUESTS_BYTES} bytes")
+    return read_request_log(bytes(data))
+
+
+def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], counts: Counts) -> BatchManifest:
+    return BatchManifest(
+        run_id=crawled.run_id,
+        dataset=crawled.dataset,
+        batch_id=crawled.batch_id,
+        sequence=crawled.sequence,
+        stage="processor",
+        requested_at=crawled.requested_at,
+        first_position=crawled.first_position,
+        parent_batch_ids=(crawled.batch_id,),
+        artifacts=artifacts,
+        counts=counts,
+        produced_at=datetime.now(UTC),
+        code_version=CODE_VERSION,
+    )
+
+
+def _report(result: BatchManifest, cleaned: Cleaned) -> None:
+    dataset, counts = result.dataset, cleaned.counts
+    for outcome in ("read", "accepted", "rejected", "deduplicated"):
+        STAGE_ROWS.labels("processor", dataset, outcome).inc(getattr(counts, outcome))
+    STAGE_BATCHES.labels("processor", dataset, result.status).inc()
+    FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
+    log.info(
+        "batch_processed",
+        **counts.model_dump(include={"read", "accepted", "rejected", "deduplicated"}),
+        reasons=cleaned.reasons,
+        ignored=cleaned.ignored,
+    )
