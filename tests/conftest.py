@@ -7,12 +7,24 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from deploy.local.stack import LocalStack
 from shared.datasets.catalog import load_catalog
 from shared.postgres.migrations import find_migrations, migrate
 
 ROOT = Path(__file__).parents[1]
+
+# As in a service, but without a logger that outlives the test whose output pytest captures.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ],
+    cache_logger_on_first_use=False,
+)
 
 
 @pytest.fixture(scope="session")

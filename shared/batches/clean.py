@@ -1,5 +1,7 @@
 """The clean Parquet of a processed batch, as the stages after the processor read it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +9,7 @@ import pyarrow.parquet as pq
 
 from shared.datasets.arrow import LINEAGE_FIELDS, clean_schema
 from shared.datasets.model import Dataset
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
 from shared.events.reasons import Reason
 
@@ -30,16 +32,31 @@ def open_clean(file: Path, dataset: Dataset, artifact: Artifact) -> pq.ParquetFi
     A nullable column may be missing: the batch was processed before the dataset's file gained it. Raises
     `PermanentError` (`schema`) for any other difference, and for what is no Parquet.
     """
-    try:
+    with _translated(artifact):
         parquet = pq.ParquetFile(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise PermanentError(Reason.SCHEMA, f"{artifact.uri} is no Parquet: {error}"[:500]) from error
     try:
         _check(parquet, dataset, artifact)
     except PermanentError:
         parquet.close()
         raise
     return parquet
+
+
+def read_clean(parquet: pq.ParquetFile, artifact: Artifact, rows: int) -> Iterator[pa.RecordBatch]:
+    """The file in pieces of at most `rows` rows. Raises `PermanentError` (`schema`) where it cannot be decoded."""
+    with _translated(artifact):
+        yield from parquet.iter_batches(batch_size=rows)
+
+
+@contextmanager
+def _translated(artifact: Artifact) -> Iterator[None]:
+    """Arrow's errors about the file's content; what the system refused (it has an errno) is an outage of ours."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise TransientError(f"the scratch folder: {error}"[:500]) from error
+        raise PermanentError(Reason.SCHEMA, f"{artifact.uri} cannot be decoded: {error}"[:500]) from error
 
 
 def _check(parquet: pq.ParquetFile, dataset: Dataset, artifact: Artifact) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -15,12 +15,14 @@ from faststream.kafka.subscriber.usecase import LogicSubscriber
 from faststream.message import StreamMessage
 
 from shared import crashpoints
+from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.policy import AtLeastOnce
 from shared.bus.record import Bury, Handler, Outgoing, Record, bury_alone, check_headers, to_record
-from shared.errors import OnPointError
+from shared.errors import OnPointError, PermanentError
 from shared.events import topics
 from shared.events.decode import MAX_EVENT_BYTES, encode
+from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BROKER_REACHABLE
 from shared.settings import KafkaSettings
@@ -28,7 +30,8 @@ from shared.settings import KafkaSettings
 SESSION_TIMEOUT_MS = 10_000
 """A member that was killed is missed after so long; its partitions wait meanwhile."""
 
-HEARTBEAT_INTERVAL_MS = 3_000
+HEARTBEAT_INTERVAL_MS = 1_000
+"""A member learns of a rebalance with its next heartbeat, so this bounds how long a start or a join takes."""
 
 WORST_HANDLER_S = 600
 """A rate-limited batch of 1,000 requests takes minutes. A rebalance waits so long for what is in flight."""
@@ -68,7 +71,8 @@ class Bus:
         self._fatal = fatal
         self._bury: dict[str, Bury] = {}
         self._transactional: dict[TopicPartition, AIOKafkaProducer] = {}
-        self._policy = AtLeastOnce(service, self._bury_record, fatal)
+        self._handlers: dict[str, Handler] = {}
+        self._policy = AtLeastOnce(service, self._bury_record, self._send_to_retry, fatal)
         self._broker = KafkaBroker(
             self._servers,
             client_id=f"onpoint-{service}",
@@ -82,6 +86,7 @@ class Bus:
             logger=None,
         )
         self._subscribers: list[LogicSubscriber[Any]] = []
+        self._shared_topics: tuple[str, ...] = ()
         self._producer: AIOKafkaProducer | None = None
         self._monitor: asyncio.Task[None] | None = None
         self.unreachable_since: datetime | None = None
@@ -89,14 +94,15 @@ class Bus:
     def subscribe(self, *names: str, handler: Handler, bury: Bury = bury_alone, workers: int = 1) -> None:
         """Every record of the topics goes through `handler`, at least once, in the order of its partition.
 
-        `workers` consumers share the partitions of one topic.
+        All subscriptions with one worker share one consumer; otherwise `workers` consumers share the partitions of
+        their one topic.
         """
-
-        async def handle(record: Record) -> None:
-            check_headers(record)
-            await self.publish_all(await handler(record))
-
-        self._subscribe(names, handle, bury, workers)
+        self._handlers.update(dict.fromkeys(names, handler))
+        self._bury.update(dict.fromkeys(names, bury))
+        if workers == 1:
+            self._shared_topics += names
+        else:
+            self._subscribe(names, self._handle, workers)
 
     def subscribe_transactional(self, name: str, *, handler: Handler) -> None:
         """As `subscribe`, but output and input offset are one Kafka transaction: exactly once for `read_committed`.
@@ -106,6 +112,7 @@ class Bus:
         """
 
         async def handle(record: Record) -> None:
+            self._policy.check_may_go(first_attempt(record))
             check_headers(record)
             outgoing = await handler(record)
             partition = TopicPartition(record.topic, record.partition)
@@ -117,10 +124,14 @@ class Bus:
                 await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
 
         self._policy.commits_itself = self._policy.commits_itself | {name}
-        self._subscribe((name,), handle, bury_alone, 1, assigned=self._open_transactions)
+        self._bury[name] = bury_alone
+        self._subscribe((name,), handle, 1, assigned=self._open_transactions)
 
     async def start(self) -> None:
         """Raises `AssertionError` if any subscriber is not at least once."""
+        if self._shared_topics:
+            self._subscribe((*self._shared_topics, topics.retry_topic(self._service)), self._handle, 1)
+            self._shared_topics = ()
         self.assert_at_least_once()
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._servers, client_id=f"onpoint-{self._service}", **PRODUCER
@@ -172,6 +183,9 @@ class Bus:
             return ["waiting for Kafka"]
         if self.unreachable_since is not None:
             return [f"broker unreachable since {self.unreachable_since.isoformat()}"]
+        braked = self._policy.brake
+        if braked.open_since is not None:
+            return [f"paused by the brake since {braked.open_since.isoformat()}: {braked.why}"]
         return [
             f"partition {tp.topic}-{tp.partition} paused since {since.isoformat()}"
             for tp, since in self._policy.paused_since.items()
@@ -191,11 +205,9 @@ class Bus:
         self,
         names: Sequence[str],
         handle: Callable[[Record], Awaitable[None]],
-        bury: Bury,
         workers: int,
         assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None = None,
     ) -> None:
-        self._bury.update(dict.fromkeys(names, bury))
         subscriber = self._broker.subscriber(
             *names,
             group_id=self._group,
@@ -211,8 +223,30 @@ class Bus:
         subscriber(handle)
         self._subscribers.append(subscriber)
 
+    async def _handle(self, record: Record) -> None:
+        is_retry = record.topic == topics.retry_topic(self._service)
+        await self._try(next_attempt(record) if is_retry else first_attempt(record))
+
+    async def _try(self, attempt: Attempt) -> None:
+        self._policy.check_may_go(attempt)
+        record = attempt.record
+        check_headers(record)
+        handler = self._handlers.get(record.topic)
+        if handler is None:
+            raise PermanentError(Reason.SCHEMA, f"{self._service} does not read {record.topic!r:.100}")
+        await self.publish_all(await handler(record))
+
+    async def _send_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> None:
+        due_at = datetime.now(UTC) + timedelta(seconds=RETRY_DELAY_S)
+        await self._require_producer().send_and_wait(
+            topics.retry_topic(self._service),
+            attempt.record.value,
+            key=attempt.record.key,
+            headers=retry_headers(attempt, first_failed_at=first_failed_at, due_at=due_at),
+        )
+
     async def _bury_record(self, record: Record, failure: Failure) -> None:
-        burial = await self._bury[record.topic](record, failure.error)
+        burial = await self._bury.get(record.topic, bury_alone)(record, failure.error)
         if burial.dead:
             await self._send_dead_letter(record, failure)
         await self.publish_all(burial.announce)

@@ -6,7 +6,8 @@ decoding, handling, publishing). A record is settled in one of four ways:
 - done: its output is acked by the broker, then exactly its offset is committed;
 - outage of ours (`TransientError`): its partition pauses, seeks back and tries again, without end;
 - permanent (`PermanentError`): its death is committed, then its dead letter, then its offset;
-- anything else: at most `MAX_TRIES` tries, at least a second apart, then as permanent.
+- anything else: it goes to `<service>.retry` and its partition goes on; after `MAX_TRIES` tries it is as permanent,
+  unless the brake finds that everything fails: then it stays, and the service stands still and says so.
 
 A partition that waits is paused, not slept on: the others go on.
 """
@@ -33,18 +34,24 @@ from aiokafka.errors import (
 from faststream import BaseMiddleware
 
 from shared import crashpoints
+from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt
+from shared.bus.brake import PROBE_INTERVAL_S, Brake
 from shared.bus.dead_letters import Failure
 from shared.bus.record import Record, to_record
-from shared.errors import PermanentError, TransientError
+from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.reasons import Reason
+from shared.events.topics import retry_topic
 from shared.observability.logging import get_logger
-from shared.observability.metrics import PARTITIONS_PAUSED, RECORD_RETRIES, RECORD_SECONDS, RECORDS_HANDLED
+from shared.observability.metrics import (
+    BRAKE_OPEN,
+    PARTITIONS_PAUSED,
+    RECORD_RETRIES,
+    RECORD_SECONDS,
+    RECORDS_HANDLED,
+)
 
 MAX_TRIES = 5
 """Of a record whose error is neither permanent nor an outage of ours."""
-
-RETRY_DELAY_S = 1.0
-"""Times the number of tries so far, between two tries of such a record."""
 
 OUTAGE_DELAYS_S = (0.25, 0.5, 1.0, 2.0)
 """While something of ours is down: short enough that work goes on at once when it is back."""
@@ -55,9 +62,17 @@ POISONED_PRODUCER = (OutOfOrderSequenceNumber, ProducerFenced)
 log = get_logger()
 
 
+class NotNowError(OnPointError):
+    """The record is not to be handled before some seconds have passed: a retry that is not due, or the brake."""
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(f"not before {delay_s:.1f} s have passed")
+        self.delay_s = delay_s
+
+
 @dataclass(slots=True)
 class Trouble:
-    """The failed tries of the record that a partition is at."""
+    """The outages and in-place tries of the record that a partition is at."""
 
     offset: int
     first_failed_at: datetime
@@ -66,6 +81,7 @@ class Trouble:
 
 
 Bury = Callable[[Record, Failure], Awaitable[None]]
+Retry = Callable[[Attempt, datetime], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -75,8 +91,11 @@ class AtLeastOnce:
     service: str
     bury: Bury
     """Commits the record's death, publishes its dead letter and announces it. Idempotent."""
+    retry: Retry
+    """Publishes the record for a later try. Acked when it returns."""
     fatal: Callable[[BaseException], None]
     """Ends the process soon: a restart is the only cure."""
+    brake: Brake = field(default_factory=Brake)
     commits_itself: frozenset[str] = frozenset()
     """Topics whose handler commits the offset in its own transaction."""
     troubles: dict[TopicPartition, Trouble] = field(default_factory=dict)
@@ -124,6 +143,9 @@ class AtLeastOnce:
         crashpoints.reach(f"{self.service}.commit")
         if raw.topic not in self.commits_itself:
             await consumer.commit({partition: raw.offset + 1})
+        if self.brake.worked():
+            log.info("brake_closed")
+            BRAKE_OPEN.set(0)
         self._over(partition, raw.topic, "done")
 
     async def _failed(
@@ -137,24 +159,75 @@ class AtLeastOnce:
         if isinstance(error, POISONED_PRODUCER):
             self.fatal(error)
             return
+        if isinstance(error, NotNowError):
+            self._wait(raw, consumer, partition, epoch, error.delay_s)
+            return
         if isinstance(error, TransientError | KafkaError):
             self._come_again(raw, consumer, partition, epoch, error, is_outage=True)
             return
         trouble = self._trouble(partition, raw.offset)
-        permanent = error if isinstance(error, PermanentError) else None
-        if permanent is None and trouble.errors + 1 < MAX_TRIES:
-            log.warning("record_failed", tries=trouble.errors + 1, exc_info=error)
-            self._come_again(raw, consumer, partition, epoch, error, is_outage=False)
+        attempt = self.attempt_of(raw)
+        tries = attempt.failed_tries + trouble.errors + 1
+        first_failed_at = attempt.first_failed_at or trouble.first_failed_at
+        if isinstance(error, PermanentError):
+            failure = Failure(error, tries, first_failed_at, datetime.now(UTC))
+        elif tries < MAX_TRIES:
+            log.warning("record_failed", tries=tries, exc_info=error)
+            if raw.topic in self.commits_itself:
+                self._come_again(raw, consumer, partition, epoch, error, is_outage=False)
+                return
+            await self.retry(attempt, first_failed_at)
+            RECORD_RETRIES.labels(attempt.record.topic, "error").inc()
+            await self._leave(raw, consumer, partition, epoch, "retried")
             return
-        if permanent is None:
-            permanent = PermanentError(Reason.HANDLER, f"{type(error).__name__}: {error}"[:1000])
-            permanent.__cause__ = error
-        failure = Failure(permanent, trouble.errors + 1, trouble.first_failed_at, datetime.now(UTC))
-        log.error("record_dead", reason=permanent.reason, detail=str(permanent), tries=failure.tries)
-        await self.bury(to_record(raw), failure)
+        elif not self.brake.would_die(datetime.now(UTC)):
+            log.error("brake_open", why=self.brake.why, exc_info=error)
+            BRAKE_OPEN.set(1)
+            self._wait(raw, consumer, partition, epoch, PROBE_INTERVAL_S)
+            return
+        else:
+            failure = Failure(out_of_tries(error), tries, first_failed_at, datetime.now(UTC))
+        reason, detail = failure.error.reason, str(failure.error)
+        log.error("record_dead", reason=reason, detail=detail, tries=tries)
+        await self.bury(attempt.record, failure)
+        await self._leave(raw, consumer, partition, epoch, "dead")
+
+    def attempt_of(self, raw: ConsumerRecord) -> Attempt:
+        """What the record stands for; one on the retry topic that cannot be read stands for itself."""
+        record = to_record(raw)
+        if record.topic != retry_topic(self.service):
+            return first_attempt(record)
+        try:
+            return next_attempt(record)
+        except PermanentError:
+            return first_attempt(record)
+
+    def check_may_go(self, attempt: Attempt) -> None:
+        """Raises `NotNowError` for a retry that is not due and while the brake is open."""
+        if (
+            attempt.due_at is not None
+            and (delay_s := (attempt.due_at - datetime.now(UTC)).total_seconds()) > 0
+        ):
+            raise NotNowError(min(delay_s, RETRY_DELAY_S))
+        if (delay_s_ := self.brake.holds(time.monotonic())) is not None:
+            raise NotNowError(delay_s_)
+
+    def release_brake(self) -> None:
+        if self.brake.release():
+            log.info("brake_released")
+        BRAKE_OPEN.set(0)
+
+    async def _leave(
+        self,
+        raw: ConsumerRecord,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        epoch: int,
+        outcome: str,
+    ) -> None:
         if self.epochs[partition] == epoch:
             await consumer.commit({partition: raw.offset + 1})
-            self._over(partition, raw.topic, "dead")
+            self._over(partition, raw.topic, outcome)
 
     def _over(self, partition: TopicPartition, topic: str, outcome: str) -> None:
         self.handled += 1
@@ -189,14 +262,24 @@ class AtLeastOnce:
                 log.warning("partition_paused", why=f"{type(error).__name__}: {error}"[:500])
         else:
             trouble.errors += 1
-            delay_s = RETRY_DELAY_S * trouble.errors
+            delay_s = RETRY_DELAY_S
         RECORD_RETRIES.labels(raw.topic, "outage" if is_outage else "error").inc()
         PARTITIONS_PAUSED.set(len(self.paused_since))
+        self._wait(raw, consumer, partition, epoch, delay_s)
+
+    def _wait(
+        self,
+        raw: ConsumerRecord,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        epoch: int,
+        delay_s: float,
+    ) -> None:
+        """Back to the record, and nothing of its partition before the delay is over."""
         if self.epochs[partition] != epoch:
             return
-        with contextlib.suppress(
-            IllegalStateError
-        ):  # no longer ours: the new owner starts at the committed offset
+        # Where it is no longer ours, its new owner starts at the committed offset.
+        with contextlib.suppress(IllegalStateError):
             consumer.pause(partition)
             consumer.seek(partition, raw.offset)
             task = asyncio.create_task(self._resume_later(consumer, partition, epoch, delay_s))
@@ -301,3 +384,9 @@ class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         if self._assigned is not None:
             await self._assigned(set(assigned))
+
+
+def out_of_tries(error: Exception) -> PermanentError:
+    permanent = PermanentError(Reason.HANDLER, f"{type(error).__name__}: {error}"[:1000])
+    permanent.__cause__ = error
+    return permanent

@@ -14,7 +14,7 @@ _HANDLING_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 
 RECORDS_HANDLED = Counter(
     "onpoint_records_handled_total",
-    "Records whose offset was committed. outcome: done, dead (to the dead letters).",
+    "Records whose offset was committed. outcome: done, retried (later), dead (to the dead letters).",
     ["topic", "outcome"],
     registry=REGISTRY,
 )
@@ -34,6 +34,11 @@ RECORD_SECONDS = Histogram(
 PARTITIONS_PAUSED = Gauge(
     "onpoint_partitions_paused",
     "Partitions that wait because something of ours is down. Above 0 for long: look at the service's log.",
+    registry=REGISTRY,
+)
+BRAKE_OPEN = Gauge(
+    "onpoint_brake_open",
+    "1 while the service stands still because nearly every record fails: mend the cause, then resume.",
     registry=REGISTRY,
 )
 BROKER_REACHABLE = Gauge("onpoint_broker_reachable", "1 while the broker answers.", registry=REGISTRY)
@@ -64,5 +69,24 @@ SOURCE_REQUESTS = Counter(
     "onpoint_source_requests_total",
     "Requests to sources by outcome.",
     ["source", "outcome"],
+    registry=REGISTRY,
+)
+LEDGER_EVENTS = Counter(
+    "onpoint_ledger_events_total",
+    "Results that reached the run ledger. outcome: recorded, duplicate (it was there before).",
+    ["stage", "outcome"],
+    registry=REGISTRY,
+)
+RUNS_COMPLETED = Counter("onpoint_runs_completed_total", "Runs by how they ended.", ["status"], registry=REGISTRY)
+RUN_SECONDS = Histogram(
+    "onpoint_run_seconds",
+    "From the append of a run's request to its verdict.",
+    buckets=(1, 3, 10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600),
+    registry=REGISTRY,
+)
+CHECKS_FAILED = Counter(
+    "onpoint_checks_failed_total",
+    "Data checks that did not pass when their run completed.",
+    ["dataset", "severity"],
     registry=REGISTRY,
 )

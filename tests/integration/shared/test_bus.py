@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -36,6 +38,7 @@ class Topics:
         self.service = f"svc{uuid.uuid4().hex[:8]}"
         self.input = f"{self.service}.in"
         self.output = f"{self.service}.out"
+        self.retry = f"{self.service}.retry"
         self.dead = f"{self.service}.dlq"
 
     async def create(self, partitions: int = 2) -> None:
@@ -45,6 +48,7 @@ class Topics:
             [
                 NewTopic(self.input, partitions, 1),
                 NewTopic(self.output, 1, 1),
+                NewTopic(self.retry, 2, 1),
                 NewTopic(self.dead, 1, 1, topic_configs={"max.message.bytes": "2097152"}),
             ]
         )
@@ -84,10 +88,11 @@ class Topics:
         await consumer.start()
         try:
             lag = 0
-            for number in await self._partitions(consumer, self.input):
-                partition = TopicPartition(self.input, number)
-                end = (await consumer.end_offsets([partition]))[partition]
-                lag += end - (await consumer.committed(partition) or 0)
+            for topic in (self.input, self.retry):
+                for number in await self._partitions(consumer, topic):
+                    partition = TopicPartition(topic, number)
+                    end = (await consumer.end_offsets([partition]))[partition]
+                    lag += end - (await consumer.committed(partition) or 0)
             return lag
         finally:
             await consumer.stop()
@@ -244,7 +249,8 @@ async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_
         async with asyncio.timeout(10):
             while "other" not in order:
                 await asyncio.sleep(0.05)
-        assert any("paused since" in line for line in bus.complaints())
+            while not any("paused since" in line for line in bus.complaints()):
+                await asyncio.sleep(0.05)
         await topics.drained(30)
         assert not bus.complaints()
     assert order == ["other", "stuck", "behind"]
@@ -252,25 +258,84 @@ async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_
     assert not await topics.read(topics.dead)
 
 
-async def test_an_unknown_error_is_tried_five_times_and_then_dead_and_its_partition_goes_on(
-    topics: Topics,
-) -> None:
-    tries: Counter[str] = Counter()
+async def test_an_unknown_error_is_tried_five_times_while_its_partition_goes_on(topics: Topics) -> None:
+    tries: list[tuple[str, float]] = []
 
     async def handler(record: Record) -> Sequence[Outgoing]:
+        assert (record.topic, record.partition) == (topics.input, 0)
         run_id = decode_event(RunDrained, record.value).run_id
-        tries[run_id] += 1
+        tries.append((run_id, time.monotonic()))
         if run_id == "poison":
             raise ZeroDivisionError
         return ()
 
-    await topics.send((0, run_drained("poison"), []), (0, run_drained("behind"), []))
+    await topics.send((0, run_drained("poison"), [("mine", b"1")]), (0, run_drained("behind"), []))
     async with running(topics, handler):
         await topics.drained(40)
-    assert tries == {"poison": 5, "behind": 1}
+    assert [run_id for run_id, _ in tries].index("behind") == 1
+    times = [at for run_id, at in tries if run_id == "poison"]
+    assert len(times) == 5
+    assert all(later - earlier >= 1 for earlier, later in pairwise(times))
     (dead,) = await topics.read(topics.dead)
-    assert dict(dead.headers)["dlq.reason_code"] == b"handler"
-    assert dict(dead.headers)["dlq.tries"] == b"5"
+    headers = dict(dead.headers)
+    assert headers["dlq.reason_code"] == b"handler"
+    assert headers["dlq.tries"] == b"5"
+    assert headers["dlq.original.topic"] == topics.input.encode()
+    assert headers["dlq.original.offset"] == b"0"
+    assert [name for name in headers if not name.startswith("dlq.")] == ["mine"]
+
+
+async def test_retry_headers_on_another_topic_are_not_believed(topics: Topics) -> None:
+    tries: Counter[str] = Counter()
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        tries[record.topic] += 1
+        raise ZeroDivisionError
+
+    spoofed = [("retry.tries", b"999"), ("retry.topic", b"crawl.requested"), ("x-retry-count", b"999")]
+    await topics.send((0, run_drained("a"), spoofed))
+    async with running(topics, handler):
+        await topics.drained(40)
+    assert tries == {topics.input: 5}
+
+
+async def test_garbage_on_the_retry_topic_is_dead_at_once(topics: Topics) -> None:
+    async def handler(_record: Record) -> Sequence[Outgoing]:
+        raise AssertionError
+
+    async with AIOKafkaProducer(bootstrap_servers=topics.servers) as producer:
+        await producer.send_and_wait(topics.retry, b"x", key=b"k")
+        await producer.send_and_wait(topics.retry, b"y", key=b"k", headers=[("retry.tries", b"many")])
+    async with running(topics, handler):
+        await topics.drained(10)
+    assert [record.value for record in await topics.read(topics.dead)] == [b"x", b"y"]
+
+
+async def test_when_everything_fails_the_brake_stops_the_service_and_a_probe_that_works_releases_it(
+    topics: Topics,
+) -> None:
+    broken = True
+    done: set[str] = set()
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        if broken:
+            raise ZeroDivisionError
+        done.add(decode_event(RunDrained, record.value).run_id)
+        return ()
+
+    names = {f"r{n}" for n in range(40)}
+    await topics.send(*[(n % 2, run_drained(name), []) for n, name in enumerate(sorted(names))])
+    async with running(topics, handler) as bus:
+        async with asyncio.timeout(60):
+            while not any("brake" in line for line in bus.complaints()):
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+        dead = {json.loads(record.value or b"")["run_id"] for record in await topics.read(topics.dead)}
+        assert len(dead) <= 10
+        broken = False
+        await topics.drained(60)
+        assert not bus.complaints()
+    assert done == names - dead
 
 
 async def test_a_cancelled_helper_task_does_not_end_the_consumer(topics: Topics) -> None:

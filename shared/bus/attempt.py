@@ -1,0 +1,76 @@
+"""How often a record was tried, kept in its headers on `<service>.retry`.
+
+Only records of that topic are believed: the same headers on any other topic are somebody's mistake or mischief.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.bus.record import Record
+from shared.errors import PermanentError
+from shared.events.reasons import Reason
+
+PREFIX = "retry."
+RETRY_DELAY_S = 2.0
+"""Fixed, so that a retry topic is in due order and its head is always the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A record on its way through its handler."""
+
+    record: Record
+    """As it was on its own topic, wherever it is read from now."""
+    failed_tries: int
+    first_failed_at: datetime | None
+    due_at: datetime | None
+    """Not to be tried before; None: now."""
+
+
+def first_attempt(record: Record) -> Attempt:
+    return Attempt(record, failed_tries=0, first_failed_at=None, due_at=None)
+
+
+def retry_headers(
+    attempt: Attempt, *, first_failed_at: datetime, due_at: datetime
+) -> list[tuple[str, bytes | None]]:
+    """The record's own headers, and what the next attempt has to know."""
+    record = attempt.record
+    ours = {
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+        "timestamp": str(record.timestamp_ms),
+        "tries": str(attempt.failed_tries + 1),
+        "first_failed_at": first_failed_at.isoformat(),
+        "due_at": due_at.isoformat(),
+    }
+    return [*record.headers, *((PREFIX + name, value.encode()) for name, value in ours.items())]
+
+
+def next_attempt(retried: Record) -> Attempt:
+    """The attempt that a record on a retry topic stands for.
+
+    Raises `PermanentError` (`decode`) for one that no service of ours can have written.
+    """
+    # The last of a name is ours: a hostile record may bring its own.
+    found = {name.removeprefix(PREFIX): value for name, value in retried.headers if name.startswith(PREFIX)}
+    try:
+        text = {name: (value or b"").decode() for name, value in found.items()}
+        original = Record(
+            topic=text["topic"],
+            partition=int(text["partition"]),
+            offset=int(text["offset"]),
+            timestamp_ms=int(text["timestamp"]),
+            key=retried.key,
+            value=retried.value,
+            headers=tuple((name, value) for name, value in retried.headers if not name.startswith(PREFIX)),
+        )
+        return Attempt(
+            original,
+            failed_tries=int(text["tries"]),
+            first_failed_at=datetime.fromisoformat(text["first_failed_at"]).astimezone(UTC),
+            due_at=datetime.fromisoformat(text["due_at"]).astimezone(UTC),
+        )
+    except (KeyError, ValueError) as error:
+        raise PermanentError(Reason.DECODE, f"no record of a retry: {error!r}"[:300]) from error

@@ -1,0 +1,54 @@
+"""The way to the retry topic and back loses nothing of a record."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.bus.attempt import Attempt, first_attempt, next_attempt, retry_headers
+from shared.bus.record import Record
+from shared.errors import PermanentError
+
+AT = datetime(2026, 11, 24, 6, 0, 0, 123456, tzinfo=UTC)
+
+
+def on_retry_topic(attempt: Attempt) -> Record:
+    headers = retry_headers(attempt, first_failed_at=AT, due_at=AT)
+    return Record("loader.retry", 3, 77, 5, attempt.record.key, attempt.record.value, tuple(headers))
+
+
+header_names = st.text(min_size=1, max_size=20).filter(lambda name: not name.startswith("retry."))
+
+
+@given(
+    key=st.none() | st.binary(max_size=40),
+    value=st.none() | st.binary(max_size=200),
+    headers=st.lists(st.tuples(header_names, st.none() | st.binary(max_size=30)), max_size=5),
+    offset=st.integers(0, 2**62),
+)
+def test_a_record_comes_back_as_it_was(
+    key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]], offset: int
+) -> None:
+    record = Record("batch.processed", 5, offset, 1_795_000_000_000, key, value, tuple(headers))
+    again = next_attempt(on_retry_topic(first_attempt(record)))
+    assert again == Attempt(record, failed_tries=1, first_failed_at=AT, due_at=AT)
+    assert next_attempt(on_retry_topic(again)).failed_tries == 2
+
+
+def test_headers_that_a_record_brought_itself_do_not_count() -> None:
+    record = Record(
+        "batch.processed", 0, 9, 1, b"k", b"v", (("retry.tries", b"999"), ("retry.topic", b"other"))
+    )
+    again = next_attempt(on_retry_topic(first_attempt(record)))
+    assert again.failed_tries == 1
+    assert again.record.topic == "batch.processed"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [(), (("retry.tries", b"x"),), (("retry.topic", None),), (("retry.topic", b"\xff"),)],
+)
+def test_a_record_without_our_headers_is_refused(headers: tuple[tuple[str, bytes | None], ...]) -> None:
+    with pytest.raises(PermanentError):
+        next_attempt(Record("loader.retry", 0, 0, 0, None, b"v", headers))
