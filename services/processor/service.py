@@ -57,6 +57,7 @@ class ProcessorService:
         before = await self._batches.committed(crawled.run_id, crawled.dataset, crawled.batch_id)
         if before is not None:
             return before
+        await self._batches.refuse_cancelled(crawled.run_id)
         with scratch_folder() as folder:
             await self._batches.fetch_artifact(crawled, raw, folder / RAW_FORMAT)
             if requests is not None:

@@ -4,6 +4,8 @@ A stage puts its artifacts under names that hold their hash, then its manifest a
 first can create. That put is the commit. Whoever comes second reads the winner's manifest and announces that.
 """
 
+import asyncio
+import errno
 import hashlib
 import tempfile
 from collections import OrderedDict
@@ -28,6 +30,9 @@ from shared.storage.object_store import ObjectStore
 
 CODE_VERSION = "0.1.0"
 HASH_BLOCK_BYTES = 2**20
+_MACHINE_EXHAUSTED = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 REQUESTS_CACHED = 256
 
 
@@ -61,6 +66,11 @@ class Batches:
             raise BatchDeadError(found.reason or Reason.HANDLER, found.detail or "the batch is dead")
         return found
 
+    async def refuse_cancelled(self, run_id: str) -> None:
+        """Raises `PermanentError` (`cancelled`) if somebody cancelled the run: its batches end here."""
+        if await self._staging.head(keys.cancel_key(run_id)) is not None:
+            raise PermanentError(Reason.CANCELLED, "the run was cancelled")
+
     async def commit(self, manifest: BatchManifest) -> BatchManifest:
         """Commits unless someone was first; returns the winner's manifest, which is what may be announced."""
         key = keys.manifest_key(manifest.run_id, manifest.dataset, self.stage, manifest.batch_id)
@@ -76,7 +86,7 @@ class Batches:
         self, run_id: str, dataset: str, file: Path, *, extension: str, rows: int, schema_version: int = 1
     ) -> Artifact:
         """Durable when it returns; its name holds its hash, so two writers never overwrite each other."""
-        sha256, size = hash_file(file)
+        sha256, size = await asyncio.to_thread(hash_file, file)
         key = keys.artifact_key(run_id, dataset, self.stage, sha256, extension)
         await self._staging.put(key, file)
         crashpoints.reach(f"{self.stage}.put")
@@ -146,7 +156,7 @@ def unreadable(record: Record, error: PermanentError, stage: Stage) -> Burial:
     """A record that no one can read: its key alone tells quality which batch it was."""
     try:
         failed = BatchUnreadable(
-            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=str(error)[:1000]
+            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=_in_words(error)
         )
     except ValidationError:
         return Burial(dead=True)  # no key, or not one of ours: the dead letter is all there can be
@@ -163,7 +173,7 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
         stage=stage,
         status="dead",
         reason=error.reason,
-        detail=str(error)[:1000],
+        detail=_in_words(error),
         requested_at=parent.requested_at,
         first_position=parent.first_position,
         parent_batch_ids=(parent.batch_id,),
@@ -173,6 +183,11 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,
     )
+
+
+def _in_words(error: PermanentError) -> str:
+    """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
+    return str(error)[:1000].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def announcement_of(winner: BatchManifest) -> Burial:
@@ -205,6 +220,14 @@ def hash_file(path: Path) -> tuple[str, int]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for one batch's files, gone afterwards whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="onpoint-") as folder:
-        yield Path(folder)
+    """A folder for one batch's files, gone afterwards whatever happens.
+
+    Raises `TransientError` where the machine has no room or no handles left: that is no fault of the batch.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="onpoint-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        if error.errno in _MACHINE_EXHAUSTED:
+            raise TransientError(f"the scratch folder: {error}"[:500]) from error
+        raise

@@ -90,3 +90,9 @@ CHECKS_FAILED = Counter(
     ["dataset", "severity"],
     registry=REGISTRY,
 )
+EXPORTS_FAILED = Counter(
+    "onpoint_exports_failed_total",
+    "Export files that could not be written while the batch's other formats could. format: parquet, csv.",
+    ["dataset", "format"],
+    registry=REGISTRY,
+)

@@ -1,0 +1,169 @@
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from services.converter.encoder import Encode, write_csv_gz, write_parquet
+from shared import crashpoints
+from shared.batches.batches import CODE_VERSION, Batches, hash_file, scratch_folder
+from shared.batches.clean import clean_artifact, open_clean
+from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError, TransientError
+from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts, Format
+from shared.events.reasons import Reason
+from shared.observability.logging import get_logger
+from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
+from shared.storage import keys
+from shared.storage.object_store import ObjectStore
+
+HASH_CHARS = 16
+"""Of a file's SHA-256 in its name: two writers of different bytes never overwrite each other."""
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """How a format is written, and what its files end in."""
+
+    extension: str
+    encode: Encode
+
+
+EXPORTS: dict[Format, Export] = {
+    "parquet": Export("parquet", write_parquet),
+    "csv": Export("csv.gz", write_csv_gz),
+}
+
+
+class ConverterService:
+    """Writes processed batches into the lake in the formats that the run asks for."""
+
+    def __init__(self, batches: Batches, lake: ObjectStore, catalog: Catalog) -> None:
+        self._batches = batches
+        self._lake = lake
+        self._catalog = catalog
+
+    async def convert(self, processed: BatchManifest) -> BatchManifest:
+        """The batch's result, by this call or by an earlier one. Idempotent. Memory is a row group per format.
+
+        A format that cannot be written leaves the others: the result names it in `detail`. Raises
+        `BatchDeadError` if the batch is dead, `TransientError` in an outage, `PermanentError` for what can never be
+        converted: an unknown dataset or format, an artifact that is gone or not what its manifest says; and
+        whatever the first format failed with if nothing could be written.
+        """
+        artifact = clean_artifact(processed)
+        dataset = self._catalog.get(processed.dataset)
+        if dataset is None:
+            raise PermanentError(Reason.SCHEMA, f"no dataset is named {processed.dataset}")
+        before = await self._batches.committed(processed.run_id, processed.dataset, processed.batch_id)
+        if before is not None:
+            return before
+        await self._batches.refuse_cancelled(processed.run_id)
+        formats = await self._formats(processed, dataset)
+        exports: tuple[Artifact, ...] = ()
+        failed: list[str] = []
+        if artifact.rows and formats:
+            exports, failed = await self._export(processed, dataset, artifact, formats)
+        result = await self._batches.commit(_manifest(processed, artifact.rows, exports, failed))
+        STAGE_ROWS.labels("converter", processed.dataset, "accepted").inc(artifact.rows)
+        STAGE_BATCHES.labels("converter", processed.dataset, result.status).inc()
+        log.info("batch_converted", rows=artifact.rows, files=len(exports), formats_failed=len(failed))
+        return result
+
+    async def _formats(self, processed: BatchManifest, dataset: Dataset) -> tuple[Format, ...]:
+        asked = (await self._batches.request(processed.run_id)).formats
+        formats = tuple(dict.fromkeys(dataset.formats if asked is None else asked))
+        if unknown := [name for name in formats if name not in EXPORTS]:
+            raise PermanentError(Reason.SCHEMA, f"{', '.join(unknown)} is not supported")
+        return formats
+
+    async def _export(
+        self, processed: BatchManifest, dataset: Dataset, artifact: Artifact, formats: tuple[Format, ...]
+    ) -> tuple[tuple[Artifact, ...], list[str]]:
+        """The files that could be written, and in words those that could not. Raises if there is none."""
+        with scratch_folder() as folder:
+            clean = folder / "clean.parquet"
+            await self._batches.fetch_artifact(processed, artifact, clean)
+            results = await asyncio.gather(
+                *(self._export_one(processed, dataset, artifact, clean, name) for name in formats),
+                return_exceptions=True,
+            )
+        errors = [(name, r) for name, r in zip(formats, results, strict=True) if isinstance(r, BaseException)]
+        _raise_what_stops_all([error for _, error in errors], len(formats))
+        for name, error in errors:
+            EXPORTS_FAILED.labels(processed.dataset, name).inc()
+            log.error("format_failed", format=name, exc_info=error)
+        exports = tuple(result for result in results if isinstance(result, Artifact))
+        return exports, [f"{name}: {type(error).__name__}: {error}"[:500] for name, error in errors]
+
+    async def _export_one(
+        self, processed: BatchManifest, dataset: Dataset, artifact: Artifact, clean: Path, name: Format
+    ) -> Artifact:
+        export = EXPORTS[name]
+        with scratch_folder() as folder:
+            file = folder / export.extension
+            sha256, size = await asyncio.to_thread(_encode, export.encode, clean, dataset, artifact, file)
+            key = keys.export_key(
+                processed.run_id,
+                processed.dataset,
+                name,
+                f"{processed.sequence:06d}-{sha256[:HASH_CHARS]}",
+                export.extension,
+            )
+            await self._lake.put(key, file)
+        crashpoints.reach("converter.put")
+        return Artifact(
+            uri=self._lake.uri(key),
+            format=export.extension,
+            rows=artifact.rows,
+            bytes=size,
+            sha256=sha256,
+            schema_version=dataset.schema_version,
+        )
+
+
+def _encode(
+    encode: Encode, clean: Path, dataset: Dataset, artifact: Artifact, target: Path
+) -> tuple[str, int]:
+    """Writes the file in this thread; its hash and size."""
+    with open_clean(clean, dataset, artifact) as parquet:
+        try:
+            encode(parquet, dataset, target)
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise PermanentError(Reason.SCHEMA, f"{artifact.uri} cannot be decoded: {error}"[:500]) from error
+    return hash_file(target)
+
+
+def _raise_what_stops_all(errors: list[BaseException], formats: int) -> None:
+    """An outage and a cancellation are nobody's fault and come again; and where all failed, the first says why."""
+    for error in errors:
+        if isinstance(error, TransientError) or not isinstance(error, Exception):
+            raise error
+    if len(errors) == formats:
+        raise errors[0]
+
+
+def _manifest(
+    processed: BatchManifest, rows: int, exports: tuple[Artifact, ...], failed: list[str]
+) -> BatchManifest:
+    return BatchManifest(
+        run_id=processed.run_id,
+        dataset=processed.dataset,
+        batch_id=processed.batch_id,
+        sequence=processed.sequence,
+        stage="converter",
+        detail="; ".join(failed)[:MAX_TEXT_CHARS] or None,
+        requested_at=processed.requested_at,
+        first_position=processed.first_position,
+        parent_batch_ids=(processed.batch_id,),
+        artifacts=exports,
+        counts=Counts(read=rows, accepted=rows),
+        produced_at=datetime.now(UTC),
+        code_version=CODE_VERSION,
+    )
