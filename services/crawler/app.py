@@ -1,0 +1,59 @@
+"""Composition root of the crawler: the only place that reads settings and builds clients."""
+
+from services.crawler.domain.addresses import AllowedHosts
+from services.crawler.domain.fetching import RetryPolicy
+from services.crawler.fetcher.client import Fetcher
+from services.crawler.fetcher.exchange import Exchange
+from services.crawler.fetcher.politeness import Politeness
+from services.crawler.handlers import CrawlerHandlers
+from services.crawler.repository import FrozenRuns
+from services.crawler.service import STAGE, CrawlerService
+from services.crawler.settings import CrawlSettings
+from shared.batches.batches import Batches
+from shared.datasets.catalog import load_catalog
+from shared.errors import ConfigurationError
+from shared.events import topics
+from shared.runtime import Process, run_service
+from shared.settings import DatasetSettings, ObjectStoreSettings, load_settings
+from shared.storage.object_store import open_s3
+
+BATCH_WORKERS = 3
+
+
+async def build(process: Process) -> None:
+    settings, store = load_settings(CrawlSettings), load_settings(ObjectStoreSettings)
+    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
+    staging = open_s3(store, store.staging_bucket)
+    policy = RetryPolicy()
+    exchange = await process.resources.enter_async_context(
+        Exchange(
+            allowed=_allowed_hosts(settings),
+            user_agent=settings.crawl_user_agent,
+            timeout_s=settings.crawl_timeout_s,
+            policy=policy,
+        )
+    )
+    fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
+    handlers = CrawlerHandlers(CrawlerService(catalog, FrozenRuns(staging), Batches(staging, STAGE), fetch))
+    process.bus.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)
+    process.bus.subscribe(
+        topics.CRAWL_BATCH_REQUESTED,
+        handler=handlers.on_batch_requested,
+        bury=handlers.bury_batch,
+        workers=BATCH_WORKERS,
+    )
+
+
+def _allowed_hosts(settings: CrawlSettings) -> AllowedHosts:
+    try:
+        return AllowedHosts.parse(settings.crawl_allow_hosts)
+    except ValueError as error:
+        raise ConfigurationError(f"ONPOINT_CRAWL_ALLOW_HOSTS: {error}") from error
+
+
+def main() -> None:
+    run_service(STAGE, build)
+
+
+if __name__ == "__main__":
+    main()

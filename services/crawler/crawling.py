@@ -1,0 +1,114 @@
+"""How the requests of a planned batch are made: many at once, recorded in source order."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from services.crawler.domain import urls
+from services.crawler.domain.fetching import Answer, Failure, Fetch
+from services.crawler.domain.plans import Plan
+from services.crawler.domain.records import Records, split_item, split_page
+from services.crawler.recorder import Fetched, Recorder
+from services.crawler.spool import Spool
+from shared.datasets.model import ApiSource, Dataset
+
+WINDOW_PER_SLOT = 2
+"""Answers may wait for an earlier one: so many requests are open or waiting per slot of the source."""
+
+MAX_WINDOW = 100
+
+PATIENCE_S = 300.0
+PATIENCE_FAILURES = 5
+"""A batch gives up on a source when so many requests in a row finally failed and so much time has gone: its
+handler must end, and what it did not ask for is listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    url: str
+    parse: Callable[[bytes], Records]
+    is_page: bool
+
+
+def planned_requests(dataset: Dataset, plan: Plan, sequence: int) -> Iterable[Request]:
+    """The requests of a batch of a plan that is no chain, in source order."""
+    source, pagination = dataset.source, dataset.source.pagination
+    if pagination.kind == "ids":
+        for identity in plan.ids_of(sequence):
+            yield Request(urls.item_url(source, pagination, identity), split_item, is_page=False)
+    elif pagination.kind == "none":
+        parse = partial(split_page, path=source.records_path, most=plan.limit)
+        yield Request(urls.single_url(source), parse, is_page=True)
+    else:
+        first = sequence * plan.requests_per_batch + 1
+        for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
+            parse = partial(split_page, path=source.records_path, most=plan.most_rows(page))
+            yield Request(urls.page_url(source, pagination, page, plan.page_size), parse, is_page=True)
+
+
+class Crawl:
+    """One batch's requests, from the source into the recorder."""
+
+    def __init__(self, fetch: Fetch, source: ApiSource, folder: Path, recorder: Recorder) -> None:
+        self._fetch = fetch
+        self.source = source
+        self._folder = folder
+        self.recorder = recorder
+        self._give_up_at_s = asyncio.get_running_loop().time() + PATIENCE_S
+        self._failures_in_a_row = 0
+
+    async def all(self, requests: Iterable[Request]) -> None:
+        """Asks for many at once and records in order. Memory: `MAX_WINDOW` answers of at most `SPOOL_BYTES`."""
+        window = min(MAX_WINDOW, WINDOW_PER_SLOT * self.source.concurrency)
+        async with aclosing(self._in_order(requests, window)) as answers:
+            async for request, answer in answers:
+                if isinstance(answer, Failure):
+                    await self.recorder.add_failure(answer, is_page=request.is_page)
+                else:
+                    await self.recorder.add(answer)
+                    answer.value.lines.close()
+
+    async def _in_order(
+        self, requests: Iterable[Request], window: int
+    ) -> AsyncGenerator[tuple[Request, Answer[Fetched] | Failure], None]:
+        pending: deque[tuple[Request, asyncio.Task[Answer[Fetched] | Failure]]] = deque()
+        try:
+            for request in requests:
+                pending.append((request, asyncio.create_task(self.ask(request))))
+                if len(pending) >= window:
+                    answer = await pending[0][1]
+                    yield pending.popleft()[0], answer
+            while pending:
+                answer = await pending[0][1]
+                yield pending.popleft()[0], answer
+        finally:
+            tasks = [task for _, task in pending]
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Answer):
+                    result.value.lines.close()
+
+    async def ask(self, request: Request) -> Answer[Fetched] | Failure:
+        if self._has_given_up():
+            detail = f"not asked: {self._failures_in_a_row} requests in a row had failed before"
+            return Failure(request.url, None, detail, datetime.now(UTC))
+        answer = await self._fetch(
+            self.source, request.url, lambda body: self._spool(request.parse(body)), self._folder
+        )
+        self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(answer, Failure) else 0
+        return answer
+
+    def _has_given_up(self) -> bool:
+        return (
+            self._failures_in_a_row >= PATIENCE_FAILURES
+            and asyncio.get_running_loop().time() >= self._give_up_at_s
+        )
+
+    def _spool(self, records: Records) -> Fetched:
+        return Fetched(Spool.of(records.data, self._folder), records.rows, empty=records.empty)

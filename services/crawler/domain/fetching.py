@@ -1,0 +1,107 @@
+"""What a request can come to, and when it is tried again."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from shared.datasets.model import ApiSource
+
+RETRIED_STATUSES = frozenset({408, 425, 429})
+"""Besides 5xx. Other 4xx are answers."""
+
+OBEYED_RETRY_AFTER = frozenset({429, 503})
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    tries: int = 5
+    base_s: float = 0.2
+    cap_s: float = 5.0
+    retry_after_cap_s: float = 60.0
+
+    def delay_s(self, failed_tries: int) -> float:
+        """Exponential with full jitter, so that many clients do not come back as one."""
+        return random.uniform(0, min(self.cap_s, self.base_s * 2 ** (failed_tries - 1)))  # noqa: S311 - no secret
+
+    def retry_after_s(self, status: int, header: str | None, now: datetime) -> float | None:
+        """How long the source asks to be left alone: seconds or an HTTP date, capped; None: it does not say."""
+        if header is None or status not in OBEYED_RETRY_AFTER:
+            return None
+        text = header.strip()
+        if text.isascii() and text.isdigit():
+            return min(self.retry_after_cap_s, float(text[:9]))
+        try:
+            date = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return min(self.retry_after_cap_s, max(0.0, (date - now).total_seconds()))
+
+
+class FetchError(Exception):
+    """One try failed. `outcome` is a metric's label, `status` the HTTP status where there was one."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        outcome: str,
+        retryable: bool,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.retryable = retryable
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+def is_retried(status: int) -> bool:
+    return status in RETRIED_STATUSES or status >= 500  # noqa: PLR2004 - the class of server errors
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T_co]):
+    """A request that succeeded. `url` was asked for, `answered_url` answered (after redirects)."""
+
+    url: str
+    answered_url: str
+    status: int
+    headers: Mapping[str, tuple[str, ...]]
+    """Names in lower case; a header may come several times."""
+    value: T_co
+    fetched_at: datetime
+
+    def header(self, name: str) -> str | None:
+        values = self.headers.get(name.lower())
+        return values[0] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that finally failed: data, like any other answer."""
+
+    url: str
+    status: int | None
+    detail: str
+    fetched_at: datetime
+
+
+class Fetch(Protocol):
+    async def __call__(
+        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
+    ) -> Answer[T] | Failure:
+        """Asks, politely and several times if need be. `folder` holds bodies too big for memory.
+
+        Raises nothing but our own outages (`TransientError`).
+        """
+        ...

@@ -1,0 +1,186 @@
+"""A dataset's plan: which requests its crawl is made of, cut into batches. Frozen before the first of them.
+
+Everything about batch n follows from a few totals, so the plan of 100 million records is a small object.
+"""
+
+import json
+from collections.abc import Sequence
+from math import ceil
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.events.models import Count, CrawlWork, CursorWork, DatasetName, IdWork, PageWork, RunId, Text
+from shared.events.reasons import Reason
+
+BATCH_ROWS = 50_000
+BATCH_REQUESTS = 1_000
+"""A batch ends at whichever comes first: seconds of work, so that a crash costs little."""
+
+BATCH_RATE_S = 100
+"""A batch asks for at most so many seconds of a source's rate: three workers share it, and a handler has 600 s."""
+
+MAX_BATCHES = 20_000
+"""A thousand million rows in full batches; above it a total is not believed."""
+
+MAX_CHAIN_BATCHES = 100_000
+"""A chain that is longer has no end."""
+
+MAX_IDS = 5_000_000
+
+
+class UnbelievableError(ValueError):
+    """A source promises more than a plan may hold. The message says what."""
+
+
+class PlanFailure(BaseModel):
+    """Why there is no plan: the source did not answer the request for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: Text
+    reason: Reason
+    detail: Text
+
+
+class Plan(BaseModel):
+    """What `runs/<run_id>/<dataset>/plan.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    run_id: RunId
+    dataset: DatasetName
+    kind: Literal["pages", "ids", "single", "chain", "failed"]
+    rows: Count | None = None
+    """Records to expect, the limit applied; None where the source did not say."""
+    limit: Count | None = None
+    requests: Count = 0
+    requests_per_batch: Annotated[int, Field(ge=1)] = 1
+    page_size: Count = 0
+    """Rows on a full page: what the source was seen to send, whatever was asked for."""
+    ids: tuple[str, ...] = ()
+    """The list that the plan was made from, in order, as one JSON array per batch: a batch parses its own only."""
+    first_url: Text | None = None
+    """Where a chain begins."""
+    failed: PlanFailure | None = None
+
+    @model_validator(mode="after")
+    def a_failed_plan_says_why(self) -> Self:
+        if (self.kind == "failed") != (self.failed is not None):
+            raise ValueError("failed: belongs to a plan of kind failed")
+        return self
+
+    @property
+    def batches(self) -> int | None:
+        """None for a chain: its end is found by crawling it."""
+        return None if self.kind == "chain" else ceil(self.requests / self.requests_per_batch)
+
+    @property
+    def units(self) -> int:
+        """Batches that can be asked for at once: all, or the first of a chain."""
+        return 1 if self.batches is None else self.batches
+
+    def work(self, sequence: int) -> CrawlWork:
+        """What batch `sequence` does. Raises `IndexError` outside the plan; of a chain only the first is planned."""
+        if not 0 <= sequence < self.units:
+            raise IndexError(f"batch {sequence} of {self.units}")
+        if self.first_url is not None:
+            return CursorWork(url=self.first_url, first_position=0)
+        start = sequence * self.requests_per_batch
+        stop = min(start + self.requests_per_batch, self.requests)
+        if self.kind == "ids":
+            return IdWork(start=start, stop=stop)
+        return PageWork(first_page=start + 1, pages=stop - start)
+
+    def first_position(self, sequence: int) -> int:
+        """`_source_position` of the first record of a batch that is no chain's."""
+        rows_per_request = self.page_size if self.kind == "pages" else 1
+        return sequence * self.requests_per_batch * rows_per_request
+
+    def ids_of(self, sequence: int) -> list[int | str]:
+        ids: list[int | str] = json.loads(self.ids[sequence])
+        return ids
+
+    def most_rows(self, page: int) -> int | None:
+        """How many rows of a page (from 1) belong to the run; None: all of them."""
+        if self.limit is None:
+            return None
+        return max(0, min(self.page_size, self.limit - (page - 1) * self.page_size))
+
+
+def plan_pages(
+    run_id: str, dataset: str, *, total: int, page_size: int, limit: int | None, requests_per_second: float
+) -> Plan:
+    """Raises `UnbelievableError`."""
+    rows = total if limit is None else min(total, limit)
+    pages = ceil(rows / page_size)
+    per_batch = min(ceil(BATCH_ROWS / page_size), BATCH_REQUESTS)
+    return Plan(
+        run_id=run_id,
+        dataset=dataset,
+        kind="pages",
+        rows=rows,
+        limit=limit,
+        requests=pages,
+        requests_per_batch=_per_batch(pages, per_batch, requests_per_second),
+        page_size=page_size,
+    )
+
+
+def plan_ids(
+    run_id: str, dataset: str, *, ids: Sequence[int | str], limit: int | None, requests_per_second: float
+) -> Plan:
+    """One request per id; an id that is listed twice is asked for once. Raises `UnbelievableError`."""
+    unique = list(dict.fromkeys(ids))[:limit]
+    if len(unique) > MAX_IDS:
+        raise UnbelievableError(f"{len(unique)} ids are listed, at most {MAX_IDS} are taken")
+    size = _per_batch(len(unique), BATCH_REQUESTS, requests_per_second)
+    return Plan(
+        run_id=run_id,
+        dataset=dataset,
+        kind="ids",
+        rows=len(unique),
+        limit=limit,
+        requests=len(unique),
+        requests_per_batch=size,
+        ids=tuple(
+            json.dumps(unique[start : start + size], separators=(",", ":"))
+            for start in range(0, len(unique), size)
+        ),
+    )
+
+
+def plan_single(run_id: str, dataset: str, *, limit: int | None) -> Plan:
+    """One request answers everything; nothing is asked where nothing is wanted."""
+    return Plan(
+        run_id=run_id,
+        dataset=dataset,
+        kind="single",
+        limit=limit,
+        page_size=limit or 0,
+        requests=0 if limit == 0 else 1,
+    )
+
+
+def plan_chain(run_id: str, dataset: str, *, first_url: str, page_size: int, limit: int | None) -> Plan:
+    return Plan(
+        run_id=run_id, dataset=dataset, kind="chain", first_url=first_url, page_size=page_size, limit=limit
+    )
+
+
+def plan_nothing(run_id: str, dataset: str, *, limit: int | None) -> Plan:
+    """The source is empty, or nothing of it is wanted."""
+    return Plan(run_id=run_id, dataset=dataset, kind="pages", rows=0, limit=limit)
+
+
+def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> Plan:
+    """A plan of one batch that is dead from the start, so that the run ends and says why."""
+    return Plan(run_id=run_id, dataset=dataset, kind="failed", requests=1, failed=failure)
+
+
+def _per_batch(requests: int, most: int, requests_per_second: float) -> int:
+    if requests > most * MAX_BATCHES:
+        raise UnbelievableError(f"{requests} requests would be needed, at most {most * MAX_BATCHES} are made")
+    by_rate = max(1, ceil(requests_per_second * BATCH_RATE_S)) if requests_per_second else most
+    return min(most, max(by_rate, ceil(requests / MAX_BATCHES)))

@@ -1,0 +1,93 @@
+"""Which URL comes next. Pure: whether an URL may be asked at all is judged in `addresses`."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from yarl import URL
+
+from shared.datasets.model import ApiSource, IdListPagination, PagePagination
+
+MAX_URL_CHARS = 4096
+
+_NAME = r"[\w!#$%&'*+.^`|~-]++"
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_BARE = r'[^\s;,"]*+'
+_LINK = re.compile(
+    rf"<(?P<target>[^<>]*+)>(?P<parameters>(?:[ \t]*+;[ \t]*+{_NAME}(?:[ \t]*+=[ \t]*+(?:{_QUOTED}|{_BARE}))?+)*+)"
+)
+_PARAMETER = re.compile(
+    rf";[ \t]*+(?P<name>{_NAME})(?:[ \t]*+=[ \t]*+(?:(?P<quoted>{_QUOTED})|(?P<token>{_BARE})))?+"
+)
+"""Possessive throughout: a header of a hostile source costs linear time."""
+
+
+class CursorError(ValueError):
+    """A source names a next page where none may be followed. `url` is what it named, shortened."""
+
+    def __init__(self, url: str, detail: str) -> None:
+        super().__init__(detail)
+        self.url = url[:MAX_URL_CHARS]
+
+
+def page_url(source: ApiSource, pagination: PagePagination, page: int, size: int) -> str:
+    query = {pagination.page_param: str(page), pagination.size_param: str(size)}
+    return str(URL(f"{source.base_url}{source.path}").update_query(query))
+
+
+def single_url(source: ApiSource) -> str:
+    return str(URL(f"{source.base_url}{source.path}"))
+
+
+def list_url(source: ApiSource, pagination: IdListPagination) -> str:
+    return str(URL(f"{source.base_url}{pagination.list_path}"))
+
+
+def item_url(source: ApiSource, pagination: IdListPagination, identity: int | str) -> str:
+    return source.base_url + pagination.item_path.replace("{id}", quote(str(identity), safe=""))
+
+
+def next_by_link(headers: Iterable[str], answered: str) -> str | None:
+    """The absolute URL of `rel=next` (RFC 8288), or None. `answered` is the URL that relative ones start from."""
+    for header in headers:
+        for link in _LINK.finditer(header):
+            parameters: dict[str, str] = {}
+            for found in _PARAMETER.finditer(link["parameters"]):
+                value = (
+                    re.sub(r"\\(.)", r"\1", found["quoted"])
+                    if found["quoted"] is not None
+                    else found["token"]
+                )
+                parameters.setdefault(found["name"].lower(), value or "")  # of two, the first counts
+            if "next" in parameters.get("rel", "").lower().split() and "anchor" not in parameters:
+                return _join(answered, link["target"].strip())
+    return None
+
+
+def next_by_number(url: str, page_param: str) -> str:
+    """The page after this one, for sources that name no next."""
+    asked = URL(url)
+    return str(asked.update_query({page_param: str(int(asked.query[page_param]) + 1)}))
+
+
+def check_cursor(url: str, source: ApiSource) -> str:
+    """The cursor, if it stays at the source's scheme, host and port. Raises `CursorError`."""
+    if len(url) > MAX_URL_CHARS:
+        raise CursorError(
+            url, f"the next page's URL has {len(url)} characters, at most {MAX_URL_CHARS} are followed"
+        )
+    try:
+        named, own = URL(url), URL(source.base_url)
+        same = (named.scheme, named.raw_host, named.port) == (own.scheme, own.raw_host, own.port)
+    except ValueError as error:
+        raise CursorError(url, f"the next page's URL is none: {error}"[:300]) from error
+    if not same or named.raw_user is not None or named.raw_password is not None:
+        raise CursorError(url, f"the next page is not at {own.scheme}://{own.authority}")
+    return str(named.with_fragment(None))
+
+
+def _join(answered: str, target: str) -> str:
+    try:
+        return str(URL(answered).join(URL(target)))
+    except ValueError as error:
+        raise CursorError(target, f"the next page's URL is none: {error}"[:300]) from error

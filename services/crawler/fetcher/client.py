@@ -1,0 +1,80 @@
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy
+from services.crawler.domain.records import BadBodyError
+from services.crawler.fetcher.exchange import Exchange, Response
+from services.crawler.fetcher.politeness import Politeness
+from services.crawler.spool import Spool
+from shared.datasets.model import ApiSource
+from shared.observability.metrics import SOURCE_REQUESTS
+
+T = TypeVar("T")
+
+
+class Fetcher:
+    """Asks sources politely and stubbornly: at their rate, a bounded number of times, with growing pauses."""
+
+    def __init__(self, exchange: Exchange, politeness: Politeness, policy: RetryPolicy) -> None:
+        self._exchange = exchange
+        self._politeness = politeness
+        self._policy = policy
+        self._one_big_body = asyncio.Lock()
+
+    async def __call__(
+        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
+    ) -> Answer[T] | Failure:
+        """The parsed answer, or why there is none. A body that `parse` refuses is a failed try like any other.
+
+        Raises `TransientError` only (the scratch disk is full). Memory: one big body per process, whatever
+        sources send; the others wait on disk.
+        """
+        for tried in range(1, self._policy.tries + 1):
+            try:
+                answer = await self._try(source, url, parse, folder)
+            except FetchError as error:
+                SOURCE_REQUESTS.labels(source.name, error.outcome).inc()
+                if not error.retryable or tried == self._policy.tries:
+                    return _failure(url, error, tried)
+                await self._pause(source, error, tried)
+            else:
+                SOURCE_REQUESTS.labels(source.name, "ok").inc()
+                return answer
+        raise AssertionError("unreachable")
+
+    async def _try(self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path) -> Answer[T]:
+        async with self._politeness.turn(source):
+            response = await self._exchange.get(url, folder)
+        fetched_at = datetime.now(UTC)
+        try:
+            value = await self._parse(response.body, parse)
+        except BadBodyError as error:
+            raise FetchError(
+                str(error), outcome="body", retryable=error.retryable, status=response.status
+            ) from error
+        finally:
+            response.body.close()
+        return _answer(url, response, value, fetched_at)
+
+    async def _parse(self, body: Spool, parse: Callable[[bytes], T]) -> T:
+        if not body.is_big:
+            return parse(body.read())
+        async with self._one_big_body:
+            return await asyncio.to_thread(lambda: parse(body.read()))
+
+    async def _pause(self, source: ApiSource, error: FetchError, tried: int) -> None:
+        if error.retry_after_s is not None:
+            self._politeness.hold(source, error.retry_after_s)
+        await asyncio.sleep(max(error.retry_after_s or 0.0, self._policy.delay_s(tried)))
+
+
+def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Answer[T]:
+    return Answer(url, response.answered_url, response.status, response.headers, value, fetched_at)
+
+
+def _failure(url: str, error: FetchError, tried: int) -> Failure:
+    detail = f"{error} after {tried} tries" if error.retryable and tried > 1 else str(error)
+    return Failure(url, error.status, detail, datetime.now(UTC))

@@ -1,0 +1,172 @@
+"""One request and its answer over HTTP, redirects included. Everything that can go wrong is a `FetchError`."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from services.crawler.domain.addresses import AllowedHosts, ForbiddenAddressError, check_url
+from services.crawler.domain.fetching import FetchError, RetryPolicy, is_retried
+from services.crawler.fetcher.inflate import Inflater
+from services.crawler.fetcher.resolver import CheckingResolver
+from services.crawler.spool import Spool
+
+CONNECTIONS = 100
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 15.0
+MAX_REDIRECTS = 5
+MAX_HEADER_BYTES = 8190
+MAX_HEADERS = 128
+READ_CHUNK_BYTES = 64 * 1024
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    answered_url: str
+    status: int
+    headers: Mapping[str, tuple[str, ...]]
+    body: Spool
+
+
+class Exchange:
+    """One per process, as a context manager. No cookies, no proxies, no credentials."""
+
+    def __init__(
+        self,
+        *,
+        allowed: AllowedHosts,
+        user_agent: str,
+        timeout_s: float,
+        policy: RetryPolicy,
+        resolver: CheckingResolver | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self._allowed = allowed
+        self._policy = policy
+        self._timeout_s = timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, identity;q=0.5",
+        }
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=CONNECTIONS, resolver=self._resolver or CheckingResolver(self._allowed)
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._read_timeout_s
+            ),
+            headers=self._headers,
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, url: str, folder: Path) -> Response:
+        """The answer with its inflated body. Raises `FetchError`; `TransientError` when the scratch disk is full."""
+        body = Spool(folder)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._follow(url, body)
+        except BaseException as error:
+            body.close()
+            if isinstance(error, aiohttp.ClientError | OSError):  # TimeoutError is an OSError
+                raise translate(error) from error
+            raise
+
+    async def _follow(self, url: str, body: Spool) -> Response:
+        for _ in range(MAX_REDIRECTS + 1):
+            target = await self._once(check_url(url, self._allowed), body)
+            if isinstance(target, Response):
+                return target
+            url = target
+        raise FetchError(f"more than {MAX_REDIRECTS} redirects", outcome="redirect", retryable=False)
+
+    async def _once(self, url: URL, body: Spool) -> Response | str:
+        """The answer, or where it redirects to."""
+        if self._session is None:
+            raise RuntimeError("the exchange is not open")
+        async with self._session.get(url, allow_redirects=False) as response:
+            if response.status in REDIRECTS:
+                return _redirect_target(response)
+            if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+                raise self._refusal(response)
+            inflater = Inflater(", ".join(response.headers.getall("Content-Encoding", [])))
+            async for chunk in response.content.iter_chunked(READ_CHUNK_BYTES):
+                for piece in inflater.feed(chunk):
+                    body.write(piece)
+            inflater.finish()
+            headers = {name.lower(): tuple(response.headers.getall(name)) for name in response.headers}
+            return Response(str(url), response.status, headers, body)
+
+    def _refusal(self, response: aiohttp.ClientResponse) -> FetchError:
+        status = response.status
+        return FetchError(
+            str(status),
+            outcome="server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "client_error",
+            retryable=is_retried(status),
+            status=status,
+            retry_after_s=self._policy.retry_after_s(
+                status, response.headers.get("Retry-After"), datetime.now(UTC)
+            ),
+        )
+
+
+_TRANSLATIONS: tuple[tuple[type[Exception], str, str, bool], ...] = (
+    (TimeoutError, "timed out", "timeout", True),
+    (aiohttp.ClientConnectorCertificateError, "the certificate is not trusted", "tls", False),
+    (aiohttp.InvalidURL, "not an URL", "forbidden", False),
+    (aiohttp.ClientConnectorDNSError, "the host name cannot be resolved", "connection", True),
+    (aiohttp.ClientPayloadError, "the answer broke off", "body", True),
+    (aiohttp.ServerDisconnectedError, "the connection was closed", "connection", True),
+)
+"""Error, in short words, as a metric's label, and whether another try may help. The first that fits counts."""
+
+
+def translate(error: aiohttp.ClientError | OSError) -> FetchError:
+    """Whatever the network or aiohttp raises, in our terms."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ForbiddenAddressError):
+        return FetchError(str(cause), outcome="forbidden", retryable=False)
+    for kind, detail, outcome, retryable in _TRANSLATIONS:
+        if isinstance(error, kind):
+            return FetchError(detail, outcome=outcome, retryable=retryable)
+    return FetchError(f"{type(error).__name__}: {error}"[:300], outcome="connection", retryable=True)
+
+
+def _redirect_target(response: aiohttp.ClientResponse) -> str:
+    location = response.headers.get("Location")
+    if location is None:
+        raise FetchError(
+            f"{response.status} without a location",
+            outcome="redirect",
+            retryable=False,
+            status=response.status,
+        )
+    try:
+        return str(response.url.join(URL(location)))
+    except ValueError as error:
+        raise FetchError(
+            "redirected to what is no URL", outcome="redirect", retryable=False, status=response.status
+        ) from error

@@ -1,0 +1,55 @@
+from collections.abc import Sequence
+
+import structlog
+
+from services.crawler.service import STAGE, CrawlerService
+from shared.batches.batches import unreadable
+from shared.bus.record import Burial, Outgoing, Record
+from shared.errors import PermanentError
+from shared.events import ids
+from shared.events.decode import decode_event, parse_object
+from shared.events.models import CrawlBatchRequested, PlanWork
+from shared.events.reasons import Reason
+
+
+class CrawlerHandlers:
+    def __init__(self, service: CrawlerService) -> None:
+        self._service = service
+
+    async def on_crawl_requested(self, record: Record) -> Sequence[Outgoing]:
+        document = parse_object(record.value)
+        derived_id = ids.run_id_of_record(
+            record.topic, record.partition, record.offset, record.timestamp_ms, record.appended_at
+        )
+        return await self._service.accept(document, derived_id, record.appended_at)
+
+    async def on_batch_requested(self, record: Record) -> Sequence[Outgoing]:
+        unit = _decode(record)
+        structlog.contextvars.bind_contextvars(
+            run_id=unit.run_id, dataset=unit.dataset, batch_id=unit.batch_id
+        )
+        if isinstance(unit.work, PlanWork):
+            return await self._service.plan(unit)
+        return await self._service.crawl(unit)
+
+    async def bury_batch(self, record: Record, error: PermanentError) -> Burial:
+        try:
+            unit = _decode(record)
+        except PermanentError:
+            return unreadable(record, error, STAGE)
+        return await self._service.bury(unit, error)
+
+
+def _decode(record: Record) -> CrawlBatchRequested:
+    """Raises `PermanentError`, also where the id or the key is not the unit's own: its results would go astray."""
+    unit = decode_event(CrawlBatchRequested, record.value)
+    own = (
+        ids.plan_unit_id(unit.run_id, unit.dataset)
+        if isinstance(unit.work, PlanWork)
+        else ids.batch_id(unit.run_id, unit.dataset, unit.sequence)
+    )
+    if unit.batch_id != own:
+        raise PermanentError(Reason.SCHEMA, f"batch_id is not that of unit {unit.sequence} of {unit.dataset}")
+    if record.key is not None and record.key_text != unit.batch_id:
+        raise PermanentError(Reason.SCHEMA, "the record's key is not its batch_id")
+    return unit

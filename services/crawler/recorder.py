@@ -1,0 +1,112 @@
+"""A batch's two files while it is crawled: the raw lines, and the log of the requests that gave them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from services.crawler.domain.fetching import Answer, Failure
+from services.crawler.domain.records import NULL_LINE
+from services.crawler.encoder import LineFile
+from services.crawler.spool import Spool
+from shared.events.models import Counts, MissingPage
+from shared.events.reasons import Reason
+
+MAX_URL_CHARS = 2000
+MAX_MISSING_URL_CHARS = 300
+MAX_MISSING_REASON_CHARS = 200
+"""A batch may miss 1,000 pages, and its manifest must stay below a megabyte."""
+
+
+class Fetched:
+    """The lines of one answer, waiting for their turn."""
+
+    __slots__ = ("empty", "lines", "rows")
+
+    def __init__(self, lines: Spool, rows: int, *, empty: bool) -> None:
+        self.lines = lines
+        self.rows = rows
+        self.empty = empty
+
+
+class Recorder:
+    """Takes answers in source order and keeps the counts."""
+
+    def __init__(self, raw: LineFile, log: LineFile) -> None:
+        self.raw = raw
+        self.log = log
+        self.rows = 0
+        self.rejected = 0
+        self.requests = 0
+        self.failed = 0
+        self.missing: list[MissingPage] = []
+        self.last_failure: Failure | None = None
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(read=self.rows, accepted=self.rows - self.rejected, rejected=self.rejected)
+
+    @property
+    def all_failed(self) -> bool:
+        return self.requests > 0 and self.failed == self.requests
+
+    async def add(self, answer: Answer[Fetched]) -> None:
+        fetched = answer.value
+        reason = Reason.EMPTY if fetched.empty else None
+        await self._log(answer.url, answer.status, fetched.rows, reason, None, answer.fetched_at.isoformat())
+        if fetched.rows:
+            for block in fetched.lines.blocks():
+                await self.raw.write(block)
+            await self.raw.write(b"\n")
+        self.rows += fetched.rows
+        self.rejected += fetched.empty
+
+    async def add_failure(self, failure: Failure, *, is_page: bool) -> None:
+        """One line `null` stands for the request; what a page would have held is listed as missing."""
+        await self._log(
+            failure.url, failure.status, 1, Reason.FETCH, failure.detail, failure.fetched_at.isoformat()
+        )
+        await self.raw.write(NULL_LINE + b"\n")
+        self.rows += 1
+        self.rejected += 1
+        self.failed += 1
+        self.last_failure = failure
+        if is_page:
+            self.missing.append(
+                MissingPage(
+                    url=failure.url[:MAX_MISSING_URL_CHARS], reason=failure.detail[:MAX_MISSING_REASON_CHARS]
+                )
+            )
+
+    async def _log(
+        self,
+        url: str,
+        status: int | None,
+        rows: int,
+        reason: Reason | None,
+        detail: str | None,
+        fetched_at: str,
+    ) -> None:
+        self.requests += 1
+        entry = {
+            "place": self.rows,
+            "rows": rows,
+            "url": url[:MAX_URL_CHARS],
+            "status": status,
+            "reason": reason,
+            "detail": detail,
+            "fetched_at": fetched_at,
+        }
+        await self.log.write(orjson.dumps(entry) + b"\n")
+
+
+@contextmanager
+def recording(folder: Path) -> Iterator[Recorder]:
+    """A recorder whose files are closed at the end, finished or not."""
+    recorder = Recorder(LineFile(folder / "raw"), LineFile(folder / "requests"))
+    try:
+        yield recorder
+    finally:
+        recorder.raw.abandon()
+        recorder.log.abandon()

@@ -1,0 +1,68 @@
+"""What a run is, frozen in staging before its first batch is asked for: the first writer wins."""
+
+from collections import OrderedDict
+
+from services.crawler.domain.plans import Plan
+from shared import crashpoints
+from shared.batches.batches import parse_frozen
+from shared.errors import TransientError
+from shared.events.decode import encode
+from shared.events.models import CrawlRequest
+from shared.storage import keys
+from shared.storage.errors import ObjectMissingError
+from shared.storage.object_store import ObjectStore
+
+PLANS_CACHED = 8
+"""Plans of ids hold their list: 10 bytes per id."""
+
+
+class FrozenRuns:
+    """Requests and plans. Every method raises `StorageUnavailableError` in an outage."""
+
+    def __init__(self, staging: ObjectStore) -> None:
+        self._staging = staging
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+
+    async def freeze_request(self, request: CrawlRequest) -> CrawlRequest:
+        """The request that counts for its run: the first that was frozen."""
+        key = keys.request_key(request.run_id)
+        winner = await self._freeze(key, encode(request))
+        crashpoints.reach("crawler.request")
+        return request if winner is None else parse_frozen(CrawlRequest, winner, key)
+
+    async def freeze_plan(self, plan: Plan) -> Plan:
+        """The plan that counts for its run and dataset."""
+        key = keys.plan_key(plan.run_id, plan.dataset)
+        winner = await self._freeze(key, plan.model_dump_json().encode())
+        crashpoints.reach("crawler.plan")
+        return self._remember(key, plan if winner is None else parse_frozen(Plan, winner, key))
+
+    async def find_plan(self, run_id: str, dataset: str) -> Plan | None:
+        key = keys.plan_key(run_id, dataset)
+        if (cached := self._plans.get(key)) is not None:
+            self._plans.move_to_end(key)
+            return cached
+        found = await self._staging.get(key)
+        return None if found is None else self._remember(key, parse_frozen(Plan, found, key))
+
+    async def plan(self, run_id: str, dataset: str) -> Plan:
+        """Raises `ObjectMissingError` where there is none: batches are asked for after the plan is frozen."""
+        found = await self.find_plan(run_id, dataset)
+        if found is None:
+            raise ObjectMissingError(self._staging.uri(keys.plan_key(run_id, dataset)))
+        return found
+
+    async def _freeze(self, key: str, value: bytes) -> bytes | None:
+        """None when this call was the first, else what the first one wrote."""
+        if await self._staging.create(key, value):
+            return None
+        winner = await self._staging.get(key)
+        if winner is None:
+            raise TransientError(f"{key} was there and is gone: staging is being swept")
+        return winner
+
+    def _remember(self, key: str, plan: Plan) -> Plan:
+        self._plans[key] = plan
+        if len(self._plans) > PLANS_CACHED:
+            self._plans.popitem(last=False)
+        return plan

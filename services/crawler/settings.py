@@ -1,0 +1,26 @@
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.settings import Settings
+
+VERSION = "0.1.0"
+
+
+class CrawlSettings(Settings):
+    crawl_allow_hosts: Annotated[
+        str, Field(description="private hosts that may be crawled: host[:port], comma-separated")
+    ] = ""
+    crawl_timeout_s: Annotated[
+        float,
+        Field(gt=0, le=600, description="seconds one request may take, its redirects and body included"),
+    ] = 120
+    crawl_user_agent: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[\x20-\x7e]+$",
+            description="User-Agent, with a contact for the sources",
+        ),
+    ] = f"OnPoint/{VERSION} (+contact: set ONPOINT_CRAWL_USER_AGENT)"
