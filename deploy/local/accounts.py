@@ -18,7 +18,7 @@ SYSTEM_FOLDER = Path("/var/lib/onpoint")
 """Where root puts what the home cannot hold because PostgreSQL's user cannot reach it."""
 
 OWNER = "home"
-"""File in such a folder that names the home it belongs to."""
+"""File in such a folder that names the home, or the programs, that it stands for."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ def recorded_place(home: Home) -> Path | None:
 
 
 def reachable_programs(programs: Path, account: Account | None) -> Path:
-    """`programs`, or a copy of it where the account can run it. Copies are kept: one per source folder."""
+    """`programs`, or a copy of it where the account can run it: one for each such folder, for as long as that
+    is there.
+    """
     if account is None or is_passable(programs, account):
         return programs
     digest = hashlib.sha256(str(programs.resolve()).encode()).hexdigest()[:16]
@@ -93,7 +95,9 @@ def reachable_programs(programs: Path, account: Account | None) -> Path:
 
 
 def _remove_lost_places() -> None:
-    """Remove the data of homes that somebody has deleted, as test sessions do; nobody else would."""
+    """Remove what stands for homes and checkouts that are deleted, as those of tests are; nobody else
+    would.
+    """
     for owner in SYSTEM_FOLDER.glob(f"*/{OWNER}"):
         lost = not Path(owner.read_text()).exists()
         if lost and postmaster_pid(owner.parent / "postgres") is None:
@@ -103,6 +107,7 @@ def _remove_lost_places() -> None:
 def _copy(programs: Path, target: Path) -> Path:
     place = _make_place(target.with_name(f".{target.name}.{os.getpid()}"))
     shutil.copytree(programs, place, symlinks=True, dirs_exist_ok=True)
+    (place / OWNER).write_text(str(programs))
     if place.parent != target.parent:
         return place
     place.rename(target)

@@ -16,7 +16,7 @@ class Backoff:
         """The pause after a failure of a process that had been ready for `healthy_s` seconds."""
         if healthy_s >= HEALTHY_S:
             self._failures = 0
-        delay_s = min(MAX_S, FIRST_S * 2**self._failures)
+        delay_s = min(MAX_S, FIRST_S * 2.0**self._failures)
         self._failures += 1
         return delay_s
 

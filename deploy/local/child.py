@@ -140,7 +140,7 @@ class Child:
     async def _watch(self) -> None:
         """Follow readiness for as long as the process runs; end the process if it hangs."""
         last_answer = time.monotonic()
-        while True:
+        while not self._stopping.is_set():
             if await self.spec.is_ready():
                 last_answer = time.monotonic()
                 self._became_ready()

@@ -1,12 +1,13 @@
 """Which ports the stack uses, who may change them, and whether they are free."""
 
 import errno
+import json
 import random
 import socket
 from collections.abc import Iterable, Mapping
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from deploy.local.errors import PortTakenError, StackError
 from deploy.local.home import Home, write_private
@@ -121,22 +122,22 @@ def _explicit(environ: Mapping[str, str]) -> dict[str, int]:
 
 
 def _free(home: Home, explicit: dict[str, int]) -> Ports:
-    kept = {name: port for name, port in _recorded(home).items() if name not in explicit and is_free(port)}
-    used = set(explicit.values()) | set(kept.values())
-    picked: dict[str, int] = {}
+    recorded = _recorded(home)
+    free = {name: port for name, port in recorded.items() if name not in explicit and is_free(port)}
+    used = set(explicit.values()) | set(free.values())
     for field in Ports.model_fields:
-        if field not in explicit and field not in kept:
-            picked[field] = _pick(used)
-            used.add(picked[field])
-    ports = Ports(**{**kept, **picked, **explicit})
-    write_private(home.ports_file, ports.model_dump_json(indent=2))
-    return ports
+        if field not in explicit and field not in free:
+            free[field] = _pick(used)
+            used.add(free[field])
+    write_private(home.ports_file, json.dumps(recorded | free, indent=2))
+    return Ports(**{**free, **explicit})
 
 
 def _recorded(home: Home) -> dict[str, int]:
     try:
-        return Ports.model_validate_json(home.ports_file.read_text()).model_dump()
-    except (OSError, ValidationError):
+        found = json.loads(home.ports_file.read_text())
+        return {name: int(found[name]) for name in Ports.model_fields if name in found}
+    except (OSError, ValueError, TypeError):
         return {}
 
 

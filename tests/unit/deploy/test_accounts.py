@@ -102,7 +102,7 @@ def test_place_falls_back_where_the_system_folder_cannot_be_made(
 ) -> None:
     (open_folder / "file").write_text("")
     monkeypatch.setattr(accounts, "SYSTEM_FOLDER", open_folder / "file" / "system")
-    monkeypatch.setattr(accounts.tempfile, "tempdir", str(open_folder))
+    monkeypatch.setattr("tempfile.tempdir", str(open_folder))
     home = closed_home(open_folder)
     data = accounts.data_folder(home, SOMEBODY)
     assert data.is_relative_to(open_folder)

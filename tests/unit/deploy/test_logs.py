@@ -69,6 +69,6 @@ def test_following_goes_on_after_a_turnover(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "kafka.log"
     path.write_text("one\ntwo\n")
     written = iter(["one\ntwo\nthr", "one\ntwo\nthree\n", "", "four\n"])
-    monkeypatch.setattr(logtail.time, "sleep", lambda _: path.write_text(next(written)))
+    monkeypatch.setattr("time.sleep", lambda _: path.write_text(next(written)))
     lines = logtail.tail({"kafka": path}, lines=1, follow=True)
     assert list(islice(lines, 3)) == ["two", "three", "four"]

@@ -51,7 +51,9 @@ def test_only_a_taken_free_port_is_picked_anew(home: Home) -> None:
 
 
 def test_named_port_wins_over_a_free_one(home: Home) -> None:
+    first = choose(home, {"ONPOINT_PORTS": "free"})
     assert choose(home, {"ONPOINT_PORTS": "free", "ONPOINT_PORT_S3": "23456"}).s3 == 23456
+    assert choose(home, {"ONPOINT_PORTS": "free"}) == first
 
 
 @pytest.mark.parametrize("text", ["0", "80", "65536", "-1", "http", "1e4", "٣٣٣٣"])
