@@ -9,6 +9,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from console import environment
+from console.client import reason
 from console.errors import CommandError
 from shared.bus.admin import apply_topics, load_topics
 from shared.postgres.migrations import find_migrations
@@ -19,14 +20,17 @@ ROOT = Path(__file__).resolve().parents[1]
 TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
 SERVICES = ROOT / "services"
 
+MIGRATE_EXAMPLE = """\b
+Example:
+  ONPOINT_POSTGRES_DSN=postgresql://me@db.example.org/onpoint onpoint migrate
+"""
+
 topics = typer.Typer(help="The topics of the bus.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(topics, name="topics")
-    app.command(
-        epilog="Example: ONPOINT_POSTGRES_DSN=postgresql://me@db.example.org/onpoint onpoint migrate"
-    )(migrate)
+    app.command(epilog=MIGRATE_EXAMPLE)(migrate)
 
 
 @topics.command(epilog="Example: onpoint topics apply --replication 3")
@@ -49,7 +53,7 @@ def apply(
     try:
         applied = asyncio.run(apply_topics(servers, specs, replication=replication))
     except (KafkaError, OSError) as error:
-        raise CommandError(f"Kafka at {servers} could not be asked: {error}") from error
+        raise CommandError(f"Kafka at {servers} could not be asked: {reason(error)}") from error
     for label, names in (("created", applied.created), ("configured", applied.changed)):
         for name in names:
             print(f"{label} {name}")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from console.errors import CommandError
 from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
@@ -56,7 +56,7 @@ async def publish_request(servers: str, run_id: str, value: bytes) -> None:
             f"all the same: see `onpoint status {run_id}`, or ask again with --run-id {run_id}, which is safe"
         ) from error
     except (KafkaError, OSError) as error:
-        raise CommandError(f"Kafka at {servers} did not take the request: {error}") from error
+        raise CommandError(f"Kafka at {servers} did not take the request: {reason(error)}") from error
     finally:
         await _stop(producer)
 
@@ -116,7 +116,14 @@ async def _position_at_end(consumer: AIOKafkaConsumer, servers: str) -> None:
     except TimeoutError as error:
         raise CommandError(f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s") from error
     except (KafkaError, OSError) as error:
-        raise CommandError(f"Kafka at {servers} cannot be reached: {error}") from error
+        raise CommandError(f"Kafka at {servers} cannot be reached: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """In words: aiokafka lists its address structures where nobody answered."""
+    if isinstance(error, KafkaConnectionError):
+        return "nothing answers there"
+    return str(error) or type(error).__name__
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -71,12 +71,16 @@ def find(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
     environ = os.environ if environ is None else environ
     if is_addressed(environ):
         return environ
-    home = Home.from_environment(environ)
-    if launcher.running_state(home) is None:
-        return environ
-    config = StackConfig.load(home)
-    return {**environ, **config.overrides, **client_environment(home, config, load_or_create(home))}
+    return {**environ, **_of_running_stack(environ)}
 
 
 def is_addressed(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) or environ.get(f"{name}_FILE") for name in ADDRESSES)
+
+
+def _of_running_stack(environ: Mapping[str, str]) -> dict[str, str]:
+    home = Home.from_environment(environ)
+    if launcher.running_state(home) is None:
+        return {}
+    config = StackConfig.load(home)
+    return {**config.overrides, **client_environment(home, config, load_or_create(home))}

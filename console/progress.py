@@ -146,8 +146,9 @@ def _stage_lines(snapshot: Snapshot, width: int) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(max_width=24, no_wrap=True)
     table.add_column()
-    for _ in ("batches", "rows", "rate", "left") if wide else ("batches", "rows"):
-        table.add_column(justify="right", no_wrap=True)
+    # Numbers that grow must not move what is beside them.
+    for least in (7, 14, 9, 10) if wide else (7, 14):
+        table.add_column(justify="right", no_wrap=True, min_width=least)
     bar_width = min(40, max(8, width - (66 if wide else 44)))
     for dataset in snapshot.datasets:
         table.add_row(Text(dataset, "bold"))
@@ -167,21 +168,21 @@ def _stage_lines(snapshot: Snapshot, width: int) -> Table:
     return table
 
 
-def _dataset_lines(snapshot: Snapshot, width: int, height: int) -> Table:
+def _dataset_lines(snapshot: Snapshot, width: int, height: int) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(max_width=20, no_wrap=True)
-    bar_width = min(16, max(7, (width - 40) // len(STAGES) - 2))
+    name_width = min(20, max(map(len, snapshot.datasets), default=0))
+    table.add_column(width=name_width, no_wrap=True)
+    bar_width = min(16, max(7, (width - name_width - 16) // len(STAGES) - 2))
     for name in STAGES:
         table.add_column(VERB[name], width=bar_width)
-    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True, min_width=12)
     shown = _most_interesting(snapshot, max(1, height - LINES_AROUND - 1))
     for dataset in shown:
         stages = [snapshot.stages.get((dataset, name)) for name in STAGES]
         rows = stages[0].rows if stages[0] else 0
         table.add_row(dataset, *(_bar(stage, bar_width) for stage in stages), number(rows))
-    if hidden := len(snapshot.datasets) - len(shown):
-        table.add_row(Text(f"and {number(hidden)} more", "dim"))
-    return table
+    hidden = len(snapshot.datasets) - len(shown)
+    return Group(table, Text(f"and {number(hidden)} more", "dim")) if hidden else table
 
 
 def _most_interesting(snapshot: Snapshot, room: int) -> list[str]:

@@ -136,10 +136,11 @@ def snapshot(run: RunRow, stages: Sequence[StageProgress], now: datetime) -> Sna
 def render_runs(found: Sequence[RunRow], now: datetime, *, width: int) -> RenderableType:
     """Ids are shown whole, to be copied; the names of the datasets take what is left of the line."""
     wide = width >= WIDE
-    id_width = min(40 if wide else 28, max(len(run.run_id) for run in found))
     rows = [number(run.rows_accepted) if run.rows_accepted is not None else "" for run in found]
-    widths = (id_width, 9, 16 if wide else 11, 10, max(4, *map(len, rows)))
-    room = width - sum(widths) - 2 * len(widths)
+    others = (9, 16 if wide else 11, 10, max(4, *map(len, rows)))
+    room = width - sum(others) - 2 * (len(others) + 1)
+    widths = (min(room, 40 if wide else 28, max(len(run.run_id) for run in found)), *others)
+    room -= widths[0]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     headings = ("run", "status", "asked (UTC)", "took", "rows")
     for heading, column_width in zip(headings, widths, strict=True):

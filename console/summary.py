@@ -92,12 +92,12 @@ class _DatasetTables:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         whole = self._table(rows=True, files=True)
-        if Measurement.get(console, options.update(max_width=10_000), whole).maximum <= options.max_width:
+        if _needed(console, options, whole) <= options.max_width:
             yield whole
-        else:
-            yield self._table(rows=True, files=False)
-            yield Text()
-            yield self._table(rows=False, files=True)
+            return
+        yield from _uncut(console, options, self._table(rows=True, files=False))
+        yield Text()
+        yield from _uncut(console, options, self._table(rows=False, files=True))
 
     def _table(self, *, rows: bool, files: bool) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -128,6 +128,16 @@ class _DatasetTables:
             totals = [sum(column.value(d) for d in summaries.values()) for column in columns]
             table.add_row("", *(Text(number(total), "dim") for total in totals))
         return table
+
+
+def _needed(console: Console, options: ConsoleOptions, table: Table) -> int:
+    return Measurement.get(console, options.update(max_width=10_000), table).maximum
+
+
+def _uncut(console: Console, options: ConsoleOptions, table: Table) -> RenderResult:
+    """Wider than the screen rather than with numbers that have lost their end."""
+    width = max(options.max_width, _needed(console, options, table))
+    yield from console.render(table, options.update(max_width=width))
 
 
 def _count(value: int, style: str) -> Text:

@@ -1,0 +1,58 @@
+import pytest
+
+from console import environment
+from console.errors import WrongUseError
+from shared.errors import ConfigurationError
+from shared.settings import KafkaSettings, PostgresSettings
+
+STACK = {
+    "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
+    "ONPOINT_POSTGRES_DSN": "postgresql://me:secret@127.0.0.1/onpoint",
+    "ONPOINT_LAKE_BUCKET": "lake",
+}
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_of_running_stack", lambda _: dict(STACK))
+
+
+@pytest.mark.usefixtures("stack")
+def test_the_running_stack_is_used_where_nothing_else_is_named() -> None:
+    assert environment.settings(KafkaSettings).kafka_bootstrap_servers == "127.0.0.1:9092"
+    assert environment.postgres_dsn() == STACK["ONPOINT_POSTGRES_DSN"]
+    assert environment.lake_bucket() == "lake"
+    assert environment.psql() == 'eval "$(onpoint env)"; psql'
+
+
+@pytest.mark.usefixtures("stack")
+def test_an_environment_that_names_an_installation_is_never_mixed_with_the_stack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "kafka.example.org:9092")
+
+    assert environment.settings(KafkaSettings).kafka_bootstrap_servers == "kafka.example.org:9092"
+    assert environment.postgres_dsn() is None
+    with pytest.raises(ConfigurationError, match="ONPOINT_POSTGRES_DSN"):
+        environment.settings(PostgresSettings)
+    assert environment.psql() == 'psql "$ONPOINT_POSTGRES_DSN"'
+
+
+def test_psql_needs_no_address_where_the_shell_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGDATABASE", "onpoint")
+
+    assert environment.psql() == "psql"
+
+
+def test_without_stack_and_settings_the_way_out_is_told() -> None:
+    with pytest.raises(WrongUseError, match="start one with `onpoint up`"):
+        environment.settings(KafkaSettings)
+
+
+def test_an_error_never_shows_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONPOINT_POSTGRES_DSN", STACK["ONPOINT_POSTGRES_DSN"])
+    monkeypatch.setenv("ONPOINT_POSTGRES_POOL_SIZE", "many")
+
+    with pytest.raises(ConfigurationError) as caught:
+        environment.settings(PostgresSettings)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,155 @@
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_group
+from typer.testing import CliRunner
+
+from console import main
+from console.errors import CommandError
+from console.main import COMMANDS, SECTIONS, app
+from shared.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[3]
+
+HEAVY = ("aiokafka", "asyncpg", "polars", "pyarrow", "pydantic", "rich", "yaml")
+
+
+def test_the_overview_appears_at_once_because_it_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom console.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+
+    assert "Start a run" in shown
+    assert shown.splitlines()[-1] == "heavy: []"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_itself(runner: CliRunner, name: str) -> None:
+    result = runner.invoke(app, [name, "--help"])
+
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["run"], ["runs"], ["status"], ["datasets"], ["migrate"], ["topics", "apply"]]
+)
+def test_help_has_examples_and_fits_eighty_columns(runner: CliRunner, words: list[str]) -> None:
+    result = runner.invoke(app, [*words, "--help"])
+
+    assert "Example" in result.stdout
+    assert f"onpoint {' '.join(words)}" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_the_overview_names_exactly_the_commands_that_the_modules_register() -> None:
+    registered = set()
+    for module in set(COMMANDS.values()):
+        part = typer.Typer()
+        import_module(module).register(part)
+        registered |= set(get_group(part).commands)
+
+    assert registered == {name for section in SECTIONS.values() for name in section}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["stauts"], "there is no command stauts; did you mean status?"),
+        (["run", "--wiat"], "no such option: --wiat"),
+        (["run", "post"], "there is no dataset post; did you mean posts or photos?"),
+        (["run", "--formats", "cvs"], "there is no format 'cvs'; did you mean csv?"),
+        (
+            ["run", "--limit", "posts"],
+            "--limit posts is not understood: write DATASET=N, for example posts=100",
+        ),
+        (["run", "users", "--limit", "posts=1"], "--limit posts=1: dataset posts is not part of this run"),
+        (["run", "--run-id", "a b"], "'a b' cannot be a run id"),
+        (["run", "--timeout", "5"], "--timeout is of use only with --wait"),
+        (["run", "--wait", "--timeout", "0"], "--timeout"),
+        (["run"], "no stack is running here: start one with `onpoint up`"),
+        (["runs"], "no stack is running here: start one with `onpoint up`"),
+        (["status"], "missing argument"),
+        (["topics", "aply"], "no such command 'aply'"),
+        (["migrate"], "no stack is running here"),
+    ],
+)
+def test_wrong_use_is_one_sentence_on_stderr_and_exit_code_2(
+    runner: CliRunner, words: list[str], sentence: str
+) -> None:
+    result = runner.invoke(app, words)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("onpoint: ")
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_onpoint_alone_shows_its_help(runner: CliRunner) -> None:
+    result = runner.invoke(app, [])
+
+    assert "Usage: onpoint" in result.output.replace("Usage: root", "Usage: onpoint")
+    assert "Runs:" in result.output
+
+
+def test_the_version_is_told(runner: CliRunner) -> None:
+    result = runner.invoke(app, ["--version"])
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("onpoint")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (CommandError("it did not work"), 1, "onpoint: it did not work\n"),
+        (ConfigurationError("ONPOINT_X: must be a number"), 2, "onpoint: ONPOINT_X: must be a number\n"),
+        (
+            ValueError("oops"),
+            1,
+            "onpoint: unexpected ValueError: oops (set ONPOINT_DEBUG=1 to see where it comes from)\n",
+        ),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_an_error_is_a_sentence_and_an_exit_code(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, text: str
+) -> None:
+    monkeypatch.setattr(main, "load", lambda _: _raising(error))
+
+    result = runner.invoke(app, ["runs"])
+
+    assert (result.exit_code, result.stderr) == (code, text)
+
+
+def test_the_traceback_is_shown_to_who_asks_for_it(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONPOINT_DEBUG", "1")
+    monkeypatch.setattr(main, "load", lambda _: _raising(ValueError("oops")))
+
+    assert "Traceback" in runner.invoke(app, ["runs"]).stderr
+
+
+def _raising(error: BaseException) -> object:
+    part = typer.Typer(rich_markup_mode=None)
+
+    @part.command()
+    def runs() -> None:
+        raise error
+
+    @part.command()
+    def other() -> None:
+        pass
+
+    return get_group(part).commands["runs"]

@@ -1,0 +1,100 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from console.ledger import RunRow, StageProgress
+from console.runs import document, fitting, render_runs, snapshot
+
+ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
+NOW = ASKED + timedelta(seconds=75)
+
+
+def run(run_id: str = "r-20261123T051530Z-1a2b3c4d", status: str = "running", **changes: object) -> RunRow:
+    values: dict[str, object] = {
+        "reason": None,
+        "requested_by": "me",
+        "requested_at": ASKED,
+        "started_at": ASKED,
+        "finished_at": None,
+        "datasets": ("comments", "posts", "users"),
+    }
+    return RunRow(run_id, status, **(values | changes))  # type: ignore[arg-type]  # a test's shorthand
+
+
+def text(runs: list[RunRow], width: int) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(render_runs(runs, NOW, width=width))
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_line_tells_what_a_run_was_and_keeps_to_the_screen(width: int) -> None:
+    shown = text(
+        [
+            run(),
+            run(
+                "2026-11-22-daily",
+                "succeeded",
+                finished_at=ASKED + timedelta(hours=3),
+                rows_accepted=2_500_000,
+            ),
+        ],
+        width,
+    )
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert "r-20261123T051530Z-1a2b3c4d" in shown
+    assert "1 min 15 s" in shown
+    assert "succeeded" in shown
+    assert "3 h 00 min" in shown
+    assert "2,500,000" in shown
+
+
+def test_the_longest_id_can_be_read_whole_and_the_rest_of_its_line_too() -> None:
+    shown = text([run("x" * 128, "succeeded", rows_accepted=10**11)], 80)
+
+    assert shown.count("x") == 128
+    assert "100,000,000,000" in shown
+    assert "11-23 05:15" in shown
+
+
+def test_names_are_shown_as_far_as_they_fit() -> None:
+    names = ("comments", "posts", "users")
+
+    assert fitting(names, 22) == "comments, posts, users"
+    assert fitting(names, 21) == "comments, posts +1"
+    assert fitting(names, 11) == "comments +2"
+    assert fitting(names, 10) == "3"
+
+
+def test_a_single_look_shows_the_pace_since_the_start() -> None:
+    stages = [
+        StageProgress("posts", "crawler", 10, None, 5, 0, 750),
+        StageProgress("posts", "loader", 10, None, 10, 0, 1_500),
+    ]
+    seen = snapshot(run(datasets=("posts",)), stages, NOW)
+
+    assert seen.elapsed_s == 75.0
+    assert seen.rows_per_s == {("posts", "crawler"): 10.0}
+
+
+def test_a_clock_that_is_behind_the_broker_breaks_nothing() -> None:
+    stages = [StageProgress("posts", "crawler", 10, None, 5, 0, 750)]
+
+    assert snapshot(run(), stages, ASKED - timedelta(seconds=5)).elapsed_s > 0
+
+
+def test_times_for_programs_are_iso_in_utc() -> None:
+    assert document(run(rows_accepted=None)) == {
+        "run_id": "r-20261123T051530Z-1a2b3c4d",
+        "status": "running",
+        "reason": None,
+        "requested_by": "me",
+        "requested_at": "2026-11-23T05:15:30Z",
+        "started_at": "2026-11-23T05:15:30Z",
+        "finished_at": None,
+        "datasets": ["comments", "posts", "users"],
+        "rows_accepted": None,
+    }

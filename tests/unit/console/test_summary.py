@@ -1,0 +1,187 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from console.summary import Places, render
+from shared.events.models import CheckResult, DatasetSummary, DeadBatch, MissingRecords, RunCompleted
+
+ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
+PLACES = Places(psql="psql", lake_bucket="onpoint-lake", tables={"posts": "onpoint_posts"})
+BATCH = "0123456789abcdef0123456789abcdef"
+
+
+def completed(**changes: Any) -> RunCompleted:
+    values: dict[str, Any] = {
+        "run_id": "2026-11-23-daily",
+        "status": "succeeded",
+        "reason": None,
+        "requested_at": ASKED,
+        "started_at": ASKED,
+        "finished_at": ASKED + timedelta(seconds=185),
+        "datasets": {"posts": posts()},
+        "checks": (check(), check(name="unique")),
+    }
+    return RunCompleted(**(values | changes))
+
+
+def posts(**changes: Any) -> DatasetSummary:
+    values: dict[str, Any] = {
+        "batches": 3,
+        "rows_crawled": 2_500_000,
+        "rows_accepted": 2_499_990,
+        "rows_rejected": 10,
+        "rows_loaded": 2_499_990,
+        "rows_stored": 2_499_990,
+        "objects_stored": 3,
+        "bytes_stored": 312_345_678,
+        "exports": {"parquet": 50, "csv": 50},
+    }
+    return DatasetSummary(**(values | changes))
+
+
+def check(**changes: Any) -> CheckResult:
+    values: dict[str, Any] = {
+        "dataset": "posts",
+        "name": "row_count",
+        "severity": "error",
+        "passed": True,
+        "value": 100,
+        "expected": {"min": 1},
+    }
+    return CheckResult(**(values | changes))
+
+
+def text(run: RunCompleted, *, width: int = 120, places: Places = PLACES, **options: Any) -> str:
+    console = Console(width=width, highlight=False, **options)
+    with console.capture() as capture:
+        console.print(render(run, places), crop=False)
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_everything_that_matters_of_a_run_is_shown(width: int) -> None:
+    shown = text(completed(), width=width)
+
+    for piece in (
+        "2026-11-23-daily  succeeded",
+        "asked 2026-11-23 05:15:30 UTC, took 3 min 05 s",
+        "2,500,000",
+        "2,499,990",
+        "312.3 MB",
+        "50 csv, 50 parquet",
+        "2 passed",
+    ):
+        assert piece in shown
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_hundred_million_rows_fit_the_screen(width: int) -> None:
+    big = posts(rows_crawled=10**8, rows_accepted=10**8, rows_loaded=10**8, rows_stored=10**8)
+    shown = text(completed(datasets={"posts": big, "users": posts()}), width=width)
+    tables = shown.split("where to look")[0].splitlines()
+
+    assert max(map(len, tables)) <= width
+    assert shown.count("100,000,000") == 4
+
+
+def test_a_number_that_does_not_fit_the_screen_is_not_cut() -> None:
+    assert "…" not in text(
+        completed(datasets={"posts": posts(rows_crawled=10**15, rows_accepted=10**15)}), width=60
+    )
+
+
+def test_the_narrow_screen_has_two_tables_and_the_wide_one_a_single_one() -> None:
+    assert sum(line.startswith("dataset") for line in text(completed(), width=80).splitlines()) == 2
+    assert sum(line.startswith("dataset") for line in text(completed(), width=120).splitlines()) == 1
+
+
+def test_columns_that_are_zero_as_they_should_be_take_no_room() -> None:
+    assert "superseded" not in text(completed())
+    assert "superseded" in text(completed(datasets={"posts": posts(rows_superseded=4)}))
+
+
+def test_several_datasets_are_added_up() -> None:
+    shown = text(completed(datasets={"posts": posts(), "users": posts(rows_crawled=10)}))
+
+    assert "2,500,010" in shown
+
+
+def test_what_went_wrong_is_listed_with_its_reason() -> None:
+    run = completed(
+        status="failed",
+        reason="posts: check row_count failed",
+        checks=(
+            check(passed=False, value=0),
+            check(name="not_null", severity="warn", passed=False, value=3, expected={"max": 0}),
+        ),
+        dead=(DeadBatch(dataset="posts", batch_id=BATCH, stage="loader", reason="schema"),),
+        missing=(
+            MissingRecords(
+                dataset="posts", url="https://example.org/posts?_page=7", reason="503 after 5 tries"
+            ),
+        ),
+    )
+    shown = text(run, width=80)
+
+    assert "posts: check row_count failed" in shown
+    assert "error  posts: row_count is 0, expected at least 1" in shown
+    assert "warn   posts: not_null is 3, expected at most 0" in shown
+    assert "2 of 2 failed" in shown
+    assert f"posts  loader  schema  {BATCH}" in shown
+    assert "posts  503 after 5 tries  https://example.org/posts?_page=7" in shown
+
+
+def test_a_long_list_is_cut_and_says_so() -> None:
+    dead = tuple(
+        DeadBatch(dataset="posts", batch_id=f"{n:032x}", stage="loader", reason="schema")
+        for n in range(1_010)
+    )
+
+    assert "and 1,000 more: --json lists them all" in text(completed(status="partial", dead=dead))
+
+
+def test_where_to_look_names_real_places_and_its_lines_are_never_broken() -> None:
+    shown = text(completed(run_id="x" * 128), width=80).splitlines()
+
+    assert "  rows     psql -c 'SELECT * FROM onpoint_posts LIMIT 5'" in shown
+    assert "  lake     s3://onpoint-lake/posts/year=2026/month=11/day=23/hour=05/" in shown
+    assert f"  exports  s3://onpoint-lake/exports/{'x' * 128}/posts/" in shown
+    assert f"  listing  s3://onpoint-lake/_runs/{'x' * 128}.json" in shown
+    assert f"  again    onpoint status {'x' * 128}" in shown
+
+
+def test_places_are_named_only_where_something_is() -> None:
+    shown = text(completed(status="failed", datasets={"posts": DatasetSummary()}))
+
+    assert "rows  " not in shown
+    assert "hour=" not in shown
+    assert "exports/" not in shown
+
+
+def test_a_refused_run_has_no_tables_but_its_reason() -> None:
+    shown = text(completed(status="failed", reason="unknown dataset: pots", datasets={}, checks=()))
+
+    assert "unknown dataset: pots" in shown
+    assert "accepted" not in shown
+
+
+def test_without_a_known_bucket_the_lake_is_left_out() -> None:
+    assert "s3://" not in text(completed(), places=Places("psql", None, {}))
+
+
+def test_markup_in_what_comes_from_outside_is_shown_as_it_is() -> None:
+    assert "[red]not markup[/]" in text(completed(status="failed", reason="[red]not markup[/]"))
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = completed(status="partial", checks=(check(passed=False),))
+
+    monkeypatch.delenv("NO_COLOR")
+    coloured = text(run, force_terminal=True, color_system="standard")
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = text(run, force_terminal=True, color_system="standard")
+
+    assert "\x1b[3" in coloured
+    assert "\x1b[3" not in plain
