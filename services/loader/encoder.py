@@ -6,14 +6,20 @@ from collections.abc import AsyncIterator
 import pyarrow.parquet as pq
 from pgpq import ArrowToPostgresBinaryEncoder
 
+from shared.batches.clean import read_clean
+from shared.events.models import Artifact
+
 CHUNK_ROWS = 16_384
 """Rows encoded at a time. Larger chunks gain nothing and hold the interpreter longer (6 ms at 300 bytes a row)."""
 
 
-async def encode_copy(parquet: pq.ParquetFile) -> AsyncIterator[bytes]:
-    """The body of one COPY of all columns, in the file's order. Memory is one chunk, decoded and encoded."""
+async def encode_copy(parquet: pq.ParquetFile, artifact: Artifact) -> AsyncIterator[bytes]:
+    """The body of one COPY of all columns, in the file's order. Memory is one chunk, decoded and encoded.
+
+    Raises `PermanentError` (`schema`) where the file cannot be decoded.
+    """
     encoder = ArrowToPostgresBinaryEncoder(parquet.schema_arrow)
-    chunks = parquet.iter_batches(batch_size=CHUNK_ROWS)
+    chunks = read_clean(parquet, artifact, CHUNK_ROWS)
 
     def encode_next() -> bytes | None:
         chunk = next(chunks, None)

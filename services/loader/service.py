@@ -55,7 +55,7 @@ class LoaderService:
             file = folder / "clean.parquet"
             await self._batches.fetch_artifact(batch, artifact, file)
             with open_clean(file, dataset, artifact) as parquet:
-                body = encode_copy(parquet) if artifact.rows else None
+                body = encode_copy(parquet, artifact) if artifact.rows else None
                 return await self._repository.load(batch, dataset, parquet.schema_arrow.names, body)
 
     async def _winner(self, batch: BatchManifest) -> BatchManifest:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,11 +19,19 @@ from shared.batches.batches import BatchDeadError
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events import topics
-from shared.events.models import BatchManifest, Counts
+from shared.events.models import Artifact, BatchManifest, Counts
 from shared.events.reasons import Reason
 from shared.postgres.errors import DatabaseUnavailableError
 from shared.storage.object_store import ObjectStore
-from tests.support.processed import PRODUCED_AT, REQUESTED_AT, a_dataset, put_processed, put_table, record_of
+from tests.support.processed import (
+    PRODUCED_AT,
+    REQUESTED_AT,
+    a_dataset,
+    put_file,
+    put_processed,
+    put_table,
+    record_of,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -120,8 +129,8 @@ async def test_a_loader_paused_during_its_copy_keeps_nobody_waiting_and_loses(
     batch = await put_processed(staging, catalog["pairs"], [pair("x")])
     paused, go_on = asyncio.Event(), asyncio.Event()
 
-    async def pausing(parquet: pq.ParquetFile) -> AsyncIterator[bytes]:
-        async for chunk in encode_copy(parquet):
+    async def pausing(parquet: pq.ParquetFile, artifact: Artifact) -> AsyncIterator[bytes]:
+        async for chunk in encode_copy(parquet, artifact):
             paused.set()
             await go_on.wait()
             yield chunk
@@ -330,6 +339,19 @@ async def test_another_schema_kills_the_batch(
     assert dead.reason is Reason.SCHEMA
 
 
+async def test_pages_that_cannot_be_decoded_kill_the_batch_even_if_the_hash_is_right(
+    handlers: Handlers, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, tmp_path: Path
+) -> None:
+    batch = await put_processed(staging, catalog["pairs"], [pair("x" * 50, user=u) for u in range(40_000)])
+    file = tmp_path / "torn.parquet"
+    content = bytearray(await staging.get(staging.key(batch.artifacts[0].uri, "runs/")) or b"")
+    content[100 : len(content) // 2] = bytes(len(content) // 2 - 100)
+    file.write_bytes(content)
+    torn = await put_file(staging, catalog["pairs"], file, rows=40_000)
+    assert (await dead_after(handlers, torn)).reason is Reason.SCHEMA
+    assert await rows_of(pool, "onpoint_pairs", "user") == []
+
+
 async def test_a_dataset_that_is_not_known_kills_the_batch(handlers: Handlers, staging: ObjectStore) -> None:
     stranger = a_dataset({"id": "int64"}, key=["id"], name="strangers")
     dead = await dead_after(handlers, await put_processed(staging, stranger, [{"id": 1}]))
@@ -364,8 +386,8 @@ async def test_a_backend_killed_in_its_copy_is_an_outage_and_the_next_try_is_rig
 ) -> None:
     batch = await put_processed(staging, catalog["pairs"], [pair("x", user=u) for u in range(40_000)])
 
-    async def killing(parquet: pq.ParquetFile) -> AsyncIterator[bytes]:
-        async for chunk in encode_copy(parquet):
+    async def killing(parquet: pq.ParquetFile, artifact: Artifact) -> AsyncIterator[bytes]:
+        async for chunk in encode_copy(parquet, artifact):
             yield chunk
             await pool.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'"

@@ -4,12 +4,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.loader.encoder import CHUNK_ROWS, encode_copy
+from shared.events.models import Artifact
+
+ARTIFACT = Artifact(uri="memory://staging/x", format="parquet", rows=1, bytes=1, sha256="0" * 64)
 
 
 async def encoded(table: pa.Table, file: Path) -> list[bytes]:
     pq.write_table(table, file)
     with pq.ParquetFile(file) as parquet:
-        return [chunk async for chunk in encode_copy(parquet)]
+        return [chunk async for chunk in encode_copy(parquet, ARTIFACT)]
 
 
 async def test_every_row_is_between_one_header_and_one_trailer(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+import asyncio
+
+from services.s3sink.domain import Limits
+from services.s3sink.handlers import Handlers
+from services.s3sink.loop import SinkLoop
+from services.s3sink.repository import SinkRepository
+from services.s3sink.service import SinkService
+from services.s3sink.settings import SinkSettings
+from services.s3sink.statements import TABLES
+from services.s3sink.writer import ObjectWriter
+from shared.batches.batches import Batches
+from shared.datasets.catalog import load_catalog
+from shared.errors import ConfigurationError
+from shared.events import topics
+from shared.postgres.pool import open_pool, wait_for_migrations
+from shared.runtime import Process, run_service
+from shared.settings import DatasetSettings, ObjectStoreSettings, PostgresSettings, load_settings
+from shared.storage.object_store import open_s3
+
+CONSUMERS = 2
+"""Connections that handlers use while every writer holds one."""
+
+
+async def build(process: Process) -> None:
+    settings = load_settings(SinkSettings)
+    storage = load_settings(ObjectStoreSettings)
+    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
+    postgres = load_settings(PostgresSettings)
+    if settings.s3sink_writers + CONSUMERS > postgres.postgres_pool_size + postgres.postgres_pool_overflow:
+        raise ConfigurationError(
+            "ONPOINT_S3SINK_WRITERS: the PostgreSQL pool needs two connections more than that"
+        )
+    pool = await open_pool(postgres)
+    process.resources.push_async_callback(pool.close)
+    await wait_for_migrations(pool, list(TABLES))
+    limits = Limits(
+        settings.s3sink_object_target_bytes, settings.s3sink_object_max_bytes, settings.s3sink_max_age_s
+    )
+    woken = asyncio.Event()
+    repository = SinkRepository(pool, limits)
+    service = SinkService(repository, catalog, woken.set)
+    handlers = Handlers(service)
+    process.bus.subscribe(topics.BATCH_PROCESSED, handler=handlers.on_batch_processed, bury=handlers.bury)
+    process.bus.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
+    batches = Batches(open_s3(storage, storage.staging_bucket), "s3sink")
+    writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), catalog)
+    loop = SinkLoop(repository, service, writer, process.bus.publish_all, woken)
+    process.loops.extend([loop.run] * settings.s3sink_writers)
+
+
+def main() -> None:
+    run_service("s3sink", build)
+
+
+if __name__ == "__main__":
+    main()

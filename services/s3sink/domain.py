@@ -1,0 +1,117 @@
+"""Which batches go into which object, and what is said of a stored batch. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.events.ids import derive
+from shared.events.models import Artifact, BatchManifest, Counts
+
+MIB = 2**20
+
+UNKNOWN_RATIO = 0.5
+"""Bytes in the lake (zstd, long row groups) per byte of clean Parquet (snappy), before a dataset's own is known."""
+
+RATIO_BOUNDS = (0.1, 1.5)
+"""A measured ratio outside these says more about tiny objects than about the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When an object is full: bytes in the lake; and how long a batch waits for that."""
+
+    target_bytes: int = 64 * MIB
+    most_bytes: int = 128 * MIB
+    age_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A batch that waits for an object."""
+
+    batch_id: str
+    clean_bytes: int
+    is_old: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LakeObject:
+    """An object of the lake that is durable."""
+
+    uri: str
+    rows: int
+    bytes: int
+    sha256: str
+    written_at: datetime
+
+
+def cut(
+    pending: Sequence[Pending], limits: Limits, *, ratio: float | None, is_complete: bool
+) -> list[list[Pending]]:
+    """The objects that can be written now, of batches in the order of their sequence.
+
+    An object is closed when it is expected to reach the target, or when one batch more would take it above the
+    most; a batch above the most is an object of its own. What is left waits, unless the run's batches are all
+    here or one of them has waited too long. `ratio` None: none of the dataset's objects is known.
+    """
+    low, high = RATIO_BOUNDS
+    share = UNKNOWN_RATIO if ratio is None else min(max(ratio, low), high)
+    # As long as the ratio is a guess, the input alone keeps an object below the most.
+    worst = max(share, 1.0) if ratio is None else share
+    objects: list[list[Pending]] = []
+    current: list[Pending] = []
+    size = 0
+    for batch in pending:
+        if current and (size + batch.clean_bytes) * worst > limits.most_bytes:
+            objects.append(current)
+            current, size = [], 0
+        current.append(batch)
+        size += batch.clean_bytes
+        if size * share >= limits.target_bytes:
+            objects.append(current)
+            current, size = [], 0
+    if current and (is_complete or any(batch.is_old for batch in pending)):
+        objects.append(current)
+    return objects
+
+
+def object_name(run_id: str, dataset: str, batch_ids: Sequence[str]) -> str:
+    """Derived from what is in it: the same assignment is the same object, whoever writes it."""
+    return derive(run_id, dataset, *batch_ids)
+
+
+def kept(batch: BatchManifest, clean: Artifact) -> BatchManifest:
+    """What the sink needs of a processed batch later, without its free text."""
+    return batch.model_copy(update={"artifacts": (clean,), "missing": (), "next": None, "detail": None})
+
+
+def stored(batch: BatchManifest, lake: LakeObject | None, *, code_version: str) -> BatchManifest:
+    """The sink's result: the object that holds the batch, or none where the batch has no rows."""
+    rows = batch.counts.accepted
+    artifacts: tuple[Artifact, ...] = ()
+    if lake is not None:
+        [clean] = batch.artifacts
+        artifacts = (
+            Artifact(
+                uri=lake.uri,
+                format="parquet",
+                rows=lake.rows,
+                bytes=lake.bytes,
+                sha256=lake.sha256,
+                schema_version=clean.schema_version,
+            ),
+        )
+    return BatchManifest(
+        run_id=batch.run_id,
+        dataset=batch.dataset,
+        batch_id=batch.batch_id,
+        sequence=batch.sequence,
+        stage="s3sink",
+        requested_at=batch.requested_at,
+        first_position=batch.first_position,
+        parent_batch_ids=(batch.batch_id,),
+        artifacts=artifacts,
+        counts=Counts(read=rows, accepted=rows),
+        produced_at=batch.produced_at if lake is None else lake.written_at,
+        code_version=code_version,
+    )

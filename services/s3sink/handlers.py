@@ -1,0 +1,35 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.s3sink.service import SinkService
+from shared.batches.batches import announce, announcement_of, read_parent, unreadable
+from shared.bus.record import Burial, Outgoing, Record
+from shared.errors import PermanentError
+from shared.events.decode import decode_event
+from shared.events.models import BatchManifest, RunSealed
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    service: SinkService
+
+    async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
+        batch = decode_event(BatchManifest, record.value)
+        structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
+        result = await self.service.hold(batch)
+        return [] if result is None else [announce(result)]
+
+    async def on_run_sealed(self, record: Record) -> Sequence[Outgoing]:
+        run = decode_event(RunSealed, record.value)
+        structlog.contextvars.bind_contextvars(run_id=run.run_id)
+        await self.service.seal(run)
+        return []
+
+    async def bury(self, record: Record, error: PermanentError) -> Burial:
+        batch = read_parent(record)
+        if batch is None:
+            return unreadable(record, error, "s3sink")
+        result = await self.service.bury(batch, error)
+        return Burial(dead=False) if result is None else announcement_of(result)

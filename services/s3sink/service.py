@@ -1,0 +1,80 @@
+"""What the sink does with the events it reads. Objects are written elsewhere, later (loop.py)."""
+
+from collections.abc import Callable
+
+from services.s3sink.domain import stored
+from services.s3sink.repository import Held, SinkRepository
+from shared.batches.batches import CODE_VERSION, BatchDeadError, dead_manifest
+from shared.batches.clean import clean_artifact
+from shared.datasets.catalog import Catalog
+from shared.errors import PermanentError, TransientError
+from shared.events.models import BatchManifest, RunSealed
+from shared.events.reasons import Reason
+from shared.observability.logging import get_logger
+from shared.observability.metrics import STAGE_BATCHES
+
+log = get_logger()
+
+
+class SinkService:
+    """Every method raises `TransientError` in an outage."""
+
+    def __init__(self, repository: SinkRepository, catalog: Catalog, wake: Callable[[], None]) -> None:
+        self._repository = repository
+        self._catalog = catalog
+        self._wake = wake
+        """Called when there is an object to write."""
+
+    async def hold(self, batch: BatchManifest) -> BatchManifest | None:
+        """Takes note of a batch. The result, where there is one by now: it has no rows, or came before. Idempotent.
+
+        Raises `BatchDeadError` if it is dead, `PermanentError` for what can never be stored.
+        """
+        clean = clean_artifact(batch)
+        if batch.dataset not in self._catalog:
+            raise PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
+        if not await self._repository.arrive(batch, clean):
+            return _result(await self._held(batch))
+        log.info("batch_held", rows=clean.rows, bytes=clean.bytes)
+        if clean.rows == 0:
+            STAGE_BATCHES.labels("s3sink", batch.dataset, "done").inc()
+        # A batch without rows, too, may be the one that a sealed run waited for.
+        await self.assign_due(batch.run_id, batch.dataset)
+        return _result(await self._held(batch)) if clean.rows == 0 else None
+
+    async def seal(self, run: RunSealed) -> None:
+        """Takes note of how many batches a run has, and assigns what it waited for. Idempotent."""
+        await self._repository.seal(run)
+        for dataset in run.batches:
+            await self.assign_due(run.run_id, dataset)
+
+    async def assign_due(self, run_id: str | None = None, dataset: str | None = None) -> None:
+        """Assigns batches to objects wherever that is due: everywhere, or in the given run and dataset."""
+        for group in await self._repository.due(run_id, dataset):
+            if count := await self._repository.assign(*group):
+                log.info("objects_assigned", objects=count, run_id=group[0], dataset=group[1])
+                self._wake()
+
+    async def bury(self, batch: BatchManifest, error: PermanentError) -> BatchManifest | None:
+        """Commits the death of a batch, unless it arrived before. Returns what may be announced, if anything."""
+        dead = dead_manifest(batch, "s3sink", error)
+        if await self._repository.commit_dead(dead):
+            STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
+            await self.assign_due(batch.run_id, batch.dataset)
+            return dead
+        held = await self._held(batch)
+        return held.result if held.result is not None else _result(held)
+
+    async def _held(self, batch: BatchManifest) -> Held:
+        held = await self._repository.find(batch.batch_id)
+        if held is None:
+            raise TransientError("the batch's row was there and is gone")
+        return held
+
+
+def _result(held: Held) -> BatchManifest | None:
+    if held.result is not None:
+        raise BatchDeadError(held.result.reason or Reason.HANDLER, held.result.detail or "the batch is dead")
+    if held.status == "empty" or held.announced is not None:
+        return stored(held.batch, held.announced, code_version=CODE_VERSION)
+    return None

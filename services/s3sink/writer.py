@@ -1,0 +1,71 @@
+"""From an assignment to an object that is durable."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.s3sink.claim import Claim
+from services.s3sink.encoder import READ_ROWS, LakeFile
+from services.s3sink.errors import BatchUnusableError
+from shared import crashpoints
+from shared.batches.batches import Batches, hash_file, scratch_folder
+from shared.batches.clean import open_clean, read_clean
+from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError, TransientError
+from shared.events.models import BatchManifest
+from shared.events.reasons import Reason
+from shared.storage.keys import lake_key
+from shared.storage.object_store import ObjectStore
+
+
+class ObjectWriter:
+    def __init__(self, batches: Batches, lake: ObjectStore, catalog: Catalog) -> None:
+        self._batches = batches
+        self._lake = lake
+        self._catalog = catalog
+
+    async def write(self, claim: Claim, batches: Sequence[BatchManifest]) -> bool:
+        """Puts the object and commits that it is written. The same batches give the same bytes under the same key.
+
+        False: the object went another way meanwhile. Raises `BatchUnusableError` for the batch whose artifact is
+        gone or not what its manifest says, `TransientError` in an outage or where the disk is full.
+        """
+        with scratch_folder() as folder:
+            file = folder / "object.parquet"
+            try:
+                rows = await self._encode(folder, file, batches)
+            except OSError as error:
+                if error.errno is None:
+                    raise  # Arrow's own complaint about the data
+                raise TransientError(f"the scratch folder: {error}"[:500]) from error
+            sha256, size = await asyncio.to_thread(hash_file, file)
+            key = lake_key(claim.dataset, claim.requested_at, claim.name)
+            await self._lake.put(key, file)
+            crashpoints.reach("s3sink.put")
+        return await claim.written(uri=self._lake.uri(key), rows=rows, size=size, sha256=sha256)
+
+    async def _encode(self, folder: Path, file: Path, batches: Sequence[BatchManifest]) -> int:
+        lake = LakeFile(file, self._dataset(batches[0]))
+        try:
+            for batch in batches:
+                await self._append(lake, folder / "clean.parquet", batch)
+            return await asyncio.to_thread(lake.finish)
+        finally:
+            lake.abandon()
+
+    async def _append(self, lake: LakeFile, clean: Path, batch: BatchManifest) -> None:
+        [artifact] = batch.artifacts
+        try:
+            await self._batches.fetch_artifact(batch, artifact, clean)
+            with open_clean(clean, self._dataset(batch), artifact) as parquet:
+                await asyncio.to_thread(lake.append, read_clean(parquet, artifact, READ_ROWS))
+        except PermanentError as error:
+            raise BatchUnusableError(batch, error) from error
+
+    def _dataset(self, batch: BatchManifest) -> Dataset:
+        dataset = self._catalog.get(batch.dataset)
+        if dataset is None:
+            error = PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
+            raise BatchUnusableError(batch, error)
+        return dataset

@@ -1,0 +1,109 @@
+"""A replica of the s3sink on a real database, driven step by step."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from services.s3sink.domain import Limits
+from services.s3sink.handlers import Handlers
+from services.s3sink.loop import Publish, SinkLoop
+from services.s3sink.repository import SinkRepository
+from services.s3sink.service import SinkService
+from services.s3sink.writer import ObjectWriter
+from shared.batches.batches import Batches
+from shared.bus.record import Burial, Outgoing
+from shared.datasets.catalog import Catalog
+from shared.errors import PermanentError
+from shared.events import topics
+from shared.events.ids import batch_id
+from shared.events.models import BatchManifest, RunSealed
+from shared.storage.object_store import ObjectStore
+from tests.support.processed import REQUESTED_AT, a_dataset, put_processed, record_of
+
+POSTS = a_dataset({"id": "int64", "title": "string"}, key=["id"], name="posts")
+
+
+@dataclass
+class Sink:
+    """One replica, and what it published."""
+
+    pool: asyncpg.Pool
+    staging: ObjectStore
+    lake: ObjectStore
+    limits: Limits = field(default_factory=Limits)
+    published: list[Outgoing] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rebuild()
+
+    def rebuild(self, *, limits: Limits | None = None, publish: Publish | None = None) -> None:
+        """As after a restart, with other limits or another broker."""
+        self.limits = limits or self.limits
+        catalog = Catalog({"posts": POSTS})
+        self.woken = asyncio.Event()
+        self.repository = SinkRepository(self.pool, self.limits)
+        self.service = SinkService(self.repository, catalog, self.woken.set)
+        self.handlers = Handlers(self.service)
+        self.writer = ObjectWriter(Batches(self.staging, "s3sink"), self.lake, catalog)
+        self.loop = SinkLoop(
+            self.repository, self.service, self.writer, publish or self.keep, self.woken, retry_delay_s=0
+        )
+
+    async def keep(self, outgoing: Sequence[Outgoing]) -> None:
+        self.published.extend(outgoing)
+
+    async def make(self, rows: int, sequence: int = 0, run_id: str = "run-1") -> BatchManifest:
+        first = 1000 * sequence
+        content = [{"id": first + place, "title": f"title {place}"} for place in range(rows)]
+        return await put_processed(
+            self.staging, POSTS, content, run_id=run_id, sequence=sequence, first_position=first
+        )
+
+    async def deliver(self, batch: BatchManifest) -> list[Outgoing]:
+        return list(await self.handlers.on_batch_processed(record_of(batch, batch.batch_id)))
+
+    async def seal(self, batches: int, run_id: str = "run-1") -> None:
+        sealed = RunSealed(run_id=run_id, requested_at=REQUESTED_AT, batches={"posts": batches})
+        assert await self.handlers.on_run_sealed(record_of(sealed, run_id, topics.RUN_SEALED)) == []
+
+    async def bury(self, batch: BatchManifest, error: PermanentError) -> Burial:
+        return await self.handlers.bury(record_of(batch, batch.batch_id), error)
+
+    async def drain(self) -> None:
+        """Turns until there is nothing to do now."""
+        while await self.loop.turn():
+            pass
+
+    def results(self) -> dict[int, BatchManifest]:
+        """The last published result of each batch, by sequence."""
+        found = {}
+        for outgoing in self.published:
+            event = outgoing.event
+            assert isinstance(event, BatchManifest)
+            assert outgoing.key == event.batch_id == batch_id(event.run_id, event.dataset, event.sequence)
+            assert outgoing.topic == (topics.BATCH_STORED if event.status == "done" else topics.BATCH_FAILED)
+            found[event.sequence] = event
+        return found
+
+    async def objects(self) -> dict[str, pa.Table]:
+        """Everything in the lake, by key."""
+        keys = [info.key async for info in self.lake.list("")]
+        return {
+            key: pq.read_table(pa.BufferReader(content))
+            for key in sorted(keys)
+            if (content := await self.lake.get(key)) is not None
+        }
+
+    async def states(self) -> list[str]:
+        rows = await self.pool.fetch(
+            "SELECT state FROM onpoint_lake.objects ORDER BY assigned_at, object_name"
+        )
+        return [row["state"] for row in rows]
+
+    async def statuses(self) -> list[str]:
+        rows = await self.pool.fetch("SELECT status FROM onpoint_lake.batches ORDER BY sequence")
+        return [row["status"] for row in rows]
