@@ -12,6 +12,8 @@ import structlog
 from deploy.local.stack import LocalStack
 from shared.datasets.catalog import load_catalog
 from shared.postgres.migrations import find_migrations, migrate
+from tests.support.records import TestData, load_test_data
+from tests.support.source import SourceServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,8 +31,40 @@ structlog.configure(
 
 @pytest.fixture(scope="session")
 def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Kafka, PostgreSQL and S3 without the services: on free ports, beside a running `onpoint up`."""
+    """Kafka, PostgreSQL and S3 without the services, for tests that bring their own part of the pipeline."""
     with LocalStack(tmp_path_factory.mktemp("components"), ports="free", services=()) as stack:
+        yield stack
+        stack.down(wipe=True)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> TestData:
+    return load_test_data()
+
+
+def pytest_report_header() -> str:
+    return f"records of the end-to-end tests: {load_test_data().folder}"
+
+
+@pytest.fixture(scope="session")
+async def source(test_data: TestData) -> AsyncIterator[SourceServer]:
+    """Both APIs over loopback, with the records of the tests."""
+    async with SourceServer(test_data.records) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, source: SourceServer) -> Iterator[LocalStack]:
+    """The whole pipeline on real components: one per session, on free ports, beside a running `onpoint up`."""
+    extra = {
+        "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
+        **{
+            f"ONPOINT_SOURCE_{name}_{setting}": value
+            for name in ("JSONPLACEHOLDER", "HACKERNEWS")
+            for setting, value in (("URL", source.url), ("REQUESTS_PER_SECOND", "0"))
+        },
+    }
+    with LocalStack(tmp_path_factory.mktemp("stack"), ports="free", extra_env=extra) as stack:
         yield stack
         stack.down(wipe=True)
 

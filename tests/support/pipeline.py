@@ -5,14 +5,24 @@ import io
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import asyncpg
 import boto3
 import pyarrow.parquet as pq
+import zstandard
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.support.records import COLUMNS
+
+
+@dataclass(frozen=True)
+class Letter:
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
 
 
 class Pipeline:
@@ -66,7 +76,7 @@ class Pipeline:
         columns = ", ".join(f'"{name}"' for name in COLUMNS[dataset])
         found = await self.fetch(
             f"SELECT {columns} FROM onpoint_{dataset} WHERE {where} ORDER BY _source_position"
-        )  # noqa: S608 - names of ours
+        )
         return [tuple(row) for row in found]
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -75,6 +85,42 @@ class Pipeline:
             return list(await connection.fetch(sql, *arguments))
         finally:
             await connection.close()
+
+    async def dead_letters(self, service: str) -> list["Letter"]:
+        """All dead letters of a service, in order of their offsets within each partition."""
+        consumer = AIOKafkaConsumer(
+            f"{service}.dlq", bootstrap_servers=self.servers, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            partitions = list(consumer.assignment())
+            ends = await consumer.end_offsets(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            found: list[Letter] = []
+            while any([await consumer.position(p) < ends[p] for p in partitions]):
+                for messages in (await consumer.getmany(timeout_ms=500)).values():
+                    found += [Letter(m.timestamp, m.key, m.value, tuple(m.headers)) for m in messages]
+            return sorted(found, key=lambda letter: letter.timestamp_ms)
+        finally:
+            await consumer.stop()
+
+    async def dead_letters_after(
+        self, service: str, before: int, count: int, within_s: float
+    ) -> list["Letter"]:
+        """The letters after the first `before`, once there are `count` of them. Raises `TimeoutError`."""
+        async with asyncio.timeout(within_s):
+            while len(found := (await self.dead_letters(service))[before:]) < count:
+                await asyncio.sleep(0.2)
+        return found
+
+    def quarantine(self, run_id: str, dataset: str) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = []
+        for key in self.keys(self.staging_bucket):
+            if key.startswith(f"runs/{run_id}/{dataset}/processor/") and "quarantine" in key:
+                packed = self.read(f"s3://{self.staging_bucket}/{key}")
+                text = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)).read()
+                lines += [json.loads(line) for line in text.split(b"\n") if line]
+        return lines
 
     def listing(self, run_id: str) -> dict[str, Any]:
         found = self.s3.get_object(Bucket=self.lake_bucket, Key=f"_runs/{run_id}.json")
@@ -102,7 +148,7 @@ class Pipeline:
             assert table.num_rows == entry["rows"]
             positions = table["_source_position"].to_pylist()
             columns = [table[name].to_pylist() for name in COLUMNS[dataset]]
-            rows += zip(positions, zip(*columns, strict=True), strict=True)
+            rows += zip(cast("list[int]", positions), zip(*columns, strict=True), strict=True)
         return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
