@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
 
-FORMULA_START = r"^[=+\-@\t\r＝＋－＠]"  # noqa: RUF001 - spreadsheets take the full-width signs too
+FORMULA_START = r"^([=+\-@\t\r＝＋－＠])"  # noqa: RUF001 - spreadsheets take the full-width signs too
 """A spreadsheet runs a text that begins like this; an apostrophe before it makes it a text again."""
+
+DISARMED = "'${1}"
 
 STAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
 DATE_FORMAT = "%Y-%m-%d"
@@ -39,7 +41,7 @@ def encode_csv(rows: pa.Table, *, header: bool) -> bytes:
     if not isinstance(frame, pl.DataFrame):
         raise TypeError("a table is expected")
     buffer = io.BytesIO()
-    frame.with_columns(_disarmed(pl.col(pl.String))).write_csv(
+    frame.with_columns(pl.col(pl.String).str.replace(FORMULA_START, DISARMED)).write_csv(
         buffer,
         include_header=header,
         line_terminator=LINE_END,
@@ -64,7 +66,3 @@ def choose_encodings(rows: pa.Table) -> tuple[list[str], dict[str, str]]:
         elif pa.types.is_integer(field.type) or pa.types.is_temporal(field.type):
             encodings[field.name] = "DELTA_BINARY_PACKED"
     return dictionary, encodings
-
-
-def _disarmed(texts: pl.Expr) -> pl.Expr:
-    return pl.when(texts.str.contains(FORMULA_START)).then(pl.concat_str(pl.lit("'"), texts)).otherwise(texts)

@@ -43,7 +43,7 @@ DICTIONARY_SHARE = 0.5
 QUARANTINE_LEVEL = 3
 
 
-def inflate(file: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def inflate(file: Path) -> Iterator[bytes]:
     """The file's content in blocks. Raises `PermanentError`: `decode` if it is no zstd, `too_large` for a bomb."""
     allowed = min(MAX_INFLATED_BYTES, FREE_INFLATED_BYTES + MAX_RATIO * file.stat().st_size)
     total = 0
@@ -51,7 +51,7 @@ def inflate(file: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     with file.open("rb") as source, decompressor.stream_reader(source, read_across_frames=True) as reader:
         while True:
             try:
-                block = reader.read(block_bytes)
+                block = reader.read(BLOCK_BYTES)
             except zstandard.ZstdError as error:
                 raise PermanentError(Reason.DECODE, f"not zstd: {error}") from error
             if not block:

@@ -49,16 +49,16 @@ class UnnamedFields:
     def tree(self) -> Tree:
         """The named tree with the unnamed fields grafted on."""
         tree = _copy(self._named)
-        for path in self._paths():
-            graft(tree, path, self._found[path] or pa.null())
+        for path, kind in self._countable():
+            graft(tree, path, kind)
         return tree
 
     def count(self, table: pa.Table) -> int:
         """Values in a table that was read with `tree`."""
-        return sum(table.num_rows - value_at(table, path).null_count for path in self._paths())
+        return sum(table.num_rows - value_at(table, path).null_count for path, _ in self._countable())
 
-    def _paths(self) -> list[_Path]:
-        return [path for path, kind in self._found.items() if kind is not None]
+    def _countable(self) -> list[tuple[_Path, pa.DataType]]:
+        return [(path, kind) for path, kind in self._found.items() if kind is not None]
 
     def _observe(self, record: dict[str, Any], named: Tree, above: _Path) -> None:
         for key, value in record.items():

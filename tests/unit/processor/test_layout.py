@@ -1,0 +1,29 @@
+import pytest
+
+from services.processor.domain.layout import layout_of
+from shared.datasets.catalog import load_catalog
+from shared.errors import ConfigurationError
+from tests.support.crawled import a_dataset
+
+
+def test_every_built_in_dataset_has_a_layout() -> None:
+    for dataset in load_catalog(environment={}).values():
+        assert layout_of(dataset).key == dataset.key
+
+
+@pytest.mark.parametrize(
+    ("kind", "fill"),
+    [
+        ("timestamp", "yesterday"),
+        ("date", "0000-01-01"),
+        ("int64", 2**63),
+        ("string", "a\0b"),
+        ("string", "\ud800"),
+    ],
+)
+def test_a_fill_value_that_its_column_cannot_hold_stops_the_process(kind: str, fill: object) -> None:
+    dataset = a_dataset(
+        [{"name": "id", "type": "int64"}, {"name": "x", "type": kind, "fill": fill}], key=["id"]
+    )
+    with pytest.raises(ConfigurationError, match="column x"):
+        layout_of(dataset)

@@ -1,0 +1,385 @@
+"""The quick way and the exact way give what a plain reading of each line gives, whatever its neighbours are."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from services.processor.domain import columnar
+from services.processor.domain.fields import UnnamedFields
+from services.processor.domain.layout import layout_of
+from services.processor.domain.lines import Chunk
+from services.processor.domain.parse import BLOCK_LINES, parse_chunk
+from tests.support.crawled import a_dataset
+from tests.support.verdicts import Verdict, ignored_in, verdict_of
+
+THINGS = a_dataset(
+    [
+        {"name": "id", "type": "int64"},
+        {"name": "code", "type": "string"},
+        {"name": "price", "type": "float64"},
+        {"name": "sold", "type": "boolean"},
+        {"name": "city", "from": "address.city", "type": "string"},
+        {"name": "lat", "from": "address.geo.lat", "type": "float64"},
+        {"name": "at", "type": "timestamp"},
+        {"name": "day", "type": "date"},
+        {"name": "note", "type": "string", "fill": "none"},
+        {"name": "count", "type": "int64", "fill": 7},
+        {"name": "since", "type": "timestamp", "fill": "2020-01-02T03:04:05Z"},
+    ],
+    key=["id", "code"],
+)
+LAYOUT = layout_of(THINGS)
+
+
+def parse(lines: list[bytes]) -> tuple[list[Verdict], int]:
+    """A verdict per line, and the number of ignored values."""
+    chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
+    verdicts: dict[int, Verdict] = {}
+    ignored = 0
+    for parsed in parse_chunk(chunk, 0, LAYOUT, UnnamedFields(LAYOUT.tree)):
+        rows = parsed.rows.to_pylist()
+        assert parsed.rows.schema.equals(LAYOUT.schema)
+        for row in rows:
+            position = row.pop("_source_position")
+            verdicts[position] = ("row", [_in_utc(value) for value in row.values()])
+        for refused in parsed.refused:
+            assert refused.raw == lines[refused.line]
+            assert refused.detail
+            verdicts[refused.line] = ("refused", refused.reason.value)
+        ignored += parsed.ignored
+    assert sorted(verdicts) == list(range(len(lines)))
+    return [verdicts[number] for number in range(len(lines))], ignored
+
+
+def _in_utc(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def told_apart(verdicts: list[Verdict]) -> str:
+    """`repr` tells -0.0 from 0.0 and 1 from 1.0 and True, which `==` does not."""
+    return repr(verdicts)
+
+
+TEXTS = st.one_of(
+    st.text(max_size=12).map(json.dumps),
+    st.text(st.characters(codec="utf-8"), max_size=12).map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.sampled_from(
+        [
+            '""',
+            '"\\u0000"',
+            '"a\\u0000b"',
+            '"\\\\u0000"',
+            '"\\ud800"',
+            '"\\udc00\\ud800"',
+            '"\\ud83d\\ude00"',
+            '"\x7f"',
+            '"tab\there"',
+            '"\\x"',
+            '"NaN,"',
+            '"Infinity }"',
+            '"}\\n{"',
+        ]
+    ),
+)
+NUMBERS = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.sampled_from(
+        [
+            "0",
+            "-0",
+            "-0.0",
+            "1.0",
+            "1e2",
+            "1E+2",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "-",
+            "9223372036854775807",
+            "9223372036854775808",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "9007199254740992",
+            "9007199254740993",
+            "-9007199254740993",
+            "9007199254740993.0",
+            "1e308",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "9" * 399,
+            "9" * 401,
+            "-" + "9" * 5000,
+            "1" + "0" * 308,
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "Inf",
+            "0x10",
+        ]
+    ),
+)
+MOMENTS = st.one_of(
+    st.datetimes().map(lambda moment: f'"{moment.isoformat()}"'),
+    st.sampled_from(
+        [
+            '"2024-02-29T10:11:12Z"',
+            '"2023-02-29T10:11:12Z"',
+            '"2024-05-06"',
+            '"2024-05-06 07:08"',
+            '"2024-05-06T07:08:09.123456789+05:30"',
+            '"2024-05-06T07:08:09,5Z"',
+            '"2024-05-06T07:08:09-0530"',
+            '"2024-05-06T07:08:09+05"',
+            '"2024-05-06T24:00:00Z"',
+            '"2024-05-06T23:59:60Z"',
+            '"2024-05-06T07:08:09+24:00"',
+            '"2024-13-06"',
+            '"2024-00-10"',
+            '"0000-01-01"',
+            '"0001-01-01T00:00:00+00:01"',
+            '"0001-01-01T00:00:00Z"',
+            '"9999-12-31T23:59:59.999999Z"',
+            '"9999-12-31T23:59:59-00:01"',
+            '"10000-01-01"',
+            '"+2024-01-01"',
+            '"-0044-03-15"',
+            '"2024-05-06Z"',
+            '"2024-05-06\\n"',
+            '"２０２４-05-06"',  # noqa: RUF001 - digits, but not ASCII's
+            '"20240506T070809Z"',
+            '"yesterday"',
+        ]
+    ),
+)
+OTHERS = st.sampled_from(
+    [
+        "null",
+        "true",
+        "false",
+        "tru",
+        "",
+        "{}",
+        "[]",
+        '[1,"a",{}]',
+        '{"q":{"r":1}}',
+        "[[[[]]]]",
+        "[1,2]",
+        "[null]",
+    ]
+)
+TOKENS = st.one_of(TEXTS, NUMBERS, MOMENTS, OTHERS)
+
+
+def an_object(fields: dict[str, st.SearchStrategy[str]], *, clean: bool) -> st.SearchStrategy[str]:
+    """Raw JSON text: fields of their own type, and, unless clean, of any; missing, twice, and unnamed ones."""
+    own = st.fixed_dictionaries({}, optional=fields).map(lambda found: list(found.items()))
+    if clean:
+        return own.map(_join)
+    extra = st.lists(
+        st.tuples(st.sampled_from([*fields, "x", "y", "a.b", "id\\u0000", "\\ud800"]), TOKENS), max_size=3
+    )
+    return st.tuples(own, extra, st.randoms()).map(
+        lambda parts: _join(_shuffled(parts[0] + parts[1], parts[2]))
+    )
+
+
+def _join(items: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f'"{key}":{token}' for key, token in items) + "}"
+
+
+def _shuffled(items: list[tuple[str, str]], random: Any) -> list[tuple[str, str]]:
+    random.shuffle(items)
+    return items
+
+
+def records(*, clean: bool) -> st.SearchStrategy[str]:
+    number, text, moment = (
+        (
+            st.integers(0, 99).map(str),
+            st.text(max_size=5).map(lambda t: json.dumps(t.replace("\0", ""))),
+            MOMENTS,
+        )
+        if clean
+        else (NUMBERS, TEXTS, MOMENTS)
+    )
+    geo = an_object({"lat": number}, clean=clean)
+    address = an_object({"city": text, "geo": geo}, clean=clean)
+    required = st.tuples(st.integers(0, 3), st.sampled_from("ab"))
+    optional = an_object(
+        {
+            "price": number,
+            "sold": st.sampled_from(["true", "false", "null"]),
+            "address": address,
+            "at": moment,
+            "day": moment,
+            "note": text,
+            "count": number,
+        },
+        clean=clean,
+    )
+    return st.tuples(required, optional).map(
+        lambda parts: (
+            f'{{"id":{parts[0][0]},"code":"{parts[0][1]}"'
+            + ("," + parts[1][1:] if len(parts[1]) > 2 else "}")
+        )
+    )
+
+
+BROKEN = st.one_of(
+    st.sampled_from(
+        [
+            b"",
+            b" ",
+            b"null",
+            b" null ",
+            b"[]",
+            b"1",
+            b'"text"',
+            b"true",
+            b"NaN",
+            b"{",
+            b"}",
+            b"{}",
+            b"{}{}",
+            b'{"id":1,"code":"a"}{"id":2,"code":"b"}',
+            b'{"id":3,"address":',
+            b'{"city":"x"}}',
+            b'{"id":1,"code":"a"},',
+            b'[{"id":1,"code":"a"}',
+            b'{"id":1,"code":"a"}]',
+            b'\xef\xbb\xbf{"id":1,"code":"a"}',
+            b'{"id":1,"code":"\xff"}',
+            b'{"id":1,"code":"a","x":"\xed\xa0\x80"}',
+            b'{"id":1,"code":"a\x00"}',
+            b'{"id":1,"code":"a"}\x00',
+            b'{"id":1,"code":"a"}\r',
+            b' {"id":1,"code":"a"} ',
+            b'{"id":1,"code":"a","x":NaN}',
+            b'{"id":1,"code":"a","x":[1,-Infinity ]}',
+            b'{"id":1,"code":"a",}',
+            b"{'id':1,'code':'a'}",
+            b'{"id":1,"code":"a"} // comment',
+            b'{"id":null,"code":"a"}',
+            b'{"id":1}',
+            b'{"id":1,"code":"a","id":2}',
+            b'{"id":1,"code":"a","x":1,"x":2}',
+        ]
+    ),
+    st.binary(max_size=20).map(lambda data: data.replace(b"\n", b"")),
+)
+LINES = st.one_of(
+    records(clean=True).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    records(clean=False).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    BROKEN,
+)
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(st.lists(LINES, min_size=1, max_size=12))
+@example([b'{"id":1,"code":"a"}{"id":2,"code":"b"}', b'{"id":3,"code":"c","address":', b'{"city":"x"}}'])
+@example([b"null"])
+def test_any_lines_become_what_each_of_them_says(lines: list[bytes]) -> None:
+    expected = [verdict_of(line, THINGS) for line in lines]
+    together, _ = parse(lines)
+    assert told_apart(together) == told_apart(expected)
+    alone = [parse([line])[0][0] for line in lines]
+    assert told_apart(alone) == told_apart(expected)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(records(clean=True), min_size=1, max_size=12))
+def test_clean_records_become_what_each_of_them_says(texts: list[str]) -> None:
+    lines = [text.encode("utf-8", "replace") for text in texts]
+    assert told_apart(parse(lines)[0]) == told_apart([verdict_of(line, THINGS) for line in lines])
+
+
+@pytest.fixture
+def parses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Bytes of every call of the columnar parser."""
+    calls: list[int] = []
+    original = columnar._parse  # noqa: SLF001 - the point of the tests is when it is not called
+
+    def counted(data: bytes, tree: Any) -> Any:
+        calls.append(len(data))
+        return original(data, tree)
+
+    monkeypatch.setattr(columnar, "_parse", counted)
+    return calls  # type: ignore[return-value]  # a generator is not needed
+
+
+def test_a_chunk_of_plain_records_is_parsed_once_whatever_fields_it_has(parses: list[int]) -> None:
+    lines = [
+        json.dumps({"id": n, "code": f"c{n}", "price": n / 4, "more": {"deep": [n]}, "tags": ["a"]}).encode()
+        for n in range(2000)
+    ]
+    verdicts, ignored = parse(lines)
+    assert len(parses) == 1
+    assert {kind for kind, _ in verdicts} == {"row"}
+    assert ignored == 4000
+
+
+def test_a_bad_line_costs_only_its_block_the_quick_way(parses: list[int]) -> None:
+    lines = [json.dumps({"id": n, "code": "c"}).encode() for n in range(4 * BLOCK_LINES)]
+    lines[BLOCK_LINES + 3] = b"null"
+    verdicts, _ = parse(lines)
+    assert [number for number, (kind, _) in enumerate(verdicts) if kind == "refused"] == [BLOCK_LINES + 3]
+    assert len(parses) == 3
+
+
+def test_a_value_nested_deeper_than_python_parses_is_no_reason_to_refuse_its_record() -> None:
+    deep = b'{"id":1,"code":"a","x":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    row = json.dumps({"id": 2, "code": "b", "at": "0001-01-01T00:00:00Z"}).encode()
+    for lines in ([deep, row], [deep, row, b"null"]):
+        verdicts, _ = parse(lines)
+        assert verdicts[0][0] == "row"
+        assert verdicts[0][1][:2] == [1, "a"]
+        assert verdicts[1][0] == "row"
+
+
+def test_a_named_value_nested_too_deep_is_refused() -> None:
+    deep = b'{"id":1,"code":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    assert parse([deep])[0] == [("refused", "decode")]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["x", "y", "z", "address"]), st.none() | st.integers(0, 9)),
+        max_size=9,
+    )
+)
+def test_values_without_a_column_are_counted(extras: list[dict[str, Any]]) -> None:
+    lines = []
+    for number, extra in enumerate(extras):
+        if isinstance(extra.get("address"), int):
+            extra["address"] = {"city": "c", "zip": extra["address"], "geo": {"alt": 1, "lat": 2}}
+        lines.append(json.dumps({"id": number, "code": "c", **extra}).encode())
+    if lines:
+        assert parse(lines)[1] == sum(ignored_in(line, THINGS) for line in lines)
+
+
+def test_a_field_that_changes_its_type_is_no_longer_counted_but_harms_no_row() -> None:
+    lines = [json.dumps({"id": n, "code": "c", "x": 1 if n < 500 else "one"}).encode() for n in range(600)]
+    verdicts, ignored = parse(lines)
+    assert {kind for kind, _ in verdicts} == {"row"}
+    assert ignored == 0
+
+
+def test_objects_used_as_maps_cost_no_column_per_key() -> None:
+    lines = [
+        json.dumps({"id": n, "code": "c", **{f"key{n}_{m}": m for m in range(20)}}).encode()
+        for n in range(2000)
+    ]
+    verdicts, ignored = parse(lines)
+    assert {kind for kind, _ in verdicts} == {"row"}
+    assert 0 < ignored <= 256

@@ -1,0 +1,84 @@
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.processor.domain.times import to_date, to_dates, to_timestamp, to_timestamps
+from shared.events.reasons import Reason
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type,misc]  # numbers of a date and time
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-05-06", utc(2024, 5, 6)),
+        ("2024-05-06T07:08", utc(2024, 5, 6, 7, 8)),
+        ("2024-05-06 07:08:09", utc(2024, 5, 6, 7, 8, 9)),
+        ("2024-05-06T07:08:09Z", utc(2024, 5, 6, 7, 8, 9)),
+        ("2024-05-06T07:08:09.5Z", utc(2024, 5, 6, 7, 8, 9, 500_000)),
+        ("2024-05-06T07:08:09.123456789Z", utc(2024, 5, 6, 7, 8, 9, 123_456)),
+        ("2024-05-06T07:08:09+05:30", utc(2024, 5, 6, 1, 38, 9)),
+        ("2024-05-06T07:08:09-0530", utc(2024, 5, 6, 12, 38, 9)),
+        ("2024-05-06T07:08:09+02", utc(2024, 5, 6, 5, 8, 9)),
+        ("0001-01-01T00:00:00Z", utc(1, 1, 1)),
+        ("9999-12-31T23:59:59.999999Z", utc(9999, 12, 31, 23, 59, 59, 999_999)),
+        ("2024-02-30", Reason.TYPE),
+        ("2024-05-06T24:00:00Z", Reason.TYPE),
+        ("2024-05-06T23:59:60Z", Reason.TYPE),
+        ("2024-05-06T07:08:09+24:00", Reason.TYPE),
+        ("06.05.2024", Reason.TYPE),
+        ("2024-05-06\n", Reason.TYPE),
+        ("", Reason.TYPE),
+        ("0000-01-01", Reason.RANGE),
+        ("10000-01-01", Reason.RANGE),
+        ("-0044-03-15", Reason.RANGE),
+        ("9" * 5000 + "-03-15", Reason.RANGE),
+        ("0001-01-01T00:00:00+00:01", Reason.RANGE),
+        ("9999-12-31T23:59:59-00:01", Reason.RANGE),
+    ],
+)
+def test_a_text_is_a_moment_in_utc_or_says_why_not(text: str, moment: datetime | Reason) -> None:
+    assert to_timestamp(text) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2024-02-29", date(2024, 2, 29)),
+        ("2023-02-29", Reason.TYPE),
+        ("2024-05-06T00:00:00Z", Reason.TYPE),
+        ("0000-01-01", Reason.RANGE),
+        ("10000-01-01", Reason.RANGE),
+    ],
+)
+def test_a_date_is_a_day_without_a_time(text: str, day: date | Reason) -> None:
+    assert to_date(text) == day
+
+
+@given(st.lists(st.none() | st.datetimes().map(datetime.isoformat)))
+def test_a_column_of_moments_is_read_at_once_as_each_of_them(texts: list[str | None]) -> None:
+    column: pa.Array[Any] | None = to_timestamps(pa.array(texts, pa.string()))
+    assert column is not None
+    assert column.to_pylist() == [None if text is None else to_timestamp(text) for text in texts]
+
+
+@given(st.lists(st.none() | st.dates().map(date.isoformat)))
+def test_a_column_of_days_is_read_at_once_as_each_of_them(texts: list[str | None]) -> None:
+    column: pa.Array[Any] | None = to_dates(pa.array(texts, pa.string()))
+    assert column is not None
+    assert column.to_pylist() == [None if text is None else to_date(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-02-30", "x", "0000-01-01", "10000-01-01", "2024-05-06T00:00:00+24:00"]
+)
+def test_a_column_with_one_doubtful_value_is_not_read_at_once(text: str) -> None:
+    texts: pa.Array[Any] = pa.array(["2024-05-06", text])
+    assert to_timestamps(texts) is None
+    assert to_dates(texts) is None
