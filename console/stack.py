@@ -18,6 +18,7 @@ from deploy.local.config import StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment, export_lines, overrides_from
 from deploy.local.errors import StackError, UnknownNameError
+from deploy.local.fetch import components_folder
 from deploy.local.home import Home
 from deploy.local.names import SERVICES, SUPERVISOR
 from deploy.local.status import Row, rows
@@ -70,6 +71,14 @@ def down(
     with _errors_for_people(), _progress() as say:
         ran = launcher.shut_down(home, say, wipe=wipe)
     out.print("the stack is down" if ran else "nothing was running", highlight=False)
+    if wipe:
+        kept = components_folder(os.environ)
+        out.print(
+            f"its data, logs and secrets are removed; downloaded programs stay in {kept}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def ps(

@@ -58,6 +58,7 @@ class Child:
         self.spec = spec
         self.state = ChildState(name=spec.name, kind=spec.kind, port=spec.port)
         self.ready = asyncio.Event()
+        """Set while the process is ready."""
         self._log_file = log_file
         self._on_change = on_change
         self._hang_s = hang_s
@@ -146,6 +147,7 @@ class Child:
                 self._became_ready()
             elif self._ready_at is not None:
                 if self.state.state == "ready":
+                    self.ready.clear()
                     self._update("starting")
                     log.warning("child_not_ready name=%s", self.spec.name)
                 if self.spec.is_alive is None or await self.spec.is_alive():

@@ -23,16 +23,26 @@ def bound(folder: Path) -> None:
             os.truncate(path, 0)
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last `count` lines, fewer if the file is shorter or absent. Reads only the end of the file."""
+def size_of(path: Path) -> int:
+    """How many bytes a log has by now; 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
+    """The last `count` lines, fewer if the file is shorter or absent. Reads only the end of the file.
+
+    With `since`, only what was written after the log had that size.
+    """
     if count <= 0 or not path.exists():
         return []
     blocks: deque[bytes] = deque()
     with path.open("rb") as file:
         position = file.seek(0, os.SEEK_END)
         newlines = 0
-        while position > 0 and newlines <= count:
-            size = min(TAIL_BLOCK_BYTES, position)
+        # A log that was turned over is shorter than it was: all of it is new.
+        first = since if since <= position else 0
+        while position > first and newlines <= count:
+            size = min(TAIL_BLOCK_BYTES, position - first)
             position -= size
             file.seek(position)
             blocks.appendleft(file.read(size))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.local.accounts import Account
 from deploy.local.errors import StackError
-from deploy.local.logfiles import last_lines
+from deploy.local.logfiles import last_lines, size_of
 from deploy.local.spawn import kill_group, spawn
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ async def run_once(
     Raises `StackError` with the last lines of the log if it fails or takes longer than `timeout_s`. A
     cancelled call ends the program.
     """
+    before = size_of(log_file)
     process = await spawn(
         argv, environment=environment, log_file=log_file, account=account, stdin=asyncio.subprocess.PIPE
     )
@@ -38,13 +39,14 @@ async def run_once(
         async with asyncio.timeout(timeout_s):
             await process.communicate(stdin)
     except TimeoutError:
-        raise StackError(_failure(name, f"did not end within {timeout_s:.0f} s", log_file)) from None
+        raise StackError(_failure(name, f"did not end within {timeout_s:.0f} s", log_file, before)) from None
     finally:
         kill_group(process.pid)
         await process.wait()
     if process.returncode != 0:
-        raise StackError(_failure(name, f"failed with exit code {process.returncode}", log_file))
+        raise StackError(_failure(name, f"failed with exit code {process.returncode}", log_file, before))
 
 
-def _failure(name: str, what: str, log_file: Path) -> str:
-    return "\n".join([f"{name} {what}; the last lines of {log_file}:", *last_lines(log_file, LINES_SHOWN)])
+def _failure(name: str, what: str, log_file: Path, since: int) -> str:
+    lines = last_lines(log_file, LINES_SHOWN, since=since)
+    return "\n".join([f"{name} {what}; the last lines of {log_file}:", *lines])

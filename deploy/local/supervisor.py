@@ -5,6 +5,7 @@ in order; a second one waits for nobody.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import signal
@@ -31,7 +32,7 @@ LOCK_WAIT_S = 10.0
 HOUSEKEEPING_S = 1.0
 LOG_CHECK_ROUNDS = 30
 START_TRIES = 3
-"""A component that ended so often before it was ever ready will not become ready."""
+"""What ended so often while the stack starts will not become ready."""
 LINES_SHOWN = 15
 
 log = logging.getLogger("deploy.local.supervisor")
@@ -98,27 +99,29 @@ class Supervisor:
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for child in self._components:
-                group.create_task(self._bring_up(child))
+                group.create_task(self._start_one(child))
             # This program waits for the store itself, and loads its libraries meanwhile.
             group.create_task(self._step("buckets"))
             topics = group.create_task(self._apply_topics())
             group.create_task(self._migrate_then_serve(topics))
-        for child in self._services:
-            await child.ready.wait()
+        while waiting := [child for child in self._children.values() if not child.ready.is_set()]:
+            await self._until_ready(waiting[0])
         self._state.phase = "ready"
         self._save()
         log.info("stack_ready seconds=%.1f", time.monotonic() - began)
 
-    async def _bring_up(self, child: Child) -> None:
+    async def _start_one(self, child: Child) -> None:
         await child.start()
+        await self._until_ready(child)
+
+    async def _until_ready(self, child: Child) -> None:
         while not await _happens(child.ready, HOUSEKEEPING_S):
             if child.state.restarts >= START_TRIES:
                 log_file = self._home.log_file(child.spec.name)
                 lines = logfiles.last_lines(log_file, LINES_SHOWN)
-                message = "\n".join(
-                    [f"{child.spec.name} does not stay up; the last lines of {log_file}:", *lines]
+                raise StackError(
+                    "\n".join([f"{child.spec.name} does not stay up; the last lines of {log_file}:", *lines])
                 )
-                raise StackError(message)
 
     async def _apply_topics(self) -> None:
         await self._children["kafka"].ready.wait()
@@ -126,16 +129,15 @@ class Supervisor:
         self._topics_mark.write_text(_topics_version())
 
     async def _migrate_then_serve(self, topics: asyncio.Task[None]) -> None:
-        """Services need their tables at once. They wait for Kafka themselves, but not for a topic that is
-        still to be made.
-        """
+        """Services need their tables at once. They wait for Kafka themselves, but not for topics yet to be made."""
         topics_are_old = self._topics_mark.exists() and self._topics_mark.read_text() == _topics_version()
         await self._children["postgres"].ready.wait()
         await self._step("migrate")
         if not topics_are_old:
             await topics
-        for child in self._services:
-            await child.start()
+        async with asyncio.TaskGroup() as group:
+            for child in self._services:
+                group.create_task(self._start_one(child))
 
     async def _step(self, name: str) -> None:
         await run_step(name, self._home, self._config, self._credentials)
@@ -163,7 +165,9 @@ class Supervisor:
                 log.info("parent_gone pid=%d", parent.pid)
                 self._stop_asked.set()
             if rounds % LOG_CHECK_ROUNDS == 0:
-                logfiles.bound(self._home.logs)
+                # A full disk must not end the watch over the parent.
+                with contextlib.suppress(OSError):
+                    logfiles.bound(self._home.logs)
             rounds += 1
             await asyncio.sleep(HOUSEKEEPING_S)
 

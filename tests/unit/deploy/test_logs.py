@@ -28,6 +28,17 @@ def test_last_lines_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert logfiles.last_lines(path, 12) == lines[-12:]
 
 
+def test_only_new_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("of an earlier run\n")
+    before = logfiles.size_of(path)
+    with path.open("a") as file:
+        file.write("new\n")
+    assert logfiles.last_lines(path, 5, since=before) == ["new"]
+    path.write_text("turned\nover\n")
+    assert logfiles.last_lines(path, 5, since=before) == ["turned", "over"]
+
+
 def test_absent_log_has_no_lines(tmp_path: Path) -> None:
     assert logfiles.last_lines(tmp_path / "x.log", 5) == []
 
