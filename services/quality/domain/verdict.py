@@ -86,7 +86,10 @@ def _failures(
     if _nothing_delivered(facts, summaries):
         rejected = sum(books.rows_rejected for books in summaries.values())
         crawled = sum(books.rows_crawled for books in summaries.values())
-        found.append(f"nothing could be delivered: {_dead(facts)}, {rejected} of {crawled} rows rejected")
+        causes = [_dead(facts)] if any(facts.dead_batches.values()) else []
+        found.append(
+            "nothing could be delivered: " + ", ".join([*causes, f"{rejected} of {crawled} rows rejected"])
+        )
     return found + [
         _check_failed(check) for check in checks if not check.passed and check.severity == "error"
     ]
@@ -116,11 +119,12 @@ def _losses(
         )
     for name, books in summaries.items():
         # Decimal: 0.29 x 100 is below 29 in binary floating point.
-        allowed = Decimal(str(max_rejected_ratios[name])) * books.rows_crawled
-        if books.rows_rejected > allowed:
+        ratio = Decimal(str(max_rejected_ratios[name]))
+        if books.rows_rejected > ratio * books.rows_crawled:
+            share = 100 * books.rows_rejected / max(1, books.rows_crawled)
             found.append(
-                f"{name}: {books.rows_rejected} of {books.rows_crawled} rows rejected, at most {allowed.normalize():f}"
-                f" ({max_rejected_ratios[name]:.4g} of them)"
+                f"{name}: {books.rows_rejected} of {books.rows_crawled} rows rejected ({share:.4g} %), "
+                f"at most {100 * float(ratio):.4g} %"
             )
     return found
 

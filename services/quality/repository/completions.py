@@ -69,9 +69,9 @@ SELECT r.dataset, r.stage, r.status,
     sum(r.rows_superseded)::bigint AS superseded
 FROM onpoint_runs.results r
 LEFT JOIN onpoint_runs.results p
-    ON r.status = 'dead'
-    AND p.batch_id = r.batch_id
-    AND p.stage = CASE r.stage WHEN 'crawler' THEN NULL WHEN 'processor' THEN 'crawler' ELSE 'processor' END
+    ON p.batch_id = r.batch_id
+    AND p.stage = CASE WHEN r.status = 'done' OR r.stage = 'crawler' THEN NULL
+        WHEN r.stage = 'processor' THEN 'crawler' ELSE 'processor' END
 WHERE r.run_id = $1
 GROUP BY r.dataset, r.stage, r.status
 """

@@ -1,0 +1,303 @@
+"""Exactly one completion, and one verdict, whatever is cut off where."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+
+from services.quality.checks import Checks
+from shared import crashpoints
+from shared.bus.record import Record
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.events import topics
+from shared.events.decode import encode
+from shared.events.models import MissingPage, RunCompleted, RunDrained
+from shared.events.reasons import Reason
+from shared.postgres.migrations import create_table_sql
+from tests.integration.quality.conftest import Quality, dataset, open_quality
+from tests.integration.quality.story import REQUESTED_AT, Batch, Story
+
+pytestmark = pytest.mark.integration
+
+
+class CutOffError(BaseException):
+    """Stands for `kill -9`: nothing below may handle it."""
+
+
+def cut_off_at(point: str) -> Callable[[str], None]:
+    def reach(reached: str) -> None:
+        if reached == point:
+            raise CutOffError(point)
+
+    return reach
+
+
+def small(run_id: str) -> Story:
+    return Story(run_id, {"posts": (Batch(clean=True), Batch(clean=True)), "users": (Batch(clean=True),)})
+
+
+async def drained(quality: Quality, run_id: str) -> Record:
+    await quality.hear(*small(run_id).events())
+    return quality.drained_record(run_id)
+
+
+def event_of(outgoing: object) -> RunCompleted:
+    assert isinstance(outgoing, list | tuple)
+    [completed] = outgoing
+    assert isinstance(completed.event, RunCompleted)
+    return completed.event
+
+
+async def check_agreement(quality: Quality, completed: RunCompleted) -> None:
+    """Listing, ledger and event tell the same."""
+    listing = await quality.listing(completed.run_id)
+    assert listing is not None
+    told = completed.model_dump(mode="json")
+    assert [listing[name] for name in ("status", "requested_at", "finished_at")] == [
+        told[name] for name in ("status", "requested_at", "finished_at")
+    ]
+    row = await quality.pool.fetchrow("SELECT * FROM onpoint_runs.v_runs WHERE run_id = $1", completed.run_id)
+    assert row is not None
+    assert (row["status"], row["reason"], row["finished_at"]) == (
+        completed.status,
+        completed.reason,
+        completed.finished_at,
+    )
+    assert json.loads(row["completed"]) == told
+
+
+async def test_the_listing_names_every_object_and_export_once(quality: Quality) -> None:
+    await drained(quality, "listed")
+    completed = await quality.complete("listed")
+    assert completed.status == "succeeded"
+    await check_agreement(quality, completed)
+    listing = await quality.listing("listed")
+    assert listing is not None
+    assert list(listing) == ["run_id", "status", "requested_at", "finished_at", "superseded_by", "datasets"]
+    datasets = listing["datasets"]
+    assert isinstance(datasets, dict)
+    assert sorted(datasets) == ["posts", "users"]
+    [lake_object] = datasets["posts"]["objects"]
+    assert lake_object["uri"] == "memory://lake/posts/listed.parquet"
+    assert {"uri", "rows", "bytes", "sha256"} == set(lake_object)
+    assert [(export["format"], export["rows"]) for export in datasets["posts"]["exports"]] == [
+        ("csv", 100),
+        ("parquet", 100),
+        ("csv", 100),
+        ("parquet", 100),
+    ]
+
+
+@pytest.mark.parametrize("point", ["quality.checked", "quality.listed", "quality.completed"])
+async def test_a_crash_between_the_steps_leads_to_the_same_verdict_and_one_completion(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    record = await drained(quality, "crashed")
+    with monkeypatch.context() as patch:
+        patch.setattr(crashpoints, "reach", cut_off_at(point))
+        with pytest.raises(CutOffError):
+            await quality.handlers.on_run_drained(record)
+    before = await quality.listing("crashed")
+    verdict = await quality.pool.fetchval("SELECT value FROM onpoint_runs.verdicts")
+    completed = event_of(await quality.handlers.on_run_drained(record))
+    assert encode(completed).decode() == verdict
+    assert before in (None, await quality.listing("crashed"))
+    await check_agreement(quality, completed)
+    # The transaction was aborted, so the record comes once more: the very same event.
+    assert event_of(await quality.handlers.on_run_drained(record)) == completed
+
+
+async def test_a_crash_before_the_verdict_leaves_nothing(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> NoReturn:
+        raise CutOffError
+
+    record = await drained(quality, "undecided")
+    with monkeypatch.context() as patch:
+        patch.setattr(Checks, "run", die)
+        with pytest.raises(CutOffError):
+            await quality.handlers.on_run_drained(record)
+    assert await quality.listing("undecided") is None
+    await check_agreement(quality, event_of(await quality.handlers.on_run_drained(record)))
+
+
+async def test_another_copy_of_the_record_publishes_nothing(quality: Quality) -> None:
+    record = await drained(quality, "copied")
+    await quality.handlers.on_run_drained(record)
+    assert not await quality.handlers.on_run_drained(quality.drained_record("copied"))
+
+
+async def test_of_two_records_that_decide_at_once_one_publishes(postgres_dsn: str, quality: Quality) -> None:
+    async with open_quality(postgres_dsn, quality.catalog) as other:
+        other.lake = quality.lake
+        for attempt in range(20):
+            await quality.hear(*small(f"twins-{attempt}").events())
+            records = [quality.drained_record(f"twins-{attempt}") for _ in range(2)]
+            answers = await asyncio.gather(
+                quality.handlers.on_run_drained(records[0]), other.handlers.on_run_drained(records[1])
+            )
+            assert sorted(len(answer) for answer in answers) == [0, 1]
+
+
+async def test_a_forged_or_early_record_completes_nothing(quality: Quality) -> None:
+    await quality.hear(*small("early").events()[:-1])
+    for run_id in ("early", "nobody"):
+        event = RunDrained(run_id=run_id, requested_at=REQUESTED_AT)
+        record = Record(topics.RUN_DRAINED, 0, 1, 0, run_id.encode(), encode(event))
+        with pytest.raises(PermanentError) as refusal:
+            await quality.handlers.on_run_drained(record)
+        assert refusal.value.reason is Reason.SCHEMA
+        assert await quality.listing(run_id) is None
+    assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.verdicts") == 0
+
+
+async def test_late_duplicates_change_nothing_after_the_completion(quality: Quality) -> None:
+    story = small("late")
+    record = await drained(quality, "late")
+    completed = event_of(await quality.handlers.on_run_drained(record))
+    listing = await quality.listing("late")
+    dead = Story("late", {"posts": (Batch(dead=frozenset({"loader"})),)}).result("posts", 0, "loader")
+    published = len(quality.published)
+    await quality.hear(*story.events(), dead)
+    assert len(quality.published) == published
+    assert event_of(await quality.handlers.on_run_drained(record)) == completed
+    assert await quality.listing("late") == listing
+    await check_agreement(quality, completed)
+
+
+@pytest.mark.parametrize("point", ["quality.recorded", "quality.assigned"])
+async def test_a_crash_on_the_way_to_a_milestone_is_made_good(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """After the result: by the record that comes again. After the milestone: by the loop."""
+    events = small("half").events()
+    await quality.hear(*events[:-1])
+    with monkeypatch.context() as patch:
+        patch.setattr(crashpoints, "reach", cut_off_at(point))
+        with pytest.raises(CutOffError):
+            await quality.hear(events[-1])
+    assert not quality.announced(topics.RUN_DRAINED, "half")
+    await quality.hear(events[-1])
+    await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
+    await quality.handlers.ledger.announce_left_behind()
+    assert len(quality.announced(topics.RUN_DRAINED, "half")) == 1
+    assert await quality.handlers.ledger.announce_left_behind() == 0
+
+
+async def test_a_milestone_that_was_published_but_not_written_down_is_published_again(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(crashpoints, "reach", cut_off_at("quality.announced"))
+        with pytest.raises(CutOffError):
+            await quality.hear(*Story("again", {"posts": ()}).plans())
+    assert await quality.handlers.ledger.announce_left_behind() == 0, "it may still be on its way"
+    await quality.pool.execute(
+        "UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s', sealed_at = sealed_at - interval '3 s'"
+    )
+    assert await quality.handlers.ledger.announce_left_behind() == 2
+    assert len(quality.announced(topics.RUN_DRAINED, "again")) == 2
+
+
+async def test_what_does_not_fit_into_the_event_is_counted_in_its_reason(quality: Quality) -> None:
+    pages = tuple(
+        MissingPage(url=f"http://source/{number}/{'ü' * 900}", reason="x" * 900) for number in range(40)
+    )
+    story = Story("wide", {"posts": tuple(Batch(missing=pages) for _ in range(20))})
+    await quality.hear(*story.events())
+    completed = await quality.complete("wide")
+    assert len(encode(completed)) <= 1_000_000
+    assert 300 < len(completed.missing) < 500
+    assert (
+        completed.reason
+        == f"800 pages are missing; {800 - len(completed.missing)} more missing pages are not listed"
+    )
+
+
+CHECKS = (
+    {"kind": "row_count", "min": 1},
+    {"kind": "not_null", "column": "title", "severity": "warn"},
+    {"kind": "unique", "columns": ["id"]},
+    {"kind": "unique", "columns": ["title"]},
+)
+
+
+@pytest.fixture
+def checked() -> Dataset:
+    return dataset("checked", checks=CHECKS)
+
+
+async def fill(quality: Quality, checked: Dataset, run_id: str, rows: list[tuple[int, str | None]]) -> None:
+    await quality.pool.execute(f"DROP TABLE IF EXISTS {checked.table}")
+    await quality.pool.execute(create_table_sql(checked))
+    quality.catalog["checked"] = checked
+    await quality.pool.executemany(
+        f"INSERT INTO {checked.table} VALUES ($1, $2, '{run_id}', 'b', now(), 0, now())",
+        rows,
+    )
+    await quality.hear(*Story(run_id, {"checked": (Batch(clean=True),)}).events())
+
+
+async def test_checks_look_at_the_rows_of_this_run_alone(quality: Quality, checked: Dataset) -> None:
+    await fill(quality, checked, "mine", [(1, "a"), (2, "b"), (3, "c")])
+    await quality.pool.execute(f"INSERT INTO {checked.table} VALUES (9, 'a', 'other', 'b', now(), 0, now())")
+    completed = await quality.complete("mine")
+    assert completed.status == "succeeded"
+    assert [(check.name, check.passed, check.value, check.expected) for check in completed.checks] == [
+        ("row_count", True, 100, {"min": 1}),
+        ("not_null(title)", True, 0, {"max": 0}),
+        ("unique(id)", True, 0, {"max": 0}),
+        ("unique(title)", True, 0, {"max": 0}),
+    ]
+
+
+async def test_a_failed_check_fails_the_run_unless_it_only_warns(quality: Quality, checked: Dataset) -> None:
+    await fill(quality, checked, "bad", [(1, "a"), (2, "a"), (3, "a"), (4, None), (5, None)])
+    completed = await quality.complete("bad")
+    assert completed.status == "failed"
+    assert completed.reason == "check unique(title) on checked failed: 2, at most 0"
+    assert [(check.name, check.value) for check in completed.checks if not check.passed] == [
+        ("not_null(title)", 2),
+        ("unique(title)", 2),
+    ]
+
+
+async def test_a_key_that_the_table_does_not_guard_is_counted(quality: Quality, checked: Dataset) -> None:
+    await fill(quality, checked, "unguarded", [(1, "a"), (2, "b")])
+    await quality.pool.execute(f"ALTER TABLE {checked.table} DROP CONSTRAINT {checked.table}_pkey")
+    await quality.pool.execute(f"UPDATE {checked.table} SET id = 1")
+    completed = await quality.complete("unguarded")
+    assert completed.reason == "check unique(id) on checked failed: 1, at most 0"
+
+
+@pytest.mark.parametrize("damage", ["DROP TABLE {table}", "ALTER TABLE {table} DROP COLUMN title"])
+async def test_a_check_that_cannot_run_has_failed(quality: Quality, checked: Dataset, damage: str) -> None:
+    await fill(quality, checked, "damaged", [(1, "a")])
+    await quality.pool.execute(damage.format(table=checked.table))
+    completed = await quality.complete("damaged")
+    assert completed.status == "failed"
+    assert completed.reason is not None
+    assert completed.reason.startswith("check unique(id) on checked could not run: Undefined")
+    assert [check.passed for check in completed.checks] == [True, False, False, False]
+
+
+async def test_a_dataset_whose_file_is_gone_fails_its_run(quality: Quality) -> None:
+    await quality.hear(*Story("gone", {"vanished": (Batch(clean=True),)}).events())
+    completed = await quality.complete("gone")
+    assert completed.reason == "check dataset on vanished could not run: no dataset file of this name"
+
+
+async def test_checks_that_take_too_long_have_failed(
+    quality: Quality, checked: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(quality, checked, "slow", [(1, "a")])
+    await quality.pool.execute(f"ALTER TABLE {checked.table} RENAME TO slow")
+    await quality.pool.execute(f"CREATE VIEW {checked.table} AS SELECT slow.* FROM slow, pg_sleep(5)")
+    monkeypatch.setattr("services.quality.checks.TIMEOUT_S", 0.2)
+    completed = await quality.complete("slow")
+    assert completed.reason is not None
+    assert "could not run: QueryCanceledError" in completed.reason

@@ -1,0 +1,288 @@
+"""The books and the verdict, for runs of every fate."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.quality.domain.books import (
+    DatasetPlan,
+    Files,
+    RunFacts,
+    StageTotals,
+    format_label,
+    imbalances,
+    summarize,
+)
+from services.quality.domain.verdict import complete, decide
+from shared.events.decode import MAX_EVENT_BYTES, encode
+from shared.events.models import (
+    CheckResult,
+    DatasetSummary,
+    DeadBatch,
+    MissingRecords,
+    RunCompleted,
+    Severity,
+)
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ROWS = st.integers(0, 1000)
+
+
+@dataclass(frozen=True)
+class Batch:
+    accepted: int
+    rejected: int
+    deduplicated: int
+    superseded_share: float
+    dead_at: frozenset[str]
+
+    @property
+    def rows(self) -> int:
+        return self.accepted + self.rejected + self.deduplicated
+
+    def totals(self, dataset: str) -> list[StageTotals]:
+        if "crawler" in self.dead_at:
+            return [StageTotals(dataset, "crawler", "dead", self.rows)]
+        crawled = StageTotals(dataset, "crawler", "done", self.rows)
+        if "processor" in self.dead_at:
+            return [crawled, StageTotals(dataset, "processor", "dead", self.rows)]
+        superseded = int(self.accepted * self.superseded_share)
+        results = [
+            StageTotals(
+                dataset,
+                "loader",
+                "done",
+                self.accepted,
+                loaded=self.accepted - superseded,
+                superseded=superseded,
+            ),
+            StageTotals(dataset, "s3sink", "done", self.accepted, accepted=self.accepted),
+            StageTotals(dataset, "converter", "done", self.accepted, accepted=self.accepted),
+        ]
+        return [
+            crawled,
+            StageTotals(
+                dataset, "processor", "done", self.rows, self.accepted, self.rejected, self.deduplicated
+            ),
+            *(
+                StageTotals(dataset, result.stage, "dead", self.accepted)
+                if result.stage in self.dead_at
+                else result
+                for result in results
+            ),
+        ]
+
+
+BATCHES = st.builds(
+    Batch,
+    ROWS,
+    ROWS,
+    ROWS,
+    st.floats(0, 1),
+    st.frozensets(st.sampled_from(["crawler", "processor", "converter", "loader", "s3sink"])),
+)
+RUNS = st.dictionaries(st.sampled_from(["posts", "users", "comments"]), st.lists(BATCHES, max_size=5))
+
+
+def facts_of(run: dict[str, list[Batch]], **more: object) -> RunFacts:
+    dead = {name: sum(bool(batch.dead_at) for batch in batches) for name, batches in run.items()}
+    facts = RunFacts(
+        run_id="r",
+        requested_at=NOON,
+        started_at=NOON,
+        refused=None,
+        plans={name: DatasetPlan(len(batches), None) for name, batches in run.items()},
+        totals=tuple(
+            total for name, batches in run.items() for batch in batches for total in batch.totals(name)
+        ),
+        files=(),
+        dead_batches=dead,
+        cancelled=False,
+        dead=(),
+        dead_total=0,
+        missing=(),
+        missing_total=0,
+    )
+    return replace(facts, **more)  # type: ignore[arg-type]  # the caller names fields of RunFacts
+
+
+def healthy(rows: int = 100, rejected: int = 0) -> Batch:
+    return Batch(rows - rejected, rejected, 0, 0.0, frozenset())
+
+
+def verdict(
+    facts: RunFacts, *checks: CheckResult, max_rejected_ratio: float = 0.01
+) -> tuple[str, str | None]:
+    found = decide(facts, summarize(facts), checks, dict.fromkeys(facts.plans, max_rejected_ratio))
+    return found.status, found.reason
+
+
+def check(*, passed: bool, severity: Severity = "error", value: int | str = 3) -> CheckResult:
+    return CheckResult(
+        dataset="posts", name="unique(id)", severity=severity, passed=passed, value=value, expected={"max": 0}
+    )
+
+
+@given(RUNS)
+def test_whatever_happens_to_the_batches_the_books_balance(run: dict[str, list[Batch]]) -> None:
+    summaries = summarize(facts_of(run))
+    assert imbalances(summaries) == []
+    for name, batches in run.items():
+        assert summaries[name].rows_crawled == sum(batch.rows for batch in batches)
+        assert summaries[name].batches == len(batches)
+
+
+@given(
+    RUNS.filter(bool),
+    st.sampled_from(["rows_crawled", "rows_accepted", "rows_rejected", "rows_loaded", "rows_stored"]),
+    st.integers(1, 1000),
+)
+def test_a_row_too_many_or_too_few_is_noticed_by_name(
+    run: dict[str, list[Batch]], column: str, more: int
+) -> None:
+    summaries = summarize(facts_of(run))
+    name = next(iter(summaries))
+    broken = summaries[name].model_copy(update={column: getattr(summaries[name], column) + more})
+    found = imbalances({**summaries, name: broken})
+    assert found
+    assert all(f"the books of {name} do not balance" in sentence for sentence in found)
+
+
+@given(RUNS, st.floats(0, 1))
+def test_a_run_succeeds_only_if_nothing_was_lost(
+    run: dict[str, list[Batch]], max_rejected_ratio: float
+) -> None:
+    status, reason = verdict(facts_of(run), max_rejected_ratio=max_rejected_ratio)
+    any_dead = any(batch.dead_at for batches in run.values() for batch in batches)
+    assert (status == "succeeded") == (reason is None)
+    if status == "succeeded":
+        assert not any_dead
+    if any_dead:
+        assert status in {"partial", "failed"}
+
+
+def test_the_books_of_an_empty_source_are_zeros_and_a_success() -> None:
+    facts = facts_of({"posts": []})
+    assert summarize(facts) == {"posts": DatasetSummary()}
+    assert verdict(facts) == ("succeeded", None)
+
+
+def test_objects_are_counted_once_and_exports_under_the_format_that_was_asked_for() -> None:
+    files = (
+        Files("posts", "s3sink", "parquet", 2, 500),
+        Files("posts", "converter", "csv.gz", 3, 70),
+        Files("posts", "converter", "parquet", 3, 90),
+        Files("users", "converter", "xlsx", 1, 10),
+    )
+    books = summarize(facts_of({"posts": [], "users": []}, files=files))
+    assert (books["posts"].objects_stored, books["posts"].bytes_stored) == (2, 500)
+    assert books["posts"].exports == {"csv": 3, "parquet": 3}
+    assert books["users"].exports == {"xlsx": 1}
+    assert format_label("json.gz") == "json"
+
+
+def test_cancelled_comes_before_everything() -> None:
+    assert verdict(facts_of({"posts": []}, cancelled=True, refused="no")) == (
+        "cancelled",
+        "the run was cancelled",
+    )
+
+
+def test_a_refused_run_failed_for_that_alone() -> None:
+    assert verdict(facts_of({}, refused="there is no dataset x")) == (
+        "failed",
+        "refused: there is no dataset x",
+    )
+
+
+def test_a_failed_check_fails_the_run_and_a_warning_does_not() -> None:
+    facts = facts_of({"posts": [healthy()]})
+    assert verdict(facts, check(passed=False)) == ("failed", "check unique(id) on posts failed: 3, at most 0")
+    assert verdict(facts, check(passed=False, severity="warn")) == ("succeeded", None)
+    assert verdict(facts, check(passed=False, value="no table")) == (
+        "failed",
+        "check unique(id) on posts could not run: no table",
+    )
+
+
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [
+        ([replace(healthy(), dead_at=frozenset({"crawler"}))], "1 batch is dead, 100 of 100 rows rejected"),
+        ([Batch(0, 50, 0, 0, frozenset())], "50 of 50 rows rejected"),
+        (
+            [replace(healthy(), dead_at=frozenset({"loader", "s3sink"}))] * 2,
+            "2 batches are dead, 0 of 200 rows rejected",
+        ),
+    ],
+)
+def test_a_run_of_which_nothing_arrived_failed(batches: list[Batch], expected: str) -> None:
+    assert verdict(facts_of({"posts": batches})) == ("failed", f"nothing could be delivered: {expected}")
+
+
+def test_a_source_that_promised_rows_and_gave_none_failed() -> None:
+    assert verdict(facts_of({"posts": []}, plans={"posts": DatasetPlan(0, 100)}))[0] == "failed"
+
+
+def test_what_arrived_at_one_end_is_delivered() -> None:
+    batch = replace(healthy(), dead_at=frozenset({"loader", "converter"}))
+    assert verdict(facts_of({"posts": [batch]})) == ("partial", "1 batch is dead")
+    superseded = replace(healthy(), superseded_share=1.0, dead_at=frozenset({"s3sink"}))
+    assert verdict(facts_of({"posts": [superseded]}))[0] == "partial"
+
+
+def test_a_missing_page_makes_a_run_partial() -> None:
+    run = {"posts": [healthy()]}
+    assert verdict(facts_of(run, missing_total=1)) == ("partial", "1 page is missing")
+    assert verdict(facts_of(run, missing_total=3)) == ("partial", "3 pages are missing")
+
+
+def test_the_rejected_share_may_reach_its_bound_but_not_pass_it() -> None:
+    assert (
+        verdict(facts_of({"posts": [healthy(100, rejected=29)]}), max_rejected_ratio=0.29)[0] == "succeeded"
+    )
+    assert verdict(facts_of({"posts": [healthy(500, rejected=21)]})) == (
+        "partial",
+        "posts: 21 of 500 rows rejected (4.2 %), at most 1 %",
+    )
+
+
+def test_books_that_do_not_balance_fail_a_run_by_name() -> None:
+    facts = facts_of({"posts": [healthy()]})
+    lost = tuple(total for total in facts.totals if total.stage != "loader")
+    assert verdict(replace(facts, totals=lost)) == (
+        "failed",
+        "the books of posts do not balance: 100 rows accepted, 0 loaded + 0 superseded + 0 not loaded",
+    )
+
+
+def test_a_long_reason_is_cut_and_says_so() -> None:
+    names = [f"dataset_{number}" for number in range(30)]
+    status, reason = verdict(facts_of({name: [healthy(100, rejected=50)] for name in names}))
+    assert status == "partial"
+    assert reason is not None
+    assert reason.endswith("and 20 more")
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=4000)
+
+
+@given(st.lists(TEXTS, max_size=500), st.integers(0, 600), TEXTS)
+def test_the_event_fits_whatever_is_missing_or_dead(urls: list[str], dead: int, refused: str) -> None:
+    facts = facts_of(
+        {"posts": [healthy()]},
+        refused=refused,
+        missing=tuple(MissingRecords(dataset="posts", url=url, reason=url) for url in urls),
+        missing_total=len(urls),
+        dead=(DeadBatch(dataset="posts", batch_id="0" * 32, stage="loader", reason="handler"),)
+        * min(dead, 500),
+        dead_total=dead,
+    )
+    completed = complete(facts, [], {"posts": 0.01}, NOON)
+    assert len(encode(completed)) <= MAX_EVENT_BYTES
+    assert RunCompleted.model_validate_json(encode(completed)) == completed
+    listed = len(completed.missing) + len(completed.dead)
+    assert ("not listed" in (completed.reason or "")) == (listed < len(urls) + dead)
