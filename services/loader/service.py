@@ -24,12 +24,13 @@ class LoaderService:
         """The batch's result, by this call or by an earlier one. Idempotent. Streams: memory is one chunk.
 
         Raises `BatchDeadError` if it is dead, `TransientError` in an outage, `PermanentError` for what can never
-        be loaded: an unknown dataset, an artifact that is gone or not what its manifest says, values that
-        PostgreSQL refuses.
+        be loaded: a cancelled run, an unknown dataset, an artifact that is gone or not what its manifest says,
+        values that PostgreSQL refuses.
         """
         artifact = clean_artifact(batch)
         if (before := await self._repository.find(batch.batch_id)) is not None:
             return _living(before)
+        await self._batches.refuse_cancelled(batch.run_id)
         result = await self._load(batch, artifact)
         if result is None:
             return _living(await self._winner(batch))

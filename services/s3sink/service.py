@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from services.s3sink.domain import stored
 from services.s3sink.repository import Held, SinkRepository
-from shared.batches.batches import CODE_VERSION, BatchDeadError, dead_manifest
+from shared.batches.batches import CODE_VERSION, BatchDeadError, Batches, dead_manifest
 from shared.batches.clean import clean_artifact
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError, TransientError
@@ -19,7 +19,10 @@ log = get_logger()
 class SinkService:
     """Every method raises `TransientError` in an outage."""
 
-    def __init__(self, repository: SinkRepository, catalog: Catalog, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, batches: Batches, repository: SinkRepository, catalog: Catalog, wake: Callable[[], None]
+    ) -> None:
+        self._batches = batches
         self._repository = repository
         self._catalog = catalog
         self._wake = wake
@@ -33,6 +36,7 @@ class SinkService:
         clean = clean_artifact(batch)
         if batch.dataset not in self._catalog:
             raise PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
+        await self._batches.refuse_cancelled(batch.run_id)
         if not await self._repository.arrive(batch, clean):
             return _result(await self._held(batch))
         log.info("batch_held", rows=clean.rows, bytes=clean.bytes)

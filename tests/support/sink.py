@@ -46,9 +46,10 @@ class Sink:
         catalog = Catalog({"posts": POSTS})
         self.woken = asyncio.Event()
         self.repository = SinkRepository(self.pool, self.limits)
-        self.service = SinkService(self.repository, catalog, self.woken.set)
+        batches = Batches(self.staging, "s3sink")
+        self.service = SinkService(batches, self.repository, catalog, self.woken.set)
         self.handlers = Handlers(self.service)
-        self.writer = ObjectWriter(Batches(self.staging, "s3sink"), self.lake, catalog)
+        self.writer = ObjectWriter(batches, self.lake, catalog)
         self.loop = SinkLoop(
             self.repository, self.service, self.writer, publish or self.keep, self.woken, retry_delay_s=0
         )

@@ -22,6 +22,7 @@ from shared.events import topics
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.events.reasons import Reason
 from shared.postgres.errors import DatabaseUnavailableError
+from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.support.processed import (
     PRODUCED_AT,
@@ -41,7 +42,7 @@ ENCODER = "services.loader.service.encode_copy"
 
 
 async def rows_of(pool: asyncpg.Pool, table: str, order: str = "id") -> list[dict[str, Any]]:
-    found = await pool.fetch(f'SELECT * FROM public."{table}" ORDER BY "{order}"')  # noqa: S608 - names of this test
+    found = await pool.fetch(f'SELECT * FROM public."{table}" ORDER BY "{order}"')
     return [dict(row) for row in found]
 
 
@@ -356,6 +357,18 @@ async def test_a_dataset_that_is_not_known_kills_the_batch(handlers: Handlers, s
     stranger = a_dataset({"id": "int64"}, key=["id"], name="strangers")
     dead = await dead_after(handlers, await put_processed(staging, stranger, [{"id": 1}]))
     assert dead.reason is Reason.SCHEMA
+
+
+async def test_a_batch_of_a_cancelled_run_is_dead_and_one_that_was_loaded_before_stays(
+    handlers: Handlers, service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    before = await put_processed(staging, catalog["pairs"], [pair("x")])
+    after = await put_processed(staging, catalog["pairs"], [pair("y", user=2)], sequence=1)
+    done = await service.load(before)
+    await staging.put(keys.cancel_key("run-1"), b"")
+    assert (await dead_after(handlers, after)).reason is Reason.CANCELLED
+    assert await service.load(before) == done
+    assert [row["value"] for row in await rows_of(pool, "onpoint_pairs", "user")] == ["x"]
 
 
 async def test_an_artifact_that_is_gone_kills_the_batch(

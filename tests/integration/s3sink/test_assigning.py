@@ -11,6 +11,7 @@ from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
 from shared.events.reasons import Reason
+from shared.storage import keys
 from tests.support.processed import a_dataset, put_processed
 from tests.support.sink import Sink
 
@@ -160,6 +161,20 @@ async def test_a_dataset_that_is_not_known_cannot_be_stored(sink: Sink) -> None:
     stranger = a_dataset({"id": "int64"}, key=["id"], name="strangers")
     with pytest.raises(PermanentError, match="strangers"):
         await sink.deliver(await put_processed(sink.staging, stranger, [{"id": 1}]))
+
+
+async def test_a_batch_of_a_cancelled_run_is_dead_and_one_that_was_held_before_is_stored(sink: Sink) -> None:
+    held, late = await sink.make(10, 0), await sink.make(10, 1)
+    await sink.deliver(held)
+    await sink.staging.put(keys.cancel_key("run-1"), b"")
+    with pytest.raises(PermanentError) as caught:
+        await sink.deliver(late)
+    assert caught.value.reason is Reason.CANCELLED
+    assert (await sink.bury(late, caught.value)).dead
+    await sink.seal(2)
+    await sink.drain()
+    assert await sink.statuses() == ["assigned", "dead"]
+    assert sorted(sink.results()) == [0]
 
 
 async def test_of_many_replicas_that_get_the_batches_of_a_sealed_run_at_once_none_strands_one(
