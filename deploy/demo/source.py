@@ -37,40 +37,11 @@ MAX_PAGE_ROWS = 10_000
 FIRST_STORY_ID = 40_000_000
 FIRST_STORY_TIME_S = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
-WORDS = [
-    "lake",
-    "river",
-    "stone",
-    "cloud",
-    "harbour",
-    "signal",
-    "lantern",
-    "meadow",
-    "copper",
-    "ledger",
-    "compass",
-    "thicket",
-    "orbit",
-    "quarry",
-    "willow",
-    "anchor",
-    "pepper",
-    "saffron",
-    "glacier",
-    "beacon",
-    "canvas",
-    "drift",
-    "ember",
-    "fjord",
-    "gravel",
-    "hollow",
-    "island",
-    "juniper",
-    "kettle",
-    "lattice",
-    "marble",
-    "nectar",
-]
+VOCABULARY = (
+    "lake river stone cloud harbour signal lantern meadow copper ledger compass thicket orbit quarry willow anchor "
+    "pepper saffron glacier beacon canvas drift ember fjord gravel hollow island juniper kettle lattice marble nectar"
+)
+WORDS = VOCABULARY.split()
 TEXTS = 97
 """Different long texts, a prime: neighbours differ, and nothing is made anew per record."""
 
@@ -86,8 +57,10 @@ Render = Callable[[int], str]
 
 
 def _post(n: int) -> str:
-    body = f'{{"userId":{(n - 1) // 10 % 10 + 1},"id":{n},"title":"{_TITLES[n % TEXTS]} {n}","body":"{_BODIES[n % TEXTS]}"}}'
-    return body
+    return (
+        f'{{"userId":{(n - 1) // 10 % 10 + 1},"id":{n},"title":"{_TITLES[n % TEXTS]} {n}",'
+        f'"body":"{_BODIES[n % TEXTS]}"}}'
+    )
 
 
 def _comment(n: int) -> str:
@@ -144,8 +117,8 @@ def _user(n: int) -> str:
 
 def _story(n: int) -> str:
     return (
-        f'{{"by":"{WORDS[n % len(WORDS)]}","descendants":{n * 13 % 400},"id":{FIRST_STORY_ID + n},"score":{n * 29 % 900 + 1},'
-        f'"time":{FIRST_STORY_TIME_S + n * 60},"title":"{_TITLES[n % TEXTS]}","type":"story","url":"https://example.org/{n}"}}'
+        f'{{"by":"{WORDS[n % len(WORDS)]}","descendants":{n * 13 % 400},"id":{FIRST_STORY_ID + n},'
+        f'"score":{n * 29 % 900 + 1},"time":{FIRST_STORY_TIME_S + n * 60},"title":"{_TITLES[n % TEXTS]}","type":"story","url":"https://example.org/{n}"}}'
     )
 
 

@@ -1,12 +1,11 @@
 """Sources that tell only page by page where to go on. One request at a time: that is how they are read."""
 
 import hashlib
-from datetime import UTC, datetime
 from functools import partial
 
 from services.crawler.crawling import Crawl, Request
 from services.crawler.domain import plans, urls
-from services.crawler.domain.fetching import Answer, Failure
+from services.crawler.domain.fetching import Answer, Failure, failure_of
 from services.crawler.domain.plans import Plan
 from services.crawler.domain.records import split_page
 from services.crawler.domain.urls import CursorError
@@ -30,8 +29,7 @@ class Chain:
             url = await self._follow(work)
             _check_length(url, sequence)
         except CursorError as astray:
-            failure = Failure(astray.url, None, str(astray), datetime.now(UTC))
-            await self._recorder.add_failure(failure, is_page=True)
+            await self._recorder.add_failure(failure_of(astray.url, str(astray)), is_page=True)
             return None
         return (
             None

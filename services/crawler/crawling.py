@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from services.crawler.domain import urls
-from services.crawler.domain.fetching import Answer, Failure, Fetch
+from services.crawler.domain.fetching import Answer, Failure, Fetch, failure_of
 from services.crawler.domain.plans import Plan
 from services.crawler.domain.records import Records, split_item, split_page
 from services.crawler.recorder import Fetched, Recorder
@@ -97,7 +96,7 @@ class Crawl:
     async def ask(self, request: Request) -> Answer[Fetched] | Failure:
         if self._has_given_up():
             detail = f"not asked: {self._failures_in_a_row} requests in a row had failed before"
-            return Failure(request.url, None, detail, datetime.now(UTC))
+            return failure_of(request.url, detail)
         answer = await self._fetch(
             self.source, request.url, lambda body: self._spool(request.parse(body)), self._folder
         )

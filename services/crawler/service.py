@@ -81,10 +81,14 @@ class CrawlerService:
         ]
 
     async def plan(self, unit: CrawlBatchRequested) -> list[Outgoing]:
-        """Makes the dataset's plan unless there is one, and asks for its batches."""
+        """Makes the dataset's plan unless there is one, and asks for its batches.
+
+        Raises `PermanentError` (`cancelled`) if the run was cancelled before that.
+        """
         request = await self._batches.request(unit.run_id)
         plan = await self._runs.find_plan(unit.run_id, unit.dataset)
         if plan is None:
+            await self._batches.refuse_cancelled(unit.run_id)
             plan = await self._runs.freeze_plan(await self._planner.make(request, self._dataset(unit)))
             log.info("dataset_planned", kind=plan.kind, batches=plan.batches, rows=plan.rows)
         return _announce_plan(request, plan)
@@ -92,7 +96,8 @@ class CrawlerService:
     async def crawl(self, unit: CrawlBatchRequested) -> list[Outgoing]:
         """Crawls a batch unless that was done, and announces its result.
 
-        Raises `BatchFailedError` for a batch that is dead by its data: every request failed, or there is no plan.
+        Raises `BatchFailedError` for a batch that is dead by its data: every request failed, or there is no plan;
+        `PermanentError` for one of a cancelled run, or that is not the plan's.
         """
         winner = await self._batches.committed(unit.run_id, unit.dataset, unit.batch_id)
         if winner is None:
@@ -118,11 +123,12 @@ class CrawlerService:
             request = await self._batches.request(unit.run_id)
         except ObjectMissingError:
             return Burial(dead=True)
-        why = PlanFailure(url="", reason=error.reason, detail=str(error)[:MAX_DETAIL_CHARS])
+        why = PlanFailure(url="", reason=error.reason, detail=_in_words(error))
         plan = await self._runs.freeze_plan(failed_plan(unit.run_id, unit.dataset, why))
         return Burial(dead=plan.failed is not None, announce=tuple(_announce_plan(request, plan)))
 
     async def _crawl(self, unit: CrawlBatchRequested) -> BatchManifest:
+        await self._batches.refuse_cancelled(unit.run_id)
         plan = await self._runs.plan(unit.run_id, unit.dataset)
         _check_unit(unit, plan)
         if plan.failed is not None:
@@ -257,9 +263,14 @@ def _dead(unit: CrawlBatchRequested, error: PermanentError) -> BatchManifest:
         **_identity(unit),
         status="dead",
         reason=error.reason,
-        detail=str(error)[:MAX_DETAIL_CHARS],
+        detail=_in_words(error),
         counts=Counts(read=requests, rejected=requests),
     )
+
+
+def _in_words(error: PermanentError) -> str:
+    """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
+    return str(error)[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def _requests_of(work: CrawlWork) -> int:

@@ -96,6 +96,15 @@ class Failure:
     fetched_at: datetime
 
 
+def failure_of(url: str, detail: str, status: int | None = None) -> Failure:
+    """A failure, now. What a source sent may be in both texts: they are made printable, so that any store takes them."""
+    return Failure(_printable(url), status, _printable(detail), datetime.now(UTC))
+
+
+def _printable(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
 class Fetch(Protocol):
     async def __call__(
         self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path

@@ -53,11 +53,8 @@ def next_by_link(headers: Iterable[str], answered: str) -> str | None:
         for link in _LINK.finditer(header):
             parameters: dict[str, str] = {}
             for found in _PARAMETER.finditer(link["parameters"]):
-                value = (
-                    re.sub(r"\\(.)", r"\1", found["quoted"])
-                    if found["quoted"] is not None
-                    else found["token"]
-                )
+                quoted = found["quoted"]
+                value = found["token"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted[1:-1])
                 parameters.setdefault(found["name"].lower(), value or "")  # of two, the first counts
             if "next" in parameters.get("rel", "").lower().split() and "anchor" not in parameters:
                 return _join(answered, link["target"].strip())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy
+from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy, failure_of
 from services.crawler.domain.records import BadBodyError
 from services.crawler.fetcher.exchange import Exchange, Response
 from services.crawler.fetcher.politeness import Politeness
@@ -77,4 +77,4 @@ def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Ans
 
 def _failure(url: str, error: FetchError, tried: int) -> Failure:
     detail = f"{error} after {tried} tries" if error.retryable and tried > 1 else str(error)
-    return Failure(url, error.status, detail, datetime.now(UTC))
+    return failure_of(url, detail, error.status)

@@ -1,0 +1,170 @@
+"""The crawler without Kafka: its handlers, driven until no unit is left, over a store in memory."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import zstandard
+
+from services.crawler.domain.addresses import AllowedHosts
+from services.crawler.domain.fetching import RetryPolicy
+from services.crawler.fetcher.client import Fetcher
+from services.crawler.fetcher.exchange import Exchange
+from services.crawler.fetcher.politeness import Politeness
+from services.crawler.handlers import CrawlerHandlers
+from services.crawler.repository import FrozenRuns
+from services.crawler.service import CrawlerService
+from shared.batches.batches import Batches
+from shared.bus.record import Burial, Outgoing, Record
+from shared.datasets.catalog import load_catalog
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.events import topics
+from shared.events.decode import encode
+from shared.events.models import Artifact, BatchManifest, CrawlBatchRequested, CrawlPlanned
+from shared.storage.object_store import ObjectStore, open_memory
+
+APPENDED_MS = 1_795_500_000_123
+APPENDED_AT = datetime.fromtimestamp(APPENDED_MS / 1000, UTC)
+QUICK = RetryPolicy(base_s=0.001, cap_s=0.002)
+
+
+@dataclass
+class Crawler:
+    """`run` is what a user does; `events` are in the order of their publication."""
+
+    handlers: CrawlerHandlers
+    staging: ObjectStore
+    events: list[Outgoing] = field(default_factory=list)
+    dead_letters: list[Record] = field(default_factory=list)
+    offset: int = 0
+
+    async def ask(self, value: Any) -> list[Outgoing]:
+        """The events that a request for a run gives; no unit is handled."""
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.offset += 1
+        record = Record(topics.CRAWL_REQUESTED, 0, self.offset, APPENDED_MS, None, raw)
+        return list(await self.handlers.on_crawl_requested(record))
+
+    async def run(self, value: Any) -> None:
+        """A request, and every unit that follows from it."""
+        await self.drive(await self.ask(value))
+
+    async def drive(self, waiting: list[Outgoing]) -> None:
+        waiting = list(waiting)
+        while waiting:
+            event = waiting.pop(0)
+            self.events.append(event)
+            if event.topic == topics.CRAWL_BATCH_REQUESTED:
+                waiting.extend(await self.handle(event))
+
+    async def handle(self, event: Outgoing) -> list[Outgoing]:
+        """As the bus does it: a permanent error buries the record, and burying announces."""
+        record = self.record(event)
+        try:
+            return list(await self.handlers.on_batch_requested(record))
+        except PermanentError as error:
+            burial: Burial = await self.handlers.bury_batch(record, error)
+            if burial.dead:
+                self.dead_letters.append(record)
+            return list(burial.announce)
+
+    def record(self, event: Outgoing) -> Record:
+        return Record(event.topic, 0, 0, APPENDED_MS, event.key.encode(), encode(event.event))
+
+    @property
+    def planned(self) -> list[CrawlPlanned]:
+        return [event.event for event in self.events if isinstance(event.event, CrawlPlanned)]
+
+    @property
+    def batches(self) -> list[BatchManifest]:
+        return [event.event for event in self.events if isinstance(event.event, BatchManifest)]
+
+    @property
+    def units(self) -> list[CrawlBatchRequested]:
+        return [event.event for event in self.events if isinstance(event.event, CrawlBatchRequested)]
+
+    async def content(self, artifact: Artifact) -> list[Any]:
+        """The JSON values of an artifact's lines."""
+        return [json.loads(line) for line in await self.lines(artifact)]
+
+    async def lines(self, artifact: Artifact) -> list[bytes]:
+        stored = await self.staging.get(self.staging.key(artifact.uri, ""))
+        assert stored is not None
+        assert len(stored) == artifact.bytes > 0
+        text = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
+        lines = text.split(b"\n")
+        assert lines.pop() == b"", "every line ends"
+        assert len(lines) == artifact.rows
+        return lines
+
+    async def rows(self, manifest: BatchManifest) -> list[Any]:
+        return await self.content(manifest.artifacts[0])
+
+    async def requests(self, manifest: BatchManifest) -> list[Any]:
+        return await self.content(manifest.artifacts[-1])
+
+
+def environment_for(url: str) -> dict[str, str]:
+    """Points the built-in datasets at a local source, without a rate limit."""
+    settings = {"URL": url, "REQUESTS_PER_SECOND": "0"}
+    return {
+        f"ONPOINT_SOURCE_{name}_{setting}": value
+        for name in ("JSONPLACEHOLDER", "HACKERNEWS")
+        for setting, value in settings.items()
+    }
+
+
+@asynccontextmanager
+async def crawler_of(
+    url: str,
+    *,
+    allow: str,
+    datasets: Mapping[str, Dataset] | None = None,
+    staging: ObjectStore | None = None,
+    policy: RetryPolicy = QUICK,
+    timeout_s: float = 10,
+    read_timeout_s: float = 0.5,
+) -> AsyncIterator[Crawler]:
+    """A crawler whose built-in datasets are at `url`; `datasets` replaces all of them."""
+    catalog = load_catalog(environment=environment_for(url)) if datasets is None else datasets
+    store = staging or open_memory()
+    exchange = Exchange(
+        allowed=AllowedHosts.parse(allow),
+        user_agent="OnPoint/test (+tests)",
+        timeout_s=timeout_s,
+        policy=policy,
+        read_timeout_s=read_timeout_s,
+    )
+    async with exchange:
+        fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
+        service = CrawlerService(catalog, FrozenRuns(store), Batches(store, "crawler"), fetch)
+        yield Crawler(CrawlerHandlers(service), store)
+
+
+def dataset_of(url: str, pagination: Mapping[str, Any], **source: Any) -> Dataset:
+    """A dataset `things` at `/things` of the source."""
+    return Dataset.model_validate(
+        {
+            "name": "things",
+            "source": {
+                "name": "local",
+                "kind": "api",
+                "base_url": url,
+                "path": "/things",
+                "pagination": pagination,
+                "requests_per_second": 0,
+                **source,
+            },
+            "table": "onpoint_things",
+            "key": ["id"],
+            "columns": [{"name": "id", "type": "int64"}],
+        }
+    )
+
+
+PAGES = {"kind": "page", "page_param": "_page", "size_param": "_limit", "size": 10, "total_header": "X-Total-Count"}
+"""A pagination for `dataset_of`."""

@@ -1,0 +1,292 @@
+"""Asking a source: politely, stubbornly, and on guard."""
+
+import asyncio
+import gzip
+import itertools
+import json
+import random
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from services.crawler.domain.addresses import AllowedHosts
+from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy, is_retried
+from services.crawler.domain.records import Records, split_page
+from services.crawler.fetcher import inflate
+from services.crawler.fetcher.client import Fetcher
+from services.crawler.fetcher.exchange import Exchange
+from services.crawler.fetcher.inflate import Inflater
+from services.crawler.fetcher.politeness import Politeness
+from services.crawler.spool import SPOOL_BYTES
+from shared.datasets.model import ApiSource
+from tests.support import source as faults
+from tests.support.crawler import PAGES, QUICK, dataset_of
+from tests.support.source import Fault, SourceServer
+
+NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
+ROWS = [{"id": n} for n in range(1, 26)]
+
+Ask = Callable[[str], "asyncio.Future[Answer[Records] | Failure]"]
+
+
+@asynccontextmanager
+async def fetcher(
+    server: SourceServer,
+    folder: Path,
+    policy: RetryPolicy = QUICK,
+    timeout_s: float = 5,
+    read_timeout_s: float = 0.2,
+    **source: float,
+) -> AsyncIterator[Ask]:
+    """A function that asks for a path of the server."""
+    described: ApiSource = dataset_of(server.url, PAGES, **source).source
+    exchange = Exchange(
+        allowed=AllowedHosts.parse(server.allow),
+        user_agent="OnPoint/test (+tests)",
+        timeout_s=timeout_s,
+        policy=policy,
+        read_timeout_s=read_timeout_s,
+    )
+    async with exchange:
+        client = Fetcher(exchange, Politeness([described]), policy)
+
+        def ask(path: str) -> "asyncio.Future[Answer[Records] | Failure]":
+            return asyncio.ensure_future(client(described, f"{server.url}{path}", split_page, folder))
+
+        yield ask
+
+
+async def fetched(fault: Fault, folder: Path, times: int | None = None) -> tuple[Answer[Records] | Failure, int]:
+    """What one request comes to where `fault` is in its way, and how many tries reached the server."""
+    async with SourceServer({"things": ROWS}) as server, fetcher(server, folder) as ask:
+        server.fail("/things", fault, times)
+        return await ask("/things"), len(server.seen)
+
+
+RETRIED: list[tuple[str, Fault, int | None]] = [
+    *[(f"{code} after 5 tries", faults.status(code), code) for code in (408, 425, 429, 500, 502, 503, 504)],
+    ("the connection was closed after 5 tries", faults.close(), None),
+    ("timed out after 5 tries", faults.hang(), None),
+    ("the answer broke off after 5 tries", faults.truncated(), None),
+    ("not JSON: JSON is malformed: invalid character (byte 0) after 5 tries", faults.html(), 200),
+    ("not JSON: Input data was truncated after 5 tries", faults.body(b'[{"id": 1}'), 200),
+    ("not a page of records: Expected `array`, got `null` after 5 tries", faults.null(), 200),
+    ("the gzip stream is cut off after 5 tries", faults.body(gzip.compress(b"[1]")[:-3], Content_Encoding="gzip"), None),
+    (
+        "not gzip: Error -3 while decompressing data: incorrect header check after 5 tries",
+        faults.body(b"[1]", Content_Encoding="gzip"),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("detail", "fault", "status"), RETRIED, ids=[detail for detail, _, _ in RETRIED])
+async def test_what_may_pass_is_tried_five_times(detail: str, fault: Fault, status: int | None, tmp_path: Path) -> None:
+    failure, tries = await fetched(fault, tmp_path)
+    assert isinstance(failure, Failure)
+    assert (failure.detail, failure.status, tries) == (detail, status, 5)
+
+
+@pytest.mark.parametrize(("detail", "fault", "status"), RETRIED, ids=[detail for detail, _, _ in RETRIED])
+async def test_what_passes_leaves_no_trace(detail: str, fault: Fault, status: int | None, tmp_path: Path) -> None:
+    answer, tries = await fetched(fault, tmp_path, times=4)
+    assert isinstance(answer, Answer)
+    assert (answer.value.rows, tries) == (25, 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+FINAL: list[tuple[str, Fault]] = [
+    *[(str(code), faults.status(code)) for code in (400, 401, 403, 404, 410, 418, 451)],
+    ("304", faults.status(304)),
+    ("302 without a location", faults.status(302)),
+    ("more than 5 redirects", faults.redirect("/things")),
+    ("content encoding 'br' was not asked for", faults.body(b"x", Content_Encoding="br")),
+    ("content encoding 'gzip, gzip' was not asked for", faults.zipped(b"x", "gzip, gzip")),
+    ("nested deeper than 64 levels", faults.body(b"[" * 100_000 + b"]" * 100_000)),
+    ("the answer inflates to more than 100 times its size", faults.bomb(20)),
+]
+
+
+@pytest.mark.parametrize(("detail", "fault"), FINAL, ids=[detail for detail, _ in FINAL])
+async def test_what_will_not_change_is_tried_once(detail: str, fault: Fault, tmp_path: Path) -> None:
+    failure, tries = await fetched(fault, tmp_path)
+    assert isinstance(failure, Failure)
+    assert failure.detail == detail
+    assert tries == (6 if "redirects" in detail else 1)
+
+
+async def test_a_source_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
+    async with SourceServer() as server:
+        pass
+    async with fetcher(server, tmp_path) as ask:
+        failure = await ask("/things")
+    assert isinstance(failure, Failure)
+    assert "Connect call failed" in failure.detail
+    assert failure.detail.endswith("after 5 tries")
+
+
+async def test_a_slow_drip_ends_at_the_total_timeout(tmp_path: Path) -> None:
+    policy = RetryPolicy(tries=2, base_s=0.001)
+    async with SourceServer() as server, fetcher(server, tmp_path, policy, timeout_s=0.5) as ask:
+        server.fail("/things", faults.drip(b"[" + b" " * 1000, 0.05))
+        failure = await ask("/things")
+    assert isinstance(failure, Failure)
+    assert failure.detail == "timed out after 2 tries"
+
+
+@pytest.mark.parametrize("data", [b"[1, 2]", b"", b"[" + b"1," * 10**6 + b"1]"])
+async def test_gzip_is_inflated(data: bytes, tmp_path: Path) -> None:
+    def parse(body: bytes) -> Records:
+        assert body == data
+        return Records(b"", 0)
+
+    async with SourceServer() as server:
+        server.fail("/things", faults.zipped(data))
+        described = dataset_of(server.url, PAGES).source
+        exchange = Exchange(
+            allowed=AllowedHosts.parse(server.allow), user_agent="t", timeout_s=5, policy=QUICK, read_timeout_s=1
+        )
+        async with exchange:
+            answer = await Fetcher(exchange, Politeness([described]), QUICK)(
+                described, f"{server.url}/things", parse, tmp_path
+            )
+    assert isinstance(answer, Answer)
+
+
+async def test_headers_are_ours_and_carry_no_secret(tmp_path: Path) -> None:
+    async with SourceServer({"things": ROWS}) as server, fetcher(server, tmp_path) as ask:
+        server.fail("/things", faults.body(b"[]", Set_Cookie="session=1; Path=/"), times=1)
+        await ask("/things")
+        await ask("/things")
+        for request in server.seen:
+            assert request.headers["User-Agent"] == "OnPoint/test (+tests)"
+            assert not {"Cookie", "Authorization"} & set(request.headers)
+
+
+async def test_redirects_within_the_source_are_followed(tmp_path: Path) -> None:
+    async with SourceServer({"things": ROWS}) as server, fetcher(server, tmp_path) as ask:
+        server.fail("/moved", faults.redirect("/things?_page=1&_limit=5", 308))
+        answer = await ask("/moved")
+        assert isinstance(answer, Answer)
+        assert (answer.url, answer.answered_url) == (f"{server.url}/moved", f"{server.url}/things?_page=1&_limit=5")
+
+
+async def test_an_endless_body_ends_at_the_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflate, "MAX_WIRE_BYTES", 2**20)
+    failure, tries = await fetched(faults.endless(), tmp_path)
+    assert isinstance(failure, Failure)
+    assert (failure.detail, tries) == ("the answer is larger than 1048576 bytes", 1)
+
+
+async def test_a_big_page_waits_on_disk_and_is_whole(tmp_path: Path) -> None:
+    rows = [{"id": n, "text": "x" * 1000} for n in range(2 * SPOOL_BYTES // 1000)]
+    async with SourceServer({"things": rows}) as server, fetcher(server, tmp_path, read_timeout_s=5) as ask:
+        answers = await asyncio.gather(*(ask("/things") for _ in range(4)))
+    for answer in answers:
+        assert isinstance(answer, Answer)
+        assert [json.loads(line)["id"] for line in answer.value.data.split(b"\n")] == [row["id"] for row in rows]
+
+
+async def test_retry_after_is_obeyed_by_every_request_to_the_host(tmp_path: Path) -> None:
+    async with SourceServer({"things": ROWS}) as server, fetcher(server, tmp_path) as ask:
+        server.fail("/things", faults.status(429, Retry_After="1"), times=1)
+        first = ask("/things")
+        while not server.seen:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        second = ask("/things?second")
+        assert isinstance(await first, Answer)
+        assert isinstance(await second, Answer)
+        asked = server.seen[0].at_s
+        assert all(request.at_s - asked >= 0.95 for request in server.seen[1:])
+
+
+async def test_requests_are_spaced_by_the_rate(tmp_path: Path) -> None:
+    async with SourceServer({"things": ROWS}) as server, fetcher(server, tmp_path, requests_per_second=20) as ask:
+        await asyncio.gather(*(ask("/things") for _ in range(11)))
+        times = sorted(request.at_s for request in server.seen)
+        assert 0.45 <= times[-1] - times[0] <= 2.0
+        assert all(later - earlier >= 0.01 for earlier, later in itertools.pairwise(times[1:]))
+
+
+async def test_no_more_than_the_allowed_requests_are_open_at_once(tmp_path: Path) -> None:
+    async with SourceServer({"things": ROWS}, delay_s=0.02) as server, fetcher(server, tmp_path, concurrency=3) as ask:
+        await asyncio.gather(*(ask("/things") for _ in range(20)))
+        assert server.most_concurrent == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "wait_s"),
+    [
+        (429, "7", 7.0),
+        (503, " 7 ", 7.0),
+        (429, "0", 0.0),
+        (429, "86400", 60.0),
+        (429, "9" * 100, 60.0),
+        (429, format_datetime(NOW + timedelta(seconds=9), usegmt=True), 9.0),
+        (503, format_datetime(NOW - timedelta(days=9), usegmt=True), 0.0),
+        (503, format_datetime(NOW + timedelta(days=9), usegmt=True), 60.0),
+        (429, "Tuesday, 24-Nov-26 06:00:05 GMT", 5.0),
+        (429, "Tue Nov 24 06:00:05 2026", 5.0),
+        (429, "soon", None),
+        (429, "-5", None),
+        (429, "1.5", None),
+        (429, "", None),
+        (429, "٣", None),
+        (429, None, None),
+        (500, "7", None),
+    ],
+)
+def test_retry_after_is_read_and_capped(status: int, header: str | None, wait_s: float | None) -> None:
+    assert RetryPolicy().retry_after_s(status, header, NOW) == wait_s
+
+
+def test_pauses_grow_with_full_jitter_up_to_the_cap() -> None:
+    random.seed(1)
+    for tried, most_s in ((1, 0.2), (2, 0.4), (3, 0.8), (4, 1.6), (20, 5.0)):
+        pauses = [RetryPolicy().delay_s(tried) for _ in range(500)]
+        assert 0 <= min(pauses) < most_s * 0.05
+        assert most_s * 0.95 < max(pauses) <= most_s
+
+
+def test_only_what_may_pass_is_retried() -> None:
+    assert {status for status in range(400, 600) if is_retried(status)} == {408, 425, 429, *range(500, 600)}
+
+
+def inflated(chunks: list[bytes], encoding: str = "gzip") -> int:
+    inflater = Inflater(encoding)
+    size = sum(len(piece) for chunk in chunks for piece in inflater.feed(chunk))
+    inflater.finish()
+    return size
+
+
+def test_a_stream_may_come_in_any_pieces_and_members() -> None:
+    data = random.Random(1).randbytes(5000)  # noqa: S311 - no secret
+    stream = gzip.compress(data) + gzip.compress(data)
+    assert inflated([stream[at : at + 1] for at in range(len(stream))]) == 10_000
+    assert inflated([stream]) == 10_000
+    assert inflated([]) == 0
+
+
+@pytest.mark.parametrize("megabytes", [10, 100, 1000, 10_000])
+def test_a_bomb_is_stopped_long_before_it_goes_off(megabytes: int) -> None:
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    chunk = b"".join(squeezer.compress(b"\0" * 2**20) for _ in range(min(megabytes, 300)))
+    inflater, size = Inflater("gzip"), 0
+    with pytest.raises(FetchError, match="100 times") as caught:  # noqa: PT012 - the loop is what raises
+        for piece in inflater.feed(chunk):
+            size += len(piece)
+            assert len(piece) <= 2**18
+    assert size <= max(2**20, 100 * len(chunk))
+    assert not caught.value.retryable
+
+
+def test_an_honest_stream_ends_at_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflate, "MAX_BODY_BYTES", 2**20)
+    with pytest.raises(FetchError, match="inflates to more than 1048576"):
+        inflated([gzip.compress(random.Random(1).randbytes(2**21))])  # noqa: S311 - no secret

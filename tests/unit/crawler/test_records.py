@@ -1,0 +1,181 @@
+"""From bodies to lines: one bad record never costs its page, and a bad page is a failed try."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.crawler.domain.records import MAX_DEPTH, BadBodyError, Records, read_ids, split_item, split_page
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def lines_of(records: Records) -> list[bytes]:
+    return records.data.split(b"\n") if records.rows else []
+
+
+@given(st.lists(JSON, max_size=8), st.sampled_from([None, 1, 2]), st.booleans())
+def test_records_come_out_as_they_went_in_one_a_line(rows: list[Any], indent: int | None, ascii_only: bool) -> None:
+    page = split_page(json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
+    assert page.rows == len(rows)
+    assert [json.loads(line) for line in lines_of(page)] == json.loads(json.dumps(rows))
+
+
+@given(st.lists(JSON, max_size=8), st.integers(0, 10))
+def test_no_more_than_asked_for_are_taken(rows: list[Any], most: int) -> None:
+    page = split_page(json.dumps(rows).encode(), most=most)
+    assert page.rows == len(lines_of(page)) == min(most, len(rows))
+
+
+def test_the_text_of_a_record_is_not_touched() -> None:
+    body = b'[ {"price": 1.10, "big": 12345678901234567890123, "a":1, "a":2, "e": "\\u00e9"} ]'
+    assert lines_of(split_page(body)) == [body[2:-2]]
+
+
+def test_a_byte_order_mark_and_space_around_are_no_trouble() -> None:
+    assert lines_of(split_page(b'\xef\xbb\xbf \r\n[\t{"id":1} ,\n {"id":2}]\n')) == [b'{"id":1}', b'{"id":2}']
+
+
+def test_pretty_printed_records_are_put_on_one_line() -> None:
+    rows = [{"id": 1, "text": "a\nb\r\nc"}, {"id": 2}]
+    page = split_page(json.dumps(rows, indent=2).replace("\n", "\r\n").encode())
+    assert [json.loads(line) for line in lines_of(page)] == rows
+
+
+@pytest.mark.parametrize("path", [("data",), ("data", "items"), ("a b", "ü")])
+def test_records_are_found_at_their_path(path: tuple[str, ...]) -> None:
+    inner: Any = [{"id": 1}, {"id": 2}]
+    for key in reversed(path):
+        inner = {"x": [1, {"data": 3}], key: inner, "z": None}
+    assert lines_of(split_page(json.dumps(inner).encode(), path)) == [b'{"id": 1}', b'{"id": 2}']
+    with_surrogate = json.dumps(inner).replace('"id": 2', '"id": "\\ud800"').encode()
+    assert lines_of(split_page(with_surrogate, path)) == [b'{"id": 1}', b'{"id": "\\ud800"}']
+
+
+BAD_RECORDS = [
+    b'{"id":"\\ud800"}',
+    b'{"id":"\\udfff\\ud800"}',
+    b'{"id":NaN}',
+    b'{"id":-Infinity}',
+    b'{"id":"\xff\xfe"}',
+    b'{"id":"\x01"}',
+    b'{"id":1e999}',
+    b'{"id":' + b"1" * 10_000 + b"}",
+    b'{"id":"\x00"}',
+    b"null",
+    b"7",
+    b'"text"',
+    b"[]",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS)
+def test_one_bad_record_does_not_cost_its_page(bad: bytes) -> None:
+    page = split_page(b'[{"id":1}, ' + bad + b', {"id":3}]')
+    assert lines_of(page) == [b'{"id":1}', bad, b'{"id":3}']
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS)
+def test_one_bad_record_does_not_cost_a_pretty_printed_page(bad: bytes) -> None:
+    page = split_page(b'[\n  {"id":1},\n  ' + bad + b',\n  {"id":"\\ud800"}\n]\n')
+    assert lines_of(page) == [b'{"id":1}', bad, b'{"id":"\\ud800"}']
+
+
+def test_a_raw_newline_in_a_text_does_not_break_the_line() -> None:
+    page = split_page(b'[{"id":"a\nb\r",\n"x":NaN}]')
+    assert lines_of(page) == [b'{"id":"a\\nb\\r","x":NaN}']
+
+
+NOT_JSON = [
+    b"",
+    b" ",
+    b"<html></html>",
+    b"[",
+    b"[1",
+    b"[1,",
+    b"[1,]",
+    b'[{"id":1},{"id"',
+    b"[1]]",
+    b"[1] [2]",
+    b"[1]x",
+    b"[tru]",
+    b"[1 2]",
+    b"\xff\xfe[\x001\x00]\x00",
+    b'[{"id":NaN}',
+    b'[{"id":NaN}]x',
+    b"[{'id':NaN}]",
+    b"[{id:NaN}]",
+]
+
+
+@pytest.mark.parametrize("body", NOT_JSON)
+def test_what_is_no_json_is_a_failed_try(body: bytes) -> None:
+    with pytest.raises(BadBodyError, match="not JSON") as caught:
+        split_page(body)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("body", [b"{}", b"null", b"7", b'"x"', b'{"error":"maintenance"}'])
+def test_json_of_another_shape_is_a_failed_try(body: bytes) -> None:
+    with pytest.raises(BadBodyError, match=r"not a page of records: Expected `array`"):
+        split_page(body)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"a":[]}', b'{"a":NaN}', b'{"data":{}}', b"[]", b'{"data":NaN}', b'{"a":NaN'])
+def test_a_page_without_its_array_is_a_failed_try(body: bytes) -> None:
+    with pytest.raises(BadBodyError):
+        split_page(body, ("data",))
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 500, 5_000, 200_000])
+@pytest.mark.parametrize("braces", [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.parametrize("inside", [b"1", b"NaN"])
+def test_deep_nesting_fails_for_good(depth: int, braces: tuple[bytes, bytes], inside: bytes) -> None:
+    body = b"[" + braces[0] * depth + inside + braces[1] * depth + b"]"
+    with pytest.raises(BadBodyError, match="nested deeper") as caught:
+        split_page(body)
+    assert not caught.value.retryable
+    with pytest.raises(BadBodyError, match="nested deeper"):
+        split_item(body[1:-1])
+
+
+def test_depth_is_not_mistaken_for_number() -> None:
+    wide = json.dumps([{"a": [[1]] * 500, "text": "[[[[[[{{{{" * 50, "esc": '\\"[[['}]).encode()
+    assert split_page(wide).rows == 1
+    deepest = b"[" + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"]"
+    assert split_page(deepest).rows == 1
+
+
+def test_an_item_is_one_line() -> None:
+    assert split_item(b'\xef\xbb\xbf\n{"id": 1,\n "text": "a"}\n') == Records(b'{"id": 1, "text": "a"}', 1)
+
+
+def test_a_null_item_is_an_empty_placeholder() -> None:
+    assert split_item(b" null\n") == Records(b"null", 1, empty=True)
+
+
+@pytest.mark.parametrize("body", [b"7", b'"text"', b"[1, 2]", b'{"id":"\\ud800"}', b'{"id":NaN}'])
+def test_an_item_that_is_no_object_goes_through_as_it_is(body: bytes) -> None:
+    assert split_item(body) == Records(body, 1)
+
+
+@pytest.mark.parametrize("body", [b"", b"1,2", b"<html>", b'{"id":1', b'{"id":1}{"id":2}', b"],["])
+def test_an_item_that_is_no_json_is_a_failed_try(body: bytes) -> None:
+    with pytest.raises(BadBodyError, match="not JSON"):
+        split_item(body)
+
+
+def test_ids_are_integers_and_texts() -> None:
+    assert read_ids(b'[1, "b", 3]') == [1, "b", 3]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[1.5]", b"[null]", b"[true]", b"[[1]]", b"[{}]", b"", b"<html>", b'["\\ud800"]'])
+def test_a_list_of_anything_else_is_a_failed_try(body: bytes) -> None:
+    with pytest.raises(BadBodyError):
+        read_ids(body)
