@@ -1,0 +1,98 @@
+"""The command line as a program of its own, on a real Kafka and PostgreSQL; the services are played by the test."""
+
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from deploy.local.stack import LocalStack
+from shared.events.topics import CRAWL_REQUESTED
+from tests.integration.console.played import Onpoint, Result, Services, Start, ended
+
+ROOT = Path(__file__).parents[3]
+
+LEDGER = """
+CREATE SCHEMA onpoint_runs;
+CREATE TABLE onpoint_runs.v_runs (
+    run_id text, status text, reason text, requested_by text, requested_at timestamptz, started_at timestamptz,
+    finished_at timestamptz, datasets text[], completed jsonb
+);
+CREATE TABLE onpoint_runs.v_progress (
+    run_id text, dataset text, stage text, batches_planned bigint, rows_planned bigint, batches_done bigint,
+    batches_dead bigint, rows bigint
+);
+"""
+"""Tables in the shape of quality's views: a test says what the ledger holds. That the views have this shape is a test
+of its own."""
+
+
+@pytest.fixture
+async def ledger(components: LocalStack) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a database of its own with an empty ledger in it."""
+    server = components.environment()["ONPOINT_POSTGRES_DSN"]
+    name = f"console_{uuid.uuid4().hex[:12]}"
+    admin = await asyncpg.connect(server)
+    await admin.execute(f'CREATE DATABASE "{name}"')
+    connection = await asyncpg.connect(server.rsplit("/", 1)[0] + "/" + name)
+    await connection.execute(LEDGER)
+    yield connection
+    await connection.close()
+    await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await admin.close()
+
+
+@pytest.fixture
+async def settings(components: LocalStack, ledger: asyncpg.Connection) -> dict[str, str]:
+    environment = components.environment()
+    database = await ledger.fetchval("SELECT current_database()")
+    dsn = environment["ONPOINT_POSTGRES_DSN"].rsplit("/", 1)[0] + "/" + database
+    return {**environment, "ONPOINT_POSTGRES_DSN": dsn}
+
+
+@pytest.fixture
+def start(settings: dict[str, str]) -> Start:
+    async def start_program(*words: str, **changes: str) -> asyncio.subprocess.Process:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "console",
+            *words,
+            cwd=ROOT,
+            env={**kept, **settings, "NO_COLOR": "1", **changes},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    return start_program
+
+
+@pytest.fixture
+def onpoint(start: Start) -> Onpoint:
+    async def run_program(*words: str, **changes: str) -> Result:
+        return await ended(await start(*words, **changes))
+
+    return run_program
+
+
+@pytest.fixture
+async def services(kafka_servers: str) -> AsyncIterator[Services]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka_servers, group_id=None)
+    await consumer.start()
+    partition = TopicPartition(CRAWL_REQUESTED, 0)
+    consumer.assign([partition])
+    await consumer.seek_to_end(partition)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka_servers, transactional_id=f"played-{uuid.uuid4().hex}"
+    )
+    await producer.start()
+    yield Services(consumer, producer)
+    await producer.stop()
+    await consumer.stop()

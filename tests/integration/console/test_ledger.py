@@ -1,0 +1,143 @@
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from console.ledger import LedgerUnavailableError, StageProgress, open_ledger
+from tests.integration.console.played import Onpoint, completed
+
+pytestmark = pytest.mark.integration
+
+ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
+
+SHAPE = """
+SELECT c.table_name || '.' || c.column_name, c.udt_name FROM information_schema.columns c
+WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN ('v_runs', 'v_progress')
+"""
+
+
+async def remember(ledger: asyncpg.Connection, run_id: str, status: str, *, hours: int = 0) -> None:
+    value = None if status == "running" else json.dumps(completed(run_id, status))
+    await ledger.execute(
+        "INSERT INTO onpoint_runs.v_runs VALUES ($1, $2, NULL, 'me', $3, $3, $4, '{posts,users}', $5)",
+        run_id,
+        status,
+        ASKED + timedelta(hours=hours),
+        None if value is None else ASKED + timedelta(hours=hours, seconds=75),
+        value,
+    )
+
+
+async def test_the_views_of_the_quality_service_have_the_shape_that_these_tests_play(
+    ledger: asyncpg.Connection, postgres_dsn: str
+) -> None:
+    real = await asyncpg.connect(postgres_dsn)
+    try:
+        shapes = [{tuple(row) for row in await connection.fetch(SHAPE)} for connection in (real, ledger)]
+    finally:
+        await real.close()
+    assert shapes[0] == shapes[1]
+
+
+async def test_the_real_views_answer_every_question(postgres_dsn: str) -> None:
+    async with open_ledger(postgres_dsn) as ledger:
+        assert await ledger.runs(5) == []
+        assert await ledger.run("r1") is None
+        assert await ledger.progress("r1") == []
+
+
+async def test_the_command_line_cannot_write_even_by_mistake(postgres_dsn: str) -> None:
+    async with open_ledger(postgres_dsn) as ledger:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await ledger._connection.execute("CREATE TABLE public.t ()")  # noqa: SLF001 - there is no other way to it
+
+
+async def test_a_database_without_a_ledger_says_what_to_do(
+    ledger: asyncpg.Connection, settings: dict[str, str]
+) -> None:
+    await ledger.execute("DROP SCHEMA onpoint_runs CASCADE")
+
+    async with open_ledger(settings["ONPOINT_POSTGRES_DSN"]) as reader:
+        with pytest.raises(LedgerUnavailableError, match="onpoint migrate"):
+            await reader.runs(1)
+
+
+async def test_a_database_that_is_not_there_is_one_sentence_without_the_password(onpoint: Onpoint) -> None:
+    result = await onpoint("runs", ONPOINT_POSTGRES_DSN="postgresql://me:secret@127.0.0.1:1/x")
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("onpoint: the run ledger in PostgreSQL cannot be read: ")
+    assert "secret" not in result.err
+    assert result.err.count("\n") == 1
+
+
+async def test_the_latest_runs_come_first(onpoint: Onpoint, ledger: asyncpg.Connection) -> None:
+    await remember(ledger, "monday", "succeeded", hours=0)
+    await remember(ledger, "tuesday", "failed", hours=24)
+    await remember(ledger, "wednesday", "running", hours=48)
+
+    table = await onpoint("runs", "--limit", "2")
+    document = await onpoint("runs", "--json")
+
+    assert "tuesday" in table.out
+    assert "monday" not in table.out
+    runs = json.loads(document.out)
+    assert [run["run_id"] for run in runs] == ["wednesday", "tuesday", "monday"]
+    assert [run["rows_accepted"] for run in runs] == [None, 100, 100]
+    assert runs[2]["requested_at"] == "2026-11-23T05:15:30Z"
+
+
+async def test_no_runs_is_no_error(onpoint: Onpoint) -> None:
+    assert (await onpoint("runs")).out == "there are no runs yet: start one with `onpoint run --wait`\n"
+    assert json.loads((await onpoint("runs", "--json")).out) == []
+
+
+async def test_the_status_of_a_running_run_is_its_progress(
+    onpoint: Onpoint, ledger: asyncpg.Connection
+) -> None:
+    await remember(ledger, "now", "running")
+    await ledger.execute(
+        "INSERT INTO onpoint_runs.v_progress VALUES ('now', 'posts', 'crawler', 4, 200000, 1, 1, 50000)"
+    )
+    shown = await onpoint("status", "now")
+    document = await onpoint("status", "now", "--json")
+
+    assert shown.code == document.code == 0
+    assert "2/4 (1 dead)" in shown.out
+    assert "50,000 rows" in shown.out
+    value = json.loads(document.out)
+    assert value["completed"] is None
+    assert [StageProgress(**stage) for stage in value["progress"]] == [
+        StageProgress("posts", "crawler", 4, 200_000, 1, 1, 50_000)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("succeeded", 0), ("partial", 1), ("failed", 1), ("cancelled", 1)]
+)
+async def test_the_status_of_a_run_that_is_over_is_its_result(
+    onpoint: Onpoint, ledger: asyncpg.Connection, status: str, code: int
+) -> None:
+    await remember(ledger, "then", status)
+    shown = await onpoint("status", "then")
+    document = await onpoint("status", "then", "--json")
+
+    assert shown.code == document.code == code
+    assert f"then  {status}" in shown.out
+    assert "where to look" in shown.out
+    assert json.loads(document.out)["completed"]["status"] == status
+
+
+async def test_an_unknown_run_is_answered_with_those_it_may_have_been(
+    onpoint: Onpoint, ledger: asyncpg.Connection
+) -> None:
+    await remember(ledger, "2026-11-23-daily", "succeeded")
+
+    near = await onpoint("status", "2026-11-24-daily")
+    far = await onpoint("status", uuid.uuid4().hex)
+
+    assert (near.code, far.code) == (1, 1)
+    assert near.err == "onpoint: there is no run 2026-11-24-daily; did you mean 2026-11-23-daily?\n"
+    assert "see `onpoint runs`" in far.err
