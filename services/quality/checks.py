@@ -83,7 +83,8 @@ class Checks:
                     if loop.time() < deadline:
                         raise
                     raise _unanswered(error) from error
-        return [] if row is None else list(row.values())
+        # Where the key proves every check nothing is aggregated, so a run without rows has no row to show for it.
+        return [0] * len(checks) if row is None else list(row.values())
 
 
 def _unanswered(error: asyncpg.PostgresError) -> PermanentError:
