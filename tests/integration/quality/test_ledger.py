@@ -199,8 +199,10 @@ async def test_an_unreadable_record_is_found_by_its_key(quality: Quality, when: 
         "after the plan": [*story.plans(), failed, *good],
         "after the crawl": [crawled, failed, *good, *story.plans()],
     }
-    await quality.hear(*orders[when], failed)
+    await quality.hear(*orders[when])
     check_books(story, await quality.complete(run_id))
+    await quality.hear(failed)
+    assert len(quality.announced(topics.RUN_DRAINED, run_id)) == 1
 
 
 async def test_a_processed_batch_that_nobody_could_read_is_lost_from_there_on(quality: Quality) -> None:
@@ -266,10 +268,11 @@ async def test_an_announcement_of_a_loader_that_cannot_be_read_is_a_death_there(
 async def test_a_batch_that_is_dead_at_two_stages_does_not_seal_the_run_for_another(quality: Quality) -> None:
     """Counters alone would take the second death for the batch that is still on its way."""
     story = Story("twice-dead", {"posts": (Batch(dead=frozenset({"crawler"})), Batch())})
-    await quality.hear(*story.plans(), story.result("posts", 0, "crawler"))
+    crawled, *others = story.results_of_batch("posts", 1)
+    await quality.hear(*story.plans(), story.result("posts", 0, "crawler"), crawled)
     await quality.hear(unreadable(story, "posts", 0, "processor"))
     assert not quality.published
-    await quality.hear(*story.results_of_batch("posts", 1))
+    await quality.hear(*others)
     assert len(quality.announced(topics.RUN_DRAINED, "twice-dead")) == 1
 
 
