@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from console.errors import CommandError
@@ -17,6 +17,9 @@ PUBLISH_TIMEOUT_S = 30.0
 """An idempotent producer waits out an outage of any length; a person does not."""
 
 STOP_TIMEOUT_S = 2.0
+
+ENDS = TopicPartition(RUN_COMPLETED, 0)
+"""The topic has one partition, as declared in deploy/kafka/topics.yaml."""
 
 MAX_REQUEST_BYTES = 1_000_000
 """As the services': a record that the broker refuses would poison an idempotent producer."""
@@ -44,13 +47,13 @@ async def publish_request(servers: str, run_id: str, value: bytes) -> None:
     try:
         async with asyncio.timeout(PUBLISH_TIMEOUT_S):
             await producer.start()
+            metadata = await producer.client.fetch_all_metadata()
+            _require(CRAWL_REQUESTED, metadata.topics(), servers)
             sent = True
             await producer.send_and_wait(CRAWL_REQUESTED, value=value, key=run_id.encode())
     except TimeoutError as error:
         if not sent:
-            raise CommandError(
-                f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s"
-            ) from error
+            raise CommandError(_silent(servers)) from error
         raise NotAcknowledgedError(
             f"Kafka at {servers} did not acknowledge the request within {PUBLISH_TIMEOUT_S:.0f} s; the run may start "
             f"all the same: see `onpoint status {run_id}`, or ask again with --run-id {run_id}, which is safe"
@@ -87,7 +90,6 @@ async def open_completions(servers: str) -> AsyncIterator[Completions]:
     No consumer group: nothing is committed, nobody is disturbed. Raises `CommandError` when Kafka does not answer.
     """
     consumer = AIOKafkaConsumer(
-        RUN_COMPLETED,
         bootstrap_servers=servers,
         client_id="onpoint-console",
         group_id=None,
@@ -106,17 +108,23 @@ async def _position_at_end(consumer: AIOKafkaConsumer, servers: str) -> None:
     try:
         async with asyncio.timeout(PUBLISH_TIMEOUT_S):
             await consumer.start()
-            partitions = consumer.assignment()
-            if not partitions:
-                raise CommandError(
-                    f"Kafka at {servers} has no topic {RUN_COMPLETED}: run `onpoint topics apply`"
-                )
-            for partition, offset in (await consumer.end_offsets(partitions)).items():
-                consumer.seek(partition, offset)
+            _require(RUN_COMPLETED, await consumer.topics(), servers)
+            consumer.assign([ENDS])
+            consumer.seek(ENDS, (await consumer.end_offsets([ENDS]))[ENDS])
     except TimeoutError as error:
-        raise CommandError(f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s") from error
+        raise CommandError(_silent(servers)) from error
     except (KafkaError, OSError) as error:
         raise CommandError(f"Kafka at {servers} cannot be reached: {reason(error)}") from error
+
+
+def _require(topic: str, topics: Collection[str], servers: str) -> None:
+    """The clients themselves would wait for a topic that is missing."""
+    if topic not in topics:
+        raise CommandError(f"Kafka at {servers} has no topic {topic}: run `onpoint topics apply`")
+
+
+def _silent(servers: str) -> str:
+    return f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s"
 
 
 def reason(error: Exception) -> str:
