@@ -19,8 +19,6 @@ from tests.support.records import COLUMNS
 
 @dataclass(frozen=True)
 class Letter:
-    timestamp_ms: int
-    key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
 
@@ -86,8 +84,8 @@ class Pipeline:
         finally:
             await connection.close()
 
-    async def dead_letters(self, service: str) -> list["Letter"]:
-        """All dead letters of a service, in order of their offsets within each partition."""
+    async def dead_letters(self, service: str, key: bytes) -> list["Letter"]:
+        """The dead letters of a service with that key."""
         consumer = AIOKafkaConsumer(
             f"{service}.dlq", bootstrap_servers=self.servers, enable_auto_commit=False
         )
@@ -99,19 +97,10 @@ class Pipeline:
             found: list[Letter] = []
             while any([await consumer.position(p) < ends[p] for p in partitions]):
                 for messages in (await consumer.getmany(timeout_ms=500)).values():
-                    found += [Letter(m.timestamp, m.key, m.value, tuple(m.headers)) for m in messages]
-            return sorted(found, key=lambda letter: letter.timestamp_ms)
+                    found += [Letter(m.value, tuple(m.headers)) for m in messages if m.key == key]
+            return found
         finally:
             await consumer.stop()
-
-    async def dead_letters_after(
-        self, service: str, before: int, count: int, within_s: float
-    ) -> list["Letter"]:
-        """The letters after the first `before`, once there are `count` of them. Raises `TimeoutError`."""
-        async with asyncio.timeout(within_s):
-            while len(found := (await self.dead_letters(service))[before:]) < count:
-                await asyncio.sleep(0.2)
-        return found
 
     def quarantine(self, run_id: str, dataset: str) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []
