@@ -47,16 +47,18 @@ def postgres_account() -> Account | None:
 
 
 def is_passable(folder: Path, account: Account) -> bool:
-    """Whether the account may go through `folder` and its parents, as far as they exist, by their mode
-    bits.
+    """Whether the account may go through `folder` and its parents, as far as they exist.
+
+    Judged by their mode bits alone.
     """
     resolved = folder.resolve()
     return all(_may_pass(part.stat(), account) for part in (resolved, *resolved.parents) if part.exists())
 
 
 def data_folder(home: Home, account: Account | None) -> Path:
-    """Where PostgreSQL's data goes: in the home, or in a folder that the home records if that is out of
-    reach.
+    """Where PostgreSQL's data goes.
+
+    In the home, or in a folder that the home records if the account cannot reach it there.
     """
     wanted = home.data / "postgres"
     if account is None or (is_passable(home.data, account) and not home.places_file.exists()):
@@ -82,8 +84,9 @@ def recorded_place(home: Home) -> Path | None:
 
 
 def reachable_programs(programs: Path, account: Account | None) -> Path:
-    """`programs`, or a copy of it where the account can run it: one for each such folder, for as long as that
-    is there.
+    """`programs`, or a copy of it where the account can run it.
+
+    There is one copy for each such folder, for as long as that is there.
     """
     if account is None or is_passable(programs, account):
         return programs
@@ -95,9 +98,7 @@ def reachable_programs(programs: Path, account: Account | None) -> Path:
 
 
 def _remove_lost_places() -> None:
-    """Remove what stands for homes and checkouts that are deleted, as those of tests are; nobody else
-    would.
-    """
+    """Remove what stands for deleted homes and checkouts, such as those of tests."""
     for owner in SYSTEM_FOLDER.glob(f"*/{OWNER}"):
         lost = not Path(owner.read_text()).exists()
         if lost and postmaster_pid(owner.parent / "postgres") is None:

@@ -18,8 +18,7 @@ ALREADY_OURS = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 async def make_buckets(names: list[str], endpoint_url: str) -> None:
     """Make the buckets that do not exist yet.
 
-    Raises `TimeoutError` if the store does not answer within a minute, `ClientError` with its words if it
-    refuses.
+    Raises `TimeoutError` if the store does not answer within a minute, `ClientError` if it refuses.
     """
     # The client loads its libraries while the store still starts.
     retries = Config(retries={"mode": "standard", "max_attempts": 5}, s3={"addressing_style": "path"})

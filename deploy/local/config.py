@@ -35,9 +35,7 @@ class StackConfig(BaseModel):
 
     @classmethod
     def load(cls, home: Home) -> "StackConfig":
-        """What the home's last start was asked for. Raises `NotRunningError` if there was none that we
-        understand.
-        """
+        """What the home's last start was asked for. Raises `NotRunningError` if there was none."""
         config = cls.find(home)
         if config is None:
             raise NotRunningError(f"{home.path} has no stack: start one with `onpoint up`")

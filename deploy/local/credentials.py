@@ -38,8 +38,9 @@ class Credentials(BaseModel):
 
 
 def load_or_create(home: Home) -> Credentials:
-    """The home's secrets; a later start finds the same ones, as the data was made with them. Raises
-    `StackError`.
+    """The home's secrets; a later start finds the same ones, as the data was made with them.
+
+    Raises `StackError` if they are damaged.
     """
     if home.credentials_file.exists():
         try:

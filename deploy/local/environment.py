@@ -37,8 +37,9 @@ OWN_SETTINGS = frozenset(
 
 
 def overrides_from(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's `ONPOINT_*` settings for the services; folders become absolute, as services run
-    elsewhere.
+    """The caller's `ONPOINT_*` settings for the services.
+
+    Folders become absolute, as services run in another one.
     """
     found: dict[str, str] = {}
     for name, value in environ.items():

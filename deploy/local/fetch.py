@@ -51,8 +51,8 @@ def components_folder(environ: Mapping[str, str]) -> Path:
 def fetch(environ: Mapping[str, str], say: Callable[[str], None]) -> Components:
     """The components; downloads what is not there yet (about 80 MB), which needs Maven and the network.
 
-    A half-done download never counts, and two callers do the work once. Raises `FetchError`,
-    `ToolMissingError`.
+    A half-done download never counts, and two callers do the work once.
+    Raises `FetchError`, `ToolMissingError`.
     """
     root = components_folder(environ)
     target = root / version_key()

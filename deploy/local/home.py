@@ -111,9 +111,7 @@ class Home:
             ) from error
 
     def wipe(self) -> None:
-        """Remove everything but downloaded components and the lock files, which somebody may be waiting
-        for.
-        """
+        """Remove everything but downloaded components and the locks, which others may wait for."""
         for name in OWN_ENTRIES:
             entry = self.path / name
             if name == COMPONENTS or entry.suffix == ".lock":

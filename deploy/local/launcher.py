@@ -93,8 +93,7 @@ def prepare(request: Request, say: Say) -> None:
 def launch(request: Request, say: Say) -> subprocess.Popen[bytes] | None:
     """Start a supervisor in the background.
 
-    None if one runs already, also one that another caller has just started. One that is stopping is waited
-    for.
+    None if one runs already, also one that another caller has just started. Waits for one that is stopping.
     """
     home = request.home
     home.create()

@@ -73,9 +73,7 @@ def _marked(home: Home) -> Iterable[Leftover]:
 
 
 def _postmasters(home: Home) -> Iterable[Leftover]:
-    """PostgreSQL overwrites the memory that holds its environment, so it is looked for by its own file as
-    well.
-    """
+    """PostgreSQL may overwrite the memory that holds its environment: its own file tells, too."""
     for folder in (home.data, recorded_place(home)):
         pid = postmaster_pid(folder / "postgres") if folder else None
         if pid is not None:

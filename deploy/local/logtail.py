@@ -23,9 +23,7 @@ def choose(home: Home, name: str | None) -> dict[str, Path]:
 
 
 def tail(logs: dict[str, Path], *, lines: int, follow: bool) -> Iterator[str]:
-    """The last lines of each log, behind the log's name where there are several; then what comes, if
-    `follow`.
-    """
+    """The last lines of each log, behind its name where there are several; then what comes, if `follow`."""
     width = max(len(name) for name in logs)
     prefixes = {name: f"{name:<{width}} | " if len(logs) > 1 else "" for name in logs}
     readers = {name: _Reader(path) for name, path in logs.items()}

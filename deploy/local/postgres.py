@@ -43,9 +43,7 @@ SETTINGS = {
 
 
 def postgres_spec(home: Home, config: StackConfig, credentials: Credentials) -> ChildSpec:
-    """The server; its cluster, user and database are made before the first start. Stopped by its fast
-    shutdown.
-    """
+    """The server; its cluster, user and database are made before the first start."""
     account = postgres_account()
     programs = reachable_programs(config.postgres_programs, account)
     data = data_folder(home, account)

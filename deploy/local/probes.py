@@ -74,8 +74,9 @@ async def _read_kafka(reader: asyncio.StreamReader) -> bytes:
 async def _exchange(
     port: int, request: bytes, read: Callable[[asyncio.StreamReader], Awaitable[bytes]]
 ) -> bytes | None:
-    """Send `request` and read the answer; None if nobody listens, the answer breaks off, or it takes too
-    long.
+    """Send `request` and read the answer.
+
+    None if nobody listens, the answer breaks off, or it takes too long.
     """
     writer: asyncio.StreamWriter | None = None
     try:

@@ -38,8 +38,9 @@ def seaweedfs_spec(home: Home, config: StackConfig, credentials: Credentials) ->
 
 
 def remove_sockets(ports: Ports) -> None:
-    """Remove the sockets that SeaweedFS puts among the temporary files and leaves there; their paths are not
-    ours to set.
+    """Remove the sockets that SeaweedFS leaves among the temporary files.
+
+    Their paths are not ours to set.
     """
     grpc = {
         "master": ports.weed_master_grpc,

@@ -13,9 +13,7 @@ MAX_FOLDER_BYTES = 80
 
 
 def socket_folder(home: Home) -> Path:
-    """`run` in the home, or a folder of the same owner among the temporary files where that path is too
-    long.
-    """
+    """`run` in the home, or, where that path is too long, a folder among the temporary files."""
     folder = home.path / "run"
     if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
         return folder
@@ -23,8 +21,9 @@ def socket_folder(home: Home) -> Path:
 
 
 def make_socket_folder(home: Home) -> Path:
-    """The folder, empty of old sockets and closed to others. Raises `StackError` if somebody else owns its
-    name.
+    """The folder, empty of old sockets and closed to others.
+
+    Raises `StackError` if somebody else owns it.
     """
     folder = socket_folder(home)
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -48,8 +48,9 @@ class LocalStack:
         timeout_s: float = READY_TIMEOUT_S,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Nothing is started yet. `extra_env` is for the services (`ONPOINT_*`) and wins over this process's
-        environment.
+        """Nothing is started yet.
+
+        `extra_env` is for the services (`ONPOINT_*`) and wins over this process's environment.
         """
         self.home = Home(home.absolute())
         self._timeout_s = timeout_s
