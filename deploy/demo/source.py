@@ -198,6 +198,9 @@ def rows_of(posts: int, *, everything: bool) -> dict[str, int]:
 
 
 async def serve(host: str, port: int, rows: dict[str, int], port_file: Path | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(DemoSource(rows).app(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
@@ -208,9 +211,6 @@ async def serve(host: str, port: int, rows: dict[str, int], port_file: Path | No
         part.replace(port_file)
     shown = f"[{host}]" if ":" in host else host
     print(f"demo source: http://{shown}:{port}", flush=True)  # noqa: T201 - a command line
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
     await runner.cleanup()
 

@@ -166,5 +166,11 @@ def dataset_of(url: str, pagination: Mapping[str, Any], **source: Any) -> Datase
     )
 
 
-PAGES = {"kind": "page", "page_param": "_page", "size_param": "_limit", "size": 10, "total_header": "X-Total-Count"}
+PAGES = {
+    "kind": "page",
+    "page_param": "_page",
+    "size_param": "_limit",
+    "size": 10,
+    "total_header": "X-Total-Count",
+}
 """A pagination for `dataset_of`."""

@@ -77,6 +77,8 @@ class Exchange:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
+        # aiohttp would quietly ask a second time where a connection is closed; tries are counted and paced by `Fetcher`.
+        self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from yarl import URL
 
 from shared.datasets.model import ApiSource
 
-LATE_S = 0.05
+LATE_S = 0.005
 """So much lateness of the event loop is made up for; otherwise a high rate would never be reached."""
 
 

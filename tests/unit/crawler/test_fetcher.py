@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import itertools
 import json
+import os
 import random
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -61,7 +62,9 @@ async def fetcher(
         yield ask
 
 
-async def fetched(fault: Fault, folder: Path, times: int | None = None) -> tuple[Answer[Records] | Failure, int]:
+async def fetched(
+    fault: Fault, folder: Path, times: int | None = None
+) -> tuple[Answer[Records] | Failure, int]:
     """What one request comes to where `fault` is in its way, and how many tries reached the server."""
     async with SourceServer({"things": ROWS}) as server, fetcher(server, folder) as ask:
         server.fail("/things", fault, times)
@@ -76,7 +79,11 @@ RETRIED: list[tuple[str, Fault, int | None]] = [
     ("not JSON: JSON is malformed: invalid character (byte 0) after 5 tries", faults.html(), 200),
     ("not JSON: Input data was truncated after 5 tries", faults.body(b'[{"id": 1}'), 200),
     ("not a page of records: Expected `array`, got `null` after 5 tries", faults.null(), 200),
-    ("the gzip stream is cut off after 5 tries", faults.body(gzip.compress(b"[1]")[:-3], Content_Encoding="gzip"), None),
+    (
+        "the gzip stream is cut off after 5 tries",
+        faults.body(gzip.compress(b"[1]")[:-3], Content_Encoding="gzip"),
+        None,
+    ),
     (
         "not gzip: Error -3 while decompressing data: incorrect header check after 5 tries",
         faults.body(b"[1]", Content_Encoding="gzip"),
@@ -86,18 +93,22 @@ RETRIED: list[tuple[str, Fault, int | None]] = [
 
 
 @pytest.mark.parametrize(("detail", "fault", "status"), RETRIED, ids=[detail for detail, _, _ in RETRIED])
-async def test_what_may_pass_is_tried_five_times(detail: str, fault: Fault, status: int | None, tmp_path: Path) -> None:
+async def test_what_may_pass_is_tried_five_times(
+    detail: str, fault: Fault, status: int | None, tmp_path: Path
+) -> None:
     failure, tries = await fetched(fault, tmp_path)
     assert isinstance(failure, Failure)
     assert (failure.detail, failure.status, tries) == (detail, status, 5)
 
 
-@pytest.mark.parametrize(("detail", "fault", "status"), RETRIED, ids=[detail for detail, _, _ in RETRIED])
-async def test_what_passes_leaves_no_trace(detail: str, fault: Fault, status: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fault", [fault for _, fault, _ in RETRIED], ids=[detail for detail, _, _ in RETRIED]
+)
+async def test_what_passes_leaves_no_trace(fault: Fault, tmp_path: Path) -> None:
     answer, tries = await fetched(fault, tmp_path, times=4)
     assert isinstance(answer, Answer)
     assert (answer.value.rows, tries) == (25, 5)
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - pathlib's way is refused in a coroutine
 
 
 FINAL: list[tuple[str, Fault]] = [
@@ -139,7 +150,9 @@ async def test_a_slow_drip_ends_at_the_total_timeout(tmp_path: Path) -> None:
     assert failure.detail == "timed out after 2 tries"
 
 
-@pytest.mark.parametrize("data", [b"[1, 2]", b"", b"[" + b"1," * 10**6 + b"1]"])
+@pytest.mark.parametrize(
+    "data", [b"[1, 2]", b"", json.dumps(list(range(300_000))).encode()], ids=["small", "empty", "big"]
+)
 async def test_gzip_is_inflated(data: bytes, tmp_path: Path) -> None:
     def parse(body: bytes) -> Records:
         assert body == data
@@ -149,7 +162,11 @@ async def test_gzip_is_inflated(data: bytes, tmp_path: Path) -> None:
         server.fail("/things", faults.zipped(data))
         described = dataset_of(server.url, PAGES).source
         exchange = Exchange(
-            allowed=AllowedHosts.parse(server.allow), user_agent="t", timeout_s=5, policy=QUICK, read_timeout_s=1
+            allowed=AllowedHosts.parse(server.allow),
+            user_agent="t",
+            timeout_s=5,
+            policy=QUICK,
+            read_timeout_s=1,
         )
         async with exchange:
             answer = await Fetcher(exchange, Politeness([described]), QUICK)(
@@ -173,7 +190,10 @@ async def test_redirects_within_the_source_are_followed(tmp_path: Path) -> None:
         server.fail("/moved", faults.redirect("/things?_page=1&_limit=5", 308))
         answer = await ask("/moved")
         assert isinstance(answer, Answer)
-        assert (answer.url, answer.answered_url) == (f"{server.url}/moved", f"{server.url}/things?_page=1&_limit=5")
+        assert (answer.url, answer.answered_url) == (
+            f"{server.url}/moved",
+            f"{server.url}/things?_page=1&_limit=5",
+        )
 
 
 async def test_an_endless_body_ends_at_the_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +209,9 @@ async def test_a_big_page_waits_on_disk_and_is_whole(tmp_path: Path) -> None:
         answers = await asyncio.gather(*(ask("/things") for _ in range(4)))
     for answer in answers:
         assert isinstance(answer, Answer)
-        assert [json.loads(line)["id"] for line in answer.value.data.split(b"\n")] == [row["id"] for row in rows]
+        assert [json.loads(line)["id"] for line in answer.value.data.split(b"\n")] == [
+            row["id"] for row in rows
+        ]
 
 
 async def test_retry_after_is_obeyed_by_every_request_to_the_host(tmp_path: Path) -> None:
@@ -207,7 +229,10 @@ async def test_retry_after_is_obeyed_by_every_request_to_the_host(tmp_path: Path
 
 
 async def test_requests_are_spaced_by_the_rate(tmp_path: Path) -> None:
-    async with SourceServer({"things": ROWS}) as server, fetcher(server, tmp_path, requests_per_second=20) as ask:
+    async with (
+        SourceServer({"things": ROWS}) as server,
+        fetcher(server, tmp_path, requests_per_second=20) as ask,
+    ):
         await asyncio.gather(*(ask("/things") for _ in range(11)))
         times = sorted(request.at_s for request in server.seen)
         assert 0.45 <= times[-1] - times[0] <= 2.0
@@ -215,7 +240,10 @@ async def test_requests_are_spaced_by_the_rate(tmp_path: Path) -> None:
 
 
 async def test_no_more_than_the_allowed_requests_are_open_at_once(tmp_path: Path) -> None:
-    async with SourceServer({"things": ROWS}, delay_s=0.02) as server, fetcher(server, tmp_path, concurrency=3) as ask:
+    async with (
+        SourceServer({"things": ROWS}, delay_s=0.02) as server,
+        fetcher(server, tmp_path, concurrency=3) as ask,
+    ):
         await asyncio.gather(*(ask("/things") for _ in range(20)))
         assert server.most_concurrent == 3
 

@@ -78,7 +78,11 @@ def test_positions_of_batches_do_not_overlap(total: int, size: int) -> None:
         assert plan.first_position(n) + pages * size == plan.first_position(n + 1)
 
 
-@given(st.lists(st.integers(-5, 3000) | st.text(max_size=3), max_size=3000), st.none() | st.integers(0, 3000), RATES)
+@given(
+    st.lists(st.integers(-5, 3000) | st.text(max_size=3), max_size=3000),
+    st.none() | st.integers(0, 3000),
+    RATES,
+)
 def test_ids_are_asked_for_once_and_in_order(ids: list[int | str], limit: int | None, rate: float) -> None:
     plan = plan_ids("r", "d", ids=ids, limit=limit, requests_per_second=rate)
     wanted = list(dict.fromkeys(ids))[:limit]

@@ -21,8 +21,12 @@ def lines_of(records: Records) -> list[bytes]:
 
 
 @given(st.lists(JSON, max_size=8), st.sampled_from([None, 1, 2]), st.booleans())
-def test_records_come_out_as_they_went_in_one_a_line(rows: list[Any], indent: int | None, ascii_only: bool) -> None:
-    page = split_page(json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
+def test_records_come_out_as_they_went_in_one_a_line(
+    rows: list[Any], indent: int | None, ascii_only: bool
+) -> None:
+    page = split_page(
+        json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    )
     assert page.rows == len(rows)
     assert [json.loads(line) for line in lines_of(page)] == json.loads(json.dumps(rows))
 
@@ -127,7 +131,9 @@ def test_json_of_another_shape_is_a_failed_try(body: bytes) -> None:
         split_page(body)
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"a":[]}', b'{"a":NaN}', b'{"data":{}}', b"[]", b'{"data":NaN}', b'{"a":NaN'])
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"a":[]}', b'{"a":NaN}', b'{"data":{}}', b"[]", b'{"data":NaN}', b'{"a":NaN']
+)
 def test_a_page_without_its_array_is_a_failed_try(body: bytes) -> None:
     with pytest.raises(BadBodyError):
         split_page(body, ("data",))
@@ -175,7 +181,9 @@ def test_ids_are_integers_and_texts() -> None:
     assert read_ids(b'[1, "b", 3]') == [1, "b", 3]
 
 
-@pytest.mark.parametrize("body", [b"{}", b"[1.5]", b"[null]", b"[true]", b"[[1]]", b"[{}]", b"", b"<html>", b'["\\ud800"]'])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[1.5]", b"[null]", b"[true]", b"[[1]]", b"[{}]", b"", b"<html>", b'["\\ud800"]']
+)
 def test_a_list_of_anything_else_is_a_failed_try(body: bytes) -> None:
     with pytest.raises(BadBodyError):
         read_ids(body)

@@ -18,7 +18,9 @@ def judged(document: dict[str, Any]) -> CrawlRequest:
 
 
 def test_only_the_datasets_are_needed() -> None:
-    assert judged({"datasets": ["posts"]}) == CrawlRequest(run_id=DERIVED, datasets=("posts",), requested_at=AT)
+    assert judged({"datasets": ["posts"]}) == CrawlRequest(
+        run_id=DERIVED, datasets=("posts",), requested_at=AT
+    )
 
 
 def test_everything_that_may_be_said_is_kept() -> None:
@@ -55,6 +57,7 @@ def test_fields_of_a_newer_revision_are_ignored() -> None:
     assert judged({"revision": 7, "datasets": ["posts"], "colour": "red"}).refused is None
 
 
+BAD_LIMITS: list[Any] = [-1, "5", 1.5, True, [], 10**12 + 1, 10**40]
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({}, "datasets: missing; name at least one of albums, comments, posts, stories"),
     ({"datasets": None}, "datasets: missing"),
@@ -66,7 +69,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"datasets": ["potss"]}, "datasets: 'potss' is not known; known are albums, comments, posts, stories"),
     ({"datasets": ["a", "b"]}, "datasets: 'a', 'b' are not known"),
     ({"datasets": ["posts; DROP TABLE"]}, "datasets: 'posts; DROP TABLE' is not known"),
-    ({"datasets": ["posts"], "run_id": ""}, f"run_id: '' is no run id: 1 to 128 letters, digits, '.', '_' or '-'"),
+    (
+        {"datasets": ["posts"], "run_id": ""},
+        "run_id: '' is no run id: 1 to 128 letters, digits, '.', '_' or '-'",
+    ),
     ({"datasets": ["posts"], "run_id": 7}, "run_id: 7 is no run id"),
     ({"datasets": ["posts"], "run_id": True}, "run_id: True is no run id"),
     ({"datasets": ["posts"], "run_id": ["a"]}, "run_id: ['a'] is no run id"),
@@ -75,25 +81,49 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"datasets": ["posts"], "run_id": "a\n"}, r"run_id: 'a\n' is no run id"),
     ({"datasets": ["posts"], "run_id": "é"}, "run_id: 'é' is no run id"),
     ({"datasets": ["posts"], "run_id": "x" * 129}, "is no run id"),
-    ({"datasets": ["posts"], "requested_by": 7}, "requested_by: a text of at most 4096 characters is expected"),
+    (
+        {"datasets": ["posts"], "requested_by": 7},
+        "requested_by: a text of at most 4096 characters is expected",
+    ),
     ({"datasets": ["posts"], "requested_by": "x" * 5000}, "requested_by: a text of at most"),
     ({"datasets": ["posts"], "parameters": []}, "parameters: an object of datasets is expected, not []"),
     ({"datasets": ["posts"], "parameters": {"potss": {}}}, "parameters: 'potss' is not known"),
-    ({"datasets": ["posts"], "parameters": {"stories": {}}}, "parameters: stories is not among the datasets asked for"),
+    (
+        {"datasets": ["posts"], "parameters": {"stories": {}}},
+        "parameters: stories is not among the datasets asked for",
+    ),
     ({"datasets": ["posts"], "parameters": {"posts": 5}}, "parameters.posts: an object is expected, not 5"),
-    ({"datasets": ["posts"], "parameters": {"posts": {"size": 5}}}, "parameters.posts: 'size' is no parameter"),
+    (
+        {"datasets": ["posts"], "parameters": {"posts": {"size": 5}}},
+        "parameters.posts: 'size' is no parameter",
+    ),
     *[
-        ({"datasets": ["posts"], "parameters": {"posts": {"limit": limit}}}, "parameters.posts.limit: an integer from 0")
-        for limit in (-1, "5", 1.5, True, [], 10**12 + 1, 10**40)
+        (
+            {"datasets": ["posts"], "parameters": {"posts": {"limit": limit}}},
+            "parameters.posts.limit: an integer from 0",
+        )
+        for limit in BAD_LIMITS
     ],
     ({"datasets": ["posts"], "formats": "csv"}, "formats: a list of names is expected, not 'csv'"),
     ({"datasets": ["posts"], "formats": [1]}, "formats: a list of names is expected"),
-    ({"datasets": ["posts"], "formats": ["xlsx"]}, "formats: 'xlsx' is not supported in this version; supported are"),
+    (
+        {"datasets": ["posts"], "formats": ["xlsx"]},
+        "formats: 'xlsx' is not supported in this version; supported are",
+    ),
     ({"datasets": ["posts"], "formats": ["json", "csv"]}, "formats: 'json' is not supported in this version"),
-    ({"datasets": ["posts"], "replay_of": "r", "from_stage": "loader"}, "replay_of: replays are not supported"),
-    ({"datasets": ["posts"], "from_stage": "loader"}, "from_stage: replays are not supported in this version"),
+    (
+        {"datasets": ["posts"], "replay_of": "r", "from_stage": "loader"},
+        "replay_of: replays are not supported",
+    ),
+    (
+        {"datasets": ["posts"], "from_stage": "loader"},
+        "from_stage: replays are not supported in this version",
+    ),
     ({"datasets": ["posts"], "dataset": "posts"}, "unknown fields: 'dataset'; known are datasets, formats"),
-    *[({"datasets": ["posts"], "version": v}, f"version: {v!r} is not known, only 1") for v in (0, 2, "1", True, 1.5)],
+    *[
+        ({"datasets": ["posts"], "version": v}, f"version: {v!r} is not known, only 1")
+        for v in (0, 2, "1", True, 1.5)
+    ],
     ({"datasets": ["posts"], "revision": -1}, "revision: -1 is no integer from 0 up"),
     ({"datasets": ["posts"], "revision": "1"}, "revision: '1' is no integer"),
 ]

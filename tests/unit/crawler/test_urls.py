@@ -37,7 +37,15 @@ def test_a_path_keeps_its_own_query() -> None:
 
 @pytest.mark.parametrize(
     ("identity", "path"),
-    [("a/b", "a%2Fb"), ("../x", "..%2Fx"), ("a?b#c", "a%3Fb%23c"), ("ü", "%C3%BC"), ("", ""), ("%2e", "%252e"), (-1, "-1")],
+    [
+        ("a/b", "a%2Fb"),
+        ("../x", "..%2Fx"),
+        ("a?b#c", "a%3Fb%23c"),
+        ("ü", "%C3%BC"),
+        ("", ""),
+        ("%2e", "%252e"),
+        (-1, "-1"),
+    ],
 )
 def test_an_id_cannot_leave_its_place_in_the_path(identity: int | str, path: str) -> None:
     assert item_url(SOURCE, LISTED, identity) == f"{BASE}/item/{path}.json"
@@ -52,7 +60,10 @@ def test_an_id_cannot_leave_its_place_in_the_path(identity: int | str, path: str
         ('<?c=2>; rel="next"', "https://api.example/v2/things?c=2"),
         ('<things?c=2>; rel="next"', "https://api.example/v2/things?c=2"),
         ('<?c=1>; rel="prev", <?c=3>; rel="next", <?c=9>; rel="last"', "https://api.example/v2/things?c=3"),
-        ('<?c=1>; rel="prev",<?c=3>; title="a, <b>; rel=\\"x\\""; rel="next"', "https://api.example/v2/things?c=3"),
+        (
+            '<?c=1>; rel="prev",<?c=3>; title="a, <b>; rel=\\"x\\""; rel="next"',
+            "https://api.example/v2/things?c=3",
+        ),
         ('<?c=3>; REL="Next Last"', "https://api.example/v2/things?c=3"),
         ('<?c=3>; rel="last next"', "https://api.example/v2/things?c=3"),
         ('<?a=1,2;3>; rel="next"', "https://api.example/v2/things?a=1,2;3"),
@@ -60,7 +71,7 @@ def test_an_id_cannot_leave_its_place_in_the_path(identity: int | str, path: str
         ('<?c=3>; rel="nextpage"', None),
         ('<?c=3>; title="next"', None),
         ('<?c=3>; rel="next"; anchor="#foo"', None),
-        ('<?c=3>', None),
+        ("<?c=3>", None),
         ("?c=3; rel=next", None),
         ("", None),
     ],
@@ -75,7 +86,13 @@ def test_a_link_may_be_in_a_header_of_its_own() -> None:
 
 def test_a_hostile_link_header_costs_little() -> None:
     started = time.monotonic()
-    for header in ("<" * 8000, "<a>" + "; a" * 2700, "<a>;" + " " * 8000, '<a>; a="' + "\\" * 8000, "<a>;a=" * 1300):
+    for header in (
+        "<" * 8000,
+        "<a>" + "; a" * 2700,
+        "<a>;" + " " * 8000,
+        '<a>; a="' + "\\" * 8000,
+        "<a>;a=" * 1300,
+    ):
         assert next_by_link([header], BASE) is None
     assert time.monotonic() - started < 0.5
 
