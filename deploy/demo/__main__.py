@@ -6,10 +6,12 @@ left running; `onpoint down` ends it, the demo source included.
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+import psutil
 
 from deploy.local.environment import mark_of
 from deploy.local.home import PROJECT_ROOT, Home
@@ -19,24 +21,33 @@ from deploy.local.leftovers import find_leftovers
 NAME = "demo-source"
 PAGE_SIZE = 1000
 START_TIMEOUT_S = 20.0
+HOST = "127.0.0.1"
 SOURCES = ("JSONPLACEHOLDER", "HACKERNEWS")
 
 
 def main() -> None:
     options = _options()
     home = Home.from_environment(os.environ)
+    source = _running_source(home)
+    if options.live and source is not None:
+        sys.exit("the stack is running on the demo source: stop it with `make down` first")
+    if not options.live and source is None and is_running(home):
+        sys.exit("a stack is running that does not know the demo source: stop it with `make down` first")
     if options.live:
-        _need_no_demo_source(home)
-        sources: dict[str, str] = {}
+        _onpoint("up")
+    elif source is not None:
+        _onpoint("up", extra=_settings(_port_of(source)))
     else:
-        sources = _sources(home, options.rows)
-    _onpoint("up", extra=sources)
+        port = _free_port()
+        _onpoint("up", extra=_settings(port))
+        # Only now: a start of the stack ends whatever of it was left running.
+        _start_source(home, options.rows, port)
     code = _onpoint("run", "--wait", check=False)
     sys.stdout.write(
         "\nThe stack is left running"
-        + (" (and the demo source with it)." if sources else ".")
+        + ("." if options.live else ", the demo source with it.")
         + "\n  look around   onpoint ps, onpoint runs, onpoint datasets, onpoint --help   (in .venv/bin)"
-        + '\n  query         eval "$(.venv/bin/onpoint env)" && psql -c "SELECT count(*) FROM onpoint_posts"'
+        + '\n  query         eval "$(.venv/bin/onpoint env)" && psql -c "TABLE onpoint_posts LIMIT 3"'
         + "\n  run again     .venv/bin/onpoint run posts --wait"
         + "\n  stop it       make down   (make down WIPE=1: with its data)\n"
     )
@@ -50,27 +61,34 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sources(home: Home, rows: int) -> dict[str, str]:
-    """The settings that lead the crawler to the demo source, which runs when this returns."""
-    running = [leftover for leftover in find_leftovers(home) if leftover.name == NAME]
-    port_file = home.path / f"{NAME}.port"
-    if not running:
-        if is_running(home):
-            sys.exit("a stack is running that does not know the demo source: stop it with `make down` first")
-        _start_source(home, rows, port_file)
-    address = f"127.0.0.1:{port_file.read_text().strip()}"
-    settings = {"ONPOINT_CRAWL_ALLOW_HOSTS": address}
+def _running_source(home: Home) -> psutil.Process | None:
+    return next((left.process for left in find_leftovers(home) if left.name == NAME), None)
+
+
+def _port_of(source: psutil.Process) -> int:
+    command = source.cmdline()
+    return int(command[command.index("--port") + 1])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _settings(port: int) -> dict[str, str]:
+    """What leads the crawler to the demo source."""
+    settings = {"ONPOINT_CRAWL_ALLOW_HOSTS": f"{HOST}:{port}"}
     for source in SOURCES:
-        settings[f"ONPOINT_SOURCE_{source}_URL"] = f"http://{address}"
+        settings[f"ONPOINT_SOURCE_{source}_URL"] = f"http://{HOST}:{port}"
         settings[f"ONPOINT_SOURCE_{source}_REQUESTS_PER_SECOND"] = "0"
         settings[f"ONPOINT_SOURCE_{source}_PAGE_SIZE"] = str(PAGE_SIZE)
     return settings
 
 
-def _start_source(home: Home, rows: int, port_file: Path) -> None:
-    home.create()
-    port_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "deploy.demo.source", "--rows", str(rows), "--port-file", str(port_file)]
+def _start_source(home: Home, rows: int, port: int) -> None:
+    command = [sys.executable, "-m", "deploy.demo.source", "--rows", str(rows), "--port", str(port)]
     with home.log_file(NAME).open("ab") as log:
         # The mark makes it a part of the stack: `onpoint down` finds and ends it.
         process = subprocess.Popen(  # noqa: S603 - this very interpreter
@@ -83,15 +101,18 @@ def _start_source(home: Home, rows: int, port_file: Path) -> None:
             start_new_session=True,
         )
     deadline_s = time.monotonic() + START_TIMEOUT_S
-    while not port_file.exists():
+    while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline_s:
             sys.exit(f"the demo source did not start: see {home.log_file(NAME)}")
         time.sleep(0.05)
 
 
-def _need_no_demo_source(home: Home) -> None:
-    if any(leftover.name == NAME for leftover in find_leftovers(home)):
-        sys.exit("the stack is running on the demo source: stop it with `make down` first")
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _onpoint(*arguments: str, extra: dict[str, str] | None = None, check: bool = True) -> int:
