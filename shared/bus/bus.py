@@ -87,6 +87,7 @@ class Bus:
         )
         self._subscribers: list[LogicSubscriber[Any]] = []
         self._shared_topics: tuple[str, ...] = ()
+        self._reads_retries = False
         self._producer: AIOKafkaProducer | None = None
         self._monitor: asyncio.Task[None] | None = None
         self.unreachable_since: datetime | None = None
@@ -129,9 +130,9 @@ class Bus:
 
     async def start(self) -> None:
         """Raises `AssertionError` if any subscriber is not at least once."""
-        if self._shared_topics:
+        if not self._reads_retries:
+            self._reads_retries = True
             self._subscribe((*self._shared_topics, topics.retry_topic(self._service)), self._handle, 1)
-            self._shared_topics = ()
         self.assert_at_least_once()
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._servers, client_id=f"onpoint-{self._service}", **PRODUCER

@@ -121,14 +121,19 @@ async def topics(kafka_servers: str) -> Topics:
 
 @asynccontextmanager
 async def running(
-    topics: Topics, handler: Handler, *, bury: Bury = bury_alone, transactional: bool = False
+    topics: Topics,
+    handler: Handler,
+    *,
+    bury: Bury = bury_alone,
+    transactional: bool = False,
+    workers: int = 1,
 ) -> AsyncIterator[Bus]:
     faults: list[BaseException] = []
     bus = Bus(KafkaSettings(kafka_bootstrap_servers=topics.servers), topics.service, fatal=faults.append)
     if transactional:
         bus.subscribe_transactional(topics.input, handler=handler)
     else:
-        bus.subscribe(topics.input, handler=handler, bury=bury)
+        bus.subscribe(topics.input, handler=handler, bury=bury, workers=workers)
     await bus.start()
     try:
         yield bus
@@ -258,7 +263,10 @@ async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_
     assert not await topics.read(topics.dead)
 
 
-async def test_an_unknown_error_is_tried_five_times_while_its_partition_goes_on(topics: Topics) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_an_unknown_error_is_tried_five_times_while_its_partition_goes_on(
+    topics: Topics, workers: int
+) -> None:
     tries: list[tuple[str, float]] = []
 
     async def handler(record: Record) -> Sequence[Outgoing]:
@@ -270,7 +278,7 @@ async def test_an_unknown_error_is_tried_five_times_while_its_partition_goes_on(
         return ()
 
     await topics.send((0, run_drained("poison"), [("mine", b"1")]), (0, run_drained("behind"), []))
-    async with running(topics, handler):
+    async with running(topics, handler, workers=workers):
         await topics.drained(40)
     assert [run_id for run_id, _ in tries].index("behind") == 1
     times = [at for run_id, at in tries if run_id == "poison"]
