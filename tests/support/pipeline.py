@@ -19,6 +19,7 @@ from tests.support.records import COLUMNS
 
 @dataclass(frozen=True)
 class Letter:
+    key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
 
@@ -86,6 +87,13 @@ class Pipeline:
 
     async def dead_letters(self, service: str, key: bytes) -> list["Letter"]:
         """The dead letters of a service with that key."""
+        return [letter for letter in await self._letters(service) if letter.key == key]
+
+    async def dead_letters_of_run(self, service: str, run_id: str) -> list["Letter"]:
+        mine = ("dlq.run_id", run_id.encode())
+        return [letter for letter in await self._letters(service) if mine in letter.headers]
+
+    async def _letters(self, service: str) -> list["Letter"]:
         consumer = AIOKafkaConsumer(
             f"{service}.dlq", bootstrap_servers=self.servers, enable_auto_commit=False
         )
@@ -97,7 +105,7 @@ class Pipeline:
             found: list[Letter] = []
             while any([await consumer.position(p) < ends[p] for p in partitions]):
                 for messages in (await consumer.getmany(timeout_ms=500)).values():
-                    found += [Letter(m.value, tuple(m.headers)) for m in messages if m.key == key]
+                    found += [Letter(m.key, m.value, tuple(m.headers)) for m in messages]
             return found
         finally:
             await consumer.stop()
