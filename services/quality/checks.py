@@ -23,6 +23,9 @@ JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
 WHERE i.indrelid = to_regclass($1) AND i.indisprimary
 """
 
+_PROVEN = 0
+"""Rows that break a check which the table's primary key guards."""
+
 _MISSING_TABLE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 
 
@@ -83,8 +86,7 @@ class Checks:
                     if loop.time() < deadline:
                         raise
                     raise _unanswered(error) from error
-        # Where the key proves every check nothing is aggregated, so a run without rows has no row to show for it.
-        return [0] * len(checks) if row is None else list(row.values())
+        return [_PROVEN] * len(checks) if row is None else list(row.values())
 
 
 def _unanswered(error: asyncpg.PostgresError) -> PermanentError:
@@ -92,8 +94,10 @@ def _unanswered(error: asyncpg.PostgresError) -> PermanentError:
 
 
 def _scan_sql(table: str, checks: Sequence[Check], proven: frozenset[str]) -> str:
-    columns = ", ".join(_value_sql(check, proven) for check in checks)
-    return f"SELECT {columns} FROM {table} WHERE _run_id = $1"  # noqa: S608 - every identifier is quoted
+    values = [_value_sql(check, proven) for check in checks]
+    # Where the key proves every check there is nothing to scan: only that the table is there.
+    limit = "LIMIT 0" if set(values) == {str(_PROVEN)} else ""
+    return f"SELECT {', '.join(values)} FROM {table} WHERE _run_id = $1 {limit}"  # noqa: S608 - every identifier is quoted
 
 
 def _value_sql(check: Check, proven: frozenset[str]) -> str:
@@ -107,4 +111,4 @@ def _value_sql(check: Check, proven: frozenset[str]) -> str:
         return (
             f"count(*) FILTER (WHERE {known}) - count(DISTINCT ({', '.join(names)})) FILTER (WHERE {known})"
         )
-    return "0::bigint"
+    return str(_PROVEN)

@@ -275,6 +275,23 @@ async def test_a_key_that_the_table_does_not_guard_is_counted(quality: Quality, 
     assert completed.reason == "check unique(id) on checked failed: 1, at most 0"
 
 
+@pytest.mark.parametrize("rows", [[], [(1, "a"), (2, "b")]])
+async def test_what_the_key_proves_needs_no_rows_to_pass(
+    quality: Quality, rows: list[tuple[int, str | None]]
+) -> None:
+    proven = dataset("checked", checks=[{"kind": "unique", "columns": ["id"]}])
+    await fill(quality, proven, f"proven-{len(rows)}", rows)
+    completed = await quality.complete(f"proven-{len(rows)}")
+    assert [(check.passed, check.value) for check in completed.checks] == [(True, 0)]
+
+
+async def test_what_the_key_proves_fails_without_its_table(quality: Quality) -> None:
+    proven = dataset("checked", checks=[{"kind": "unique", "columns": ["id"]}])
+    await fill(quality, proven, "tableless", [])
+    await quality.pool.execute(f"DROP TABLE {proven.table}")
+    assert (await quality.complete("tableless")).status == "failed"
+
+
 @pytest.mark.parametrize("damage", ["DROP TABLE {table}", "ALTER TABLE {table} DROP COLUMN title"])
 async def test_a_check_that_cannot_run_has_failed(quality: Quality, checked: Dataset, damage: str) -> None:
     await fill(quality, checked, "damaged", [(1, "a")])
