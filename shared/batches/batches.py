@@ -82,6 +82,13 @@ class Batches:
             raise TransientError(f"{key} was there and is gone: staging is being swept")
         return winner
 
+    async def forget_death(self, run_id: str, dataset: str, batch_id: str) -> None:
+        """Takes back this stage's result if the batch is dead; a done batch stays done. Idempotent."""
+        key = keys.manifest_key(run_id, dataset, self.stage, batch_id)
+        found = await self._read(key)
+        if found is not None and found.status == "dead":
+            await self._staging.delete(key)
+
     async def put_artifact(
         self, run_id: str, dataset: str, file: Path, *, extension: str, rows: int, schema_version: int = 1
     ) -> Artifact:
@@ -141,6 +148,12 @@ async def bury_batch(batches: Batches, record: Record, error: PermanentError) ->
         error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
     )
     return announcement_of(await batches.commit(dead))
+
+
+async def revive_batch(batches: Batches, record: Record) -> None:
+    """Takes back the death of a record's batch in staging; the counterpart of `bury_batch`."""
+    if (parent := read_parent(record)) is not None:
+        await batches.forget_death(parent.run_id, parent.dataset, parent.batch_id)
 
 
 def read_parent(record: Record) -> BatchManifest | None:

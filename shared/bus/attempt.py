@@ -25,6 +25,8 @@ class Attempt:
     first_failed_at: datetime | None
     due_at: datetime | None
     """Not to be tried before; None: now."""
+    is_replay: bool = False
+    """Somebody replays a dead letter: what its death left is taken back first."""
 
 
 def first_attempt(record: Record) -> Attempt:
@@ -46,6 +48,13 @@ def retry_headers(
         "due_at": due_at.isoformat(),
     }
     return [*record.headers, *((PREFIX + name, value.encode()) for name, value in ours.items())]
+
+
+def replay_headers(record: Record, *, now: datetime) -> list[tuple[str, bytes | None]]:
+    """For a dead record that is to be tried anew, by the group whose retry topic it is sent to."""
+    attempt = Attempt(record, failed_tries=-1, first_failed_at=None, due_at=None)
+    headers = retry_headers(attempt, first_failed_at=now, due_at=now)
+    return [*headers, (PREFIX + "replay", b"1")]
 
 
 def next_attempt(retried: Record) -> Attempt:
@@ -71,6 +80,7 @@ def next_attempt(retried: Record) -> Attempt:
             failed_tries=int(text["tries"]),
             first_failed_at=datetime.fromisoformat(text["first_failed_at"]).astimezone(UTC),
             due_at=datetime.fromisoformat(text["due_at"]).astimezone(UTC),
+            is_replay=text.get("replay") == "1",
         )
     except (KeyError, ValueError) as error:
         raise PermanentError(Reason.DECODE, f"no record of a retry: {error!r}"[:300]) from error

@@ -18,7 +18,17 @@ from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.policy import AtLeastOnce
-from shared.bus.record import Bury, Handler, Outgoing, Record, bury_alone, check_headers, to_record
+from shared.bus.record import (
+    Bury,
+    Handler,
+    Outgoing,
+    Record,
+    Revive,
+    bury_alone,
+    check_headers,
+    revive_nothing,
+    to_record,
+)
 from shared.errors import OnPointError, PermanentError
 from shared.events import topics
 from shared.events.decode import MAX_EVENT_BYTES, encode
@@ -70,6 +80,7 @@ class Bus:
         self._servers = settings.kafka_bootstrap_servers.split(",")
         self._fatal = fatal
         self._bury: dict[str, Bury] = {}
+        self._revive: dict[str, Revive] = {}
         self._transactional: dict[TopicPartition, AIOKafkaProducer] = {}
         self._handlers: dict[str, Handler] = {}
         self._policy = AtLeastOnce(service, self._bury_record, self._send_to_retry, fatal)
@@ -92,7 +103,14 @@ class Bus:
         self._monitor: asyncio.Task[None] | None = None
         self.unreachable_since: datetime | None = None
 
-    def subscribe(self, *names: str, handler: Handler, bury: Bury = bury_alone, workers: int = 1) -> None:
+    def subscribe(
+        self,
+        *names: str,
+        handler: Handler,
+        bury: Bury = bury_alone,
+        revive: Revive = revive_nothing,
+        workers: int = 1,
+    ) -> None:
         """Every record of the topics goes through `handler`, at least once, in the order of its partition.
 
         All subscriptions with one worker share one consumer; otherwise `workers` consumers share the partitions of
@@ -100,6 +118,7 @@ class Bus:
         """
         self._handlers.update(dict.fromkeys(names, handler))
         self._bury.update(dict.fromkeys(names, bury))
+        self._revive.update(dict.fromkeys(names, revive))
         if workers == 1:
             self._shared_topics += names
         else:
@@ -235,6 +254,8 @@ class Bus:
         handler = self._handlers.get(record.topic)
         if handler is None:
             raise PermanentError(Reason.SCHEMA, f"{self._service} does not read {record.topic!r:.100}")
+        if attempt.is_replay:
+            await self._revive[record.topic](record)
         await self.publish_all(await handler(record))
 
     async def _send_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> None:

@@ -85,6 +85,14 @@ Bury = Callable[[Record, PermanentError], Awaitable[Burial]]
 """Commits the death of the record's batch where the stage commits its results (first writer wins)."""
 
 
+Revive = Callable[[Record], Awaitable[None]]
+"""Takes back the death of a record's batch, if it is dead: somebody replays its dead letter."""
+
+
+async def revive_nothing(_record: Record) -> None:
+    """For records whose death was committed nowhere."""
+
+
 async def bury_alone(_record: Record, _error: PermanentError) -> Burial:
     """For records that belong to no batch: the dead letter is all."""
     return Burial(dead=True)

@@ -77,7 +77,9 @@ LEDGER_EVENTS = Counter(
     ["stage", "outcome"],
     registry=REGISTRY,
 )
-RUNS_COMPLETED = Counter("onpoint_runs_completed_total", "Runs by how they ended.", ["status"], registry=REGISTRY)
+RUNS_COMPLETED = Counter(
+    "onpoint_runs_completed_total", "Runs by how they ended.", ["status"], registry=REGISTRY
+)
 RUN_SECONDS = Histogram(
     "onpoint_run_seconds",
     "From the append of a run's request to its verdict.",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bus.attempt import Attempt, first_attempt, next_attempt, retry_headers
+from shared.bus.attempt import Attempt, first_attempt, next_attempt, replay_headers, retry_headers
 from shared.bus.record import Record
 from shared.errors import PermanentError
 
@@ -34,6 +34,15 @@ def test_a_record_comes_back_as_it_was(
     again = next_attempt(on_retry_topic(first_attempt(record)))
     assert again == Attempt(record, failed_tries=1, first_failed_at=AT, due_at=AT)
     assert next_attempt(on_retry_topic(again)).failed_tries == 2
+
+
+def test_a_replayed_dead_letter_is_a_first_try_and_says_so() -> None:
+    record = Record("batch.processed", 5, 9, 1, b"k", b"v", (("mine", b"1"),))
+    sent = Record("loader.retry", 0, 0, 2, b"k", b"v", tuple(replay_headers(record, now=AT)))
+    attempt = next_attempt(sent)
+    assert attempt.is_replay
+    assert (attempt.record, attempt.failed_tries) == (record, 0)
+    assert not next_attempt(on_retry_topic(attempt)).is_replay
 
 
 def test_headers_that_a_record_brought_itself_do_not_count() -> None:

@@ -12,6 +12,7 @@ from shared.batches.batches import (
     announce,
     bury_batch,
     dead_manifest,
+    revive_batch,
     scratch_folder,
 )
 from shared.bus.record import Record
@@ -108,6 +109,18 @@ async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> Non
     first = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "first"))
     second = await bury_batch(batches, record, PermanentError(Reason.HANDLER, "second"))
     assert first == second
+
+
+async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: ObjectStore) -> None:
+    batches = Batches(staging, "converter")
+    parent = manifest()
+    record = record_of(encode(parent), parent.batch_id.encode())
+    await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "x"))
+    await revive_batch(batches, record)
+    assert await batches.committed("r", "posts", parent.batch_id) is None
+    done = await batches.commit(manifest("converter"))
+    await revive_batch(batches, record)
+    assert await batches.committed("r", "posts", parent.batch_id) == done
 
 
 def test_the_dead_of_a_stage_are_the_rows_that_it_was_given() -> None:
