@@ -35,6 +35,8 @@ def configure_logging(service: str, level: str) -> None:
             ],
         )
     )
+    # While the broker is away it says so many times a second; the bus says it once, with since when.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
