@@ -38,7 +38,7 @@ test-fast: setup ## Only the tests that need no server
 	$(BIN)/python -m pytest -m "not integration and not e2e and not faults"
 
 test-faults: setup ## Kills and outages in the middle of runs (long)
-	$(BIN)/python -m pytest -m faults tests/faults
+	$(BIN)/python -m pytest -m faults
 
 demo: setup ## The whole way on this machine: start, crawl a local source, look (LIVE=1: the real APIs)
 	@$(BIN)/python -m deploy.demo $(if $(LIVE),--live) $(if $(ROWS),--rows $(ROWS))
