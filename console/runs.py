@@ -137,7 +137,7 @@ def render_runs(found: Sequence[RunRow], now: datetime, *, width: int) -> Render
     """Ids are shown whole, to be copied; the names of the datasets take what is left of the line."""
     wide = width >= WIDE
     rows = [number(run.rows_accepted) if run.rows_accepted is not None else "" for run in found]
-    others = (9, 16 if wide else 11, 10, max(4, *map(len, rows)))
+    others = (9, 16 if wide else 11, 11, max(4, *map(len, rows)))
     room = width - sum(others) - 2 * (len(others) + 1)
     widths = (min(room, 40 if wide else 28, max(len(run.run_id) for run in found)), *others)
     room -= widths[0]
