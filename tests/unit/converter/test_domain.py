@@ -3,7 +3,7 @@ import io
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.converter.domain import choose_encodings, encode_csv, export_table
@@ -25,6 +25,7 @@ def table_of(rows: list[tuple[Any, Any]]) -> pa.Table:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, VALUES)))
 def test_any_text_and_number_is_read_back_from_the_csv(rows: list[tuple[str, float | None]]) -> None:
     text = encode_csv(table_of(rows), header=True).decode()
@@ -34,6 +35,7 @@ def test_any_text_and_number_is_read_back_from_the_csv(rows: list[tuple[str, flo
     assert [(name, float(value) if value else None) for name, value in found] == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, VALUES), min_size=1), st.integers(0, 9))
 def test_slices_make_the_same_csv_as_the_whole(rows: list[tuple[str, float | None]], cut: int) -> None:
     table = table_of(rows)

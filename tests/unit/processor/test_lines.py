@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.processor.domain.lines import HEAD_BYTES, Chunk, LongLine, cut_lines
@@ -19,6 +19,7 @@ def lines_of(blocks: list[bytes], max_line_bytes: int = 10) -> list[bytes | int]
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=30).map(lambda data: data.replace(b"a", b"\n"))), st.integers(1, 12))
 def test_lines_are_the_same_wherever_the_blocks_end(blocks: list[bytes], max_line_bytes: int) -> None:
     whole = b"".join(blocks)

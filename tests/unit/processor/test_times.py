@@ -3,7 +3,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.processor.domain.times import to_date, to_dates, to_timestamp, to_timestamps
@@ -61,6 +61,7 @@ def test_a_date_is_a_day_without_a_time(text: str, day: date | Reason) -> None:
     assert to_date(text) == day
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.datetimes().map(datetime.isoformat)))
 def test_a_column_of_moments_is_read_at_once_as_each_of_them(texts: list[str | None]) -> None:
     column: pa.Array[Any] | None = to_timestamps(pa.array(texts, pa.string()))
@@ -68,6 +69,7 @@ def test_a_column_of_moments_is_read_at_once_as_each_of_them(texts: list[str | N
     assert column.to_pylist() == [None if text is None else to_timestamp(text) for text in texts]
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.dates().map(date.isoformat)))
 def test_a_column_of_days_is_read_at_once_as_each_of_them(texts: list[str | None]) -> None:
     column: pa.Array[Any] | None = to_dates(pa.array(texts, pa.string()))
