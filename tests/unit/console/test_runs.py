@@ -37,7 +37,7 @@ def test_a_line_tells_what_a_run_was_and_keeps_to_the_screen(width: int) -> None
             run(
                 "2026-11-22-daily",
                 "succeeded",
-                finished_at=ASKED + timedelta(hours=3),
+                finished_at=ASKED + timedelta(seconds=2981),
                 rows_accepted=2_500_000,
             ),
         ],
