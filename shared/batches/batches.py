@@ -177,7 +177,11 @@ def unreadable(record: Record, error: PermanentError, stage: Stage) -> Burial:
 
 
 def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) -> BatchManifest:
-    """The result of a stage that could not handle its parent's batch. No row of it got further."""
+    """The result of a stage that could not handle its parent's batch. No row of it got further.
+
+    The processor answers for every crawled line, the stages after it for the rows that it let through.
+    """
+    read = parent.counts.read if stage == "processor" else parent.counts.accepted
     return BatchManifest(
         run_id=parent.run_id,
         dataset=parent.dataset,
@@ -191,7 +195,7 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
         first_position=parent.first_position,
         parent_batch_ids=(parent.batch_id,),
         counts=parent.counts.model_copy(
-            update={"read": parent.counts.accepted, "accepted": 0, "rejected": 0, "deduplicated": 0}
+            update={"read": read, "accepted": 0, "rejected": 0, "deduplicated": 0}
         ),
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,

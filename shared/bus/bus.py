@@ -269,7 +269,8 @@ class Bus:
 
     async def _bury_record(self, record: Record, failure: Failure) -> None:
         burial = await self._bury.get(record.topic, bury_alone)(record, failure.error)
-        if burial.dead:
+        # Somebody cancelled the run: there is nothing for people to do about it.
+        if burial.dead and failure.error.reason is not Reason.CANCELLED:
             await self._send_dead_letter(record, failure)
         await self.publish_all(burial.announce)
 

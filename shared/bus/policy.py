@@ -5,7 +5,7 @@ decoding, handling, publishing). A record is settled in one of four ways:
 
 - done: its output is acked by the broker, then exactly its offset is committed;
 - outage of ours (`TransientError`): its partition pauses, seeks back and tries again, without end;
-- permanent (`PermanentError`): its death is committed, then its dead letter, then its offset;
+- permanent (`PermanentError`): its death is committed, then its dead letter (none for `cancelled`), then its offset;
 - anything else: it goes to `<service>.retry` and its partition goes on; after `MAX_TRIES` tries it is as permanent,
   unless the brake finds that everything fails: then it stays, and the service stands still and says so.
 

@@ -107,7 +107,18 @@ class CursorWork(Part):
     first_position: Count
 
 
-CrawlWork = Annotated[PlanWork | PageWork | IdWork | CursorWork, Field(discriminator="kind")]
+class ReplayWork(Part):
+    """Take over what another run has: the result of `stage` for its batch `sequence`. No source is asked."""
+
+    kind: Literal["replay"] = "replay"
+    run_id: RunId
+    sequence: Count
+    stage: Literal["crawler", "processor"]
+
+
+CrawlWork = Annotated[
+    PlanWork | PageWork | IdWork | CursorWork | ReplayWork, Field(discriminator="kind")
+]
 
 
 class CrawlBatchRequested(Event):

@@ -118,6 +118,22 @@ class ObjectStore:
                 await asyncio.sleep(0.2 * attempt)
         raise AssertionError("unreachable")
 
+    async def copy(self, source: str, target: str) -> None:
+        """Copies within the bucket, in the store itself; durable when it returns. Replaces what is there.
+
+        Raises `ObjectMissingError`.
+        """
+        for attempt in range(1, MISSING_TRIES + 1):
+            try:
+                with _translated(self.uri(source)):
+                    await _to_the_end(obstore.copy_async(self._store, source, target))
+            except FileNotFoundError as error:
+                if attempt == MISSING_TRIES:
+                    raise ObjectMissingError(self.uri(source)) from error
+                await asyncio.sleep(0.2 * attempt)
+            else:
+                return
+
     async def head(self, key: str) -> ObjectInfo | None:
         try:
             with _translated(self.uri(key)):

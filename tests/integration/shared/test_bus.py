@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.bus.bus import Bus
-from shared.bus.record import Bury, Handler, Outgoing, Record, bury_alone
+from shared.bus.record import Burial, Bury, Handler, Outgoing, Record, bury_alone
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
@@ -193,6 +193,25 @@ async def test_every_kind_of_bad_record_becomes_a_dead_letter_with_its_bytes_and
         (dict(r.headers)["dlq.original.partition"], dict(r.headers)["dlq.original.offset"]) for r in dead
     }
     assert len(places) == len(bad)
+
+
+async def test_what_was_cancelled_is_buried_and_announced_but_leaves_no_dead_letter(topics: Topics) -> None:
+    buried: list[int] = []
+
+    async def handler(_record: Record) -> Sequence[Outgoing]:
+        raise PermanentError(Reason.CANCELLED, "the run was cancelled")
+
+    async def bury(record: Record, _error: PermanentError) -> Burial:
+        buried.append(record.offset)
+        event = decode_event(RunDrained, record.value)
+        return Burial(dead=True, announce=(Outgoing(topics.output, event.run_id, event),))
+
+    await topics.send((0, run_drained("a"), []))
+    async with running(topics, handler, bury=bury):
+        await topics.drained(10)
+    assert buried == [0]
+    assert len(await topics.read(topics.output)) == 1
+    assert not await topics.read(topics.dead)
 
 
 async def test_a_dead_letter_keeps_key_and_headers_and_says_what_happened(topics: Topics) -> None:

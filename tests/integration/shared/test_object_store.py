@@ -75,6 +75,21 @@ async def test_a_listing_holds_what_is_below_the_prefix(store: ObjectStore, pref
     assert found == {prefix + "x/1": 3, prefix + "x/2": 3}
 
 
+async def test_a_copy_is_an_object_of_its_own(store: ObjectStore, prefix: str) -> None:
+    await store.put(prefix + "a", b"one")
+    await store.put(prefix + "b", b"before")
+    for _ in range(2):
+        await store.copy(prefix + "a", prefix + "b")
+    await store.delete(prefix + "a")
+    assert await store.get(prefix + "b") == b"one"
+
+
+async def test_what_is_not_there_cannot_be_copied(store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(ObjectMissingError):
+        await store.copy(prefix + "a", prefix + "b")
+    assert await store.get(prefix + "b") is None
+
+
 @pytest.mark.parametrize("size", [1, 3 * 2**20, 20 * 2**20])
 async def test_a_file_of_any_size_arrives_checked(
     store: ObjectStore, prefix: str, tmp_path: Path, size: int
