@@ -1,5 +1,6 @@
 """The crawler without Kafka: its handlers, driven until no unit is left, over a store in memory."""
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -92,20 +93,26 @@ class Crawler:
         return [json.loads(line) for line in await self.lines(artifact)]
 
     async def lines(self, artifact: Artifact) -> list[bytes]:
-        stored = await self.staging.get(self.staging.key(artifact.uri, ""))
-        assert stored is not None
-        assert len(stored) == artifact.bytes > 0
-        text = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
-        lines = text.split(b"\n")
-        assert lines.pop() == b"", "every line ends"
-        assert len(lines) == artifact.rows
-        return lines
+        return await lines_of(self.staging, artifact)
 
     async def rows(self, manifest: BatchManifest) -> list[Any]:
         return await self.content(manifest.artifacts[0])
 
     async def requests(self, manifest: BatchManifest) -> list[Any]:
         return await self.content(manifest.artifacts[-1])
+
+
+async def lines_of(staging: ObjectStore, artifact: Artifact) -> list[bytes]:
+    """The lines of an artifact, which must be as its manifest says."""
+    stored = await staging.get(staging.key(artifact.uri, ""))
+    assert stored is not None
+    assert len(stored) == artifact.bytes > 0
+    assert hashlib.sha256(stored).hexdigest() == artifact.sha256
+    text = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
+    lines = text.split(b"\n")
+    assert lines.pop() == b"", "every line ends"
+    assert len(lines) == artifact.rows
+    return lines
 
 
 def environment_for(url: str) -> dict[str, str]:
