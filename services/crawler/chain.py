@@ -26,6 +26,7 @@ class Chain:
     async def follow(self, work: CursorWork, sequence: int) -> CursorWork | None:
         """Crawls from `work` to the end of the batch: the cursor to go on from, None at the end of the chain."""
         try:
+            urls.check_cursor(work.url, self._crawl.source)  # an event is foreign data too
             url = await self._follow(work)
             _check_length(url, sequence)
         except CursorError as astray:

@@ -205,3 +205,23 @@ async def test_a_chain_whose_batch_cannot_be_handled_is_sealed_with_it() -> None
             assert [event.topic for event in events] == [topics.BATCH_FAILED, topics.CRAWL_PLANNED]
             assert isinstance(events[0].event, BatchManifest)
             assert events[0].event.reason is Reason.SCHEMA
+
+
+async def test_a_unit_that_names_another_host_asks_nobody() -> None:
+    async with SourceServer({"things": things(57)}, total_header=None) as source, SourceServer() as canary:
+        datasets = {"things": dataset_of(source.url, PAGES)}
+        allow = f"{source.allow},{canary.allow}"
+        async with crawler_of(source.url, allow=allow, datasets=datasets) as crawler:
+            [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["things"]})
+            [unit] = await crawler.handle(plan_unit)
+            forged = unit.event.model_copy(
+                update={
+                    "sequence": 1,
+                    "batch_id": ids.batch_id("r", "things", 1),
+                    "work": CursorWork(url=f"{canary.url}/things", first_position=10),
+                }
+            )
+            events = await crawler.handle(type(unit)(unit.topic, forged.batch_id, forged))
+            assert isinstance(events[0].event, BatchManifest)
+            assert "the next page is not at" in (events[0].event.detail or "")
+            assert canary.seen == []
