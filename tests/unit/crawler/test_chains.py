@@ -221,7 +221,7 @@ async def test_a_unit_that_names_another_host_asks_nobody() -> None:
                     "work": CursorWork(url=f"{canary.url}/things", first_position=10),
                 }
             )
-            events = await crawler.handle(type(unit)(unit.topic, forged.batch_id, forged))
+            events = await crawler.handle(type(unit)(unit.topic, ids.batch_id("r", "things", 1), forged))
             assert isinstance(events[0].event, BatchManifest)
             assert "the next page is not at" in (events[0].event.detail or "")
             assert canary.seen == []
