@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 import structlog
 
@@ -16,6 +17,10 @@ from tests.support.records import TestData, load_test_data
 from tests.support.source import SourceServer
 
 ROOT = Path(__file__).parents[1]
+
+# A busy machine is no defect of the code under test.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 # As in a service, but without a logger that outlives the test whose output pytest captures.
 structlog.configure(

@@ -17,6 +17,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.support.records import COLUMNS
 
 
+DEAD_LETTER_PARTITIONS = 6
+"""As deploy/kafka/topics.yaml has it."""
+
+
 @dataclass(frozen=True)
 class Letter:
     key: bytes | None
@@ -94,12 +98,13 @@ class Pipeline:
         return [letter for letter in await self._letters(service) if mine in letter.headers]
 
     async def _letters(self, service: str) -> list["Letter"]:
-        consumer = AIOKafkaConsumer(
-            f"{service}.dlq", bootstrap_servers=self.servers, enable_auto_commit=False
-        )
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, enable_auto_commit=False)
         await consumer.start()
         try:
-            partitions = list(consumer.assignment())
+            partitions = [
+                TopicPartition(f"{service}.dlq", number) for number in range(DEAD_LETTER_PARTITIONS)
+            ]
+            consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
             await consumer.seek_to_beginning(*partitions)
             found: list[Letter] = []
