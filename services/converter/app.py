@@ -3,7 +3,7 @@ from functools import partial
 from services.converter.handlers import Handlers
 from services.converter.service import ConverterService
 from services.converter.settings import ConverterSettings
-from shared.batches.batches import Batches, bury_batch
+from shared.batches.batches import Batches, bury_batch, revive_batch
 from shared.datasets.catalog import load_catalog
 from shared.events import topics
 from shared.runtime import Process, run_service
@@ -22,6 +22,7 @@ async def build(process: Process) -> None:
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,
         bury=partial(bury_batch, batches),
+        revive=partial(revive_batch, batches),
         workers=settings.converter_workers,
     )
 

@@ -6,8 +6,10 @@ from services.crawler.fetcher.client import Fetcher
 from services.crawler.fetcher.exchange import Exchange
 from services.crawler.fetcher.politeness import Politeness
 from services.crawler.handlers import CrawlerHandlers
-from services.crawler.repository import FrozenRuns
-from services.crawler.service import STAGE, CrawlerService
+from services.crawler.replaying import Replaying
+from services.crawler.repository import Archive, FrozenRuns
+from services.crawler.results import STAGE
+from services.crawler.service import CrawlerService
 from services.crawler.settings import CrawlSettings
 from shared.batches.batches import Batches
 from shared.datasets.catalog import load_catalog
@@ -34,12 +36,15 @@ async def build(process: Process) -> None:
         )
     )
     fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
-    handlers = CrawlerHandlers(CrawlerService(catalog, FrozenRuns(staging), Batches(staging, STAGE), fetch))
+    runs = FrozenRuns(staging)
+    replaying = Replaying(runs, Archive(staging))
+    handlers = CrawlerHandlers(CrawlerService(catalog, runs, Batches(staging, STAGE), fetch, replaying))
     process.bus.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)
     process.bus.subscribe(
         topics.CRAWL_BATCH_REQUESTED,
         handler=handlers.on_batch_requested,
         bury=handlers.bury_batch,
+        revive=handlers.revive_batch,
         workers=BATCH_WORKERS,
     )
 

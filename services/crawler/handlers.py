@@ -2,7 +2,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.crawler.service import STAGE, CrawlerService
+from services.crawler.results import STAGE
+from services.crawler.service import CrawlerService
 from shared.batches.batches import unreadable
 from shared.bus.record import Burial, Outgoing, Record
 from shared.errors import PermanentError
@@ -31,6 +32,13 @@ class CrawlerHandlers:
         if isinstance(unit.work, PlanWork):
             return await self._service.plan(unit)
         return await self._service.crawl(unit)
+
+    async def revive_batch(self, record: Record) -> None:
+        try:
+            unit = _decode(record)
+        except PermanentError:
+            return  # handling it says so again
+        await self._service.revive(unit)
 
     async def bury_batch(self, record: Record, error: PermanentError) -> Burial:
         try:

@@ -10,13 +10,15 @@ from services.crawler.domain.fetching import Answer, Failure
 from services.crawler.domain.records import NULL_LINE
 from services.crawler.encoder import LineFile
 from services.crawler.spool import Spool
-from shared.events.models import Counts, MissingPage
+from shared.events.models import Counts, CursorWork, MissingPage
 from shared.events.reasons import Reason
 
 MAX_URL_CHARS = 2000
 MAX_MISSING_URL_CHARS = 300
 MAX_MISSING_REASON_CHARS = 200
 """A batch may miss 1,000 pages, and its manifest must stay below a megabyte."""
+
+BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch died; ask for a new run"
 
 
 class Fetched:
@@ -78,6 +80,10 @@ class Recorder:
                     url=failure.url[:MAX_MISSING_URL_CHARS], reason=failure.detail[:MAX_MISSING_REASON_CHARS]
                 )
             )
+
+    def end_at(self, following: CursorWork) -> None:
+        """The chain goes no further, though there is more: that is listed as missing."""
+        self.missing.append(MissingPage(url=following.url[:MAX_MISSING_URL_CHARS], reason=BEYOND_THE_END))
 
     async def _log(
         self,

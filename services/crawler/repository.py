@@ -6,14 +6,18 @@ from services.crawler.domain.plans import Plan
 from shared import crashpoints
 from shared.batches.batches import parse_frozen
 from shared.errors import TransientError
-from shared.events.decode import encode
-from shared.events.models import CrawlRequest
+from shared.events.decode import decode_event, encode
+from shared.events.models import Artifact, BatchManifest, CrawlRequest, Stage
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
 
 PLANS_CACHED = 8
 """Plans of ids hold their list: 10 bytes per id."""
+
+
+REPLACEABLE = frozenset({"failed", "chain"})
+"""Plans that a replayed dead letter may replace: never cached, so that every process sees the new one."""
 
 
 class FrozenRuns:
@@ -36,6 +40,15 @@ class FrozenRuns:
         winner = await self._freeze(key, plan.model_dump_json().encode())
         crashpoints.reach("crawler.plan")
         return self._remember(key, plan if winner is None else parse_frozen(Plan, winner, key))
+
+    async def find_request(self, run_id: str) -> CrawlRequest | None:
+        key = keys.request_key(run_id)
+        found = await self._staging.get(key)
+        return None if found is None else parse_frozen(CrawlRequest, found, key)
+
+    async def replace_plan(self, plan: Plan) -> None:
+        """For a replayed dead letter only: no other batch of the plan's kind may have been crawled by it."""
+        await self._staging.put(keys.plan_key(plan.run_id, plan.dataset), plan.model_dump_json().encode())
 
     async def find_plan(self, run_id: str, dataset: str) -> Plan | None:
         key = keys.plan_key(run_id, dataset)
@@ -62,7 +75,36 @@ class FrozenRuns:
         return winner
 
     def _remember(self, key: str, plan: Plan) -> Plan:
+        if plan.kind in REPLACEABLE:
+            return plan
         self._plans[key] = plan
         if len(self._plans) > PLANS_CACHED:
             self._plans.popitem(last=False)
         return plan
+
+
+class Archive:
+    """What other runs left in staging. Every method raises `StorageUnavailableError` in an outage."""
+
+    def __init__(self, staging: ObjectStore) -> None:
+        self._staging = staging
+
+    async def result(self, run_id: str, dataset: str, stage: Stage, batch_id: str) -> BatchManifest | None:
+        """A stage's result of a batch, done or dead. Raises `PermanentError` if somebody else wrote it."""
+        found = await self._staging.get(keys.manifest_key(run_id, dataset, stage, batch_id))
+        return None if found is None else decode_event(BatchManifest, found)
+
+    async def count_results(self, run_id: str, dataset: str, stage: Stage) -> int:
+        """Batches of which the stage has a result. One listing of the stage's folder."""
+        folder = keys.stage_prefix(run_id, dataset, stage)
+        return len([info async for info in self._staging.list(folder) if info.key.endswith(".json")])
+
+    async def copy(self, owner: BatchManifest, artifact: Artifact, run_id: str) -> Artifact:
+        """An artifact of `owner` as one of the crawler in another run: same bytes, same hash, copied by the store.
+
+        Raises `ObjectMissingError`, and `PermanentError` (`schema`) for an object outside the owner's own dataset.
+        """
+        source = self._staging.key(artifact.uri, keys.dataset_prefix(owner.run_id, owner.dataset))
+        target = keys.artifact_key(run_id, owner.dataset, "crawler", artifact.sha256, artifact.format)
+        await self._staging.copy(source, target)
+        return artifact.model_copy(update={"uri": self._staging.uri(target)})

@@ -27,6 +27,7 @@ async def build(process: Process) -> None:
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,
         bury=handlers.bury,
+        revive=handlers.revive,
         workers=settings.loader_workers,
     )
 

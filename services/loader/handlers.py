@@ -20,6 +20,10 @@ class Handlers:
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
         return [announce(await self.service.load(batch))]
 
+    async def revive(self, record: Record) -> None:
+        if (batch := read_parent(record)) is not None:
+            await self.service.revive(batch)
+
     async def bury(self, record: Record, error: PermanentError) -> Burial:
         batch = read_parent(record)
         if batch is None:

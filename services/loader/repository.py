@@ -31,6 +31,11 @@ class LoadRepository:
         with translated():
             return bool(await self._pool.fetchval(statements.CLAIM, *_claim(dead), encode(dead).decode()))
 
+    async def forget_death(self, batch_id: str) -> None:
+        """A batch that is not dead is left as it is."""
+        with translated():
+            await self._pool.execute(statements.FORGET_DEATH, batch_id)
+
     async def load(
         self,
         batch: BatchManifest,

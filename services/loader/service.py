@@ -48,6 +48,10 @@ class LoaderService:
         STAGE_BATCHES.labels("loader", batch.dataset, "dead").inc()
         return dead
 
+    async def revive(self, batch: BatchManifest) -> None:
+        """Takes back the death of a batch; one that is loaded stays so. Idempotent."""
+        await self._repository.forget_death(batch.batch_id)
+
     async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:
         dataset = self._catalog.get(batch.dataset)
         if dataset is None:

@@ -30,6 +30,8 @@ SET rows_loaded = $2, rows_superseded = $3, result = $4
 WHERE batch_id = $1
 """
 
+FORGET_DEATH = "DELETE FROM onpoint_loader.loaded_batches WHERE batch_id = $1 AND status = 'dead'"
+
 
 def create_incoming(dataset: Dataset) -> str:
     """Several statements for one round trip. A session keeps the first `temp_buffers` it used: never vary it."""

@@ -3,7 +3,7 @@ from functools import partial
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
 from services.processor.settings import ProcessorSettings
-from shared.batches.batches import Batches, bury_batch
+from shared.batches.batches import Batches, bury_batch, revive_batch
 from shared.datasets.catalog import load_catalog
 from shared.events import topics
 from shared.runtime import Process, run_service
@@ -21,6 +21,7 @@ async def build(process: Process) -> None:
         topics.BATCH_CRAWLED,
         handler=handlers.on_batch_crawled,
         bury=partial(bury_batch, batches),
+        revive=partial(revive_batch, batches),
         workers=settings.processor_workers,
     )
 

@@ -16,10 +16,11 @@ import zstandard
 from services.processor.domain.duplicates import last_of_each_key
 from services.processor.domain.parse import Refused
 from services.processor.domain.quarantine import RequestLog, quarantine_line
+from shared.batches.clean import read_clean
 from shared.datasets.arrow import clean_schema
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
-from shared.events.models import BatchManifest
+from shared.events.models import Artifact, BatchManifest
 from shared.events.reasons import Reason
 
 BLOCK_BYTES = 8 * 2**20
@@ -41,6 +42,11 @@ DICTIONARY_SHARE = 0.5
 """A text column is written with a dictionary if at most this share of its first values is distinct."""
 
 QUARANTINE_LEVEL = 3
+
+READ_ROWS = 16_384
+"""Rows of a clean file decoded at a time."""
+
+STAMPED = frozenset({"_run_id", "_batch_id", "_requested_at"})
 
 
 def inflate(file: Path) -> Iterator[bytes]:
@@ -125,6 +131,30 @@ def write_clean(rows: Path, target: Path, batch: BatchManifest, dataset: Dataset
         _write_parquet(_regroup(_with_lineage(_kept_batches(stored, kept), batch, schema)), target, schema)
         accepted = int(kept.sum())
         return accepted, stored.num_rows - accepted
+
+
+def restamp_clean(
+    clean: pq.ParquetFile, artifact: Artifact, target: Path, batch: BatchManifest, dataset: Dataset
+) -> None:
+    """Writes another run's clean rows as this batch's: all that changes is their run, batch and time of request.
+
+    A column that they lack is null. Raises `PermanentError` (`schema`) where the file cannot be decoded.
+    """
+    schema = clean_schema(dataset)
+    columns = [field.name for field in schema if field.name not in STAMPED]
+
+    def unstamped() -> Iterator[pa.Table]:
+        for piece in read_clean(clean, artifact, READ_ROWS):
+            yield pa.table(
+                {
+                    name: piece.column(name)
+                    if name in piece.schema.names
+                    else pa.nulls(piece.num_rows, schema.field(name).type)
+                    for name in columns
+                }
+            )
+
+    _write_parquet(_regroup(_with_lineage(unstamped(), batch, schema)), target, schema)
 
 
 def _kept_batches(stored: pa.Table, kept: pl.Series) -> Iterator[pa.Table]:

@@ -8,8 +8,9 @@ from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
-from services.processor.encoder import Quarantine, RowStore, inflate, write_clean
+from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
 from shared.batches.batches import CODE_VERSION, Batches, scratch_folder
+from shared.batches.clean import open_clean
 from shared.datasets.catalog import Catalog
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
@@ -53,20 +54,50 @@ class ProcessorService:
         its manifest says.
         """
         dataset, layout = self._find_dataset(crawled)
-        raw, requests = _artifacts(crawled)
+        is_processed = any(artifact.format == "parquet" for artifact in crawled.artifacts)
+        found = _replayed_artifacts(crawled) if is_processed else _artifacts(crawled)
         before = await self._batches.committed(crawled.run_id, crawled.dataset, crawled.batch_id)
         if before is not None:
             return before
         await self._batches.refuse_cancelled(crawled.run_id)
         with scratch_folder() as folder:
-            await self._batches.fetch_artifact(crawled, raw, folder / RAW_FORMAT)
-            if requests is not None:
-                await self._batches.fetch_artifact(crawled, requests, folder / REQUESTS_FORMAT)
-            cleaned = await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, layout)
+            if is_processed:
+                cleaned = await self._restamp(crawled, *found, dataset, folder)
+            else:
+                cleaned = await self._clean(crawled, *found, dataset, layout, folder)
             artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
         result = await self._batches.commit(_manifest(crawled, artifacts, cleaned.counts))
         _report(result, cleaned)
         return result
+
+    async def _clean(
+        self,
+        crawled: BatchManifest,
+        raw: Artifact,
+        requests: Artifact | None,
+        dataset: Dataset,
+        layout: Layout,
+        folder: Path,
+    ) -> Cleaned:
+        await self._batches.fetch_artifact(crawled, raw, folder / RAW_FORMAT)
+        if requests is not None:
+            await self._batches.fetch_artifact(crawled, requests, folder / REQUESTS_FORMAT)
+        return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, layout)
+
+    async def _restamp(
+        self,
+        crawled: BatchManifest,
+        clean: Artifact,
+        quarantine: Artifact | None,
+        dataset: Dataset,
+        folder: Path,
+    ) -> Cleaned:
+        """A batch that another run has processed: its rows and its quarantine are taken as they are."""
+        await self._batches.fetch_artifact(crawled, clean, folder / "replayed.parquet")
+        if quarantine is not None:
+            await self._batches.fetch_artifact(crawled, quarantine, folder / QUARANTINE_FORMAT)
+        await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
+        return Cleaned(crawled.counts, {}, 0)
 
     def _find_dataset(self, crawled: BatchManifest) -> tuple[Dataset, Layout]:
         if crawled.stage != "crawler" or crawled.status != "done":
@@ -112,6 +143,25 @@ def _artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:
     if crawled.first_position + raw.rows > 2**63:
         raise PermanentError(Reason.RANGE, f"positions from {crawled.first_position} leave 64 bits")
     return raw, by_format.get(REQUESTS_FORMAT)
+
+
+def _replayed_artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:
+    """The clean Parquet and the quarantine that a replay took over from the other run's processor."""
+    by_format = {artifact.format: artifact for artifact in crawled.artifacts}
+    if len(by_format) < len(crawled.artifacts) or set(by_format) - {"parquet", QUARANTINE_FORMAT}:
+        raise PermanentError(Reason.SCHEMA, "a parquet artifact is expected, and its quarantine")
+    clean, quarantine, counts = by_format["parquet"], by_format.get(QUARANTINE_FORMAT), crawled.counts
+    if counts.read != counts.accepted + counts.rejected + counts.deduplicated:
+        raise PermanentError(Reason.SCHEMA, f"{counts.read} rows were read, its counts do not add up to that")
+    if (clean.rows, quarantine.rows if quarantine else 0) != (counts.accepted, counts.rejected):
+        raise PermanentError(Reason.SCHEMA, "its artifacts have other rows than its counts")
+    return clean, quarantine
+
+
+def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:
+    """In this thread."""
+    with open_clean(folder / "replayed.parquet", dataset, clean) as parquet:
+        restamp_clean(parquet, clean, folder / "parquet", crawled, dataset)
 
 
 def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:

@@ -41,7 +41,12 @@ async def build(process: Process) -> None:
     batches = Batches(open_s3(storage, storage.staging_bucket), "s3sink")
     service = SinkService(batches, repository, catalog, woken.set)
     handlers = Handlers(service)
-    process.bus.subscribe(topics.BATCH_PROCESSED, handler=handlers.on_batch_processed, bury=handlers.bury)
+    process.bus.subscribe(
+        topics.BATCH_PROCESSED,
+        handler=handlers.on_batch_processed,
+        bury=handlers.bury,
+        revive=handlers.revive,
+    )
     process.bus.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
     writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), catalog)
     loop = SinkLoop(repository, service, writer, process.bus.publish_all, woken)

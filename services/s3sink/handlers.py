@@ -27,6 +27,10 @@ class Handlers:
         await self.service.seal(run)
         return []
 
+    async def revive(self, record: Record) -> None:
+        if (batch := read_parent(record)) is not None:
+            await self.service.revive(batch)
+
     async def bury(self, record: Record, error: PermanentError) -> Burial:
         batch = read_parent(record)
         if batch is None:

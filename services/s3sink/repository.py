@@ -44,6 +44,11 @@ class SinkRepository:
         """The death of a batch that never arrived. False: it did, and that stands."""
         return await self._insert(dead, 0, 0, "dead", dead)
 
+    async def forget_death(self, batch_id: str) -> None:
+        """A batch that is not dead is left as it is."""
+        with translated():
+            await self._pool.execute(statements.FORGET_DEATH, batch_id)
+
     async def find(self, batch_id: str) -> Held | None:
         with translated():
             row = await self._pool.fetchrow(statements.FIND, batch_id)

@@ -69,6 +69,10 @@ class SinkService:
         held = await self._held(batch)
         return held.result if held.result is not None else _result(held)
 
+    async def revive(self, batch: BatchManifest) -> None:
+        """Takes back the death of a batch; one that is held or stored stays so. Idempotent."""
+        await self._repository.forget_death(batch.batch_id)
+
     async def _held(self, batch: BatchManifest) -> Held:
         held = await self._repository.find(batch.batch_id)
         if held is None:

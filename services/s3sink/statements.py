@@ -17,6 +17,16 @@ FROM onpoint_lake.batches b LEFT JOIN onpoint_lake.objects o USING (object_name)
 WHERE b.batch_id = $1
 """
 
+# The seal counted the death: without it the run waits for one batch less, so that nothing of a run that was complete
+# waits for an object because of a batch that is tried anew.
+FORGET_DEATH = """
+WITH gone AS (
+    DELETE FROM onpoint_lake.batches WHERE batch_id = $1 AND status = 'dead' RETURNING run_id, dataset
+)
+UPDATE onpoint_lake.seals s SET batches = greatest(s.batches - 1, 0)
+FROM gone WHERE s.run_id = gone.run_id AND s.dataset = gone.dataset
+"""
+
 SEAL = """
 INSERT INTO onpoint_lake.seals (run_id, dataset, batches)
 SELECT $1, dataset, batches FROM unnest($2::text[], $3::bigint[]) AS given (dataset, batches)

@@ -28,6 +28,10 @@ def plan_key(run_id: str, dataset: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}plan.json"
 
 
+def stage_prefix(run_id: str, dataset: str, stage: str) -> str:
+    return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/"
+
+
 def manifest_key(run_id: str, dataset: str, stage: str, batch_id: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/{_name(batch_id)}.json"
 

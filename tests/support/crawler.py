@@ -16,7 +16,8 @@ from services.crawler.fetcher.client import Fetcher
 from services.crawler.fetcher.exchange import Exchange
 from services.crawler.fetcher.politeness import Politeness
 from services.crawler.handlers import CrawlerHandlers
-from services.crawler.repository import FrozenRuns
+from services.crawler.replaying import Replaying
+from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.service import CrawlerService
 from shared.batches.batches import Batches
 from shared.bus.record import Burial, Outgoing, Record
@@ -148,7 +149,9 @@ async def crawler_of(
     )
     async with exchange:
         fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
-        service = CrawlerService(catalog, FrozenRuns(store), Batches(store, "crawler"), fetch)
+        runs = FrozenRuns(store)
+        replaying = Replaying(runs, Archive(store))
+        service = CrawlerService(catalog, runs, Batches(store, "crawler"), fetch, replaying)
         yield Crawler(CrawlerHandlers(service), store)
 
 

@@ -10,7 +10,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.events.models import Count, CrawlWork, CursorWork, DatasetName, IdWork, PageWork, RunId, Text
+from shared.events.models import (
+    Count,
+    CrawlWork,
+    CursorWork,
+    DatasetName,
+    IdWork,
+    PageWork,
+    ReplayWork,
+    RunId,
+    Text,
+)
 from shared.events.reasons import Reason
 
 BATCH_ROWS = 50_000
@@ -43,6 +53,15 @@ class PlanFailure(BaseModel):
     detail: Text
 
 
+class Replayed(BaseModel):
+    """Whose results the batches take over instead of asking a source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: RunId
+    stage: Literal["crawler", "processor"]
+
+
 class Plan(BaseModel):
     """What `runs/<run_id>/<dataset>/plan.json` holds."""
 
@@ -51,7 +70,7 @@ class Plan(BaseModel):
     version: Literal[1] = 1
     run_id: RunId
     dataset: DatasetName
-    kind: Literal["pages", "ids", "single", "chain", "failed"]
+    kind: Literal["pages", "ids", "single", "chain", "replay", "failed"]
     rows: Count | None = None
     """Records to expect, the limit applied; None where the source did not say."""
     limit: Count | None = None
@@ -64,34 +83,43 @@ class Plan(BaseModel):
     first_url: Text | None = None
     """Where a chain begins."""
     failed: PlanFailure | None = None
+    replay: Replayed | None = None
+    announced: Count | None = None
+    """Set where a dead letter was replayed after the number of batches had been announced: no more may follow."""
 
     @model_validator(mode="after")
     def a_failed_plan_says_why(self) -> Self:
         if (self.kind == "failed") != (self.failed is not None):
             raise ValueError("failed: belongs to a plan of kind failed")
+        if (self.kind == "replay") != (self.replay is not None):
+            raise ValueError("replay: belongs to a plan of kind replay")
         return self
 
     @property
     def batches(self) -> int | None:
         """None for a chain: its end is found by crawling it."""
+        if self.announced is not None:
+            return self.announced
         return None if self.kind == "chain" else ceil(self.requests / self.requests_per_batch)
 
     @property
     def units(self) -> int:
         """Batches that can be asked for at once: all, or the first of a chain."""
-        return 1 if self.batches is None else self.batches
+        return 1 if self.kind == "chain" or self.batches is None else self.batches
 
     def work(self, sequence: int) -> CrawlWork:
         """What batch `sequence` does. Raises `IndexError` outside the plan; of a chain only the first is planned."""
         if not 0 <= sequence < self.units:
             raise IndexError(f"batch {sequence} of {self.units}")
+        if self.replay is not None:
+            return ReplayWork(run_id=self.replay.run_id, sequence=sequence, stage=self.replay.stage)
         if self.first_url is not None:
             return CursorWork(url=self.first_url, first_position=0)
         start = sequence * self.requests_per_batch
         stop = min(start + self.requests_per_batch, self.requests)
         if self.kind == "ids":
             return IdWork(start=start, stop=stop)
-        return PageWork(first_page=start + 1, pages=stop - start)
+        return PageWork(first_page=start + 1, pages=max(1, stop - start))
 
     def first_position(self, sequence: int) -> int:
         """`_source_position` of the first record of a batch that is no chain's."""
@@ -172,6 +200,32 @@ def plan_chain(run_id: str, dataset: str, *, first_url: str, page_size: int, lim
 def plan_nothing(run_id: str, dataset: str, *, limit: int | None) -> Plan:
     """The source is empty, or nothing of it is wanted."""
     return Plan(run_id=run_id, dataset=dataset, kind="pages", rows=0, limit=limit)
+
+
+def plan_replay(old: Plan, *, run_id: str, batches: int, stage: Literal["crawler", "processor"]) -> Plan:
+    """As many batches as the old run has; each takes over what `stage` made of its own there."""
+    return Plan(
+        run_id=run_id,
+        dataset=old.dataset,
+        kind="replay",
+        rows=old.rows,
+        requests=batches,
+        replay=Replayed(run_id=old.run_id, stage=stage),
+    )
+
+
+def plan_anew(made: Plan) -> Plan:
+    """The plan that replaces a failed one, whose single batch was announced: it has one batch, or fails too."""
+    if made.failed is not None:
+        return made
+    if made.batches is not None and made.batches > 1:
+        why = PlanFailure(
+            url="",
+            reason=Reason.TOO_LARGE,
+            detail=f"{made.batches} batches would be needed where one was announced: ask for a new run",
+        )
+        return failed_plan(made.run_id, made.dataset, why)
+    return made.model_copy(update={"announced": 1})
 
 
 def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> Plan:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from services.crawler.domain.replays import judge_replay
 from shared.events.ids import is_run_id
 from shared.events.models import MAX_TEXT_CHARS, REVISION, VERSION, CrawlRequest, DatasetParameters
 
@@ -32,19 +33,32 @@ Complain = Callable[[str], None]
 
 
 def judge(
-    document: Mapping[str, Any], *, derived_id: str, requested_at: datetime, known: Collection[str]
+    document: Mapping[str, Any],
+    *,
+    derived_id: str,
+    requested_at: datetime,
+    known: Collection[str],
+    replayed: CrawlRequest | None = None,
 ) -> CrawlRequest:
     """The accepted request, or one whose `refused` says in sentences why not.
 
     `derived_id` names the run where the request gives no id that could be used. A null counts as absent.
+    `replayed` is the request of the run that this one replays, where there is such a run.
     """
     fields = {name: value for name, value in document.items() if value is not None}
     complaints: list[str] = []
     complain = complaints.append
     _check_version(fields, complain)
     run_id = _run_id(fields, derived_id, complain)
-    datasets = _datasets(fields, known, complain)
-    parameters = _parameters(fields, datasets, known, complain)
+    replay = judge_replay(fields, replayed, complain)
+    if replay is None:
+        datasets = _datasets(fields, known, complain)
+        parameters = _parameters(fields, datasets, known, complain)
+    else:
+        parameters = {}
+        datasets = (
+            () if replay.datasets is None else _datasets({"datasets": replay.datasets}, known, complain)
+        )
     formats = _formats(fields, complain)
     requested_by = _requested_by(fields, complain)
     if complaints:
@@ -58,7 +72,9 @@ def judge(
         requested_at=requested_at,
         requested_by=requested_by,
         parameters=parameters,
-        formats=formats,
+        formats=formats if replay is None or formats is not None else replay.formats,
+        replay_of=None if replay is None else replay.run_id,
+        from_stage=None if replay is None else replay.from_stage,
     )
 
 
@@ -70,9 +86,6 @@ def _check_version(fields: Mapping[str, Any], complain: Complain) -> None:
     if not _is_integer(revision) or revision < 0:
         complain(f"revision: {_quote(revision)} is no integer from 0 up")
         return
-    for name in ("replay_of", "from_stage"):
-        if name in fields:
-            complain(f"{name}: replays are not supported in this version")
     # A newer writer may have added fields; it promises that they can be ignored.
     unknown = sorted(set(fields) - FIELDS) if revision <= REVISION else []
     if unknown:

@@ -113,12 +113,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"datasets": ["posts"], "formats": ["json", "csv"]}, "formats: 'json' is not supported in this version"),
     (
         {"datasets": ["posts"], "replay_of": "r", "from_stage": "loader"},
-        "replay_of: replays are not supported",
+        "replay_of: run r is not known",
     ),
-    (
-        {"datasets": ["posts"], "from_stage": "loader"},
-        "from_stage: replays are not supported in this version",
-    ),
+    ({"datasets": ["posts"], "from_stage": "loader"}, "replay_of: missing; from_stage says where"),
+    ({"replay_of": 5, "from_stage": "loader"}, "replay_of: 5 is no run id"),
+    ({"replay_of": "../x", "from_stage": "loader"}, "replay_of: '../x' is no run id"),
+    ({"replay_of": "r"}, "from_stage: one of processor, converter, loader, s3sink is expected, not None"),
+    ({"replay_of": "r", "from_stage": "crawler"}, "is expected, not 'crawler'"),
+    ({"replay_of": "r", "from_stage": ["loader"]}, "is expected, not ['loader']"),
     ({"datasets": ["posts"], "dataset": "posts"}, "unknown fields: 'dataset'; known are datasets, formats"),
     *[
         ({"datasets": ["posts"], "version": v}, f"version: {v!r} is not known, only 1")

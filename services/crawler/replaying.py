@@ -1,0 +1,97 @@
+"""Runs whose batches are taken over from another run. No source is asked, and no byte passes through here."""
+
+from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_replay
+from services.crawler.repository import Archive, FrozenRuns
+from services.crawler.results import dead_batch, identity
+from shared import crashpoints
+from shared.batches.batches import BatchFailedError
+from shared.errors import PermanentError
+from shared.events import ids
+from shared.events.models import BatchManifest, CrawlBatchRequested, CrawlRequest, ReplayWork
+from shared.events.reasons import Reason
+from shared.storage.errors import ObjectMissingError
+
+
+class Replaying:
+    def __init__(self, runs: FrozenRuns, archive: Archive) -> None:
+        self._runs = runs
+        self._archive = archive
+
+    async def plan(self, request: CrawlRequest, dataset: str) -> Plan:
+        """As many batches as the old run has. A run without a plan of the dataset gives a failed plan, no error.
+
+        Raw lines are looked for where they were crawled: a replay from a later stage has none of its own.
+        """
+        run_id = request.replay_of or ""
+        stage = "crawler" if request.from_stage == "processor" else "processor"
+        old = await self._runs.find_plan(run_id, dataset)
+        while old is not None and stage == "crawler" and old.replay is not None and old.replay.stage != stage:
+            run_id = old.replay.run_id
+            old = await self._runs.find_plan(run_id, dataset)
+        if old is None:
+            detail = f"run {run_id} has no plan of {dataset}: it was never made, or is gone"
+            why = PlanFailure(url="", reason=Reason.OBJECT_MISSING, detail=detail)
+            return failed_plan(request.run_id, dataset, why)
+        batches = await self._chain_length(old) if old.batches is None else old.batches
+        return plan_replay(
+            old,
+            run_id=request.run_id,
+            batches=batches,
+            stage="crawler" if stage == "crawler" else "processor",
+        )
+
+    async def take_over(self, unit: CrawlBatchRequested, work: ReplayWork) -> BatchManifest:
+        """The batch as the old run has it, its artifacts copied under the new run; to be committed.
+
+        Raises `BatchFailedError` where it is dead there or an artifact is gone, `PermanentError`
+        (`object_missing`) where there is no result of it.
+        """
+        old_id = ids.batch_id(work.run_id, unit.dataset, work.sequence)
+        crawled = await self._archive.result(work.run_id, unit.dataset, "crawler", old_id)
+        old = crawled
+        if work.stage == "processor" and (crawled is None or crawled.status == "done"):
+            old = await self._archive.result(work.run_id, unit.dataset, "processor", old_id)
+        if old is None:
+            raise PermanentError(
+                Reason.OBJECT_MISSING,
+                f"run {work.run_id} has no result of its batch {work.sequence} at the {work.stage}",
+            )
+        if old.status == "dead":
+            raise _dead_there(unit, old)
+        try:
+            artifacts = tuple([await self._archive.copy(old, each, unit.run_id) for each in old.artifacts])
+        except ObjectMissingError as gone:
+            raise _dead_as(unit, old, gone.reason, str(gone)) from gone
+        crashpoints.reach("crawler.put")
+        return BatchManifest(
+            **identity(unit),
+            first_position=old.first_position,
+            parent_batch_ids=(old_id,),
+            artifacts=artifacts,
+            counts=old.counts,
+            missing=crawled.missing if crawled is not None else (),
+        )
+
+    async def _chain_length(self, plan: Plan) -> int:
+        """Batches of a chain that was crawled; one more where it broke off, which then has no result."""
+        length = await self._archive.count_results(plan.run_id, plan.dataset, "crawler")
+        if length == 0:
+            return 1
+        last_id = ids.batch_id(plan.run_id, plan.dataset, length - 1)
+        last = await self._archive.result(plan.run_id, plan.dataset, "crawler", last_id)
+        return length if last is not None and last.next is None else length + 1
+
+
+def _dead_there(unit: CrawlBatchRequested, old: BatchManifest) -> BatchFailedError:
+    if old.reason is Reason.CANCELLED:
+        # The old run was cancelled; this one was not.
+        return _dead_as(unit, old, Reason.OBJECT_MISSING, f"run {old.run_id} was cancelled before this batch")
+    reason = old.reason or Reason.HANDLER
+    return _dead_as(unit, old, reason, f"dead in run {old.run_id} at the {old.stage}: {old.detail}")
+
+
+def _dead_as(unit: CrawlBatchRequested, old: BatchManifest, reason: Reason, detail: str) -> BatchFailedError:
+    dead = dead_batch(unit, PermanentError(reason, detail), rows=old.counts.read)
+    return BatchFailedError(
+        dead.model_copy(update={"first_position": old.first_position, "missing": old.missing})
+    )

@@ -1,0 +1,144 @@
+"""What the crawler says: the manifests of its batches, and the events that ask for work."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.crawler.domain.plans import Plan, PlanFailure
+from services.crawler.recorder import Recorder
+from shared.batches.batches import CODE_VERSION
+from shared.bus.record import Outgoing
+from shared.errors import PermanentError
+from shared.events import ids, topics
+from shared.events.models import (
+    Artifact,
+    BatchManifest,
+    Counts,
+    CrawlBatchRequested,
+    CrawlPlanned,
+    CrawlRequest,
+    CrawlWork,
+    CursorWork,
+    IdWork,
+    MissingPage,
+    PageWork,
+)
+from shared.events.reasons import Reason
+from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+
+STAGE: Final = "crawler"
+MAX_DETAIL_CHARS = 1000
+
+
+def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
+    return (
+        unit.work.first_position if isinstance(unit.work, CursorWork) else plan.first_position(unit.sequence)
+    )
+
+
+def announce_plan(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
+    known = [] if plan.batches is None else [planned_event(request, plan.dataset, plan.batches, plan.rows)]
+    return known + [
+        unit_event(request, plan.dataset, ids.batch_id(plan.run_id, plan.dataset, n), n, plan.work(n))
+        for n in range(plan.units)
+    ]
+
+
+def unit_event(
+    request: CrawlRequest, dataset: str, batch_id: str, sequence: int, work: CrawlWork
+) -> Outgoing:
+    event = CrawlBatchRequested(
+        run_id=request.run_id,
+        dataset=dataset,
+        batch_id=batch_id,
+        sequence=sequence,
+        requested_at=request.requested_at,
+        work=work,
+    )
+    return Outgoing(topics.CRAWL_BATCH_REQUESTED, batch_id, event)
+
+
+def planned_event(request: CrawlRequest, dataset: str | None, batches: int, rows: int | None) -> Outgoing:
+    event = CrawlPlanned(
+        run_id=request.run_id,
+        dataset=dataset,
+        batches=batches,
+        rows=rows,
+        requested_at=request.requested_at,
+        request=request,
+        produced_at=datetime.now(UTC),
+    )
+    return Outgoing(topics.CRAWL_PLANNED, request.run_id, event)
+
+
+def identity(unit: CrawlBatchRequested) -> dict[str, Any]:
+    return {
+        "run_id": unit.run_id,
+        "dataset": unit.dataset,
+        "batch_id": unit.batch_id,
+        "sequence": unit.sequence,
+        "stage": STAGE,
+        "requested_at": unit.requested_at,
+        "produced_at": datetime.now(UTC),
+        "code_version": CODE_VERSION,
+    }
+
+
+def dead_batch(unit: CrawlBatchRequested, error: PermanentError, *, rows: int | None = None) -> BatchManifest:
+    """A batch that could not be handled. `rows` None: each of its requests counts as a failed one."""
+    failed = _requests_of(unit.work) if rows is None else rows
+    return BatchManifest(
+        **identity(unit),
+        status="dead",
+        reason=error.reason,
+        detail=in_words(error),
+        counts=Counts(read=failed, rejected=failed),
+    )
+
+
+def in_words(error: PermanentError) -> str:
+    """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
+    return str(error)[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def _requests_of(work: CrawlWork) -> int:
+    if isinstance(work, PageWork):
+        return work.pages
+    if isinstance(work, IdWork):
+        return max(0, work.stop - work.start)
+    return 1
+
+
+def dead_by_plan(unit: CrawlBatchRequested, why: PlanFailure) -> BatchManifest:
+    return BatchManifest(
+        **identity(unit),
+        status="dead",
+        reason=why.reason,
+        detail=f"there is no plan: {why.detail}"[:MAX_DETAIL_CHARS],
+        counts=Counts(read=1, rejected=1),
+        missing=(MissingPage(url=why.url, reason=why.detail),),
+    )
+
+
+def dead_by_source(
+    unit: CrawlBatchRequested, plan: Plan, recorder: Recorder, requests: Artifact
+) -> BatchManifest:
+    failure = recorder.last_failure
+    return BatchManifest(
+        **identity(unit),
+        status="dead",
+        reason=Reason.FETCH,
+        detail=f"every request failed ({recorder.failed}); the last: {failure.detail if failure else ''}"[
+            :MAX_DETAIL_CHARS
+        ],
+        first_position=first_position(unit, plan),
+        artifacts=(requests,),
+        counts=Counts(read=recorder.failed, rejected=recorder.failed),
+        missing=tuple(recorder.missing),
+    )
+
+
+def count(manifest: BatchManifest) -> None:
+    """Once per result, by whoever committed it."""
+    STAGE_BATCHES.labels(STAGE, manifest.dataset, manifest.status).inc()
+    for outcome in ("read", "accepted", "rejected"):
+        STAGE_ROWS.labels(STAGE, manifest.dataset, outcome).inc(getattr(manifest.counts, outcome))
