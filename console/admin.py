@@ -12,13 +12,12 @@ from console import environment
 from console.client import reason
 from console.errors import CommandError
 from shared.bus.admin import apply_topics, load_topics
-from shared.postgres.migrations import find_migrations
+from shared.postgres.migrations import Migration, find_migrations
 from shared.postgres.migrations import migrate as bring_up_to_date
 from shared.settings import KafkaSettings, PostgresSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
-SERVICES = ROOT / "services"
 
 MIGRATE_EXAMPLE = """\b
 Example:
@@ -62,6 +61,11 @@ def apply(
     print(f"{len(specs)} topics are in place, {len(applied.created)} of them new")
 
 
+def migrations() -> list[Migration]:
+    """The services' and the command line's own."""
+    return find_migrations(ROOT / "services") + find_migrations(ROOT)
+
+
 def migrate() -> None:
     """Bring the database up to date: the services' own tables, and one table for each dataset.
 
@@ -70,7 +74,7 @@ def migrate() -> None:
     dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
     datasets = list(environment.catalog().values())
     try:
-        done = asyncio.run(bring_up_to_date(dsn, find_migrations(SERVICES), datasets))
+        done = asyncio.run(bring_up_to_date(dsn, migrations(), datasets))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise CommandError(f"PostgreSQL could not be brought up to date: {error}") from error
     for step in done:

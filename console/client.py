@@ -17,6 +17,7 @@ PUBLISH_TIMEOUT_S = 30.0
 """An idempotent producer waits out an outage of any length; a person does not."""
 
 STOP_TIMEOUT_S = 2.0
+CLIENT_ID = "onpoint-console"
 
 ENDS = TopicPartition(RUN_COMPLETED, 0)
 """The topic has one partition, as declared in deploy/kafka/topics.yaml."""
@@ -38,7 +39,7 @@ async def publish_request(servers: str, run_id: str, value: bytes) -> None:
         raise CommandError(f"the request has {len(value):,} bytes, {MAX_REQUEST_BYTES:,} at most are taken")
     producer = AIOKafkaProducer(
         bootstrap_servers=servers,
-        client_id="onpoint-console",
+        client_id=CLIENT_ID,
         acks="all",
         enable_idempotence=True,
         max_request_size=MAX_REQUEST_BYTES,
@@ -48,12 +49,12 @@ async def publish_request(servers: str, run_id: str, value: bytes) -> None:
         async with asyncio.timeout(PUBLISH_TIMEOUT_S):
             await producer.start()
             metadata = await producer.client.fetch_all_metadata()
-            _require(CRAWL_REQUESTED, metadata.topics(), servers)
+            require_topic(CRAWL_REQUESTED, metadata.topics(), servers)
             sent = True
             await producer.send_and_wait(CRAWL_REQUESTED, value=value, key=run_id.encode())
     except TimeoutError as error:
         if not sent:
-            raise CommandError(_silent(servers)) from error
+            raise CommandError(silent(servers)) from error
         raise NotAcknowledgedError(
             f"Kafka at {servers} did not acknowledge the request within {PUBLISH_TIMEOUT_S:.0f} s; the run may start "
             f"all the same: see `onpoint status {run_id}`, or ask again with --run-id {run_id}, which is safe"
@@ -61,7 +62,7 @@ async def publish_request(servers: str, run_id: str, value: bytes) -> None:
     except (KafkaError, OSError) as error:
         raise CommandError(f"Kafka at {servers} did not take the request: {reason(error)}") from error
     finally:
-        await _stop(producer)
+        await stop(producer)
 
 
 class Completions:
@@ -91,39 +92,42 @@ async def open_completions(servers: str) -> AsyncIterator[Completions]:
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers,
-        client_id="onpoint-console",
+        client_id=CLIENT_ID,
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
     )
     try:
-        await _position_at_end(consumer, servers)
-        yield Completions(consumer)
-    finally:
-        await _stop(consumer)
-
-
-async def _position_at_end(consumer: AIOKafkaConsumer, servers: str) -> None:
-    try:
-        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+        async with explained(servers):
             await consumer.start()
-            _require(RUN_COMPLETED, await consumer.topics(), servers)
+            require_topic(RUN_COMPLETED, await consumer.topics(), servers)
             consumer.assign([ENDS])
             consumer.seek(ENDS, (await consumer.end_offsets([ENDS]))[ENDS])
+        yield Completions(consumer)
+    finally:
+        await stop(consumer)
+
+
+@asynccontextmanager
+async def explained(servers: str) -> AsyncIterator[None]:
+    """What is asked of Kafka inside is answered in time, or a `CommandError` says who did not answer, or what."""
+    try:
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            yield
     except TimeoutError as error:
-        raise CommandError(_silent(servers)) from error
+        raise CommandError(silent(servers)) from error
     except (KafkaError, OSError) as error:
         raise CommandError(f"Kafka at {servers} cannot be reached: {reason(error)}") from error
 
 
-def _require(topic: str, topics: Collection[str], servers: str) -> None:
+def require_topic(topic: str, topics: Collection[str], servers: str) -> None:
     """The clients themselves would wait for a topic that is missing."""
     if topic not in topics:
         raise CommandError(f"Kafka at {servers} has no topic {topic}: run `onpoint topics apply`")
 
 
-def _silent(servers: str) -> str:
+def silent(servers: str) -> str:
     return f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s"
 
 
@@ -134,7 +138,7 @@ def reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Bounded: a producer that holds an unsent record would wait for a broker that is away."""
     with contextlib.suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(STOP_TIMEOUT_S):

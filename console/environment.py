@@ -13,7 +13,8 @@ from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.home import Home
 from shared.datasets.catalog import Catalog, load_catalog
-from shared.settings import DatasetSettings, Settings, load_settings
+from shared.settings import DatasetSettings, ObjectStoreSettings, Settings, load_settings
+from shared.storage.object_store import ObjectStore, open_s3
 
 ADDRESSES = ("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "ONPOINT_POSTGRES_DSN", "ONPOINT_S3_ENDPOINT_URL")
 """Whoever sets one of these means a certain installation, and the local stack is left out of it altogether."""
@@ -57,6 +58,17 @@ def lake_bucket() -> str | None:
 def postgres_dsn() -> str | None:
     dsn = load_settings(ViewerSettings, find()).postgres_dsn
     return dsn.get_secret_value() if dsn else None
+
+
+def staging() -> ObjectStore:
+    """The bucket of batches in flight. Does not connect.
+
+    Raises `ConfigurationError` that names the settings that are missing.
+    """
+    found = settings(ObjectStoreSettings)
+    # The driver takes credentials by the standard chain, which looks into this process's environment.
+    os.environ.update({name: value for name, value in find().items() if name.startswith("AWS_")})
+    return open_s3(found, found.staging_bucket)
 
 
 def psql() -> str:

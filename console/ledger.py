@@ -1,7 +1,7 @@
-"""The run ledger as clients may read it: quality's views `onpoint_runs.v_runs` and `v_progress`, nothing else."""
+"""The run ledger as clients may read it: quality's views in `onpoint_runs`, nothing else."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,6 +112,16 @@ class Ledger:
                 run_id,
             )
         return [StageProgress(**row) for row in rows]
+
+    async def done_stages(self, batch_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Batch and stage of every result that is done."""
+        with _explained():
+            rows = await self._connection.fetch(
+                "SELECT batch_id, stage FROM onpoint_runs.v_results "
+                "WHERE batch_id = ANY($1::text[]) AND status = 'done'",
+                batch_ids,
+            )
+        return [(row["batch_id"], row["stage"]) for row in rows]
 
 
 @asynccontextmanager

@@ -25,6 +25,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("console.runs", "Show one run: its progress or its result"),
         "datasets": ("console.datasets", "List the datasets that can be crawled"),
     },
+    "Dead letters": {
+        "dlq": ("console.dlq.commands", "List, show, replay and discard them"),
+    },
     "The stack on this machine": {
         "up": ("console.stack", "Start Kafka, PostgreSQL, S3 and the services"),
         "down": ("console.stack", "Stop all of it"),

@@ -1,6 +1,7 @@
 """Shows the result of a run, for people or for programs."""
 
 import json
+import re
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,8 @@ from console.errors import FAILED, SUCCESS, CommandError
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunCompleted
+
+_OBEYED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def show(completed: dict[str, Any], *, as_json: bool) -> int:
@@ -25,7 +28,8 @@ def show(completed: dict[str, Any], *, as_json: bool) -> int:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """What a terminal would obey is escaped, in a way that JSON allows."""
+    print(_OBEYED.sub(lambda m: f"\\u{ord(m.group()):04x}", json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def decode(completed: dict[str, Any]) -> RunCompleted:

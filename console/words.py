@@ -1,6 +1,7 @@
 """Numbers, times and names as people read them. Pure."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -46,6 +47,24 @@ def size(byte_count: int) -> str:
         if value < KILO:
             return f"{value:.1f} {unit}"
     return f"{value / KILO:,.1f} PB"
+
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys instead of showing it: control characters, and those that turn the direction of text."""
+
+
+def printable(text: str) -> str:
+    r"""Somebody else's text as it may be sent to a terminal: `\x1b` and its like are spelt out; tab and newline stay."""
+    return _UNPRINTABLE.sub(_spelt, text)
+
+
+def one_line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+def _spelt(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - two digits hold a byte
 
 
 def moment(value: datetime) -> str:

@@ -1,0 +1,215 @@
+"""A dead letter as it is read: which record died, of what, and where the letter lies. Pure.
+
+Letters of the services carry `dlq.*` headers; those of a Kafka Connect sink carry `__connect.errors.*`, which are
+read as the same fields. Everything in them is somebody else's text: it is never trusted to be there, or to be sane.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from console.errors import WrongUseError
+from console.words import did_you_mean, listed
+from deploy.local.names import SERVICES
+from shared.bus.attempt import PREFIX as RETRY_PREFIX
+from shared.bus.dead_letters import HEADER_PREFIX
+from shared.bus.record import Record
+from shared.events.reasons import Reason
+from shared.events.topics import RESULT_OF_STAGE
+
+CONNECT_PREFIX = "__connect.errors."
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+_POSITION = re.compile(r"([a-z0-9]+):([0-9]{1,9}):([0-9]{1,18})")
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_STAGE_OF_RESULT = {topic: stage for stage, topic in RESULT_OF_STAGE.items()}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a dead letter lies in its service's topic; its name on the command line."""
+
+    service: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.service}:{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Where the record that died lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition} offset {self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    position: Position
+    appended_ms: int
+    """When the letter was appended, by its record's own time."""
+    original: Original | None
+    """None: its headers do not say, so it cannot be replayed."""
+    stage: str
+    reason: str
+    exception: str
+    message: str
+    tries: int | None
+    first_failed_at: datetime | None
+    failed_at: datetime
+    run_id: str
+    """Empty where the record named none that could be read; as is `batch_id`."""
+    batch_id: str
+    size: int
+    """Bytes of key and value."""
+
+    @property
+    def identity(self) -> str:
+        """Of the record that died: what dies again under the same one is the same entry of the queue."""
+        if self.original is None:
+            return f"@{self.position.partition}:{self.position.offset}"
+        return f"{self.original.topic}:{self.original.partition}:{self.original.offset}"
+
+    @property
+    def result_stage(self) -> str | None:
+        """The stage whose result in the run ledger tells what became of the batch; None: no one does."""
+        if self.position.service == "quality":
+            return _STAGE_OF_RESULT.get(self.original.topic) if self.original else None
+        return self.position.service
+
+
+def parse_position(text: str) -> Position:
+    """`loader:3:42`."""
+    found = _POSITION.fullmatch(text)
+    if found is None:
+        raise WrongUseError(
+            f"{text!r} names no dead letter: write SERVICE:PARTITION:OFFSET as `onpoint dlq list` shows it, "
+            "for example loader:3:42"
+        )
+    service, partition, offset = found.groups()
+    return Position(check_service(service), int(partition), int(offset))
+
+
+def check_service(name: str) -> str:
+    if name not in SERVICES:
+        raise WrongUseError(
+            f"there is no service {name}{did_you_mean(name, SERVICES) or ': there are ' + listed(SERVICES)}"
+        )
+    return name
+
+
+def to_letter(record: Record, service: str) -> Letter:
+    """Whatever is in the record: what cannot be read is empty."""
+    ours = _texts(record.headers, HEADER_PREFIX)
+    fields = ours or _of_connect(_texts(record.headers, CONNECT_PREFIX)) | _ids(record.value)
+    return Letter(
+        position=Position(service, record.partition, record.offset),
+        appended_ms=record.timestamp_ms,
+        original=_original(fields, record),
+        stage=fields.get("stage") or service,
+        reason=fields.get("reason_code") or "unknown",
+        exception=fields.get("exception", ""),
+        message=fields.get("message", ""),
+        tries=_number(fields.get("tries")),
+        first_failed_at=_time(fields.get("first_failed_at")),
+        failed_at=_time(fields.get("failed_at")) or record.appended_at,
+        run_id=fields.get("run_id", ""),
+        batch_id=fields.get("batch_id", ""),
+        size=len(record.key or b"") + len(record.value or b""),
+    )
+
+
+def original_record(letter: Letter, record: Record) -> Record | None:
+    """The record that died, as it was on its own topic; None where its letter does not say which that was."""
+    if letter.original is None:
+        return None
+    original = letter.original
+    return Record(
+        topic=original.topic,
+        partition=original.partition,
+        offset=original.offset,
+        timestamp_ms=original.timestamp_ms,
+        key=record.key,
+        value=record.value,
+        headers=own_headers(record.headers),
+    )
+
+
+def own_headers(headers: Headers) -> tuple[tuple[str, bytes | None], ...]:
+    """Those that the record brought; ours and Connect's are about its death."""
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if not name.startswith((HEADER_PREFIX, CONNECT_PREFIX, RETRY_PREFIX))
+    )
+
+
+def _texts(headers: Headers, prefix: str) -> dict[str, str]:
+    """As text; the last of a name is the one that was written last."""
+    return {
+        name.removeprefix(prefix): (value or b"").decode("utf-8", "replace").replace("\x00", "\ufffd")
+        for name, value in headers
+        if name.startswith(prefix)
+    }
+
+
+def _of_connect(theirs: Mapping[str, str]) -> dict[str, str]:
+    """Connect's words in ours. It tells no reason code: what no converter could read is `decode`, all else `handler`."""
+    if not theirs:
+        return {}
+    stage = theirs.get("stage", "")
+    return {
+        "original.topic": theirs.get("topic", ""),
+        "original.partition": theirs.get("partition", ""),
+        "original.offset": theirs.get("offset", ""),
+        "consumer_group": theirs.get("connector.name", ""),
+        "stage": stage.lower(),
+        "reason_code": (Reason.DECODE if stage.endswith("CONVERTER") else Reason.HANDLER).value,
+        "exception": theirs.get("exception.class.name", "").rpartition(".")[2],
+        "message": theirs.get("exception.message", ""),
+    }
+
+
+def _ids(value: bytes | None) -> dict[str, str]:
+    try:
+        document = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {
+        name: document[name][:200].replace("\x00", "\ufffd")
+        for name in ("run_id", "batch_id")
+        if isinstance(document.get(name), str)
+    }
+
+
+def _original(fields: Mapping[str, str], record: Record) -> Original | None:
+    topic = fields.get("original.topic")
+    partition, offset = _number(fields.get("original.partition")), _number(fields.get("original.offset"))
+    if not topic or partition is None or offset is None:
+        return None
+    timestamp_ms = _number(fields.get("original.timestamp"))
+    return Original(topic, partition, offset, record.timestamp_ms if timestamp_ms is None else timestamp_ms)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,129 @@
+"""Reads the services' dead-letter topics as any Kafka client may: without a group, so nothing is committed."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import groupby
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from console.client import CLIENT_ID, explained, require_topic, stop
+from console.dlq.letter import Position
+from console.errors import CommandError
+from shared.bus.record import Record, to_record
+from shared.events.topics import dead_letter_topic
+
+POLL_MS = 1000
+RECORDS_AT_ONCE = 500
+FETCH_BYTES = 2**20
+"""Of one partition at a time; a letter that is larger comes alone."""
+
+SILENT_POLLS = 30
+"""So many polls without a record while there are some left to read: the broker is away."""
+
+WORTH_A_SEEK = 1000
+"""Letters between two wanted ones that are cheaper to read over than to jump over."""
+
+
+class DeadLetters:
+    """The topics as they are now: what is appended later is not read, so that every reading ends."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, servers: str) -> None:
+        self._consumer = consumer
+        self._servers = servers
+
+    async def of(
+        self, services: Collection[str], start: Mapping[TopicPartition, int] | None = None
+    ) -> AsyncIterator[tuple[str, list[Record]]]:
+        """Every letter of the services, in pieces: memory is one piece. In the order of each partition.
+
+        `start`: only these partitions, from these offsets on.
+        """
+        names = {dead_letter_topic(service): service for service in services}
+        ends = await self._position(names, start)
+        left, silent = list(ends), 0
+        while left:
+            async with explained(self._servers):
+                found = await self._consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_AT_ONCE)
+            silent = 0 if found else silent + 1
+            if silent > SILENT_POLLS:
+                raise CommandError(f"Kafka at {self._servers} stopped answering while dead letters were read")
+            for partition, raws in found.items():
+                yield names[partition.topic], [to_record(raw) for raw in raws if raw.offset < ends[partition]]
+            left = [tp for tp in left if await self._consumer.position(tp) < ends[tp]]
+
+    async def at(self, positions: Sequence[Position]) -> AsyncIterator[tuple[Position, Record]]:
+        """The letters at these places, by partition and offset; those that retention took are left out."""
+        for (service, partition), group in groupby(sorted(positions), key=lambda p: (p.service, p.partition)):
+            wanted = [position.offset for position in group]
+            async for record in self._wanted(
+                service, TopicPartition(dead_letter_topic(service), partition), wanted
+            ):
+                yield Position(service, partition, record.offset), record
+
+    async def _wanted(
+        self, service: str, partition: TopicPartition, offsets: list[int]
+    ) -> AsyncIterator[Record]:
+        for first, last in stretches(offsets):
+            wanted = set(offsets)
+            async for _, records in self.of([service], {partition: first}):
+                for record in records:
+                    if record.offset in wanted:
+                        yield record
+                if records and records[-1].offset >= last:
+                    break
+
+    async def _position(
+        self, names: Mapping[str, str], start: Mapping[TopicPartition, int] | None
+    ) -> dict[TopicPartition, int]:
+        """Where each partition that holds letters ends; the consumer stands where they begin."""
+        async with explained(self._servers):
+            existing = await self._consumer.topics()
+            for topic in names:
+                require_topic(topic, existing, self._servers)
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in names
+                for number in self._consumer.partitions_for_topic(topic) or ()
+            ]
+            if start is not None:
+                partitions = [partition for partition in partitions if partition in start]
+            if not partitions:
+                return {}
+            begins = await self._consumer.beginning_offsets(partitions)
+            ends = await self._consumer.end_offsets(partitions)
+            begins = {tp: max(first, (start or {}).get(tp, 0)) for tp, first in begins.items()}
+            held = [tp for tp in partitions if begins[tp] < ends[tp]]
+            self._consumer.assign(held)
+            for tp in held:
+                self._consumer.seek(tp, begins[tp])
+            return {tp: ends[tp] for tp in held}
+
+
+def stretches(offsets: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of what is read in one go. Offsets ascend."""
+    found: list[tuple[int, int]] = []
+    for offset in offsets:
+        if found and offset - found[-1][1] <= WORTH_A_SEEK:
+            found[-1] = (found[-1][0], offset)
+        else:
+            found.append((offset, offset))
+    return found
+
+
+@asynccontextmanager
+async def open_dead_letters(servers: str) -> AsyncIterator[DeadLetters]:
+    """Raises `CommandError` when Kafka does not answer."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers,
+        client_id=CLIENT_ID,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    try:
+        async with explained(servers):
+            await consumer.start()
+        yield DeadLetters(consumer, servers)
+    finally:
+        await stop(consumer)
