@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults demo up down ps lock clean
+.PHONY: help setup lint format test test-fast test-faults airflow-env test-airflow demo up down ps lock clean
 
 help: ## Lists the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,13 +34,27 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## All tests on the real components, which it starts and stops (< 10 min)
-	$(BIN)/python -m pytest -m "not faults"
+	$(BIN)/python -m pytest -m "not faults and not airflow"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not airflow"
 
 test-faults: setup ## Kills and outages in the middle of runs (long)
 	$(BIN)/python -m pytest -m faults
+
+airflow-env: $(AIRFLOW_STAMP) ## Makes .venv-airflow: Airflow and what the DAGs need, apart from the services
+
+# Compiled at once: Airflow starts many processes, and each would compile thousands of files again.
+$(AIRFLOW_STAMP): deploy/airflow/requirements.txt
+	@test -x $(AIRFLOW_VENV)/bin/python || $(PYTHON) -m venv $(AIRFLOW_VENV)
+	@echo "installing what deploy/airflow/requirements.txt names into $(AIRFLOW_VENV) ..."
+	@$(AIRFLOW_VENV)/bin/python -m pip install --quiet uv
+	@VIRTUAL_ENV=$(CURDIR)/$(AIRFLOW_VENV) $(AIRFLOW_VENV)/bin/uv pip install --quiet --compile-bytecode \
+		--require-hashes -r deploy/airflow/requirements.txt
+	@touch $@
+
+test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real pipeline (< 8 min)
+	$(BIN)/python -m pytest -m airflow tests/airflow
 
 demo: setup ## The whole way on this machine: start, crawl a local source, look (LIVE=1: the real APIs)
 	@$(BIN)/python -m deploy.demo $(if $(LIVE),--live) $(if $(ROWS),--rows $(ROWS))

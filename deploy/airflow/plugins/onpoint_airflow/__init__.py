@@ -1,0 +1,1 @@
+"""What the OnPoint DAGs are made of. Of OnPoint's own code only `shared.events` is imported."""
