@@ -1,0 +1,158 @@
+"""Batches that a replay took over after the processor of another run: stamped anew, not parsed again."""
+
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from services.processor import encoder
+from services.processor.service import ProcessorService
+from shared.batches.batches import Batches
+from shared.datasets.catalog import Catalog
+from shared.errors import PermanentError
+from shared.events.ids import batch_id
+from shared.events.models import BatchManifest, Counts
+from shared.events.reasons import Reason
+from shared.storage import keys
+from shared.storage.object_store import ObjectStore
+from tests.support.crawled import REQUESTED_AT, put_crawled
+
+LATER = REQUESTED_AT + timedelta(days=1)
+
+
+def a_post(number: int) -> bytes:
+    return json.dumps({"id": number, "userId": 1, "title": f"title {number}", "body": None}).encode()
+
+
+LINES = [*(a_post(number) for number in range(50)), b"null", a_post(3)]
+
+
+async def take_over(staging: ObjectStore, old: BatchManifest, run_id: str = "run-2") -> BatchManifest:
+    """As the crawler does it."""
+    artifacts = []
+    for artifact in old.artifacts:
+        key = keys.artifact_key(run_id, old.dataset, "crawler", artifact.sha256, artifact.format)
+        await staging.copy(staging.key(artifact.uri, ""), key)
+        artifacts.append(artifact.model_copy(update={"uri": staging.uri(key)}))
+    return old.model_copy(
+        update={
+            "run_id": run_id,
+            "batch_id": batch_id(run_id, old.dataset, old.sequence),
+            "stage": "crawler",
+            "requested_at": LATER,
+            "artifacts": tuple(artifacts),
+        }
+    )
+
+
+@pytest.fixture
+async def old(staging: ObjectStore, service: ProcessorService) -> BatchManifest:
+    return await service.process(await put_crawled(staging, "posts", LINES, first_position=7))
+
+
+async def table_of(staging: ObjectStore, manifest: BatchManifest) -> pa.Table:
+    data = await staging.get(staging.key(manifest.artifacts[0].uri, ""))
+    assert data is not None
+    return pq.read_table(io.BytesIO(data))
+
+
+async def failure_of(service: ProcessorService, crawled: BatchManifest) -> Reason:
+    with pytest.raises(PermanentError) as caught:
+        await service.process(crawled)
+    return caught.value.reason
+
+
+async def test_the_rows_are_the_same_and_their_lineage_is_the_new_runs(
+    staging: ObjectStore, service: ProcessorService, old: BatchManifest
+) -> None:
+    result = await service.process(await take_over(staging, old))
+    assert (result.run_id, result.status, result.first_position) == ("run-2", "done", 7)
+    assert result.counts == old.counts == Counts(read=52, accepted=50, rejected=1, deduplicated=1)
+    before, after = await table_of(staging, old), await table_of(staging, result)
+    stamped = ["_run_id", "_batch_id", "_requested_at"]
+    assert after.schema == before.schema
+    assert after.drop_columns(stamped) == before.drop_columns(stamped)
+    assert (
+        after.select(stamped).to_pylist()
+        == [{"_run_id": "run-2", "_batch_id": result.batch_id, "_requested_at": LATER}] * 50
+    )
+    assert result.artifacts[1].sha256 == old.artifacts[1].sha256
+    assert all("/runs/run-2/posts/processor/" in artifact.uri for artifact in result.artifacts)
+
+
+async def test_a_batch_stamped_back_has_the_bytes_it_had(
+    staging: ObjectStore, service: ProcessorService, old: BatchManifest
+) -> None:
+    there = await service.process(await take_over(staging, old))
+    back = await take_over(staging, there, "run-1")
+    await staging.delete(keys.manifest_key("run-1", "posts", "processor", old.batch_id))
+    again = await service.process(back.model_copy(update={"requested_at": REQUESTED_AT}))
+    assert again.artifacts == old.artifacts
+
+
+async def test_a_batch_without_rows_is_done_without_rows(
+    staging: ObjectStore, service: ProcessorService
+) -> None:
+    empty = await service.process(await put_crawled(staging, "posts", []))
+    result = await service.process(await take_over(staging, empty))
+    assert (result.status, result.counts, len(result.artifacts)) == ("done", Counts(), 1)
+
+
+async def test_many_rows_keep_their_order_and_row_groups(
+    staging: ObjectStore, service: ProcessorService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "ROW_GROUP_ROWS", 1000)
+    monkeypatch.setattr(encoder, "READ_ROWS", 300)
+    old = await service.process(await put_crawled(staging, "posts", [a_post(n) for n in range(2500)]))
+    result = await service.process(await take_over(staging, old))
+    assert (await table_of(staging, result)).column("id").to_pylist() == list(range(2500))
+    data = await staging.get(staging.key(result.artifacts[0].uri, ""))
+    assert pq.ParquetFile(io.BytesIO(data or b"")).metadata.num_row_groups == 3
+
+
+async def test_a_column_that_the_dataset_gained_since_is_null(
+    staging: ObjectStore, service: ProcessorService, old: BatchManifest, tmp_path: Path, catalog: Catalog
+) -> None:
+    narrow = (await table_of(staging, old)).drop_columns(["body"])
+    pq.write_table(narrow, tmp_path / "narrow")
+    artifact = await Batches(staging, "crawler").put_artifact(
+        "run-2", "posts", tmp_path / "narrow", extension="parquet", rows=50
+    )
+    crawled = await take_over(staging, old)
+    crawled = crawled.model_copy(update={"artifacts": (artifact, crawled.artifacts[1])})
+    table = await table_of(staging, await service.process(crawled))
+    assert table.column("body").null_count == 50
+    assert [column.name for column in catalog["posts"].columns] == table.column_names[:4]
+
+
+async def test_a_manifest_that_does_not_add_up_is_refused(
+    staging: ObjectStore, service: ProcessorService, old: BatchManifest
+) -> None:
+    good = await take_over(staging, old)
+    clean, quarantine = good.artifacts
+    for changes in (
+        {"counts": Counts(read=53, accepted=50, rejected=1, deduplicated=1)},
+        {"counts": Counts(read=52, accepted=49, rejected=2, deduplicated=1)},
+        {"artifacts": (clean,)},
+        {"artifacts": (clean, clean)},
+        {"artifacts": (clean, quarantine, clean.model_copy(update={"format": "jsonl.zst"}))},
+    ):
+        assert await failure_of(service, good.model_copy(update=changes)) is Reason.SCHEMA
+    assert (await service.process(good)).status == "done"
+
+
+async def test_a_copy_that_is_gone_or_altered_is_never_used(
+    staging: ObjectStore, service: ProcessorService, old: BatchManifest
+) -> None:
+    crawled = await take_over(staging, old)
+    key = staging.key(crawled.artifacts[0].uri, "")
+    data = bytearray(await staging.get(key) or b"")
+    data[40] ^= 1
+    await staging.put(key, bytes(data))
+    assert await failure_of(service, crawled) is Reason.CHECKSUM
+    await staging.delete(key)
+    assert await failure_of(service, crawled) is Reason.OBJECT_MISSING
