@@ -14,7 +14,7 @@ from console import environment
 from console.dlq import document, render, selection
 from console.dlq.journal import open_journal
 from console.dlq.letter import Position, parse_position
-from console.dlq.preview import Preview, preview, read_manifest
+from console.dlq.preview import Preview
 from console.dlq.queue import Entry, Filters, State
 from console.dlq.replay import Outcome, Pace, open_replayer, parse_rate
 from console.dlq.selection import Selection, chosen, filters_of, select
@@ -313,6 +313,8 @@ async def _list(filters: Filters, limit: int) -> tuple[list[Entry], dict[State, 
 
 
 async def _show(position: Position, rows: int) -> tuple[Entry, Record | None, list[Preview]]:
+    from console.dlq.artifact import preview, read_manifest  # noqa: PLC0415 - no other command needs Arrow
+
     servers, dsn = _addresses()
     async with open_dead_letters(servers) as letters:
         (found,) = await selection.find(letters, dsn, [position])

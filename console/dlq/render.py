@@ -159,7 +159,8 @@ def _data(found: Preview) -> Iterable[RenderableType]:
     )
     yield _line(Text(f"  {printable(artifact.uri)}", "dim"))
     if found.problem is not None:
-        yield Text(f"  it cannot be shown: {one_line(found.problem)}", "yellow")
+        problem = one_line(found.problem).replace(artifact.uri, "the object")
+        yield Text(f"  its rows cannot be shown: {problem}", "yellow")
     for place, row in enumerate(found.rows, start=1):
         yield Text(f"  row {place}", "dim")
         pairs = row.items() if isinstance(row, dict) else [("value", row)]

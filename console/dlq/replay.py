@@ -16,11 +16,12 @@ from console.dlq.letter import Letter, Position, original_record
 from console.dlq.topics import DeadLetters
 from console.errors import WrongUseError
 from shared.bus.attempt import replay_headers
-from shared.bus.bus import MAX_DEAD_LETTER_BYTES
 from shared.bus.record import Record
 from shared.events.topics import retry_topic
 
 AT_ONCE = 100
+MAX_RECORD_BYTES = 2_000_000
+"""As the services': a dead letter may have so many, and goes back as it came."""
 
 _RATE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(?:/\s*(s|min|h))?")
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -159,7 +160,7 @@ async def open_replayer(servers: str, journal: Journal) -> AsyncIterator[Replaye
         acks="all",
         compression_type="lz4",
         linger_ms=5,
-        max_request_size=MAX_DEAD_LETTER_BYTES,
+        max_request_size=MAX_RECORD_BYTES,
     )
     try:
         async with explained(servers):

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from console.client import CLIENT_ID, explained, require_topic, stop
 from console.dlq.letter import Position
 from console.errors import CommandError
+from deploy.local.names import SERVICES
 from shared.bus.record import Record, to_record
 from shared.events.topics import dead_letter_topic
 
@@ -27,9 +29,13 @@ WORTH_A_SEEK = 1000
 class DeadLetters:
     """The topics as they are now: what is appended later is not read, so that every reading ends."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, servers: str) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, servers: str, partitions: Mapping[str, Sequence[TopicPartition]]
+    ) -> None:
         self._consumer = consumer
         self._servers = servers
+        self._partitions = partitions
+        """Of each topic that is there."""
 
     async def of(
         self, services: Collection[str], start: Mapping[TopicPartition, int] | None = None
@@ -76,19 +82,12 @@ class DeadLetters:
         self, names: Mapping[str, str], start: Mapping[TopicPartition, int] | None
     ) -> dict[TopicPartition, int]:
         """Where each partition that holds letters ends; the consumer stands where they begin."""
+        for topic in names:
+            require_topic(topic, self._partitions, self._servers)
+        partitions = [tp for topic in names for tp in self._partitions[topic] if start is None or tp in start]
+        if not partitions:
+            return {}
         async with explained(self._servers):
-            existing = await self._consumer.topics()
-            for topic in names:
-                require_topic(topic, existing, self._servers)
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in names
-                for number in self._consumer.partitions_for_topic(topic) or ()
-            ]
-            if start is not None:
-                partitions = [partition for partition in partitions if partition in start]
-            if not partitions:
-                return {}
             begins = await self._consumer.beginning_offsets(partitions)
             ends = await self._consumer.end_offsets(partitions)
             begins = {tp: max(first, (start or {}).get(tp, 0)) for tp, first in begins.items()}
@@ -123,7 +122,26 @@ async def open_dead_letters(servers: str) -> AsyncIterator[DeadLetters]:
     )
     try:
         async with explained(servers):
+            partitions = await _find_partitions(servers)
             await consumer.start()
-        yield DeadLetters(consumer, servers)
+        yield DeadLetters(consumer, servers, partitions)
     finally:
         await stop(consumer)
+
+
+async def _find_partitions(servers: str) -> dict[str, list[TopicPartition]]:
+    """Of the services' dead-letter topics, as far as they are there."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=CLIENT_ID)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        topics = [topic for topic in map(dead_letter_topic, SERVICES) if topic in existing]
+        described = await admin.describe_topics(topics)
+    finally:
+        await admin.close()
+    return {
+        topic["topic"]: sorted(
+            TopicPartition(topic["topic"], partition["partition"]) for partition in topic["partitions"]
+        )
+        for topic in described
+    }
