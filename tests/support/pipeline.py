@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.support.records import COLUMNS
 
-
 DEAD_LETTER_PARTITIONS = 6
 """As deploy/kafka/topics.yaml has it."""
 

@@ -49,12 +49,14 @@ class SourceServer:
     links: bool = True
     max_page: int = DEFAULT_LIMIT
     """No page is longer, whatever is asked for."""
+    host: str = "127.0.0.1"
     delay_s: float = 0.0
     seen: list[Seen] = field(default_factory=list)
     concurrent: int = 0
     most_concurrent: int = 0
     port: int = 0
     _faults: dict[str, list[_Planned]] = field(default_factory=dict)
+    _stories: dict[str, Any] = field(default_factory=dict)
     _runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -62,7 +64,7 @@ class SourceServer:
         app.router.add_route("*", "/{tail:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self
@@ -122,11 +124,16 @@ class SourceServer:
             return web.json_response([story["id"] for story in self.collections.get("stories", ()) if story])
         if steps[:2] == ["v0", "item"] and len(steps) == 3:
             identity = steps[2].removesuffix(".json")
-            found = (s for s in self.collections.get("stories", ()) if s and str(s["id"]) == identity)
-            return web.json_response(next(found, None))
+            return web.json_response(self._story(identity))
         if len(steps) == 1 and steps[0] in self.collections:
             return self._page(request, self.collections[steps[0]])
         return web.json_response({}, status=404)
+
+    def _story(self, identity: str) -> Any:
+        stories = self.collections.get("stories", ())
+        if len(self._stories) != len(stories):
+            self._stories = {str(story["id"]): story for story in stories if story}
+        return self._stories.get(identity)
 
     def _page(self, request: web.Request, records: Sequence[Any]) -> web.Response:
         size = min(int(request.query.get("_limit", DEFAULT_LIMIT)), self.max_page)
