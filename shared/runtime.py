@@ -74,6 +74,7 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
         settings.http_port,
         alive=bus.dead_loops,
         ready=lambda: state + bus.complaints(),
+        resume=bus.release_brake,
     )
     work = asyncio.create_task(_work(build, Process(bus, AsyncExitStack()), state, stop, fatal))
     try:

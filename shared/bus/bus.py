@@ -211,6 +211,10 @@ class Bus:
             for tp, since in self._policy.paused_since.items()
         ]
 
+    def release_brake(self) -> bool:
+        """Lets records flow again; those that waited come within seconds. True if the brake was on."""
+        return self._policy.release_brake()
+
     def dead_loops(self) -> list[str]:
         """Consume loops that ended: only a restart helps."""
         if self._monitor is None:

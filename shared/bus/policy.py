@@ -212,10 +212,13 @@ class AtLeastOnce:
         if (delay_s_ := self.brake.holds(time.monotonic())) is not None:
             raise NotNowError(delay_s_)
 
-    def release_brake(self) -> None:
-        if self.brake.release():
+    def release_brake(self) -> bool:
+        """Somebody says that the cause is mended. True if the brake was on."""
+        was_open = self.brake.release()
+        if was_open:
             log.info("brake_released")
         BRAKE_OPEN.set(0)
+        return was_open
 
     async def _leave(
         self,
