@@ -66,9 +66,13 @@ def staging() -> ObjectStore:
     Raises `ConfigurationError` that names the settings that are missing.
     """
     found = settings(ObjectStoreSettings)
-    # The driver takes credentials by the standard chain, which looks into this process's environment.
-    os.environ.update({name: value for name, value in find().items() if name.startswith("AWS_")})
+    use_credentials()
     return open_s3(found, found.staging_bucket)
+
+
+def use_credentials() -> None:
+    """The drivers take them by the standard chain, which looks into this process's environment."""
+    os.environ.update({name: value for name, value in find().items() if name.startswith("AWS_")})
 
 
 def psql() -> str:

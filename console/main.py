@@ -23,6 +23,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("console.run", "Start a run and, if asked, wait for its end"),
         "runs": ("console.runs", "List the latest runs"),
         "status": ("console.runs", "Show one run: its progress or its result"),
+        "replay": ("console.replay", "Do the later stages of a run again, as a new run"),
+        "cancel": ("console.cancel", "Cancel a run that goes on"),
         "datasets": ("console.datasets", "List the datasets that can be crawled"),
     },
     "Dead letters": {
@@ -34,10 +36,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "ps": ("console.stack", "Show what of it runs"),
         "env": ("console.stack", "Print its settings for a shell"),
         "logs": ("console.stack", "Show its logs"),
+        "resume": ("console.resume", "Release the brake of a service"),
     },
     "An installation": {
         "topics": ("console.admin", "Create and configure the topics of the bus"),
         "migrate": ("console.admin", "Bring the database up to date"),
+        "sweep": ("console.sweep", "Remove what nobody needs any more from the object store"),
     },
 }
 """Every command: the module that registers it, and its line in the overview.

@@ -1,5 +1,6 @@
 """What is asked for: from words on the command line to the value of `crawl.requested`. Pure but for the id's chance."""
 
+import getpass
 import json
 import re
 import secrets
@@ -30,6 +31,9 @@ class Order:
     formats: tuple[str, ...] = ()
     """Empty: each dataset's own."""
     limits: dict[str, int] = field(default_factory=dict)
+    replay_of: str | None = None
+    """The run whose results are taken for what comes before `from_stage`; None: everything is crawled."""
+    from_stage: str | None = None
 
     def value(self) -> bytes:
         document: dict[str, Any] = {
@@ -41,6 +45,8 @@ class Order:
             document["parameters"] = {name: {"limit": limit} for name, limit in self.limits.items()}
         if self.formats:
             document["formats"] = list(self.formats)
+        if self.replay_of is not None:
+            document |= {"replay_of": self.replay_of, "from_stage": self.from_stage}
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -53,6 +59,14 @@ def new_run_id(now: datetime) -> str:
     request is known before anything is sent, and asking twice with it is one run.
     """
     return f"r-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def requester() -> str:
+    """Who asks."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "onpoint"  # a container's user need not have a name
 
 
 def check_run_id(run_id: str) -> str:

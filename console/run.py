@@ -1,19 +1,13 @@
 """`onpoint run`: ask for a run and, if asked, wait for its end."""
 
-import asyncio
-import getpass
-import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from console import display, environment
-from console.client import open_completions, publish_request
-from console.errors import CommandError, InterruptedByUserError, WrongUseError
-from console.follow import Watch, follow
-from console.ledger import LedgerUnavailableError, open_ledger
+from console import environment
+from console.asking import ask
+from console.errors import WrongUseError
 from console.order import (
     FORMATS,
     Order,
@@ -22,10 +16,8 @@ from console.order import (
     new_run_id,
     parse_formats,
     parse_limits,
+    requester,
 )
-from console.result import show
-from console.words import duration, listed
-from shared.settings import KafkaSettings
 
 EXAMPLES = """\b
 Examples:
@@ -87,82 +79,8 @@ def run(
     order = Order(
         run_id=check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC)),
         datasets=chosen,
-        requested_by=_user(),
+        requested_by=requester(),
         formats=parse_formats(formats or []),
         limits=parse_limits(limit or [], chosen),
     )
-    servers = environment.settings(KafkaSettings).kafka_bootstrap_servers
-    if wait:
-        completed = _run_and_wait(
-            order, servers, may_exist=run_id is not None, as_json=as_json, timeout_s=timeout
-        )
-        raise typer.Exit(show(completed, as_json=as_json))
-    asyncio.run(publish_request(servers, order.run_id, order.value()))
-    if as_json:
-        print(json.dumps({"run_id": order.run_id}))
-    else:
-        print(f"asked for run {order.run_id}: {listed(order.datasets)}")
-        print(f"follow it with `onpoint status {order.run_id}`")
-
-
-def _run_and_wait(
-    order: Order, servers: str, *, may_exist: bool, as_json: bool, timeout_s: float | None
-) -> dict[str, Any]:
-    """The run's `run.completed`; what ends the wait before it becomes a sentence."""
-    console = Console(stderr=True)
-    asked = asyncio.Event()
-    try:
-        return asyncio.run(_ask_and_follow(order, servers, console, asked, may_exist, as_json, timeout_s))
-    except KeyboardInterrupt as error:
-        state = "goes on" if asked.is_set() else "may have been asked for"
-        raise InterruptedByUserError(
-            f"run {order.run_id} {state}: see `onpoint status {order.run_id}`"
-        ) from error
-    except TimeoutError as error:
-        raise CommandError(
-            f"run {order.run_id} is not done after {duration(timeout_s or 0)}; it goes on: "
-            f"see `onpoint status {order.run_id}`"
-        ) from error
-
-
-async def _ask_and_follow(
-    order: Order,
-    servers: str,
-    console: Console,
-    asked: asyncio.Event,
-    may_exist: bool,
-    as_json: bool,
-    timeout_s: float | None,
-) -> dict[str, Any]:
-    dsn = environment.postgres_dsn()
-    async with open_completions(servers) as ends:
-        if may_exist and (earlier := await _earlier_result(dsn, order.run_id)) is not None:
-            # Its one `run.completed` is behind us and never comes again.
-            console.print(
-                f"run {order.run_id} was asked for before and is over: this is its result", highlight=False
-            )
-            return earlier
-        await publish_request(servers, order.run_id, order.value())
-        asked.set()
-        with display.choose(console, as_json=as_json) as screen:
-            return await follow(
-                ends, order.run_id, Watch(dsn, order.run_id, order.datasets), screen, timeout_s
-            )
-
-
-async def _earlier_result(dsn: str | None, run_id: str) -> dict[str, Any] | None:
-    if dsn is None:
-        return None
-    try:
-        async with open_ledger(dsn) as ledger:
-            run = await ledger.run(run_id)
-    except LedgerUnavailableError:
-        return None  # Kafka alone is enough for a run that is new
-    return run.completed if run else None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "onpoint"  # a container's user need not have a name
+    raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))

@@ -1,23 +1,22 @@
 """Who did what to which dead letter: the table `onpoint_console.dlq_actions`."""
 
-import getpass
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 import asyncpg
 
-from console.dlq.letter import Letter, Position
+from console.dlq.letter import Letter, Position, identity_of
 from console.dlq.queue import Action
 from console.errors import CommandError
+from console.order import requester
 
 TIMEOUT_S = 10.0
 ROWS_AT_ONCE = 2000
 
-_LATEST = """
-SELECT DISTINCT ON (service, "partition", "offset") service, "partition", "offset", action, at, actor, reason
-FROM onpoint_console.dlq_actions WHERE acknowledged_at IS NOT NULL AND service = ANY($1)
-ORDER BY service, "partition", "offset", id DESC
+_ACTIONS = """
+SELECT service, "partition", "offset", original_topic, original_partition, original_offset, action, at, actor, reason
+FROM onpoint_console.dlq_actions WHERE acknowledged_at IS NOT NULL AND service = ANY($1) ORDER BY id
 """
 _BEGIN = """
 INSERT INTO onpoint_console.dlq_actions (actor, action, service, "partition", "offset", original_topic,
@@ -37,14 +36,13 @@ class Journal:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def latest(self, services: Sequence[str]) -> AsyncIterator[list[Action]]:
-        """The last action about each letter of the services, in pieces."""
+    async def actions(self, services: Sequence[str]) -> AsyncIterator[list[Action]]:
+        """What was done about letters of the services, oldest first, in pieces."""
         with _explained():
             async with self._connection.transaction(readonly=True):
                 piece: list[Action] = []
-                async for row in self._connection.cursor(_LATEST, list(services), prefetch=ROWS_AT_ONCE):
-                    position = Position(row["service"], row["partition"], row["offset"])
-                    piece.append(Action(position, row["action"], row["at"], row["actor"], row["reason"]))
+                async for row in self._connection.cursor(_ACTIONS, list(services), prefetch=ROWS_AT_ONCE):
+                    piece.append(_action(row))
                     if len(piece) == ROWS_AT_ONCE:
                         yield piece
                         piece = []
@@ -58,7 +56,7 @@ class Journal:
         with _explained():
             rows = await self._connection.fetch(
                 _BEGIN,
-                actor(),
+                requester(),
                 action,
                 reason,
                 [letter.position.service for letter in letters],
@@ -92,12 +90,10 @@ async def open_journal(dsn: str) -> AsyncIterator[Journal]:
         connection.terminate()
 
 
-def actor() -> str:
-    """Who is at the keyboard."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "onpoint"  # a container's user need not have a name
+def _action(row: asyncpg.Record) -> Action:
+    position = Position(row["service"], row["partition"], row["offset"])
+    identity = identity_of(position, row["original_topic"], row["original_partition"], row["original_offset"])
+    return Action(position, identity, row["action"], row["at"], row["actor"], row["reason"])
 
 
 @contextmanager

@@ -78,8 +78,8 @@ class Letter:
     def identity(self) -> str:
         """Of the record that died: what dies again under the same one is the same entry of the queue."""
         if self.original is None:
-            return f"@{self.position.partition}:{self.position.offset}"
-        return f"{self.original.topic}:{self.original.partition}:{self.original.offset}"
+            return identity_of(self.position, None, None, None)
+        return identity_of(self.position, self.original.topic, self.original.partition, self.original.offset)
 
     @property
     def result_stage(self) -> str | None:
@@ -87,6 +87,11 @@ class Letter:
         if self.position.service == "quality":
             return _STAGE_OF_RESULT.get(self.original.topic) if self.original else None
         return self.position.service
+
+
+def identity_of(at: Position, topic: str | None, partition: int | None, offset: int | None) -> str:
+    """Of a record that died, within its service: its own place, or its letter's where that does not tell."""
+    return f"@{at.partition}:{at.offset}" if topic is None else f"{topic}:{partition}:{offset}"
 
 
 def parse_position(text: str) -> Position:

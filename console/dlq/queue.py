@@ -45,20 +45,21 @@ CREATE TABLE letters (
     service TEXT, identity TEXT, deaths INTEGER, {", ".join(_COLUMNS)}, PRIMARY KEY (service, identity)
 ) WITHOUT ROWID;
 CREATE TABLE actions (
-    service TEXT, partition INTEGER, offset INTEGER, action TEXT, at TEXT, actor TEXT, reason TEXT,
-    PRIMARY KEY (service, partition, offset)
+    service TEXT, identity TEXT, partition INTEGER, offset INTEGER, action TEXT, at TEXT, actor TEXT, reason TEXT,
+    PRIMARY KEY (service, identity)
 ) WITHOUT ROWID;
 CREATE TABLE results (batch_id TEXT, stage TEXT, PRIMARY KEY (batch_id, stage)) WITHOUT ROWID;
 CREATE VIEW entries AS
 SELECT l.*, a.action, a.at AS acted_at, a.actor, a.reason AS action_reason,
+    a.partition AS acted_partition, a.offset AS acted_offset,
     CASE
-        WHEN a.action = 'discard' THEN 'discarded'
+        WHEN a.action = 'discard' AND (a.partition, a.offset) = (l.partition, l.offset) THEN 'discarded'
         WHEN r.batch_id IS NOT NULL THEN 'resolved'
-        WHEN a.action = 'replay' THEN 'replayed'
+        WHEN a.action = 'replay' AND (a.partition, a.offset) = (l.partition, l.offset) THEN 'replayed'
         ELSE 'open'
     END AS state
 FROM letters l
-LEFT JOIN actions a ON a.service = l.service AND a.partition = l.partition AND a.offset = l.offset
+LEFT JOIN actions a ON a.service = l.service AND a.identity = l.identity
 LEFT JOIN results r ON r.batch_id = l.batch_id AND r.stage = l.result_stage;
 """  # noqa: S608
 _INSERT = f"""
@@ -71,9 +72,11 @@ ON CONFLICT DO UPDATE SET deaths = deaths + 1,
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """The last thing that somebody did about a letter."""
+    """What somebody did about a letter."""
 
     position: Position
+    identity: str
+    """Of the letter's record."""
     action: Literal["replay", "discard"]
     at: datetime
     actor: str
@@ -119,10 +122,11 @@ class WorkQueue:
         self._insert(_INSERT, map(_row, letters))
 
     def add_actions(self, actions: Iterable[Action]) -> None:
-        """The last one of each letter."""
+        """Oldest first. One about an earlier letter of a record that died again leaves its entry open."""
         rows = (
             (
                 a.position.service,
+                a.identity,
                 a.position.partition,
                 a.position.offset,
                 a.action,
@@ -132,7 +136,7 @@ class WorkQueue:
             )
             for a in actions
         )
-        self._insert("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._insert("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_results(self, done: Iterable[tuple[str, str]]) -> None:
         """Batches that got through a stage."""
@@ -244,7 +248,8 @@ def _entry(row: sqlite3.Row) -> Entry:
     action = None
     if row["action"] is not None:
         at = datetime.fromisoformat(row["acted_at"])
-        action = Action(position, row["action"], at, row["actor"], row["action_reason"])
+        acted_on = Position(row["service"], row["acted_partition"], row["acted_offset"])
+        action = Action(acted_on, row["identity"], row["action"], at, row["actor"], row["action_reason"])
     return Entry(letter, row["state"], row["deaths"], action)
 
 

@@ -60,7 +60,7 @@ def summarised(shown: int, counts: Mapping[State, int], state: State | None) -> 
     matching = sum(counts.values()) if state is None else counts[state]
     word = "dead letter" if state is None else f"{state} dead letter"
     if not matching:
-        text = f"there are no {word}s" + ("" if state is None else " here")
+        text = f"there are no {word}s"
     elif shown < matching:
         text = f"the latest {number(shown)} of {quantity(matching, word)}: --limit shows more"
     else:
@@ -115,7 +115,8 @@ def _about(entry: Entry) -> Iterable[tuple[str, str]]:
     if (action := entry.last_action) is not None:
         verb = "replayed" if action.action == "replay" else "discarded"
         why = f": {action.reason}" if action.reason else ""
-        yield verb, f"by {action.actor}, {moment(action.at)}{why}"
+        before = "" if action.position == letter.position else ", before it died again"
+        yield verb, f"by {action.actor}, {moment(action.at)}{before}{why}"
 
 
 def _headers(headers: Headers) -> Iterable[tuple[str, str]]:

@@ -102,7 +102,7 @@ async def open_queue(
             if identities is not None:
                 identities.update((one.position, one.identity) for one in read if one.position in wanted)
         async with open_journal(dsn) as journal:
-            async for actions in journal.latest(list(services)):
+            async for actions in journal.actions(list(services)):
                 queue.add_actions(actions)
         async with open_ledger(dsn) as ledger:
             for batch_ids in queue.batches():

@@ -1,0 +1,121 @@
+"""`onpoint replay`: a new run from what another one has stored."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, get_args
+
+import typer
+
+from console import environment
+from console.asking import ask
+from console.errors import CommandError, WrongUseError
+from console.ledger import RECENT, RunRow, open_ledger
+from console.order import FORMATS, Order, check_run_id, new_run_id, parse_formats, requester
+from console.words import did_you_mean, listed
+from shared.events.models import ReplayStage
+from shared.settings import PostgresSettings
+
+STAGES: tuple[str, ...] = get_args(ReplayStage)
+
+EXAMPLES = """\b
+Examples:
+  onpoint replay 2026-11-23 --from loader --wait      load and store it again
+  onpoint replay 2026-11-23 --from processor          with rules that changed
+  onpoint replay 2026-11-23 --from converter --dataset posts --formats csv,xlsx
+
+\b
+The source is not asked again: the new run begins with what the old one stored
+before that stage, for as long as it is kept. In PostgreSQL the newer run wins;
+the lake keeps both, and the old listing names the new run.
+
+\b
+Exit codes: as `onpoint run`; 1 also where there is no such run.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLES)(replay)
+
+
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the old run.", show_default=False)],
+    *,
+    from_stage: Annotated[
+        str,
+        typer.Option("--from", metavar="STAGE", help=f"{', '.join(STAGES)}.", show_default=False),
+    ],
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", metavar="D", help="Only this one; repeatable. Absent: all of the run."),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--formats",
+            metavar="F,...",
+            help=f"Exports to write: {', '.join(FORMATS)}; absent: each dataset's own.",
+        ),
+    ] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run-id", metavar="ID", help="Name of the new run. The same one twice is one run."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the result.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="S", min=0.1, help="Seconds to wait at most; the run goes on."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: run.completed's value, or the run id without --wait.")
+    ] = False,
+) -> None:
+    """Do the later stages of a run again, as a new run, from what it has stored."""
+    if timeout is not None and not wait:
+        raise WrongUseError("--timeout is of use only with --wait")
+    if from_stage not in STAGES:
+        raise WrongUseError(
+            f"a replay cannot begin at {from_stage}{did_you_mean(from_stage, STAGES) or ': only at ' + listed(STAGES)}"
+        )
+    new_id = check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC))
+    if new_id == run:
+        raise WrongUseError("the replay is a new run: it cannot have the id of the old one")
+    wanted = parse_formats(formats or [])
+    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    order = Order(
+        run_id=new_id,
+        datasets=choose(asyncio.run(find_run(dsn, check_run_id(run))), dataset or []),
+        requested_by=requester(),
+        formats=wanted,
+        replay_of=run,
+        from_stage=from_stage,
+    )
+    raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))
+
+
+async def find_run(dsn: str, run_id: str) -> RunRow:
+    """Raises `CommandError` if the ledger does not know the run."""
+    async with open_ledger(dsn) as ledger:
+        run = await ledger.run(run_id)
+        if run is not None:
+            return run
+        recent = [row.run_id for row in await ledger.runs(RECENT)]
+    raise CommandError(f"there is no run {run_id}{did_you_mean(run_id, recent) or ': see `onpoint runs`'}")
+
+
+def choose(old: RunRow, asked: list[str]) -> tuple[str, ...]:
+    """The datasets to replay: those asked for, or all that the run has. Raises `CommandError`."""
+    if old.status == "running":
+        raise CommandError(
+            f"run {old.run_id} goes on: it can be replayed when it is over, see `onpoint status {old.run_id}`"
+        )
+    if not old.datasets:
+        raise CommandError(f"run {old.run_id} has nothing to replay: {old.reason or 'it has no datasets'}")
+    for name in asked:
+        if name not in old.datasets:
+            raise WrongUseError(
+                f"run {old.run_id} has no dataset {name}"
+                f"{did_you_mean(name, old.datasets) or ': it has ' + listed(old.datasets)}"
+            )
+    return tuple(dict.fromkeys(asked)) or old.datasets
