@@ -1,0 +1,99 @@
+"""A dead batch whose record is replayed: it is stored at once where its run is sealed, and strands no other."""
+
+import pytest
+
+from shared.errors import PermanentError
+from shared.events.reasons import Reason
+from tests.support.processed import record_of
+from tests.support.sink import Sink
+
+pytestmark = pytest.mark.integration
+
+BUG = PermanentError(Reason.HANDLER, "a bug")
+
+
+async def test_a_dead_batch_of_a_sealed_run_is_stored_at_once_when_it_is_replayed(sink: Sink) -> None:
+    dead = await sink.make(5, 1)
+    await sink.deliver(await sink.make(10, 0))
+    await sink.bury(dead, BUG)
+    await sink.seal(2)
+    await sink.drain()
+    for _ in range(2):  # a second replay finds it stored
+        await sink.handlers.revive(record_of(dead, dead.batch_id))
+        await sink.deliver(dead)
+        await sink.drain()
+    assert await sink.statuses() == ["assigned", "assigned"]
+    assert sorted(table.num_rows for table in (await sink.objects()).values()) == [5, 10]
+    assert {result.status for result in sink.results().values()} == {"done"}
+    assert len(sink.published) == 2
+
+
+async def test_each_of_several_dead_batches_is_stored_without_waiting_for_the_others(sink: Sink) -> None:
+    dead = [await sink.make(5, sequence) for sequence in (1, 2, 3)]
+    await sink.deliver(await sink.make(10, 0))
+    for batch in dead:
+        await sink.bury(batch, BUG)
+    await sink.seal(4)
+    await sink.drain()
+    for batch in dead:
+        await sink.handlers.revive(record_of(batch, batch.batch_id))
+    await sink.deliver(dead[1])
+    await sink.drain()
+    assert sorted(sink.results()) == [0, 2]
+    await sink.bury(dead[0], BUG)
+    await sink.deliver(dead[2])
+    await sink.drain()
+    assert sorted(sink.results()) == [0, 2, 3]
+    assert await sink.statuses() == ["assigned", "dead", "assigned", "assigned"]
+
+
+async def test_a_batch_beyond_the_seal_is_stored_at_once(sink: Sink) -> None:
+    """It was dead at an earlier stage when its run was sealed, and was revived there."""
+    await sink.deliver(await sink.make(10, 0))
+    await sink.seal(1)
+    await sink.drain()
+    await sink.deliver(await sink.make(5, 1))
+    await sink.drain()
+    assert sorted(sink.results()) == [0, 1]
+
+
+async def test_a_batch_that_is_revived_before_its_run_is_sealed_is_stored_with_the_others(sink: Sink) -> None:
+    dead = await sink.make(5, 1)
+    await sink.bury(dead, BUG)
+    await sink.deliver(await sink.make(10, 0))
+    await sink.handlers.revive(record_of(dead, dead.batch_id))
+    await sink.seal(2)
+    await sink.drain()
+    assert sink.results() == {}
+    await sink.deliver(dead)
+    await sink.drain()
+    assert [table.num_rows for table in (await sink.objects()).values()] == [15]
+
+
+async def test_what_is_held_or_stored_is_never_taken_back(sink: Sink) -> None:
+    held = await sink.make(10, 0)
+    await sink.deliver(held)
+    await sink.handlers.revive(record_of(held, held.batch_id))
+    assert await sink.statuses() == ["pending"]
+    await sink.seal(1)
+    await sink.drain()
+    await sink.handlers.revive(record_of(held, held.batch_id))
+    assert await sink.statuses() == ["assigned"]
+    assert await sink.deliver(held) == sink.published
+
+
+async def test_a_batch_that_died_while_its_object_was_written_can_be_revived(sink: Sink) -> None:
+    """It has no dead letter of its own; its record may come again all the same."""
+    batch = await sink.make(10, 0)
+    key = sink.staging.key(batch.artifacts[0].uri, "runs/")
+    content = await sink.staging.get(key)
+    await sink.staging.delete(key)
+    await sink.deliver(batch)
+    await sink.seal(1)
+    await sink.drain()
+    assert await sink.statuses() == ["dead"]
+    await sink.staging.put(key, content or b"")
+    await sink.handlers.revive(record_of(batch, batch.batch_id))
+    await sink.deliver(batch)
+    await sink.drain()
+    assert [sink.results()[0].status, *await sink.statuses()] == ["done", "assigned"]
