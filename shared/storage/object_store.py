@@ -6,6 +6,7 @@ is bounded by the client's own timeouts and awaited to the end.
 
 import asyncio
 import atexit
+import builtins
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -149,6 +150,12 @@ class ObjectStore:
                 for meta in page:
                     yield ObjectInfo(meta["path"], meta["size"], meta["last_modified"])
 
+    async def folders(self, prefix: str = "") -> builtins.list[str]:
+        """The names of the folders right below `prefix`: one request for every thousand of them and their files."""
+        with _translated(self.uri(prefix)):
+            found = await _to_the_end(obstore.list_with_delimiter_async(self._store, prefix or None))
+        return sorted(path.removeprefix(prefix).strip("/") for path in found["common_prefixes"])
+
     async def delete(self, key: str) -> None:
         """Idempotent: an object that is not there is deleted."""
         try:
@@ -173,13 +180,15 @@ class ObjectStore:
 
 
 def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
-    """The bucket, with credentials by the standard chain. Does not connect."""
+    """The bucket, with the settings' credentials or else by the standard chain. Does not connect."""
     endpoint = settings.s3_endpoint_url
     config: S3Config = {"checksum_algorithm": "sha256"}
     if endpoint is not None:
         # This spelling wins over an AWS_ENDPOINT_URL_S3 in the environment; plain "endpoint" does not.
         config["aws_endpoint_url_s3"] = endpoint
         config["virtual_hosted_style_request"] = False
+    if (keys := settings.s3_keys()) is not None:
+        config["access_key_id"], config["secret_access_key"] = keys
     store = S3Store(
         bucket,
         config=config,

@@ -65,3 +65,23 @@ def test_a_secret_is_not_shown() -> None:
     assert "hunter2" not in str(caught.value)
     good = load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": DSN})
     assert "hunter2" not in repr(good)
+
+
+BUCKETS = {"ONPOINT_STAGING_BUCKET": "staging", "ONPOINT_LAKE_BUCKET": "lake"}
+
+
+def test_the_object_stores_credentials_can_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "s3").write_text("KEY:hunter2:with/colon\n")
+    file = {"ONPOINT_S3_CREDENTIALS_FILE": str(tmp_path / "s3")}
+    assert load_settings(ObjectStoreSettings, BUCKETS | file).s3_keys() == ("KEY", "hunter2:with/colon")
+
+
+def test_without_credentials_the_standard_chain_counts() -> None:
+    assert load_settings(ObjectStoreSettings, BUCKETS).s3_keys() is None
+
+
+@pytest.mark.parametrize("text", ["hunter2", ":hunter2", "hunter2:"])
+def test_half_a_credential_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="ONPOINT_S3_CREDENTIALS: .*colon") as caught:
+        load_settings(ObjectStoreSettings, {**BUCKETS, "ONPOINT_S3_CREDENTIALS": text})
+    assert "hunter2" not in str(caught.value)

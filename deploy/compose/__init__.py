@@ -1,0 +1,1 @@
+"""The pipeline in containers: what docker-compose.yml at the root needs beside images."""
