@@ -1,34 +1,45 @@
 from services.quality.checks import Checks
 from services.quality.completion import CompletionService
 from services.quality.handlers import LEDGER_TOPICS, Handlers
+from services.quality.listings import Listings
 from services.quality.repository.completions import CompletionRepository
 from services.quality.repository.ledger import TABLES, LedgerRepository
+from services.quality.repository.listings import ListingRepository
 from services.quality.service import LedgerService
+from services.quality.sweeper import Sweeper
 from shared.datasets.catalog import load_catalog
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
 from shared.runtime import Process, run_service
 from shared.settings import DatasetSettings, ObjectStoreSettings, PostgresSettings, load_settings
 from shared.storage.object_store import open_s3
+from shared.sweep.ledger import LedgerRunBook
+from shared.sweep.settings import SweepSettings
+from shared.sweep.uploads import S3Uploads
 
 
 async def build(process: Process) -> None:
-    storage = load_settings(ObjectStoreSettings)
+    storage, sweeping = load_settings(ObjectStoreSettings), load_settings(SweepSettings)
     catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
     pool = await open_pool(load_settings(PostgresSettings))
     process.resources.push_async_callback(pool.close)
     await wait_for_migrations(pool, TABLES)
+    staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
+    completions = CompletionRepository(pool)
+    listings = Listings(ListingRepository(pool), completions, lake)
     handlers = Handlers(
-        LedgerService(
-            LedgerRepository(pool), open_s3(storage, storage.staging_bucket), process.bus.publish_all
-        ),
-        CompletionService(
-            CompletionRepository(pool), Checks(pool, catalog), open_s3(storage, storage.lake_bucket), catalog
-        ),
+        LedgerService(LedgerRepository(pool), staging, process.bus.publish_all),
+        CompletionService(completions, listings, Checks(pool, catalog), catalog),
+        listings,
     )
     process.bus.subscribe(*LEDGER_TOPICS, handler=handlers.on_ledger_event, bury=handlers.bury)
-    process.bus.subscribe_transactional(topics.RUN_DRAINED, handler=handlers.on_run_drained)
-    process.loops.append(handlers.announce_forever)
+    process.bus.subscribe_transactional(
+        topics.RUN_DRAINED, handler=handlers.on_run_drained, bury=handlers.bury_drained
+    )
+    process.loops += [handlers.announce_forever, handlers.list_forever]
+    if sweeping.sweep_interval_s:
+        sweeper = Sweeper(staging, lake, LedgerRunBook(pool), lambda: S3Uploads(storage), sweeping)
+        process.loops.append(sweeper.sweep_forever)
 
 
 def main() -> None:

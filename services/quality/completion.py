@@ -1,92 +1,142 @@
 """Ends a run: checks, verdict, listing, completion, in this order."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from services.quality.checks import Checks
 from services.quality.domain.books import summarize
-from services.quality.domain.listing import listing
-from services.quality.domain.verdict import complete
-from services.quality.repository.completions import CompletionRepository, Decider
+from services.quality.domain.verdict import complete, given_up
+from services.quality.listings import Listings
+from services.quality.repository.completions import CompletionRepository, Decider, RunState
 from shared import crashpoints
-from shared.batches.batches import scratch_folder
 from shared.bus.record import Outgoing
 from shared.datasets.model import Dataset
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TransientError
 from shared.events import topics
-from shared.events.models import RunCompleted, RunDrained
+from shared.events.models import CheckResult, RunCompleted, RunDrained
 from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import CHECKS_FAILED, RUN_SECONDS, RUNS_COMPLETED
-from shared.storage import keys
-from shared.storage.object_store import ObjectStore
 
 log = get_logger()
 
 
+class NotDrainedError(PermanentError):
+    """The run goes on, or is none of ours: its record came too early or from somebody else."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(Reason.SCHEMA, f"run {run_id} is not drained")
+
+
 class CompletionService:
+    """Raises `DatabaseUnavailableError` and `StorageUnavailableError` in an outage."""
+
     def __init__(
         self,
         completions: CompletionRepository,
+        listings: Listings,
         checks: Checks,
-        lake: ObjectStore,
         catalog: Mapping[str, Dataset],
     ) -> None:
         self._completions = completions
+        self._listings = listings
         self._checks = checks
-        self._lake = lake
         self._catalog = catalog
 
     async def complete(self, drained: RunDrained, decider: Decider) -> Sequence[Outgoing]:
-        """The run's `run.completed`, or nothing if another record has decided.
+        """The run's `run.completed`, or nothing if another record has decided or a batch was revived meanwhile.
 
         The verdict is written once, before the listing that is made of it; a crash anywhere leads to the same
-        verdict, the same listing and the same event. Raises `PermanentError` (`schema`) for a run that is not
-        drained in the ledger; `DatabaseUnavailableError` and `StorageUnavailableError` in an outage.
+        verdict and the same event. Raises `NotDrainedError` for a run that is not drained in the ledger.
         """
         run_id = drained.run_id
         state = await self._completions.state(run_id)
         if state is None or not state.drained:
-            raise PermanentError(Reason.SCHEMA, f"run {run_id} is not drained")
+            raise NotDrainedError(run_id)
         if state.completed_by is not None and state.completed_by != decider:
             log.info("completion_dropped", decided_by=state.completed_by.offset)
             return ()
         completed = await self._completions.verdict(run_id) or await self._decide(run_id)
+        if completed is None:
+            log.info("completion_waits")
+            await self._completions.announce_again(run_id)
+            return ()
         if state.completed_by is None:
             crashpoints.reach("quality.checked")
-            await self._write_listing(completed)
+            listed = await self._listings.write(completed)
             crashpoints.reach("quality.listed")
-            if not await self._completions.complete(completed, decider):
+            if not await self._completions.complete(completed, decider, listed):
+                await self._listings.written(run_id, listed)
                 return await self.complete(drained, decider)  # someone was first: the row is there now
             _count(completed)
         crashpoints.reach("quality.completed")
         return (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
 
-    async def _decide(self, run_id: str) -> RunCompleted:
+    async def give_up(
+        self, drained: RunDrained, decider: Decider, error: PermanentError
+    ) -> Sequence[Outgoing]:
+        """As `complete`, of a run whose record ran out of tries: it ends as failed, so that nobody waits for ever."""
+        run_id = drained.run_id
+        state = await self._completions.state(run_id)
+        if state is None or not state.drained:
+            return ()
+        if state.completed_by is None:
+            failed = given_up(await self._whatever_is_known(run_id, state), str(error))
+            if not await self._completions.fail(failed, decider):
+                return await self.give_up(drained, decider, error)
+            _count(failed)
+        elif state.completed_by != decider:
+            return ()
+        await self._list_if_possible(run_id)
+        completed = await self._completions.verdict(run_id)
+        return () if completed is None else (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
+
+    async def _decide(self, run_id: str) -> RunCompleted | None:
+        verdict = await self._judge(run_id, run_checks=True)
+        return None if verdict is None else await self._completions.decide(verdict)
+
+    async def _judge(self, run_id: str, *, run_checks: bool) -> RunCompleted | None:
+        """What the run came to; None while a batch is on its way again."""
         facts = await self._completions.facts(run_id)
+        if facts is None:
+            return None
         loaded = {name: books.rows_loaded for name, books in summarize(facts).items()}
-        checks = await self._checks.run(run_id, loaded)
+        checks: list[CheckResult] = await self._checks.run(run_id, loaded) if run_checks else []
         ratios = {name: self._max_rejected_ratio(name) for name in loaded}
-        return await self._completions.decide(
-            complete(facts, checks, ratios, await self._completions.clock())
+        formats = {name: dataset.formats for name, dataset in self._catalog.items()}
+        return complete(facts, checks, ratios, await self._completions.clock(), formats)
+
+    async def _whatever_is_known(self, run_id: str, state: RunState) -> RunCompleted:
+        try:
+            if (known := await self._judge(run_id, run_checks=False)) is not None:
+                return known
+        except TransientError:
+            raise
+        except Exception:
+            log.exception("facts_unknown")
+        return RunCompleted(
+            run_id=run_id,
+            status="failed",
+            reason=None,
+            requested_at=state.requested_at,
+            started_at=state.started_at,
+            finished_at=await self._completions.clock(),
+            datasets={},
         )
+
+    async def _list_if_possible(self, run_id: str) -> None:
+        """Before the event, as ever; but what keeps the listing from being written must not keep the run open."""
+        try:
+            await self._listings.rewrite(run_id)
+        except TransientError:
+            raise
+        except Exception:
+            log.exception("listing_failed")
 
     def _max_rejected_ratio(self, name: str) -> float:
         if name in self._catalog:
             return self._catalog[name].max_rejected_ratio
         default: float = Dataset.model_fields["max_rejected_ratio"].default
         return default
-
-    async def _write_listing(self, completed: RunCompleted) -> None:
-        with scratch_folder() as folder:
-            file = folder / "listing.json"
-            await self._assemble(completed, file)
-            await self._lake.put(keys.listing_key(completed.run_id), file)
-
-    async def _assemble(self, completed: RunCompleted, target: Path) -> None:
-        with target.open("wb") as file:
-            async for piece in listing(completed, self._completions.files(completed.run_id)):
-                file.write(piece)
 
 
 def _count(completed: RunCompleted) -> None:

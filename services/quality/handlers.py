@@ -1,17 +1,18 @@
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from services.quality.completion import CompletionService
+from services.quality.completion import CompletionService, NotDrainedError
 from services.quality.domain.ledger import Failure
+from services.quality.listings import Listings
 from services.quality.repository.completions import Decider
 from services.quality.service import LedgerService
 from shared.bus.policy import POISONED_PRODUCER
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.record import Burial, Outgoing, Record, check_headers
 from shared.errors import PermanentError, TransientError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, decode_failure
@@ -30,7 +31,8 @@ _STAGE_OF_TOPIC: dict[str, Stage] = {
 
 LEDGER_TOPICS = (topics.CRAWL_PLANNED, *_STAGE_OF_TOPIC, topics.BATCH_FAILED)
 
-ANNOUNCE_INTERVAL_S = 1.0
+LOOP_INTERVAL_S = 1.0
+"""Of the loops that finish what a crash left."""
 
 log = get_logger()
 
@@ -39,6 +41,7 @@ log = get_logger()
 class Handlers:
     ledger: LedgerService
     completion: CompletionService
+    listings: Listings
 
     async def on_ledger_event(self, record: Record) -> Sequence[Outgoing]:
         """Milestones are not returned but published on the way: their rows must say so afterwards."""
@@ -67,16 +70,25 @@ class Handlers:
         structlog.contextvars.bind_contextvars(run_id=drained.run_id)
         return await self.completion.complete(drained, Decider.of(record))
 
+    async def bury_drained(self, record: Record, error: PermanentError) -> Burial:
+        """Ends a run that cannot be completed as failed; not for a record that came early or is no event of ours."""
+        if isinstance(error, NotDrainedError):
+            return Burial(dead=True)
+        try:
+            check_headers(record)
+            drained = decode_event(RunDrained, record.value)
+        except PermanentError:
+            return Burial(dead=True)
+        announce = await self.completion.give_up(drained, Decider.of(record), error)
+        return Burial(dead=True, announce=tuple(announce))
+
     async def announce_forever(self) -> None:
         """Finishes what a crash left between reaching a milestone and announcing it."""
-        while True:
-            await asyncio.sleep(ANNOUNCE_INTERVAL_S)
-            try:
-                await self.ledger.announce_left_behind()
-            except POISONED_PRODUCER:
-                raise
-            except (TransientError, KafkaError) as outage:
-                log.warning("announcing_waits", error=str(outage))
+        await _repeat(self.ledger.announce_left_behind)
+
+    async def list_forever(self) -> None:
+        """Rewrites the listings of ended runs that the ledger has changed since."""
+        await _repeat(self.listings.catch_up)
 
     async def _on_planned(self, record: Record) -> None:
         planned = decode_event(CrawlPlanned, record.value)
@@ -102,3 +114,14 @@ class Handlers:
         if record.key_text not in {None, result.batch_id}:
             raise PermanentError(Reason.SCHEMA, "the record's key is not its batch id")
         await self.ledger.record_result(result)
+
+
+async def _repeat(work: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await asyncio.sleep(LOOP_INTERVAL_S)
+        try:
+            await work()
+        except POISONED_PRODUCER:
+            raise
+        except (TransientError, KafkaError) as outage:
+            log.warning("loop_waits", error=str(outage))

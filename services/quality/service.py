@@ -64,7 +64,10 @@ class LedgerService:
         await self._advance(planned.run_id, ("sealed", "drained"))
 
     async def record_result(self, result: BatchManifest) -> None:
-        """Counts a stage's result unless the batch has one there. Raises `PermanentError` for an id that is no batch's."""
+        """Counts a stage's result unless the batch has one there that stands: any but a death, which a replay undoes.
+
+        Raises `PermanentError` for an id that is no batch's.
+        """
         if result.batch_id != ids.batch_id(result.run_id, result.dataset, result.sequence):
             raise PermanentError(Reason.SCHEMA, "the batch id is not that of its run, dataset and sequence")
         await self._count(result.run_id, result.stage, await self._ledger.record(result))
@@ -122,6 +125,8 @@ class LedgerService:
 
     async def _count(self, run_id: str, stage: Stage, recorded: Recorded) -> None:
         LEDGER_EVENTS.labels(stage, "recorded" if recorded.inserted else "duplicate").inc()
+        if recorded.revived:
+            log.info("batch_revived", stage=stage)
         crashpoints.reach("quality.recorded")
         # A result that was there before is looked at too: a crash may have come between it and the milestone.
         if recorded.may_be_drained:

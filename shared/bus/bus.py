@@ -124,27 +124,21 @@ class Bus:
         else:
             self._subscribe(names, self._handle, workers)
 
-    def subscribe_transactional(self, name: str, *, handler: Handler) -> None:
+    def subscribe_transactional(self, name: str, *, handler: Handler, bury: Bury = bury_alone) -> None:
         """As `subscribe`, but output and input offset are one Kafka transaction: exactly once for `read_committed`.
 
-        The producer's transactional id is derived from the input partition and initialised at its assignment,
-        so a new owner fences the old one.
+        So is what `bury` announces. The producer's transactional id is derived from the input partition and
+        initialised at its assignment, so a new owner fences the old one. A dead letter that is replayed becomes a
+        new record of the topic: only there it is handled.
         """
 
         async def handle(record: Record) -> None:
             self._policy.check_may_go(first_attempt(record))
             check_headers(record)
-            outgoing = await handler(record)
-            partition = TopicPartition(record.topic, record.partition)
-            producer = self._transactional[partition]
-            async with producer.transaction():
-                for event in outgoing:
-                    await producer.send_and_wait(event.topic, _value(event), key=event.key.encode())
-                crashpoints.reach(f"{self._service}.transaction")
-                await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
+            await self._publish_with_offset(record, await handler(record))
 
         self._policy.commits_itself = self._policy.commits_itself | {name}
-        self._bury[name] = bury_alone
+        self._bury[name] = bury
         self._subscribe((name,), handle, 1, assigned=self._open_transactions)
 
     async def start(self) -> None:
@@ -255,6 +249,11 @@ class Bus:
         self._policy.check_may_go(attempt)
         record = attempt.record
         check_headers(record)
+        if record.topic in self._policy.commits_itself:
+            await self._require_producer().send_and_wait(
+                record.topic, record.value, key=record.key, headers=list(record.headers)
+            )
+            return
         handler = self._handlers.get(record.topic)
         if handler is None:
             raise PermanentError(Reason.SCHEMA, f"{self._service} does not read {record.topic!r:.100}")
@@ -276,7 +275,19 @@ class Bus:
         # Somebody cancelled the run: there is nothing for people to do about it.
         if burial.dead and failure.error.reason is not Reason.CANCELLED:
             await self._send_dead_letter(record, failure)
-        await self.publish_all(burial.announce)
+        if record.topic in self._policy.commits_itself and burial.announce:
+            await self._publish_with_offset(record, burial.announce)
+        else:
+            await self.publish_all(burial.announce)
+
+    async def _publish_with_offset(self, record: Record, outgoing: Sequence[Outgoing]) -> None:
+        partition = TopicPartition(record.topic, record.partition)
+        producer = self._transactional[partition]
+        async with producer.transaction():
+            for event in outgoing:
+                await producer.send_and_wait(event.topic, _value(event), key=event.key.encode())
+            crashpoints.reach(f"{self._service}.transaction")
+            await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
 
     async def _send_dead_letter(self, record: Record, failure: Failure) -> None:
         crashpoints.reach(f"{self._service}.dead_letter")

@@ -92,6 +92,15 @@ CHECKS_FAILED = Counter(
     ["dataset", "severity"],
     registry=REGISTRY,
 )
+OBJECTS_SWEPT = Counter(
+    "onpoint_swept_objects_total",
+    "Objects that the sweep removed. kind: artifacts, losers, uploads, lake_objects, exports.",
+    ["kind"],
+    registry=REGISTRY,
+)
+BYTES_SWEPT = Counter(
+    "onpoint_swept_bytes_total", "Bytes that the sweep freed. kind: as above.", ["kind"], registry=REGISTRY
+)
 EXPORTS_FAILED = Counter(
     "onpoint_exports_failed_total",
     "Export files that could not be written while the batch's other formats could. format: parquet, csv.",

@@ -36,6 +36,16 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
+class PartlyConverted:
+    """Batches that the converter is done with though it could not write every format that was asked for."""
+
+    dataset: str
+    written: tuple[str, ...]
+    """Formats of the files that are there."""
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetPlan:
     batches: int
     rows: int | None
@@ -60,6 +70,9 @@ class RunFacts:
     dead_total: int
     missing: tuple[MissingRecords, ...]
     missing_total: int
+    formats: tuple[str, ...] | None = None
+    """What the request asked for; None: each dataset's own."""
+    partly_converted: tuple[PartlyConverted, ...] = ()
 
 
 def summarize(facts: RunFacts) -> dict[str, DatasetSummary]:

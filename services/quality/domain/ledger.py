@@ -68,6 +68,8 @@ class Recorded:
     """What became of a result in the ledger, and whether its run may have reached a milestone by it."""
 
     inserted: bool
+    revived: bool
+    """It took the place of the batch's death."""
     may_be_sealed: bool
     may_be_drained: bool
 

@@ -20,10 +20,15 @@ class ListedFile:
     sha256: str
 
 
-async def listing(completed: RunCompleted, files: AsyncIterator[ListedFile]) -> AsyncIterator[bytes]:
-    """The listing's text. `files` come by dataset, lake objects (`s3sink`) before exports; memory is one file's entry."""
+async def listing(
+    completed: RunCompleted, files: AsyncIterator[ListedFile], superseded_by: str | None = None
+) -> AsyncIterator[bytes]:
+    """The listing's text. `files` come by dataset, lake objects (`s3sink`) before exports; memory is one file's entry.
+
+    `superseded_by`: the run that replayed this one.
+    """
     head = completed.model_dump(mode="json", include={"run_id", "status", "requested_at", "finished_at"})
-    yield orjson.dumps({**head, "superseded_by": None})[:-1] + b',"datasets":{'
+    yield orjson.dumps({**head, "superseded_by": superseded_by})[:-1] + b',"datasets":{'
     open_lists = _OpenLists()
     async for file in files:
         if file.dataset in completed.datasets:

@@ -1,12 +1,14 @@
 """What a run came to, and why: the first status that fits."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-from services.quality.domain.books import RunFacts, imbalances, summarize
+from services.quality.domain.books import RunFacts, format_label, imbalances, summarize
+from services.quality.domain.ledger import printable
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, Part, RunCompleted, RunStatus
 
@@ -33,12 +35,14 @@ def decide(
     summaries: Mapping[str, DatasetSummary],
     checks: Sequence[CheckResult],
     max_rejected_ratios: Mapping[str, float],
+    formats: Mapping[str, Collection[str]] | None = None,
 ) -> Verdict:
+    """`formats`: those of the datasets' files, which a request without formats asks for."""
     if facts.cancelled:
         return Verdict("cancelled", "the run was cancelled")
     if failures := _failures(facts, summaries, checks):
         return Verdict("failed", _join(failures))
-    if losses := _losses(facts, summaries, max_rejected_ratios):
+    if losses := _losses(facts, summaries, max_rejected_ratios) + _unwritten(facts, formats or {}):
         return Verdict("partial", _join(losses))
     return Verdict("succeeded", None)
 
@@ -48,10 +52,11 @@ def complete(
     checks: Sequence[CheckResult],
     max_rejected_ratios: Mapping[str, float],
     finished_at: datetime,
+    formats: Mapping[str, Collection[str]] | None = None,
 ) -> RunCompleted:
     """The value of `run.completed`. `dead` and `missing` hold the first that fit; `reason` says how many do not."""
     summaries = summarize(facts)
-    verdict = decide(facts, summaries, checks, max_rejected_ratios)
+    verdict = decide(facts, summaries, checks, max_rejected_ratios, formats)
     completed = RunCompleted(
         run_id=facts.run_id,
         status=verdict.status,
@@ -75,6 +80,12 @@ def complete(
     ]
     reason = "; ".join([*([verdict.reason] if verdict.reason else []), *more]) or None
     return completed.model_copy(update={"reason": reason, "dead": dead, "missing": missing})
+
+
+def given_up(completed: RunCompleted, cause: str) -> RunCompleted:
+    """The same run as failed, because it could not be completed."""
+    text = printable(f"the run could not be completed: {cause}".encode("utf-8", "replace").decode())
+    return completed.model_copy(update={"status": "failed", "reason": _join([text])})
 
 
 def _failures(
@@ -127,6 +138,25 @@ def _losses(
                 f"at most {100 * float(ratio):.4g} %"
             )
     return found
+
+
+def _unwritten(facts: RunFacts, formats: Mapping[str, Collection[str]]) -> list[str]:
+    """Formats that were asked for and failed, with the number of batches that lack them."""
+    lacking: Counter[tuple[str, str]] = Counter()
+    for group in facts.partly_converted:
+        asked = formats.get(group.dataset, ()) if facts.formats is None else facts.formats
+        written = {format_label(name) for name in group.written}
+        # The dataset's file may have changed since: that something failed is certain, what it was is then not.
+        for name in [name for name in asked if name not in written] or ["an export"]:
+            lacking[group.dataset, name] += group.batches
+    return [
+        f"{dataset}: {name} could not be written for {batches} of {_counted(facts.plans[dataset].batches, 'batch')}"
+        for (dataset, name), batches in lacking.items()
+    ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}es"
 
 
 def _dead(facts: RunFacts) -> str:

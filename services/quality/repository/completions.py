@@ -1,13 +1,12 @@
 """What a drained run came to, in PostgreSQL: the facts, the verdict, and the record that decided."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
-from services.quality.domain.books import DatasetPlan, Files, RunFacts, StageTotals
-from services.quality.domain.listing import ListedFile
+from services.quality.domain.books import DatasetPlan, Files, PartlyConverted, RunFacts, StageTotals
+from services.quality.repository.statements import IS_DRAINED
 from shared.bus.record import Record
 from shared.events.decode import decode_event, encode
 from shared.events.models import DeadBatch, MissingRecords, RunCompleted
@@ -16,10 +15,8 @@ from shared.postgres.errors import translated
 LISTED = 500
 """Dead batches and missing pages that an event names; it says how many more there are."""
 
-FILES_PER_FETCH = 500
-
 _RUN = """
-SELECT r.drained_state IS NOT NULL AS drained, c.topic, c."partition", c."offset"
+SELECT r.requested_at, r.started_at, r.drained_state IS NOT NULL AS drained, c.topic, c."partition", c."offset"
 FROM onpoint_runs.runs r
 LEFT JOIN onpoint_runs.completions c USING (run_id)
 WHERE r.run_id = $1
@@ -29,21 +26,50 @@ _VERDICT = "SELECT value FROM onpoint_runs.verdicts WHERE run_id = $1"
 
 _DECIDE = "INSERT INTO onpoint_runs.verdicts (run_id, value) VALUES ($1, $2::json) ON CONFLICT DO NOTHING RETURNING true"
 
+# A replay that delivered something supersedes its original; of several, the one that was requested last.
 _COMPLETE = """
 WITH completed AS (
     INSERT INTO onpoint_runs.completions (run_id, topic, "partition", "offset")
     VALUES ($1, $2, $3, $4)
     ON CONFLICT DO NOTHING
     RETURNING run_id
+), superseded AS (
+    UPDATE onpoint_runs.runs old
+    SET superseded_by = r.run_id, listing_changes = old.listing_changes + 1
+    FROM completed JOIN onpoint_runs.runs r USING (run_id)
+    WHERE $5 IN ('succeeded', 'partial')
+      AND old.run_id = r.request ->> 'replay_of'
+      AND old.run_id <> r.run_id
+      AND NOT EXISTS (
+        SELECT FROM onpoint_runs.runs later
+        WHERE later.run_id = old.superseded_by AND (later.requested_at, later.run_id) > (r.requested_at, r.run_id)
+      )
 )
 UPDATE onpoint_runs.runs r
-SET status = $5, reason = $6, finished_at = $7
+SET status = $5, reason = $6, finished_at = $7,
+    listing_written = greatest(r.listing_written, $8), listing_changes = r.listing_changes + $9
 FROM completed
 WHERE r.run_id = completed.run_id
 RETURNING true
 """
 
-_HEAD = "SELECT requested_at, started_at, refused FROM onpoint_runs.runs WHERE run_id = $1"
+_REPLACE_VERDICT = """
+INSERT INTO onpoint_runs.verdicts (run_id, value) VALUES ($1, $2::json)
+ON CONFLICT (run_id) DO UPDATE SET value = excluded.value, decided_at = clock_timestamp()
+"""
+
+_ANNOUNCE_AGAIN = """
+UPDATE onpoint_runs.runs SET drained_state = 'assigned', drained_at = clock_timestamp()
+WHERE run_id = $1 AND status IS NULL
+"""
+
+_HEAD = """
+SELECT requested_at, started_at, refused,
+    CASE WHEN json_typeof(request -> 'formats') = 'array'
+        THEN ARRAY (SELECT json_array_elements_text(request -> 'formats')) END AS formats
+FROM onpoint_runs.runs
+WHERE run_id = $1
+"""
 
 _PLANS = """
 SELECT d.dataset, d.batches_planned, d.rows_planned
@@ -110,12 +136,16 @@ ORDER BY r.dataset, r.sequence
 LIMIT $2
 """
 
-_LISTED_FILES = """
-SELECT DISTINCT ON (r.dataset, r.stage, a.uri) r.dataset, r.stage, a.uri, a.format, a.rows, a.bytes, a.sha256
-FROM onpoint_runs.results r,
-    jsonb_to_recordset(r.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
-WHERE r.run_id = $1 AND r.stage IN ('converter', 's3sink') AND r.status = 'done'
-ORDER BY r.dataset, r.stage DESC, a.uri
+_PARTLY_CONVERTED = """
+SELECT dataset, written, count(*) AS batches
+FROM (
+    SELECT r.dataset,
+        ARRAY (SELECT a.format FROM jsonb_to_recordset(r.artifacts) AS a (format text) ORDER BY 1) AS written
+    FROM onpoint_runs.results r
+    WHERE r.run_id = $1 AND r.stage = 'converter' AND r.status = 'done' AND r.detail IS NOT NULL
+) AS results
+GROUP BY dataset, written
+ORDER BY dataset, written
 """
 
 
@@ -134,6 +164,8 @@ class Decider:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
+    requested_at: datetime
+    started_at: datetime
     drained: bool
     completed_by: Decider | None
 
@@ -150,7 +182,7 @@ class CompletionRepository:
         if row is None:
             return None
         decider = None if row["topic"] is None else Decider(row["topic"], row["partition"], row["offset"])
-        return RunState(row["drained"], decider)
+        return RunState(row["requested_at"], row["started_at"], row["drained"], decider)
 
     async def verdict(self, run_id: str) -> RunCompleted | None:
         with translated():
@@ -164,20 +196,27 @@ class CompletionRepository:
         winner = None if first else await self.verdict(completed.run_id)
         return winner or completed
 
-    async def complete(self, completed: RunCompleted, decider: Decider) -> bool:
-        """Ends the run in the ledger. False: another record did it before."""
+    async def complete(self, completed: RunCompleted, decider: Decider, listed: int) -> bool:
+        """Ends the run in the ledger, its listing written as of change `listed`. False: another record did it before."""
         with translated():
-            done = await self._pool.fetchval(
-                _COMPLETE,
-                completed.run_id,
-                decider.topic,
-                decider.partition,
-                decider.offset,
-                completed.status,
-                completed.reason,
-                completed.finished_at,
-            )
+            done = await self._pool.fetchval(_COMPLETE, *_completion(completed, decider, listed, changes=0))
         return bool(done)
+
+    async def fail(self, completed: RunCompleted, decider: Decider) -> bool:
+        """As `complete`, with a verdict that takes the place of one that could not be carried out, and no listing yet."""
+        with translated():
+            async with self._pool.acquire() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                await connection.execute(_REPLACE_VERDICT, completed.run_id, encode(completed).decode())
+                done = await connection.fetchval(_COMPLETE, *_completion(completed, decider, 0, changes=1))
+                await (transaction.commit() if done else transaction.rollback())
+        return bool(done)
+
+    async def announce_again(self, run_id: str) -> None:
+        """Has `run.drained` published once more after a while: the loop does that."""
+        with translated():
+            await self._pool.execute(_ANNOUNCE_AGAIN, run_id)
 
     async def clock(self) -> datetime:
         """The server's time: the same clock that dated the run's start."""
@@ -185,19 +224,23 @@ class CompletionRepository:
             now: datetime = await self._pool.fetchval("SELECT clock_timestamp()")
         return now
 
-    async def facts(self, run_id: str) -> RunFacts:
-        """All that the verdict is made of. Of a drained run it does not change any more."""
+    async def facts(self, run_id: str) -> RunFacts | None:
+        """All that the verdict is made of, at one moment. None: at this moment a batch is not at its end."""
         with translated():
-            async with self._pool.acquire() as connection:
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
                 head = await connection.fetchrow(_HEAD, run_id)
-                if head is None:
-                    raise LookupError(run_id)
+                if head is None or not await connection.fetchval(IS_DRAINED, run_id):
+                    return None
                 plans = await connection.fetch(_PLANS, run_id)
                 totals = await connection.fetch(_TOTALS, run_id)
                 files = await connection.fetch(_FILES, run_id)
                 deaths = await connection.fetch(_DEAD_BATCHES, run_id)
                 dead = await connection.fetch(_DEAD, run_id, LISTED) if deaths else []
                 missing = await connection.fetch(_MISSING, run_id, LISTED)
+                partly = await connection.fetch(_PARTLY_CONVERTED, run_id)
         return RunFacts(
             run_id=run_id,
             requested_at=head["requested_at"],
@@ -215,11 +258,24 @@ class CompletionRepository:
                 for row in missing
             ),
             missing_total=missing[0]["total"] if missing else 0,
+            formats=None if head["formats"] is None else tuple(head["formats"]),
+            partly_converted=tuple(
+                PartlyConverted(row["dataset"], tuple(row["written"]), row["batches"]) for row in partly
+            ),
         )
 
-    async def files(self, run_id: str) -> AsyncIterator[ListedFile]:
-        """Distinct files by dataset, lake objects before exports. Memory is one fetch."""
-        with translated():
-            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-                async for row in connection.cursor(_LISTED_FILES, run_id, prefetch=FILES_PER_FETCH):
-                    yield ListedFile(**row)
+
+def _completion(
+    completed: RunCompleted, decider: Decider, listed: int, *, changes: int
+) -> tuple[object, ...]:
+    return (
+        completed.run_id,
+        decider.topic,
+        decider.partition,
+        decider.offset,
+        completed.status,
+        completed.reason,
+        completed.finished_at,
+        listed,
+        changes,
+    )

@@ -11,7 +11,7 @@ from shared.events.models import BatchManifest, CrawlPlanned
 from shared.events.reasons import Reason
 from shared.postgres.errors import translated
 
-TABLES = ["onpoint_runs.runs", "onpoint_runs.results", "onpoint_runs.completions"]
+TABLES = ["onpoint_runs.runs", "onpoint_runs.results", "onpoint_runs.completions", "onpoint_runs.v_results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,10 @@ class LedgerRepository:
     pool: asyncpg.Pool
 
     async def record(self, result: BatchManifest) -> Recorded:
-        """Keeps the result unless its batch has one at this stage, and counts it if it was kept."""
+        """Keeps the result unless its batch has one at this stage, and counts it if it was kept.
+
+        A done one takes the place of a dead one: a stage commits one of both, so somebody replayed the death.
+        """
         counts = result.counts
         return await self._record(result, result.reason, result.detail, read=counts.read)
 
@@ -145,7 +148,7 @@ class LedgerRepository:
             )
         if row is None:
             # The batch has this result under another run or dataset, or it was recorded while we looked.
-            return Recorded(inserted=False, may_be_sealed=True, may_be_drained=True)
+            return Recorded(inserted=False, revived=False, may_be_sealed=True, may_be_drained=True)
         return Recorded(**row)
 
 

@@ -9,32 +9,46 @@ FAILURES_KEPT_DAYS = 30
 
 _STAGES: tuple[Stage, ...] = ("crawler", "processor", "converter", "loader", "s3sink")
 
-# Every statement takes run, result, dataset in this order (each part reads from the one before), so two of them
-# wait for each other and never deadlock.
+# Every statement takes result, run, dataset in this order (each part reads from the one before), so two of them
+# wait for each other and never deadlock. A done result takes the place of a dead one: somebody replayed its dead letter.
+# It, and whatever comes after a run was drained, may change the run's listing.
 _RECORD = """
 WITH run AS (
     INSERT INTO onpoint_runs.runs (run_id, requested_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1
 ), recorded AS (
-    INSERT INTO onpoint_runs.results (
+    INSERT INTO onpoint_runs.results AS r (
         batch_id, stage, run_id, dataset, sequence, status, reason, detail, rows_read, rows_accepted,
         rows_rejected, rows_deduplicated, rows_loaded, rows_superseded, artifacts, missing, produced_at
     )
     SELECT $4, '{stage}', $1, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::jsonb, $17
     FROM (SELECT count(*) FROM run) AS first
-    ON CONFLICT DO NOTHING
-    RETURNING status
+    ON CONFLICT (batch_id, stage) DO UPDATE SET
+        status = excluded.status, reason = excluded.reason, detail = excluded.detail, rows_read = excluded.rows_read,
+        rows_accepted = excluded.rows_accepted, rows_rejected = excluded.rows_rejected,
+        rows_deduplicated = excluded.rows_deduplicated, rows_loaded = excluded.rows_loaded,
+        rows_superseded = excluded.rows_superseded, artifacts = excluded.artifacts, missing = excluded.missing,
+        produced_at = excluded.produced_at, recorded_at = clock_timestamp(), revived_at = clock_timestamp()
+    WHERE r.status = 'dead' AND excluded.status = 'done' AND r.run_id = $1 AND r.dataset = $3
+    RETURNING status, (revived_at IS NOT NULL)::int AS revived
+), listing AS (
+    UPDATE onpoint_runs.runs r
+    SET listing_changes = r.listing_changes + 1
+    FROM recorded
+    WHERE r.run_id = $1 AND (recorded.revived = 1 OR r.drained_state IS NOT NULL)
+    RETURNING 1
 ), counted AS (
     INSERT INTO onpoint_runs.datasets AS d (run_id, dataset, {stage}_done, {stage}_dead, {stage}_rows)
-    SELECT $1, $3, (status = 'done')::int, (status = 'dead')::int, $18 FROM recorded
+    SELECT $1, $3, (status = 'done')::int, (status = 'dead')::int - revived, $18
+    FROM recorded, (SELECT count(*) FROM listing) AS second
     ON CONFLICT (run_id, dataset) DO UPDATE SET
         {stage}_done = d.{stage}_done + excluded.{stage}_done,
         {stage}_dead = d.{stage}_dead + excluded.{stage}_dead,
         {stage}_rows = d.{stage}_rows + excluded.{stage}_rows
     RETURNING d.may_be_sealed, d.may_be_drained
 )
-SELECT true AS inserted, may_be_sealed, may_be_drained FROM counted
+SELECT true AS inserted, recorded.revived = 1 AS revived, may_be_sealed, may_be_drained FROM counted, recorded
 UNION ALL
-SELECT false, d.may_be_sealed, d.may_be_drained
+SELECT false, false, d.may_be_sealed, d.may_be_drained
 FROM onpoint_runs.datasets d
 WHERE d.run_id = $1 AND d.dataset = $3 AND NOT EXISTS (SELECT FROM recorded)
 """
@@ -70,6 +84,16 @@ coalesce((
 
 # A milestone is looked for after the counters that led here are committed: of two replicas that count the last two
 # results at once, the later one sees both. What the counters allow is then proven by the results.
+_UNREACHED = """
+EXISTS (
+    SELECT FROM onpoint_runs.datasets d
+    WHERE d.run_id = r.run_id AND d.dataset = ANY (r.datasets) AND d.batches_planned > (
+        SELECT count(*) FROM onpoint_runs.batches b
+        WHERE b.run_id = d.run_id AND b.dataset = d.dataset AND b.sequence < d.batches_planned AND ({reached})
+    )
+)
+"""
+
 _ASSIGN = """
 UPDATE onpoint_runs.runs r
 SET {kind}_state = 'assigned', {kind}_at = clock_timestamp()
@@ -81,13 +105,7 @@ WHERE r.run_id = $1
         SELECT count(*) FROM onpoint_runs.datasets d
         WHERE d.run_id = r.run_id AND d.dataset = ANY (r.datasets) AND d.may_be_{kind}
     ) THEN false
-    ELSE NOT EXISTS (
-        SELECT FROM onpoint_runs.datasets d
-        WHERE d.run_id = r.run_id AND d.dataset = ANY (r.datasets) AND d.batches_planned > (
-            SELECT count(*) FROM onpoint_runs.batches b
-            WHERE b.run_id = d.run_id AND b.dataset = d.dataset AND b.sequence < d.batches_planned AND ({reached})
-        )
-    )
+    ELSE NOT {unreached}
   END
 RETURNING r.run_id, r.requested_at, {processed} AS batches
 """
@@ -103,9 +121,16 @@ _REACHED: dict[Literal["sealed", "drained"], str] = {
 }
 
 ASSIGN = {
-    kind: _ASSIGN.format(kind=kind, reached=reached, processed=_PROCESSED)
+    kind: _ASSIGN.format(kind=kind, unreached=_UNREACHED.format(reached=reached), processed=_PROCESSED)
     for kind, reached in _REACHED.items()
 }
+
+# A batch that was revived when its run was drained already is on its way again until its last result is there.
+IS_DRAINED = f"""
+SELECT NOT {_UNREACHED.format(reached=_REACHED["drained"])}
+FROM onpoint_runs.runs r
+WHERE r.run_id = $1
+"""  # noqa: S608 - constants of this file
 
 ANNOUNCED = """
 UPDATE onpoint_runs.runs

@@ -9,8 +9,10 @@ import pytest
 from services.quality.checks import Checks
 from services.quality.completion import CompletionService
 from services.quality.handlers import Handlers
+from services.quality.listings import Listings
 from services.quality.repository.completions import CompletionRepository
 from services.quality.repository.ledger import LedgerRepository
+from services.quality.repository.listings import ListingRepository
 from services.quality.service import LedgerService
 from shared.bus.record import Outgoing, Record
 from shared.datasets.model import Dataset
@@ -58,11 +60,12 @@ class Quality:
 
     def __post_init__(self) -> None:
         self.offset = 0
+        completions = CompletionRepository(self.pool)
+        listings = Listings(ListingRepository(self.pool), completions, self.lake)
         self.handlers = Handlers(
             LedgerService(LedgerRepository(self.pool), self.staging, self._publish),
-            CompletionService(
-                CompletionRepository(self.pool), Checks(self.pool, self.catalog), self.lake, self.catalog
-            ),
+            CompletionService(completions, listings, Checks(self.pool, self.catalog), self.catalog),
+            listings,
         )
 
     async def _publish(self, outgoing: Sequence[Outgoing]) -> None:

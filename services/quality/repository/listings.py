@@ -1,0 +1,75 @@
+"""What a run's listing in the lake is made of, and how far behind the ledger it is."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import asyncpg
+
+from services.quality.domain.listing import ListedFile
+from shared.postgres.errors import translated
+
+FILES_PER_FETCH = 500
+
+_DUE = """
+SELECT run_id
+FROM onpoint_runs.runs
+WHERE listing_changes > listing_written AND status IS NOT NULL AND run_id <> ALL ($1::text[])
+ORDER BY finished_at
+LIMIT 100
+"""
+
+_HEAD = "SELECT listing_changes AS changes, superseded_by FROM onpoint_runs.runs WHERE run_id = $1"
+
+# Whoever finds that a later state was written meanwhile may just have replaced it: it is written once more.
+_WRITTEN = """
+UPDATE onpoint_runs.runs
+SET listing_written = greatest(listing_written, $2),
+    listing_changes = listing_changes + (listing_written > $2)::int
+WHERE run_id = $1 AND listing_written <> $2
+"""
+
+_FILES = """
+SELECT DISTINCT ON (r.dataset, r.stage, a.uri) r.dataset, r.stage, a.uri, a.format, a.rows, a.bytes, a.sha256
+FROM onpoint_runs.results r,
+    jsonb_to_recordset(r.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
+WHERE r.run_id = $1 AND r.stage IN ('converter', 's3sink') AND r.status = 'done'
+ORDER BY r.dataset, r.stage DESC, a.uri
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ListingHead:
+    changes: int
+    """Of what the listing tells, so far."""
+    superseded_by: str | None
+
+
+class ListingRepository:
+    """Raises `DatabaseUnavailableError` in an outage."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def due(self, resting: list[str]) -> list[str]:
+        """Ended runs whose listing is behind, without those that rest; a hundred at most."""
+        with translated():
+            return [row["run_id"] for row in await self._pool.fetch(_DUE, resting)]
+
+    async def head(self, run_id: str) -> ListingHead:
+        with translated():
+            row = await self._pool.fetchrow(_HEAD, run_id)
+        if row is None:
+            raise LookupError(run_id)
+        return ListingHead(**row)
+
+    async def files(self, run_id: str) -> AsyncIterator[ListedFile]:
+        """Distinct files by dataset, lake objects before exports. Memory is one fetch."""
+        with translated():
+            async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+                async for row in connection.cursor(_FILES, run_id, prefetch=FILES_PER_FETCH):
+                    yield ListedFile(**row)
+
+    async def written(self, run_id: str, changes: int) -> None:
+        """The listing is in the lake as of so many changes."""
+        with translated():
+            await self._pool.execute(_WRITTEN, run_id, changes)

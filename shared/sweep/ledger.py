@@ -1,0 +1,49 @@
+"""The runs as quality's views tell of them (`onpoint_runs.v_sweep_runs`, `v_files`)."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+import asyncpg
+
+from shared.postgres.errors import translated
+from shared.sweep.rules import Run
+
+_RUNS = """
+SELECT run_id, requested_at, ended_at, dead_datasets
+FROM onpoint_runs.v_sweep_runs
+WHERE run_id = ANY ($1::text[])
+"""
+
+_RUNS_OF_HOURS = """
+SELECT run_id, requested_at, ended_at, dead_datasets
+FROM unnest($1::timestamptz[]) AS hour
+JOIN onpoint_runs.v_sweep_runs ON requested_at >= hour AND requested_at < hour + interval '1 hour'
+"""
+
+_FILES = "SELECT uri FROM onpoint_runs.v_files WHERE run_id = ANY ($1::text[])"
+
+
+class LedgerRunBook:
+    """Raises `DatabaseUnavailableError` in an outage, `PermanentError` where the views are not what they should be."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def runs(self, run_ids: Collection[str]) -> Mapping[str, Run]:
+        with translated():
+            rows = await self._pool.fetch(_RUNS, list(run_ids))
+        return {row["run_id"]: _run(row) for row in rows}
+
+    async def runs_of_hours(self, hours: Collection[datetime]) -> Sequence[Run]:
+        with translated():
+            rows = await self._pool.fetch(_RUNS_OF_HOURS, list(hours))
+        return [_run(row) for row in rows]
+
+    async def files(self, run_ids: Collection[str]) -> frozenset[str]:
+        with translated():
+            rows = await self._pool.fetch(_FILES, list(run_ids))
+        return frozenset(row["uri"] for row in rows)
+
+
+def _run(row: asyncpg.Record) -> Run:
+    return Run(row["run_id"], row["requested_at"], row["ended_at"], frozenset(row["dead_datasets"]))

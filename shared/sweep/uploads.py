@@ -1,0 +1,83 @@
+"""Multipart uploads that were left open, by S3's own API: obstore does not list them."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import aioboto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.settings import ObjectStoreSettings
+from shared.storage.errors import StorageUnavailableError
+from shared.sweep.ports import Upload
+
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "max_attempts": 3},
+    s3={"addressing_style": "path"},
+)
+
+
+class S3Uploads:
+    """Of both buckets. An async context manager; raises `StorageUnavailableError` when the store does not answer."""
+
+    def __init__(self, settings: ObjectStoreSettings) -> None:
+        self._settings = settings
+        self._resources = AsyncExitStack()
+        self._client: Any = None
+
+    async def __aenter__(self) -> Self:
+        session = aioboto3.Session()
+        # Some region must be named even where the server knows none.
+        region = session.region_name or "us-east-1"
+        client = session.client(
+            "s3", endpoint_url=self._settings.s3_endpoint_url, region_name=region, config=_CONFIG
+        )
+        with _translated():
+            self._client = await self._resources.enter_async_context(client)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._resources.aclose()
+
+    async def open_before(self, moment: datetime) -> AsyncIterator[Upload]:
+        """The uploads begun before, in pages. One request more for each of them: its parts."""
+        with _translated():
+            pages = self._client.get_paginator("list_multipart_uploads")
+            for bucket in (self._settings.staging_bucket, self._settings.lake_bucket):
+                async for page in pages.paginate(Bucket=bucket):
+                    for found in page.get("Uploads", ()):
+                        begun_at = found["Initiated"].astimezone(UTC)
+                        if begun_at <= moment:
+                            size = await self._size(bucket, found["Key"], found["UploadId"])
+                            yield Upload(bucket, found["Key"], found["UploadId"], begun_at, size)
+
+    async def abort(self, upload: Upload) -> None:
+        with _translated():
+            try:
+                await self._client.abort_multipart_upload(
+                    Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id
+                )
+            except self._client.exceptions.NoSuchUpload:
+                return
+
+    async def _size(self, bucket: str, key: str, upload_id: str) -> int:
+        pages = self._client.get_paginator("list_parts")
+        size = 0
+        try:
+            async for page in pages.paginate(Bucket=bucket, Key=key, UploadId=upload_id):
+                size += sum(part["Size"] for part in page.get("Parts", ()))
+        except self._client.exceptions.NoSuchUpload:
+            return 0
+        return size
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError, OSError, TimeoutError) as error:
+        raise StorageUnavailableError(f"open uploads: {error}"[:500]) from error

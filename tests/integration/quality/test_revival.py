@@ -1,0 +1,232 @@
+"""A replayed dead letter: the ledger and the listing follow, whenever it comes; the completion never comes again."""
+
+import asyncio
+import json
+import random
+
+import pytest
+
+from shared import crashpoints
+from shared.bus.record import Outgoing
+from shared.events import topics
+from shared.events.models import Stage
+from tests.integration.quality.conftest import Quality, open_quality
+from tests.integration.quality.story import REQUESTED_AT, Batch, Story
+from tests.integration.quality.test_completion import CutOffError, cut_off_at
+from tests.integration.quality.test_ledger import check_books, unreadable
+
+pytestmark = pytest.mark.integration
+
+DEATHS: list[frozenset[Stage]] = [
+    frozenset({"crawler"}),
+    frozenset({"processor"}),
+    frozenset({"converter"}),
+    frozenset({"loader"}),
+    frozenset({"s3sink"}),
+    frozenset({"converter", "loader", "s3sink"}),
+]
+
+
+def two(run_id: str, dead: frozenset[Stage] = frozenset()) -> Story:
+    """A batch that lives, and one of the given fate."""
+    return Story(run_id, {"posts": (Batch(100), Batch(60, dead=dead))})
+
+
+async def progress(quality: Quality, run_id: str) -> dict[str, tuple[int, int, int]]:
+    rows = await quality.pool.fetch("SELECT * FROM onpoint_runs.v_progress WHERE run_id = $1", run_id)
+    return {row["stage"]: (row["batches_done"], row["batches_dead"], row["rows"]) for row in rows}
+
+
+async def states(quality: Quality, run_id: str) -> list[tuple[object, ...]]:
+    rows = await quality.pool.fetch(
+        """
+        SELECT dataset, sequence, stage, status, reason, rows_read
+        FROM onpoint_runs.v_results WHERE run_id = $1 ORDER BY 1, 2, 3
+        """,
+        run_id,
+    )
+    return [tuple(row) for row in rows]
+
+
+def later(story: Story) -> list[Outgoing]:
+    """What the stages publish when the dead letter of the second batch is replayed: whatever was done is told again."""
+    return story.results_of_batch("posts", 1)
+
+
+@pytest.mark.parametrize("dead", DEATHS, ids=lambda dead: "+".join(sorted(dead)))
+@pytest.mark.parametrize("when", ["before the run is drained", "after it is completed"])
+async def test_a_revived_batch_leaves_the_ledger_as_if_it_had_never_died(
+    quality: Quality, dead: frozenset[Stage], when: str
+) -> None:
+    died, alive = two("revived", dead), two("revived")
+    await quality.hear(*died.plans(), *died.results_of_batch("posts", 1))
+    if when == "before the run is drained":
+        await quality.hear(*later(alive), *died.results_of_batch("posts", 0))
+        check_books(alive, await quality.complete("revived"))
+    else:
+        await quality.hear(*died.results_of_batch("posts", 0))
+        check_books(died, await quality.complete("revived"))
+        await quality.hear(*later(alive))
+    untouched = Story("untouched", alive.datasets)
+    await quality.hear(*untouched.events())
+    assert await progress(quality, "revived") == await progress(quality, "untouched")
+    assert await states(quality, "revived") == await states(quality, "untouched")
+
+
+async def test_every_order_and_repetition_of_a_death_and_its_revival_counts_exactly(quality: Quality) -> None:
+    for seed in range(60):
+        chance = random.Random(seed)  # noqa: S311 - a reproducible order, not a secret
+        dead = chance.choice(DEATHS)
+        died, alive = two(f"mixed-{seed}", dead), two(f"mixed-{seed}")
+        events = [*died.plans(), *(died.results("posts") + alive.results("posts")) * 2]
+        chance.shuffle(events)
+        await quality.hear(*events)
+        done = await progress(quality, alive.run_id)
+        assert {stage: counts[:2] for stage, counts in done.items()} == dict.fromkeys(done, (2, 0))
+        await quality.complete(alive.run_id)
+
+
+async def test_two_ledgers_that_hear_of_a_revival_at_once_count_it_once(
+    postgres_dsn: str, quality: Quality
+) -> None:
+    async with open_quality(postgres_dsn, quality.catalog) as other:
+        for attempt in range(20):
+            died, alive = two(f"both-{attempt}", frozenset({"loader"})), two(f"both-{attempt}")
+            await quality.hear(*died.events())
+            await asyncio.gather(quality.hear(*later(alive)), other.hear(*later(alive)))
+            assert (await progress(quality, alive.run_id))["loader"][:2] == (2, 0)
+
+
+async def test_the_listing_follows_and_the_completion_does_not_come_again(quality: Quality) -> None:
+    died, alive = two("followed", frozenset({"converter"})), two("followed")
+    await quality.hear(*died.events())
+    record = quality.drained_record("followed")
+    completed = await quality.complete("followed")
+    assert completed.status == "partial"
+    before = await quality.listing("followed")
+    published = len(quality.published)
+    await quality.hear(*later(alive))
+    assert await quality.listing("followed") == before, "a loop writes it"
+    assert await quality.handlers.listings.catch_up() == 1
+    assert await quality.handlers.listings.catch_up() == 0
+    after = await quality.listing("followed")
+    assert after is not None
+    assert before is not None
+    assert len(after["datasets"]["posts"]["exports"]) == 4  # type: ignore[index]  # JSON
+    assert len(before["datasets"]["posts"]["exports"]) == 2  # type: ignore[index]  # JSON
+    assert {**after, "datasets": None} == {**before, "datasets": None}
+    assert len(quality.published) == published
+    assert not await quality.handlers.on_run_drained(record)
+    [row] = await quality.pool.fetch("SELECT status, completed FROM onpoint_runs.v_runs")
+    assert (row["status"], json.loads(row["completed"])) == ("partial", completed.model_dump(mode="json"))
+
+
+async def test_a_listing_is_rewritten_by_the_next_process_if_one_is_killed_on_the_way(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died, alive = two("cut", frozenset({"processor"})), two("cut")
+    await quality.hear(*died.events())
+    await quality.complete("cut")
+    *first, stored = later(alive)
+    await quality.hear(*first)
+    await quality.handlers.listings.catch_up()
+    with monkeypatch.context() as patch:
+        patch.setattr(crashpoints, "reach", cut_off_at("quality.recorded"))
+        with pytest.raises(CutOffError):
+            await quality.hear(stored)
+    with monkeypatch.context() as patch:
+        patch.setattr(crashpoints, "reach", cut_off_at("quality.relisted"))
+        with pytest.raises(CutOffError):
+            await quality.handlers.listings.catch_up()
+    assert await quality.handlers.listings.catch_up() == 1
+    assert await quality.handlers.listings.catch_up() == 0
+
+
+async def test_a_writer_that_was_paused_does_not_leave_an_old_listing_behind(quality: Quality) -> None:
+    died, alive = two("paused", frozenset({"converter", "s3sink"})), two("paused")
+    await quality.hear(*died.events())
+    completed = await quality.complete("paused")
+    old = await quality.listing("paused")
+    listings = quality.handlers.listings
+    seen = await listings.write(completed)
+    await quality.hear(*later(alive))
+    await listings.catch_up()
+    new = await quality.listing("paused")
+    assert new != old
+    # The one that was paused puts what it had, and then says so.
+    await quality.lake.put("_runs/paused.json", json.dumps(old).encode())
+    await listings.written("paused", seen)
+    assert await listings.catch_up() == 1
+    assert await quality.listing("paused") == new
+    assert await listings.catch_up() == 0
+
+
+async def test_a_batch_revived_between_draining_and_verdict_is_waited_for(quality: Quality) -> None:
+    """Half of its results are no loss: a verdict of that moment would find books that do not balance."""
+    died, alive = two("between", frozenset({"processor"})), two("between")
+    await quality.hear(*died.events())
+    record = quality.drained_record("between")
+    crawled, processed, *others = later(alive)
+    await quality.hear(crawled, processed)
+    assert not await quality.handlers.on_run_drained(record)
+    assert await quality.listing("between") is None
+    for event in others:
+        await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
+        await quality.handlers.ledger.announce_left_behind()
+        assert not await quality.handlers.on_run_drained(
+            quality.record(quality.announced(topics.RUN_DRAINED, "between")[-1])
+        )
+        await quality.hear(event)
+    await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
+    await quality.handlers.ledger.announce_left_behind()
+    [answer] = await quality.handlers.on_run_drained(
+        quality.record(quality.announced(topics.RUN_DRAINED, "between")[-1])
+    )
+    assert answer.topic == topics.RUN_COMPLETED
+    check_books(alive, answer.event)  # type: ignore[arg-type]  # a RunCompleted by its topic
+
+
+async def test_a_death_that_only_its_key_told_is_undone_too(quality: Quality) -> None:
+    died, alive = two("by-key", frozenset({"loader"})), two("by-key")
+    await quality.hear(*(event for event in died.events() if event != died.result("posts", 1, "loader")))
+    await quality.hear(unreadable(died, "posts", 1, "loader"))
+    check_books(died, await quality.complete("by-key"))
+    await quality.hear(alive.result("posts", 1, "loader"))
+    assert (await progress(quality, "by-key"))["loader"][:2] == (2, 0)
+
+
+async def test_a_result_of_another_run_with_the_same_batch_id_revives_nothing(quality: Quality) -> None:
+    """Ids are derived, so this is a forgery; the row's own run is asked all the same."""
+    died = two("owner", frozenset({"loader"}))
+    await quality.hear(*died.events())
+    await quality.pool.execute("UPDATE onpoint_runs.results SET run_id = 'other' WHERE stage = 'loader'")
+    await quality.hear(two("owner").result("posts", 1, "loader"))
+    assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.results WHERE status = 'dead'") == 1
+
+
+async def test_the_view_of_results_shows_the_state_of_every_batch(quality: Quality) -> None:
+    died = two("seen", frozenset({"loader"}))
+    await quality.hear(*died.events())
+    row = await quality.pool.fetchrow(
+        "SELECT * FROM onpoint_runs.v_results WHERE stage = 'loader' AND sequence = 1"
+    )
+    assert row is not None
+    assert row["recorded_at"] > REQUESTED_AT.replace(year=2020)
+    assert {**row, "recorded_at": None} == {
+        "batch_id": died.batch_id("posts", 1),
+        "stage": "loader",
+        "run_id": "seen",
+        "dataset": "posts",
+        "sequence": 1,
+        "status": "dead",
+        "reason": "handler",
+        "rows_read": 51,
+        "recorded_at": None,
+    }
+    await quality.hear(two("seen").result("posts", 1, "loader"))
+    revived = await quality.pool.fetchrow(
+        "SELECT * FROM onpoint_runs.v_results WHERE stage = 'loader' AND sequence = 1"
+    )
+    assert revived is not None
+    assert (revived["status"], revived["reason"]) == ("done", None)
+    assert revived["recorded_at"] > row["recorded_at"]
