@@ -1,0 +1,235 @@
+"""A run replayed from a stage, and a run that somebody cancels: whole, on real components."""
+
+import asyncio
+import csv
+import gzip
+import io
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_whole_way import assert_books_balance, new_run
+from tests.support import source as faults
+from tests.support.pipeline import Pipeline
+from tests.support.records import TestData
+from tests.support.source import SourceServer
+
+pytestmark = pytest.mark.e2e
+
+STAGES = ("processor", "converter", "loader", "s3sink")
+DATASETS = ("posts", "users", "stories")
+LIMIT = 60
+SAME_BOOKS = (
+    "batches",
+    "batches_dead",
+    "rows_crawled",
+    "rows_accepted",
+    "rows_rejected",
+    "rows_deduplicated",
+    "rows_stored",
+    "exports",
+)
+
+
+@pytest.fixture(autouse=True)
+async def healthy(source: SourceServer) -> AsyncIterator[None]:
+    yield
+    source.heal()
+    source.delay_s = 0
+
+
+@pytest.fixture(scope="module")
+async def first(pipeline: Pipeline) -> dict[str, Any]:
+    """The completion of a run that is replayed from each stage."""
+    parameters = {dataset: {"limit": LIMIT} for dataset in DATASETS}
+    return await pipeline.run(
+        {"run_id": new_run(), "datasets": list(DATASETS), "parameters": parameters}, within_s=120
+    )
+
+
+def csv_lines(pipeline: Pipeline, run_id: str, dataset: str) -> list[list[str]]:
+    lines: list[list[str]] = []
+    exports = pipeline.listing(run_id)["datasets"][dataset]["exports"]
+    for export in sorted((each for each in exports if each["format"] == "csv"), key=lambda each: each["uri"]):
+        text = gzip.decompress(pipeline.read(export["uri"])).decode()
+        lines += list(csv.reader(io.StringIO(text, newline="")))
+    return lines
+
+
+def replay_of(run_id: str, stage: str, **more: Any) -> dict[str, Any]:
+    return {"run_id": new_run(), "replay_of": run_id, "from_stage": stage, **more}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_replay_from_any_stage_has_the_same_content_under_its_own_id_and_asks_no_source(
+    pipeline: Pipeline, source: SourceServer, test_data: TestData, first: dict[str, Any], stage: str
+) -> None:
+    old = first["run_id"]
+    asked = len(source.seen)
+    request = replay_of(old, stage)
+    done = await pipeline.run(request, within_s=120)
+    new = request["run_id"]
+    assert len(source.seen) == asked
+    assert (done["status"], done["reason"]) == ("succeeded", None)
+    assert list(done["datasets"]) == list(DATASETS)
+    for dataset in DATASETS:
+        expected = test_data.expected(dataset)[:LIMIT]
+        books = done["datasets"][dataset]
+        assert_books_balance(books)
+        assert {k: books[k] for k in SAME_BOOKS} == {k: first["datasets"][dataset][k] for k in SAME_BOOKS}
+        # The newer run wins in PostgreSQL, and the lake has both.
+        assert books["rows_loaded"] == len(expected)
+        assert await pipeline.rows(dataset, f"_run_id = '{new}'") == expected
+        assert await pipeline.rows(dataset, f"_run_id = '{old}'") == []
+        assert pipeline.lake_rows(new, dataset) == pipeline.lake_rows(old, dataset) == expected
+        assert csv_lines(pipeline, new, dataset) == csv_lines(pipeline, old, dataset)
+    (times,) = await pipeline.fetch(
+        "SELECT min(_requested_at) AS low, max(_requested_at) AS high FROM onpoint_posts WHERE _run_id = $1",
+        new,
+    )
+    assert times["low"] == times["high"]
+    assert times["low"].isoformat()[:19] == done["requested_at"][:19]
+
+
+@pytest.mark.parametrize("stage", ["processor", "loader"])
+async def test_what_was_refused_missing_and_doubled_is_so_in_the_replay(
+    pipeline: Pipeline, source: SourceServer, test_data: TestData, stage: str
+) -> None:
+    source.fail("/comments?_page=2&_limit=100", faults.status(500))
+    rows = [*test_data.records["comments"][:99], test_data.records["comments"][0]]
+    source.fail("/comments?_page=1&_limit=100", faults.records(rows, X_Total_Count="500"), after=1)
+    old = new_run()
+    first = await pipeline.run({"run_id": old, "datasets": ["comments"]}, within_s=60)
+    assert first["status"] == "partial"
+    request = replay_of(old, stage)
+    done = await pipeline.run(request, within_s=60)
+    assert (done["status"], done["missing"]) == (first["status"], first["missing"])
+    books = done["datasets"]["comments"]
+    assert_books_balance(books)
+    assert {k: books[k] for k in SAME_BOOKS} == {k: first["datasets"]["comments"][k] for k in SAME_BOOKS}
+    assert books["rows_rejected"] == books["rows_deduplicated"] == 1
+    assert pipeline.quarantine(request["run_id"], "comments") == pipeline.quarantine(old, "comments")
+    assert pipeline.lake_rows(request["run_id"], "comments") == pipeline.lake_rows(old, "comments")
+
+
+async def test_a_replay_of_a_replay_and_of_some_datasets(
+    pipeline: Pipeline, source: SourceServer, test_data: TestData
+) -> None:
+    old = new_run()
+    await pipeline.run({"run_id": old, "datasets": ["posts", "albums"]}, within_s=60)
+    asked = len(source.seen)
+    request = replay_of(old, "loader", datasets=["albums"], formats=["csv"])
+    done = await pipeline.run(request, within_s=60)
+    assert done["datasets"]["albums"]["exports"] == {"csv": 1}
+    for stage in ("s3sink", "processor"):
+        request = replay_of(request["run_id"], stage)
+        done = await pipeline.run(request, within_s=60)
+        assert (done["status"], list(done["datasets"])) == ("succeeded", ["albums"])
+        assert pipeline.lake_rows(request["run_id"], "albums") == test_data.expected("albums")
+    assert len(source.seen) == asked
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"replay_of": "never-was", "from_stage": "loader"}, "run never-was is not known"),
+        ({"replay_of": "never-was"}, "from_stage"),
+        ({"replay_of": "../x", "from_stage": "loader"}, "is no run id"),
+        ({"from_stage": "loader", "datasets": ["posts"]}, "replay_of: missing"),
+    ],
+    ids=str,
+)
+async def test_a_replay_of_what_is_not_there_ends_at_once_and_says_why(
+    pipeline: Pipeline, request_: dict[str, Any], words: str
+) -> None:
+    done = await pipeline.run({"run_id": new_run(), **request_}, within_s=15)
+    assert (done["status"], done["datasets"]) == ("failed", {})
+    assert words in done["reason"]
+
+
+async def test_a_replay_of_what_was_swept_ends_as_failed_and_says_so(pipeline: Pipeline) -> None:
+    old = new_run()
+    await pipeline.run({"run_id": old, "datasets": ["albums"]}, within_s=60)
+    for key in list(pipeline.keys(pipeline.staging_bucket)):
+        if key.startswith(f"runs/{old}/") and not key.endswith(".json"):
+            pipeline.s3.delete_object(Bucket=pipeline.staging_bucket, Key=key)
+    done = await pipeline.run(replay_of(old, "loader"), within_s=60)
+    assert done["status"] == "failed"
+    (dead,) = done["dead"]
+    assert (dead["stage"], dead["reason"]) == ("crawler", "object_missing")
+    assert_books_balance(done["datasets"]["albums"])
+
+
+def cancel(pipeline: Pipeline, run_id: str) -> None:
+    """As `onpoint cancel` does it."""
+    pipeline.s3.put_object(
+        Bucket=pipeline.staging_bucket,
+        Key=f"runs/{run_id}/cancelled",
+        Body=json.dumps({"by": "test", "at": "2026-11-24T06:00:00Z"}).encode(),
+    )
+
+
+async def what_arrived(pipeline: Pipeline, run_id: str) -> dict[str, Any]:
+    """Everything of a run that its users can see."""
+    tables = {
+        dataset: await pipeline.fetch(
+            f"SELECT count(*) AS n FROM onpoint_{dataset} WHERE _run_id = $1", run_id
+        )
+        for dataset in DATASETS
+    }
+    objects = await pipeline.fetch(
+        "SELECT object_name, state FROM onpoint_lake.objects WHERE run_id = $1 ORDER BY object_name", run_id
+    )
+    return {
+        "tables": {name: found[0]["n"] for name, found in tables.items()},
+        "objects": [tuple(row) for row in objects],
+        "exports": [k for k in pipeline.keys(pipeline.lake_bucket) if k.startswith(f"exports/{run_id}/")],
+        "listing": pipeline.listing(run_id),
+    }
+
+
+@pytest.mark.parametrize("after_s", [None, 0.0, 0.2, 0.5, 0.8, 1.2], ids=lambda s: f"after {s} s")
+async def test_a_cancelled_run_ends_once_as_cancelled_and_nothing_of_it_arrives_later(
+    pipeline: Pipeline, source: SourceServer, after_s: float | None
+) -> None:
+    """None: before it was asked for. The source is slow, so that no run is over before it is cancelled."""
+    source.delay_s = 1.0 if after_s is not None else 0.0
+    run_id = new_run()
+    async with pipeline.completions() as completions:
+        if after_s is None:
+            cancel(pipeline, run_id)
+        await pipeline.request({"run_id": run_id, "datasets": list(DATASETS)})
+        if after_s is not None:
+            await asyncio.sleep(after_s)
+            cancel(pipeline, run_id)
+        done = await completions.of(run_id, 90)
+        assert (done["status"], done["reason"]) == ("cancelled", "the run was cancelled")
+        at_the_end = await what_arrived(pipeline, run_id)
+        for dataset in DATASETS:
+            assert_books_balance(done["datasets"][dataset])
+            assert at_the_end["tables"][dataset] == done["datasets"][dataset]["rows_loaded"]
+        assert {state for _, state in at_the_end["objects"]} <= {"announced"}
+        seen = await completions.for_a_while(3)
+        assert Counter(value["run_id"] for value in seen)[run_id] == 1
+    assert await what_arrived(pipeline, run_id) == at_the_end
+    for service in ("crawler", "processor", "converter", "loader", "s3sink"):
+        assert await pipeline.dead_letters_of_run(service, run_id) == []
+
+
+async def test_a_replay_can_be_cancelled_and_a_cancelled_run_be_replayed(
+    pipeline: Pipeline, test_data: TestData
+) -> None:
+    old = new_run()
+    await pipeline.run({"run_id": old, "datasets": ["users"]}, within_s=60)
+    request = replay_of(old, "processor")
+    cancel(pipeline, request["run_id"])
+    assert (await pipeline.run(request, within_s=60))["status"] == "cancelled"
+    done = await pipeline.run(replay_of(request["run_id"], "processor"), within_s=60)
+    assert done["status"] == "failed", "nothing was taken over, so nothing can be"
+    assert [dead["reason"] for dead in done["dead"]] == ["object_missing"]
+    again = replay_of(old, "processor")
+    assert (await pipeline.run(again, within_s=60))["status"] == "succeeded"
+    assert pipeline.lake_rows(again["run_id"], "users") == test_data.expected("users")
