@@ -21,7 +21,7 @@ EXAMPLES = """\b
 Examples:
   onpoint replay 2026-11-23 --from loader --wait      load and store it again
   onpoint replay 2026-11-23 --from processor          with rules that changed
-  onpoint replay 2026-11-23 --from converter --dataset posts --formats csv,xlsx
+  onpoint replay 2026-11-23 --from converter --dataset posts --formats csv
 
 \b
 The source is not asked again: the new run begins with what the old one stored
