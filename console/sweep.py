@@ -1,0 +1,129 @@
+"""`onpoint sweep`: removes what nobody needs any more from the object store, as quality does on its schedule."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Annotated
+
+import asyncpg
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from console import environment
+from console.errors import CommandError
+from console.result import print_json
+from console.words import number, one_line, quantity, size
+from shared.errors import PermanentError, TransientError
+from shared.settings import ObjectStoreSettings, PostgresSettings
+from shared.storage.object_store import open_s3
+from shared.sweep.ledger import LedgerRunBook
+from shared.sweep.rules import KINDS, Kind, Limits, SweepReport
+from shared.sweep.settings import SweepSettings
+from shared.sweep.sweep import Sweep
+from shared.sweep.uploads import S3Uploads
+
+TIMEOUT_S = 30.0
+COMPLAINTS_SHOWN = 10
+
+WHAT: dict[Kind, str] = {
+    "artifacts": "artifacts of runs that ended long ago",
+    "losers": "artifacts that no manifest names",
+    "uploads": "uploads that were never finished",
+    "lake_objects": "lake objects that nothing names",
+    "exports": "exports that nothing names",
+}
+
+EXAMPLES = """\b
+Examples:
+  onpoint sweep --dry-run                 what would go, and how much it is
+  onpoint sweep --older-than-hours 24     artifacts of runs that ended a day ago
+  onpoint sweep --json | jq .total.bytes
+
+\b
+Manifests, plans and listings stay. Nothing goes that a run that is not over,
+or any listing, may need. What nothing names goes when it is a day old.
+A run whose artifacts are gone cannot be replayed any more.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLES)(sweep)
+
+
+def sweep(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Remove nothing, only say what would go.")
+    ] = False,
+    older_than_hours: Annotated[
+        int | None,
+        typer.Option(
+            "--older-than-hours",
+            metavar="N",
+            min=0,
+            max=87_600,
+            help="Artifacts of runs that ended so long ago; absent: ONPOINT_STAGING_TTL_HOURS.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
+) -> None:
+    """Remove what nobody needs any more from staging and the lake."""
+    # The sweep's log is for services; what a person should know is in its report.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    hours = (
+        environment.settings(SweepSettings).staging_ttl_hours
+        if older_than_hours is None
+        else older_than_hours
+    )
+    try:
+        report = asyncio.run(_sweep(Limits(ttl=timedelta(hours=hours)), dry_run=dry_run))
+    except (TransientError, PermanentError) as error:
+        raise CommandError(f"the sweep did not get to its end, asking again is safe: {error}") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise CommandError(f"PostgreSQL does not answer, so nothing is swept: {error}") from error
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        show(report)
+
+
+async def _sweep(limits: Limits, *, dry_run: bool) -> SweepReport:
+    storage = environment.settings(ObjectStoreSettings)
+    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    environment.use_credentials()
+    async with (
+        asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=1,
+            timeout=TIMEOUT_S,
+            command_timeout=TIMEOUT_S,
+            server_settings={"application_name": "onpoint_console", "default_transaction_read_only": "on"},
+        ) as pool,
+        S3Uploads(storage) as uploads,
+    ):
+        staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
+        return await Sweep(staging, lake, LedgerRunBook(pool), uploads, limits=limits, dry_run=dry_run).run()
+
+
+def show(report: SweepReport) -> None:
+    console = Console()
+    total = report.total
+    done = "would be removed" if report.dry_run else "removed"
+    if total.count:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("what")
+        table.add_column("objects", justify="right")
+        table.add_column("size", justify="right")
+        for kind in KINDS:
+            tally = report.removed[kind]
+            if tally.count:
+                table.add_row(WHAT[kind], number(tally.count), size(tally.bytes))
+        console.print(table)
+        print(f"{quantity(total.count, 'object')}, {size(total.bytes)} {done}")
+    else:
+        print("there is nothing to sweep")
+    for complaint in report.complaints[:COMPLAINTS_SHOWN]:
+        print(f"left alone: {one_line(complaint)}")
