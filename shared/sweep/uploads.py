@@ -13,13 +13,6 @@ from shared.settings import ObjectStoreSettings
 from shared.storage.errors import StorageUnavailableError
 from shared.sweep.ports import Upload
 
-_CONFIG = Config(
-    connect_timeout=5,
-    read_timeout=60,
-    retries={"mode": "standard", "max_attempts": 3},
-    s3={"addressing_style": "path"},
-)
-
 
 class S3Uploads:
     """Of both buckets. An async context manager; raises `StorageUnavailableError` when the store does not answer."""
@@ -30,11 +23,21 @@ class S3Uploads:
         self._client: Any = None
 
     async def __aenter__(self) -> Self:
-        session = aioboto3.Session()
-        # Some region must be named even where the server knows none.
-        region = session.region_name or "us-east-1"
+        settings, session = self._settings, aioboto3.Session()
+        key_id, secret = settings.s3_keys() or (None, None)
         client = session.client(
-            "s3", endpoint_url=self._settings.s3_endpoint_url, region_name=region, config=_CONFIG
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            # Some region must be named even where the server knows none.
+            region_name=session.region_name or "us-east-1",
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            config=Config(
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"mode": "standard", "max_attempts": 3},
+                s3={"addressing_style": "auto" if settings.s3_endpoint_url is None else "path"},
+            ),
         )
         with _translated():
             self._client = await self._resources.enter_async_context(client)

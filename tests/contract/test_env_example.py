@@ -24,6 +24,7 @@ from shared.settings import (
     ProcessSettings,
     Settings,
 )
+from shared.sweep.settings import SweepSettings
 
 FILE = Path(__file__).parents[2] / ".env.example"
 
@@ -40,6 +41,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "converter": (ConverterSettings,),
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),
+    "quality, and `onpoint sweep`": (SweepSettings,),
 }
 
 HEAD = """\
