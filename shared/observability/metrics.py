@@ -99,7 +99,10 @@ OBJECTS_SWEPT = Counter(
     registry=REGISTRY,
 )
 BYTES_SWEPT = Counter(
-    "onpoint_swept_bytes_total", "Bytes that the sweep freed. kind: as above.", ["kind"], registry=REGISTRY
+    "onpoint_swept_bytes_total",
+    "Bytes that the sweep freed, by the kind of object.",
+    ["kind"],
+    registry=REGISTRY,
 )
 EXPORTS_FAILED = Counter(
     "onpoint_exports_failed_total",

@@ -7,14 +7,17 @@ import uuid
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.local.stack import LocalStack
 from shared.bus.admin import apply_topics, load_topics
-from shared.bus.record import Outgoing
+from shared.bus.attempt import replay_headers
+from shared.bus.record import Outgoing, Record, to_record
 from shared.events import topics
 from shared.events.decode import decode_event, encode
 from shared.events.models import RunCompleted
@@ -111,6 +114,94 @@ async def test_a_run_is_completed_exactly_once_wherever_the_service_is_killed(
             assert completed.run_id == story.run_id
             assert completed.datasets["users"] == story.books("users")
             assert await further_completions(consumer) == 0
+
+
+REFUSE_VERDICTS = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'no verdict today'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON onpoint_runs.verdicts
+FOR EACH ROW WHEN (NEW.value ->> 'status' <> 'failed') EXECUTE FUNCTION refuse();
+"""
+
+
+async def dead_letters(servers: str, run_id: str) -> list[Record]:
+    async with AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False) as consumer:
+        partitions = [
+            TopicPartition(topics.dead_letter_topic("quality"), number)
+            for number in consumer.partitions_for_topic(topics.dead_letter_topic("quality")) or range(6)
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[Record] = []
+        for partition in partitions:
+            while await consumer.position(partition) < ends[partition]:
+                raw = await consumer.getone(partition)
+                if raw.key == run_id.encode():
+                    found.append(to_record(raw))
+    return found
+
+
+async def replay_to_quality(servers: str, letter: Record) -> None:
+    """As `onpoint dlq replay` does it."""
+    headers = dict(letter.headers)
+    original = Record(
+        topic=(headers["dlq.original.topic"] or b"").decode(),
+        partition=int(headers["dlq.original.partition"] or b""),
+        offset=int(headers["dlq.original.offset"] or b""),
+        timestamp_ms=int(headers["dlq.original.timestamp"] or b""),
+        key=letter.key,
+        value=letter.value,
+    )
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
+        await producer.send_and_wait(
+            topics.retry_topic("quality"),
+            original.value,
+            key=original.key,
+            headers=replay_headers(original, now=datetime.now(UTC)),
+        )
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        None,
+        pytest.param("quality.dead_letter", marks=pytest.mark.faults),
+        pytest.param("quality.transaction", marks=pytest.mark.faults),
+    ],
+)
+async def test_a_run_that_cannot_be_completed_ends_as_failed_exactly_once(
+    environment: Mapping[str, str], postgres_dsn: str, point: str | None
+) -> None:
+    story = Story(f"broken-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
+    after = Story(f"after-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
+    servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
+    connection = await asyncpg.connect(postgres_dsn)
+    await connection.execute(REFUSE_VERDICTS)
+    async with completions(servers) as consumer:
+        if point is not None:
+            async with quality_process(environment, CRASH_AT=f"{point}:1") as process:
+                await publish(servers, story.events())
+                async with asyncio.timeout(60):
+                    assert await process.wait() == KILLED
+        async with quality_process(environment):
+            if point is None:
+                await publish(servers, story.events())
+            completed = await first_completion(consumer)
+            assert (completed.run_id, completed.status) == (story.run_id, "failed")
+            assert "no verdict today" in (completed.reason or "")
+            letters = await dead_letters(servers, story.run_id)
+            # Killed between its death and its letter, the record comes again to a run that has ended: that tells it all.
+            assert bool(letters) == (point != "quality.dead_letter")
+            for letter in letters:
+                await replay_to_quality(servers, letter)
+            assert await further_completions(consumer) == 0
+            await connection.execute("DROP TRIGGER refuse ON onpoint_runs.verdicts")
+            await publish(servers, after.events())
+            completed = await first_completion(consumer)
+            assert (completed.run_id, completed.status) == (after.run_id, "succeeded")
+            assert len(await dead_letters(servers, story.run_id)) == len(letters)
+    await connection.close()
 
 
 async def test_a_record_of_every_kind_of_garbage_holds_up_nothing(environment: Mapping[str, str]) -> None:

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from services.quality.domain.books import (
     DatasetPlan,
     Files,
+    PartlyConverted,
     RunFacts,
     StageTotals,
     format_label,
     imbalances,
     summarize,
 )
-from services.quality.domain.verdict import complete, decide
+from services.quality.domain.verdict import MAX_REASON_CHARS, complete, decide, given_up
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import (
     CheckResult,
@@ -29,6 +30,7 @@ from shared.events.models import (
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROWS = st.integers(0, 1000)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=4000)
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,49 @@ def test_the_rejected_share_may_reach_its_bound_but_not_pass_it() -> None:
     )
 
 
+def exported(facts: RunFacts, formats: dict[str, tuple[str, ...]]) -> tuple[str, str | None]:
+    found = decide(facts, summarize(facts), [], dict.fromkeys(facts.plans, 1.0), formats)
+    return found.status, found.reason
+
+
+def test_a_format_that_failed_makes_a_run_partial_by_its_name() -> None:
+    run = {"posts": [healthy()] * 3, "users": [healthy()]}
+    partly = (
+        PartlyConverted("posts", ("parquet",), 1),
+        PartlyConverted("posts", (), 1),
+        PartlyConverted("users", ("csv.gz",), 1),
+    )
+    facts = facts_of(run, partly_converted=partly)
+    status, reason = exported(facts, {"posts": ("csv", "parquet"), "users": ("csv", "parquet")})
+    assert status == "partial"
+    assert (reason or "").split("; ") == [
+        "posts: csv could not be written for 2 of 3 batches",
+        "posts: parquet could not be written for 1 of 3 batches",
+        "users: parquet could not be written for 1 of 1 batch",
+    ]
+    # What the request asks for counts, not what the dataset's file says.
+    assert exported(replace(facts, formats=("csv",)), {})[1] == (
+        "posts: csv could not be written for 2 of 3 batches; "
+        "users: an export could not be written for 1 of 1 batch"
+    )
+
+
+def test_a_failed_format_is_certain_even_where_its_name_is_not() -> None:
+    facts = facts_of({"posts": [healthy()]}, partly_converted=(PartlyConverted("posts", ("parquet",), 1),))
+    assert exported(facts, {}) == ("partial", "posts: an export could not be written for 1 of 1 batch")
+
+
+@given(TEXTS | st.text(max_size=5000))
+def test_a_run_that_is_given_up_failed_for_a_reason_that_everybody_can_hold(cause: str) -> None:
+    completed = given_up(complete(facts_of({"posts": [healthy()]}), [], {"posts": 0.01}, NOON), cause)
+    assert completed.status == "failed"
+    assert completed.reason is not None
+    assert completed.reason.startswith("the run could not be completed: ")
+    assert "\x00" not in completed.reason
+    assert len(completed.reason) <= MAX_REASON_CHARS
+    assert RunCompleted.model_validate_json(encode(completed)) == completed
+
+
 def test_books_that_do_not_balance_fail_a_run_by_name() -> None:
     facts = facts_of({"posts": [healthy()]})
     lost = tuple(total for total in facts.totals if total.stage != "loader")
@@ -265,9 +310,6 @@ def test_a_long_reason_is_cut_and_says_so() -> None:
     assert status == "partial"
     assert reason is not None
     assert reason.endswith("and 20 more")
-
-
-TEXTS = st.text(st.characters(codec="utf-8"), max_size=4000)
 
 
 @given(st.lists(TEXTS, max_size=500), st.integers(0, 600), TEXTS)

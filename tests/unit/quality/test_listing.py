@@ -87,3 +87,12 @@ async def test_every_dataset_of_the_run_is_listed_with_all_its_files(
 async def test_a_run_without_files_is_listed_too(datasets: tuple[str, ...]) -> None:
     expected: dict[str, object] = {name: {"objects": [], "exports": []} for name in datasets}
     assert (await document(datasets, []))["datasets"] == expected
+
+
+async def test_a_listing_says_which_run_superseded_its_own() -> None:
+    async def none() -> AsyncIterator[ListedFile]:
+        for file_ in list[ListedFile]():
+            yield file_
+
+    text = b"".join([piece async for piece in listing(completed(["posts"]), none(), "newer")])
+    assert json.loads(text)["superseded_by"] == "newer"
