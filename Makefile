@@ -8,7 +8,8 @@ AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults airflow-env test-airflow demo up down ps lock clean
+.PHONY: help setup lint format test test-fast test-faults airflow-env test-airflow test-compose demo up down ps \
+	compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +35,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## All tests on the real components, which it starts and stops (< 10 min)
-	$(BIN)/python -m pytest -m "not faults and not airflow"
+	$(BIN)/python -m pytest -m "not faults and not airflow and not compose"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not airflow"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not airflow and not compose"
 
 test-faults: setup ## Kills and outages in the middle of runs (long)
 	$(BIN)/python -m pytest -m faults
@@ -56,6 +57,10 @@ $(AIRFLOW_STAMP): deploy/airflow/requirements.txt
 test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real pipeline (< 8 min)
 	$(BIN)/python -m pytest -m airflow tests/airflow
 
+test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)
+	@echo "installs docker.io and mmdebstrap if they are missing, makes the images (about 5 min), runs (about 6 min), removes all"
+	$(BIN)/python -m pytest -m compose tests/compose
+
 demo: setup ## The whole way on this machine: start, crawl a local source, look (LIVE=1: the real APIs)
 	@$(BIN)/python -m deploy.demo $(if $(LIVE),--live) $(if $(ROWS),--rows $(ROWS))
 
@@ -68,10 +73,30 @@ down: setup ## Stops it (WIPE=1: with its data)
 ps: setup ## Shows what of it runs
 	@$(BIN)/onpoint ps
 
-lock: setup ## Writes requirements.lock anew from pyproject.toml
+COMPOSE := $(if $(DEMO),ONPOINT_COMPOSE_ENV=deploy/compose/demo.env COMPOSE_PROFILES=demo) docker compose
+
+compose-up: ## The same in containers (DEMO=1: with a source to crawl); needs Docker Compose 2.24 or newer
+	@$(PYTHON) -m deploy.compose.credentials
+	$(COMPOSE) up --detach --build --wait
+
+compose-down: ## Stops the containers (WIPE=1: with their data)
+	$(COMPOSE) --profile '*' down $(if $(WIPE),--volumes)
+
+compose-run: ## Crawls in the containers and waits (ARGS="posts users"; all datasets if absent)
+	@$(COMPOSE) run --rm onpoint run $(ARGS) --wait
+
+compose-logs: ## Follows the containers' logs (SERVICE=loader: one of them)
+	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)
+
+compose-ps: ## Shows the containers
+	@$(COMPOSE) ps
+
+lock: setup ## Writes requirements.lock and requirements.services.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-emit-index-url --upgrade -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --constraints requirements.lock --generate-hashes --universal \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.services.lock
 
 clean: ## Removes caches; keeps .venv and .onpoint
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -4,34 +4,26 @@
 
 FROM python:3.11.14-slim-bookworm AS build
 
-# The lock names every library with its hash; nothing is compiled, so no compiler is needed here either.
+# The lock names every library with its hash; nothing is compiled, so no compiler is needed here either. Tests and what
+# compilers need of these libraries goes. Byte code is made once, here: the root is read-only, so each start would make
+# it anew. It is not compared with a source's time, which differs from build to build.
 COPY requirements.services.lock /tmp/requirements.services.lock
 RUN python -m venv --without-pip /opt/onpoint \
  && pip --python /opt/onpoint/bin/python install --no-cache-dir --disable-pip-version-check --no-compile \
       --only-binary :all: --require-hashes -r /tmp/requirements.services.lock \
- # Kept for compilers and testers of these libraries: a third of pyarrow.
- && find /opt/onpoint -depth -type d \( -name tests -o -name test -o -name include -o -name src \) -path '*/site-packages/*' \
-      -exec rm -rf {} + \
- && find /opt/onpoint -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.c' -o -name '*.h' -o -name '*.pyi' \) \
-      -delete
+ && find /opt/onpoint -depth -type d \( -name tests -o -name test -o -name include -o -name src \) \
+      -path '*/site-packages/*' -exec rm -rf {} + \
+ && find /opt/onpoint -type f \( -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.c' -o -name '*.h' \) -delete \
+ && python -m compileall -q -j 2 --invalidation-mode unchecked-hash /opt/onpoint/lib
+
 WORKDIR /app
 COPY shared shared
 COPY services services
 COPY console console
 COPY deploy deploy
-# Byte code is made once, here: the root is read-only, so a service would make it anew at each start. It is not
-# compared with the source's time, which differs from build to build.
-RUN python -m compileall -q -j 2 --invalidation-mode unchecked-hash /opt/onpoint/lib /app
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM python:3.11.14-slim-bookworm
-
-ARG VERSION=0.1.0
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="OnPoint" \
-      org.opencontainers.image.description="An event-driven data pipeline: six services and the onpoint command" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
 
 # A volume that is first mounted on /var/lib/onpoint takes this owner with it.
 RUN groupadd --gid 10001 onpoint \
@@ -47,6 +39,14 @@ ENV PATH=/opt/onpoint/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ONPOINT_HTTP_HOST=0.0.0.0 \
     ONPOINT_HTTP_PORT=8080
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="OnPoint" \
+      org.opencontainers.image.description="An event-driven data pipeline: six services and the onpoint command" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
 WORKDIR /app
 USER 10001:10001
 EXPOSE 8080

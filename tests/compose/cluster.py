@@ -1,0 +1,142 @@
+"""docker-compose.yml on a Docker engine, as an operator has it: up, scale, upgrade, kill, down."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.compose import credentials
+from tests.compose.engine import Engine, run
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "onpoint"
+SOURCE = "records"
+ALLOWED = f"{SOURCE}:8000"
+PORTS = {"KAFKA": 49092, "POSTGRES": 45432, "S3": 48333}
+PAGE_SIZE = 100
+VOLUMES = ("kafka", "postgres", "seaweedfs")
+
+
+@dataclass
+class Cluster:
+    engine: Engine
+    version: str
+    cold_start_s: float = 0.0
+
+    @property
+    def secrets(self) -> Path:
+        return self.engine.folder / "secrets"
+
+    def prepare(self) -> None:
+        """The two files that a person makes or lets make: secrets, and settings of the services."""
+        credentials.create(self.secrets)
+        lines = [f"ONPOINT_CRAWL_ALLOW_HOSTS={ALLOWED}"]
+        for name in ("JSONPLACEHOLDER", "HACKERNEWS"):
+            lines.append(f"ONPOINT_SOURCE_{name}_URL=http://{ALLOWED}")
+            lines.append(f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND=0")
+            lines.append(f"ONPOINT_SOURCE_{name}_PAGE_SIZE={PAGE_SIZE}")
+        self._settings.write_text("\n".join(lines) + "\n")
+
+    def compose(self, *arguments: str, stdin: str = "", version: str | None = None) -> str:
+        command = ("compose", "--project-directory", str(ROOT), *arguments)
+        return run("docker", *command, env=self.environment(version or self.version), stdin=stdin)
+
+    def environment(self, version: str) -> dict[str, str]:
+        ports = {f"ONPOINT_COMPOSE_PORT_{name}": str(port) for name, port in PORTS.items()}
+        clean = {
+            name: value for name, value in self.engine.environment.items() if not name.startswith("ONPOINT_")
+        }
+        return {
+            **clean,
+            **ports,
+            "ONPOINT_VERSION": version,
+            "ONPOINT_COMPOSE_SECRETS": str(self.secrets),
+            "ONPOINT_COMPOSE_ENV": str(self._settings),
+        }
+
+    def up(self, *arguments: str, version: str | None = None) -> float:
+        """Seconds until everything is healthy."""
+        began = time.monotonic()
+        self.compose(
+            "up", "--detach", "--no-build", "--wait", "--wait-timeout", "240", *arguments, version=version
+        )
+        return time.monotonic() - began
+
+    def serve_records(self, data: Path) -> None:
+        """The tests' source, in a container where the crawler can reach it."""
+        mounts = ("-v", f"{ROOT / 'tests'}:/records/tests:ro", "-v", f"{data}:/data:ro")
+        paths = ("-e", "PYTHONPATH=/app:/records", "-e", "ONPOINT_TEST_DATA=/data")
+        place = ("--network", f"{PROJECT}_sources", "--network-alias", SOURCE, "--name", SOURCE)
+        image = f"onpoint:{self.version}"
+        self.engine.docker(
+            "run",
+            "-d",
+            "--no-healthcheck",
+            *place,
+            *mounts,
+            *paths,
+            image,
+            "python",
+            "-m",
+            "tests.compose.serve_records",
+        )
+
+    def remove_records(self) -> None:
+        self.engine.docker("rm", "--force", SOURCE, check=False)
+
+    def client_environment(self) -> dict[str, str]:
+        """What programs on this machine need."""
+        return credentials.environment(
+            self.secrets, lambda service, port: self.compose("port", service, str(port)).strip()
+        )
+
+    def containers(self, service: str) -> list[dict[str, Any]]:
+        """What the engine knows of the running containers of a service."""
+        ids = self.compose("ps", "--quiet", service).split()
+        found: list[dict[str, Any]] = json.loads(self.engine.docker("inspect", *ids)) if ids else []
+        return found
+
+    def kill(self, service: str) -> int:
+        """SIGKILL from outside, as a crash is: the engine must not believe that somebody stopped it. The pid."""
+        pid: int = self.containers(service)[0]["State"]["Pid"]
+        assert pid > 1
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_restarted(self, service: str, pid: int, within_s: float = 60) -> None:
+        until = time.monotonic() + within_s
+        while True:
+            state = self.containers(service)[0]["State"]
+            if state["Pid"] not in {0, pid} and state["Health"]["Status"] == "healthy":
+                return
+            assert time.monotonic() < until, f"{service} did not come back: {state}"
+            time.sleep(0.2)
+
+    def back_up(self, folder: Path) -> None:
+        """The volumes of a cluster that is down."""
+        for volume in VOLUMES:
+            self._tar("-C", "/volume", "-cf", f"/backup/{volume}.tar", ".", volume=volume, folder=folder)
+
+    def restore(self, folder: Path) -> None:
+        """Into the empty volumes of a new cluster, which does not run afterwards either."""
+        self.compose("create", "--no-build")
+        for volume in VOLUMES:
+            self._tar("-C", "/volume", "-xf", f"/backup/{volume}.tar", volume=volume, folder=folder)
+
+    def _tar(self, *arguments: str, volume: str, folder: Path) -> None:
+        mounts = ("-v", f"{PROJECT}_{volume}:/volume", "-v", f"{folder}:/backup")
+        image = f"onpoint:{self.version}"
+        self.engine.docker(
+            "run", "--rm", "--user", "0", "--network", "none", *mounts, image, "tar", *arguments
+        )
+
+    def logs(self, services: Iterable[str] = ()) -> str:
+        return self.compose("logs", "--no-color", *services)
+
+    @property
+    def _settings(self) -> Path:
+        return self.engine.folder / "compose.env"

@@ -1,0 +1,66 @@
+"""One engine and one cluster per session, on images that are made here."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.compose import standins
+from tests.compose.cluster import Cluster
+from tests.compose.engine import Engine, Network, install
+from tests.support.pipeline import Pipeline
+from tests.support.records import TestData
+
+VERSION, NEXT_VERSION = "0.1.0", "0.1.1"
+
+Say = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def say(pytestconfig: pytest.Config) -> Say:
+    """Tells the person who waits."""
+    began = time.monotonic()
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+
+    def tell(line: str) -> None:
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"{time.monotonic() - began:6.0f} s  {line}")
+            reporter.flush()
+
+    return tell
+
+
+@pytest.fixture(scope="session")
+def engine(say: Say) -> Iterator[Engine]:
+    install()
+    engine = Engine()
+    try:
+        engine.start()
+        standins.build(engine, say)
+        for version in (VERSION, NEXT_VERSION):
+            standins.build_service(engine, version)
+        say("the service's image is built, in two versions")
+        yield engine
+    finally:
+        engine.stop()
+        say("the engine is gone")
+    assert Network.now() == engine.before
+    assert not engine.folder.exists()
+
+
+@pytest.fixture(scope="session")
+def cluster(engine: Engine, say: Say, test_data: TestData) -> Iterator[Cluster]:
+    cluster = Cluster(engine, VERSION)
+    cluster.prepare()
+    cluster.cold_start_s = cluster.up()
+    say(f"the cluster is up: {cluster.cold_start_s:.0f} s")
+    cluster.serve_records(test_data.folder)
+    yield cluster
+    cluster.remove_records()
+    cluster.compose("--profile", "*", "down", "--volumes")
+
+
+@pytest.fixture
+def pipeline(cluster: Cluster) -> Pipeline:
+    return Pipeline(cluster.client_environment())

@@ -1,0 +1,233 @@
+"""The main job in containers: the same content as without them, through scaling, a crash and an upgrade."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.names import SERVICES
+from tests.compose.cluster import Cluster
+from tests.compose.conftest import NEXT_VERSION, Say
+from tests.compose.engine import Network
+from tests.support.pipeline import Pipeline
+from tests.support.records import TestData
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
+
+DATASETS = ("posts", "users", "comments", "todos", "albums", "photos", "stories")
+COMPONENTS = ("kafka", "postgres", "seaweedfs")
+RUN_S = 180.0
+COLD_START_S = 60.0
+
+
+def new_run(word: str) -> str:
+    return f"{word}-{uuid.uuid4().hex[:8]}"
+
+
+async def assert_all_arrived(
+    pipeline: Pipeline, run_id: str, done: dict[str, Any], test_data: TestData, *, in_postgres: bool = True
+) -> None:
+    assert (done["status"], done["reason"]) == ("succeeded", None)
+    for dataset in DATASETS:
+        if in_postgres:
+            assert await pipeline.rows(dataset, f"_run_id = '{run_id}'") == test_data.expected(dataset)
+        assert pipeline.lake_rows(run_id, dataset) == test_data.expected(dataset)
+
+
+async def wait_for_batches(pipeline: Pipeline, run_id: str, least: int) -> None:
+    async with asyncio.timeout(90):
+        while True:
+            rows = await pipeline.fetch(
+                "SELECT coalesce(sum(batches_done), 0)::bigint AS n FROM onpoint_runs.v_progress WHERE run_id = $1",
+                run_id,
+            )
+            if rows[0]["n"] >= least:
+                return
+            await asyncio.sleep(0.05)
+
+
+def test_the_cluster_is_ready_within_a_minute(cluster: Cluster, say: Say) -> None:
+    load = os.getloadavg()[0]
+    say(f"cold start {cluster.cold_start_s:.1f} s, load of the machine {load:.1f}")
+    if load > (os.cpu_count() or 1) * 1.5:
+        pytest.skip("the machine is not idle")
+    assert cluster.cold_start_s <= COLD_START_S
+
+
+async def test_a_request_from_this_machine_brings_every_record_value_for_value(
+    pipeline: Pipeline, test_data: TestData
+) -> None:
+    run_id = new_run("outside")
+    done = await pipeline.run({"run_id": run_id, "datasets": list(DATASETS)}, within_s=RUN_S)
+    await assert_all_arrived(pipeline, run_id, done, test_data)
+
+
+async def test_a_request_from_inside_the_network_does_the_same(
+    cluster: Cluster, pipeline: Pipeline, test_data: TestData
+) -> None:
+    run_id = new_run("inside")
+    producer = "/opt/kafka/bin/kafka-console-producer.sh"
+    async with pipeline.completions() as completions:
+        cluster.compose(
+            "exec", "-T", "kafka", producer, "--bootstrap-server", "kafka:9092", "--topic", "crawl.requested",
+            stdin=json.dumps({"run_id": run_id, "datasets": list(DATASETS)}) + "\n",
+        )  # fmt: skip
+        done = await completions.of(run_id, RUN_S)
+    await assert_all_arrived(pipeline, run_id, done, test_data)
+
+
+def test_the_command_line_waits_for_a_run_inside_and_on_this_machine(cluster: Cluster) -> None:
+    inside = cluster.compose("run", "--rm", "-T", "onpoint", "run", "users", "--wait", "--json")
+    assert json.loads(inside.splitlines()[-1])["status"] == "succeeded"
+    outside = subprocess.run(
+        [sys.executable, "-m", "console", "run", "users", "--wait", "--json"],
+        env={**os.environ, **cluster.client_environment()},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(outside.stdout.splitlines()[-1])["status"] == "succeeded"
+
+
+def test_no_container_can_do_more_than_it_must(cluster: Cluster) -> None:
+    for service in (*COMPONENTS, *SERVICES):
+        (container,) = cluster.containers(service)
+        status = Path(f"/proc/{container['State']['Pid']}/status").read_text()
+        uid = int(re.findall(r"^Uid:\t(\d+)", status, re.MULTILINE)[0])
+        assert uid >= (10001 if service in SERVICES else 1), service
+        assert set(re.findall(r"^Cap(?:Inh|Prm|Eff|Bnd|Amb):\t(\w+)", status, re.MULTILINE)) == {"0" * 16}
+        assert re.findall(r"^NoNewPrivs:\t(\d)", status, re.MULTILINE) == ["1"]
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"], service
+        assert host["Memory"] > 0, service
+        assert host["NanoCpus"] > 0, service
+        for bindings in host["PortBindings"].values():
+            assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+
+
+def test_only_the_crawler_has_a_way_out(cluster: Cluster) -> None:
+    for service in SERVICES:
+        (container,) = cluster.containers(service)
+        networks = {name.removeprefix("onpoint_") for name in container["NetworkSettings"]["Networks"]}
+        assert networks == {"data", "control", "sources"} - ({"sources"} if service != "crawler" else set())
+
+
+def test_no_secret_is_in_an_environment_an_argument_or_a_log(cluster: Cluster) -> None:
+    words = {
+        word
+        for file in cluster.secrets.iterdir()
+        if file.suffix != ".json"
+        for word in re.findall(r"[\w-]{20,}", file.read_text())
+    }
+    assert len(words) >= 5
+    seen = cluster.logs() + "".join(
+        json.dumps(cluster.containers(service)) for service in (*COMPONENTS, *SERVICES)
+    )
+    assert [word for word in words if word in seen] == []
+
+
+async def test_three_of_each_service_share_the_work(
+    cluster: Cluster, pipeline: Pipeline, test_data: TestData
+) -> None:
+    scale = [flag for service in SERVICES for flag in ("--scale", f"{service}=3")]
+    cluster.up("--no-recreate", *scale, *SERVICES)
+    for service in SERVICES:
+        assert len(cluster.containers(service)) == 3
+    run_id = new_run("three")
+    done = await pipeline.run({"run_id": run_id, "datasets": list(DATASETS)}, within_s=RUN_S)
+    await assert_all_arrived(pipeline, run_id, done, test_data)
+    groups = cluster.compose(
+        "exec", "-T", "kafka", "/opt/kafka/bin/kafka-consumer-groups.sh", "--bootstrap-server", "kafka:9092",
+        "--describe", "--group", "processor", "--members",
+    )  # fmt: skip
+    assert len(set(re.findall(r"/(\d+\.\d+\.\d+\.\d+)\s", groups))) == 3
+    back = [flag for service in SERVICES for flag in ("--scale", f"{service}=1")]
+    cluster.up("--no-recreate", *back, *SERVICES)
+
+
+@pytest.mark.parametrize("service", ["processor", "loader"])
+async def test_a_service_that_is_killed_in_the_middle_of_a_run_comes_back_and_nothing_is_missing(
+    cluster: Cluster, pipeline: Pipeline, test_data: TestData, service: str
+) -> None:
+    run_id = new_run("kill")
+    async with pipeline.completions() as completions:
+        await pipeline.request({"run_id": run_id, "datasets": list(DATASETS)})
+        await wait_for_batches(pipeline, run_id, 4)
+        pid = cluster.kill(service)
+        done = await completions.of(run_id, RUN_S)
+        again = [value for value in await completions.for_a_while(2) if value["run_id"] == run_id]
+    assert len(again) == 1
+    cluster.wait_restarted(service, pid)
+    await assert_all_arrived(pipeline, run_id, done, test_data)
+
+
+async def test_every_service_is_upgraded_while_runs_go_on(
+    cluster: Cluster, pipeline: Pipeline, test_data: TestData, say: Say
+) -> None:
+    run_ids: list[str] = []
+    upgraded = asyncio.Event()
+
+    async def load() -> None:
+        while not upgraded.is_set():
+            run_ids.append(new_run("upgrade"))
+            await pipeline.request({"run_id": run_ids[-1], "datasets": list(DATASETS)})
+            await asyncio.sleep(3)
+
+    async with pipeline.completions() as completions:
+        requests = asyncio.create_task(load())
+        await asyncio.sleep(2)
+        for service in SERVICES:
+            taken_s = await asyncio.to_thread(cluster.up, "--no-deps", service, version=NEXT_VERSION)
+            say(f"{service} upgraded in {taken_s:.1f} s")
+        upgraded.set()
+        await requests
+        done = await completions.all(set(run_ids), RUN_S + 5 * len(run_ids))
+        seen = [value["run_id"] for value in await completions.for_a_while(2)]
+    for service in SERVICES:
+        (container,) = cluster.containers(service)
+        assert container["Config"]["Image"] == f"onpoint:{NEXT_VERSION}"
+        assert container["State"]["Health"]["Status"] == "healthy"
+    say(f"{len(run_ids)} runs meanwhile")
+    for run_id in run_ids:
+        assert seen.count(run_id) == 1
+        await assert_all_arrived(pipeline, run_id, done[run_id], test_data, in_postgres=False)
+    for dataset in DATASETS:
+        assert await pipeline.rows(dataset) == test_data.expected(dataset)
+
+
+async def test_a_copy_of_the_volumes_is_a_backup(
+    cluster: Cluster, pipeline: Pipeline, test_data: TestData, tmp_path: Path
+) -> None:
+    before = sorted(pipeline.keys(pipeline.lake_bucket))
+    cluster.remove_records()
+    cluster.compose("down")
+    cluster.back_up(tmp_path)
+    cluster.compose("down", "--volumes")
+    cluster.restore(tmp_path)
+    cluster.up()
+    cluster.serve_records(test_data.folder)
+    again = Pipeline(cluster.client_environment())
+    assert sorted(again.keys(again.lake_bucket)) == before
+    for dataset in DATASETS:
+        assert await again.rows(dataset) == test_data.expected(dataset)
+    run_id = new_run("again")
+    done = await again.run({"run_id": run_id, "datasets": list(DATASETS)}, within_s=RUN_S)
+    await assert_all_arrived(again, run_id, done, test_data)
+
+
+def test_down_with_its_volumes_leaves_nothing(cluster: Cluster) -> None:
+    docker = cluster.engine.docker
+    cluster.remove_records()
+    cluster.compose("--profile", "*", "down", "--volumes")
+    assert docker("ps", "-aq") == ""
+    assert docker("volume", "ls", "-q") == ""
+    assert set(docker("network", "ls", "--format", "{{.Name}}").split()) <= {"host", "none", "bridge"}
+    assert not (Network.now().bridges - cluster.engine.before.bridges)
