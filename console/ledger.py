@@ -17,7 +17,8 @@ RECENT = 50
 """So many runs are looked through for one with a similar id."""
 
 _RUN = """
-SELECT run_id, status, reason, requested_by, requested_at, started_at, finished_at, datasets
+SELECT run_id, status, reason, requested_by, requested_at, started_at, finished_at, datasets, replay_of,
+    superseded_by
 """
 _ROWS = """, (SELECT sum((summary ->> 'rows_accepted')::bigint)::bigint
     FROM jsonb_each(completed -> 'datasets') AS entry(name, summary)) AS rows_accepted
@@ -39,6 +40,9 @@ class RunRow:
     started_at: datetime | None
     finished_at: datetime | None
     datasets: tuple[str, ...]
+    replay_of: str | None = None
+    superseded_by: str | None = None
+    """The latest replay of it that delivered something."""
     rows_accepted: int | None = None
     """Once it has ended."""
     completed: dict[str, Any] | None = None

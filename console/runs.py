@@ -75,6 +75,8 @@ def status(
             document(run) | {"progress": [asdict(stage) for stage in stages], "completed": run.completed}
         )
         raise typer.Exit(exit_code(run.completed) if run.completed else SUCCESS)
+    if run.superseded_by:
+        print(f"run {run.superseded_by} has replayed this one since")
     if run.completed:
         raise typer.Exit(show(run.completed, as_json=False))
     console = Console()
@@ -113,6 +115,8 @@ def document(run: RunRow) -> dict[str, Any]:
         "started_at": when(run.started_at),
         "finished_at": when(run.finished_at),
         "datasets": list(run.datasets),
+        "replay_of": run.replay_of,
+        "superseded_by": run.superseded_by,
         "rows_accepted": run.rows_accepted,
     }
 

@@ -10,9 +10,10 @@ import hypothesis
 import pytest
 import structlog
 
+from console.admin import migrations
 from deploy.local.stack import LocalStack
 from shared.datasets.catalog import load_catalog
-from shared.postgres.migrations import find_migrations, migrate
+from shared.postgres.migrations import migrate
 from tests.support.records import TestData, load_test_data
 from tests.support.source import SourceServer
 
@@ -88,7 +89,7 @@ async def postgres_dsn(components: LocalStack) -> AsyncIterator[str]:
     try:
         await admin.execute(f'CREATE DATABASE "{name}"')
         dsn = server.rsplit("/", 1)[0] + "/" + name
-        await migrate(dsn, find_migrations(ROOT / "services"), list(load_catalog(environment={}).values()))
+        await migrate(dsn, migrations(), list(load_catalog(environment={}).values()))
         yield dsn
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.local.stack import LocalStack
 from shared.events.topics import CRAWL_REQUESTED
+from shared.postgres.migrations import find_migrations
 from tests.integration.console.played import Onpoint, Result, Services, Start, ended
 
 ROOT = Path(__file__).parents[3]
@@ -21,11 +22,15 @@ LEDGER = """
 CREATE SCHEMA onpoint_runs;
 CREATE TABLE onpoint_runs.v_runs (
     run_id text, status text, reason text, requested_by text, requested_at timestamptz, started_at timestamptz,
-    finished_at timestamptz, datasets text[], completed jsonb
+    finished_at timestamptz, datasets text[], completed jsonb, replay_of text, superseded_by text
 );
 CREATE TABLE onpoint_runs.v_progress (
     run_id text, dataset text, stage text, batches_planned bigint, rows_planned bigint, batches_done bigint,
     batches_dead bigint, rows bigint
+);
+CREATE TABLE onpoint_runs.v_results (
+    batch_id text, stage text, run_id text, dataset text, sequence bigint, status text, reason text,
+    rows_read bigint, recorded_at timestamptz
 );
 """
 """Tables in the shape of quality's views: a test says what the ledger holds. That the views have this shape is a test
@@ -41,6 +46,8 @@ async def ledger(components: LocalStack) -> AsyncIterator[asyncpg.Connection]:
     await admin.execute(f'CREATE DATABASE "{name}"')
     connection = await asyncpg.connect(server.rsplit("/", 1)[0] + "/" + name)
     await connection.execute(LEDGER)
+    for migration in find_migrations(ROOT):
+        await connection.execute(migration.sql)
     yield connection
     await connection.close()
     await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

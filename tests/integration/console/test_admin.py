@@ -43,6 +43,7 @@ async def test_migrate_brings_an_empty_database_up_to_date_and_can_be_repeated(
     onpoint: Onpoint, ledger: asyncpg.Connection
 ) -> None:
     await ledger.execute("DROP SCHEMA onpoint_runs CASCADE")
+    await ledger.execute("DROP SCHEMA onpoint_console CASCADE")
 
     first = await onpoint("migrate")
     second = await onpoint("migrate")
@@ -51,6 +52,7 @@ async def test_migrate_brings_an_empty_database_up_to_date_and_can_be_repeated(
     assert "done table onpoint_posts" in first.out
     assert second.out == "the database is up to date\n"
     assert await ledger.fetchval("SELECT to_regclass('onpoint_runs.v_runs') IS NOT NULL")
+    assert await ledger.fetchval("SELECT to_regclass('onpoint_console.dlq_actions') IS NOT NULL")
 
 
 async def test_a_database_that_is_not_there_is_one_sentence(onpoint: Onpoint) -> None:

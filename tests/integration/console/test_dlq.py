@@ -1,0 +1,387 @@
+"""`onpoint dlq` on real topics and a real database; the letters are written as the bus writes them."""
+
+import asyncio
+import json
+import os
+import pty
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from shared.bus.attempt import next_attempt
+from shared.bus.dead_letters import Failure, dead_letter_headers
+from shared.bus.record import Record, to_record
+from shared.errors import PermanentError
+from shared.events.reasons import Reason
+from tests.integration.console.played import Onpoint
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
+
+
+@dataclass
+class Graveyard:
+    """The dead-letter topics of the loader, as a test fills them for one run of its own."""
+
+    producer: AIOKafkaProducer
+    run_id: str
+    batches: int = 0
+
+    async def bury(
+        self, reason: Reason = Reason.OBJECT_MISSING, *, message: str = "it is gone", of: Record | None = None
+    ) -> tuple[str, Record]:
+        """The letter's name, and the record that died."""
+        record = of or self.record()
+        failure = Failure(PermanentError(reason, message), 1, NOW, NOW)
+        headers = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
+        place = await self.producer.send_and_wait("loader.dlq", record.value, key=record.key, headers=headers)
+        return f"loader:{place.partition}:{place.offset}", record
+
+    def record(self) -> Record:
+        self.batches += 1
+        batch_id = f"{self.run_id}-{self.batches}"
+        value = json.dumps({"run_id": self.run_id, "batch_id": batch_id}).encode()
+        headers = (("traceparent", b"00-1"), ("raw", b"\xff"))
+        return Record(
+            "batch.processed", 3, self.batches, 1_795_000_000_000, batch_id.encode(), value, headers
+        )
+
+    def batch_id(self, number: int) -> str:
+        return f"{self.run_id}-{number}"
+
+
+Retries = Callable[[], Coroutine[Any, Any, list[Record]]]
+
+
+@pytest.fixture
+async def graveyard(kafka_servers: str) -> AsyncIterator[Graveyard]:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_servers, acks="all")
+    await producer.start()
+    yield Graveyard(producer, f"test-{uuid.uuid4().hex}")
+    await producer.stop()
+
+
+@pytest.fixture
+async def retries(kafka_servers: str) -> AsyncIterator[Retries]:
+    """What was sent to `loader.retry` since the test began."""
+    consumer = AIOKafkaConsumer("loader.retry", bootstrap_servers=kafka_servers, group_id=None)
+    await consumer.start()
+    partitions = [TopicPartition("loader.retry", number) for number in range(6)]
+    await consumer.seek_to_end(*partitions)
+    for partition in partitions:
+        await consumer.position(partition)
+
+    async def read() -> list[Record]:
+        ends = await consumer.end_offsets(partitions)
+        found: list[Record] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for raws in (await consumer.getmany(timeout_ms=200)).values():
+                found += [to_record(raw) for raw in raws]
+        return found
+
+    yield read
+    await consumer.stop()
+
+
+async def states(onpoint: Onpoint, graveyard: Graveyard) -> dict[str, str]:
+    result = await onpoint("dlq", "list", "--run", graveyard.run_id, "--state", "all", "--json", "-n", "1000")
+    assert result.code == 0, result.err
+    return {entry["entry"]: entry["state"] for entry in json.loads(result.out)}
+
+
+async def audit(ledger: asyncpg.Connection) -> list[tuple[Any, ...]]:
+    rows = await ledger.fetch(
+        'SELECT action, service, "partition", "offset", original_topic, original_partition, original_offset, run_id, '
+        "batch_id, reason, acknowledged_at IS NOT NULL AS done FROM onpoint_console.dlq_actions ORDER BY id"
+    )
+    return [tuple(row) for row in rows]
+
+
+async def test_what_waits_for_somebody_is_listed_latest_first(onpoint: Onpoint, graveyard: Graveyard) -> None:
+    first, _ = await graveyard.bury()
+    second, _ = await graveyard.bury(Reason.SCHEMA, message="[red]id: \x1b[31mmissing")
+
+    table = await onpoint("dlq", "list", "--run", graveyard.run_id, COLUMNS="120")
+    narrowed = await onpoint("dlq", "list", "--run", graveyard.run_id, "--reason", "schema", "--json")
+    limited = await onpoint("dlq", "list", "--run", graveyard.run_id, "-n", "1")
+    elsewhere = await onpoint("dlq", "list", "--run", graveyard.run_id, "--service", "s3sink")
+
+    assert table.code == 0, table.err
+    assert table.out.index(second) < table.out.index(first)
+    assert "[red]id: \\x1b[31mmissing" in table.out
+    assert "2 open dead letters" in table.out
+    (entry,) = json.loads(narrowed.out)
+    assert (entry["entry"], entry["reason"], entry["state"]) == (second, "schema", "open")
+    assert entry["original"] == {
+        "topic": "batch.processed",
+        "partition": 3,
+        "offset": 2,
+        "timestamp_ms": 1_795_000_000_000,
+    }
+    assert "the latest 1 of 2 open dead letters" in limited.out
+    assert elsewhere.out == "there are no open dead letters\n"
+
+
+async def test_one_is_shown_whole_for_people_and_for_programs(onpoint: Onpoint, graveyard: Graveyard) -> None:
+    name, record = await graveyard.bury()
+
+    shown = await onpoint("dlq", "show", name)
+    document = json.loads((await onpoint("dlq", "show", name, "--json")).out)
+
+    assert shown.code == 0, shown.err
+    assert f'  "run_id": "{graveyard.run_id}"' in shown.out
+    assert "dlq.reason_code         object_missing" in shown.out
+    assert record.value is not None
+    assert document["record"]["value"] == record.value.decode()
+    headers = document["record"]["headers"]
+    assert {"name": "raw", "value_base64": "/w=="} in headers
+    assert {"name": "dlq.original.offset", "value": "1"} in headers
+    assert document["data"] == []
+
+
+async def test_a_replay_sends_the_record_as_it_was_to_the_group_that_gave_up_and_leaves_a_row(
+    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+) -> None:
+    name, record = await graveyard.bury()
+    other, _ = await graveyard.bury()
+
+    result = await onpoint("dlq", "replay", name)
+
+    assert (result.code, result.err) == (0, "")
+    assert "sent 1 dead letter back to loader" in result.out
+    (sent,) = await retries()
+    attempt = next_attempt(sent)
+    assert attempt.record == record
+    assert attempt.is_replay
+    assert await states(onpoint, graveyard) == {name: "replayed", other: "open"}
+    _, partition, offset = name.split(":")
+    assert await audit(ledger) == [
+        (
+            "replay",
+            "loader",
+            int(partition),
+            int(offset),
+            "batch.processed",
+            3,
+            1,
+            graveyard.run_id,
+            graveyard.batch_id(1),
+            None,
+            True,
+        )
+    ]
+
+
+async def test_what_the_ledger_and_later_deaths_say_is_the_state(
+    onpoint: Onpoint, graveyard: Graveyard, ledger: asyncpg.Connection
+) -> None:
+    (first, _), (second, record), (third, _) = [await graveyard.bury() for _ in range(3)]
+    await onpoint("dlq", "replay", first, second)
+    await ledger.execute(
+        "INSERT INTO onpoint_runs.v_results (batch_id, stage, status) VALUES ($1, 'loader', 'done'), ($2, 'loader', 'dead')",
+        graveyard.batch_id(1),
+        graveyard.batch_id(2),
+    )
+    again, _ = await graveyard.bury(of=record)
+
+    assert await states(onpoint, graveyard) == {first: "resolved", again: "open", third: "open"}
+    shown = await onpoint("dlq", "show", second)
+    assert f"{second} died again since: this is its latest letter" in shown.err
+    assert shown.out.startswith(f"{again}  open")
+    assert "before it died again" in shown.out
+
+
+async def test_a_dry_run_says_which_and_does_nothing(
+    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+) -> None:
+    names = [(await graveyard.bury())[0] for _ in range(3)]
+
+    result = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--dry-run", "--limit", "2")
+    document = await onpoint(
+        "dlq", "discard", "--run", graveyard.run_id, "--reason", "x", "--dry-run", "--json"
+    )
+
+    assert "2 dead letters would be replayed" in result.out
+    assert names[2] not in result.out
+    assert [entry["entry"] for entry in json.loads(document.out)] == names
+    assert await retries() == []
+    assert await audit(ledger) == []
+
+
+async def test_a_replay_by_filter_takes_the_oldest_first_and_each_once(
+    onpoint: Onpoint, graveyard: Graveyard, retries: Retries
+) -> None:
+    names = [(await graveyard.bury())[0] for _ in range(5)]
+
+    first = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--limit", "2", "--json")
+    second = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--json")
+    third = await onpoint("dlq", "replay", "--run", graveyard.run_id)
+
+    assert set(json.loads(first.out)["replayed"]) == set(names[:2])
+    assert set(json.loads(second.out)["replayed"]) == set(names[2:])
+    assert (third.code, third.out) == (0, "no dead letter fits: nothing to do\n")
+    assert sorted(next_attempt(record).record.offset for record in await retries()) == [1, 2, 3, 4, 5]
+
+
+async def test_a_rate_is_kept(onpoint: Onpoint, graveyard: Graveyard, retries: Retries) -> None:
+    for _ in range(12):
+        await graveyard.bury()
+
+    result = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--rate", "5/s")
+
+    assert result.code == 0, result.err
+    times = sorted(record.timestamp_ms for record in await retries())
+    assert len(times) == 12
+    assert 1800 <= times[-1] - times[0] <= 4000
+
+
+async def test_a_hundred_and_more_are_read_again_and_sent_in_bounded_pieces(
+    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+) -> None:
+    for _ in range(350):
+        await graveyard.bury()
+
+    result = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--json")
+
+    assert len(json.loads(result.out)["replayed"]) == 350
+    sent = [next_attempt(record).record for record in await retries()]
+    assert sorted(record.offset for record in sent) == list(range(1, 351))
+    assert len(await audit(ledger)) == 350
+    assert set((await states(onpoint, graveyard)).values()) == {"replayed"}
+
+
+async def test_a_discarded_one_is_no_longer_open_and_tells_why(
+    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+) -> None:
+    name, _ = await graveyard.bury()
+
+    result = await onpoint("dlq", "discard", name, "--reason", "data of a test")
+
+    assert (result.code, result.out) == (0, "discarded 1 dead letter\n")
+    assert await states(onpoint, graveyard) == {name: "discarded"}
+    assert "data of a test" in (await onpoint("dlq", "show", name)).out
+    assert [(row[0], row[9], row[10]) for row in await audit(ledger)] == [("discard", "data of a test", True)]
+    assert await retries() == []
+    assert (await onpoint("dlq", "replay", name)).code == 0, "a person may think better of it"
+    assert await states(onpoint, graveyard) == {name: "replayed"}
+
+
+async def test_one_that_does_not_say_where_it_comes_from_is_refused_and_stays_open(
+    onpoint: Onpoint, graveyard: Graveyard, ledger: asyncpg.Connection
+) -> None:
+    value = json.dumps({"run_id": graveyard.run_id}).encode()
+    place = await graveyard.producer.send_and_wait("loader.dlq", value)
+    name = f"loader:{place.partition}:{place.offset}"
+
+    result = await onpoint("dlq", "replay", name)
+
+    assert result.code == 1
+    assert f"{name} was not replayed: it does not say which topic" in result.err
+    assert await audit(ledger) == []
+    assert (await onpoint("dlq", "discard", name, "--reason", "nobody's")).code == 0
+
+
+async def test_a_record_of_the_largest_size_goes_back_or_is_refused_alone(
+    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, kafka_servers: str
+) -> None:
+    small, _ = await graveyard.bury()
+    noise = os.urandom(1_100_000)
+    record = Record("batch.processed", 3, 99, 0, b"k", noise, ())
+    failure = Failure(PermanentError(Reason.TOO_LARGE, "too large"), 1, NOW, NOW)
+    headers = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
+    big = AIOKafkaProducer(bootstrap_servers=kafka_servers, max_request_size=2_000_000)
+    await big.start()
+    place = await big.send_and_wait("loader.dlq", noise, key=b"k", headers=headers)
+    await big.stop()
+    name = f"loader:{place.partition}:{place.offset}"
+
+    result = await onpoint("dlq", "replay", name, small)
+
+    assert result.code == 1
+    assert f"{name} was not replayed: Kafka refuses a record of this size" in result.err
+    assert [next_attempt(sent).record.offset for sent in await retries()] == [1]
+    await onpoint("dlq", "discard", name, "--reason", "too large")
+
+
+async def test_more_than_one_is_asked_about_on_a_terminal(
+    onpoint: Onpoint, graveyard: Graveyard, settings: dict[str, str]
+) -> None:
+    for _ in range(2):
+        await graveyard.bury()
+
+    said = await on_terminal(settings, "n\n", "dlq", "replay", "--run", graveyard.run_id)
+    assert "Send 2 dead letters of loader back?" in said
+    assert set((await states(onpoint, graveyard)).values()) == {"open"}
+
+    said = await on_terminal(settings, "y\n", "dlq", "replay", "--run", graveyard.run_id)
+    assert "sent 2 dead letters back to loader" in said
+    assert set((await states(onpoint, graveyard)).values()) == {"replayed"}
+
+
+@pytest.mark.parametrize(
+    "command", [("list",), ("replay", "--all"), ("discard", "--all", "--reason", "x")], ids=str
+)
+async def test_a_server_that_is_away_is_one_sentence(onpoint: Onpoint, command: tuple[str, ...]) -> None:
+    no_kafka = await onpoint("dlq", *command, ONPOINT_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    no_postgres = await onpoint("dlq", *command, ONPOINT_POSTGRES_DSN="postgresql://me:secret@127.0.0.1:1/x")
+
+    for result in (no_kafka, no_postgres):
+        assert (result.code, result.out) == (1, "")
+        assert result.err.count("\n") == 1
+        assert "secret" not in result.err
+
+
+async def test_a_database_without_the_table_says_what_to_do(
+    onpoint: Onpoint, ledger: asyncpg.Connection
+) -> None:
+    await ledger.execute("DROP SCHEMA onpoint_console CASCADE")
+
+    assert "run `onpoint migrate`" in (await onpoint("dlq", "list")).err
+
+
+async def test_one_that_is_not_there_is_told(onpoint: Onpoint) -> None:
+    result = await onpoint("dlq", "show", "loader:0:999999999")
+
+    assert result.code == 1
+    assert result.err.startswith("onpoint: there is no dead letter loader:0:999999999")
+
+
+async def on_terminal(settings: dict[str, str], answer: str, *words: str) -> str:
+    """What a person sees who answers so."""
+    ours, theirs = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "console",
+        *words,
+        cwd=ROOT,
+        env={**kept, **settings, "NO_COLOR": "1", "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.write(ours, answer.encode())
+    seen = b""
+    while True:
+        try:
+            piece = await asyncio.to_thread(os.read, ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+    await asyncio.wait_for(process.wait(), 60)
+    os.close(ours)
+    return " ".join(seen.decode("utf-8", "replace").split())
