@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.e2e.test_whole_way import assert_books_balance, new_run
 from tests.support import source as faults
@@ -217,6 +218,34 @@ async def test_a_cancelled_run_ends_once_as_cancelled_and_nothing_of_it_arrives_
     assert await what_arrived(pipeline, run_id) == at_the_end
     for service in ("crawler", "processor", "converter", "loader", "s3sink"):
         assert await pipeline.dead_letters_of_run(service, run_id) == []
+
+
+async def test_what_was_delivered_before_a_run_was_cancelled_stays_and_is_counted(
+    pipeline: Pipeline, source: SourceServer, test_data: TestData
+) -> None:
+    cancelled = asyncio.Event()
+
+    async def held_back(_: web.Request) -> web.StreamResponse:
+        await cancelled.wait()
+        return web.json_response([story["id"] for story in test_data.records["stories"]])
+
+    source.fail("/v0/topstories.json", held_back)
+    run_id = new_run()
+    async with pipeline.completions() as completions:
+        await pipeline.request({"run_id": run_id, "datasets": ["posts", "stories"]})
+        async with asyncio.timeout(60):
+            while not await pipeline.rows("posts", f"_run_id = '{run_id}'"):
+                await asyncio.sleep(0.1)
+        cancel(pipeline, run_id)
+        cancelled.set()
+        done = await completions.of(run_id, 60)
+    assert done["status"] == "cancelled"
+    posts, stories = done["datasets"]["posts"], done["datasets"]["stories"]
+    assert_books_balance(posts)
+    assert_books_balance(stories)
+    assert posts["rows_loaded"] == len(test_data.records["posts"])
+    assert (stories["batches"], stories["rows_accepted"]) == (stories["batches_dead"], 0)
+    assert {dead["reason"] for dead in done["dead"]} == {"cancelled"}
 
 
 async def test_a_replay_can_be_cancelled_and_a_cancelled_run_be_replayed(
