@@ -116,9 +116,7 @@ class ReplayWork(Part):
     stage: Literal["crawler", "processor"]
 
 
-CrawlWork = Annotated[
-    PlanWork | PageWork | IdWork | CursorWork | ReplayWork, Field(discriminator="kind")
-]
+CrawlWork = Annotated[PlanWork | PageWork | IdWork | CursorWork | ReplayWork, Field(discriminator="kind")]
 
 
 class CrawlBatchRequested(Event):
