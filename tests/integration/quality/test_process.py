@@ -21,6 +21,9 @@ from shared.bus.record import Outgoing, Record, to_record
 from shared.events import topics
 from shared.events.decode import decode_event, encode
 from shared.events.models import RunCompleted
+from shared.settings import ObjectStoreSettings, load_settings
+from shared.storage import keys
+from shared.storage.object_store import open_s3
 from tests.integration.quality.story import Batch, Story
 
 pytestmark = pytest.mark.integration
@@ -202,6 +205,31 @@ async def test_a_run_that_cannot_be_completed_ends_as_failed_exactly_once(
             assert (completed.run_id, completed.status) == (after.run_id, "succeeded")
             assert len(await dead_letters(servers, story.run_id)) == len(letters)
     await connection.close()
+
+
+async def test_the_service_sweeps_on_its_schedule(
+    environment: Mapping[str, str], s3_environment: Mapping[str, str]
+) -> None:
+    story = Story(f"swept-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
+    servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
+    staging = open_s3(
+        load_settings(ObjectStoreSettings, s3_environment), s3_environment["ONPOINT_STAGING_BUCKET"]
+    )
+    artifact = keys.artifact_key(story.run_id, "users", "processor", "0a" * 32, "parquet")
+    manifest = keys.manifest_key(story.run_id, "users", "processor", story.batch_id("users", 0))
+    for key in (artifact, manifest):
+        await staging.put(key, b"{}")
+    schedule = {"ONPOINT_SWEEP_INTERVAL_S": "1", "ONPOINT_STAGING_TTL_HOURS": "0"}
+    async with completions(servers) as consumer, quality_process(environment, **schedule):
+        await publish(servers, story.events()[:-1])
+        await asyncio.sleep(5)
+        assert await staging.head(artifact) is not None, "the run goes on"
+        await publish(servers, story.events()[-1:])
+        assert (await first_completion(consumer)).run_id == story.run_id
+        async with asyncio.timeout(60):
+            while await staging.head(artifact) is not None:
+                await asyncio.sleep(0.2)
+    assert await staging.head(manifest) is not None
 
 
 async def test_a_record_of_every_kind_of_garbage_holds_up_nothing(environment: Mapping[str, str]) -> None:

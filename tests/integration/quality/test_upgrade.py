@@ -1,0 +1,46 @@
+"""A database of the version before, with runs in it."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from shared.postgres.migrations import find_migrations, migrate
+from tests.integration.quality.conftest import Quality
+from tests.integration.quality.test_completion import small
+
+pytestmark = pytest.mark.integration
+
+SERVICES = Path(__file__).parents[3] / "services"
+
+DOWN = """
+DROP SCHEMA onpoint_runs CASCADE;
+DELETE FROM onpoint_meta.migrations WHERE service = 'quality';
+"""
+
+ENDED = """
+INSERT INTO onpoint_runs.runs (run_id, datasets, requested_at, drained_state, status, finished_at)
+VALUES ('before', '{posts}', now(), 'announced', 'succeeded', now());
+INSERT INTO onpoint_runs.results (batch_id, stage, run_id, dataset, sequence, status, rows_accepted, rows_rejected,
+    rows_deduplicated, rows_loaded, rows_superseded, artifacts, missing)
+VALUES ('b', 'loader', 'before', 'posts', 0, 'dead', 0, 0, 0, 0, 0, '[]', '[]');
+"""
+
+
+async def test_runs_of_the_version_before_are_kept_and_their_listings_left_alone(
+    postgres_dsn: str, quality: Quality
+) -> None:
+    ours = [migration for migration in find_migrations(SERVICES) if migration.service == "quality"]
+    connection = await asyncpg.connect(postgres_dsn)
+    await connection.execute(DOWN)
+    await migrate(postgres_dsn, ours[:1], [])
+    await connection.execute(ENDED)
+    assert await migrate(postgres_dsn, ours, []) == [f"quality: {later.name}" for later in ours[1:]]
+    await connection.close()
+    await quality.pool.expire_connections()
+    assert await quality.handlers.listings.catch_up() == 0
+    row = await quality.pool.fetchrow("SELECT status, superseded_by, replay_of FROM onpoint_runs.v_runs")
+    assert row is not None
+    assert tuple(row) == ("succeeded", None, None)
+    await quality.hear(*small("after").events())
+    assert (await quality.complete("after")).status == "succeeded"
