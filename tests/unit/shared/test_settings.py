@@ -82,6 +82,6 @@ def test_without_credentials_the_standard_chain_counts() -> None:
 
 @pytest.mark.parametrize("text", ["hunter2", ":hunter2", "hunter2:"])
 def test_half_a_credential_is_refused_and_not_shown(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="ONPOINT_S3_CREDENTIALS: .*colon") as caught:
+    with pytest.raises(ConfigurationError, match=r"ONPOINT_S3_CREDENTIALS: .*colon") as caught:
         load_settings(ObjectStoreSettings, {**BUCKETS, "ONPOINT_S3_CREDENTIALS": text})
     assert "hunter2" not in str(caught.value)
