@@ -13,6 +13,8 @@ TIMEOUT_S = 30
 """Of one exchange with the broker: above a broker's restart, below a person's patience."""
 READ_AT_ONCE = 500
 CONSUMER_ONLY = ("group.id", "enable.auto.commit", "auto.offset.reset", "isolation.level")
+PRODUCER_ONLY = ("message.timeout.ms",)
+"""One connection serves both; a client complains of what is not its own."""
 
 Positions = Mapping[str, int]
 """Offset per partition; text keys, as XCom and the triggerer's database keep them."""
@@ -100,7 +102,7 @@ def _end_of(consumer: Consumer, topic: str, number: int) -> int:
 
 def _consumer(settings: Mapping[str, Any]) -> Consumer:
     return Consumer(
-        dict(settings)
+        {name: value for name, value in settings.items() if name not in PRODUCER_ONLY}
         | {
             # The client asks for a name; no group is joined under it.
             "group.id": "onpoint-airflow-reader",

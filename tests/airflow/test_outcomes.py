@@ -1,0 +1,84 @@
+"""`airflow dags test` against the pipeline: how each ending of a run shows in Airflow."""
+
+from typing import Any
+
+import pytest
+
+from tests.airflow.deployment import Airflow
+from tests.support import source as faults
+from tests.support.records import TestData
+from tests.support.source import SourceServer
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(180)]
+
+DAG = "onpoint_data_pipeline"
+
+
+async def test_a_succeeded_run_ends_with_a_summary(bench: Airflow, test_data: TestData) -> None:
+    code, said = await bench.test_run(
+        DAG,
+        {
+            "datasets": ["posts", "users"],
+            "parameters": {"posts": {"limit": 7}},
+            "formats": ["csv"],
+        },
+    )
+    assert code == 0, said
+    assert " succeeded\ntook " in said
+    assert row_of("posts", said)[:2] == ["7", "7"]
+    assert row_of("users", said)[:2] == [str(len(test_data.records["users"]))] * 2
+    assert "checks: " in said
+    assert "progress: onpoint status manual__" in said
+
+
+async def test_a_failed_run_fails_the_task_with_the_names_of_the_failed_checks(
+    bench: Airflow, unhealthy: SourceServer
+) -> None:
+    unhealthy.fail("/posts", faults.records([], X_Total_Count="0"))
+    code, said = await bench.test_run(DAG, {"datasets": ["posts", "users"]})
+    assert code == 1
+    failure = next(line for line in said.splitlines() if "AirflowFailException:" in line)
+    assert "failed checks (error): posts.row_count (is 0, expected min 1)" in failure
+    assert (
+        "task_id=summarise" not in said.split("Marking run")[0].split("[DAG TEST] end task task_id=wait")[1]
+    )
+
+
+async def test_a_refused_run_fails_the_task_with_the_reason(bench: Airflow) -> None:
+    code, said = await bench.test_run(DAG, {"datasets": ["potss"]})
+    assert code == 1
+    assert "AirflowFailException: run manual__" in said
+    assert "'potss' is not known" in said
+
+
+@pytest.mark.parametrize(("strict", "expected"), [(False, 0), (True, 1)], ids=["passes", "fails if asked to"])
+async def test_a_partial_run(
+    bench: Airflow, unhealthy: SourceServer, test_data: TestData, *, strict: bool, expected: int
+) -> None:
+    for story in test_data.records["stories"][:10]:
+        unhealthy.fail(f"/v0/item/{story['id']}.json", faults.null())
+    conf: dict[str, Any] = {"datasets": ["stories"], "parameters": {"stories": {"limit": 20}}}
+    code, said = await bench.test_run(DAG, {**conf, "fail_on_partial": strict})
+    assert " partial" in said
+    assert row_of("stories", said)[:3] == ["20", "10", "10"]
+    assert code == expected, said
+
+
+async def test_a_run_that_does_not_complete_in_time_fails_the_task(
+    bench: Airflow, unhealthy: SourceServer
+) -> None:
+    unhealthy.fail("/posts", faults.hang())
+    code, said = await bench.test_run(DAG, {"datasets": ["posts"], "timeout_minutes": 0.05})
+    assert code == 1
+    assert "did not complete within 0.05 minutes" in said
+
+
+async def test_a_broker_that_is_down_fails_the_request(bare: Airflow) -> None:
+    code, said = await bare.command("tasks", "test", DAG, "request_crawl", "2026-11-01")
+    assert code == 1
+    assert "crawl.requested took no record" in said
+
+
+def row_of(dataset: str, said: str) -> list[str]:
+    """The numbers of its line in the summary."""
+    return next(line.split()[1:] for line in said.splitlines() if line.startswith(f"{dataset} "))

@@ -1,0 +1,210 @@
+"""The wait in a real triggerer, under a real scheduler: it finds its own run, whatever happens meanwhile."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer
+
+from deploy.local.stack import LocalStack
+from tests.airflow.deployment import Airflow, Run, until
+from tests.airflow.mailboxes import Mailboxes
+from tests.support import source as faults
+from tests.support.pipeline import Pipeline
+from tests.support.source import Fault, SourceServer
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+
+NOTICED_WITHIN_S = 30
+
+
+@pytest.fixture
+async def gate(unhealthy: SourceServer) -> AsyncIterator[asyncio.Event]:
+    """While it is closed, the source does not answer for posts."""
+    gate = asyncio.Event()
+    unhealthy.fail("/posts", held_by(gate, unhealthy))
+    yield gate
+    gate.set()
+
+
+async def test_a_triggerer_killed_while_waiting_loses_nothing(
+    airflow: Airflow, pipeline: Pipeline, gate: asyncio.Event
+) -> None:
+    run = await Run.triggered(airflow, "at_once", {"datasets": ["posts"]})
+    await run.waits()
+    airflow.kill("triggerer")
+    gate.set()
+    await completions_of(pipeline, await run.xcom("request_crawl"), 1)
+    assert (await run.task("wait_for_completion"))["state"] == "deferred"
+    airflow.start("triggerer")
+    assert await run.ends() == "success"
+    assert (await run.xcom("wait_for_completion"))["run_id"] == await run.xcom("request_crawl")
+
+
+async def test_two_runs_whose_completions_come_in_the_other_order_each_get_their_own(
+    airflow: Airflow, gate: asyncio.Event
+) -> None:
+    slow = await Run.triggered(airflow, "at_once", {"datasets": ["posts"]})
+    await slow.waits()
+    quick = await Run.triggered(airflow, "at_once", {"datasets": ["users"]})
+    assert await quick.ends() == "success"
+    assert (await slow.task("wait_for_completion"))["state"] == "deferred"
+    gate.set()
+    assert await slow.ends() == "success"
+    for run, dataset in ((slow, "posts"), (quick, "users")):
+        completion = await run.xcom("wait_for_completion")
+        assert completion["run_id"] == await run.xcom("request_crawl")
+        assert list(completion["datasets"]) == [dataset]
+
+
+async def test_an_event_that_came_before_the_wait_started_is_found(
+    airflow: Airflow, pipeline: Pipeline
+) -> None:
+    await airflow.patch("/pools/gate?update_mask=slots", {"pool": "gate", "slots": 0})
+    run = await Run.triggered(airflow, "gated", {"datasets": ["users"]})
+    await run.reaches("request_crawl", "success")
+    await completions_of(pipeline, await run.xcom("request_crawl"), 1)
+    assert (await run.task("wait_for_completion"))["state"] in {None, "scheduled"}
+    await airflow.patch("/pools/gate?update_mask=slots", {"pool": "gate", "slots": 16})
+    assert await run.ends() == "success"
+
+
+async def test_a_request_tried_again_is_one_run(airflow: Airflow, pipeline: Pipeline) -> None:
+    run = await Run.triggered(airflow, "stumbling", {"datasets": ["users"]})
+    assert await run.ends() == "success"
+    assert (await run.task("request_crawl"))["try_number"] == 2
+    run_id = await run.xcom("request_crawl")
+    assert len(await records_of(pipeline, "crawl.requested", run_id)) == 2
+    await completions_of(pipeline, run_id, 1)
+    known = await pipeline.fetch("SELECT run_id FROM onpoint_runs.v_runs WHERE run_id = $1", run_id)
+    assert len(known) == 1
+
+
+async def test_a_failed_run_is_told_once_with_the_names_of_its_failed_checks(
+    airflow: Airflow, unhealthy: SourceServer, mailboxes: Mailboxes
+) -> None:
+    unhealthy.fail("/posts", faults.records([], X_Total_Count="0"))
+    run = await Run.triggered(airflow, "at_once", {"datasets": ["posts"]})
+    assert await run.ends() == "failed"
+    wait = await run.task("wait_for_completion")
+    assert (wait["state"], wait["try_number"]) == ("failed", 1)
+    assert (await run.task("summarise"))["state"] == "upstream_failed"
+    text = await told(mailboxes, run)
+    assert "FAILED" in text
+    assert "failed checks (error): posts.row_count (is 0, expected min 1)" in text
+
+
+async def test_a_succeeded_run_is_told_with_its_summary(airflow: Airflow, mailboxes: Mailboxes) -> None:
+    run = await Run.triggered(airflow, "at_once", {"datasets": ["users"]})
+    assert await run.ends() == "success"
+    text = await told(mailboxes, run)
+    assert "is done" in text
+    for part in ("succeeded", "took ", "users", "checks: ", f"/dags/at_once/runs/{run.run_id[:8]}", "s3://"):
+        assert part in text
+
+
+async def test_what_follows_a_run_starts_by_its_event(airflow: Airflow, pipeline: Pipeline) -> None:
+    run_id = "asked-by-someone-else"
+    await pipeline.run({"run_id": run_id, "datasets": ["users"]})
+
+    async def followed() -> bool:
+        found = await airflow.get("/dags/onpoint_after_run/dagRuns?state=success&limit=100")
+        runs = [Run(airflow, "onpoint_after_run", one["dag_run_id"]) for one in found["dag_runs"]]
+        return any([run_id in await run.xcom("look_at") for run in runs])
+
+    await until(followed, 90, "the DAG scheduled by the event")
+
+
+async def test_the_daily_schedule_runs_once_and_not_for_days_gone_by(airflow: Airflow) -> None:
+    await airflow.patch("/dags/onpoint_data_pipeline", {"is_paused": False})
+    path = "/dags/onpoint_data_pipeline/dagRuns"
+
+    async def done() -> bool:
+        found = await airflow.get(path)
+        return bool(found["dag_runs"]) and found["dag_runs"][0]["state"] in {"success", "failed"}
+
+    await until(done, 120, "the scheduled run")
+    runs = (await airflow.get(path))["dag_runs"]
+    assert [(run["run_type"], run["state"]) for run in runs] == [("scheduled", "success")]
+    assert "T02:00:00" in runs[0]["logical_date"]
+
+
+async def test_a_broker_that_is_down_fails_the_request_and_clearing_it_crawls_again(
+    airflow: Airflow, stack: LocalStack
+) -> None:
+    run = await Run.triggered(airflow, "at_once", {"datasets": ["users"]})
+    assert await run.ends() == "success"
+    first = await run.xcom("request_crawl")
+
+    await asyncio.to_thread(stack.stop, "kafka")
+    try:
+        await run.clear("request_crawl")
+        assert await run.ends() == "failed"
+        assert (await run.task("request_crawl"))["state"] == "failed"
+        assert (await run.task("wait_for_completion"))["state"] == "upstream_failed"
+    finally:
+        await asyncio.to_thread(stack.start, "kafka")
+        await asyncio.to_thread(stack.wait_ready)
+
+    await run.clear("request_crawl")
+    assert await run.ends() == "success"
+    again = await run.xcom("request_crawl")
+    assert again != first
+    assert (await run.xcom("wait_for_completion"))["run_id"] == again
+
+
+def held_by(gate: asyncio.Event, source: SourceServer) -> Fault:
+    async def fault(request: web.Request) -> web.StreamResponse:
+        await gate.wait()
+        return source._good(request)  # noqa: SLF001  (the answer it would have given)
+
+    return fault
+
+
+async def told(mailboxes: Mailboxes, run: Run) -> str:
+    """The one Slack message about that run; the mail about it says the same."""
+
+    async def both() -> bool:
+        return all(any(run.run_id in text for text in box) for box in (mailboxes.slack, unfolded(mailboxes)))
+
+    await until(both, NOTICED_WITHIN_S, f"the notices of {run.run_id}")
+    found = [text for text in mailboxes.slack if run.run_id in text]
+    assert len(found) == 1
+    return found[0]
+
+
+def unfolded(mailboxes: Mailboxes) -> list[str]:
+    """Mails with the headers' line breaks taken out."""
+    return [mail.replace("\r\n ", " ") for mail in mailboxes.mail]
+
+
+async def completions_of(pipeline: Pipeline, run_id: str, count: int, within_s: float = 60) -> None:
+    async def there() -> bool:
+        return len(await records_of(pipeline, "run.completed", run_id)) == count
+
+    await until(there, within_s, f"{count} run.completed of {run_id}")
+
+
+async def records_of(pipeline: Pipeline, topic: str, run_id: str) -> list[dict[str, Any]]:
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=pipeline.servers,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    await consumer.start()
+    try:
+        partitions = list(consumer.assignment())
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        found: list[dict[str, Any]] = []
+        while any([await consumer.position(p) < ends[p] for p in partitions]):
+            for messages in (await consumer.getmany(timeout_ms=500)).values():
+                found += [json.loads(message.value) for message in messages if message.key == run_id.encode()]
+        return found
+    finally:
+        await consumer.stop()
