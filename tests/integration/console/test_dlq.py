@@ -15,13 +15,15 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from typer.testing import CliRunner
 
+from console.main import app
 from shared.bus.attempt import next_attempt
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.record import Record, to_record
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
-from tests.integration.console.played import Onpoint
+from tests.integration.console.played import Onpoint, Result
 
 pytestmark = pytest.mark.integration
 
@@ -58,6 +60,19 @@ class Graveyard:
 
     def batch_id(self, number: int) -> str:
         return f"{self.run_id}-{number}"
+
+
+@pytest.fixture
+def onpoint(settings: dict[str, str]) -> Onpoint:
+    """The command in this process, which spares each of many calls the start of a program."""
+    others = {name: None for name in os.environ if name.startswith(("ONPOINT_", "PG"))}
+
+    async def invoke(*words: str, **changes: str) -> Result:
+        environment = {**others, **settings, "NO_COLOR": "1", **changes}
+        result = await asyncio.to_thread(CliRunner().invoke, app, list(words), env=environment)
+        return Result(result.exit_code, result.stdout, result.stderr)
+
+    return invoke
 
 
 Retries = Callable[[], Coroutine[Any, Any, list[Record]]]
