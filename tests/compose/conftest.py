@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -20,13 +21,11 @@ Say = Callable[[str], None]
 def say(pytestconfig: pytest.Config) -> Say:
     """Tells the person who waits."""
     began = time.monotonic()
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
 
     def tell(line: str) -> None:
-        if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(f"{time.monotonic() - began:6.0f} s  {line}")
-            reporter.flush()
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(f"\n{time.monotonic() - began:6.0f} s  {line}", end="", flush=True)  # noqa: T201 - meant to be seen
 
     return tell
 

@@ -6,7 +6,7 @@ from tests.support.records import load_test_data
 from tests.support.source import SourceServer
 
 PORT = 8000
-DELAY_S = 0.05
+DELAY_S = 0.02
 """Of each answer: long enough for something to happen in the middle of a run."""
 
 
