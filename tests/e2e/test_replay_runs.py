@@ -128,8 +128,11 @@ async def test_a_replay_of_a_replay_and_of_some_datasets(
     done = await pipeline.run(request, within_s=60)
     assert done["datasets"]["albums"]["exports"] == {"csv": 1}
     for stage in ("s3sink", "processor"):
-        request = replay_of(request["run_id"], stage)
+        before, request = request["run_id"], replay_of(request["run_id"], stage)
         done = await pipeline.run(request, within_s=60)
+        async with asyncio.timeout(30):
+            while pipeline.listing(before)["superseded_by"] != request["run_id"]:
+                await asyncio.sleep(0.2)
         assert (done["status"], list(done["datasets"])) == ("succeeded", ["albums"])
         assert pipeline.lake_rows(request["run_id"], "albums") == test_data.expected("albums")
     assert len(source.seen) == asked
