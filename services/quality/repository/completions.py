@@ -38,7 +38,7 @@ WITH completed AS (
     SET superseded_by = r.run_id, listing_changes = old.listing_changes + 1
     FROM completed JOIN onpoint_runs.runs r USING (run_id)
     WHERE $5 IN ('succeeded', 'partial')
-      AND old.run_id = r.request ->> 'replay_of'
+      AND old.run_id = r.replay_of
       AND old.run_id <> r.run_id
       AND NOT EXISTS (
         SELECT FROM onpoint_runs.runs later
@@ -63,13 +63,7 @@ UPDATE onpoint_runs.runs SET drained_state = 'assigned', drained_at = clock_time
 WHERE run_id = $1 AND status IS NULL
 """
 
-_HEAD = """
-SELECT requested_at, started_at, refused,
-    CASE WHEN json_typeof(request -> 'formats') = 'array'
-        THEN ARRAY (SELECT json_array_elements_text(request -> 'formats')) END AS formats
-FROM onpoint_runs.runs
-WHERE run_id = $1
-"""
+_HEAD = "SELECT requested_at, started_at, refused, formats FROM onpoint_runs.runs WHERE run_id = $1"
 
 _PLANS = """
 SELECT d.dataset, d.batches_planned, d.rows_planned

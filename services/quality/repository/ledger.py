@@ -11,7 +11,13 @@ from shared.events.models import BatchManifest, CrawlPlanned
 from shared.events.reasons import Reason
 from shared.postgres.errors import translated
 
-TABLES = ["onpoint_runs.runs", "onpoint_runs.results", "onpoint_runs.completions", "onpoint_runs.v_results"]
+TABLES = [
+    "onpoint_runs.runs",
+    "onpoint_runs.results",
+    "onpoint_runs.completions",
+    "onpoint_runs.runs_replaying",
+]
+"""What is there once every migration is: the last is an index of the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class LedgerRepository:
                 planned.dataset,
                 planned.batches,
                 planned.rows,
+                request.replay_of,
+                None if request.formats is None else list(request.formats),
             )
 
     async def assign(self, kind: Literal["sealed", "drained"], run_id: str) -> Milestone | None:

@@ -57,11 +57,14 @@ RECORD = {stage: _RECORD.format(stage=stage) for stage in _STAGES}
 
 PLAN = """
 WITH run AS (
-    INSERT INTO onpoint_runs.runs AS r (run_id, requested_at, datasets, request, requested_by, refused)
-    VALUES ($1, $2, $3::text[], $4::json, $5, $6)
+    INSERT INTO onpoint_runs.runs AS r (
+        run_id, requested_at, datasets, request, requested_by, refused, replay_of, formats
+    )
+    VALUES ($1, $2, $3::text[], $4::json, $5, $6, $10, $11::text[])
     ON CONFLICT (run_id) DO UPDATE SET
         requested_at = excluded.requested_at, datasets = excluded.datasets, request = excluded.request,
-        requested_by = excluded.requested_by, refused = excluded.refused
+        requested_by = excluded.requested_by, refused = excluded.refused,
+        replay_of = excluded.replay_of, formats = excluded.formats
     WHERE r.datasets IS NULL
     RETURNING 1
 )
