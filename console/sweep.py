@@ -70,13 +70,13 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
 ) -> None:
     """Remove what nobody needs any more from staging and the lake."""
-    # The sweep's log is for services; what a person should know is in its report.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     hours = (
         environment.settings(SweepSettings).staging_ttl_hours
         if older_than_hours is None
         else older_than_hours
     )
+    # The sweep's log is for services; what a person should know is in its report.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         report = asyncio.run(_sweep(Limits(ttl=timedelta(hours=hours)), dry_run=dry_run))
     except (TransientError, PermanentError) as error:

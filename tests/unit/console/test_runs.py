@@ -97,5 +97,7 @@ def test_times_for_programs_are_iso_in_utc() -> None:
         "started_at": "2026-11-23T05:15:30Z",
         "finished_at": None,
         "datasets": ["comments", "posts", "users"],
+        "replay_of": None,
+        "superseded_by": None,
         "rows_accepted": None,
     }

@@ -56,3 +56,22 @@ def test_names_are_listed_as_one_says_them() -> None:
 def test_a_mistyped_name_is_answered_with_what_it_may_have_been() -> None:
     assert words.did_you_mean("comment", ["posts", "comments"]) == "; did you mean comments?"
     assert words.did_you_mean("xyz", ["posts", "comments"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, ünï, 日本\t\n", "plain, ünï, 日本\t\n"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("\r\x08\x00\x7f\x9b", "\\x0d\\x08\\x00\\x7f\\x9b"),
+        ("a\u202eb\u2066c\u2028", "a\\u202eb\\u2066c\\u2028"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_spelt_out(text: str, shown: str) -> None:
+    assert words.printable(text) == shown
+    shown.encode()
+
+
+def test_one_line_is_one_line() -> None:
+    assert words.one_line(" a\n\tb \x1b ") == "a b \\x1b"

@@ -1,0 +1,74 @@
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from shared.observability.http import RESUME_PATH, _is_local_program, start_http
+
+
+class Brake:
+    def __init__(self) -> None:
+        self.on = True
+
+    def release(self) -> bool:
+        was_on, self.on = self.on, False
+        return was_on
+
+
+@pytest.fixture
+async def brake() -> Brake:
+    return Brake()
+
+
+@pytest.fixture
+async def url(brake: Brake) -> AsyncIterator[str]:
+    runner = await start_http(
+        "127.0.0.1", 0, alive=list, ready=lambda: ["waiting for Kafka"], resume=brake.release
+    )
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def post(url: str, **headers: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.post(url + RESUME_PATH, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_a_program_on_this_machine_may_release_the_brake_and_learns_whether_it_was_on(
+    url: str, brake: Brake
+) -> None:
+    assert await post(url) == (200, "the brake is released")
+    assert not brake.on
+    assert await post(url) == (200, "the brake was not on")
+
+
+@pytest.mark.parametrize("header", ["Origin", "Referer", "Sec-Fetch-Site"])
+async def test_a_page_in_a_browser_may_not(url: str, brake: Brake, header: str) -> None:
+    assert (await post(url, **{header: "https://evil.example"}))[0] == 403
+    assert brake.on
+
+
+async def test_looking_releases_nothing(url: str, brake: Brake) -> None:
+    async with aiohttp.ClientSession() as session, session.get(url + RESUME_PATH) as answer:
+        assert answer.status == 405
+    assert brake.on
+
+
+@pytest.mark.parametrize(
+    ("remote", "may"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("10.0.0.7", False), ("", False), ("x", False)],
+)
+def test_only_this_machine_is_believed(remote: str, may: bool) -> None:
+    request: web.Request = make_mocked_request("POST", RESUME_PATH).clone(remote=remote)
+
+    assert _is_local_program(request) is may
+
+
+async def test_health_is_told_as_before(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url + "/livez") as alive:
+            assert (alive.status, await alive.text()) == (200, "ok")
+        async with session.get(url + "/readyz") as ready:
+            assert (ready.status, await ready.text()) == (503, "waiting for Kafka")
