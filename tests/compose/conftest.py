@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from tests.compose import standins
+from tests.compose import images
 from tests.compose.cluster import Cluster
 from tests.compose.engine import Engine, Network, install
 from tests.support.pipeline import Pipeline
@@ -36,9 +36,9 @@ def engine(say: Say) -> Iterator[Engine]:
     engine = Engine()
     try:
         engine.start()
-        standins.build(engine, say)
+        images.build(engine, say)
         for version in (VERSION, NEXT_VERSION):
-            standins.build_service(engine, version)
+            images.build_service(engine, version)
         say("the service's image is built, in two versions")
         yield engine
     finally:
