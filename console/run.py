@@ -40,9 +40,7 @@ def register(app: typer.Typer) -> None:
 def run(
     datasets: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[DATASET]...", help="What to crawl; everything if absent.", show_default=False
-        ),
+        typer.Argument(metavar="DATASET", help="What to crawl; everything if absent.", show_default=False),
     ] = None,
     *,
     run_id: Annotated[

@@ -51,7 +51,7 @@ StateOption = Annotated[
 ]
 Entries = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ENTRY]...", help="Dead letters by name: loader:3:42.", show_default=False),
+    typer.Argument(metavar="ENTRY", help="Dead letters by name: loader:3:42.", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="The oldest N at most.")]
@@ -277,13 +277,14 @@ def _none() -> str:
 
 
 def _confirmed(found: Sequence[Entry], verb: str, where: str, *, yes: bool) -> bool:
-    """Asks a person before more than one. Raises `Abort` where they say no."""
+    """Asks a person before more than one. Raises `InterruptedByUserError` where they say no."""
     if yes or len(found) == 1 or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     services = sorted({entry.letter.position.service for entry in found})
-    return typer.confirm(
-        f"{verb} {quantity(len(found), 'dead letter')} of {listed(services)} {where}?", abort=True, err=True
-    )
+    question = f"{verb} {quantity(len(found), 'dead letter')} of {listed(services)} {where}?"
+    if not typer.confirm(question, err=True):
+        raise InterruptedByUserError("nothing was done")
+    return True
 
 
 def _so_far(outcome: Outcome, found: Sequence[Entry]) -> str:
