@@ -97,7 +97,10 @@ class Pipeline:
         return [letter for letter in await self._letters(service) if mine in letter.headers]
 
     async def _letters(self, service: str) -> list["Letter"]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, enable_auto_commit=False)
+        # From the beginning by policy: a seek would race with the consumer's own look-up of where to start.
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.servers, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
         await consumer.start()
         try:
             partitions = [
@@ -105,7 +108,6 @@ class Pipeline:
             ]
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
             found: list[Letter] = []
             while any([await consumer.position(p) < ends[p] for p in partitions]):
                 for messages in (await consumer.getmany(timeout_ms=500)).values():

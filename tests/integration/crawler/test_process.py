@@ -90,7 +90,9 @@ class Heard:
     """What the crawler published about one run, from the start of the topics."""
 
     def __init__(self, servers: str, run_id: str) -> None:
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
         self._run_id = run_id.encode()
         self.planned: list[CrawlPlanned] = []
         self.results: list[BatchManifest] = []
@@ -100,7 +102,6 @@ class Heard:
         names = (topics.CRAWL_PLANNED, topics.BATCH_CRAWLED, topics.BATCH_FAILED)
         partitions = [TopicPartition(name, number) for name in names for number in range(6)]
         self._consumer.assign(partitions)
-        await self._consumer.seek_to_beginning(*partitions)
         return self
 
     async def __aexit__(self, *_: object) -> None:

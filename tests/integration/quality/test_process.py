@@ -128,13 +128,14 @@ FOR EACH ROW WHEN (NEW.value ->> 'status' <> 'failed') EXECUTE FUNCTION refuse()
 
 
 async def dead_letters(servers: str, run_id: str) -> list[Record]:
-    async with AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(
+        bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest"
+    ) as consumer:
         partitions = [
             TopicPartition(topics.dead_letter_topic("quality"), number)
             for number in consumer.partitions_for_topic(topics.dead_letter_topic("quality")) or range(6)
         ]
         consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         found: list[Record] = []
         for partition in partitions:

@@ -63,13 +63,15 @@ class Topics:
 
     async def read(self, topic: str, *, isolation: str = "read_uncommitted") -> list[Record]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.servers, enable_auto_commit=False, isolation_level=isolation
+            bootstrap_servers=self.servers,
+            enable_auto_commit=False,
+            isolation_level=isolation,
+            auto_offset_reset="earliest",
         )
         await consumer.start()
         try:
             partitions = [TopicPartition(topic, p) for p in await self._partitions(consumer, topic)]
             consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
             found: list[Record] = []
             while batch := await consumer.getmany(timeout_ms=700):
                 for messages in batch.values():
