@@ -14,7 +14,7 @@ from tests.airflow.mailboxes import Mailboxes
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
-START_TIMEOUT_S = 150
+START_TIMEOUT_S = 240
 NO_KAFKA = "127.0.0.1:1"
 
 
@@ -82,7 +82,7 @@ async def airflow(
         airflow.start("api-server", "dag-processor", "scheduler", "triggerer")
         await until(airflow.is_up, START_TIMEOUT_S, "Airflow to be up")
         await until(lambda: _are_known(airflow), START_TIMEOUT_S, "the DAGs to be known")
-        await airflow.post("/pools", {"name": "gate", "slots": 16})
+        await airflow.post("/pools", {"name": "gate", "slots": 16, "include_deferred": False})
         for dag_id in ("onpoint_after_run", "at_once", "gated", "stumbling"):
             await airflow.patch(f"/dags/{dag_id}", {"is_paused": False})
         yield airflow

@@ -9,7 +9,7 @@ import pytest
 
 from tests.airflow.deployment import DAGS, PLUGINS, Airflow
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
 DESCRIBE = """
 import json, sys

@@ -1,7 +1,5 @@
 """`airflow dags test` against the pipeline: how each ending of a run shows in Airflow."""
 
-from typing import Any
-
 import pytest
 
 from tests.airflow.deployment import Airflow
@@ -9,7 +7,7 @@ from tests.support import source as faults
 from tests.support.records import TestData
 from tests.support.source import SourceServer
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
 DAG = "onpoint_data_pipeline"
 
@@ -44,24 +42,17 @@ async def test_a_failed_run_fails_the_task_with_the_names_of_the_failed_checks(
     )
 
 
-async def test_a_refused_run_fails_the_task_with_the_reason(bench: Airflow) -> None:
-    code, said = await bench.test_run(DAG, {"datasets": ["potss"]})
-    assert code == 1
-    assert "AirflowFailException: run manual__" in said
-    assert "'potss' is not known" in said
-
-
-@pytest.mark.parametrize(("strict", "expected"), [(False, 0), (True, 1)], ids=["passes", "fails if asked to"])
-async def test_a_partial_run(
-    bench: Airflow, unhealthy: SourceServer, test_data: TestData, *, strict: bool, expected: int
+async def test_a_partial_run_passes_unless_asked_otherwise(
+    bench: Airflow, unhealthy: SourceServer, test_data: TestData
 ) -> None:
     for story in test_data.records["stories"][:10]:
         unhealthy.fail(f"/v0/item/{story['id']}.json", faults.null())
-    conf: dict[str, Any] = {"datasets": ["stories"], "parameters": {"stories": {"limit": 20}}}
-    code, said = await bench.test_run(DAG, {**conf, "fail_on_partial": strict})
+    code, said = await bench.test_run(
+        DAG, {"datasets": ["stories"], "parameters": {"stories": {"limit": 20}}}
+    )
     assert " partial" in said
     assert row_of("stories", said)[:3] == ["20", "10", "10"]
-    assert code == expected, said
+    assert code == 0, said
 
 
 async def test_a_run_that_does_not_complete_in_time_fails_the_task(
@@ -71,12 +62,6 @@ async def test_a_run_that_does_not_complete_in_time_fails_the_task(
     code, said = await bench.test_run(DAG, {"datasets": ["posts"], "timeout_minutes": 0.05})
     assert code == 1
     assert "did not complete within 0.05 minutes" in said
-
-
-async def test_a_broker_that_is_down_fails_the_request(bare: Airflow) -> None:
-    code, said = await bare.command("tasks", "test", DAG, "request_crawl", "2026-11-01")
-    assert code == 1
-    assert "crawl.requested took no record" in said
 
 
 def row_of(dataset: str, said: str) -> list[str]:

@@ -10,15 +10,16 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 
 from deploy.local.stack import LocalStack
-from tests.airflow.deployment import Airflow, Run, until
+from tests.airflow.deployment import WITHIN_S, Airflow, Run, until
 from tests.airflow.mailboxes import Mailboxes
 from tests.support import source as faults
 from tests.support.pipeline import Pipeline
+from tests.support.records import TestData
 from tests.support.source import Fault, SourceServer
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
-NOTICED_WITHIN_S = 30
+NOTICED_WITHIN_S = 60
 
 
 @pytest.fixture
@@ -63,12 +64,12 @@ async def test_two_runs_whose_completions_come_in_the_other_order_each_get_their
 async def test_an_event_that_came_before_the_wait_started_is_found(
     airflow: Airflow, pipeline: Pipeline
 ) -> None:
-    await airflow.patch("/pools/gate?update_mask=slots", {"pool": "gate", "slots": 0})
+    await airflow.patch("/pools/gate", {"pool": "gate", "slots": 0, "include_deferred": False})
     run = await Run.triggered(airflow, "gated", {"datasets": ["users"]})
     await run.reaches("request_crawl", "success")
     await completions_of(pipeline, await run.xcom("request_crawl"), 1)
     assert (await run.task("wait_for_completion"))["state"] in {None, "scheduled"}
-    await airflow.patch("/pools/gate?update_mask=slots", {"pool": "gate", "slots": 16})
+    await airflow.patch("/pools/gate", {"pool": "gate", "slots": 16, "include_deferred": False})
     assert await run.ends() == "success"
 
 
@@ -97,6 +98,26 @@ async def test_a_failed_run_is_told_once_with_the_names_of_its_failed_checks(
     assert "failed checks (error): posts.row_count (is 0, expected min 1)" in text
 
 
+async def test_a_refused_run_fails_the_task_with_the_reason(airflow: Airflow, mailboxes: Mailboxes) -> None:
+    run = await Run.triggered(airflow, "at_once", {"datasets": ["potss"]})
+    assert await run.ends() == "failed"
+    assert "'potss' is not known" in await told(mailboxes, run)
+
+
+async def test_a_partial_run_fails_the_task_where_that_is_asked(
+    airflow: Airflow, unhealthy: SourceServer, test_data: TestData, mailboxes: Mailboxes
+) -> None:
+    for story in test_data.records["stories"][:10]:
+        unhealthy.fail(f"/v0/item/{story['id']}.json", faults.null())
+    run = await Run.triggered(
+        airflow,
+        "at_once",
+        {"datasets": ["stories"], "parameters": {"stories": {"limit": 20}}, "fail_on_partial": True},
+    )
+    assert await run.ends() == "failed"
+    assert " partial" in await told(mailboxes, run)
+
+
 async def test_a_succeeded_run_is_told_with_its_summary(airflow: Airflow, mailboxes: Mailboxes) -> None:
     run = await Run.triggered(airflow, "at_once", {"datasets": ["users"]})
     assert await run.ends() == "success"
@@ -108,14 +129,14 @@ async def test_a_succeeded_run_is_told_with_its_summary(airflow: Airflow, mailbo
 
 async def test_what_follows_a_run_starts_by_its_event(airflow: Airflow, pipeline: Pipeline) -> None:
     run_id = "asked-by-someone-else"
-    await pipeline.run({"run_id": run_id, "datasets": ["users"]})
+    await pipeline.run({"run_id": run_id, "datasets": ["users"]}, WITHIN_S)
 
     async def followed() -> bool:
         found = await airflow.get("/dags/onpoint_after_run/dagRuns?state=success&limit=100")
         runs = [Run(airflow, "onpoint_after_run", one["dag_run_id"]) for one in found["dag_runs"]]
         return any([run_id in await run.xcom("look_at") for run in runs])
 
-    await until(followed, 90, "the DAG scheduled by the event")
+    await until(followed, WITHIN_S, "the DAG scheduled by the event")
 
 
 async def test_the_daily_schedule_runs_once_and_not_for_days_gone_by(airflow: Airflow) -> None:
@@ -126,7 +147,7 @@ async def test_the_daily_schedule_runs_once_and_not_for_days_gone_by(airflow: Ai
         found = await airflow.get(path)
         return bool(found["dag_runs"]) and found["dag_runs"][0]["state"] in {"success", "failed"}
 
-    await until(done, 120, "the scheduled run")
+    await until(done, WITHIN_S, "the scheduled run")
     runs = (await airflow.get(path))["dag_runs"]
     assert [(run["run_type"], run["state"]) for run in runs] == [("scheduled", "success")]
     assert "T02:00:00" in runs[0]["logical_date"]
@@ -181,7 +202,7 @@ def unfolded(mailboxes: Mailboxes) -> list[str]:
     return [mail.replace("\r\n ", " ") for mail in mailboxes.mail]
 
 
-async def completions_of(pipeline: Pipeline, run_id: str, count: int, within_s: float = 60) -> None:
+async def completions_of(pipeline: Pipeline, run_id: str, count: int, within_s: float = WITHIN_S) -> None:
     async def there() -> bool:
         return len(await records_of(pipeline, "run.completed", run_id)) == count
 
