@@ -257,7 +257,7 @@ async def test_a_rate_is_kept(onpoint: Onpoint, graveyard: Graveyard, retries: R
     assert result.code == 0, result.err
     times = sorted(record.timestamp_ms for record in await retries())
     assert len(times) == 12
-    assert 1800 <= times[-1] - times[0] <= 4000
+    assert times[-1] - times[0] >= 1800
 
 
 async def test_a_hundred_and_more_are_read_again_and_sent_in_bounded_pieces(
