@@ -58,7 +58,7 @@ test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real 
 	$(BIN)/python -m pytest -m airflow tests/airflow
 
 test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)
-	@echo "installs docker.io and mmdebstrap if they are missing, makes the images (about 5 min), runs (about 6 min), removes all"
+	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: about 7 min on an idle machine"
 	$(BIN)/python -m pytest -m compose tests/compose
 
 demo: setup ## The whole way on this machine: start, crawl a local source, look (LIVE=1: the real APIs)
