@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "onpoint"
 SOURCE = "records"
 ALLOWED = f"{SOURCE}:8000"
-PORTS = {"KAFKA": 49092, "POSTGRES": 45432, "S3": 48333}
+PORTS = {"KAFKA": 21092, "POSTGRES": 21432, "S3": 21333}
 PAGE_SIZE = 100
 VOLUMES = ("kafka", "postgres", "seaweedfs")
 

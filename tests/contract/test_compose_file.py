@@ -19,6 +19,8 @@ DOCKERFILE = (ROOT / "deploy" / "docker" / "service.Dockerfile").read_text()
 WRITABLE_ROOT = {"connect", "airflow"}
 """Their entry points write into folders of their own image."""
 
+FIRST_EPHEMERAL_PORT = 32768
+
 each = pytest.mark.parametrize("name", CONTAINERS)
 
 
@@ -42,9 +44,11 @@ def test_a_container_has_its_limits_and_a_pinned_image(name: str) -> None:
 
 
 @each
-def test_what_is_published_is_published_on_loopback_only(name: str) -> None:
+def test_what_is_published_is_published_on_loopback_only_and_not_where_clients_take_ports(name: str) -> None:
     for port in CONTAINERS[name].get("ports", ()):
-        assert re.fullmatch(r"127\.0\.0\.1:\$\{ONPOINT_COMPOSE_PORT_\w+:-\d+\}:\d+", port)
+        found = re.fullmatch(r"127\.0\.0\.1:\$\{ONPOINT_COMPOSE_PORT_\w+:-(\d+)\}:\d+", port)
+        assert found
+        assert int(found[1]) < FIRST_EPHEMERAL_PORT
 
 
 @each
