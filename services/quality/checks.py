@@ -36,11 +36,11 @@ class Checks:
         self._pool = pool
         self._catalog = catalog
 
-    async def run(self, run_id: str, rows_loaded: Mapping[str, int]) -> list[CheckResult]:
-        """The results for the datasets of `rows_loaded`, in its order and in the order of their files."""
+    async def run(self, run_id: str, rows_delivered: Mapping[str, int]) -> list[CheckResult]:
+        """The results for the datasets of `rows_delivered`, in its order and in the order of their files."""
         deadline = asyncio.get_running_loop().time() + TIMEOUT_S
         results: list[CheckResult] = []
-        for name, rows in rows_loaded.items():
+        for name, rows in rows_delivered.items():
             dataset = self._catalog.get(name)
             if dataset is None:
                 results.append(unknown_dataset(name))

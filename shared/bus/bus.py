@@ -17,7 +17,7 @@ from faststream.message import StreamMessage
 from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
-from shared.bus.policy import AtLeastOnce
+from shared.bus.policy import AtLeastOnce, NotNowError
 from shared.bus.record import (
     Bury,
     Handler,
@@ -53,6 +53,9 @@ MAX_DEAD_LETTER_BYTES = 2_000_000
 """A record of at most 1 MiB, its headers and ours. The topics allow 2 MiB."""
 
 MONITOR_INTERVAL_S = 2.0
+
+REBALANCE_PAUSE_S = 0.2
+"""A record of a partition whose transactions are not open yet waits so long."""
 
 PRODUCER = {
     "acks": "all",
@@ -271,18 +274,27 @@ class Bus:
         )
 
     async def _bury_record(self, record: Record, failure: Failure) -> None:
-        burial = await self._bury.get(record.topic, bury_alone)(record, failure.error)
+        bury = self._bury.get(record.topic, bury_alone)
+        if record.topic in self._policy.commits_itself:
+            # First: once its death is committed, nothing would tell of it again. A second letter is the same entry.
+            await self._send_dead_letter(record, failure)
+            announce = (await bury(record, failure.error)).announce
+            if announce:
+                await self._publish_with_offset(record, announce)
+            return
+        burial = await bury(record, failure.error)
         # Somebody cancelled the run: there is nothing for people to do about it.
         if burial.dead and failure.error.reason is not Reason.CANCELLED:
             await self._send_dead_letter(record, failure)
-        if record.topic in self._policy.commits_itself and burial.announce:
-            await self._publish_with_offset(record, burial.announce)
-        else:
-            await self.publish_all(burial.announce)
+        await self.publish_all(burial.announce)
 
     async def _publish_with_offset(self, record: Record, outgoing: Sequence[Outgoing]) -> None:
         partition = TopicPartition(record.topic, record.partition)
-        producer = self._transactional[partition]
+        producer = self._transactional.get(partition)
+        if (
+            producer is None
+        ):  # a rebalance goes on: what was fetched before it comes again to whom it is given
+            raise NotNowError(REBALANCE_PAUSE_S)
         async with producer.transaction():
             for event in outgoing:
                 await producer.send_and_wait(event.topic, _value(event), key=event.key.encode())

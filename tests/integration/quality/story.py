@@ -31,6 +31,7 @@ class Batch:
     dead: frozenset[Stage] = frozenset()
     missing: tuple[MissingPage, ...] = ()
     clean: bool = False
+    superseded: int = 0
 
     @property
     def rejected(self) -> int:
@@ -139,7 +140,8 @@ class Story:
             rows_accepted=sum(batch.accepted for batch in alive),
             rows_rejected=sum(b.rows if b.dead & lost_early else b.rejected for b in batches),
             rows_deduplicated=sum(batch.deduplicated for batch in alive),
-            rows_loaded=sum(batch.accepted for batch in loaded),
+            rows_loaded=sum(batch.accepted - batch.superseded for batch in loaded),
+            rows_superseded=sum(batch.superseded for batch in loaded),
             rows_not_loaded=sum(b.accepted for b in alive) - sum(b.accepted for b in loaded),
             rows_stored=sum(batch.accepted for batch in stored),
             rows_not_stored=sum(b.accepted for b in alive) - sum(b.accepted for b in stored),
@@ -175,7 +177,7 @@ def _counts(batch: Batch, stage: Stage, *, dead: bool) -> Counts:
                 read=read, accepted=batch.accepted, rejected=batch.rejected, deduplicated=batch.deduplicated
             )
         case "loader":
-            return Counts(read=read, loaded=batch.accepted)
+            return Counts(read=read, loaded=batch.accepted - batch.superseded, superseded=batch.superseded)
         case _:
             return Counts(read=read, accepted=read)
 

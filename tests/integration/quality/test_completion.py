@@ -256,6 +256,18 @@ async def test_checks_look_at_the_rows_of_this_run_alone(quality: Quality, check
     ]
 
 
+async def test_rows_that_a_later_run_had_loaded_first_count_as_delivered(
+    quality: Quality, checked: Dataset
+) -> None:
+    await fill(quality, checked, "later", [(1, "a")])
+    older = Story("older", {"checked": (Batch(clean=True, superseded=100),)})
+    await quality.hear(*older.events())
+    completed = await quality.complete("older")
+    assert completed.status == "succeeded"
+    assert completed.datasets["checked"] == older.books("checked")
+    assert ("row_count", 100) in [(check.name, check.value) for check in completed.checks]
+
+
 async def test_a_failed_check_fails_the_run_unless_it_only_warns(quality: Quality, checked: Dataset) -> None:
     await fill(quality, checked, "bad", [(1, "a"), (2, "a"), (3, "a"), (4, None), (5, None)])
     completed = await quality.complete("bad")

@@ -88,16 +88,21 @@ async def completions(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
         await consumer.stop()
 
 
-async def first_completion(consumer: AIOKafkaConsumer) -> RunCompleted:
+async def first_completion(consumer: AIOKafkaConsumer, run_id: str) -> RunCompleted:
+    """The run's; the broker is shared, and what others left on it is completed here too."""
     async with asyncio.timeout(60):
-        return decode_event(RunCompleted, (await consumer.getone()).value)
+        while True:
+            completed = decode_event(RunCompleted, (await consumer.getone()).value)
+            if completed.run_id == run_id:
+                return completed
 
 
-async def further_completions(consumer: AIOKafkaConsumer) -> int:
+async def further_completions(consumer: AIOKafkaConsumer, run_id: str) -> int:
     """Seen in a while that is longer than the loop's which announces what was left behind."""
     found = 0
     for _ in range(4):
-        found += sum(len(records) for records in (await consumer.getmany(timeout_ms=1000)).values())
+        for records in (await consumer.getmany(timeout_ms=1000)).values():
+            found += sum(decode_event(RunCompleted, record.value).run_id == run_id for record in records)
     return found
 
 
@@ -113,10 +118,9 @@ async def test_a_run_is_completed_exactly_once_wherever_the_service_is_killed(
             async with asyncio.timeout(60):
                 assert await process.wait() == KILLED
         async with quality_process(environment):
-            completed = await first_completion(consumer)
-            assert completed.run_id == story.run_id
+            completed = await first_completion(consumer, story.run_id)
             assert completed.datasets["users"] == story.books("users")
-            assert await further_completions(consumer) == 0
+            assert await further_completions(consumer, story.run_id) == 0
 
 
 REFUSE_VERDICTS = """
@@ -191,19 +195,18 @@ async def test_a_run_that_cannot_be_completed_ends_as_failed_exactly_once(
         async with quality_process(environment):
             if point is None:
                 await publish(servers, story.events())
-            completed = await first_completion(consumer)
-            assert (completed.run_id, completed.status) == (story.run_id, "failed")
+            completed = await first_completion(consumer, story.run_id)
+            assert completed.status == "failed"
             assert "no verdict today" in (completed.reason or "")
             letters = await dead_letters(servers, story.run_id)
-            # Killed between its death and its letter, the record comes again to a run that has ended: that tells it all.
-            assert bool(letters) == (point != "quality.dead_letter")
+            assert letters
             for letter in letters:
                 await replay_to_quality(servers, letter)
-            assert await further_completions(consumer) == 0
+            assert await further_completions(consumer, story.run_id) == 0
             await connection.execute("DROP TRIGGER refuse ON onpoint_runs.verdicts")
             await publish(servers, after.events())
-            completed = await first_completion(consumer)
-            assert (completed.run_id, completed.status) == (after.run_id, "succeeded")
+            completed = await first_completion(consumer, after.run_id)
+            assert completed.status == "succeeded"
             assert len(await dead_letters(servers, story.run_id)) == len(letters)
     await connection.close()
 
@@ -226,7 +229,7 @@ async def test_the_service_sweeps_on_its_schedule(
         await asyncio.sleep(5)
         assert await staging.head(artifact) is not None, "the run goes on"
         await publish(servers, story.events()[-1:])
-        assert (await first_completion(consumer)).run_id == story.run_id
+        assert (await first_completion(consumer, story.run_id)).status == "succeeded"
         async with asyncio.timeout(60):
             while await staging.head(artifact) is not None:
                 await asyncio.sleep(0.2)
@@ -244,4 +247,4 @@ async def test_a_record_of_every_kind_of_garbage_holds_up_nothing(environment: M
                 for value in garbage:
                     await producer.send_and_wait(topic, value, key=b"0" * 32, headers=[("bad", b"\xff")])
         await publish(servers, story.events())
-        assert (await first_completion(consumer)).run_id == story.run_id
+        assert (await first_completion(consumer, story.run_id)).status == "succeeded"
