@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "An installation": {
         "topics": ("console.admin", "Create and configure the topics of the bus"),
         "migrate": ("console.admin", "Bring the database up to date"),
+        "bench": ("console.bench.commands", "Measure how fast the pipeline is on this machine"),
         "sweep": ("console.sweep", "Remove what nobody needs any more from the object store"),
     },
 }

@@ -7,6 +7,14 @@ from shared.events.models import BatchManifest, Counts
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The least and the greatest key of a batch, both in it."""
+
+    least: int
+    greatest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Merge:
     """What became of the rows that met the table."""
 

@@ -1,17 +1,35 @@
 """The ledger of loaded batches and the data tables, always in one transaction."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 
 from services.loader import statements
-from services.loader.domain import Merge, counts_of, result_of
+from services.loader.domain import KeyRange, Merge, counts_of, result_of
 from shared import crashpoints
 from shared.batches.batches import CODE_VERSION
 from shared.datasets.model import Dataset
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest
 from shared.postgres.errors import translated
+
+Connection = asyncpg.pool.PoolConnectionProxy
+
+_MET_ANOTHER = (asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+"""Keys that were new turned out not to be, or another transaction is about to write them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch's rows, to be copied once or twice."""
+
+    columns: Sequence[str]
+    keys: KeyRange | None
+    """None: not known."""
+    body: Callable[[datetime | None], AsyncIterator[bytes]]
+    """A binary COPY of `columns`, from its start; with a time, of `etl_processed_at` after them."""
 
 
 class LoadRepository:
@@ -36,54 +54,82 @@ class LoadRepository:
         with translated():
             await self._pool.execute(statements.FORGET_DEATH, batch_id)
 
-    async def load(
-        self,
-        batch: BatchManifest,
-        dataset: Dataset,
-        columns: Sequence[str],
-        body: AsyncIterator[bytes] | None,
-    ) -> BatchManifest | None:
+    async def load(self, batch: BatchManifest, dataset: Dataset, rows: Rows | None) -> BatchManifest | None:
         """All rows and the ledger's row, or nothing. None: someone else was first, and nothing is changed.
 
-        `body` is a binary COPY of `columns`; None for a batch without rows. The ledger's row is taken after the
-        COPY, so that a process that was paused in it keeps nobody waiting.
+        `rows` is None for a batch without any. Keys that are new to the table are copied straight into it; all
+        others go through a temporary table and are merged, which costs three times as much.
         """
-        with translated():
-            async with self._pool.acquire() as connection, connection.transaction():
-                result = await self._load(connection, batch, dataset, columns, body)
-                crashpoints.reach("loader.merged")
+        try:
+            with translated():
+                async with self._pool.acquire() as connection, connection.transaction():
+                    result = await _load(connection, batch, dataset, rows)
+                    crashpoints.reach("loader.merged")
+        except _AnotherWasFirstError:
+            return None
         crashpoints.reach("loader.committed")
         return result
 
-    async def _load(
-        self,
-        connection: asyncpg.pool.PoolConnectionProxy,
-        batch: BatchManifest,
-        dataset: Dataset,
-        columns: Sequence[str],
-        body: AsyncIterator[bytes] | None,
-    ) -> BatchManifest | None:
-        rows = 0
-        if body is not None:
-            await connection.execute(statements.create_incoming(dataset))
+
+class _AnotherWasFirstError(Exception):
+    """Takes back what was copied."""
+
+
+async def _load(
+    connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows | None
+) -> BatchManifest:
+    straight = 0 if rows is None else await _copy_straight(connection, batch, dataset, rows)
+    copied = straight if rows is None or straight is not None else await _copy(connection, dataset, rows)
+    crashpoints.reach("loader.copied")
+    # After the COPY, so that a process that was paused in it keeps no other from the ledger.
+    if not await connection.fetchval(statements.CLAIM, *_claim(batch), "{}"):
+        raise _AnotherWasFirstError
+    if straight is None:
+        [found] = await connection.fetch(statements.merge(dataset), batch.produced_at)
+        merge = Merge(written=found["written"], same_run=found["same_run"])
+    else:
+        merge = Merge(written=straight, same_run=0)
+    counts = counts_of(copied or 0, merge)
+    loaded_at = await connection.fetchval("SELECT now()")
+    result = result_of(batch, counts, produced_at=loaded_at, code_version=CODE_VERSION)
+    await connection.execute(
+        statements.RECORD, batch.batch_id, counts.loaded, counts.superseded, encode(result).decode()
+    )
+    return result
+
+
+async def _copy_straight(
+    connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows
+) -> int | None:
+    """The rows that are in the table now; None, and nothing changed, where one of the keys may be there already."""
+    keys = () if rows.keys is None else (rows.keys.least, rows.keys.greatest)
+    if not await connection.fetchval(statements.is_new(dataset, in_range=bool(keys)), *keys):
+        return None
+    try:
+        async with connection.transaction():
+            await connection.execute(statements.STRAIGHT_LIMITS)
             status = await connection.copy_to_table(
-                statements.INCOMING, source=body, columns=list(columns), format="binary"
+                dataset.table,
+                schema_name="public",
+                source=rows.body(batch.produced_at),
+                columns=[*rows.columns, "etl_processed_at"],
+                format="binary",
             )
-            rows = int(status.removeprefix("COPY "))
-        crashpoints.reach("loader.copied")
-        if not await connection.fetchval(statements.CLAIM, *_claim(batch), "{}"):
-            return None  # what was copied vanishes with the transaction
-        merge = Merge(written=0, same_run=0)
-        if rows:
-            [found] = await connection.fetch(statements.merge(dataset), batch.produced_at)
-            merge = Merge(written=found["written"], same_run=found["same_run"])
-        counts = counts_of(rows, merge)
-        loaded_at = await connection.fetchval("SELECT now()")
-        result = result_of(batch, counts, produced_at=loaded_at, code_version=CODE_VERSION)
-        await connection.execute(
-            statements.RECORD, batch.batch_id, counts.loaded, counts.superseded, encode(result).decode()
-        )
-        return result
+    except _MET_ANOTHER:
+        return None
+    return _rows_of(status)
+
+
+async def _copy(connection: Connection, dataset: Dataset, rows: Rows) -> int:
+    await connection.execute(statements.create_incoming(dataset))
+    status = await connection.copy_to_table(
+        statements.INCOMING, source=rows.body(None), columns=list(rows.columns), format="binary"
+    )
+    return _rows_of(status)
+
+
+def _rows_of(status: str) -> int:
+    return int(status.removeprefix("COPY "))
 
 
 def _claim(batch: BatchManifest) -> tuple[str, str, str, str]:

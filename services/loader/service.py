@@ -1,5 +1,5 @@
-from services.loader.encoder import encode_copy
-from services.loader.repository import LoadRepository
+from services.loader.encoder import encode_copy, key_range
+from services.loader.repository import LoadRepository, Rows
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
 from shared.batches.clean import clean_artifact, open_clean
 from shared.datasets.catalog import Catalog
@@ -60,8 +60,12 @@ class LoaderService:
             file = folder / "clean.parquet"
             await self._batches.fetch_artifact(batch, artifact, file)
             with open_clean(file, dataset, artifact) as parquet:
-                body = encode_copy(parquet, artifact) if artifact.rows else None
-                return await self._repository.load(batch, dataset, parquet.schema_arrow.names, body)
+                rows = Rows(
+                    parquet.schema_arrow.names,
+                    key_range(parquet, dataset),
+                    lambda processed_at: encode_copy(parquet, artifact, processed_at=processed_at),
+                )
+                return await self._repository.load(batch, dataset, rows if artifact.rows else None)
 
     async def _winner(self, batch: BatchManifest) -> BatchManifest:
         winner = await self._repository.find(batch.batch_id)

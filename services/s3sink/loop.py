@@ -20,6 +20,7 @@ from shared.bus.record import Outgoing
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.events.reasons import Reason
+from shared.observability.busy import busy
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 
@@ -87,7 +88,7 @@ class SinkLoop:
         async with self._repository.claim(self._resting()) as claim:
             if claim is None:
                 return False
-            with structlog.contextvars.bound_contextvars(run_id=claim.run_id, object=claim.name):
+            with busy(), structlog.contextvars.bound_contextvars(run_id=claim.run_id, object=claim.name):
                 await self._finish(claim)
         return True
 

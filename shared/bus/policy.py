@@ -41,6 +41,7 @@ from shared.bus.record import Record, to_record
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.reasons import Reason
 from shared.events.topics import retry_topic
+from shared.observability.busy import begin, end
 from shared.observability.logging import get_logger
 from shared.observability.metrics import (
     BRAKE_OPEN,
@@ -306,9 +307,11 @@ class AtLeastOnce:
 
     def entered(self, partition: TopicPartition) -> None:
         self.in_flight[partition] += 1
+        begin()
 
     def left(self, partition: TopicPartition) -> None:
         self.in_flight[partition] -= 1
+        end()
         self._settled.set()
 
     async def idle(self, partitions: set[TopicPartition]) -> None:

@@ -31,6 +31,11 @@ RECORD_SECONDS = Histogram(
     buckets=_HANDLING_BUCKETS_S,
     registry=REGISTRY,
 )
+BUSY_SECONDS = Counter(
+    "onpoint_busy_seconds_total",
+    "Seconds in which at least one piece of work was in hand. Its rate is the share of time that is not waiting.",
+    registry=REGISTRY,
+)
 PARTITIONS_PAUSED = Gauge(
     "onpoint_partitions_paused",
     "Partitions that wait because something of ours is down. Above 0 for long: look at the service's log.",

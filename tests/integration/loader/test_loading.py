@@ -130,8 +130,10 @@ async def test_a_loader_paused_during_its_copy_keeps_nobody_waiting_and_loses(
     batch = await put_processed(staging, catalog["pairs"], [pair("x")])
     paused, go_on = asyncio.Event(), asyncio.Event()
 
-    async def pausing(parquet: pq.ParquetFile, artifact: Artifact) -> AsyncIterator[bytes]:
-        async for chunk in encode_copy(parquet, artifact):
+    async def pausing(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
             paused.set()
             await go_on.wait()
             yield chunk
@@ -390,6 +392,97 @@ async def test_a_flipped_bit_kills_the_batch(
     assert (await dead_after(handlers, batch)).reason is Reason.CHECKSUM
 
 
+def thing(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": number, "order": "x", "time": None, "type": None, "select": None, "by": None, **more}
+
+
+def note_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ways that rows take from now on: straight into the table, or by the temporary one."""
+    ways: list[str] = []
+
+    def noting(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        ways.append("merged" if processed_at is None else "straight")
+        return encode_copy(parquet, artifact, processed_at=processed_at)
+
+    monkeypatch.setattr(ENCODER, noting)
+    return ways
+
+
+async def test_keys_that_the_table_does_not_have_go_straight_into_it(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = note_ways(monkeypatch)
+    for sequence, numbers in enumerate((range(10, 20), range(30, 40), range(20, 30), range(19, 21))):
+        batch = await put_processed(
+            staging,
+            catalog["things"],
+            [thing(n) for n in numbers],
+            sequence=sequence,
+            run_id=f"run-{sequence}",
+        )
+        await service.load(batch)
+    assert ways == ["straight", "straight", "straight", "merged"]
+    assert [row["id"] for row in await rows_of(pool, "onpoint_things")] == list(range(10, 40))
+    assert {row["etl_processed_at"] for row in await rows_of(pool, "onpoint_things")} == {PRODUCED_AT}
+
+
+async def test_a_key_that_comes_in_between_sends_the_batch_through_the_merge(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    older = await put_processed(staging, catalog["things"], [thing(5, order="old")], run_id="run-0")
+    batch = await put_processed(
+        staging, catalog["things"], [thing(n) for n in range(10)], run_id="run-1", sequence=1
+    )
+    ways: list[str] = []
+
+    async def meeting(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        ways.append("merged" if processed_at is None else "straight")
+        if ways == ["straight"]:
+            await service.load(older)  # after the table was asked, before the first row is in it
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+            yield chunk
+
+    monkeypatch.setattr(ENCODER, meeting)
+    result = await service.load(batch)
+    assert ways == ["straight", "straight", "merged"]
+    assert result.counts == Counts(read=10, loaded=10)
+    assert {row["order"] for row in await rows_of(pool, "onpoint_things")} == {"x"}
+
+
+async def test_a_batch_that_died_meanwhile_takes_back_what_it_copied(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
+
+    async def dying(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        await service.bury(batch, PermanentError(Reason.HANDLER, "elsewhere"))
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+            yield chunk
+
+    monkeypatch.setattr(ENCODER, dying)
+    with pytest.raises(BatchDeadError):
+        await service.load(batch)
+    assert await rows_of(pool, "onpoint_things") == []
+
+
 async def test_a_backend_killed_in_its_copy_is_an_outage_and_the_next_try_is_right(
     service: LoaderService,
     staging: ObjectStore,
@@ -399,8 +492,10 @@ async def test_a_backend_killed_in_its_copy_is_an_outage_and_the_next_try_is_rig
 ) -> None:
     batch = await put_processed(staging, catalog["pairs"], [pair("x", user=u) for u in range(40_000)])
 
-    async def killing(parquet: pq.ParquetFile, artifact: Artifact) -> AsyncIterator[bytes]:
-        async for chunk in encode_copy(parquet, artifact):
+    async def killing(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
             yield chunk
             await pool.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'"

@@ -1,0 +1,96 @@
+"""`onpoint bench e2e`: measures the whole way on this machine and shows it."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from console.bench import e2e
+from console.errors import CommandError
+from console.result import print_json
+from console.words import size
+from deploy.local.errors import StackError
+
+EXAMPLES = """\b
+Examples:
+  onpoint bench e2e                         200,000 records, once
+  onpoint bench e2e --rows 1000000 --repeat 3
+  onpoint bench e2e --rows 1000000 --set ONPOINT_LOADER_WORKERS=1
+  onpoint bench e2e --json | jq .ratio
+
+\b
+The bench starts a stack of its own and removes it: nobody's data is touched.
+Beside it, on the same servers, runs the bare chain: the least that one program
+must do for the same result. Run it while the machine has nothing else to do.
+Exit codes: 0 measured and equal in content; 1 not; 2 wrong use.
+"""
+
+bench = typer.Typer(no_args_is_help=True, help="Measure how fast the pipeline is on this machine.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def about() -> None:
+    """Measure how fast the pipeline is on this machine."""
+
+
+@bench.command("e2e", epilog=EXAMPLES)
+def end_to_end(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of about 500 bytes.")
+    ] = 200_000,
+    repeat: Annotated[
+        int, typer.Option("--repeat", metavar="N", min=1, max=100, help="Runs; the median counts.")
+    ] = 1,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the services; repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
+) -> None:
+    """Crawl, clean, export, load, store and check N generated records, and the bare chain beside it."""
+    chosen = e2e.Bench(rows, repeat, _settings(setting or []), say=lambda line: print(line, file=sys.stderr))
+    try:
+        runs = chosen.run()
+    except StackError as error:
+        raise CommandError(f"the bench's own stack did not start: {error}") from error
+    if as_json:
+        print_json(e2e.document(runs))
+    else:
+        _show(e2e.document(runs))
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    if wrong := [name for name in found if not name.startswith("ONPOINT_")]:
+        raise typer.BadParameter(f"{wrong[0]!r} is no setting: ONPOINT_NAME=VALUE is expected")
+    return found
+
+
+def _show(found: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("", "busy", "waiting", "CPU", "CPU per million rows", "peak memory"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    per_million = found["cpu_s_per_million_rows"]
+    for kind in ("services", "components"):
+        for name, used in found[kind].items():
+            table.add_row(
+                name,
+                *(f"{used[key]:.1f} s" if key in used else "" for key in ("busy_s", "wait_s", "cpu_s")),
+                f"{per_million[name]:.1f} s",
+                size(used["peak_rss_bytes"]),
+            )
+        table.add_section()
+    console.print(table)
+    console.print(
+        f"\n{found['rows']:,} records in {found['seconds']:.1f} s: [bold]{found['rows_per_s']:,.0f} rows/s[/bold], "
+        f"the bare chain {found['bare_rows_per_s']:,.0f} rows/s, ratio [bold]{found['ratio']:.2f}[/bold]"
+    )
+    console.print(f"content: {found['content']}", style="dim")
