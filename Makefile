@@ -35,7 +35,7 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## All tests on the real components, which it starts and stops (< 10 min)
-	$(BIN)/python -m pytest -m "not faults and not airflow and not compose"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not airflow and not compose"
 
 test-fast: setup ## Only the tests that need no server
 	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not airflow and not compose"
