@@ -10,11 +10,13 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import uvloop
 from aiokafka.errors import KafkaError
 
+from shared import memory
 from shared.bus.bus import Bus
 from shared.errors import ConfigurationError
 from shared.observability.http import start_http
@@ -101,7 +103,8 @@ async def _work(
             return
         state.clear()
         log.info("ready")
-        loops = [asyncio.create_task(_forever(run, fatal)) for run in (*process.loops, _watch_loop)]
+        loops = [asyncio.create_task(_forever(run, fatal)) for run in process.loops]
+        loops.append(asyncio.create_task(_forever(partial(_watch, process.bus), fatal)))
         await stop.wait()
         state.append("stopping")
         log.info("stopping")
@@ -152,13 +155,14 @@ async def _forever(
         fatal(error)
 
 
-async def _watch_loop() -> None:
-    """CPU work on the loop would starve heartbeats: say so before the broker does."""
+async def _watch(bus: Bus) -> None:
+    """CPU work on the loop would starve heartbeats: say so before the broker does. Looks at memory, too."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LOOP_PROBE_S
         await asyncio.sleep(LOOP_PROBE_S)
         lag_s = max(0.0, loop.time() - due)
         LOOP_LAG_SECONDS.set(lag_s)
+        bus.mind_memory(memory.measure())
         if lag_s > LOOP_LAG_WARNING_S:
             log.warning("loop_lag", lag_s=round(lag_s, 3))

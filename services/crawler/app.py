@@ -11,6 +11,7 @@ from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.results import STAGE
 from services.crawler.service import CrawlerService
 from services.crawler.settings import CrawlSettings
+from shared import memory
 from shared.batches.batches import Batches
 from shared.datasets.catalog import load_catalog
 from shared.errors import ConfigurationError
@@ -38,7 +39,9 @@ async def build(process: Process) -> None:
     fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
     runs = FrozenRuns(staging)
     replaying = Replaying(runs, Archive(staging))
-    handlers = CrawlerHandlers(CrawlerService(catalog, runs, Batches(staging, STAGE), fetch, replaying))
+    rows = settings.crawl_batch_rows or memory.measure().batch_rows()
+    service = CrawlerService(catalog, runs, Batches(staging, STAGE), fetch, replaying, batch_rows=rows)
+    handlers = CrawlerHandlers(service)
     process.bus.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)
     process.bus.subscribe(
         topics.CRAWL_BATCH_REQUESTED,

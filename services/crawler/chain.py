@@ -16,11 +16,12 @@ from shared.events.models import CursorWork
 class Chain:
     """A batch of a chain. A page that finally fails, or leads astray, is recorded as failed and ends the chain."""
 
-    def __init__(self, crawl: Crawl, plan: Plan, page_param: str) -> None:
+    def __init__(self, crawl: Crawl, plan: Plan, page_param: str, batch_rows: int) -> None:
         self._crawl = crawl
         self._recorder = crawl.recorder
         self._plan = plan
         self._page_param = page_param
+        self._batch_rows = batch_rows
         self._last_page = b""
 
     async def follow(self, work: CursorWork, sequence: int) -> CursorWork | None:
@@ -42,7 +43,7 @@ class Chain:
         """The first URL of the next batch. Raises `CursorError`."""
         seen = {work.url}
         url = work.url
-        while self._recorder.rows < plans.BATCH_ROWS and self._recorder.requests < plans.BATCH_REQUESTS:
+        while self._recorder.rows < self._batch_rows and self._recorder.requests < plans.BATCH_REQUESTS:
             following = await self._page(url, work.first_position + self._recorder.rows)
             if following is None:
                 return None

@@ -16,8 +16,9 @@ MAX_TOTAL_DIGITS = 18
 
 
 class Planner:
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, batch_rows: int) -> None:
         self._fetch = fetch
+        self._batch_rows = batch_rows
 
     async def make(self, request: CrawlRequest, dataset: Dataset) -> Plan:
         """One request to the source at most. A source that does not answer gives a failed plan, no error."""
@@ -78,6 +79,7 @@ class Planner:
                 page_size=size,
                 limit=limit,
                 requests_per_second=source.requests_per_second,
+                batch_rows=self._batch_rows,
             )
         except plans.UnbelievableError as error:
             return _unbelievable(run_id, dataset, url, error)

@@ -66,13 +66,16 @@ class CrawlerService:
         batches: Batches,
         fetch: Fetch,
         replaying: Replaying,
+        *,
+        batch_rows: int,
     ) -> None:
         self._catalog = catalog
         self._runs = runs
         self._batches = batches
         self._fetch = fetch
-        self._planner = Planner(fetch)
+        self._planner = Planner(fetch, batch_rows)
         self._replaying = replaying
+        self._batch_rows = batch_rows
 
     async def accept(
         self, document: Mapping[str, Any], derived_id: str, requested_at: datetime
@@ -226,7 +229,9 @@ class CrawlerService:
         crawl = Crawl(self._fetch, dataset.source, folder, recorder)
         pagination = dataset.source.pagination
         if isinstance(unit.work, CursorWork) and pagination.kind == "page":
-            following = await Chain(crawl, plan, pagination.page_param).follow(unit.work, unit.sequence)
+            following = await Chain(crawl, plan, pagination.page_param, self._batch_rows).follow(
+                unit.work, unit.sequence
+            )
             if following is not None and unit.sequence + 1 == plan.announced:
                 recorder.end_at(following)
                 return None

@@ -11,6 +11,10 @@ class CrawlSettings(Settings):
     crawl_allow_hosts: Annotated[
         str, Field(description="private hosts that may be crawled: host[:port], comma-separated")
     ] = ""
+    crawl_batch_rows: Annotated[
+        int,
+        Field(ge=0, le=100_000, description="rows of a batch at most; 0: by the memory that is available"),
+    ] = 0
     crawl_timeout_s: Annotated[
         float,
         Field(gt=0, le=600, description="seconds one request may take, its redirects and body included"),

@@ -33,8 +33,9 @@ from shared.errors import OnPointError, PermanentError
 from shared.events import topics
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.reasons import Reason
+from shared.memory import Memory
 from shared.observability.logging import get_logger
-from shared.observability.metrics import BROKER_REACHABLE
+from shared.observability.metrics import BROKER_REACHABLE, MEMORY_USED_RATIO
 from shared.settings import KafkaSettings
 
 SESSION_TIMEOUT_MS = 10_000
@@ -207,6 +208,13 @@ class Bus:
             f"partition {tp.topic}-{tp.partition} paused since {since.isoformat()}"
             for tp, since in self._policy.paused_since.items()
         ]
+
+    def mind_memory(self, found: Memory) -> None:
+        """Above four fifths of the limit, records wait until what is in hand is done."""
+        MEMORY_USED_RATIO.set(found.used_bytes / found.limit_bytes)
+        if found.is_tight != self._policy.memory_is_tight:
+            self._policy.memory_is_tight = found.is_tight
+            log.warning("memory_tight" if found.is_tight else "memory_eased", used_bytes=found.used_bytes)
 
     def release_brake(self) -> bool:
         """Lets records flow again; those that waited come within seconds. True if the brake was on."""

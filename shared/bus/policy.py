@@ -57,6 +57,8 @@ MAX_TRIES = 5
 OUTAGE_DELAYS_S = (0.25, 0.5, 1.0, 2.0)
 """While something of ours is down: short enough that work goes on at once when it is back."""
 
+MEMORY_PAUSE_S = 1.0
+
 POISONED_PRODUCER = (OutOfOrderSequenceNumber, ProducerFenced)
 """A producer never recovers from these: leave the record uncommitted and end the process."""
 
@@ -104,6 +106,8 @@ class AtLeastOnce:
     in_flight: Counter[TopicPartition] = field(default_factory=Counter)
     paused_since: dict[TopicPartition, datetime] = field(default_factory=dict)
     handled: int = 0
+    memory_is_tight: bool = False
+    """Nothing new is begun beside what is in hand; with nothing in hand one record goes, so that there is progress."""
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
     _resumes: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -204,7 +208,9 @@ class AtLeastOnce:
             return first_attempt(record)
 
     def check_may_go(self, attempt: Attempt) -> None:
-        """Raises `NotNowError` for a retry that is not due and while the brake is open."""
+        """Raises `NotNowError` for a retry that is not due, while memory is tight and while the brake is open."""
+        if self.memory_is_tight and self.in_flight.total() > 1:
+            raise NotNowError(MEMORY_PAUSE_S)
         if (
             attempt.due_at is not None
             and (delay_s := (attempt.due_at - datetime.now(UTC)).total_seconds()) > 0

@@ -47,6 +47,11 @@ BRAKE_OPEN = Gauge(
     registry=REGISTRY,
 )
 BROKER_REACHABLE = Gauge("onpoint_broker_reachable", "1 while the broker answers.", registry=REGISTRY)
+MEMORY_USED_RATIO = Gauge(
+    "onpoint_memory_used_ratio",
+    "Memory in use, as a share of the cgroup's limit or of the machine. Above 0.8 nothing new is begun.",
+    registry=REGISTRY,
+)
 LOOP_LAG_SECONDS = Gauge(
     "onpoint_loop_lag_seconds",
     "How late the event loop woke up in the last second. Above 1: something blocks it.",

@@ -10,6 +10,7 @@ from typing import Any
 
 import zstandard
 
+from services.crawler.domain import plans
 from services.crawler.domain.addresses import AllowedHosts
 from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.fetcher.client import Fetcher
@@ -151,7 +152,9 @@ async def crawler_of(
         fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
         runs = FrozenRuns(store)
         replaying = Replaying(runs, Archive(store))
-        service = CrawlerService(catalog, runs, Batches(store, "crawler"), fetch, replaying)
+        service = CrawlerService(
+            catalog, runs, Batches(store, "crawler"), fetch, replaying, batch_rows=plans.BATCH_ROWS
+        )
         yield Crawler(CrawlerHandlers(service), store)
 
 

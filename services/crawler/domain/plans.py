@@ -24,8 +24,10 @@ from shared.events.models import (
 from shared.events.reasons import Reason
 
 BATCH_ROWS = 50_000
+"""Where memory is not asked."""
+
 BATCH_REQUESTS = 1_000
-"""A batch ends at whichever comes first: seconds of work, so that a crash costs little."""
+"""A batch ends at so many requests or at its rows, whichever comes first: seconds of work, so that a crash costs little."""
 
 BATCH_RATE_S = 100
 """A batch asks for at most so many seconds of a source's rate: three workers share it, and a handler has 600 s."""
@@ -138,12 +140,19 @@ class Plan(BaseModel):
 
 
 def plan_pages(
-    run_id: str, dataset: str, *, total: int, page_size: int, limit: int | None, requests_per_second: float
+    run_id: str,
+    dataset: str,
+    *,
+    total: int,
+    page_size: int,
+    limit: int | None,
+    requests_per_second: float,
+    batch_rows: int = BATCH_ROWS,
 ) -> Plan:
     """Raises `UnbelievableError`."""
     rows = total if limit is None else min(total, limit)
     pages = ceil(rows / page_size)
-    per_batch = min(ceil(BATCH_ROWS / page_size), BATCH_REQUESTS)
+    per_batch = min(ceil(batch_rows / page_size), BATCH_REQUESTS)
     return Plan(
         run_id=run_id,
         dataset=dataset,

@@ -19,6 +19,7 @@ from shared.errors import PermanentError, TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
 from shared.events.reasons import Reason
+from shared.memory import Memory
 from shared.settings import KafkaSettings
 
 pytestmark = pytest.mark.integration
@@ -252,6 +253,28 @@ async def test_a_dead_letter_keeps_key_and_headers_and_says_what_happened(topics
         "dlq.schema_version",
         "dlq.stage",
     } <= set(headers)
+
+
+async def test_while_memory_is_tight_one_record_at_a_time_is_in_hand(topics: Topics) -> None:
+    in_hand = most = done = 0
+
+    async def handler(_: Record) -> Sequence[Outgoing]:
+        nonlocal in_hand, most, done
+        in_hand += 1
+        most = max(most, in_hand)
+        await asyncio.sleep(0.3)
+        in_hand, done = in_hand - 1, done + 1
+        return ()
+
+    await topics.send(*((number % 2, run_drained(f"run-{number}"), ()) for number in range(4)))
+    async with running(topics, handler, workers=2) as bus:
+        bus.mind_memory(Memory(limit_bytes=100, used_bytes=90))
+        await topics.drained(30)
+        assert (most, done) == (1, 4)
+        bus.mind_memory(Memory(limit_bytes=100, used_bytes=10))
+        await topics.send(*((number % 2, run_drained(f"more-{number}"), ()) for number in range(4)))
+        await topics.drained(30)
+        assert (most, done) == (2, 8)
 
 
 async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_dead_letter(
