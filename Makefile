@@ -8,7 +8,7 @@ AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults airflow-env test-airflow test-compose demo up down ps \
+.PHONY: help setup lint format test test-fast test-faults airflow-env test-airflow test-compose bench demo up down ps \
 	compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -60,6 +60,9 @@ test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real 
 test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)
 	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: about 7 min on an idle machine"
 	$(BIN)/python -m pytest -m compose tests/compose
+
+bench: setup ## The whole way for a million records beside the bare chain, three times (quiet machine, < 10 min)
+	@$(BIN)/onpoint bench e2e --rows $(or $(ROWS),1000000) --repeat 3
 
 demo: setup ## The whole way on this machine: start, crawl a local source, look (LIVE=1: the real APIs)
 	@$(BIN)/python -m deploy.demo $(if $(LIVE),--live) $(if $(ROWS),--rows $(ROWS))

@@ -27,6 +27,24 @@ must do for the same result. Run it while the machine has nothing else to do.
 Exit codes: 0 measured and equal in content; 1 not; 2 wrong use.
 """
 
+GROW_EXAMPLES = """\b
+Examples:
+  onpoint bench grow                                    0.1, 1 and 5 million records
+  onpoint bench grow --rows 100000 --rows 400000 --json
+
+\b
+Linear is a rate that stays; flat is a peak of memory that stays. Each size
+has a stack of its own, which is removed again.
+"""
+
+GROW_ROWS = (100_000, 1_000_000, 5_000_000)
+
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the services; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
+
 bench = typer.Typer(no_args_is_help=True, help="Measure how fast the pipeline is on this machine.")
 
 
@@ -48,22 +66,45 @@ def end_to_end(
     repeat: Annotated[
         int, typer.Option("--repeat", metavar="N", min=1, max=100, help="Runs; the median counts.")
     ] = 1,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the services; repeatable."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
+    setting: Setting = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Crawl, clean, export, load, store and check N generated records, and the bare chain beside it."""
-    chosen = e2e.Bench(rows, repeat, _settings(setting or []), say=lambda line: print(line, file=sys.stderr))
+    """The whole way for N generated records, the bare chain beside it."""
+    found = _measure(e2e.Bench(rows, repeat, _settings(setting or []), say=_say))
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+@bench.command("grow", epilog=GROW_EXAMPLES)
+def grow(
+    *,
+    rows: Annotated[
+        list[int] | None,
+        typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of one run; repeatable."),
+    ] = None,
+    setting: Setting = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ever more records: is the rate the same, memory flat?"""
+    chosen = _settings(setting or [])
+    found = [_measure(e2e.Bench(count, 1, chosen, say=_say)) for count in sorted(rows or GROW_ROWS)]
+    if as_json:
+        print_json(found)
+    else:
+        _show_growth(found)
+
+
+def _measure(chosen: e2e.Bench) -> dict[str, Any]:
     try:
-        runs = chosen.run()
+        return e2e.document(chosen.run())
     except StackError as error:
         raise CommandError(f"the bench's own stack did not start: {error}") from error
-    if as_json:
-        print_json(e2e.document(runs))
-    else:
-        _show(e2e.document(runs))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
@@ -94,3 +135,19 @@ def _show(found: dict[str, Any]) -> None:
         f"the bare chain {found['bare_rows_per_s']:,.0f} rows/s, ratio [bold]{found['ratio']:.2f}[/bold]"
     )
     console.print(f"content: {found['content']}", style="dim")
+
+
+def _show_growth(found: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    services = list(found[0]["services"])
+    for heading in ("records", "rows/s", "bare", "ratio", *services):
+        table.add_column(heading, justify="right")
+    for one in found:
+        table.add_row(
+            f"{one['rows']:,}",
+            f"{one['rows_per_s']:,.0f}",
+            f"{one['bare_rows_per_s']:,.0f}",
+            f"{one['ratio']:.2f}",
+            *(size(one["services"][name]["peak_rss_bytes"]) for name in services),
+        )
+    Console().print(table)
