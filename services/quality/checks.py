@@ -23,6 +23,9 @@ JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
 WHERE i.indrelid = to_regclass($1) AND i.indisprimary
 """
 
+_OF_RUN = "_run_id = $1 AND _requested_at = (SELECT requested_at FROM onpoint_runs.runs WHERE run_id = $1)"
+"""The time is there for the table's block range index, which knows no run ids."""
+
 _PROVEN = 0
 """Rows that break a check which the table's primary key guards."""
 
@@ -97,7 +100,7 @@ def _scan_sql(table: str, checks: Sequence[Check], proven: frozenset[str]) -> st
     values = [_value_sql(check, proven) for check in checks]
     # Where the key proves every check there is nothing to scan: only that the table is there.
     limit = "LIMIT 0" if set(values) == {str(_PROVEN)} else ""
-    return f"SELECT {', '.join(values)} FROM {table} WHERE _run_id = $1 {limit}"  # noqa: S608 - every identifier is quoted
+    return f"SELECT {', '.join(values)} FROM {table} WHERE {_OF_RUN} {limit}"  # noqa: S608 - every identifier is quoted
 
 
 def _value_sql(check: Check, proven: frozenset[str]) -> str:

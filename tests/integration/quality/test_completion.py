@@ -237,7 +237,7 @@ async def fill(quality: Quality, checked: Dataset, run_id: str, rows: list[tuple
     await quality.pool.execute(create_table_sql(checked))
     quality.catalog["checked"] = checked
     await quality.pool.executemany(
-        f"INSERT INTO {checked.table} VALUES ($1, $2, '{run_id}', 'b', now(), 0, now())",
+        f"INSERT INTO {checked.table} VALUES ($1, $2, '{run_id}', 'b', '{REQUESTED_AT}', 0, now())",
         rows,
     )
     await quality.hear(*Story(run_id, {"checked": (Batch(clean=True),)}).events())
@@ -245,7 +245,9 @@ async def fill(quality: Quality, checked: Dataset, run_id: str, rows: list[tuple
 
 async def test_checks_look_at_the_rows_of_this_run_alone(quality: Quality, checked: Dataset) -> None:
     await fill(quality, checked, "mine", [(1, "a"), (2, "b"), (3, "c")])
-    await quality.pool.execute(f"INSERT INTO {checked.table} VALUES (9, 'a', 'other', 'b', now(), 0, now())")
+    await quality.pool.execute(
+        f"INSERT INTO {checked.table} VALUES (9, 'a', 'other', 'b', '{REQUESTED_AT}', 0, now())"
+    )
     completed = await quality.complete("mine")
     assert completed.status == "succeeded"
     assert [(check.name, check.passed, check.value, check.expected) for check in completed.checks] == [
