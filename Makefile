@@ -8,8 +8,8 @@ AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults airflow-env test-airflow test-compose bench demo up down ps \
-	compose-up compose-down compose-run compose-logs compose-ps lock clean
+.PHONY: help setup lint format test test-fast test-faults test-chaos chaos airflow-env test-airflow test-compose bench \
+	demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,13 +35,19 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## All tests on the real components, which it starts and stops (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not airflow and not compose"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not airflow and not compose"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not airflow and not compose"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not airflow and not compose"
 
 test-faults: setup ## Kills and outages in the middle of runs (long)
 	$(BIN)/python -m pytest -m faults
+
+test-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages among them (< 5 min)
+	$(BIN)/python -m pytest -m chaos tests/chaos
+
+chaos: setup ## Kills, pauses and outages by a plan made of SEED; TIER=short, ci (20 min) or release (2 h)
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --tier $(or $(TIER),ci)
 
 airflow-env: $(AIRFLOW_STAMP) ## Makes .venv-airflow: Airflow and what the DAGs need, apart from the services
 

@@ -115,7 +115,7 @@ def _user(n: int) -> str:
     return json.dumps(user, separators=(",", ":"))
 
 
-def _story(n: int) -> str:
+def story(n: int) -> str:
     return (
         f'{{"by":"{WORDS[n % len(WORDS)]}","descendants":{n * 13 % 400},"id":{FIRST_STORY_ID + n},'
         f'"score":{n * 29 % 900 + 1},"time":{FIRST_STORY_TIME_S + n * 60},"title":"{_TITLES[n % TEXTS]}","type":"story","url":"https://example.org/{n}"}}'
@@ -156,7 +156,7 @@ class DemoSource:
 
     async def _item(self, request: web.Request) -> web.Response:
         n = int(request.match_info["id"]) - FIRST_STORY_ID
-        return _json(_story(n) if 1 <= n <= self._rows["stories"] else "null")
+        return _json(story(n) if 1 <= n <= self._rows["stories"] else "null")
 
     async def _record(self, request: web.Request) -> web.Response:
         name, n = request.path.split("/")[1], int(request.match_info["id"])

@@ -10,6 +10,21 @@ from deploy.local.ports import Ports
 from deploy.local.state import ProcessId
 
 
+class Detour(BaseModel):
+    """Ports on which a proxy of the caller's listens: the services reach the components through it, all others
+    directly.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kafka: int
+    kafka_behind: int
+    """Where the broker listens for the proxy. A client goes on to the address that its broker names, so this
+    listener names the proxy's."""
+    postgres: int
+    s3: int
+
+
 class StackConfig(BaseModel):
     """Everything the supervisor needs, decided before it starts."""
 
@@ -29,6 +44,7 @@ class StackConfig(BaseModel):
     """A service that was ready and does not answer /livez for so many seconds is restarted."""
     parent: ProcessId | None = None
     """The stack ends with this process."""
+    detour: Detour | None = None
 
     def save(self, home: Home) -> None:
         write_private(home.config_file, self.model_dump_json(indent=2))

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local.config import StackConfig
+from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import POSTGRES_DATABASE, POSTGRES_USER, S3_REGION, Credentials
 from deploy.local.home import Home
 from deploy.local.ports import HOST
@@ -102,7 +102,20 @@ def process_environment(
     base |= mark_of(home, name)
     if name in config.services:
         base[HTTP_PORT] = str(config.ports.of(name))
+        base |= _through(config.detour, base["ONPOINT_POSTGRES_DSN"], config) if config.detour else {}
     return base
+
+
+def _through(detour: Detour, dsn: str, config: StackConfig) -> dict[str, str]:
+    """The addresses of a proxy instead of the components' own."""
+    s3 = f"http://{HOST}:{detour.s3}"
+    return {
+        "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{detour.kafka}",
+        "ONPOINT_POSTGRES_DSN": dsn.replace(f"{HOST}:{config.ports.postgres}/", f"{HOST}:{detour.postgres}/"),
+        "ONPOINT_S3_ENDPOINT_URL": s3,
+        "AWS_ENDPOINT_URL_S3": s3,
+        "PGPORT": str(detour.postgres),
+    }
 
 
 def component_environment(name: str, home: Home) -> dict[str, str]:

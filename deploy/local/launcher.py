@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from deploy.local import fetch, locks, ports, tools
 from deploy.local.accounts import recorded_place
-from deploy.local.config import StackConfig
+from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import (
     DEFAULT_LAKE_BUCKET,
@@ -49,6 +49,7 @@ class Request:
     services: tuple[str, ...] = SERVICES
     parent: ProcessId | None = None
     """The stack ends with this process."""
+    detour: Detour | None = None
 
 
 def running_state(home: Home) -> StackState | None:
@@ -86,6 +87,7 @@ def prepare(request: Request, say: Say) -> None:
         postgres_programs=components.postgres,
         hang_s=hang_s,
         parent=request.parent,
+        detour=request.detour,
     ).save(home)
     home.state_file.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from typing import Literal, Self
 import psutil
 
 from deploy.local import control, launcher
-from deploy.local.config import StackConfig
+from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.errors import NotRunningError, StackError, UnknownNameError
@@ -45,12 +45,14 @@ class LocalStack:
         ports: Literal["free", "default"] = "free",
         services: tuple[str, ...] = SERVICES,
         extra_env: Mapping[str, str] | None = None,
+        detour: Detour | None = None,
         timeout_s: float = READY_TIMEOUT_S,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing is started yet.
 
         `extra_env` is for the services (`ONPOINT_*`) and wins over this process's environment.
+        With `detour` they reach the components through a proxy of the caller's, which listens there already.
         """
         self.home = Home(home.absolute())
         self._timeout_s = timeout_s
@@ -66,7 +68,7 @@ class LocalStack:
             "ONPOINT_PORTS": ports,
             "ONPOINT_HOME": str(self.home.path),
         }
-        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this())
+        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this(), detour)
 
     def __enter__(self) -> Self:
         self.up()

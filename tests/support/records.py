@@ -63,7 +63,7 @@ class TestData:
     def expected(self, dataset: str) -> list[tuple[Any, ...]]:
         """The rows of a dataset in source order, one tuple per record in the order of `COLUMNS`."""
         return [
-            tuple(_at(record, path) for path in COLUMNS[dataset].values()) for record in self.records[dataset]
+            tuple(at(record, path) for path in COLUMNS[dataset].values()) for record in self.records[dataset]
         ]
 
 
@@ -78,7 +78,7 @@ def load_test_data() -> TestData:
     return TestData(folder, records)
 
 
-def _at(record: dict[str, Any], path: str) -> Any:
+def at(record: dict[str, Any], path: str) -> Any:
     value: Any = record
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None

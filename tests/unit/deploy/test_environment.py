@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.config import StackConfig
+from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import Credentials, load_or_create
 from deploy.local.environment import (
     MARK,
@@ -130,3 +130,19 @@ def test_damaged_credentials_are_not_replaced(home: Home) -> None:
     home.credentials_file.write_text("{")
     with pytest.raises(StackError, match="is damaged"):
         load_or_create(home)
+
+
+def test_services_take_a_detour_and_clients_do_not(
+    home: Home, config: StackConfig, credentials: Credentials
+) -> None:
+    detour = Detour(kafka=1001, kafka_behind=1002, postgres=1003, s3=1004)
+    config = config.model_copy(update={"detour": detour})
+    service = process_environment("loader", home, config, credentials)
+    assert service["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1001"
+    assert service["ONPOINT_POSTGRES_DSN"].endswith("@127.0.0.1:1003/onpoint")
+    assert service["ONPOINT_S3_ENDPOINT_URL"] == "http://127.0.0.1:1004"
+    step = process_environment("migrate", home, config, credentials)
+    assert step["ONPOINT_POSTGRES_DSN"].endswith("@127.0.0.1:25432/onpoint")
+    assert (
+        client_environment(home, config, credentials)["ONPOINT_S3_ENDPOINT_URL"] == "http://127.0.0.1:28333"
+    )

@@ -1,0 +1,168 @@
+"""Does to a running stack what the plan says, each fault at its time, and notes when it began and ended."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from deploy.local.config import StackConfig
+from deploy.local.credentials import load_or_create
+from deploy.local.environment import HTTP_PORT, process_environment
+from deploy.local.errors import NotRunningError
+from deploy.local.home import PROJECT_ROOT
+from deploy.local.stack import LocalStack
+from tests.chaos.plan import COMPONENT_OF, Fault
+from tests.chaos.proxy import FaultProxy
+
+VICTIM_WAIT_S = 30.0
+"""A service that is being restarted is waited for: the plan wants it killed."""
+PEER_STAYS_S = 5.0
+"""After the paused process woke up: both are members, and one has to give way."""
+
+
+@dataclass
+class Strike:
+    """A fault as it happened; seconds after the first request."""
+
+    fault: Fault
+    began_s: float
+    ended_s: float | None = None
+    """When a component was ready again, a paused process woke up, a network healed; None for a kill."""
+    pid: int | None = None
+    note: str = ""
+
+
+class Injector:
+    def __init__(
+        self,
+        stack: LocalStack,
+        proxy: FaultProxy,
+        began_s: float,
+        say: Callable[[str], None],
+        on_broker_back: Callable[[int], None],
+    ) -> None:
+        self._stack = stack
+        self._proxy = proxy
+        self._began_s = began_s
+        self._say = say
+        self._on_broker_back = on_broker_back
+        self._locks = {name: asyncio.Lock() for name in COMPONENT_OF.values()}
+        self.strikes: list[Strike] = []
+
+    async def run(self, faults: tuple[Fault, ...]) -> None:
+        """Returns when the last fault is over."""
+        async with asyncio.TaskGroup() as group:
+            for fault in faults:
+                await asyncio.sleep(max(0.0, self._began_s + fault.at_s - time.monotonic()))
+                group.create_task(self._strike(fault))
+
+    async def _strike(self, fault: Fault) -> None:
+        strike = Strike(fault, self._now_s())
+        self.strikes.append(strike)
+        self._say(str(fault))
+        match fault.kind:
+            case "kill":
+                await self._kill(strike)
+            case "pause":
+                await self._pause(strike)
+            case "network":
+                await self._break_network(strike)
+            case _:
+                await self._take_down(strike)
+
+    async def _kill(self, strike: Strike) -> None:
+        process = await self._victim(strike)
+        if process is None:
+            return
+        strike.began_s, strike.pid = self._now_s(), process.pid
+        process.kill()
+
+    async def _pause(self, strike: Strike) -> None:
+        """A peer takes over meanwhile, so that the sleeper wakes up as a zombie."""
+        name = strike.fault.target
+        process = await self._victim(strike)
+        if process is None:
+            return
+        peer = await asyncio.to_thread(self._start_peer, name)
+        try:
+            strike.began_s, strike.pid = self._now_s(), process.pid
+            process.suspend()
+            await asyncio.sleep(strike.fault.duration_s)
+            # Somebody may have killed it in its sleep.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+            strike.ended_s = self._now_s()
+            await asyncio.sleep(PEER_STAYS_S)
+        finally:
+            peer.terminate()
+            code = await asyncio.to_thread(peer.wait, 40)
+        strike.note = f"its peer was stopped with code {code}"
+
+    async def _take_down(self, strike: Strike) -> None:
+        name = COMPONENT_OF[strike.fault.kind]
+        async with self._locks[name]:
+            strike.began_s = self._now_s()
+            hard = {"SIGKILL": signal.SIGKILL, "immediate": signal.SIGQUIT}.get(strike.fault.how)
+            if hard is not None:
+                strike.pid = await asyncio.to_thread(self._stack.kill, name, hard)
+            await asyncio.to_thread(self._stack.stop, name)
+            await asyncio.sleep(strike.fault.duration_s)
+            await asyncio.to_thread(self._stack.start, name)
+            strike.ended_s = self._now_s()
+        if strike.fault.kind == "broker":
+            self._on_broker_back(strike.fault.number)
+
+    async def _break_network(self, strike: Strike) -> None:
+        fault = strike.fault
+        await self._proxy.break_(fault.target, fault.how)
+        await asyncio.sleep(fault.duration_s)
+        await self._proxy.heal(fault.target, fault.how)
+        strike.ended_s = self._now_s()
+
+    async def _victim(self, strike: Strike) -> psutil.Process | None:
+        deadline_s = time.monotonic() + VICTIM_WAIT_S
+        while time.monotonic() < deadline_s:
+            with contextlib.suppress(NotRunningError):
+                return self._stack.process(strike.fault.target)
+            await asyncio.sleep(0.1)
+        strike.note = "it had no process"
+        return None
+
+    def _start_peer(self, name: str) -> subprocess.Popen[bytes]:
+        """A second replica, outside the supervisor's watch."""
+        home = self._stack.home
+        environment = process_environment(name, home, StackConfig.load(home), load_or_create(home))
+        with home.log_file(f"{name}-peer").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", f"services.{name}.app"],
+                cwd=PROJECT_ROOT,
+                env=environment | {HTTP_PORT: "0"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _now_s(self) -> float:
+        return round(time.monotonic() - self._began_s, 2)
+
+
+def as_json(strike: Strike) -> dict[str, Any]:
+    fault = strike.fault
+    return {
+        "number": fault.number,
+        "kind": fault.kind,
+        "target": fault.target,
+        "how": fault.how,
+        "planned_at_s": fault.at_s,
+        "duration_s": fault.duration_s,
+        "began_s": strike.began_s,
+        "ended_s": strike.ended_s,
+        "note": strike.note,
+    }

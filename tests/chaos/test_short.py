@@ -1,0 +1,24 @@
+"""The short chaos run, on every change; the longer tiers are `make chaos`."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.plan import TIERS, make_plan
+from tests.chaos.report import as_document, write_report
+from tests.chaos.trial import run_trial
+
+SEED = int(os.environ.get("ONPOINT_CHAOS_SEED", "7"))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(420)
+async def test_a_stream_of_runs_through_kills_pauses_and_outages_keeps_every_promise(tmp_path: Path) -> None:
+    plan = make_plan(SEED, TIERS["short"])
+    result = await run_trial(plan, tmp_path / "home", os.environ, print)
+    write_report(result, tmp_path)
+    broken = [f"{finding.name}: {finding.detail}" for finding in result.findings if not finding.passed]
+    assert not broken, f"seed {SEED}, report in {tmp_path}"
+    assert len(result.strikes) == len(plan.faults)
+    assert as_document(result)["passed"]
