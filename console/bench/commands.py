@@ -12,11 +12,13 @@ from console.errors import CommandError
 from console.result import print_json
 from console.words import size
 from deploy.local.errors import StackError
+from deploy.local.names import SERVICES
 
 EXAMPLES = """\b
 Examples:
   onpoint bench e2e                         200,000 records, once
   onpoint bench e2e --rows 1000000 --repeat 3
+  onpoint bench e2e --second loader         what a second process of it adds
   onpoint bench e2e --rows 1000000 --set ONPOINT_LOADER_WORKERS=1
   onpoint bench e2e --json | jq .ratio
 
@@ -66,11 +68,18 @@ def end_to_end(
     repeat: Annotated[
         int, typer.Option("--repeat", metavar="N", min=1, max=100, help="Runs; the median counts.")
     ] = 1,
+    second: Annotated[
+        list[str] | None,
+        typer.Option("--second", metavar="SERVICE", help="Run a second process of it; repeatable."),
+    ] = None,
     setting: Setting = None,
     as_json: AsJson = False,
 ) -> None:
     """The whole way for N generated records, the bare chain beside it."""
-    found = _measure(e2e.Bench(rows, repeat, _settings(setting or []), say=_say))
+    doubled = tuple(second or ())
+    if unknown := [name for name in doubled if name not in SERVICES]:
+        raise typer.BadParameter(f"there is no service {unknown[0]!r}: {', '.join(SERVICES)}")
+    found = _measure(e2e.Bench(rows, repeat, _settings(setting or []), say=_say, doubled=doubled))
     if as_json:
         print_json(found)
     else:

@@ -19,6 +19,7 @@ from console.bench import source
 from console.bench.bare import DATASET
 from console.bench.busy import busy_seconds
 from console.bench.content import Difference, compare, forget
+from console.bench.second import second_processes
 from console.bench.usage import Meter
 from console.client import open_completions, publish_request
 from console.errors import CommandError
@@ -87,6 +88,8 @@ class Bench:
     services: Mapping[str, str]
     """Settings of the services, beside those of the bench."""
     say: Callable[[str], None]
+    doubled: tuple[str, ...] = ()
+    """Services that get a second process beside the stack's own."""
 
     def run(self) -> list[Measured]:
         """Starts a stack of its own, so that nobody's data is touched, and removes it.
@@ -101,20 +104,28 @@ class Bench:
                 self.say("starting a stack of its own")
                 stack = LocalStack(folder / "stack", extra_env=extra)
                 try:
-                    with stack:
-                        return self._measure(stack, server, port)
+                    with stack, second_processes(stack, self.doubled, extra) as seconds:
+                        return self._measure(stack, seconds, server, port)
                 finally:
                     stack.down(wipe=True)
 
-    def _measure(self, stack: LocalStack, server: subprocess.Popen[bytes], port: int) -> list[Measured]:
+    def _measure(
+        self,
+        stack: LocalStack,
+        seconds: Mapping[str, psutil.Process],
+        server: subprocess.Popen[bytes],
+        port: int,
+    ) -> list[Measured]:
         # The drivers take credentials by the standard chain, which looks into this process's environment.
         os.environ.update(stack.environment())
         environment = dict(os.environ)
         self.say(f"warming up with {min(WARM_UP_ROWS, self.rows):,} records")
         self._pipeline(environment, f"{PREFIX}-warm-up", min(WARM_UP_ROWS, self.rows))
+        parts = {name: stack.process(name) for name in (*SERVICES, *COMPONENTS)}
+        parts |= {**seconds, "source": psutil.Process(server.pid)}
         found = []
         for number in range(1, self.repeat + 1):
-            found.append(self._once(stack, environment, server, port, number))
+            found.append(self._once(stack, environment, parts, port, number))
             last = found[-1]
             self.say(
                 f"run {number} of {self.repeat}: {last.rows_per_s:,.0f} rows/s, "
@@ -126,14 +137,12 @@ class Bench:
         self,
         stack: LocalStack,
         environment: Mapping[str, str],
-        server: subprocess.Popen[bytes],
+        parts: Mapping[str, psutil.Process],
         port: int,
         number: int,
     ) -> Measured:
         run_id = f"{PREFIX}-{number}"
         asyncio.run(forget(environment))
-        parts = {name: stack.process(name) for name in (*SERVICES, *COMPONENTS)}
-        parts["source"] = psutil.Process(server.pid)
         before = busy_seconds(stack)
         with Meter(parts) as meter:
             self._pipeline(environment, run_id, self.rows)

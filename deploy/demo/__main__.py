@@ -17,6 +17,7 @@ from deploy.local.environment import mark_of
 from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.launcher import is_running
 from deploy.local.leftovers import find_leftovers
+from deploy.local.ports import free_port
 
 NAME = "demo-source"
 PAGE_SIZE = 1000
@@ -38,7 +39,7 @@ def main() -> None:
     elif source is not None:
         _onpoint("up", extra=_settings(_port_of(source)))
     else:
-        port = _free_port()
+        port = free_port()
         _onpoint("up", extra=_settings(port))
         # Only now: a start of the stack ends whatever of it was left running.
         _start_source(home, options.rows, port)
@@ -68,13 +69,6 @@ def _running_source(home: Home) -> psutil.Process | None:
 def _port_of(source: psutil.Process) -> int:
     command = source.cmdline()
     return int(command[command.index("--port") + 1])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _settings(port: int) -> dict[str, str]:

@@ -4,7 +4,7 @@ import errno
 import json
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -127,7 +127,7 @@ def _free(home: Home, explicit: dict[str, int]) -> Ports:
     used = set(explicit.values()) | set(free.values())
     for field in Ports.model_fields:
         if field not in explicit and field not in free:
-            free[field] = _pick(used)
+            free[field] = free_port(used)
             used.add(free[field])
     write_private(home.ports_file, json.dumps(recorded | free, indent=2))
     return Ports(**{**free, **explicit})
@@ -141,7 +141,8 @@ def _recorded(home: Home) -> dict[str, int]:
         return {}
 
 
-def _pick(used: set[int]) -> int:
+def free_port(used: Collection[int] = ()) -> int:
+    """A port of this machine that nobody listens at. Raises `StackError` if none is found."""
     for _ in range(PICK_ATTEMPTS):
         port = random.choice(FREE_RANGE)  # noqa: S311  (not a secret)
         if port not in used and is_free(port):
