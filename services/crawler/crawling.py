@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,9 @@ PATIENCE_S = 300.0
 PATIENCE_FAILURES = 5
 """A batch gives up on a source when so many requests in a row finally failed and so much time has gone: its
 handler must end, and what it did not ask for is listed."""
+
+CANCEL_LOOK_S = 3.0
+"""Between two looks for the cancel mark while a batch is crawled, which may take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,18 @@ def planned_requests(dataset: Dataset, plan: Plan, sequence: int) -> Iterable[Re
 class Crawl:
     """One batch's requests, from the source into the recorder."""
 
-    def __init__(self, fetch: Fetch, source: ApiSource, folder: Path, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        source: ApiSource,
+        folder: Path,
+        recorder: Recorder,
+        refuse_cancelled: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`refuse_cancelled` raises where nobody wants the batch any more."""
         self._fetch = fetch
+        self._refuse_cancelled = refuse_cancelled
+        self._look_at_s = asyncio.get_running_loop().time() + CANCEL_LOOK_S
         self.source = source
         self._folder = folder
         self.recorder = recorder
@@ -94,6 +107,8 @@ class Crawl:
                     result.value.lines.close()
 
     async def ask(self, request: Request) -> Answer[Fetched] | Failure:
+        """Raises `PermanentError` (`cancelled`) once the run is cancelled."""
+        await self._look_for_cancel()
         if self._has_given_up():
             detail = f"not asked: {self._failures_in_a_row} requests in a row had failed before"
             return failure_of(request.url, detail)
@@ -102,6 +117,12 @@ class Crawl:
         )
         self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(answer, Failure) else 0
         return answer
+
+    async def _look_for_cancel(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + CANCEL_LOOK_S
+            await self._refuse_cancelled()
 
     def _has_given_up(self) -> bool:
         return (

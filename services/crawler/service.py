@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,8 @@ class CrawlerService:
     async def _ask_source(
         self, unit: CrawlBatchRequested, plan: Plan, dataset: Dataset, folder: Path, recorder: Recorder
     ) -> CursorWork | None:
-        crawl = Crawl(self._fetch, dataset.source, folder, recorder)
+        still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
+        crawl = Crawl(self._fetch, dataset.source, folder, recorder, still_wanted)
         pagination = dataset.source.pagination
         if isinstance(unit.work, CursorWork) and pagination.kind == "page":
             following = await Chain(crawl, plan, pagination.page_param, self._batch_rows).follow(

@@ -46,6 +46,7 @@ class LoadRepository:
 
     async def commit_dead(self, dead: BatchManifest) -> bool:
         """False: the batch has a result already, which stands."""
+        crashpoints.reach("loader.death")
         with translated():
             return bool(await self._pool.fetchval(statements.CLAIM, *_claim(dead), encode(dead).decode()))
 

@@ -65,6 +65,7 @@ class Claim:
 
     async def bury(self, dead: BatchManifest) -> bool:
         """One batch is dead and is yet to be announced so; the others wait for an object again."""
+        crashpoints.reach("s3sink.unusable")
         with translated():
             async with self.connection.transaction():
                 if not await self.connection.fetchval(statements.UNDO, self.name):

@@ -42,6 +42,7 @@ class SinkRepository:
 
     async def commit_dead(self, dead: BatchManifest) -> bool:
         """The death of a batch that never arrived. False: it did, and that stands."""
+        crashpoints.reach("s3sink.death")
         return await self._insert(dead, 0, 0, "dead", dead)
 
     async def forget_death(self, batch_id: str) -> None:
@@ -126,6 +127,7 @@ class SinkRepository:
         return [_manifest(row["result"]) for row in rows]
 
     async def deaths_announced(self, batch_ids: Sequence[str]) -> None:
+        crashpoints.reach("s3sink.told")
         with translated():
             await self._pool.execute(statements.DEATH_ANNOUNCED, batch_ids)
 

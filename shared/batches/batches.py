@@ -74,7 +74,7 @@ class Batches:
     async def commit(self, manifest: BatchManifest) -> BatchManifest:
         """Commits unless someone was first; returns the winner's manifest, which is what may be announced."""
         key = keys.manifest_key(manifest.run_id, manifest.dataset, self.stage, manifest.batch_id)
-        crashpoints.reach(f"{self.stage}.manifest")
+        crashpoints.reach(f"{self.stage}.{'death' if manifest.status == 'dead' else 'manifest'}")
         if await self._staging.create(key, encode(manifest)):
             return manifest
         winner = await self._read(key)

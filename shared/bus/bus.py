@@ -38,9 +38,6 @@ from shared.observability.logging import get_logger
 from shared.observability.metrics import BROKER_REACHABLE, MEMORY_USED_RATIO
 from shared.settings import KafkaSettings
 
-SESSION_TIMEOUT_MS = 10_000
-"""A member that was killed is missed after so long; its partitions wait meanwhile."""
-
 HEARTBEAT_INTERVAL_MS = 1_000
 """A member learns of a rebalance with its next heartbeat, so this bounds how long a start or a join takes."""
 
@@ -82,6 +79,7 @@ class Bus:
         self._service = service
         self._group = topics.consumer_group(service)
         self._servers = settings.kafka_bootstrap_servers.split(",")
+        self._session_timeout_ms = settings.kafka_session_timeout_ms
         self._fatal = fatal
         self._bury: dict[str, Bury] = {}
         self._revive: dict[str, Revive] = {}
@@ -245,7 +243,7 @@ class Bus:
             listener=self._policy.listener(0.9 * WORST_HANDLER_S, assigned),
             rebalance_timeout_ms=WORST_HANDLER_S * 1000,
             max_poll_interval_ms=2 * WORST_HANDLER_S * 1000,
-            session_timeout_ms=SESSION_TIMEOUT_MS,
+            session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             max_workers=workers,
         )

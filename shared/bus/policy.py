@@ -236,6 +236,7 @@ class AtLeastOnce:
         outcome: str,
     ) -> None:
         if self.epochs[partition] == epoch:
+            crashpoints.reach(f"{self.service}.leave")
             await consumer.commit({partition: raw.offset + 1})
             self._over(partition, raw.topic, outcome)
 

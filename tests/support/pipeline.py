@@ -90,13 +90,13 @@ class Pipeline:
 
     async def dead_letters(self, service: str, key: bytes) -> list["Letter"]:
         """The dead letters of a service with that key."""
-        return [letter for letter in await self._letters(service) if letter.key == key]
+        return [letter for letter in await self.letters(service) if letter.key == key]
 
     async def dead_letters_of_run(self, service: str, run_id: str) -> list["Letter"]:
         mine = ("dlq.run_id", run_id.encode())
-        return [letter for letter in await self._letters(service) if mine in letter.headers]
+        return [letter for letter in await self.letters(service) if mine in letter.headers]
 
-    async def _letters(self, service: str) -> list["Letter"]:
+    async def letters(self, service: str) -> list["Letter"]:
         # From the beginning by policy: a seek would race with the consumer's own look-up of where to start.
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.servers, enable_auto_commit=False, auto_offset_reset="earliest"

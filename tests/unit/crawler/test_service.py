@@ -1,5 +1,6 @@
 """The crawler from a request to its batches, against a source over loopback and a store in memory."""
 
+import asyncio
 import json
 from datetime import datetime
 from typing import Any
@@ -668,3 +669,22 @@ async def test_a_plan_unit_of_a_run_that_was_swept_is_a_dead_letter_alone() -> N
             await crawler.handlers.on_batch_requested(record)
         burial = await crawler.handlers.bury_batch(record, caught.value)
         assert (burial.dead, burial.announce) == (True, ())
+
+
+async def test_a_batch_that_is_being_crawled_ends_soon_after_its_run_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.crawler.crawling.CANCEL_LOOK_S", 0.01)
+    async with (
+        SourceServer({"stories": things(1000)}, delay_s=0.005) as source,
+        crawler_of(source.url, allow=source.allow) as crawler,
+    ):
+        crawling = asyncio.create_task(crawler.run({"run_id": "r1", "datasets": ["stories"]}))
+        while len(source.seen) < 50 and not crawling.done():
+            await asyncio.sleep(0.005)
+        await crawler.staging.put(keys.cancel_key("r1"), b"{}")
+        await crawling
+        assert len(source.seen) < 900
+        [dead] = crawler.batches
+        assert (dead.status, dead.reason) == ("dead", Reason.CANCELLED)
+        assert dead.counts.read == dead.counts.rejected == 1000

@@ -1,0 +1,344 @@
+"""Every named crash point, for the first and the second time it is reached, in one story.
+
+The services die there one after another, all six at once, while runs of every kind go through them: good ones with
+bad records in them, ones with a batch that dies at each stage, replays, records that nobody can read. Then each run
+must have ended once, as the same one did before anything was killed, with the same content.
+"""
+
+import ast
+import asyncio
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from deploy.local.names import SERVICES
+from deploy.local.stack import LocalStack
+from tests.support import source as faults
+from tests.support.actors import KILLED, Troupe
+from tests.support.ghosts import haunt
+from tests.support.pipeline import Completions, Pipeline
+from tests.support.records import ROOT, TestData
+from tests.support.source import SourceServer
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
+
+OF_EVERY_SERVICE = ("publish", "commit", "dead_letter", "leave")
+OF_A_STAGE_IN_STAGING = ("manifest", "death")
+
+POINTS: dict[str, tuple[str, ...]] = {
+    "crawler": ("request", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "processor": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "converter": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "loader": ("copied", "merged", "committed", "death", *OF_EVERY_SERVICE),
+    "s3sink": (
+        *("assigned", "put", "written", "announced", "unusable", "told", "death"),
+        *OF_EVERY_SERVICE,
+    ),
+    "quality": (
+        *("recorded", "assigned", "announced", "checked", "listed", "completed", "relisted", "transaction"),
+        *OF_EVERY_SERVICE,
+    ),
+}
+HITS = (1, 2)
+CASES = [(service, point, hit) for service, points in POINTS.items() for point, hit in product(points, HITS)]
+
+DATASETS = ("posts", "users", "albums", "todos")
+DEAD_DATASET = "stories"
+BAD_TODOS: list[dict[str, Any]] = [{"id": None, "title": "no key"}, {"id": 9_001, "title": 5}]
+
+INPUTS = {
+    "crawl.batch.requested": ("crawler",),
+    "batch.crawled": ("processor", "quality"),
+    "batch.processed": ("converter", "loader", "s3sink", "quality"),
+}
+"""Where what nobody can read is sent, and whose dead letter it becomes."""
+
+GARBAGE_PARTITIONS = 2
+
+BUNDLE_S = 5.0
+POINT_S = 150.0
+END_S = 180.0
+
+
+@dataclass
+class Swept:
+    """What was seen from outside."""
+
+    test_data: TestData
+    codes: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    seconds: float = 0.0
+    good: list[str] = field(default_factory=list)
+    replays: list[str] = field(default_factory=list)
+    ghosts: dict[str, str] = field(default_factory=dict)
+    garbage: list[bytes] = field(default_factory=list)
+    completions: list[dict[str, Any]] = field(default_factory=list)
+
+    def expected(self, dataset: str) -> list[tuple[Any, ...]]:
+        return self.test_data.expected(dataset)
+
+    @property
+    def runs(self) -> list[str]:
+        return [*self.good, *self.replays, *self.ghosts]
+
+
+def calls(tree: ast.AST) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "crashpoints.reach":
+            yield node.args[0]
+
+
+def strings(expression: ast.expr) -> Iterator[str]:
+    """The names an argument may stand for; what comes from a variable is `*`."""
+    if isinstance(expression, ast.Constant):
+        yield str(expression.value)
+    elif isinstance(expression, ast.IfExp):
+        yield from strings(expression.body)
+        yield from strings(expression.orelse)
+    elif isinstance(expression, ast.FormattedValue):
+        yield from strings(expression.value)
+    elif isinstance(expression, ast.JoinedStr):
+        for parts in product(*(list(strings(part)) for part in expression.values)):
+            yield "".join(parts)
+    else:
+        yield "*"
+
+
+def named_in_the_code() -> set[str]:
+    return {
+        name
+        for folder in ("shared", "services")
+        for file in (ROOT / folder).rglob("*.py")
+        for argument in calls(ast.parse(file.read_text(encoding="utf-8")))
+        for name in strings(argument)
+    }
+
+
+def test_the_table_holds_every_point_that_the_code_names_and_no_other() -> None:
+    found = named_in_the_code()
+    table = {f"{service}.{point}" for service, points in POINTS.items() for point in points}
+    by_suffix = {name.removeprefix("*.") for name in found if name.startswith("*.")}
+    literal = {name for name in found if not name.startswith("*.")}
+    assert literal <= table
+    assert {name.partition(".")[2] for name in table - literal} == by_suffix
+    for suffix in OF_EVERY_SERVICE:
+        assert {f"{service}.{suffix}" for service in SERVICES} <= table
+
+
+@pytest.fixture(scope="module")
+async def crash_source(test_data: TestData) -> AsyncIterator[SourceServer]:
+    records = {name: test_data.records[name] for name in (*DATASETS, DEAD_DATASET)}
+    records["todos"] = [*records["todos"], *BAD_TODOS]
+    async with SourceServer(records) as server:
+        for story in test_data.records[DEAD_DATASET][:2]:
+            server.fail(f"/v0/item/{story['id']}.json", faults.status(404))
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def swept(
+    tmp_path_factory: pytest.TempPathFactory, crash_source: SourceServer, test_data: TestData
+) -> AsyncIterator[tuple[Pipeline, Swept]]:
+    extra = {
+        "ONPOINT_CRAWL_ALLOW_HOSTS": crash_source.allow,
+        # The broker's least: each death costs so much.
+        "ONPOINT_KAFKA_SESSION_TIMEOUT_MS": "6000",
+    }
+    for name in ("JSONPLACEHOLDER", "HACKERNEWS"):
+        extra[f"ONPOINT_SOURCE_{name}_URL"] = crash_source.url
+        extra[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = "0"
+        extra[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = "50"
+    folder = tmp_path_factory.mktemp("crashes")
+    with (
+        LocalStack(folder / "stack", services=(), extra_env=extra) as stack,
+        Troupe(stack, folder) as troupe,
+    ):
+        pipeline, seen = Pipeline(stack.environment()), Swept(test_data)
+        async with pipeline.completions() as completions:
+            await sweep(troupe, pipeline, completions, seen)
+        yield pipeline, seen
+        stack.down(wipe=True)
+
+
+async def sweep(troupe: Troupe, pipeline: Pipeline, completions: Completions, seen: Swept) -> None:
+    actors = [troupe.start(service) for service in SERVICES]
+    await ask_good(pipeline, seen)
+    await completions.of(seen.good[0], END_S)
+    await asyncio.gather(*(actor.stop() for actor in actors))
+
+    started = time.monotonic()
+    feeder = asyncio.create_task(feed(pipeline, seen))
+    try:
+        await asyncio.gather(*(die_everywhere(troupe, service, seen) for service in SERVICES))
+    finally:
+        feeder.cancel()
+        await asyncio.gather(feeder, return_exceptions=True)
+    seen.seconds = time.monotonic() - started
+    await completions.all(set(seen.runs), END_S)
+    seen.completions = list(await completions.for_a_while(5))
+
+
+async def die_everywhere(troupe: Troupe, service: str, seen: Swept) -> None:
+    """The service, killed at one of its points after another; in the end it is well."""
+    for point, hit in product(POINTS[service], HITS):
+        actor = troupe.start(service, CRASH_AT=f"{service}.{point}:{hit}")
+        seen.codes[service, point, hit] = await actor.exited(POINT_S)
+    await troupe.start(service).ready()
+
+
+async def feed(pipeline: Pipeline, seen: Swept) -> None:
+    """Runs of every kind, for as long as services die."""
+    for number in range(10_000):
+        await ask_good(pipeline, seen)
+        if number % 2 == 0:
+            for death in ("processor", "late", "bare"):
+                run_id = new_run(f"ghost-{death}")
+                seen.ghosts[run_id] = death
+                await haunt(pipeline, run_id, death)
+            await ask_replay(pipeline, seen)
+        await send_garbage(pipeline, seen)
+        await asyncio.sleep(BUNDLE_S)
+
+
+def new_run(kind: str) -> str:
+    return f"crash-{kind}-{uuid.uuid4().hex[:8]}"
+
+
+async def ask_good(pipeline: Pipeline, seen: Swept) -> None:
+    run_id = new_run("good")
+    seen.good.append(run_id)
+    parameters = {DEAD_DATASET: {"limit": 2}}
+    await pipeline.request(
+        {"run_id": run_id, "datasets": [*DATASETS, DEAD_DATASET], "parameters": parameters}
+    )
+
+
+async def ask_replay(pipeline: Pipeline, seen: Swept) -> None:
+    run_id = new_run("replay")
+    seen.replays.append(run_id)
+    await pipeline.request(
+        {"run_id": run_id, "replay_of": seen.good[0], "from_stage": "processor", "datasets": list(DATASETS)}
+    )
+
+
+async def send_garbage(pipeline: Pipeline, seen: Swept) -> None:
+    key = uuid.uuid4().hex.encode()
+    seen.garbage.append(key)
+    async with AIOKafkaProducer(bootstrap_servers=pipeline.servers, acks="all") as producer:
+        for topic, partition in product(INPUTS, range(GARBAGE_PARTITIONS)):
+            await producer.send_and_wait(topic, b"{", key=key, partition=partition)
+
+
+def summary_of(completion: dict[str, Any]) -> dict[str, Any]:
+    """What must be equal in every run of the same kind: all but names, times and which of two runs loaded first."""
+    datasets = {}
+    for name, books in completion["datasets"].items():
+        delivered = books["rows_loaded"] + books["rows_superseded"]
+        kept = {
+            key: value
+            for key, value in books.items()
+            if key not in {"rows_loaded", "rows_superseded", "bytes_stored"}
+        }
+        datasets[name] = {**kept, "delivered": delivered}
+    return {
+        "status": completion["status"],
+        "datasets": datasets,
+        "checks": [(one["dataset"], one["name"], one["passed"]) for one in completion["checks"]],
+        "dead": sorted((one["dataset"], one["stage"], one["reason"]) for one in completion["dead"]),
+        "missing": len(completion["missing"]),
+    }
+
+
+@pytest.mark.parametrize(("service", "point", "hit"), CASES, ids=str)
+async def test_the_service_was_killed_at_the_point(
+    swept: tuple[Pipeline, Swept], service: str, point: str, hit: int
+) -> None:
+    assert swept[1].codes[service, point, hit] == KILLED
+
+
+async def test_every_run_ended_once_and_as_the_same_run_did_before_anything_was_killed(
+    swept: tuple[Pipeline, Swept], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, seen = swept
+    with capsys.disabled():
+        print(  # noqa: T201 - the figures of the sweep
+            f"\n{len(seen.codes)} kills in {seen.seconds:.0f} s, {len(seen.runs)} runs, "
+            f"{len(seen.garbage) * len(INPUTS) * GARBAGE_PARTITIONS} unreadable records"
+        )
+    assert Counter(value["run_id"] for value in seen.completions) == Counter(seen.runs)
+    ended = {value["run_id"]: summary_of(value) for value in seen.completions}
+    reference = ended[seen.good[0]]
+    assert reference["dead"][0][:2] == (DEAD_DATASET, "crawler")
+    assert {json.dumps(ended[run_id]) for run_id in seen.good} == {json.dumps(reference)}
+    whole = {name: reference["datasets"][name] for name in DATASETS}
+    for run_id in seen.replays:
+        assert {name: ended[run_id]["datasets"][name] for name in DATASETS} == whole
+    late = [("photos", "converter"), ("photos", "loader"), ("photos", "s3sink")]
+    for run_id, death in seen.ghosts.items():
+        found = [dead[:2] for dead in ended[run_id]["dead"]]
+        assert found == ([("photos", "processor")] if death == "processor" else late)
+
+
+async def test_every_value_is_there_once(swept: tuple[Pipeline, Swept]) -> None:
+    pipeline, seen = swept
+    requested_at = {value["run_id"]: value["requested_at"] for value in seen.completions}
+    newest = max((*seen.good, *seen.replays), key=lambda run_id: (requested_at[run_id], run_id))
+    listed: list[str] = []
+    for dataset in DATASETS:
+        assert await pipeline.rows(dataset) == seen.expected(dataset)
+        (who,) = await pipeline.fetch(f"SELECT DISTINCT _run_id FROM onpoint_{dataset}")
+        assert who["_run_id"] == newest
+    for run_id in (*seen.good, *seen.replays):
+        for dataset in DATASETS:
+            assert pipeline.lake_rows(run_id, dataset) == seen.expected(dataset), run_id
+            listed += [entry["uri"] for entry in pipeline.listing(run_id)["datasets"][dataset]["objects"]]
+    assert len(listed) == len(set(listed)), "no object is listed twice"
+    stored = [
+        f"s3://{pipeline.lake_bucket}/{key}"
+        for key in pipeline.keys(pipeline.lake_bucket)
+        if not key.startswith(("_runs/", "exports/"))
+    ]
+    assert sorted(stored) == sorted(listed), "no object is left over"
+
+
+async def test_every_batch_is_done_or_dead_in_staging_as_in_the_ledger(
+    swept: tuple[Pipeline, Swept],
+) -> None:
+    pipeline, seen = swept
+    rows = await pipeline.fetch(
+        "SELECT batch_id, stage, status FROM onpoint_runs.v_results WHERE run_id = ANY($1)", seen.runs
+    )
+    ledger = {(row["batch_id"], row["stage"]): row["status"] for row in rows}
+    staging = {}
+    for key in pipeline.keys(pipeline.staging_bucket):
+        parts = Path(key).parts
+        if len(parts) == 5 and key.endswith(".json"):
+            document = json.loads(pipeline.read(f"s3://{pipeline.staging_bucket}/{key}"))
+            staging[document["batch_id"], parts[3]] = document["status"]
+    assert staging == {place: status for place, status in ledger.items() if place in staging}
+    for table, stage in (("onpoint_loader.loaded_batches", "loader"), ("onpoint_lake.batches", "s3sink")):
+        for row in await pipeline.fetch(f"SELECT batch_id, status = 'dead' AS dead FROM {table}"):
+            assert (ledger[row["batch_id"], stage] == "dead") == row["dead"]
+
+
+async def test_what_nobody_can_read_is_one_entry_for_each_service_that_read_it(
+    swept: tuple[Pipeline, Swept],
+) -> None:
+    pipeline, seen = swept
+    for service, topics in Counter(service for services in INPUTS.values() for service in services).items():
+        letters = [letter for letter in await pipeline.letters(service) if letter.key in seen.garbage]
+        assert {letter.value for letter in letters} == {b"{"}
+        # A letter that is written twice says so by its place: it is one entry.
+        places = {
+            (headers["dlq.original.topic"], headers["dlq.original.partition"], headers["dlq.original.offset"])
+            for headers in (dict(letter.headers) for letter in letters)
+        }
+        assert len(places) == topics * GARBAGE_PARTITIONS * len(seen.garbage)
