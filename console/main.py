@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "migrate": ("console.admin", "Bring the database up to date"),
         "bench": ("console.bench.commands", "Measure how fast the pipeline is on this machine"),
         "sweep": ("console.sweep", "Remove what nobody needs any more from the object store"),
+        "verify": ("console.verify.commands", "Check that everything is where it belongs, once"),
     },
 }
 """Every command: the module that registers it, and its line in the overview.

@@ -1,0 +1,102 @@
+"""I6: no lag, and every record of every input topic led to something that can be shown."""
+
+from aiokafka import TopicPartition
+
+from console.verify.bus import CONSUMES, Bus, Place, Seen, name_of
+from console.verify.database import Books, Run
+from console.verify.endings import ENDED
+from console.verify.findings import Findings
+from shared.events import topics
+from shared.events.topics import retry_topic
+
+STAGE_OF_RESULT = {topic: stage for stage, topic in topics.RESULT_OF_STAGE.items()}
+
+
+def check_lag(bus: Bus, findings: Findings) -> None:
+    """A group is at the end when it has committed past the last record: markers of transactions take offsets too."""
+    for service, names in CONSUMES.items():
+        committed = bus.committed.get(service, {})
+        for topic in (*names, retry_topic(service)):
+            for tp in sorted(tp for tp in bus.ends if tp.topic == topic):
+                at = committed.get(tp, -1)
+                subject = f"group onpoint-{service} on {tp.topic}-{tp.partition}"
+                findings.require(
+                    "I6",
+                    at <= bus.ends[tp],
+                    subject,
+                    f"it has committed {at}, the log ends at {bus.ends[tp]}",
+                )
+                if (last := bus.lasts.get(tp)) is not None:
+                    findings.require("I6", at > last, subject, _lag(at, tp, last, bus))
+
+
+def _lag(at: int, tp: TopicPartition, last: int, bus: Bus) -> str:
+    first = max(at, bus.begins.get(tp, 0))
+    return f"it stands at {at}, {name_of((tp.topic, tp.partition, first))} is the first of {last - first + 1} not handled"
+
+
+class Accounting:
+    """Whether a record led to a result, a run or a dead letter."""
+
+    def __init__(self, books: Books, bus: Bus, findings: Findings) -> None:
+        self._books = books
+        self._bus = bus
+        self._findings = findings
+        self._results = {(result.batch_id, result.stage) for result in books.results}
+        self._dead: set[tuple[str, Place]] = {
+            letter.place for letter in bus.letters if letter.place is not None
+        }
+
+    def check(self) -> None:
+        readers: dict[str, list[str]] = {}
+        for service, names in CONSUMES.items():
+            for topic in (*names, retry_topic(service)):
+                readers.setdefault(topic, []).append(service)
+        for seen in self._bus.seen.values():
+            for service in readers.get(seen.place[0], ()):
+                if self._is_asked_about(seen):
+                    self._check(service, seen)
+
+    def _check(self, service: str, seen: Seen) -> None:
+        says = seen.says
+        named = f" (run {says.get('run_id', '?')}, batch {says.get('batch_id', '?')})" if says else ""
+        self._findings.require(
+            "I6",
+            (service, seen.place) in self._dead or self._led_to_something(service, seen),
+            f"{seen}{named}",
+            f"{service} has left no result of it, and no dead letter",
+        )
+
+    def _led_to_something(self, service: str, seen: Seen) -> bool:
+        says, topic = seen.says, seen.place[0]
+        run = self._books.runs.get(str(says.get("run_id")))
+        stage = service
+        match topic:
+            case topics.CRAWL_REQUESTED | topics.RUN_SEALED | topics.RUN_DRAINED:
+                return run is not None and run.status in ENDED
+            case topics.CRAWL_PLANNED | topics.CRAWL_BATCH_REQUESTED if says.get("kind", "plan") == "plan":
+                return run is not None and self._is_planned(run, says.get("dataset"))
+            case _ if topic == retry_topic(service):
+                return self._was_retried(service, seen)
+            case topics.BATCH_FAILED:
+                stage = str(says.get("stage"))
+            case _ if service == "quality":
+                stage = STAGE_OF_RESULT[topic]
+        place = (str(says.get("batch_id")), stage)
+        return place in self._results or (topic == topics.BATCH_FAILED and place in self._books.unmatched)
+
+    def _is_planned(self, run: Run, dataset: str | None) -> bool:
+        """None: the request was refused, so there is nothing to plan."""
+        return dataset is None or run.planned.get(dataset) is not None
+
+    def _was_retried(self, service: str, seen: Seen) -> bool:
+        """Its record is accounted for by where it came from."""
+        if seen.retried is None:
+            return False
+        return (service, seen.retried.place) in self._dead or self._led_to_something(service, seen.retried)
+
+    def _is_asked_about(self, seen: Seen) -> bool:
+        run_id = seen.says.get("run_id")
+        if self._books.everything:
+            return True
+        return run_id in self._books.runs

@@ -1,0 +1,257 @@
+"""I2: one result per batch and stage, and the same counts wherever they are written down."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from console.verify.database import COUNTS, Books, Result, Run
+from console.verify.findings import Findings
+from console.verify.staging import STAGES, Documents
+from shared.events.models import Stage
+
+ALL_STAGES: tuple[Stage, ...] = ("crawler", "processor", "converter", "loader", "s3sink")
+LAST_STAGES: tuple[Stage, ...] = ("converter", "loader", "s3sink")
+
+ByBatch = Mapping[tuple[str, str], Result]
+"""By batch id and stage."""
+
+
+def check_books(books: Books, documents: Documents, findings: Findings) -> None:
+    ledger: ByBatch = {(result.batch_id, result.stage): result for result in books.results}
+    for run in books.runs.values():
+        for dataset in sorted(run.planned):
+            check_plan(run, dataset, books, findings)
+    check_handovers(ledger, findings)
+    _check_manifests(ledger, documents, findings)
+    _check_loaded(ledger, books, findings)
+    _check_stored(ledger, books, findings)
+    for run in books.runs.values():
+        if run.completed is not None:
+            check_summary(run, [r for r in books.results if r.run_id == run.run_id], run.completed, findings)
+
+
+def check_plan(run: Run, dataset: str, books: Books, findings: Findings) -> None:
+    """Every batch of the plan is done or dead at every stage that it reached; no batch is there that was not planned."""
+    planned = run.planned[dataset]
+    subject = f"{run.run_id}/{dataset}"
+    found = {
+        (r.sequence, r.stage): r for r in books.results if (r.run_id, r.dataset) == (run.run_id, dataset)
+    }
+    if not findings.require("I2", planned is not None, subject, "the ledger knows no plan of it"):
+        return
+    assert planned is not None  # noqa: S101 - as just asserted
+    for sequence in range(planned):
+        crawled, processed = found.get((sequence, "crawler")), found.get((sequence, "processor"))
+        expected: list[Stage] = ["crawler"]
+        if crawled is None or crawled.status == "done":
+            expected.append("processor")
+            if processed is None or processed.status == "done":
+                expected += LAST_STAGES
+        for stage in expected:
+            findings.require(
+                "I2",
+                (sequence, stage) in found,
+                f"batch {sequence} of {subject} at {stage}",
+                "it is neither done nor dead",
+            )
+        if processed is not None and processed.status == "dead":
+            for stage in LAST_STAGES:
+                findings.require(
+                    "I2",
+                    (sequence, stage) not in found,
+                    f"batch {sequence} of {subject} at {stage}",
+                    "it has a result, though the processor says that it is dead",
+                )
+    for sequence, stage in sorted(found):
+        if sequence >= planned:
+            findings.add("I2", found[sequence, stage].name, f"{planned} batches were planned")
+
+
+def check_handovers(ledger: ByBatch, findings: Findings) -> None:
+    """What a stage read is what the stage before let through."""
+    for result in ledger.values():
+        if result.stage == "crawler" or (result.status == "dead" and result.counts[0] is None):
+            continue
+        parent = ledger.get((result.batch_id, "crawler" if result.stage == "processor" else "processor"))
+        if parent is None or parent.status == "dead":
+            continue
+        handed = parent["read"] if result.stage == "processor" else parent["accepted"]
+        findings.require(
+            "I2",
+            result["read"] == handed,
+            result.name,
+            f"it read {result['read']} rows, {parent.stage} handed over {handed}",
+        )
+        if result.status == "done":
+            _check_sum(result, findings)
+
+
+def _check_sum(result: Result, findings: Findings) -> None:
+    match result.stage:
+        case "processor":
+            parts = [result[name] for name in ("accepted", "rejected", "deduplicated")]
+        case "loader":
+            parts = [result[name] for name in ("loaded", "superseded")]
+        case _:
+            parts = [result["accepted"]]
+    findings.require(
+        "I2", result["read"] == sum(parts), result.name, f"of {result['read']} rows it accounts for {parts}"
+    )
+
+
+def _check_manifests(ledger: ByBatch, documents: Documents, findings: Findings) -> None:
+    for place, manifest in documents.manifests.items():
+        if findings.require(
+            "I2",
+            place in ledger,
+            manifest.result.name,
+            "its manifest is in staging, the ledger does not know it",
+        ):
+            _same(ledger[place], manifest.result, "its manifest", findings)
+    for place, result in ledger.items():
+        # Nobody could read the record that died: only the ledger says so.
+        if result.stage in STAGES and place not in documents.manifests and result.counts[0] is not None:
+            findings.add("I2", result.name, "it is in the ledger, and has no manifest in staging")
+
+
+def _same(result: Result, other: Result, what: str, findings: Findings) -> None:
+    unread = result.counts[0] is None
+    ours: tuple[Any, ...] = (result.status, result.counts, set(result.files))
+    theirs: tuple[Any, ...] = (other.status, other.counts, set(other.files))
+    if unread:
+        ours, theirs = ours[:1], theirs[:1]
+    findings.count("I2")
+    if ours == theirs:
+        return
+    differing = [f"status {result.status}, not {other.status}"] if result.status != other.status else []
+    if not unread:
+        differing += [
+            f"{name} {a}, not {b}"
+            for name, a, b in zip(COUNTS, result.counts, other.counts, strict=True)
+            if a != b
+        ]
+        if set(result.files) != set(other.files):
+            differing.append("other files")
+    findings.add("I2", result.name, f"the ledger says otherwise than {what}: {'; '.join(differing)}")
+
+
+def _check_loaded(ledger: ByBatch, books: Books, findings: Findings) -> None:
+    rows = {row.batch_id: row for row in books.loaded}
+    for (batch_id, stage), result in ledger.items():
+        if stage != "loader" or result.counts[0] is None:
+            continue
+        row = rows.get(batch_id)
+        if (
+            findings.require("I2", row is not None, result.name, "the loader has no row of it")
+            and row is not None
+        ):
+            findings.require(
+                "I2",
+                (row.status, row.rows_loaded, row.rows_superseded)
+                == (result.status, result["loaded"] if result.status == "done" else row.rows_loaded,
+                    result["superseded"] if result.status == "done" else row.rows_superseded),
+                result.name,
+                f"the loader says {row.status}, {row.rows_loaded} loaded, {row.rows_superseded} superseded; the ledger "
+                f"{result.status}, {result['loaded']} loaded, {result['superseded']} superseded",
+            )  # fmt: skip
+    for batch_id, row in rows.items():
+        name = f"batch {batch_id} ({row.run_id}/{row.dataset}) at loader"
+        findings.require("I2", (batch_id, "loader") in ledger, name, "the loader has it, the ledger does not")
+
+
+def _check_stored(ledger: ByBatch, books: Books, findings: Findings) -> None:
+    rows = {row.batch_id: row for row in books.stored}
+    objects = {entry.object_name: entry for entry in books.objects}
+    for (batch_id, stage), result in ledger.items():
+        if stage != "s3sink" or result.counts[0] is None:
+            continue
+        row = rows.get(batch_id)
+        if (
+            not findings.require("I2", row is not None, result.name, "the sink has no row of it")
+            or row is None
+        ):
+            continue
+        findings.require(
+            "I2",
+            (row.status == "dead") == (result.status == "dead") and row.status != "pending",
+            result.name,
+            f"the sink says {row.status}, the ledger {result.status}",
+        )
+        if result.status == "done":
+            entry = objects.get(row.object_name or "")
+            named = set() if entry is None or entry.file is None else {entry.file}
+            findings.require(
+                "I2",
+                named == set(result.files) and row.rows == result["read"],
+                result.name,
+                f"the sink has {row.rows} rows of it in {row.object_name}, the ledger says {result['read']} in "
+                f"{', '.join(file.uri for file in result.files) or 'no object'}",
+            )
+    for batch_id, row in rows.items():
+        name = f"batch {batch_id} ({row.run_id}/{row.dataset}) at s3sink"
+        findings.require("I2", (batch_id, "s3sink") in ledger, name, "the sink has it, the ledger does not")
+
+
+def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any], findings: Findings) -> None:
+    """`run.completed` tells the ledger's sums. What was replayed since is in the ledger alone."""
+    if any(result.revived for result in results):
+        findings.note(
+            f"{run.run_id}: dead letters were replayed, so its run.completed may be older than the books"
+        )
+        return
+    for dataset, said in completed.get("datasets", {}).items():
+        sums = summary_of(run, dataset, [r for r in results if r.dataset == dataset])
+        for name, value in sums.items():
+            findings.require(
+                "I2",
+                said.get(name, 0 if value == 0 else None) == value,
+                f"run.completed of {run.run_id}",
+                f"{dataset}: {name} is {said.get(name)}, the ledger says {value}",
+            )
+    for dataset in run.planned:
+        findings.require(
+            "I2",
+            dataset in completed.get("datasets", {}),
+            f"run.completed of {run.run_id}",
+            f"{dataset} is not in it",
+        )
+
+
+def summary_of(run: Run, dataset: str, results: list[Result]) -> dict[str, Any]:
+    """The books of a dataset, summed up anew."""
+    at = {(r.batch_id, r.stage): r for r in results}
+
+    def total(stage: Stage, status: str, count: str) -> int:
+        return sum(r[count] for r in results if (r.stage, r.status) == (stage, status))
+
+    def not_read(stage: Stage) -> int:
+        rows = 0
+        for result in results:
+            if (result.stage, result.status) == (stage, "dead"):
+                parent = at.get((result.batch_id, "crawler" if stage == "processor" else "processor"))
+                handed = 0 if parent is None else parent["read" if stage == "processor" else "accepted"]
+                rows += handed if result.counts[0] is None else result["read"]
+        return rows
+
+    stored = {file.uri: file for r in results if r.stage == "s3sink" for file in r.files}
+    exports: dict[str, int] = {}
+    for file in {file.uri: file for r in results if r.stage == "converter" for file in r.files}.values():
+        label = file.format.partition(".")[0]
+        exports[label] = exports.get(label, 0) + 1
+    return {
+        "batches": run.planned.get(dataset) or 0,
+        "batches_dead": len({r.batch_id for r in results if r.status == "dead"}),
+        "rows_crawled": total("crawler", "done", "read") + total("crawler", "dead", "read"),
+        "rows_accepted": total("processor", "done", "accepted"),
+        "rows_rejected": total("processor", "done", "rejected")
+        + total("crawler", "dead", "read")
+        + not_read("processor"),
+        "rows_deduplicated": total("processor", "done", "deduplicated"),
+        "rows_loaded": total("loader", "done", "loaded"),
+        "rows_superseded": total("loader", "done", "superseded"),
+        "rows_not_loaded": not_read("loader"),
+        "rows_stored": total("s3sink", "done", "read"),
+        "rows_not_stored": not_read("s3sink"),
+        "objects_stored": len(stored),
+        "bytes_stored": sum(file.bytes for file in stored.values()),
+        "exports": exports,
+    }

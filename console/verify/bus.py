@@ -1,0 +1,224 @@
+"""What Kafka holds: every record of every topic as far as it matters here, and how far each group has got."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from console.client import CLIENT_ID, explained, stop
+from console.dlq.letter import Letter, original_record, to_letter
+from console.errors import CommandError
+from deploy.local.names import SERVICES
+from shared.bus.attempt import next_attempt
+from shared.bus.record import Record, to_record
+from shared.errors import PermanentError
+from shared.events import topics
+from shared.events.ids import run_id_of_record
+from shared.events.topics import consumer_group, dead_letter_topic, retry_topic
+
+RESULTS = tuple(topics.RESULT_OF_STAGE.values())
+CONSUMES: Mapping[str, tuple[str, ...]] = {
+    "crawler": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
+    "processor": (topics.BATCH_CRAWLED,),
+    "converter": (topics.BATCH_PROCESSED,),
+    "loader": (topics.BATCH_PROCESSED,),
+    "s3sink": (topics.BATCH_PROCESSED, topics.RUN_SEALED),
+    "quality": (topics.CRAWL_PLANNED, *RESULTS, topics.BATCH_FAILED, topics.RUN_DRAINED),
+}
+"""Which service reads what, beside its own retry topic."""
+
+POLL_MS = 500
+RECORDS_AT_ONCE = 1000
+SILENT_POLLS = 20
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record, without its payload."""
+
+    place: Place
+    says: Mapping[str, Any]
+    """What of its value matters; empty where it is no JSON object."""
+    content: str
+    """Digest of key, value and the headers it brought."""
+    value: str | None
+    """Digest of the value alone; None for a tombstone."""
+    retried: "Seen | None" = None
+    """The record that one of a retry topic stands for."""
+
+    def __str__(self) -> str:
+        return name_of(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterSeen:
+    letter: Letter
+    headers: frozenset[str]
+    original: Seen | None
+    """The record as the letter has it; None where the letter does not say which it was."""
+
+    @property
+    def place(self) -> tuple[str, Place] | None:
+        """Whose record it was, and which."""
+        return None if self.original is None else (self.letter.position.service, self.original.place)
+
+    def __str__(self) -> str:
+        return f"dead letter {self.letter.position}"
+
+
+@dataclass(slots=True)
+class Bus:
+    seen: dict[Place, Seen] = field(default_factory=dict)
+    letters: list[LetterSeen] = field(default_factory=list)
+    completions: list[tuple[Seen, dict[str, Any]]] = field(default_factory=list)
+    """As whoever reads committed sees them."""
+    begins: dict[TopicPartition, int] = field(default_factory=dict)
+    lasts: dict[TopicPartition, int] = field(default_factory=dict)
+    """Offset of the last record of each partition that has one: markers of transactions come after it."""
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+    committed: dict[str, dict[TopicPartition, int]] = field(default_factory=dict)
+    """By service."""
+
+
+def name_of(place: Place) -> str:
+    topic, partition, offset = place
+    return f"record {topic}-{partition} offset {offset}"
+
+
+async def read_bus(servers: str) -> Bus:
+    """Every topic as it is now. Memory is some hundred bytes of each record.
+
+    Raises `CommandError` when Kafka does not answer, or lacks a topic.
+    """
+    bus = Bus()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers,
+        client_id=CLIENT_ID,
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+    )
+    try:
+        async with explained(servers):
+            partitions = await _positions_of_groups(servers, bus)
+            await consumer.start()
+            bus.begins = dict(await consumer.beginning_offsets(partitions))
+            bus.ends = dict(await consumer.end_offsets(partitions))
+        held = [tp for tp in partitions if bus.begins[tp] < bus.ends[tp]]
+        consumer.assign(held)
+        for tp in held:
+            consumer.seek(tp, bus.begins[tp])
+        await _read(consumer, held, bus, servers)
+    finally:
+        await stop(consumer)
+    return bus
+
+
+async def _positions_of_groups(servers: str, bus: Bus) -> list[TopicPartition]:
+    """Every partition of our topics. Notes what each group has committed."""
+    wanted = {topics.RUN_COMPLETED}
+    for service, names in CONSUMES.items():
+        wanted |= {*names, retry_topic(service), dead_letter_topic(service)}
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=CLIENT_ID)
+    await admin.start()
+    try:
+        if missing := sorted(wanted - set(await admin.list_topics())):
+            raise CommandError(
+                f"Kafka at {servers} has no topic {', '.join(missing)}: run `onpoint topics apply`"
+            )
+        for service in SERVICES:
+            offsets = await admin.list_consumer_group_offsets(consumer_group(service))
+            bus.committed[service] = {tp: meta.offset for tp, meta in offsets.items()}
+        described = await admin.describe_topics(sorted(wanted))
+    finally:
+        await admin.close()
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
+
+
+async def _read(consumer: AIOKafkaConsumer, held: Sequence[TopicPartition], bus: Bus, servers: str) -> None:
+    left, silent = list(held), 0
+    while left:
+        async with explained(servers):
+            found = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_AT_ONCE)
+        silent = 0 if found else silent + 1
+        if silent > SILENT_POLLS:
+            raise CommandError(f"Kafka at {servers} stopped answering while {left[0].topic} was read")
+        for tp, raws in found.items():
+            _keep(bus, tp, [to_record(raw) for raw in raws if raw.offset < bus.ends[tp]])
+        left = [tp for tp in left if await consumer.position(tp) < bus.ends[tp]]
+
+
+def _keep(bus: Bus, tp: TopicPartition, records: Iterable[Record]) -> None:
+    dead_of = {dead_letter_topic(service): service for service in SERVICES}
+    for record in records:
+        bus.lasts[tp] = record.offset
+        if tp.topic in dead_of:
+            letter = to_letter(record, dead_of[tp.topic])
+            original = original_record(letter, record)
+            names = frozenset(name for name, _ in record.headers)
+            bus.letters.append(LetterSeen(letter, names, None if original is None else look_at(original)))
+            continue
+        seen = look_at(record)
+        bus.seen[seen.place] = seen
+        if tp.topic == topics.RUN_COMPLETED:
+            bus.completions.append((seen, _document(record.value)))
+
+
+def look_at(record: Record) -> Seen:
+    retried = None
+    if record.topic.endswith(".retry"):
+        with contextlib.suppress(PermanentError):
+            retried = look_at(next_attempt(record).record)
+    place = (record.topic, record.partition, record.offset)
+    value = None if record.value is None else hashlib.sha256(record.value).hexdigest()
+    return Seen(place, _says(record), content(record), value, retried)
+
+
+def content(record: Record) -> str:
+    digest = hashlib.sha256()
+    for part in (
+        record.key,
+        record.value,
+        *(part for name, value in record.headers for part in (name.encode(), value)),
+    ):
+        digest.update(b"-" if part is None else b"%d:" % len(part) + part)
+    return digest.hexdigest()
+
+
+def _says(record: Record) -> dict[str, Any]:
+    document = _document(record.value)
+    kept: dict[str, Any] = {
+        name: document[name]
+        for name in ("run_id", "batch_id", "dataset", "stage", "status", "sequence", "version", "reason")
+        if isinstance(document.get(name), str | int)
+    }
+    work = document.get("work")
+    if isinstance(work, dict):
+        kept["kind"] = work.get("kind")
+    if record.topic == topics.CRAWL_REQUESTED and document and document.get("run_id") is None:
+        kept["run_id"] = run_id_of_record(
+            record.topic, record.partition, record.offset, record.timestamp_ms, record.appended_at
+        )
+    return kept
+
+
+def _document(value: bytes | None) -> dict[str, Any]:
+    try:
+        document = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,203 @@
+"""What PostgreSQL says, read through the views that are made for clients."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from console.errors import CommandError
+from shared.events.models import Stage
+
+TIMEOUT_S = 300.0
+COUNTS = ("read", "accepted", "rejected", "deduplicated", "loaded", "superseded")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that a result names."""
+
+    uri: str
+    format: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a batch at a stage, by whoever says so."""
+
+    run_id: str
+    dataset: str
+    sequence: int
+    batch_id: str
+    stage: Stage
+    status: str
+    reason: str | None
+    counts: tuple[int | None, ...]
+    """In the order of `COUNTS`; `read` is None where nobody could read the record."""
+    files: tuple[File, ...]
+    missing: int = 0
+    revived: bool = False
+
+    def __getitem__(self, count: str) -> int:
+        return self.counts[COUNTS.index(count)] or 0
+
+    @property
+    def name(self) -> str:
+        return f"batch {self.batch_id} ({self.run_id}/{self.dataset}/{self.sequence}) at {self.stage}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    run_id: str
+    status: str
+    requested_at: datetime
+    finished_at: datetime | None
+    datasets: tuple[str, ...]
+    completed: dict[str, Any] | None
+    replay_of: str | None
+    superseded_by: str | None
+    planned: dict[str, int | None] = field(default_factory=dict)
+    """Batches per dataset, as its plan says."""
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        return self.requested_at, self.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class LakeObject:
+    object_name: str
+    run_id: str
+    dataset: str
+    requested_at: datetime
+    batch_ids: tuple[str, ...]
+    state: str
+    file: File | None
+
+
+@dataclass(frozen=True, slots=True)
+class LakeBatch:
+    batch_id: str
+    run_id: str
+    dataset: str
+    status: str
+    rows: int
+    object_name: str | None
+    unannounced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBatch:
+    batch_id: str
+    run_id: str
+    dataset: str
+    status: str
+    rows_loaded: int
+    rows_superseded: int
+
+
+@dataclass(slots=True)
+class Books:
+    """All that PostgreSQL says of the runs that are looked at."""
+
+    runs: dict[str, Run]
+    others: frozenset[str]
+    """Runs that are there and not looked at."""
+    results: list[Result]
+    loaded: list[LoadedBatch]
+    objects: list[LakeObject]
+    stored: list[LakeBatch]
+    unmatched: frozenset[tuple[str, str]]
+
+    @property
+    def everything(self) -> bool:
+        """Whether no run is left out, so that what belongs to nobody can be told."""
+        return not self.others
+
+
+async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> Books:
+    """Of these runs, or of all. Raises `CommandError` for a run that is not there."""
+    with explained():
+        rows = await connection.fetch(
+            "SELECT run_id, status, requested_at, finished_at, datasets, completed, replay_of, superseded_by "
+            "FROM onpoint_runs.v_runs ORDER BY requested_at, run_id"
+        )
+        known = {row["run_id"] for row in rows}
+        if unknown := sorted(set(run_ids) - known):
+            raise CommandError(f"there is no run {unknown[0]}: see `onpoint runs`")
+        chosen = list(dict.fromkeys(run_ids)) or sorted(known)
+        runs = {row["run_id"]: _run(row) for row in rows if row["run_id"] in set(chosen)}
+        for row in await connection.fetch(
+            "SELECT DISTINCT run_id, dataset, batches_planned FROM onpoint_runs.v_progress WHERE run_id = ANY ($1)",
+            chosen,
+        ):
+            runs[row["run_id"]].planned[row["dataset"]] = row["batches_planned"]
+        return Books(
+            runs,
+            frozenset(known - set(chosen)),
+            [_result(row) for row in await _of(connection, "onpoint_runs.v_audit_results", chosen)],
+            [LoadedBatch(**row) for row in await _of(connection, "onpoint_loader.v_audit_batches", chosen)],
+            [_object(row) for row in await _of(connection, "onpoint_lake.v_audit_objects", chosen)],
+            [LakeBatch(**row) for row in await _of(connection, "onpoint_lake.v_audit_batches", chosen)],
+            frozenset(
+                (row["batch_id"], row["stage"])
+                for row in await connection.fetch(
+                    "SELECT batch_id, stage FROM onpoint_runs.v_unmatched_failures"
+                )
+            ),
+        )
+
+
+async def all_files(connection: asyncpg.Connection) -> frozenset[str]:
+    """Every file that a result of any run names."""
+    with explained():
+        return frozenset(row["uri"] for row in await connection.fetch("SELECT uri FROM onpoint_runs.v_files"))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raises `CommandError` for whatever PostgreSQL has to say."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        raise CommandError(f"the database is behind: run `onpoint migrate` ({error})") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        text = str(error) or type(error).__name__
+        raise CommandError(f"PostgreSQL cannot be read: {text}") from error
+
+
+async def _of(connection: asyncpg.Connection, view: str, run_ids: Sequence[str]) -> list[asyncpg.Record]:
+    return list(await connection.fetch(f"SELECT * FROM {view} WHERE run_id = ANY ($1)", run_ids))  # noqa: S608 - a view of ours
+
+
+def _run(row: asyncpg.Record) -> Run:
+    completed = None if row["completed"] is None else json.loads(row["completed"])
+    return Run(**{**row, "datasets": tuple(row["datasets"] or ()), "completed": completed})
+
+
+def _result(row: asyncpg.Record) -> Result:
+    files = tuple(
+        File(entry["uri"], entry["format"], entry["rows"], entry["bytes"], entry["sha256"])
+        for entry in json.loads(row["artifacts"])
+    )
+    return Result(
+        row["run_id"], row["dataset"], row["sequence"], row["batch_id"], row["stage"], row["status"], row["reason"],
+        tuple(row[f"rows_{name}"] for name in COUNTS), files, len(json.loads(row["missing"])),
+        row["revived_at"] is not None,
+    )  # fmt: skip
+
+
+def _object(row: asyncpg.Record) -> LakeObject:
+    file = None
+    if row["uri"] is not None:
+        file = File(row["uri"], "parquet", row["rows"], row["bytes"], row["sha256"])
+    return LakeObject(
+        row["object_name"], row["run_id"], row["dataset"], row["requested_at"], tuple(row["batch_ids"]), row["state"],
+        file,
+    )  # fmt: skip

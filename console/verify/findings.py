@@ -1,0 +1,76 @@
+"""What was checked and what is wrong, by invariant."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+INVARIANTS: Mapping[str, str] = {
+    "I1": "PostgreSQL and the lake hold every record",
+    "I2": "the books of batches and runs agree",
+    "I3": "named objects are whole, others are young",
+    "I4": "each run has one completion, a true one",
+    "I5": "everything has come to its end",
+    "I6": "every record of every topic is accounted for",
+    "I7": "dead letters are whole, single, deserved",
+    "I9": "every name is derived from what it names",
+    "I10": "every process is as it was",
+    "I11": "logs keep secrets and name what failed",
+}
+"""I8 is about change data capture."""
+
+KEPT_PER_INVARIANT = 10_000
+"""More violations are counted, not kept: what is wrong everywhere is told by its first cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    invariant: str
+    subject: str
+    """The record, batch, object, event or process that is wrong."""
+    message: str
+
+
+@dataclass(slots=True)
+class Findings:
+    checked: Counter[str] = field(default_factory=Counter)
+    """Things that were looked at, by invariant."""
+    wrong: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What could not be checked, and why."""
+
+    def count(self, invariant: str, number: int = 1) -> None:
+        self.checked[invariant] += number
+
+    def add(self, invariant: str, subject: str, message: str) -> None:
+        self.wrong[invariant] += 1
+        if self.wrong[invariant] <= KEPT_PER_INVARIANT:
+            self.violations.append(Violation(invariant, subject, message))
+
+    def require(self, invariant: str, holds: object, subject: str, message: str) -> bool:
+        """Counts one check, and a violation unless it holds; whether it does."""
+        self.count(invariant)
+        if not holds:
+            self.add(invariant, subject, message)
+        return bool(holds)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def holds(self) -> bool:
+        return not self.wrong.total()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "holds": self.holds,
+            "invariants": {
+                name: {"says": says, "checked": self.checked[name], "violations": self.wrong[name]}
+                for name, says in INVARIANTS.items()
+                if name in self.checked
+            },
+            "violations": [asdict(violation) for violation in self.violations],
+            "notes": self.notes,
+        }

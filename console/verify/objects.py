@@ -1,0 +1,221 @@
+"""I3 and I9: the files. Named ones are there, whole and what their name says; the others are young."""
+
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from console.verify.database import Books, File, LakeObject, Run
+from console.verify.findings import Findings
+from console.verify.staging import Documents
+from shared.errors import PermanentError
+from shared.events import ids
+from shared.storage import keys
+from shared.storage.errors import ObjectMissingError
+from shared.storage.object_store import ObjectStore
+
+EXPORT_HASH_CHARS = 16
+"""Of the digest, in the name of an export."""
+
+Visit = Callable[[Path], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A file, and who names it."""
+
+    file: File
+    run: Run
+    dataset: str
+    stage: str
+
+
+@dataclass(slots=True)
+class Objects:
+    staging: ObjectStore
+    lake: ObjectStore
+    findings: Findings
+    ttl: timedelta
+    grace: timedelta
+    now: datetime
+
+    def __init__(
+        self, staging: ObjectStore, lake: ObjectStore, findings: Findings, *, ttl: timedelta, grace: timedelta
+    ) -> None:
+        self.staging, self.lake, self.findings = staging, lake, findings
+        self.ttl, self.grace, self.now = ttl, grace, datetime.now(UTC)
+
+    async def read(self, uri: str) -> bytes | None:
+        store = self._store(uri)
+        return None if store is None else await store.get(store.key(uri, ""))
+
+    async def check_file(self, named: Named, visit: Visit | None = None) -> None:
+        """Downloads the file, so memory is a chunk of it; `visit` may look at it."""
+        file, findings = named.file, self.findings
+        store = self._store(file.uri)
+        if store is None:
+            findings.add("I3", file.uri, f"{named.run.run_id} names it, and it is in none of our buckets")
+            return
+        with tempfile.TemporaryDirectory(prefix="onpoint-verify-") as folder:
+            target = Path(folder) / "object"
+            found = await self._download(store, named, target)
+            if found:
+                if file.format == "parquet":
+                    self._check_footer(file, target)
+                if visit is not None:
+                    await visit(target)
+
+    def check_name(self, named: Named) -> None:
+        """The name of an artifact holds the digest of its bytes."""
+        file, run, dataset, stage = named.file, named.run.run_id, named.dataset, named.stage
+        match stage:
+            case "converter":
+                label = file.format.partition(".")[0]
+                name = file.uri.rpartition("/")[2].removesuffix(f".{file.format}")
+                derived = self.lake.uri(keys.export_key(run, dataset, label, name, file.format))
+                right = file.uri == derived and name.rpartition("-")[2] == file.sha256[:EXPORT_HASH_CHARS]
+            case "s3sink":
+                return  # named by its batches
+            case _:
+                key = keys.artifact_key(run, dataset, stage, file.sha256, file.format)
+                right = file.uri == self.staging.uri(key)
+        self.findings.require(
+            "I9", right, file.uri, f"its name is not derived from {run}, {dataset}, {stage} and its bytes"
+        )
+
+    def check_lake_name(self, entry: LakeObject) -> None:
+        derived = ids.derive(entry.run_id, entry.dataset, *entry.batch_ids)
+        subject = f"lake object {entry.object_name} of {entry.run_id}/{entry.dataset}"
+        self.findings.require(
+            "I9", derived == entry.object_name, subject, f"its batches give the name {derived}"
+        )
+        if entry.file is not None:
+            key = keys.lake_key(entry.dataset, entry.requested_at, entry.object_name)
+            self.findings.require(
+                "I9",
+                entry.file.uri == self.lake.uri(key),
+                entry.file.uri,
+                f"it should be {self.lake.uri(key)}",
+            )
+
+    async def check_orphans(self, books: Books, documents: Documents, named: Iterable[str]) -> None:
+        """`named`: every URI that any result of any run names."""
+        known = {*named, *self._kept(books, documents)}
+        for listing in documents.listings.values():
+            for _, file in listed(listing):
+                known.add(file.uri)
+        for store in (self.staging, self.lake):
+            async for info in store.list(""):
+                uri = store.uri(info.key)
+                if uri in known or self._is_of_others(store, info.key, books):
+                    self.findings.count("I3")
+                    continue
+                age = self.now - info.last_modified
+                self.findings.require(
+                    "I3",
+                    age < self.grace,
+                    uri,
+                    f"nothing names it, and it is {age.total_seconds():.0f} s old",
+                )
+
+    def _kept(self, books: Books, documents: Documents) -> Iterable[str]:
+        for run in books.runs.values():
+            yield self.staging.uri(keys.request_key(run.run_id))
+            yield self.staging.uri(keys.cancel_key(run.run_id))
+            yield self.lake.uri(keys.listing_key(run.run_id))
+            for dataset in {*run.planned, *run.datasets}:
+                yield self.staging.uri(keys.plan_key(run.run_id, dataset))
+        for manifest in documents.manifests.values():
+            yield self.staging.uri(manifest.key)
+            for file in manifest.result.files:
+                yield file.uri
+
+    def _is_of_others(self, store: ObjectStore, key: str, books: Books) -> bool:
+        """Of a run that is not looked at, or change data."""
+        parts = key.split("/")
+        if store is self.lake and parts[0] == "cdc":
+            return True
+        if store is self.staging or parts[0] == "exports":
+            return len(parts) > 1 and parts[1] in books.others
+        if parts[0] == "_runs":
+            return parts[-1].removesuffix(".json") in books.others
+        return not books.everything  # a lake object does not tell its run
+
+    async def _download(self, store: ObjectStore, named: Named, target: Path) -> bool:
+        file = named.file
+        try:
+            await store.download(store.key(file.uri, ""), target, size=file.bytes, sha256=file.sha256)
+        except ObjectMissingError:
+            if self._may_be_swept(named):
+                self.findings.note(f"{named.run.run_id}: artifacts are swept, as its end is long ago")
+            else:
+                self.findings.require(
+                    "I3", holds=False, subject=file.uri, message=f"{named.stage} names it, and it is gone"
+                )
+            return False
+        except PermanentError as error:
+            self.findings.require(
+                "I3", holds=False, subject=file.uri, message=str(error).removeprefix(f"{file.uri}: ")
+            )
+            return True  # what arrived of it may still say more
+        self.findings.count("I3")
+        return True
+
+    def _may_be_swept(self, named: Named) -> bool:
+        ended = named.run.finished_at
+        return (
+            named.file.uri.startswith(self.staging.uri("runs/"))
+            and ended is not None
+            and ended + self.ttl <= self.now
+        )
+
+    def _check_footer(self, file: File, target: Path) -> None:
+        try:
+            rows = pq.read_metadata(target).num_rows
+        except (pa.ArrowInvalid, OSError) as error:
+            self.findings.add("I3", file.uri, f"it is no Parquet: {error}"[:300])
+            return
+        self.findings.require(
+            "I3", rows == file.rows, file.uri, f"it has {rows} rows, the ledger says {file.rows}"
+        )
+
+    def _store(self, uri: str) -> ObjectStore | None:
+        return next((store for store in (self.staging, self.lake) if uri.startswith(store.uri(""))), None)
+
+
+def named_files(books: Books, documents: Documents) -> list[Named]:
+    """Every file that a result or a manifest of the runs names, once. A digest that differs is another file."""
+    found: dict[tuple[str, str], Named] = {}
+    for result in [*books.results, *(manifest.result for manifest in documents.manifests.values())]:
+        run = books.runs.get(result.run_id)
+        for file in result.files if run is not None else ():
+            assert run is not None  # noqa: S101 - as just asked
+            found.setdefault((file.uri, file.sha256), Named(file, run, result.dataset, result.stage))
+    for run_id, listing in documents.listings.items():
+        for dataset, file in listed(listing):
+            stage = "converter" if file.uri.split("/")[3:4] == ["exports"] else "s3sink"
+            found.setdefault((file.uri, file.sha256), Named(file, books.runs[run_id], dataset, stage))
+    return list(found.values())
+
+
+def listed(listing: Mapping[str, object]) -> list[tuple[str, File]]:
+    """The files of a listing, with their dataset."""
+    found = []
+    datasets = listing.get("datasets")
+    for dataset, entry in datasets.items() if isinstance(datasets, dict) else ():
+        for kind in ("objects", "exports"):
+            for file in entry[kind]:
+                name = file["uri"].rpartition("/")[2]
+                form = "parquet" if kind == "objects" else name.partition(".")[2]
+                found.append((dataset, File(file["uri"], form, file["rows"], file["bytes"], file["sha256"])))
+    return found
+
+
+def check_batch_ids(books: Books, findings: Findings) -> None:
+    for result in books.results:
+        derived = ids.batch_id(result.run_id, result.dataset, result.sequence)
+        findings.require("I9", result.batch_id == derived, result.name, f"its id should be {derived}")

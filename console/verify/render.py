@@ -1,0 +1,59 @@
+"""The findings as people read them."""
+
+from itertools import groupby
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from console.verify.findings import INVARIANTS, Findings, Violation
+from console.words import number, one_line, quantity
+
+SHOWN = 20
+"""Violations of each invariant that are shown."""
+
+
+def render(findings: Findings) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("")
+    table.add_column("invariant")
+    table.add_column("checked", justify="right")
+    table.add_column("violations", justify="right")
+    table.add_column("")
+    for name, says in INVARIANTS.items():
+        if name not in findings.checked and not findings.wrong[name]:
+            table.add_row(
+                name, Text(says, "dim"), Text("-", "dim"), Text("-", "dim"), Text("not asked", "dim")
+            )
+            continue
+        wrong = findings.wrong[name]
+        verdict = Text("violated", "red bold") if wrong else Text("holds", "green")
+        table.add_row(name, says, number(findings.checked[name]), number(wrong), verdict)
+    parts: list[RenderableType] = [table]
+    for name, group in groupby(sorted(findings.violations, key=lambda v: list(INVARIANTS).index(v.invariant)),
+                               key=lambda v: v.invariant):  # fmt: skip
+        violations = list(group)
+        parts.append(Text(""))
+        parts += [_line(violation) for violation in violations[:SHOWN]]
+        if (more := findings.wrong[name] - len(violations[:SHOWN])) > 0:
+            parts.append(Text(f"{name}  and {number(more)} more", "red"))
+    if findings.notes:
+        parts.append(Text(""))
+        parts += [Text(f"note: {one_line(note)}", "dim") for note in findings.notes[:SHOWN]]
+    total = findings.wrong.total()
+    parts.append(Text(""))
+    parts.append(
+        Text(f"{quantity(total, 'violation')}", "red bold")
+        if total
+        else Text(f"all of it holds: {quantity(findings.checked.total(), 'check')}", "green")
+    )
+    return Group(*parts)
+
+
+def _line(violation: Violation) -> Text:
+    subject = (one_line(violation.subject), "bold")
+    return Text.assemble((f"{violation.invariant}  ", "red"), subject, ": ", one_line(violation.message))
+
+
+def show(findings: Findings) -> None:
+    Console().print(render(findings), highlight=False, soft_wrap=True)

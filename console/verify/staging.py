@@ -1,0 +1,111 @@
+"""What the object stores hold of the runs: manifests, plans and listings, read once."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from console.verify.database import COUNTS, Books, File, Result
+from console.verify.findings import Findings
+from shared.events.models import BatchManifest, Stage
+from shared.storage import keys
+from shared.storage.object_store import ObjectStore
+
+AT_ONCE = 16
+STAGES: tuple[Stage, ...] = ("crawler", "processor", "converter")
+"""Whose results are manifests in staging."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    key: str
+    result: Result
+    first_position: int
+
+
+@dataclass(slots=True)
+class Documents:
+    manifests: dict[tuple[str, str], Manifest] = field(default_factory=dict)
+    """By batch id and stage."""
+    plans: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """By run and dataset."""
+    listings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By run."""
+
+
+async def read_documents(
+    staging: ObjectStore, lake: ObjectStore, books: Books, findings: Findings
+) -> Documents:
+    """Of the runs in the books. What cannot be read is a violation of I2."""
+    found = Documents()
+    wanted: list[tuple[ObjectStore, str, tuple[Any, ...]]] = []
+    for run in books.runs.values():
+        wanted.append((lake, keys.listing_key(run.run_id), ("listing", run.run_id)))
+        for dataset in sorted({*run.planned, *run.datasets}):
+            wanted.append((staging, keys.plan_key(run.run_id, dataset), ("plan", run.run_id, dataset)))
+            for stage in STAGES:
+                prefix = keys.stage_prefix(run.run_id, dataset, stage)
+                wanted += [
+                    (staging, info.key, ("manifest", stage))
+                    async for info in staging.list(prefix)
+                    if info.key.endswith(".json")
+                ]
+    for some in _pieces(wanted):
+        texts = await asyncio.gather(*(store.get(key) for store, key, _ in some))
+        for (store, key, what), text in zip(some, texts, strict=True):
+            if text is not None:
+                _keep(found, store.uri(key), key, what, text, findings)
+    return found
+
+
+def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes, findings: Findings) -> None:
+    try:
+        match what:
+            case ("listing", run_id):
+                found.listings[run_id] = _object(text)
+            case ("plan", run_id, dataset):
+                found.plans[run_id, dataset] = _object(text)
+            case (_, stage):
+                manifest = BatchManifest.model_validate_json(text)
+                result = _result(manifest)
+                findings.require(
+                    "I2",
+                    (stage, key.rpartition("/")[2]) == (result.stage, f"{result.batch_id}.json"),
+                    uri,
+                    f"it holds the result of {result.name}",
+                )
+                found.manifests[result.batch_id, result.stage] = Manifest(
+                    key, result, manifest.first_position
+                )
+    except (ValidationError, ValueError) as error:
+        findings.add("I2", uri, f"it cannot be read: {str(error)[:300]}")
+
+
+def _result(manifest: BatchManifest) -> Result:
+    counts = manifest.counts
+    return Result(
+        manifest.run_id, manifest.dataset, manifest.sequence, manifest.batch_id, manifest.stage, manifest.status,
+        manifest.reason, tuple(getattr(counts, name) for name in COUNTS),
+        tuple(File(a.uri, a.format, a.rows, a.bytes, a.sha256) for a in manifest.artifacts),
+        len(manifest.missing),
+    )  # fmt: skip
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - the text is wrong, not an argument
+    return document
+
+
+def _pieces(items: list[Any]) -> Iterable[list[Any]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
+
+
+async def sizes(store: ObjectStore) -> AsyncIterator[tuple[str, int]]:
+    """Every object of the bucket."""
+    async for info in store.list(""):
+        yield info.key, info.bytes

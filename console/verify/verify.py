@@ -1,0 +1,214 @@
+"""One pass over the whole installation: reads, then checks, one invariant after the other."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from console import environment
+from console.dlq.journal import open_journal
+from console.dlq.queue import Action
+from console.errors import CommandError, WrongUseError
+from console.verify import endings, machine
+from console.verify.accounting import Accounting, check_lag
+from console.verify.books import check_books
+from console.verify.bus import Bus, read_bus
+from console.verify.content import Content
+from console.verify.database import TIMEOUT_S, Books, all_files, explained, read_books
+from console.verify.expected import expect
+from console.verify.findings import INVARIANTS, Findings
+from console.verify.letters import BadEvent, Letters
+from console.verify.logs import check_logs
+from console.verify.objects import Named, Objects, check_batch_ids, named_files
+from console.verify.source import SourceRecords, open_source
+from console.verify.staging import Documents, read_documents
+from deploy.local.names import SERVICES
+from shared.errors import PermanentError, TransientError
+from shared.settings import KafkaSettings, ObjectStoreSettings, PostgresSettings
+from shared.storage.object_store import open_s3
+from shared.sweep.settings import SweepSettings
+from shared.sweep.uploads import S3Uploads
+
+FILES_AT_ONCE = 8
+
+FROM_BUS = frozenset({"I4", "I6", "I7"})
+FROM_STORE = frozenset({"I1", "I2", "I3", "I4", "I9"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be checked."""
+
+    runs: Sequence[str] = ()
+    """None named: all."""
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    """By dataset."""
+    bad_events: Sequence[BadEvent] | None = None
+    observed: Sequence[dict[str, Any]] = ()
+    logs: Path | None = None
+    secrets: Sequence[bytes] = ()
+    baseline: Mapping[str, machine.Usage] | None = None
+    expected_restarts: int = 0
+    sweep_age: timedelta = timedelta(hours=24)
+    """What nothing names may be so old."""
+    only: frozenset[str] = frozenset(INVARIANTS)
+
+
+async def verify(question: Question) -> Findings:
+    """Reads alone. Raises `CommandError` where something cannot be read, `WrongUseError` for a question that cannot be."""
+    findings = Findings()
+    if question.logs is not None and "I11" in question.only:
+        check_logs(question.logs, question.secrets, findings)
+    if question.only <= {"I11"}:
+        return findings
+    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    with explained():
+        connection = await asyncpg.connect(
+            dsn,
+            command_timeout=TIMEOUT_S,
+            server_settings={"application_name": "onpoint_console", "default_transaction_read_only": "on"},
+        )
+    try:
+        await _Pass(question, findings, connection).run()
+    except (TransientError, PermanentError) as error:
+        raise CommandError(f"the object store cannot be read: {error}") from error
+    finally:
+        connection.terminate()
+    return findings
+
+
+class _Pass:
+    def __init__(self, question: Question, findings: Findings, connection: asyncpg.Connection) -> None:
+        self._question = question
+        self._findings = findings
+        self._connection = connection
+        storage = environment.settings(ObjectStoreSettings)
+        environment.use_credentials()
+        self._storage = storage
+        self._objects = Objects(
+            open_s3(storage, storage.staging_bucket),
+            open_s3(storage, storage.lake_bucket),
+            findings,
+            ttl=timedelta(hours=environment.settings(SweepSettings).staging_ttl_hours),
+            grace=question.sweep_age,
+        )
+
+    async def run(self) -> None:
+        question, findings = self._question, self._findings
+        for name in question.only - {"I10", "I11"}:
+            findings.count(name, 0)
+        books = await read_books(self._connection, question.runs)
+        documents = Documents()
+        if question.only & FROM_STORE:
+            documents = await read_documents(self._objects.staging, self._objects.lake, books, findings)
+        if "I2" in question.only:
+            check_books(books, documents, findings)
+        if question.only & {"I1", "I3", "I9"}:
+            await self._check_objects(books, documents)
+        if question.only & FROM_BUS:
+            await self._check_bus(books, documents)
+        if "I5" in question.only:
+            await endings.check_ends(books, self._connection, findings)
+        if "I10" in question.only and question.baseline is not None:
+            now = await machine.snapshot(self._connection)
+            machine.check_machine(question.baseline, now, question.expected_restarts, findings)
+
+    async def _check_bus(self, books: Books, documents: Documents) -> None:
+        question, findings = self._question, self._findings
+        bus: Bus = await read_bus(environment.settings(KafkaSettings).kafka_bootstrap_servers)
+        if "I4" in question.only:
+            endings.check_completions(books, bus, documents, findings)
+            endings.check_observed(list(question.observed), books, findings)
+        if "I6" in question.only:
+            check_lag(bus, findings)
+            Accounting(books, bus, findings).check()
+        if "I7" in question.only:
+            killed = question.expected_restarts > 0
+            Letters(books, bus, await self._actions(), findings, killed=killed).check(question.bad_events)
+
+    async def _actions(self) -> list[Action]:
+        dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+        async with open_journal(dsn) as journal:
+            return [action async for piece in journal.actions(SERVICES) for action in piece]
+
+    async def _check_objects(self, books: Books, documents: Documents) -> None:
+        only, findings, objects = self._question.only, self._findings, self._objects
+        files = named_files(books, documents)
+        with ExitStack() as stack:
+            contents = await self._contents(books, documents, stack) if "I1" in only else {}
+            for start in range(0, len(files), FILES_AT_ONCE):
+                some = files[start : start + FILES_AT_ONCE]
+                await asyncio.gather(*(self._check_file(named, contents, books, documents) for named in some))
+            for content in contents.values():
+                for run in books.runs.values():
+                    if content.dataset.name in run.planned:
+                        content.end_of_lake(run)
+                await content.look_at_table(self._connection)
+        if "I9" in only:
+            check_batch_ids(books, findings)
+            for named in files:
+                objects.check_name(named)
+            for entry in books.objects:
+                objects.check_lake_name(entry)
+        if "I3" in only:
+            await objects.check_orphans(books, documents, await all_files(self._connection))
+            await self._check_uploads()
+
+    async def _check_file(
+        self, named: Named, contents: Mapping[str, Content], books: Books, documents: Documents
+    ) -> None:
+        content = contents.get(named.dataset) if named.stage == "s3sink" else None
+        if content is not None and not _is_listed(named, documents):
+            content = None
+        if content is None and "I3" not in self._question.only:
+            return
+        if content is None:
+            await self._objects.check_file(named)
+            return
+        chosen, run = content, books.runs[named.run.run_id]
+        await self._objects.check_file(named, lambda path: chosen.look_at_object(run, named.file.uri, path))
+
+    async def _contents(self, books: Books, documents: Documents, stack: ExitStack) -> dict[str, Content]:
+        catalog = environment.catalog()
+        if unknown := sorted(set(self._question.sources) - set(catalog)):
+            raise WrongUseError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
+        found = {}
+        names = sorted({name for run in books.runs.values() for name in run.planned})
+        for name in names:
+            if name not in catalog:
+                self._findings.note(f"{name}: no dataset file is here, so its records are not compared")
+                continue
+            path = self._question.sources.get(name)
+            source: SourceRecords | None = None
+            if path is None:
+                self._findings.note(
+                    f"{name}: no source was given, so PostgreSQL is held against the lake alone"
+                )
+            else:
+                source = stack.enter_context(open_source(path))
+            expected = await expect(
+                catalog[name], source, books, documents, self._objects.read, self._findings
+            )
+            found[name] = Content(expected, books, self._findings)
+        return found
+
+    async def _check_uploads(self) -> None:
+        async with S3Uploads(self._storage) as uploads:
+            async for upload in uploads.open_before(self._objects.now):
+                self._findings.add(
+                    "I3",
+                    f"s3://{upload.bucket}/{upload.key}",
+                    f"its upload {upload.upload_id} was never finished",
+                )
+        self._findings.count("I3")
+
+
+def _is_listed(named: Named, documents: Documents) -> bool:
+    listing = documents.listings.get(named.run.run_id, {})
+    entry = listing.get("datasets", {}).get(named.dataset, {})
+    return any(file["uri"] == named.file.uri for file in entry.get("objects", ()))
