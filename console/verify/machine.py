@@ -1,13 +1,16 @@
 """I10: the processes of the local stack, now and as a snapshot had them."""
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 
 from console.errors import WrongUseError
 from console.verify.database import explained
@@ -39,7 +42,7 @@ class Usage:
     fds: int
     threads: int
     connections: int
-    """To PostgreSQL; 0 where it does not tell whose they are."""
+    """To PostgreSQL."""
 
 
 async def snapshot(connection: asyncpg.Connection) -> dict[str, Usage]:
@@ -48,21 +51,24 @@ async def snapshot(connection: asyncpg.Connection) -> dict[str, Usage]:
     if state is None or state.supervisor.find() is None:
         raise WrongUseError("no stack of this machine runs here: its processes cannot be looked at")
     with explained():
-        rows = await connection.fetch(
-            "SELECT application_name AS name, count(*) AS number FROM pg_stat_activity WHERE datname IS NOT NULL GROUP BY 1"
-        )
-    connections = {row["name"]: row["number"] for row in rows}
+        rows = await connection.fetch("SELECT client_port FROM pg_stat_activity WHERE client_port > 0")
+    ports = {row["client_port"] for row in rows}
     found = {}
     for child in state.children:
         process = child.process.find() if child.process else None
-        if process is None or child.name not in SERVICES:
-            continue
-        with process.oneshot():
-            found[child.name] = Usage(
-                process.pid, child.restarts, process.memory_info().rss, process.num_fds(), process.num_threads(),
-                connections.get(f"onpoint-{child.name}", 0),
-            )  # fmt: skip
+        if process is not None and child.name in SERVICES:
+            found[child.name] = await asyncio.to_thread(_usage, process, child.restarts, ports)
     return found
+
+
+def _usage(process: psutil.Process, restarts: int, ports: AbstractSet[int]) -> Usage:
+    """`ports`: of PostgreSQL's clients, which tell whose a connection is."""
+    with process.oneshot():
+        connections = [c for c in process.net_connections("tcp") if c.laddr and c.laddr.port in ports]
+        return Usage(
+            process.pid, restarts, process.memory_info().rss, process.num_fds(), process.num_threads(),
+            len(connections),
+        )  # fmt: skip
 
 
 def as_json(usages: Mapping[str, Usage]) -> dict[str, Any]:

@@ -1,0 +1,182 @@
+"""Single defects of topics, dead letters, processes and logs."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from console.verify.letters import BadEvent
+from shared.bus.attempt import replay_headers
+from shared.bus.dead_letters import Failure, dead_letter_headers
+from shared.bus.record import Record, to_record
+from shared.errors import PermanentError
+from shared.events.reasons import Reason
+from tests.support.laboratory import Defects, Headers, Laboratory
+
+REQUESTED = "crawl.batch.requested"
+UNKNOWN = json.dumps(
+    {"run_id": "first", "batch_id": "f" * 32, "dataset": "posts", "work": {"kind": "pages"}}
+).encode()
+NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
+
+defect = Defects()
+
+
+@defect("I6", "a record waits to be handled")
+async def waits(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.sent(REQUESTED, UNKNOWN) as offset, lab.committed("crawler", REQUESTED, offset):
+        yield f"group onpoint-crawler on {REQUESTED}-0"
+
+
+@defect("I6", "a record was passed over in silence")
+async def passed_over(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.sent(REQUESTED, UNKNOWN) as offset, lab.committed("crawler", REQUESTED, offset + 1):
+        yield f"record {REQUESTED}-0 offset {offset}"
+
+
+@defect("I6", "a record that nobody can read was passed over")
+async def unread(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.sent(REQUESTED, b"\xff{") as offset, lab.committed("crawler", REQUESTED, offset + 1):
+        yield f"record {REQUESTED}-0 offset {offset}"
+
+
+@defect("I6", "a tombstone was passed over")
+async def tombstone(lab: Laboratory) -> AsyncIterator[str]:
+    async with (
+        lab.sent("run.sealed", None, key=b"first") as offset,
+        lab.committed("s3sink", "run.sealed", offset + 1),
+    ):
+        yield f"record run.sealed-0 offset {offset}"
+
+
+@defect("I6", "a retry was passed over")
+async def retry_passed_over(lab: Laboratory) -> AsyncIterator[str]:
+    headers = replay_headers(replace(_record(lab, value=UNKNOWN), offset=123_456), now=NOW)
+    async with (
+        lab.sent("converter.retry", UNKNOWN, headers=headers) as offset,
+        lab.committed("converter", "converter.retry", offset + 1),
+    ):
+        yield f"record converter.retry-0 offset {offset}"
+
+
+@defect("I6", "a retry waits")
+async def retry_waits(lab: Laboratory) -> AsyncIterator[str]:
+    headers = replay_headers(replace(_record(lab, value=UNKNOWN), offset=123_456), now=NOW)
+    async with (
+        lab.sent("converter.retry", UNKNOWN, headers=headers) as offset,
+        lab.committed("converter", "converter.retry", offset),
+    ):
+        yield "group onpoint-converter on converter.retry-0"
+
+
+@defect("I6", "a group has committed what is not there")
+async def beyond_the_end(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.committed("converter", "batch.processed", 10_000):
+        yield "group onpoint-converter on batch.processed-0"
+
+
+def _record(lab: Laboratory, value: bytes | None = b"\xffbad") -> Record:
+    """The bad event that the laboratory published to `batch.processed`."""
+    assert lab.question.bad_events
+    topic, partition, offset = lab.question.bad_events[0].place
+    return Record(topic, partition, offset, 1_795_000_000_000, b"bad", value, (("own", b"1"),))
+
+
+def _letter(record: Record) -> Headers:
+    failure = Failure(PermanentError(Reason.DECODE, "no JSON"), 1, NOW, NOW)
+    return dead_letter_headers(record, failure, service="converter", group="onpoint-converter")
+
+
+def _dead(
+    says: str, record_changes: dict[str, object], *, without: str = "", value: bytes | None = b"\xffbad"
+) -> None:
+    @defect("I7", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        record = replace(_record(lab), **record_changes)  # type: ignore[arg-type]  # fields of the record
+        headers = [entry for entry in _letter(record) if entry[0] != without]
+        async with lab.sent("converter.dlq", value, key=record.key, headers=headers) as offset:
+            yield f"dead letter converter:0:{offset}"
+
+
+for header in ("dlq.original.offset", "dlq.reason_code", "dlq.original.key", "dlq.failed_at"):
+    _dead(f"a dead letter lacks {header}", {}, without=header)
+_dead("a dead letter has other bytes than its record", {}, value=b"\xffbaD")
+_dead("a dead letter has lost its value", {}, value=None)
+_dead("a dead letter has another key than its record", {"key": b"other"})
+_dead("a dead letter has lost a header of its record", {"headers": ()})
+_dead("a dead letter is of a record that never was", {"offset": 123_456})
+_dead("a record has two dead letters", {})
+
+
+@defect("I7", "a good record is in the dead letters")
+async def undeserved(lab: Laboratory) -> AsyncIterator[str]:
+    seen = await lab.records("batch.processed")
+    record = next(to_record(raw) for raw in seen if raw.value.startswith(b"{"))
+    headers = _letter(record)
+    async with lab.sent("converter.dlq", record.value, key=record.key, headers=headers) as offset:
+        yield f"dead letter converter:0:{offset}"
+
+
+@defect("I7", "a bad event has no dead letter")
+async def no_letter(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.sent(REQUESTED, b"\xffbad") as offset:
+        bad = BadEvent((REQUESTED, 0, offset), b"\xffbad")
+        with lab.asking(bad_events=[*(lab.question.bad_events or ()), bad]):
+            yield f"record {REQUESTED}-0 offset {offset}"
+
+
+@defect("I4", "a completion was seen before its rows")
+async def seen_early(lab: Laboratory) -> AsyncIterator[str]:
+    with lab.asking(observed=[{"run_id": "second", "rows": {"posts": 3}, "listing": True}]):
+        yield "run.completed of second"
+
+
+@defect("I4", "a completion was seen before its listing")
+async def seen_unlisted(lab: Laboratory) -> AsyncIterator[str]:
+    with lab.asking(observed=[{"run_id": "second", "rows": {}, "listing": False}]):
+        yield "run.completed of second"
+
+
+def _baseline(says: str, **less: int) -> None:
+    """The snapshot was by so much lower."""
+
+    @defect("I10", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        now = lab.usages["loader"]
+        before = replace(now, **{name: getattr(now, name) - by for name, by in less.items()})
+        with lab.asking(baseline={"loader": before}):
+            yield "process loader"
+
+
+_baseline("a process has kept memory", rss_bytes=500 * 2**20)
+_baseline("a process has kept handles", fds=100)
+_baseline("a process has kept threads", threads=100)
+_baseline("a process has kept connections", connections=20)
+_baseline("a process has ended by itself", restarts=1)
+
+
+@defect("I10", "a process is gone")
+async def process_gone(lab: Laboratory) -> AsyncIterator[str]:
+    with lab.asking(baseline={**lab.usages, "ghost": lab.usages["loader"]}):
+        yield "process ghost"
+
+
+def _log(says: str, line: str) -> None:
+    @defect("I11", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        assert lab.question.logs is not None
+        file = Path(lab.question.logs) / "loader.log"
+        before = file.read_bytes()
+        file.write_bytes(before + line.encode() + b"\n")
+        number = before.count(b"\n") + 1
+        yield f"loader.log, line {number}"
+        file.write_bytes(before)
+
+
+_log(
+    "a secret is in a log",
+    '{"level": "info", "event": "connect", "dsn": "postgresql://u:planted-secret@h/d"}',
+)
+_log("a secret is in a line that is no JSON", "Traceback: planted-secret")
+_log("an error does not say what failed", '{"level": "error", "event": "it_broke"}')

@@ -1,0 +1,177 @@
+"""Single defects of objects, of names, and of what is listed."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+from tests.support.laboratory import Defects, Laboratory
+
+RESULTS = "onpoint_runs.results"
+
+defect = Defects()
+
+
+def _flip(place: int) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        at = place % len(data)
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+    return change
+
+
+def _damage(says: str, stage: str, form: str, change: Callable[[bytes], bytes]) -> None:
+    @defect("I3", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        uri = await lab.file(stage, form)
+        async with lab.damaged(uri, change):
+            yield uri
+
+
+_damage("a bit of a raw artifact is flipped", "crawler", "jsonl.zst", _flip(200))
+_damage("a bit of a request log is flipped", "crawler", "requests.jsonl.zst", _flip(30))
+_damage("a bit of a clean artifact is flipped", "processor", "parquet", _flip(-40))
+_damage("a bit of a quarantine is flipped", "processor", "quarantine.jsonl.zst", _flip(20))
+_damage("a bit of a lake object is flipped", "s3sink", "parquet", _flip(1000))
+_damage("a bit of an export is flipped", "converter", "csv.gz", _flip(100))
+_damage("a lake object is cut off", "s3sink", "parquet", lambda data: data[:-1])
+_damage("a lake object is another", "s3sink", "parquet", lambda data: data[::-1])
+_damage("an export has a byte more", "converter", "parquet", lambda data: data + b"\0")
+
+
+def _deletion(says: str, stage: str, form: str) -> None:
+    @defect("I3", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        uri = await lab.file(stage, form)
+        async with lab.put(uri, None):
+            yield uri
+
+
+_deletion("a raw artifact is gone", "crawler", "jsonl.zst")
+_deletion("a lake object is gone", "s3sink", "parquet")
+_deletion("an export is gone", "converter", "parquet")
+
+
+def _orphan(says: str, bucket: str, key: str) -> None:
+    @defect("I3", says, sweep_age=timedelta(0))
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        uri = f"s3://{getattr(lab.pipeline, bucket)}/{key}"
+        async with lab.put(uri, b"nobody's"):
+            yield uri
+
+
+_orphan(
+    "an artifact that no manifest names", "staging_bucket", f"runs/first/posts/processor/{'0' * 64}.parquet"
+)
+_orphan(
+    "an artifact of a run that nobody knows", "staging_bucket", f"runs/x/posts/crawler/{'0' * 64}.jsonl.zst"
+)
+_orphan(
+    "a lake object that no listing names", "lake_bucket", "posts/year=2026/month=01/day=01/hour=00/x.parquet"
+)
+_orphan("an export that nothing names", "lake_bucket", "exports/first/posts/csv/x.csv.gz")
+_orphan("a listing of a run that nobody knows", "lake_bucket", "_runs/x.json")
+
+
+@defect("I3", "an upload was never finished")
+async def open_upload(lab: Laboratory) -> AsyncIterator[str]:
+    s3, where = lab.pipeline.s3, {"Bucket": lab.pipeline.lake_bucket, "Key": "posts/open.parquet"}
+    upload = s3.create_multipart_upload(**where)["UploadId"]
+    yield "posts/open.parquet"
+    s3.abort_multipart_upload(**where, UploadId=upload)
+
+
+@defect("I3", "the ledger says another number of rows than the file has")
+async def other_rows(lab: Laboratory) -> AsyncIterator[str]:
+    uri = await lab.file("s3sink", "parquet")
+    listing = f"s3://{lab.pipeline.lake_bucket}/_runs/first.json"
+    change = _listing(lambda posts: posts["objects"][0].update(rows=1))
+    async with lab.altered(
+        RESULTS,
+        f"UPDATE {RESULTS} SET artifacts = jsonb_set(artifacts, '{{0,rows}}', '1') "
+        "WHERE (run_id, dataset, stage) = ('first', 'posts', 's3sink')",
+    ), lab.damaged(listing, change):  # fmt: skip
+        yield uri
+
+
+def _listing(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
+    def anew(data: bytes) -> bytes:
+        document = json.loads(data)
+        change(document["datasets"]["posts"])
+        return json.dumps(document).encode()
+
+    return anew
+
+
+def _listed(says: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    @defect("I4", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", _listing(change)):
+            yield "_runs/first.json"
+
+
+_listed("a listing lacks an object", lambda posts: posts["objects"].pop())
+_listed("a listing lacks an export", lambda posts: posts["exports"].pop())
+_listed("a listing names an object twice", lambda posts: posts["objects"].append(posts["objects"][0]))
+_listed("a listing says another size", lambda posts: posts["objects"][0].update(bytes=1))
+
+
+@defect("I4", "a listing is not there")
+async def unlisted(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.put(f"s3://{lab.pipeline.lake_bucket}/_runs/second.json", None):
+        yield "_runs/second.json"
+
+
+@defect("I4", "a listing says another status")
+async def other_status(lab: Laboratory) -> AsyncIterator[str]:
+    def change(data: bytes) -> bytes:
+        return json.dumps({**json.loads(data), "status": "failed"}).encode()
+
+    async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/second.json", change):
+        yield "_runs/second.json"
+
+
+@defect("I4", "a listing does not say which run superseded it")
+async def not_superseded(lab: Laboratory) -> AsyncIterator[str]:
+    def change(data: bytes) -> bytes:
+        return json.dumps({**json.loads(data), "superseded_by": "second"}).encode()
+
+    async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", change):
+        yield "_runs/first.json"
+
+
+@defect("I1", "what a listing lacks is not in the lake")
+async def not_in_the_lake(lab: Laboratory) -> AsyncIterator[str]:
+    change = _listing(lambda posts: posts["objects"].clear())
+    async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", change):
+        yield "posts id=17"
+
+
+@defect("I9", "a batch has the id of none")
+async def underived_batch(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.altered(
+        RESULTS,
+        f"UPDATE {RESULTS} SET batch_id = repeat('a', 32) WHERE batch_id = $1 AND stage = 'loader'",
+        await lab.batch(),
+    ):
+        yield "a" * 32
+
+
+@defect("I9", "a lake object has another name than its batches give")
+async def underived_object(lab: Laboratory) -> AsyncIterator[str]:
+    objects = "onpoint_lake.objects"
+    async with lab.altered(
+        objects,
+        f"UPDATE {objects} SET batch_ids = batch_ids || 'x'::text WHERE run_id = 'first' AND dataset = 'posts'",
+    ):
+        yield "of first/posts"
+
+
+@defect("I9", "an artifact has the name of other bytes")
+async def underived_artifact(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.altered(
+        RESULTS,
+        f"UPDATE {RESULTS} SET artifacts = jsonb_set(artifacts, '{{0,sha256}}', to_jsonb(repeat('b', 64))) "
+        "WHERE (run_id, dataset, stage) = ('first', 'posts', 'processor')",
+    ):
+        yield await lab.file("processor", "parquet")
