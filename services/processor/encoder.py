@@ -33,8 +33,8 @@ FREE_INFLATED_BYTES = 256 * 2**20
 
 MAX_WINDOW_BYTES = 2**27
 
-ROW_GROUP_ROWS = 100_000
-ROW_GROUP_BYTES = 128 * 2**20
+ROW_GROUP_ROWS = 50_000
+ROW_GROUP_BYTES = 64 * 2**20
 """A row group ends at whichever comes first: a reader holds one of them in memory."""
 
 SAMPLE_ROWS = 10_000

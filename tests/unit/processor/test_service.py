@@ -239,7 +239,7 @@ async def test_many_rows_go_through_several_chunks_and_row_groups(
     assert result.counts == Counts(read=count, accepted=249_000, deduplicated=1000)
     file = pq.ParquetFile(io.BytesIO(await read(staging, result.artifacts[0])))
     groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-    assert groups == [100_000, 100_000, 49_000]
+    assert groups == [50_000, 50_000, 50_000, 50_000, 49_000]
     positions = file.read(columns=["_source_position", "id"])
     assert positions.column("_source_position").to_pylist() == list(range(1000, count))
 
