@@ -61,6 +61,8 @@ $(AIRFLOW_STAMP): deploy/airflow/requirements.txt
 	@touch $@
 
 test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real pipeline (< 8 min)
+	MYPYPATH=deploy/airflow/plugins $(BIN)/mypy --python-executable $(AIRFLOW_VENV)/bin/python --allow-untyped-calls \
+		deploy/airflow/dags/*.py deploy/airflow/plugins/onpoint_airflow/*.py
 	$(BIN)/python -m pytest -m airflow tests/airflow
 
 test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -14,7 +14,7 @@ from tests.airflow.mailboxes import Mailboxes
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
-START_TIMEOUT_S = 240
+START_TIMEOUT_S = 600
 NO_KAFKA = "127.0.0.1:1"
 
 
@@ -33,6 +33,22 @@ def pipeline(stack: LocalStack) -> Pipeline:
 async def unhealthy(source: SourceServer) -> AsyncIterator[SourceServer]:
     yield source
     source.heal()
+
+
+@pytest.fixture
+async def let_go(stack: LocalStack) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """No accepted run completes until it is called: the processor is away. Refused ones do."""
+    away = True
+
+    async def let_go() -> None:
+        nonlocal away
+        if away:
+            away = False
+            await asyncio.to_thread(stack.start, "processor")
+
+    await asyncio.to_thread(stack.stop, "processor")
+    yield let_go
+    await let_go()
 
 
 @pytest.fixture(scope="session")
@@ -83,19 +99,23 @@ async def airflow(
         await until(airflow.is_up, START_TIMEOUT_S, "Airflow to be up")
         await until(lambda: _are_known(airflow), START_TIMEOUT_S, "the DAGs to be known")
         await airflow.post("/pools", {"name": "gate", "slots": 16, "include_deferred": False})
-        for dag_id in ("onpoint_after_run", "at_once", "gated", "stumbling"):
-            await airflow.patch(f"/dags/{dag_id}", {"is_paused": False})
         yield airflow
     finally:
         await asyncio.to_thread(airflow.stop)
 
 
 def copies_of_dags(folder: Path) -> Path:
-    """The DAGs as they are, and three copies of the daily one that tests need: several runs at once and short
-    pauses; a wait that does not start before its pool has room; a request that dies once it has been made.
+    """The DAGs as they are but for the pause before a retry, and three copies of the daily one that tests need:
+    several runs at once; a wait that does not start before its pool has room; a request that dies once it has been
+    made.
     """
     shutil.copytree(DAGS, folder)
-    shipped = (DAGS / "onpoint_data_pipeline.py").read_text()
+    daily = folder / "onpoint_data_pipeline.py"
+    pause = '"retry_delay": timedelta(minutes=5)'
+    shipped = daily.read_text()
+    assert shipped.count(pause) == 1
+    shipped = shipped.replace(pause, '"retry_delay": timedelta(seconds=1)')
+    daily.write_text(shipped)
     for name, more in {
         "at_once": "",
         "gated": 'made.get_task("wait_for_completion").pool = "gate"\n',
@@ -112,7 +132,6 @@ def copies_of_dags(folder: Path) -> Path:
             'schedule="0 2 * * *"': "schedule=None",
             "max_active_runs=1": "max_active_runs=16",
             '"retries": 3': '"retries": 1',
-            'timedelta(minutes=5),\n        "execution': 'timedelta(seconds=1),\n        "execution',
             "\nonpoint_data_pipeline()\n": "\nmade = onpoint_data_pipeline()\n",
         }.items():
             assert text.count(old) == 1, old

@@ -9,7 +9,7 @@ import pytest
 
 from tests.airflow.deployment import DAGS, PLUGINS, Airflow
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
 DESCRIBE = """
 import json, sys
@@ -29,6 +29,7 @@ print("FOUND" + json.dumps({
     "order": {t.task_id: sorted(t.downstream_task_ids) for t in dag.tasks},
     "notices": [type(n).__name__ for n in wait.on_failure_callback],
     "done": [type(n).__name__ for n in dag.get_task("summarise").on_success_callback],
+    "bounded": {t.task_id: t.execution_timeout is not None for t in dag.tasks},
     "params": dag.params.dump(),
     "services": sorted(name for name in sys.modules if name.split(".")[0] in ("services", "console", "deploy")),
 }))
@@ -57,6 +58,15 @@ def test_the_daily_dag_is_what_was_asked_for(found: dict[str, Any]) -> None:
     assert "onpoint" in found["tags"]
     assert set(map(tuple, found["retries"].values())) == {(3, 300.0)}
     assert found["params"]["datasets"] == ["posts", "users", "comments", "stories"]
+
+
+def test_the_time_of_a_short_task_is_no_bound_of_the_wait(found: dict[str, Any]) -> None:
+    assert found["bounded"] == {
+        "read_positions": True,
+        "request_crawl": True,
+        "wait_for_completion": False,
+        "summarise": True,
+    }
 
 
 def test_positions_are_read_before_the_run_is_asked_for(found: dict[str, Any]) -> None:

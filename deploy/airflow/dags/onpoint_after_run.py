@@ -6,10 +6,9 @@ what Airflow has stored. Several completions may come as one DAG run, and one ma
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow.providers.apache.kafka.triggers.shared_stream import KafkaSharedStreamTrigger
-from airflow.sdk import Asset, AssetWatcher, dag, task
+from airflow.sdk import Asset, AssetWatcher, dag, get_current_context, task
 from onpoint_airflow.kafka import CONNECTION_ID
 from onpoint_airflow.summary import headline
 
@@ -32,10 +31,10 @@ runs = Asset(
 
 
 @task
-def look_at(triggering_asset_events: dict[Any, list[Any]]) -> list[str]:
+def look_at() -> list[str]:
     """The runs that completed, each once: replace this by what should follow a run."""
     found: dict[str, RunCompleted] = {}
-    for event in triggering_asset_events[runs]:
+    for event in get_current_context()["triggering_asset_events"][runs]:
         try:
             completion = decode_event(RunCompleted, event.extra["payload"].encode())
         except PermanentError as error:
@@ -49,6 +48,7 @@ def look_at(triggering_asset_events: dict[Any, list[Any]]) -> list[str]:
 
 @dag(
     dag_id="onpoint_after_run",
+    description="Example: starts whenever a run completes, whoever asked for it",
     schedule=[runs],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

@@ -86,7 +86,9 @@ def _words(took: timedelta) -> str:
 
 
 def _table(completion: RunCompleted) -> list[str]:
-    """A line per dataset; columns line up in a fixed-width font."""
+    """A line per dataset; columns line up in a fixed-width font. None of it where a request was refused."""
+    if not completion.datasets:
+        return []
     rows = [["dataset", *COLUMNS]]
     for name, dataset in completion.datasets.items():
         rows.append([name, *(f"{getattr(dataset, field):,}" for field in COLUMNS.values())])

@@ -44,7 +44,7 @@ def request_crawl() -> str:
     return run_id
 
 
-@task
+@task(show_return_value_in_logs=False)
 def summarise(completion: dict[str, Any]) -> str:
     """The run in words. Its notices go out when it has succeeded."""
     summary = describe(completion, links_of(get_current_context(), completion["run_id"]))

@@ -39,7 +39,7 @@ class WaitForRun(BaseOperator):
         connection_id: str = kafka.CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"doc_md": self.__doc__} | kwargs)
         self.run_id = run_id
         self.positions = positions
         self.timeout_minutes = timeout_minutes
