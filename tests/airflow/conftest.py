@@ -131,7 +131,6 @@ def copies_of_dags(folder: Path) -> Path:
             'dag_id="onpoint_data_pipeline"': f'dag_id="{name}"',
             'schedule="0 2 * * *"': "schedule=None",
             "max_active_runs=1": "max_active_runs=16",
-            '"retries": 3': '"retries": 1',
             "\nonpoint_data_pipeline()\n": "\nmade = onpoint_data_pipeline()\n",
         }.items():
             assert text.count(old) == 1, old
