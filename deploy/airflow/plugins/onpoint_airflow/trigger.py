@@ -19,6 +19,11 @@ from shared.events.topics import RUN_COMPLETED
 POLL_S = 1.0
 """Between two looks at what the client has fetched: the delay that a person sees, and no load."""
 
+SETTLE_S = 3.0
+"""Before the first look. A scheduler that has not booked the deferral yet when the wait is over already takes the
+task's second half for its first, and fails it.
+"""
+
 AT_LEAST_S = 10.0
 """Looked even when the deadline has passed: a triggerer that was down finds what came meanwhile."""
 
@@ -62,6 +67,7 @@ class RunCompletedTrigger(BaseTrigger):
         give_up_at = max(self.deadline, time.time() + AT_LEAST_S)
         self.log.info("waiting for run %s from %s on", self.run_id, self.positions)
         try:
+            await asyncio.sleep(SETTLE_S)
             while time.time() < give_up_at:
                 for message in reader.read():
                     if (found := answer_in(message, self.run_id)) is not None:
