@@ -15,7 +15,7 @@ from console.errors import WrongUseError
 from console.words import did_you_mean, listed
 from deploy.local.names import SERVICES
 from shared.bus.attempt import PREFIX as RETRY_PREFIX
-from shared.bus.dead_letters import HEADER_PREFIX
+from shared.bus.dead_letters import CUT_HEADER, HEADER_PREFIX
 from shared.bus.record import Record
 from shared.events.reasons import Reason
 from shared.events.topics import RESULT_OF_STAGE
@@ -73,6 +73,8 @@ class Letter:
     batch_id: str
     size: int
     """Bytes of key and value."""
+    is_cut: bool = False
+    """The letter does not hold its whole record, so it cannot be replayed."""
 
     @property
     def identity(self) -> str:
@@ -132,6 +134,7 @@ def to_letter(record: Record, service: str) -> Letter:
         run_id=fields.get("run_id", ""),
         batch_id=fields.get("batch_id", ""),
         size=len(record.key or b"") + len(record.value or b""),
+        is_cut=any(name == CUT_HEADER for name, _ in record.headers),
     )
 
 

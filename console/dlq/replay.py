@@ -16,6 +16,7 @@ from console.dlq.letter import Letter, Position, original_record
 from console.dlq.topics import DeadLetters
 from console.errors import WrongUseError
 from shared.bus.attempt import replay_headers
+from shared.bus.raw import send_raw
 from shared.bus.record import Record
 from shared.events.topics import retry_topic
 
@@ -28,6 +29,7 @@ _SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 GONE = "Kafka no longer keeps it"
 NO_ORIGIN = "it does not say which topic, partition and offset it comes from"
+CUT = "it was too large for its letter, which holds only a part of it"
 TOO_LARGE = "Kafka refuses a record of this size on the retry topic"
 
 
@@ -96,6 +98,8 @@ class Replayer:
                 record = original_record(by_position[position], raw)
                 if record is None:
                     outcome.refused[position] = NO_ORIGIN
+                elif by_position[position].is_cut:
+                    outcome.refused[position] = CUT
                 else:
                     sendable.append((by_position[position], record))
             if sendable:
@@ -121,11 +125,11 @@ class Replayer:
     async def _publish(self, letter: Letter, record: Record) -> str | None:
         """Acknowledged when it returns None; else why Kafka refused this one."""
         try:
-            await self._producer.send_and_wait(
+            await send_raw(
+                self._producer,
                 retry_topic(letter.position.service),
-                record.value,
-                key=record.key,
-                headers=replay_headers(record, now=datetime.now(UTC)),
+                record,
+                replay_headers(record, now=datetime.now(UTC)),
             )
         except (MessageSizeTooLargeError, RecordTooLargeError):
             return TOO_LARGE

@@ -16,8 +16,9 @@ from faststream.message import StreamMessage
 
 from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
-from shared.bus.dead_letters import Failure, dead_letter_headers
+from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
 from shared.bus.policy import AtLeastOnce, NotNowError
+from shared.bus.raw import send_raw
 from shared.bus.record import (
     Bury,
     Handler,
@@ -48,7 +49,8 @@ DRAIN_S = 25
 """A stopping process lets handlers finish for so long; what is cut off comes again elsewhere."""
 
 MAX_DEAD_LETTER_BYTES = 2_000_000
-"""A record of at most 1 MiB, its headers and ours. The topics allow 2 MiB."""
+"""A record of at most 1 MiB, its headers and ours. The topics allow 2 MiB. What another client squeezed into
+1 MiB may be far larger: its letter is cut."""
 
 MONITOR_INTERVAL_S = 2.0
 
@@ -259,9 +261,7 @@ class Bus:
         record = attempt.record
         check_headers(record)
         if record.topic in self._policy.commits_itself:
-            await self._require_producer().send_and_wait(
-                record.topic, record.value, key=record.key, headers=list(record.headers)
-            )
+            await send_raw(self._require_producer(), record.topic, record, record.headers)
             return
         handler = self._handlers.get(record.topic)
         if handler is None:
@@ -272,12 +272,8 @@ class Bus:
 
     async def _send_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> None:
         due_at = datetime.now(UTC) + timedelta(seconds=RETRY_DELAY_S)
-        await self._require_producer().send_and_wait(
-            topics.retry_topic(self._service),
-            attempt.record.value,
-            key=attempt.record.key,
-            headers=retry_headers(attempt, first_failed_at=first_failed_at, due_at=due_at),
-        )
+        headers = retry_headers(attempt, first_failed_at=first_failed_at, due_at=due_at)
+        await send_raw(self._require_producer(), topics.retry_topic(self._service), attempt.record, headers)
 
     async def _bury_record(self, record: Record, failure: Failure) -> None:
         bury = self._bury.get(record.topic, bury_alone)
@@ -309,9 +305,10 @@ class Bus:
 
     async def _send_dead_letter(self, record: Record, failure: Failure) -> None:
         crashpoints.reach(f"{self._service}.dead_letter")
-        headers = dead_letter_headers(record, failure, service=self._service, group=self._group)
-        await self._require_producer().send_and_wait(
-            topics.dead_letter_topic(self._service), record.value, key=record.key, headers=headers
+        body, cut = fit_letter(record, MAX_DEAD_LETTER_BYTES)
+        headers = dead_letter_headers(body, failure, service=self._service, group=self._group)
+        await send_raw(
+            self._require_producer(), topics.dead_letter_topic(self._service), body, [*headers, *cut]
         )
 
     async def _open_transactions(self, assigned: set[TopicPartition]) -> None:

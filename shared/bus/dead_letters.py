@@ -2,7 +2,7 @@
 
 import hashlib
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import orjson
@@ -11,7 +11,12 @@ from shared.bus.record import Record
 from shared.errors import PermanentError
 
 HEADER_PREFIX = "dlq."
+CUT_HEADER = HEADER_PREFIX + "original.bytes"
+"""Only on a letter that does not hold its whole record: the length of the value that is still in its topic."""
+
 MAX_MESSAGE_BYTES = 2000
+OUR_HEADERS_BYTES = 32_000
+KEPT_KEY_BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,25 @@ class Failure:
     tries: int
     first_failed_at: datetime
     failed_at: datetime
+
+
+def fit_letter(record: Record, most_bytes: int) -> tuple[Record, list[tuple[str, bytes | None]]]:
+    """The record as a letter can hold it, and the header that says so where that is not all of it.
+
+    The value is cut; where the headers and the key alone are too large, they are left out and cut too.
+    """
+    room = most_bytes - OUR_HEADERS_BYTES
+    headers_bytes = sum(len(name) * 4 + len(value or b"") for name, value in record.headers)
+    # The key is in the letter twice: as its key, and among our headers.
+    frame_bytes = headers_bytes + 2 * len(record.key or b"")
+    size = len(record.value or b"")
+    if frame_bytes + size <= room:
+        return record, []
+    key, headers = record.key, record.headers
+    if frame_bytes > room // 2:
+        key, headers, frame_bytes = (key or b"")[:KEPT_KEY_BYTES], (), 2 * KEPT_KEY_BYTES
+    value = None if record.value is None else record.value[: room - frame_bytes]
+    return replace(record, key=key, value=value, headers=headers), [(CUT_HEADER, str(size).encode())]
 
 
 def dead_letter_headers(
