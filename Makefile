@@ -49,6 +49,9 @@ test-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages
 chaos: setup ## Kills, pauses and outages by a plan made of SEED; TIER=short, ci (20 min) or release (2 h)
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --tier $(or $(TIER),ci)
 
+test-model: setup ## 2,000 random sequences through the commit protocol's model
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/unit/shared/test_commit_model.py
+
 airflow-env: $(AIRFLOW_STAMP) ## Makes .venv-airflow: Airflow and what the DAGs need, apart from the services
 
 # Compiled at once: Airflow starts many processes, and each would compile thousands of files again.

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 
 # A busy machine is no defect of the code under test.
 hypothesis.settings.register_profile("house", deadline=None)
-hypothesis.settings.load_profile("house")
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 # As in a service, but without a logger that outlives the test whose output pytest captures.
 structlog.configure(
