@@ -34,6 +34,10 @@ MULTIPART_CHUNK_BYTES = 8 * 2**20
 MULTIPART_CONCURRENCY = 2
 """Parts in flight: an upload holds at most so many chunks in memory."""
 
+CONNECT_TIMEOUT = timedelta(seconds=5)
+CALL_TIMEOUT = timedelta(seconds=60)
+"""Of one try of one call, its body included."""
+
 MISSING_TRIES = 3
 """An object that its manifest names should be there: S3 is read-after-write consistent, so look a few times, no more."""
 
@@ -194,8 +198,8 @@ def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
         config=config,
         client_options={
             "allow_http": endpoint is not None and endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=60),
+            "connect_timeout": CONNECT_TIMEOUT,
+            "timeout": CALL_TIMEOUT,
         },
         retry_config={
             "max_retries": 3,

@@ -13,8 +13,6 @@ from deploy.demo.source import RENDERERS, story
 from tests.chaos.plan import Plan
 from tests.support.source import SourceServer
 
-PAGE_SIZE = 25
-"""A page is a batch: many events, so that every kill meets work."""
 DELAY_S = 0.2
 """Of every answer, so that a crawl lasts long enough to be met."""
 SINK_AGE_S = 5
@@ -38,17 +36,17 @@ def write_records(records: dict[str, list[dict[str, Any]]], folder: Path) -> dic
     return files
 
 
-def source_settings(source: SourceServer) -> dict[str, str]:
-    """What leads the crawler to the source, and makes batches small."""
+def source_settings(source: SourceServer, batch_rows: int) -> dict[str, str]:
+    """What leads the crawler to the source. A page is a batch: many events, so that every kill meets work."""
     settings = {
         "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
-        "ONPOINT_CRAWL_BATCH_ROWS": str(PAGE_SIZE),
+        "ONPOINT_CRAWL_BATCH_ROWS": str(batch_rows),
         "ONPOINT_S3SINK_MAX_AGE_S": str(SINK_AGE_S),
     }
     for name in SOURCES:
         settings[f"ONPOINT_SOURCE_{name}_URL"] = source.url
         settings[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = "0"
-        settings[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = str(PAGE_SIZE)
+        settings[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = str(batch_rows)
     return settings
 
 

@@ -91,7 +91,7 @@ class CompletionProbe:
                 OSError,
                 asyncpg.PostgresError,
                 asyncpg.InterfaceError,
-                botocore.exceptions.HTTPClientError,
+                botocore.exceptions.BotoCoreError,
                 botocore.exceptions.ClientError,
             ) as error:
                 missing = getattr(error, "response", {}).get("Error", {}).get("Code") in {"NoSuchKey", "404"}
