@@ -38,8 +38,9 @@ CONNECT_TIMEOUT = timedelta(seconds=5)
 CALL_TIMEOUT = timedelta(seconds=60)
 """Of one try of one call, its body included."""
 
-MISSING_TRIES = 3
-"""An object that its manifest names should be there: S3 is read-after-write consistent, so look a few times, no more."""
+READ_TRIES = 3
+"""An object that its manifest names should be there and whole: S3 is read-after-write consistent, and what arrives wrong
+may have been changed on the way. So look a few times, no more."""
 
 EXIT_GRACE_S = 0.05
 """obstore's threads drop their last Python reference shortly after a call returned; an interpreter that is gone
@@ -112,15 +113,18 @@ class ObjectStore:
     async def download(self, key: str, target: Path, *, size: int, sha256: str) -> None:
         """Streams the object into `target` and checks it. Memory is one chunk.
 
-        Raises `ObjectMissingError`, or `ChecksumError` when length or hash differ.
+        Raises `ObjectMissingError`, or `ChecksumError` when length or hash differ each time.
         """
-        for attempt in range(1, MISSING_TRIES + 1):
+        for attempt in range(1, READ_TRIES + 1):
             try:
                 return await self._download(key, target, size=size, sha256=sha256)
             except FileNotFoundError as error:
-                if attempt == MISSING_TRIES:
+                if attempt == READ_TRIES:
                     raise ObjectMissingError(self.uri(key)) from error
-                await asyncio.sleep(0.2 * attempt)
+            except ChecksumError:
+                if attempt == READ_TRIES:
+                    raise
+            await asyncio.sleep(0.2 * attempt)
         raise AssertionError("unreachable")
 
     async def copy(self, source: str, target: str) -> None:
@@ -128,12 +132,12 @@ class ObjectStore:
 
         Raises `ObjectMissingError`.
         """
-        for attempt in range(1, MISSING_TRIES + 1):
+        for attempt in range(1, READ_TRIES + 1):
             try:
                 with _translated(self.uri(source)):
                     await _to_the_end(obstore.copy_async(self._store, source, target))
             except FileNotFoundError as error:
-                if attempt == MISSING_TRIES:
+                if attempt == READ_TRIES:
                     raise ObjectMissingError(self.uri(source)) from error
                 await asyncio.sleep(0.2 * attempt)
             else:

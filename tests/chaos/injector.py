@@ -17,12 +17,16 @@ from deploy.local.credentials import load_or_create
 from deploy.local.environment import HTTP_PORT, process_environment
 from deploy.local.errors import NotRunningError
 from deploy.local.home import PROJECT_ROOT
+from deploy.local.probes import http_is_ok
 from deploy.local.stack import LocalStack
 from tests.chaos.plan import COMPONENT_OF, Fault
+from tests.chaos.ports import free_ports
 from tests.chaos.proxy import FaultProxy
 
 VICTIM_WAIT_S = 30.0
 """A service that is being restarted is waited for: the plan wants it killed."""
+PEER_START_S = 20.0
+"""During an outage no peer becomes ready; the pause comes all the same."""
 PEER_STAYS_S = 5.0
 """After the paused process woke up: both are members, and one has to give way."""
 
@@ -90,8 +94,10 @@ class Injector:
         process = await self._victim(strike)
         if process is None:
             return
-        peer = await asyncio.to_thread(self._start_peer, name)
+        (port,) = free_ports(1)
+        peer = await asyncio.to_thread(self._start_peer, name, port)
         try:
+            ready = await _is_ready(port)
             strike.began_s, strike.pid = self._now_s(), process.pid
             process.suspend()
             await asyncio.sleep(strike.fault.duration_s)
@@ -103,7 +109,7 @@ class Injector:
         finally:
             peer.terminate()
             code = await asyncio.to_thread(peer.wait, 40)
-        strike.note = f"its peer was stopped with code {code}"
+        strike.note = f"its peer ended with code {code}" if ready else "its peer was not ready in time"
 
     async def _take_down(self, strike: Strike) -> None:
         name = COMPONENT_OF[strike.fault.kind]
@@ -135,7 +141,7 @@ class Injector:
         strike.note = "it had no process"
         return None
 
-    def _start_peer(self, name: str) -> subprocess.Popen[bytes]:
+    def _start_peer(self, name: str, port: int) -> subprocess.Popen[bytes]:
         """A second replica, outside the supervisor's watch."""
         home = self._stack.home
         environment = process_environment(name, home, StackConfig.load(home), load_or_create(home))
@@ -143,7 +149,7 @@ class Injector:
             return subprocess.Popen(
                 [sys.executable, "-m", f"services.{name}.app"],
                 cwd=PROJECT_ROOT,
-                env=environment | {HTTP_PORT: "0"},
+                env=environment | {HTTP_PORT: str(port)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -151,6 +157,15 @@ class Injector:
 
     def _now_s(self) -> float:
         return round(time.monotonic() - self._began_s, 2)
+
+
+async def _is_ready(port: int) -> bool:
+    deadline_s = time.monotonic() + PEER_START_S
+    while time.monotonic() < deadline_s:
+        if await http_is_ok(port, "/readyz"):
+            return True
+        await asyncio.sleep(0.2)
+    return False
 
 
 def as_json(strike: Strike) -> dict[str, Any]:

@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 import aiohttp
 import asyncpg
 import psutil
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from tests.support.lag import LagReader
 
 EVERY_S = 1.0
 ANSWER_S = 1.5
 RESOURCES_EVERY = 5
-GROUPS = tuple(f"onpoint-{name}" for name in SERVICES)
 
 PROGRESS = (
     "SELECT stage, sum(batches_done + batches_dead)::bigint AS n, sum(batches_dead)::bigint AS dead "
@@ -96,7 +95,7 @@ class Observer:
         self._run_prefix = run_prefix
         self._began_s = began_s
         self._connection: asyncpg.Connection | None = None
-        self._reader: _LagReader | None = None
+        self._reader: LagReader | None = None
         self._http: aiohttp.ClientSession | None = None
         self._partitions: dict[str, int] = {}
         """Of each group, how many have a committed offset."""
@@ -117,6 +116,16 @@ class Observer:
     def watch_drain(self, fault: int) -> None:
         """Called when a broker is back."""
         self.seen.drains.append(Drain(fault, self._now_s()))
+
+    def is_at_rest(self) -> bool:
+        """Whether the last look found every record committed."""
+        return bool(self.seen.lag) and not sum(self.seen.lag[-1].by_group.values())
+
+    def still_s(self) -> float:
+        """How long the ledger has not moved on."""
+        latest = self.seen.progress[-1].done if self.seen.progress else {}
+        since_s = next((s.at_s for s in reversed(self.seen.progress) if s.done != latest), 0.0)
+        return self._now_s() - since_s
 
     async def _repeat(self, look: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -140,7 +149,7 @@ class Observer:
         try:
             async with asyncio.timeout(ANSWER_S * 2):
                 if self._reader is None:
-                    self._reader = await _LagReader.open(self._servers, self._partitions)
+                    self._reader = await LagReader.open(self._servers, self._partitions)
                 ends, committed = await self._reader.read()
         except (OSError, TimeoutError, KafkaError, ValueError):
             await self._drop_reader()
@@ -205,50 +214,3 @@ class Observer:
 
     def _now_s(self) -> float:
         return round(time.monotonic() - self._began_s, 2)
-
-
-class _LagReader:
-    """Committed offsets of every group, and the ends of what they read."""
-
-    def __init__(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, known: dict[str, int]) -> None:
-        self._admin = admin
-        self._consumer = consumer
-        self._known = known
-
-    @classmethod
-    async def open(cls, servers: str, known: dict[str, int]) -> "_LagReader":
-        admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=2000)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=servers, enable_auto_commit=False, request_timeout_ms=2000
-        )
-        reader = cls(admin, consumer, known)
-        try:
-            await admin.start()
-            await consumer.start()
-        except BaseException:
-            await reader.close()
-            raise
-        return reader
-
-    async def read(self) -> tuple[dict[TopicPartition, int], dict[str, dict[TopicPartition, int]]]:
-        committed = {
-            group: {
-                partition: meta.offset
-                for partition, meta in (await self._admin.list_consumer_group_offsets(group)).items()
-            }
-            for group in GROUPS
-        }
-        for group, offsets in committed.items():
-            # A coordinator that has just started answers as if there were none.
-            if len(offsets) < self._known.get(group, 0):
-                raise ValueError(f"{group}: offsets are not loaded yet")
-        # The ends after the offsets: a group is never ahead of what is read here.
-        partitions = {partition for offsets in committed.values() for partition in offsets}
-        ends = await self._consumer.end_offsets(list(partitions)) if partitions else {}
-        return ends, committed
-
-    async def close(self) -> None:
-        for client in (self._admin.close, self._consumer.stop):
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(3):
-                    await client()

@@ -27,6 +27,16 @@ class Sighting:
     value: dict[str, Any]
     problems: list[str]
     """What was promised and could not be read."""
+    rows: dict[str, int]
+    """In PostgreSQL, from this run or a later one."""
+
+    def observed(self) -> dict[str, Any]:
+        """As `onpoint verify --observed` takes it."""
+        return {
+            "run_id": self.run_id,
+            "rows": self.rows,
+            "listing": "there is no listing" not in self.problems,
+        }
 
 
 class CompletionProbe:
@@ -37,7 +47,6 @@ class CompletionProbe:
         self._began_s = began_s
         self._offset = 0
         self.sightings: list[Sighting] = []
-        self.changed = asyncio.Event()
 
     def completed(self) -> set[str]:
         return {sighting.run_id for sighting in self.sightings}
@@ -75,12 +84,16 @@ class CompletionProbe:
         if not run_id.startswith(self._prefix):
             return
         at_s = round(time.monotonic() - self._began_s, 2)
+        rows = await self._patiently(lambda: self._count_rows(run_id))
         problems = [
-            *await self._patiently(lambda: self._look_at_tables(value)),
+            *(
+                f"{dataset}: {rows[dataset]} rows in PostgreSQL, not {expected}"
+                for dataset, expected in self._rows.items()
+                if rows[dataset] != expected
+            ),
             *await self._patiently(lambda: asyncio.to_thread(self._look_at_lake, value)),
         ]
-        self.sightings.append(Sighting(run_id, at_s, value, problems))
-        self.changed.set()
+        self.sightings.append(Sighting(run_id, at_s, value, problems, rows))
 
     async def _patiently(self, look: Callable[[], Awaitable[_T]]) -> _T:
         deadline_s = time.monotonic() + OUTAGE_PATIENCE_S
@@ -99,18 +112,17 @@ class CompletionProbe:
                     raise
                 await asyncio.sleep(0.5)
 
-    async def _look_at_tables(self, value: dict[str, Any]) -> list[str]:
-        """Each of the run's keys is there, from this run or one that was asked for later."""
-        problems = []
-        for dataset, expected in self._rows.items():
-            (found,) = await self._pipeline.fetch(
-                f"SELECT count(*) AS n FROM onpoint_{dataset} "
-                "WHERE (_requested_at, _run_id) >= (SELECT requested_at, run_id FROM onpoint_runs.v_runs WHERE run_id = $1)",
-                value["run_id"],
+    async def _count_rows(self, run_id: str) -> dict[str, int]:
+        """Keys that this run or one that was asked for later has loaded; every run has the same keys."""
+        found = {}
+        for dataset in self._rows:
+            (row,) = await self._pipeline.fetch(
+                f"SELECT count(*) AS n FROM onpoint_{dataset} WHERE (_requested_at, _run_id) >= "
+                "(SELECT requested_at, run_id FROM onpoint_runs.v_runs WHERE run_id = $1)",
+                run_id,
             )
-            if found["n"] != expected:
-                problems.append(f"{dataset}: {found['n']} rows in PostgreSQL, not {expected}")
-        return problems
+            found[dataset] = row["n"]
+        return found
 
     def _look_at_lake(self, value: dict[str, Any]) -> list[str]:
         try:

@@ -1,8 +1,6 @@
 """One chaos run from start to verdict."""
 
 import asyncio
-import contextlib
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,21 +10,26 @@ from typing import Any
 
 from deploy.local.config import Detour
 from deploy.local.home import Home
-from deploy.local.ports import FREE_RANGE, is_free, setting_of
+from deploy.local.ports import setting_of
 from deploy.local.stack import LocalStack
 from tests.chaos import load, verdict
 from tests.chaos.injector import Injector, Strike
 from tests.chaos.observe import Observations, Observer
 from tests.chaos.plan import Plan
+from tests.chaos.ports import free_ports
 from tests.chaos.probe import CompletionProbe, Sighting
 from tests.chaos.proxy import FaultProxy, find_or_build
 from tests.chaos.recovery import Recovery, recoveries, summaries
-from tests.chaos.verdict import Finding
+from tests.chaos.verdict import Checker, Finding
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
 COMPONENTS = {"kafka": "kafka", "postgres": "postgres", "s3": "seaweedfs"}
 """Port → part."""
+REST_S = 60.0
+"""How long the groups may take to commit their last records, once every run has ended."""
+STUCK_S = 120.0
+"""Longer than any stage may take to go on after a fault."""
 AGAIN_S = 3.0
 """How long a second completion is waited for."""
 
@@ -57,7 +60,7 @@ class Ground:
     stack: LocalStack
     proxy: FaultProxy
     pipeline: Pipeline
-    records: dict[str, list[dict[str, Any]]]
+    checker: Checker
     sources: dict[str, Path]
 
 
@@ -89,15 +92,19 @@ async def _torment(ground: Ground, result: Result, say: Say) -> None:
         faults_over_s = time.monotonic()
         result.seconds["faults"] = faults_over_s - began_s
         say("faults are over; waiting for the runs to end")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(plan.tier.drain_s):
-                while len(probe.completed()) < len(plan.asks):
-                    probe.changed.clear()
-                    await probe.changed.wait()
+        await _wait_until(lambda: len(probe.completed()) == len(plan.asks), observer, plan.tier.drain_s)
+        await _wait_until(observer.is_at_rest, observer, REST_S)
         result.seconds["drain"] = time.monotonic() - faults_over_s
         await asyncio.sleep(AGAIN_S)
     result.strikes, result.seen, result.sightings = injector.strikes, observer.seen, probe.sightings
     result.recoveries = recoveries(result.strikes, result.seen)
+
+
+async def _wait_until(over: Callable[[], bool], observer: Observer, within_s: float) -> None:
+    """Gives up when time is over, or when nothing has moved on for a while."""
+    deadline_s = time.monotonic() + within_s
+    while not over() and time.monotonic() < deadline_s and observer.still_s() < STUCK_S:
+        await asyncio.sleep(0.5)
 
 
 async def _judge(ground: Ground, result: Result) -> None:
@@ -108,9 +115,8 @@ async def _judge(ground: Ground, result: Result) -> None:
         verdict.judge_peers(result.strikes),
         *_judge_recovery(result),
     ]
-    findings, result.verified = await verdict.verify(ground.stack.environment(), plan, ground.sources)
-    if result.verified is None:
-        findings = await verdict.compare_content(ground.pipeline, plan, ground.records)
+    kills = sum(strike.fault.kind == "kill" and strike.pid is not None for strike in result.strikes)
+    findings, result.verified = await ground.checker.verify(plan, ground.sources, result.sightings, kills)
     result.findings += findings
 
 
@@ -129,7 +135,7 @@ def _judge_recovery(result: Result) -> list[Finding]:
 @asynccontextmanager
 async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) -> AsyncIterator[Ground]:
     program = await asyncio.to_thread(find_or_build, environ)
-    ports = _free_ports(8)
+    ports = free_ports(8)
     own = dict(zip(COMPONENTS, ports, strict=False))
     doors = dict(zip(COMPONENTS, ports[3:], strict=False))
     behind, api = ports[6], ports[7]
@@ -155,9 +161,10 @@ async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) 
         )
         await asyncio.to_thread(stack.up)
         try:
-            yield Ground(
-                stack, proxy, Pipeline(stack.environment()), records, load.write_records(records, home)
-            )
+            environment = stack.environment()
+            checker = Checker({**environ, **environment}, home, stack.home.logs)
+            await checker.note_baseline()
+            yield Ground(stack, proxy, Pipeline(environment), checker, load.write_records(records, home))
         finally:
             await asyncio.to_thread(stack.down)
 
@@ -170,13 +177,3 @@ async def _in_background(*jobs: Any) -> AsyncIterator[None]:
         yield
         for task in tasks:
             task.cancel()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Below the range that clients' own ports are taken from."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.choice(FREE_RANGE)  # noqa: S311 - no secret
-        if port not in found and is_free(port):
-            found.append(port)
-    return found

@@ -5,7 +5,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from deploy.local.status import Row
 from tests.chaos.injector import Strike
 from tests.chaos.plan import Plan
 from tests.chaos.probe import Sighting
-from tests.support.pipeline import Pipeline
-from tests.support.records import COLUMNS, at
 
 SHOWN = 5
+SECRETS = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass(frozen=True)
@@ -70,51 +69,65 @@ def judge_peers(strikes: Sequence[Strike]) -> Finding:
     return _finding("every peer stopped in order", wrong)
 
 
-async def verify(
-    environment: Mapping[str, str], plan: Plan, sources: Mapping[str, Path]
-) -> tuple[list[Finding], dict[str, Any] | None]:
-    """The checker's findings, and its own words; None where this checkout has no `onpoint verify`."""
-    if not (PROJECT_ROOT / "console" / "verify").is_dir():
-        return [], None
-    command = [sys.executable, "-m", "console", "verify", *(ask.run_id for ask in plan.asks)]
-    for dataset, file in sources.items():
-        command += ["--source", f"{dataset}={file}"]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "--json",
-        cwd=PROJECT_ROOT,
-        env=dict(environment),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, error = await process.communicate()
-    try:
-        document: dict[str, Any] = json.loads(out)
-    except ValueError:
-        words = error.decode(errors="replace").strip()[-600:]
-        return [Finding("onpoint verify", passed=False, detail=f"exit {process.returncode}: {words}")], {}
-    return [Finding("onpoint verify", passed=process.returncode == 0)], document
+class Checker:
+    """`onpoint verify` as a person calls it, before and after."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path, logs: Path) -> None:
+        self._environment = dict(environment)
+        self._folder = folder
+        self._logs = logs
+
+    async def note_baseline(self) -> None:
+        """What every process uses while nothing has happened yet."""
+        (self._folder / "baseline.json").write_bytes((await self._call("--snapshot"))[1])
+
+    async def verify(
+        self, plan: Plan, sources: Mapping[str, Path], sightings: Sequence[Sighting], kills: int
+    ) -> tuple[list[Finding], dict[str, Any]]:
+        """A finding for each invariant, and the checker's own words."""
+        arguments = [ask.run_id for ask in plan.asks]
+        for dataset, file in sources.items():
+            arguments += ["--source", f"{dataset}={file}"]
+        observed, secrets = self._folder / "observed.jsonl", self._folder / "secrets.txt"
+        observed.write_text("".join(json.dumps(sighting.observed()) + "\n" for sighting in sightings))
+        secrets.write_text("".join(self._environment[name] + "\n" for name in SECRETS))
+        arguments += ["--observed", str(observed), "--logs", str(self._logs), "--secrets-file", str(secrets)]
+        arguments += ["--baseline", str(self._folder / "baseline.json"), "--expected-restarts", str(kills)]
+        code, out, error = await self._call(*arguments, "--json")
+        try:
+            document: dict[str, Any] = json.loads(out)
+        except ValueError:
+            words = error.decode(errors="replace").strip()[-600:]
+            return [Finding("onpoint verify", passed=False, detail=f"exit {code}: {words}")], {}
+        return _by_invariant(document), document
+
+    async def _call(self, *arguments: str) -> tuple[int | None, bytes, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "console",
+            "verify",
+            *arguments,
+            cwd=PROJECT_ROOT,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, error = await process.communicate()
+        return process.returncode, out, error
 
 
-async def compare_content(
-    pipeline: Pipeline, plan: Plan, records: Mapping[str, Sequence[dict[str, Any]]]
-) -> list[Finding]:
-    """Value for value: PostgreSQL, and each run's rows in the lake through its listing."""
-    table_problems, lake_problems = [], []
-    for dataset, source in records.items():
-        expected = [tuple(at(record, path) for path in COLUMNS[dataset].values()) for record in source]
-        if await pipeline.rows(dataset) != expected:
-            table_problems.append(f"onpoint_{dataset} differs from the source")
-        for ask in plan.asks:
-            found = await asyncio.to_thread(pipeline.lake_rows, ask.run_id, dataset)
-            if found != expected:
-                lake_problems.append(
-                    f"{ask.run_id}/{dataset}: {len(found)} rows, {len(expected)} in the source"
-                )
-    return [
-        _finding("PostgreSQL holds the source's records", table_problems),
-        _finding("the lake holds every run's records once", lake_problems),
-    ]
+def _by_invariant(document: dict[str, Any]) -> list[Finding]:
+    found = []
+    for name, entry in document["invariants"].items():
+        problems = [
+            f"{violation['subject']}: {violation['message']}"
+            for violation in document["violations"]
+            if violation["invariant"] == name
+        ]
+        finding = _finding(f"{name}: {entry['says']}", problems)
+        found.append(finding if problems else replace(finding, detail=f"{entry['checked']:,} checked"))
+    return found
 
 
 def _finding(name: str, problems: Sequence[str]) -> Finding:

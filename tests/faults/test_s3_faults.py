@@ -5,10 +5,10 @@ Each fault outlasts the client's own retries, so that the call fails and is made
 
 import asyncio
 import hashlib
-import random
+import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import pytest
 
 from shared.settings import ObjectStoreSettings
 from shared.storage import object_store
-from shared.storage.errors import StorageUnavailableError
+from shared.storage.errors import ChecksumError, StorageUnavailableError
 from shared.storage.object_store import ObjectStore, open_s3
+from shared.sweep.uploads import S3Uploads
 from tests.support.s3_faults import CALLS, FAULTS, Call, Fault, S3FaultProxy
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -28,6 +29,12 @@ FAULTS_IN_A_ROW = 5
 CALL_TIMEOUT = timedelta(seconds=1.5)
 """Instead of a minute: what hangs or drips is given up sooner, by the same code."""
 TRIES = 6
+
+CORRUPT = {("Get", "200 with an error")}
+"""Wrong bytes with a good status: read again, but what stays wrong is the object's fault (`checksum`)."""
+
+UNKNOWN_UPLOADS = {("CreateMultipartUpload", "reply lost"), ("CreateMultipartUpload", "truncated")}
+"""S3 has begun an upload whose id nobody got to know: the sweep ends it."""
 
 SIZES = {
     "Put": (1_000, 4 * 2**20),
@@ -109,6 +116,19 @@ CASES = [
 ]
 
 
+async def sweep_uploads(environment: dict[str, str]) -> None:
+    """What the sweep does with uploads that are older than a day, at once."""
+    settings = ObjectStoreSettings(
+        s3_endpoint_url=environment["ONPOINT_S3_ENDPOINT_URL"],
+        staging_bucket=environment["ONPOINT_STAGING_BUCKET"],
+        lake_bucket=environment["ONPOINT_LAKE_BUCKET"],
+    )
+    async with S3Uploads(settings) as uploads:
+        async for upload in uploads.open_before(datetime.now(UTC)):
+            if upload.key.startswith("s3-faults-"):
+                await uploads.abort(upload)
+
+
 def test_there_are_ninety_cases() -> None:
     assert len(CASES) == 90
 
@@ -118,13 +138,14 @@ async def test_the_content_is_right_after_any_fault_of_any_call(
     call: Call,
     fault: Fault,
     size: int,
+    s3_environment: dict[str, str],
     proxy: S3FaultProxy,
     store: ObjectStore,
     truth: Truth,
     tmp_path: Path,
 ) -> None:
     prefix = f"s3-faults-{uuid.uuid4().hex}/"
-    key, data = prefix + "object", random.Random(size).randbytes(size)
+    key, data = prefix + "object", os.urandom(size)
     file = tmp_path / "data"
     if call == "Get":
         await asyncio.to_thread(truth.write, key, data)
@@ -139,13 +160,16 @@ async def test_the_content_is_right_after_any_fault_of_any_call(
         async def act() -> None:
             await store.put(key, file)
 
-    proxy.fail(call, fault, FAULTS_IN_A_ROW)
+    proxy.fail(call, fault, 1 if (call, fault) in CORRUPT else FAULTS_IN_A_ROW)
     await again_until_done(act)
 
     assert proxy.broken
     assert file.read_bytes() == data
     assert await asyncio.to_thread(truth.read, key) == data
     assert await asyncio.to_thread(truth.keys, prefix) == [key]
+    left = await asyncio.to_thread(truth.open_uploads, key)
+    assert len(left) == (proxy.broken if (call, fault) in UNKNOWN_UPLOADS else 0)
+    await sweep_uploads(s3_environment)
     assert await asyncio.to_thread(truth.open_uploads, key) == []
 
 
@@ -164,6 +188,7 @@ async def test_the_first_writer_wins_after_any_fault_of_its_put(
 
     await again_until_done(act)
     assert proxy.broken
+    proxy.heal()
     assert not await store.create(key, b"second")
     assert await store.get(key) == b"first"
     assert await asyncio.to_thread(truth.read, key) == b"first"
@@ -200,3 +225,31 @@ async def test_a_small_object_is_read_right_or_not_at_all(
 
     await again_until_done(act)
     assert proxy.broken
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_an_upload_whose_last_reply_is_lost_is_done_or_done_again(
+    times: int, proxy: S3FaultProxy, store: ObjectStore, truth: Truth, tmp_path: Path
+) -> None:
+    """The client's own retry asks for the end of an upload that has ended: that is no missing object."""
+    key = f"s3-faults-{uuid.uuid4().hex}/object"
+    data = os.urandom(9 * 2**20)
+    (tmp_path / "data").write_bytes(data)
+    proxy.fail("CompleteMultipartUpload", "reply lost", times)
+
+    async def act() -> None:
+        await store.put(key, tmp_path / "data")
+
+    await again_until_done(act)
+    assert await asyncio.to_thread(truth.read, key) == data
+    assert await asyncio.to_thread(truth.open_uploads, key) == []
+
+
+async def test_an_object_that_is_wrong_each_time_is_never_used(
+    proxy: S3FaultProxy, store: ObjectStore, truth: Truth, tmp_path: Path
+) -> None:
+    key, data = f"s3-faults-{uuid.uuid4().hex}/object", os.urandom(1000)
+    await asyncio.to_thread(truth.write, key, data)
+    proxy.fail("Get", "200 with an error", 100)
+    with pytest.raises(ChecksumError):
+        await store.download(key, tmp_path / "data", size=1000, sha256=hashlib.sha256(data).hexdigest())

@@ -1,8 +1,8 @@
 """An HTTP proxy before a real S3 server that does to chosen calls what S3 and the way to it do at their worst.
 
-    async with S3FaultProxy(endpoint) as proxy:
-        proxy.fail("UploadPart", "503", times=2)
-        store = open_s3(settings with proxy.url, bucket)
+async with S3FaultProxy(endpoint) as proxy:
+    proxy.fail("UploadPart", "503", times=2)
+    store = open_s3(settings with proxy.url, bucket)
 """
 
 import asyncio
@@ -15,9 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 Call = Literal["Put", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "Get"]
-Fault = Literal[
-    "503", "500", "403", "reset", "hang", "slow", "truncated", "200 with an error", "reply lost"
-]
+Fault = Literal["503", "500", "403", "reset", "hang", "slow", "truncated", "200 with an error", "reply lost"]
 CALLS: tuple[Call, ...] = get_args(Call)
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 
@@ -26,7 +24,12 @@ LARGEST_BODY = 64 * 2**20
 ERROR = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>by a test</Message></Error>'
 )
-CODES = {"503": "SlowDown", "500": "InternalError", "403": "AccessDenied"}
+ANSWERS: dict[Fault, tuple[int, str]] = {
+    "503": (503, "SlowDown"),
+    "500": (500, "InternalError"),
+    "403": (403, "AccessDenied"),
+    "200 with an error": (200, "InternalError"),
+}
 
 
 @dataclass(slots=True)
@@ -82,12 +85,9 @@ class S3FaultProxy:
 
     async def _fail(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         match fault:
-            case "503" | "500" | "403":
+            case "503" | "500" | "403" | "200 with an error":
                 await request.read()
-                return _error(int(fault), CODES[fault])
-            case "200 with an error":
-                await request.read()
-                return _error(200, "InternalError")
+                return _error(*ANSWERS[fault])
             case "reset":
                 return _cut(request)
             case "hang":
@@ -160,7 +160,7 @@ def _error(status: int, code: str) -> web.Response:
 def _cut(request: web.Request) -> web.Response:
     """The connection ends without an answer, by RST."""
     if request.transport is not None:
-        request.transport.abort()  # type: ignore[attr-defined]  # every socket transport has it
+        request.transport.abort()
     return web.Response()
 
 
