@@ -13,7 +13,10 @@ from shared.batches.batches import CODE_VERSION
 from shared.datasets.model import Dataset
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest
+from shared.observability.logging import get_logger
 from shared.postgres.errors import translated
+
+log = get_logger()
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
@@ -81,6 +84,7 @@ async def _load(
 ) -> BatchManifest:
     straight = 0 if rows is None else await _copy_straight(connection, batch, dataset, rows)
     copied = straight if rows is None or straight is not None else await _copy(connection, dataset, rows)
+    log.info("batch_copied", way="merge" if straight is None else "straight", rows=copied)
     crashpoints.reach("loader.copied")
     # After the COPY, so that a process that was paused in it keeps no other from the ledger.
     if not await connection.fetchval(statements.CLAIM, *_claim(batch), "{}"):
