@@ -54,7 +54,12 @@ def split_page(body: bytes, path: Sequence[str] = (), most: int | None = None) -
         lines = _split(body, path, most)
     except RecursionError as error:
         raise _too_deep() from error
-    return Records(b"\n".join(lines), len(lines))
+    data = b"\n".join(lines)
+    # Where every line is an object, and all of them have few more brackets than one each, none can be deep.
+    are_flat = data.count(b"}\n{") == len(lines) - 1 and _brackets(data) < len(lines) + MAX_DEPTH
+    if not are_flat and any(map(_is_deep, lines)):
+        raise _too_deep()
+    return Records(data, len(lines))
 
 
 def split_item(body: bytes) -> Records:
@@ -66,7 +71,10 @@ def split_item(body: bytes) -> Records:
         raise _too_deep() from error
     if len(lines) != 1:
         raise BadBodyError("not JSON: one document is expected")
-    return Records(lines[0], 1, empty=lines[0] == NULL_LINE)
+    line = bytes(lines[0])
+    if _is_deep(line):
+        raise _too_deep()
+    return Records(line, 1, empty=line == NULL_LINE)
 
 
 def read_ids(body: bytes) -> list[int | str]:
@@ -81,18 +89,25 @@ def read_ids(body: bytes) -> list[int | str]:
         raise _too_deep() from error
 
 
-def _split(body: bytes, path: Sequence[str], most: int | None) -> list[bytes]:
+def _split(body: bytes, path: Sequence[str], most: int | None) -> Sequence[bytes | msgspec.Raw]:
     try:
-        elements: Iterable[bytes] = map(bytes, islice(_quick_elements(body, path), most))
+        elements = _quick_elements(body, path)[:most]
     except (msgspec.DecodeError, UnicodeDecodeError) as refusal:
-        lines = list(islice(_careful_elements(body, path, refusal), most))
+        lines: Sequence[bytes | msgspec.Raw] = list(islice(_careful_elements(body, path, refusal), most))
     else:
-        if b"\n" in body or b"\r" in body:  # never inside a string: msgspec refuses that
-            elements = (element.translate(None, b"\r\n") for element in elements)
-        lines = list(elements)
-    if any(line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(line) > MAX_DEPTH for line in lines):
-        raise _too_deep()
+        # Never inside a string: msgspec refuses that.
+        is_spread = b"\n" in body or b"\r" in body
+        lines = [bytes(element).translate(None, b"\r\n") for element in elements] if is_spread else elements
     return lines
+
+
+def _is_deep(line: bytes | msgspec.Raw) -> bool:
+    text = bytes(line)
+    return _brackets(text) > MAX_DEPTH and _depth(text) > MAX_DEPTH
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _quick_elements(body: bytes, path: Sequence[str]) -> list[msgspec.Raw]:

@@ -151,6 +151,22 @@ def test_deep_nesting_fails_for_good(depth: int, braces: tuple[bytes, bytes], in
         split_item(body[1:-1])
 
 
+@pytest.mark.parametrize("neighbour", [b"1", b"{}", b"[]", b'{"a":1}', b"null"])
+@pytest.mark.parametrize("neighbours", [0, 1, 1000])
+def test_one_deep_record_is_found_among_any_others(neighbour: bytes, neighbours: int) -> None:
+    for depth, is_deep in ((MAX_DEPTH, False), (MAX_DEPTH + 1, True)):
+        record = b'{"a":' * depth + b"1" + b"}" * depth
+        for place in {0, neighbours}:
+            lines = [neighbour] * neighbours
+            lines.insert(place, record)
+            body = b"[" + b",".join(lines) + b"]"
+            if is_deep:
+                with pytest.raises(BadBodyError, match="nested deeper"):
+                    split_page(body)
+            else:
+                assert split_page(body).rows == neighbours + 1
+
+
 def test_depth_is_not_mistaken_for_number() -> None:
     wide = json.dumps([{"a": [[1]] * 500, "text": "[[[[[[{{{{" * 50, "esc": '\\"[[['}]).encode()
     assert split_page(wide).rows == 1
