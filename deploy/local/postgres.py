@@ -34,7 +34,9 @@ SETTINGS = {
     "max_slot_wal_keep_size": "2GB",
     "max_connections": "100",
     "shared_buffers": "128MB",
-    "max_wal_size": "1GB",
+    # A checkpoint in the middle of a load makes every page whole in the log once more: at 1 GB it doubled.
+    "max_wal_size": "4GB",
+    "wal_buffers": "16MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %a ",

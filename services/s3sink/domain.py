@@ -18,11 +18,15 @@ RATIO_BOUNDS = (0.1, 1.5)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When an object is full: bytes in the lake; and how long a batch waits for that."""
+    """When an object is full: bytes in the lake, or rows; and how long a batch waits for that.
+
+    Rows that pack well would else all be written at a run's end, while nothing else is left to do.
+    """
 
     target_bytes: int = 64 * MIB
     most_bytes: int = 128 * MIB
     age_s: float = 60.0
+    target_rows: int = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Pending:
     batch_id: str
     clean_bytes: int
     is_old: bool
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ def cut(
 ) -> list[list[Pending]]:
     """The objects that can be written now, of batches in the order of their sequence.
 
-    An object is closed when it is expected to reach the target, or when one batch more would take it above the
+    An object is closed when it is expected to reach a target, or when one batch more would take it above the
     most; a batch above the most is an object of its own. What is left waits, unless the run's batches are all
     here or one of them has waited too long. `ratio` None: none of the dataset's objects is known.
     """
@@ -60,16 +65,16 @@ def cut(
     worst = max(share, 1.0) if ratio is None else share
     objects: list[list[Pending]] = []
     current: list[Pending] = []
-    size = 0
+    size = rows = 0
     for batch in pending:
         if current and (size + batch.clean_bytes) * worst > limits.most_bytes:
             objects.append(current)
-            current, size = [], 0
+            current, size, rows = [], 0, 0
         current.append(batch)
-        size += batch.clean_bytes
-        if size * share >= limits.target_bytes:
+        size, rows = size + batch.clean_bytes, rows + batch.rows
+        if size * share >= limits.target_bytes or rows >= limits.target_rows:
             objects.append(current)
-            current, size = [], 0
+            current, size, rows = [], 0, 0
     if current and (is_complete or any(batch.is_old for batch in pending)):
         objects.append(current)
     return objects

@@ -72,7 +72,12 @@ class SinkRepository:
         """Runs and datasets to call `assign` for: all, or the given one."""
         with translated():
             rows = await self._pool.fetch(
-                statements.DUE, self._limits.target_bytes, self._limits.age_s, run_id, dataset
+                statements.DUE,
+                self._limits.target_bytes,
+                self._limits.age_s,
+                run_id,
+                dataset,
+                self._limits.target_rows,
             )
         return [(row["run_id"], row["dataset"]) for row in rows]
 
@@ -86,7 +91,7 @@ class SinkRepository:
                 is_complete = await connection.fetchval(statements.IS_COMPLETE, run_id, dataset)
                 ratio = await connection.fetchval(statements.RATIO, dataset)
                 rows = await connection.fetch(statements.LOCK_PENDING, run_id, dataset, self._limits.age_s)
-                pending = [Pending(row["batch_id"], row["bytes"], row["is_old"]) for row in rows]
+                pending = [Pending(row["batch_id"], row["bytes"], row["is_old"], row["rows"]) for row in rows]
                 objects = cut(pending, self._limits, ratio=ratio, is_complete=is_complete)
                 for batches in objects:
                     batch_ids = [batch.batch_id for batch in batches]

@@ -9,6 +9,12 @@ class SinkSettings(Settings):
     s3sink_object_target_bytes: Annotated[
         int, Field(ge=2**20, description="bytes at which an object of the lake is full enough")
     ] = 64 * 2**20
+    s3sink_object_target_rows: Annotated[
+        int,
+        Field(
+            ge=1_000, description="rows at which an object of the lake is full enough, however small it is"
+        ),
+    ] = 500_000
     s3sink_object_max_bytes: Annotated[
         int, Field(ge=2**20, description="bytes that an object should not exceed")
     ] = 128 * 2**20

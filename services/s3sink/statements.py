@@ -44,13 +44,14 @@ SELECT EXISTS (
 )
 """
 
-# Runs and datasets for which an assignment may be due; `cut` decides. $1: least bytes, $2: age in seconds.
+# Runs and datasets for which an assignment may be due; `cut` decides. $1: least bytes, $2: age in seconds,
+# $5: least rows.
 DUE = """
 SELECT b.run_id, b.dataset
 FROM onpoint_lake.batches b
 WHERE b.status = 'pending' AND ($3::text IS NULL OR (b.run_id = $3 AND b.dataset = $4))
 GROUP BY b.run_id, b.dataset
-HAVING sum(b.bytes) >= $1
+HAVING sum(b.bytes) >= $1 OR sum(b.rows) >= $5
     OR min(b.arrived_at) <= now() - make_interval(secs => $2)
     OR EXISTS (
         SELECT FROM onpoint_lake.seals s
@@ -72,7 +73,7 @@ SELECT sum(bytes)::float8 / sum(clean_bytes) FROM (
 
 # SKIP LOCKED: a replica that is deciding about these rows, or was paused while it did, keeps nobody waiting.
 LOCK_PENDING = """
-SELECT batch_id, bytes, requested_at, arrived_at <= now() - make_interval(secs => $3) AS is_old
+SELECT batch_id, bytes, rows, requested_at, arrived_at <= now() - make_interval(secs => $3) AS is_old
 FROM onpoint_lake.batches
 WHERE run_id = $1 AND dataset = $2 AND status = 'pending'
 ORDER BY sequence, batch_id

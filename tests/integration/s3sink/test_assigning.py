@@ -35,6 +35,15 @@ async def test_batches_are_stored_when_their_bytes_reach_the_target(sink: Sink) 
     assert await sink.statuses() == ["assigned"] * 4
 
 
+async def test_batches_are_stored_when_their_rows_reach_the_target(sink: Sink) -> None:
+    sink.rebuild(limits=Limits(target_rows=200))
+    for sequence in range(5):
+        await sink.deliver(await sink.make(100, sequence))
+    await sink.drain()
+    assert [table.num_rows for table in (await sink.objects()).values()] == [200, 200]
+    assert await sink.statuses() == ["assigned"] * 4 + ["pending"]
+
+
 async def test_a_batch_that_waited_long_enough_is_stored(sink: Sink) -> None:
     sink.rebuild(limits=Limits(age_s=0.4))
     await sink.deliver(await sink.make(10, 0))

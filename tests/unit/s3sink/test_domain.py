@@ -41,6 +41,13 @@ def test_the_rest_is_taken_when_its_oldest_has_waited_too_long() -> None:
     assert cut_sizes(pending(1, 1, is_old=True)) == [[1, 1]]
 
 
+def test_an_object_of_many_small_rows_is_full_by_their_number() -> None:
+    limits = Limits(target_bytes=64, most_bytes=128, target_rows=100)
+    batches = [Pending(str(place), 1, is_old=False, rows=60) for place in range(5)]
+    assert [len(batches) for batches in cut(batches, limits, ratio=1.0, is_complete=False)] == [2, 2]
+    assert [len(batches) for batches in cut(batches, limits, ratio=1.0, is_complete=True)] == [2, 2, 1]
+
+
 def test_an_object_is_closed_early_rather_than_above_the_most() -> None:
     assert cut_sizes(pending(60, 100, 1)) == [[60], [100]]
 
