@@ -25,8 +25,9 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM python:3.11.14-slim-bookworm
 
-# A volume that is first mounted on /var/lib/onpoint takes this owner with it.
-RUN groupadd --gid 10001 onpoint \
+# Nothing is installed here any more. A volume that is first mounted on /var/lib/onpoint takes this owner with it.
+RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.11/site-packages/* /usr/local/lib/python3.11/ensurepip \
+ && groupadd --gid 10001 onpoint \
  && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin onpoint \
  && install -d -o onpoint -g onpoint -m 0750 /var/lib/onpoint
 COPY --from=build /opt/onpoint /opt/onpoint

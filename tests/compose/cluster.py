@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.compose import credentials
-from tests.compose.engine import Engine, run
+from tests.compose.commands import run
+from tests.compose.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "onpoint"
@@ -19,6 +20,22 @@ ALLOWED = f"{SOURCE}:8000"
 PORTS = {"KAFKA": 21092, "POSTGRES": 21432, "S3": 21333}
 PAGE_SIZE = 100
 VOLUMES = ("kafka", "postgres", "seaweedfs")
+
+
+def crawler_settings(url: str, allowed: str) -> dict[str, str]:
+    """Of the tests' source."""
+    return {
+        "ONPOINT_CRAWL_ALLOW_HOSTS": allowed,
+        **{
+            f"ONPOINT_SOURCE_{name}_{setting}": value
+            for name in ("JSONPLACEHOLDER", "HACKERNEWS")
+            for setting, value in (
+                ("URL", url),
+                ("REQUESTS_PER_SECOND", "0"),
+                ("PAGE_SIZE", str(PAGE_SIZE)),
+            )
+        },
+    }
 
 
 @dataclass
@@ -34,12 +51,8 @@ class Cluster:
     def prepare(self) -> None:
         """The two files that a person makes or lets make: secrets, and settings of the services."""
         credentials.create(self.secrets)
-        lines = [f"ONPOINT_CRAWL_ALLOW_HOSTS={ALLOWED}"]
-        for name in ("JSONPLACEHOLDER", "HACKERNEWS"):
-            lines.append(f"ONPOINT_SOURCE_{name}_URL=http://{ALLOWED}")
-            lines.append(f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND=0")
-            lines.append(f"ONPOINT_SOURCE_{name}_PAGE_SIZE={PAGE_SIZE}")
-        self._settings.write_text("\n".join(lines) + "\n")
+        settings = crawler_settings(f"http://{ALLOWED}", ALLOWED)
+        self._settings.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     def compose(self, *arguments: str, stdin: str = "", version: str | None = None) -> str:
         command = ("compose", "--project-directory", str(ROOT), *arguments)
@@ -136,6 +149,13 @@ class Cluster:
 
     def logs(self, services: Iterable[str] = ()) -> str:
         return self.compose("logs", "--no-color", *services)
+
+    def image_size(self, name: str) -> int:
+        return int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", name))
+
+    def memory(self) -> str:
+        """What each container holds now."""
+        return self.engine.docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}")
 
     @property
     def _settings(self) -> Path:

@@ -8,7 +8,9 @@ import pytest
 
 from tests.compose import images
 from tests.compose.cluster import Cluster
-from tests.compose.engine import Engine, Network, install
+from tests.compose.commands import install
+from tests.compose.engine import Engine
+from tests.compose.network import Network
 from tests.support.pipeline import Pipeline
 from tests.support.records import TestData
 
@@ -32,7 +34,9 @@ def say(pytestconfig: pytest.Config) -> Say:
 
 @pytest.fixture(scope="session")
 def engine(say: Say) -> Iterator[Engine]:
-    install()
+    if installed := install():
+        say(f"{', '.join(installed)} installed")
+    before = Network.now()
     engine = Engine()
     try:
         engine.start()
@@ -44,8 +48,10 @@ def engine(say: Say) -> Iterator[Engine]:
     finally:
         engine.stop()
         say("the engine is gone")
-    assert Network.now() == engine.before
+    assert Network.now() == before
     assert not engine.folder.exists()
+    assert engine.processes() == []
+    assert engine.mounts() == []
 
 
 @pytest.fixture(scope="session")

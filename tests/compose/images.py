@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from deploy.local import fetch
-from tests.compose.engine import Engine, run
+from tests.compose.commands import run
+from tests.compose.engine import Engine
 
 FOLDER = Path(__file__).with_name("standins")
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,8 @@ def build_service(engine: Engine, version: str) -> None:
 def _debian(engine: Engine) -> None:
     tar = engine.folder / "debian.tar"
     mirror = _mirror()
-    run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(tar), *mirror)
+    command = ("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(tar))
+    run(*command, *mirror, env=engine.environment)
     engine.docker("import", str(tar), DEBIAN)
     tar.unlink()
 

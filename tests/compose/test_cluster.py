@@ -13,11 +13,16 @@ from typing import Any
 import pytest
 
 from deploy.local.names import SERVICES
-from tests.compose.cluster import ROOT, VOLUMES, Cluster
+from deploy.local.stack import LocalStack
+from shared import memory
+from tests.compose import images
+from tests.compose.cluster import ROOT, VOLUMES, Cluster, crawler_settings
+from tests.compose.commands import run
 from tests.compose.conftest import NEXT_VERSION, VERSION, Say
-from tests.compose.engine import Network, run
+from tests.compose.network import Network
 from tests.support.pipeline import Pipeline
 from tests.support.records import TestData
+from tests.support.source import SourceServer
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 
@@ -27,6 +32,8 @@ RUN_S = 180.0
 STORIES = 1000
 """Of a run that need not bring all of them: each is a request of its own."""
 COLD_START_S = 60.0
+IMAGE_WEIGHT_BYTES = 700_000_000
+"""Over its base."""
 
 
 def asked(run_id: str) -> dict[str, Any]:
@@ -85,6 +92,25 @@ async def test_a_request_from_this_machine_brings_every_record_value_for_value(
         assert pipeline.lake_rows(run_id, dataset) == test_data.expected(dataset)
 
 
+async def test_a_run_without_containers_leaves_the_same_content(
+    pipeline: Pipeline, test_data: TestData, tmp_path: Path
+) -> None:
+    contained, bare = new_run("contained"), new_run("bare")
+    await pipeline.run(asked(contained), within_s=RUN_S)
+    async with SourceServer(test_data.records) as source:
+        with LocalStack(
+            tmp_path, ports="free", extra_env=crawler_settings(source.url, source.allow)
+        ) as stack:
+            other = Pipeline(stack.environment())
+            done = await other.run(asked(bare), within_s=RUN_S)
+            assert done["status"] == "succeeded"
+            for dataset in DATASETS:
+                mine, others = (f"_run_id = '{run_id}'" for run_id in (contained, bare))
+                assert await pipeline.rows(dataset, mine) == await other.rows(dataset, others)
+                assert pipeline.lake_rows(contained, dataset) == other.lake_rows(bare, dataset)
+            stack.down(wipe=True)
+
+
 async def test_a_request_from_inside_the_network_does_the_same(
     cluster: Cluster, pipeline: Pipeline, test_data: TestData
 ) -> None:
@@ -113,7 +139,7 @@ def test_the_command_line_waits_for_a_run_inside_and_on_this_machine(cluster: Cl
     assert json.loads(outside.stdout)["status"] == "succeeded"
 
 
-def test_the_make_targets_do_what_they_say(cluster: Cluster) -> None:
+def test_the_make_targets_do_what_they_say(cluster: Cluster, test_data: TestData) -> None:
     def make(*arguments: str) -> str:
         return run(
             "make", "--no-print-directory", "-C", str(ROOT), *arguments, env=cluster.environment(VERSION)
@@ -122,6 +148,16 @@ def test_the_make_targets_do_what_they_say(cluster: Cluster) -> None:
     make("compose-up")
     assert all(service in make("compose-ps") for service in (*COMPONENTS, *SERVICES))
     assert "succeeded" in make("compose-run", "ARGS=users")
+    cluster.remove_records()
+    make("compose-down")
+    assert cluster.engine.docker("ps", "--all", "--quiet") == ""
+    make("compose-up")
+    cluster.serve_records(test_data.folder)
+    followed = run(
+        "timeout", "5", "make", "-C", str(ROOT), "compose-logs", "SERVICE=loader",
+        env=cluster.environment(VERSION), check=False,
+    )  # fmt: skip
+    assert "loader-1" in followed
 
 
 def test_no_container_can_do_more_than_it_must(cluster: Cluster) -> None:
@@ -132,12 +168,32 @@ def test_no_container_can_do_more_than_it_must(cluster: Cluster) -> None:
         assert uid >= (10001 if service in SERVICES else 1), service
         assert set(re.findall(r"^Cap(?:Inh|Prm|Eff|Bnd|Amb):\t(\w+)", status, re.MULTILINE)) == {"0" * 16}
         assert re.findall(r"^NoNewPrivs:\t(\d)", status, re.MULTILINE) == ["1"]
+        assert re.findall(r"^Seccomp:\t(\d)", status, re.MULTILINE) == ["2"]
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"], service
         assert host["Memory"] > 0, service
         assert host["NanoCpus"] > 0, service
         for bindings in host["PortBindings"].values():
             assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+
+
+def test_a_service_plans_with_the_memory_of_its_container_and_not_of_the_machine(cluster: Cluster) -> None:
+    program = (
+        "from shared import memory; found = memory.measure(); print(found.limit_bytes, found.batch_rows())"
+    )
+    for service in SERVICES:
+        (container,) = cluster.containers(service)
+        seen, rows = map(int, cluster.compose("exec", "-T", service, "python", "-c", program).split())
+        assert seen == container["HostConfig"]["Memory"]
+        assert memory.MIN_ROWS < rows < memory.MAX_ROWS
+
+
+def test_the_image_holds_what_runs_and_no_tool_that_builds(cluster: Cluster) -> None:
+    weight = cluster.image_size(f"onpoint:{VERSION}") - cluster.image_size(images.PYTHON)
+    assert weight <= IMAGE_WEIGHT_BYTES
+    tools = "command -v gcc cc make git pip uv"
+    sources = "find /app /opt/onpoint -name '*.py[xi]' -o -name '*.c' -o -name '*.h'"
+    assert cluster.compose("exec", "-T", "loader", "bash", "-c", f"{tools}; {sources}") == ""
 
 
 def test_only_the_crawler_has_a_way_out(cluster: Cluster) -> None:
@@ -229,6 +285,21 @@ async def test_every_service_is_upgraded_while_runs_go_on(
         assert await pipeline.rows(dataset) == test_data.expected(dataset)
 
 
+def test_the_command_line_in_the_network_finds_everything_where_it_belongs(cluster: Cluster) -> None:
+    found = json.loads(cluster.compose("run", "--rm", "-T", "onpoint", "verify", "--json"))
+    assert found["violations"] == []
+
+
+def test_nothing_was_killed_for_memory_and_nothing_restarted_but_what_was_killed(
+    cluster: Cluster, say: Say
+) -> None:
+    for service in (*COMPONENTS, *SERVICES):
+        (container,) = cluster.containers(service)
+        assert not container["State"]["OOMKilled"], service
+        assert container["RestartCount"] == 0, service
+    say(cluster.memory())
+
+
 async def test_a_copy_of_the_volumes_is_a_backup(
     cluster: Cluster, pipeline: Pipeline, test_data: TestData, tmp_path: Path
 ) -> None:
@@ -254,8 +325,11 @@ async def test_a_copy_of_the_volumes_is_a_backup(
 def test_down_with_its_volumes_leaves_nothing(cluster: Cluster) -> None:
     docker = cluster.engine.docker
     cluster.remove_records()
-    cluster.compose("--profile", "*", "down", "--volumes")
+    run(
+        "make", "--no-print-directory", "-C", str(ROOT), "compose-down", "WIPE=1",
+        env=cluster.environment(VERSION),
+    )  # fmt: skip
     assert docker("ps", "-aq") == ""
     assert docker("volume", "ls", "-q") == ""
     assert set(docker("network", "ls", "--format", "{{.Name}}").split()) <= {"host", "none", "bridge"}
-    assert not (Network.now().bridges - cluster.engine.before.bridges)
+    assert Network.now().bridges == cluster.engine.before.bridges

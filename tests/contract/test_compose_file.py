@@ -71,6 +71,17 @@ def test_a_service_can_be_scaled_and_starts_when_what_it_needs_is_ready(service:
     assert ("sources" in container["networks"]) is (service == "crawler")
 
 
+def test_whoever_gets_a_batch_has_the_memory_with_which_the_crawler_planned_it() -> None:
+    limits = {service: mebibytes(CONTAINERS[service]["mem_limit"]) for service in SERVICES}
+    assert min(limits.values()) == limits["crawler"]
+    (scratch,) = CONTAINERS["crawler"]["tmpfs"]
+    assert mebibytes(scratch.partition("size=")[2].partition(",")[0]) <= limits["crawler"] / 2
+
+
+def mebibytes(text: str) -> int:
+    return int(text[:-1]) * {"m": 1, "g": 1024}[text[-1]]
+
+
 def test_records_and_metrics_have_networks_without_a_way_out() -> None:
     assert FILE["networks"]["data"] == FILE["networks"]["control"] == {"internal": True}
 
@@ -85,6 +96,7 @@ def test_every_long_running_container_of_ours_and_of_the_core_is_health_checked(
 def test_the_image_runs_as_a_user_without_rights_from_pinned_and_hashed_parts() -> None:
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert len(set(bases)) == 1
+    assert "/usr/local/bin/pip*" in DOCKERFILE.rpartition("FROM ")[2]
     assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", bases[0])
     assert re.findall(r"^USER (\d+):", DOCKERFILE, re.MULTILINE) == ["10001"]
     assert "--require-hashes" in DOCKERFILE

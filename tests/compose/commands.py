@@ -1,0 +1,32 @@
+"""Programs of this machine."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+PROGRAMS = {"dockerd": "docker.io", "docker": "docker.io", "mmdebstrap": "mmdebstrap", "iptables": "iptables"}
+"""And the Debian package that each is in."""
+
+
+def run(*command: str, env: Mapping[str, str] | None = None, stdin: str = "", check: bool = True) -> str:
+    """The program's output. Raises `RuntimeError` with what it said when it fails."""
+    done = subprocess.run(
+        command, env=env, input=stdin, capture_output=True, text=True, errors="replace", check=False
+    )
+    if check and done.returncode != 0:
+        said = (done.stdout + done.stderr)[-4000:]
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def install() -> list[str]:
+    """Installs the packages that are missing; returns their names."""
+    if os.geteuid() != 0:
+        raise RuntimeError("a Docker engine needs root")
+    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+    if missing:
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        run("apt-get", "update", "-qq", env=quiet)
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=quiet)
+    return missing
