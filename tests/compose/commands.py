@@ -3,10 +3,21 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
-PROGRAMS = {"dockerd": "docker.io", "docker": "docker.io", "mmdebstrap": "mmdebstrap", "iptables": "iptables"}
+PROGRAMS = {
+    "dockerd": "docker.io",
+    "docker": "docker.io",
+    "mmdebstrap": "mmdebstrap",
+    "iptables": "iptables",
+    "ip": "iproute2",
+}
 """And the Debian package that each is in."""
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+START_NOTHING = "#!/bin/sh\nexit 101\n"
 
 
 def run(*command: str, env: Mapping[str, str] | None = None, stdin: str = "", check: bool = True) -> str:
@@ -28,5 +39,20 @@ def install() -> list[str]:
     if missing:
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run("apt-get", "update", "-qq", env=quiet)
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=quiet)
+        with _no_service_starts():
+            run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=quiet)
     return missing
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """Debian starts what it installs: the engine of the tests would find another one."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text(START_NOTHING)
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()

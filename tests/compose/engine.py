@@ -32,6 +32,7 @@ class Engine:
 
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="onpoint-compose-")))
     _guard: subprocess.Popen[str] | None = None
+    _daemon: subprocess.Popen[bytes] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,7 +70,7 @@ class Engine:
         self._watch()
         self._bring_tools()
         log = (self.folder / "dockerd.log").open("wb")
-        daemon = subprocess.Popen(
+        self._daemon = subprocess.Popen(
             [
                 "dockerd",
                 f"--data-root={self.folder}/data",
@@ -87,7 +88,7 @@ class Engine:
         log.close()
         until = time.monotonic() + ENGINE_WAIT_S
         while not self.docker("version", "--format", "{{.Server.Version}}", check=False).strip():
-            if daemon.poll() is not None or time.monotonic() > until:
+            if self._daemon.poll() is not None or time.monotonic() > until:
                 raise RuntimeError((self.folder / "dockerd.log").read_text()[-4000:])
             time.sleep(0.2)
 
@@ -109,6 +110,8 @@ class Engine:
             run("umount", "--lazy", mount, check=False)
         self.before.restore(json.loads((self.folder / "rules.json").read_text()))
         shutil.rmtree(self.folder)
+        if self._daemon is not None:
+            self._daemon.wait()
         if self._guard is not None and self._guard.stdin is not None:
             self._guard.stdin.close()
             self._guard.wait()

@@ -57,12 +57,13 @@ def build(engine: Engine, say: Say) -> None:
 
 
 def build_service(engine: Engine, version: str) -> None:
-    """The product's own image, from its own Dockerfile."""
-    file = str(ROOT / "deploy" / "docker" / "service.Dockerfile")
-    arguments = ("--build-arg", f"VERSION={version}")
-    engine.docker(
-        "build", "--quiet", "--network", "host", *arguments, "-f", file, "-t", f"onpoint:{version}", str(ROOT)
-    )
+    """The product's own image, as `docker compose build` makes it; a later one finds its layers."""
+    # Where packages come from is known to the machine's network, not always to a container's.
+    network = engine.folder / "build.yml"
+    network.write_text("services: {crawler: {build: {network: host}}}\n")
+    files = ("-f", str(ROOT / "docker-compose.yml"), "-f", str(network))
+    command = ("docker", "compose", "--project-directory", str(ROOT), *files, "build", "--quiet", "crawler")
+    run(*command, env={**engine.environment, "ONPOINT_VERSION": version})
 
 
 def _debian(engine: Engine) -> None:
