@@ -266,9 +266,9 @@ async def test_while_memory_is_tight_one_record_at_a_time_is_in_hand(topics: Top
         in_hand, done = in_hand - 1, done + 1
         return ()
 
-    await topics.send(*((number % 2, run_drained(f"run-{number}"), ()) for number in range(4)))
     async with running(topics, handler, workers=2) as bus:
         bus.mind_memory(Memory(limit_bytes=100, used_bytes=90))
+        await topics.send(*((number % 2, run_drained(f"run-{number}"), ()) for number in range(4)))
         await topics.drained(30)
         assert (most, done) == (1, 4)
         bus.mind_memory(Memory(limit_bytes=100, used_bytes=10))
