@@ -69,7 +69,7 @@ test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real 
 	$(BIN)/python -m pytest -m airflow tests/airflow
 
 test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)
-	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 11 min on 2 cores"
+	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 13 min on 2 cores"
 	$(BIN)/python -m pytest -m compose tests/compose
 
 bench: setup ## The whole way for a million records beside the bare chain, three times (quiet machine, < 10 min)
