@@ -52,7 +52,7 @@ async def build(process: Process) -> None:
     )
     process.bus.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
     writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), catalog)
-    loop = SinkLoop(repository, service, writer, process.bus.publish_all, woken)
+    loop = SinkLoop(repository, service, writer, process.bus.publish_all, process.bus.send_dead_letter, woken)
     process.loops.extend([loop.run] * settings.s3sink_writers)
 
 

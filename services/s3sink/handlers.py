@@ -18,7 +18,7 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         batch = decode_event(BatchManifest, record.value)
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
-        result = await self.service.hold(batch)
+        result = await self.service.hold(batch, record)
         return [] if result is None else [announce(result)]
 
     async def on_run_sealed(self, record: Record) -> Sequence[Outgoing]:

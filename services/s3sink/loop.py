@@ -16,7 +16,7 @@ from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import CODE_VERSION, announce, dead_manifest
 from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
-from shared.bus.record import Outgoing
+from shared.bus.record import Outgoing, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.events.reasons import Reason
@@ -33,6 +33,9 @@ RETRY_DELAY_S = 1.0
 Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
 """All are acked when it returns."""
 
+SendDeadLetter = Callable[[Record, PermanentError], Awaitable[None]]
+"""Acked when it returns."""
+
 log = get_logger()
 
 
@@ -43,6 +46,7 @@ class SinkLoop:
         service: SinkService,
         writer: ObjectWriter,
         publish: Publish,
+        send_dead_letter: SendDeadLetter,
         woken: asyncio.Event,
         *,
         retry_delay_s: float = RETRY_DELAY_S,
@@ -51,6 +55,7 @@ class SinkLoop:
         self._service = service
         self._writer = writer
         self._publish = publish
+        self._send_dead_letter = send_dead_letter
         self._woken = woken
         self._retry_delay_s = retry_delay_s
         self._tries: dict[str, int] = {}
@@ -140,9 +145,14 @@ class SinkLoop:
             log.error("batch_dead", batch_id=batch.batch_id, reason=error.reason, detail=str(error))
 
     async def _announce_deaths(self) -> None:
-        if deaths := await self._repository.unannounced_deaths():
-            await self._publish([announce(dead) for dead in deaths])
-            await self._repository.deaths_announced([dead.batch_id for dead in deaths])
+        deaths = await self._repository.unannounced_deaths()
+        for death in deaths:
+            if death.record is not None:
+                reason, detail = death.result.reason or Reason.HANDLER, death.result.detail or ""
+                await self._send_dead_letter(death.record, PermanentError(reason, detail))
+        if deaths:
+            await self._publish([announce(death.result) for death in deaths])
+            await self._repository.deaths_announced([death.result.batch_id for death in deaths])
 
     def _resting(self) -> list[str]:
         now = time.monotonic()

@@ -9,7 +9,9 @@ import asyncpg
 from services.s3sink import statements
 from services.s3sink.claim import Claim, claim_object
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, kept, object_name
+from services.s3sink.origin import pack, unpack
 from shared import crashpoints
+from shared.bus.record import Record
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest, RunSealed
 from shared.postgres.errors import translated
@@ -28,6 +30,15 @@ class Held:
     """The object that holds the batch, once it is announced."""
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Of a batch that was held, and of which nobody was told yet."""
+
+    result: BatchManifest
+    record: Record | None
+    """What brought it; None for a batch that came before records were kept."""
+
+
 class SinkRepository:
     """Every method raises `DatabaseUnavailableError` in an outage. One connection at a time per call."""
 
@@ -35,15 +46,15 @@ class SinkRepository:
         self._pool = pool
         self._limits = limits
 
-    async def arrive(self, batch: BatchManifest, clean: Artifact) -> bool:
-        """False: it was here before."""
+    async def arrive(self, batch: BatchManifest, clean: Artifact, record: Record) -> bool:
+        """False: it was here before. `record` brought it."""
         status = "pending" if clean.rows else "empty"
-        return await self._insert(kept(batch, clean), clean.rows, clean.bytes, status, None)
+        return await self._insert(kept(batch, clean), clean.rows, clean.bytes, status, None, pack(record))
 
     async def commit_dead(self, dead: BatchManifest) -> bool:
         """The death of a batch that never arrived. False: it did, and that stands."""
         crashpoints.reach("s3sink.death")
-        return await self._insert(dead, 0, 0, "dead", dead)
+        return await self._insert(dead, 0, 0, "dead", dead, None)
 
     async def forget_death(self, batch_id: str) -> None:
         """A batch that is not dead is left as it is."""
@@ -126,10 +137,13 @@ class SinkRepository:
             with translated():
                 await self._pool.release(connection)
 
-    async def unannounced_deaths(self) -> list[BatchManifest]:
+    async def unannounced_deaths(self) -> list[Death]:
         with translated():
             rows = await self._pool.fetch(statements.UNANNOUNCED)
-        return [_manifest(row["result"]) for row in rows]
+        return [
+            Death(_manifest(row["result"]), None if row["record"] is None else unpack(row["record"]))
+            for row in rows
+        ]
 
     async def deaths_announced(self, batch_ids: Sequence[str]) -> None:
         crashpoints.reach("s3sink.told")
@@ -137,7 +151,13 @@ class SinkRepository:
             await self._pool.execute(statements.DEATH_ANNOUNCED, batch_ids)
 
     async def _insert(
-        self, batch: BatchManifest, rows: int, size: int, status: str, result: BatchManifest | None
+        self,
+        batch: BatchManifest,
+        rows: int,
+        size: int,
+        status: str,
+        result: BatchManifest | None,
+        record: str | None,
     ) -> bool:
         with translated():
             inserted = await self._pool.fetchval(
@@ -152,6 +172,7 @@ class SinkRepository:
                 encode(batch).decode(),
                 status,
                 None if result is None else encode(result).decode(),
+                record,
             )
         return bool(inserted)
 

@@ -6,6 +6,7 @@ from services.s3sink.domain import stored
 from services.s3sink.repository import Held, SinkRepository
 from shared.batches.batches import CODE_VERSION, BatchDeadError, Batches, dead_manifest
 from shared.batches.clean import clean_artifact
+from shared.bus.record import Record
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest, RunSealed
@@ -28,8 +29,10 @@ class SinkService:
         self._wake = wake
         """Called when there is an object to write."""
 
-    async def hold(self, batch: BatchManifest) -> BatchManifest | None:
-        """Takes note of a batch. The result, where there is one by now: it has no rows, or came before. Idempotent.
+    async def hold(self, batch: BatchManifest, record: Record) -> BatchManifest | None:
+        """Takes note of a batch that `record` brought. Idempotent.
+
+        Returns the result where there is one by now: the batch has no rows, or came before.
 
         Raises `BatchDeadError` if it is dead, `PermanentError` for what can never be stored.
         """
@@ -37,7 +40,7 @@ class SinkService:
         if batch.dataset not in self._catalog:
             raise PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
         await self._batches.refuse_cancelled(batch.run_id)
-        if not await self._repository.arrive(batch, clean):
+        if not await self._repository.arrive(batch, clean, record):
             return _result(await self._held(batch))
         log.info("batch_held", rows=clean.rows, bytes=clean.bytes)
         if clean.rows == 0:

@@ -4,8 +4,8 @@ TABLES = ("onpoint_lake.batches", "onpoint_lake.objects", "onpoint_lake.seals")
 
 ARRIVE = """
 INSERT INTO onpoint_lake.batches
-    (batch_id, run_id, dataset, sequence, requested_at, rows, bytes, manifest, status, result)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    (batch_id, run_id, dataset, sequence, requested_at, rows, bytes, manifest, status, result, record)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT DO NOTHING
 RETURNING true
 """
@@ -133,6 +133,6 @@ WAIT_AGAIN = """
 UPDATE onpoint_lake.batches SET status = 'pending', object_name = NULL WHERE object_name = $1 AND status = 'assigned'
 """
 
-UNANNOUNCED = "SELECT result FROM onpoint_lake.batches WHERE unannounced ORDER BY batch_id LIMIT 100"
+UNANNOUNCED = "SELECT result, record FROM onpoint_lake.batches WHERE unannounced ORDER BY batch_id LIMIT 100"
 
 DEATH_ANNOUNCED = "UPDATE onpoint_lake.batches SET unannounced = false WHERE batch_id = ANY ($1::text[])"

@@ -195,6 +195,11 @@ class Bus:
             )
         )
 
+    async def send_dead_letter(self, record: Record, error: PermanentError) -> None:
+        """For a record that was handled, and whose work failed afterwards. Acked when it returns."""
+        now = datetime.now(UTC)
+        await self._send_dead_letter(record, Failure(error, 1, now, now))
+
     def complaints(self) -> list[str]:
         """Why the service is not ready: what a person should hear."""
         if self._producer is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import pyarrow as pa
 import pyarrow.parquet as pq
+from aiokafka.errors import KafkaConnectionError
 
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
@@ -15,7 +16,7 @@ from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import Batches
-from shared.bus.record import Burial, Outgoing
+from shared.bus.record import Burial, Outgoing, Record
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events import topics
@@ -36,6 +37,8 @@ class Sink:
     lake: ObjectStore
     limits: Limits = field(default_factory=Limits)
     published: list[Outgoing] = field(default_factory=list)
+    letters: list[tuple[Record, PermanentError]] = field(default_factory=list)
+    refuses_letters: bool = False
 
     def __post_init__(self) -> None:
         self.rebuild()
@@ -51,11 +54,22 @@ class Sink:
         self.handlers = Handlers(self.service)
         self.writer = ObjectWriter(batches, self.lake, catalog)
         self.loop = SinkLoop(
-            self.repository, self.service, self.writer, publish or self.keep, self.woken, retry_delay_s=0
+            self.repository,
+            self.service,
+            self.writer,
+            publish or self.keep,
+            self.keep_letter,
+            self.woken,
+            retry_delay_s=0,
         )
 
     async def keep(self, outgoing: Sequence[Outgoing]) -> None:
         self.published.extend(outgoing)
+
+    async def keep_letter(self, record: Record, error: PermanentError) -> None:
+        if self.refuses_letters:
+            raise KafkaConnectionError
+        self.letters.append((record, error))
 
     async def make(self, rows: int, sequence: int = 0, run_id: str = "run-1") -> BatchManifest:
         first = 1000 * sequence

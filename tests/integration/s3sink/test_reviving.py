@@ -1,6 +1,7 @@
 """A dead batch whose record is replayed: it is stored at once where its run is sealed, and strands no other."""
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
@@ -97,3 +98,44 @@ async def test_a_batch_that_died_while_its_object_was_written_can_be_revived(sin
     await sink.deliver(batch)
     await sink.drain()
     assert [sink.results()[0].status, *await sink.statuses()] == ["done", "assigned"]
+
+
+async def test_a_batch_that_dies_while_its_object_is_written_leaves_its_record_as_a_dead_letter(
+    sink: Sink,
+) -> None:
+    good, broken = await sink.make(10, 0), await sink.make(5, 1)
+    [artifact] = broken.artifacts
+    key = sink.staging.key(artifact.uri, "")
+    content = await sink.staging.get(key)
+    assert content is not None
+    await sink.staging.put(key, content[:-1] + bytes([content[-1] ^ 1]))
+    record = record_of(broken, broken.batch_id)
+    for batch in (good, broken):
+        await sink.deliver(batch)
+    await sink.seal(2)
+    await sink.drain()
+    assert await sink.statuses() == ["assigned", "dead"]
+    [(letter, error)] = sink.letters
+    assert letter == record
+    assert error.reason is Reason.CHECKSUM
+    await sink.staging.put(key, content)
+    await sink.handlers.revive(letter)
+    await sink.deliver(broken)
+    await sink.drain()
+    assert {result.status for result in sink.results().values()} == {"done"}
+    assert len(sink.letters) == 1
+
+
+async def test_a_death_whose_letter_was_not_taken_is_told_again(sink: Sink) -> None:
+    broken = await sink.make(5, 0)
+    await sink.deliver(broken)
+    await sink.staging.delete(sink.staging.key(broken.artifacts[0].uri, ""))
+    await sink.seal(1)
+    sink.refuses_letters = True
+    with pytest.raises(KafkaError):
+        await sink.drain()
+    assert sink.results() == {}
+    sink.refuses_letters = False
+    await sink.drain()
+    assert sink.results()[0].status == "dead"
+    assert len(sink.letters) == 1
