@@ -30,7 +30,7 @@ class Rows:
 
     columns: Sequence[str]
     keys: KeyRange | None
-    """None: not known."""
+    """Where they ascend, as a merge takes them: two that take the same keys in one order never deadlock. Else None."""
     body: Callable[[datetime | None], AsyncIterator[bytes]]
     """A binary COPY of `columns`, from its start; with a time, of `etl_processed_at` after them."""
 
@@ -107,8 +107,9 @@ async def _copy_straight(
     connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows
 ) -> int | None:
     """The rows that are in the table now; None, and nothing changed, where one of the keys may be there already."""
-    keys = () if rows.keys is None else (rows.keys.least, rows.keys.greatest)
-    if not await connection.fetchval(statements.is_new(dataset, in_range=bool(keys)), *keys):
+    if rows.keys is None or not await connection.fetchval(
+        statements.is_new(dataset), rows.keys.least, rows.keys.greatest
+    ):
         return None
     try:
         async with connection.transaction():

@@ -1,4 +1,6 @@
-from services.loader.encoder import encode_copy, key_range
+import asyncio
+
+from services.loader.encoder import ascending_keys, encode_copy
 from services.loader.repository import LoadRepository, Rows
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
 from shared.batches.clean import clean_artifact, open_clean
@@ -62,7 +64,7 @@ class LoaderService:
             with open_clean(file, dataset, artifact) as parquet:
                 rows = Rows(
                     parquet.schema_arrow.names,
-                    key_range(parquet, dataset),
+                    await asyncio.to_thread(ascending_keys, parquet, artifact, dataset),
                     lambda processed_at: encode_copy(parquet, artifact, processed_at=processed_at),
                 )
                 return await self._repository.load(batch, dataset, rows if artifact.rows else None)

@@ -34,17 +34,15 @@ FORGET_DEATH = "DELETE FROM onpoint_loader.loaded_batches WHERE batch_id = $1 AN
 
 
 HAS_NOTHING_BETWEEN = "SELECT NOT EXISTS (SELECT FROM public.{table} WHERE {key} BETWEEN $1 AND $2)"
-HAS_NOTHING = "SELECT NOT EXISTS (SELECT FROM public.{table})"
 
 STRAIGHT_LIMITS = "SET LOCAL transaction_timeout = '60s'; SET LOCAL lock_timeout = '5s'"
 """Rows copied straight into the table are locked until the commit: a process that is paused meanwhile loses them
 after so long, and who meets them takes the way through the temporary table."""
 
 
-def is_new(dataset: Dataset, *, in_range: bool) -> str:
-    """Whether the table has no key in a range ($1, $2), or none at all. One probe of its index."""
-    statement = HAS_NOTHING_BETWEEN if in_range else HAS_NOTHING
-    return statement.format(table=quote(dataset.table), key=quote(dataset.key[0]))
+def is_new(dataset: Dataset) -> str:
+    """Whether the table has no key from $1 to $2. One probe of its index."""
+    return HAS_NOTHING_BETWEEN.format(table=quote(dataset.table), key=quote(dataset.key[0]))
 
 
 def create_incoming(dataset: Dataset) -> str:

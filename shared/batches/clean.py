@@ -42,10 +42,15 @@ def open_clean(file: Path, dataset: Dataset, artifact: Artifact) -> pq.ParquetFi
     return parquet
 
 
-def read_clean(parquet: pq.ParquetFile, artifact: Artifact, rows: int) -> Iterator[pa.RecordBatch]:
-    """The file in pieces of at most `rows` rows. Raises `PermanentError` (`schema`) where it cannot be decoded."""
+def read_clean(
+    parquet: pq.ParquetFile, artifact: Artifact, rows: int, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The file, or some of its columns, in pieces of at most `rows` rows.
+
+    Raises `PermanentError` (`schema`) where it cannot be decoded.
+    """
     with _translated(artifact):
-        yield from parquet.iter_batches(batch_size=rows)
+        yield from parquet.iter_batches(batch_size=rows, columns=columns)
 
 
 @contextmanager

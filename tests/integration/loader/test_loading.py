@@ -432,6 +432,17 @@ async def test_keys_that_the_table_does_not_have_go_straight_into_it(
     assert {row["etl_processed_at"] for row in await rows_of(pool, "onpoint_things")} == {PRODUCED_AT}
 
 
+async def test_keys_in_another_order_are_merged_so_that_two_loads_never_deadlock(
+    service: LoaderService,
+    staging: ObjectStore,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = note_ways(monkeypatch)
+    await service.load(await put_processed(staging, catalog["things"], [thing(n) for n in (1, 3, 2)]))
+    assert ways == ["merged"]
+
+
 async def test_a_key_that_comes_in_between_sends_the_batch_through_the_merge(
     service: LoaderService,
     staging: ObjectStore,
