@@ -11,6 +11,7 @@ from services.loader.domain import KeyRange, Merge, counts_of, result_of
 from shared import crashpoints
 from shared.batches.batches import CODE_VERSION
 from shared.datasets.model import Dataset
+from shared.errors import TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
@@ -40,6 +41,8 @@ class LoadRepository:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._cut_off: set[str] = set()
+        """Batches whose straight copy an outage ended, its time limit perhaps: the next try takes the merge."""
 
     async def find(self, batch_id: str) -> BatchManifest | None:
         """The committed result of a batch, done or dead."""
@@ -64,13 +67,18 @@ class LoadRepository:
         `rows` is None for a batch without any. Keys that are new to the table are copied straight into it; all
         others go through a temporary table and are merged, which costs three times as much.
         """
+        may_go_straight = batch.batch_id not in self._cut_off
         try:
             with translated():
                 async with self._pool.acquire() as connection, connection.transaction():
-                    result = await _load(connection, batch, dataset, rows)
+                    result = await _load(connection, batch, dataset, rows, may_go_straight=may_go_straight)
                     crashpoints.reach("loader.merged")
         except _AnotherWasFirstError:
             return None
+        except TransientError:
+            self._cut_off.add(batch.batch_id)
+            raise
+        self._cut_off.discard(batch.batch_id)
         crashpoints.reach("loader.committed")
         return result
 
@@ -80,9 +88,16 @@ class _AnotherWasFirstError(Exception):
 
 
 async def _load(
-    connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows | None
+    connection: Connection,
+    batch: BatchManifest,
+    dataset: Dataset,
+    rows: Rows | None,
+    *,
+    may_go_straight: bool,
 ) -> BatchManifest:
-    straight = 0 if rows is None else await _copy_straight(connection, batch, dataset, rows)
+    straight = 0 if rows is None else None
+    if rows is not None and may_go_straight:
+        straight = await _copy_straight(connection, batch, dataset, rows)
     copied = straight if rows is None or straight is not None else await _copy(connection, dataset, rows)
     log.info("batch_copied", way="merge" if straight is None else "straight", rows=copied)
     crashpoints.reach("loader.copied")

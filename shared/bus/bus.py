@@ -298,9 +298,8 @@ class Bus:
     async def _publish_with_offset(self, record: Record, outgoing: Sequence[Outgoing]) -> None:
         partition = TopicPartition(record.topic, record.partition)
         producer = self._transactional.get(partition)
-        if (
-            producer is None
-        ):  # a rebalance goes on: what was fetched before it comes again to whom it is given
+        if producer is None:
+            # A rebalance goes on: what was fetched before it comes again to whom it is given.
             raise NotNowError(REBALANCE_PAUSE_S)
         async with producer.transaction():
             for event in outgoing:

@@ -9,9 +9,22 @@ import asyncpg
 from shared.errors import PermanentError, TransientError
 from shared.events.reasons import Reason
 
-_TRANSIENT_CLASSES = ("08", "53", "57", "40", "58", "25006", "55P03", "23505", "42P01", "3F000")
-"""Connection, resources, shutdown, serialisation and deadlock, system, a read-only (failed-over) server, lock
-timeout, a merge that met another; and a table or schema that a migration has yet to make."""
+_TRANSIENT_CLASSES = (
+    "08",
+    "53",
+    "57",
+    "40",
+    "58",
+    "25006",
+    "25P03",
+    "25P04",
+    "55P03",
+    "23505",
+    "42P01",
+    "3F000",
+)
+"""Connection, resources, shutdown, serialisation and deadlock, system, a read-only (failed-over) server, a
+transaction that stood or took too long, lock timeout, a merge that met another; and a table or schema that a migration has yet to make."""
 
 
 class DatabaseUnavailableError(TransientError):

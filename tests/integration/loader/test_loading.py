@@ -443,6 +443,35 @@ async def test_keys_in_another_order_are_merged_so_that_two_loads_never_deadlock
     assert ways == ["merged"]
 
 
+async def test_a_straight_copy_that_takes_too_long_is_an_outage_and_the_next_try_takes_the_merge(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
+    ways: list[str] = []
+
+    async def slow(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        ways.append("merged" if processed_at is None else "straight")
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+            await asyncio.sleep(0.5 if processed_at else 0)
+            yield chunk
+
+    monkeypatch.setattr(ENCODER, slow)
+    monkeypatch.setattr(
+        "services.loader.statements.STRAIGHT_LIMITS", "SET LOCAL transaction_timeout = '300ms'"
+    )
+    with pytest.raises(DatabaseUnavailableError):
+        await service.load(batch)
+    assert await rows_of(pool, "onpoint_things") == []
+    assert (await service.load(batch)).counts == Counts(read=10, loaded=10)
+    assert ways == ["straight", "merged"]
+
+
 async def test_a_key_that_comes_in_between_sends_the_batch_through_the_merge(
     service: LoaderService,
     staging: ObjectStore,
