@@ -24,7 +24,8 @@ _TRANSIENT_CLASSES = (
     "3F000",
 )
 """Connection, resources, shutdown, serialisation and deadlock, system, a read-only (failed-over) server, a
-transaction that stood or took too long, lock timeout, a merge that met another; and a table or schema that a migration has yet to make."""
+transaction that stood still or took too long, lock timeout, a merge that met another; and a table or schema that a
+migration has yet to make."""
 
 
 class DatabaseUnavailableError(TransientError):
