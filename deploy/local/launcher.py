@@ -226,6 +226,8 @@ def _raise_if_over(home: Home, state: StackState | None) -> None:
     if state is None:
         raise StackError(f"{home.state_file} is gone: the stack was wiped while it started")
     gone = state.supervisor.find() is None
+    if gone:  # it may have said why since the state was read
+        state = StackState.load(home) or state
     if state.phase == "failed":
         raise StackError(state.error or "the start failed: see `onpoint logs supervisor`")
     if state.phase == "stopped" or (gone and state.phase == "stopping"):

@@ -3,21 +3,22 @@
 import os
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.home import Home
 
 MAX_FOLDER_BYTES = 80
+SHORT_ROOT = Path("/tmp")  # noqa: S108  (the folder in it is the owner's alone, and refused where it is not)
+"""Not the environment's folder of temporary files, which may be as long, and another for the next command."""
 
 
 def socket_folder(home: Home) -> Path:
-    """`run` in the home, or, where that path is too long, a folder among the temporary files."""
+    """`run` in the home, or, where that path is too long, a folder of its own below `/tmp`."""
     folder = home.path / "run"
     if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
         return folder
-    return Path(tempfile.gettempdir()) / f"onpoint-{home.identity}"
+    return SHORT_ROOT / f"onpoint-{home.identity}"
 
 
 def make_socket_folder(home: Home) -> Path:

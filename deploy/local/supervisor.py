@@ -46,6 +46,7 @@ class Supervisor:
         self._config = config
         self._credentials = credentials
         self._stop_asked = asyncio.Event()
+        self._orders: asyncio.Server | None = None
         self._components = [
             self._child(kafka_spec(home, config)),
             self._child(postgres_spec(home, config, credentials)),
@@ -67,10 +68,10 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
-        server = await control.serve(make_socket_folder(self._home), self._obey)
         housekeeping = asyncio.create_task(self._keep_house())
         error = await self._start_and_wait()
-        server.close()
+        if self._orders is not None:
+            self._orders.close()
         await self._stop_all()
         housekeeping.cancel()
         remove_socket_folder(self._home)
@@ -97,6 +98,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         began = time.monotonic()
+        self._orders = await control.serve(make_socket_folder(self._home), self._obey)
         async with asyncio.TaskGroup() as group:
             for child in self._components:
                 group.create_task(self._start_one(child))

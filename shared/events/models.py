@@ -7,7 +7,15 @@ revision (its unknown fields are dropped) and refuse another version.
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 
 from shared.events.ids import BATCH_ID_PATTERN, DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
 from shared.events.reasons import Reason
@@ -30,7 +38,14 @@ def _whole(pattern: str) -> str:
     return f"^{pattern}$"
 
 
-Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+def _sortable(value: datetime) -> str:
+    return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[
+    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(_sortable, when_used="json-unless-none")
+]
+"""In UTC. Its JSON always has six decimals: readers sort such texts, and `05Z` would come after `05.5Z`."""
 RunId = Annotated[str, StringConstraints(pattern=_whole(RUN_ID_PATTERN), max_length=128)]
 DatasetName = Annotated[str, StringConstraints(pattern=_whole(DATASET_PATTERN), max_length=63)]
 BatchId = Annotated[str, StringConstraints(pattern=_whole(BATCH_ID_PATTERN))]

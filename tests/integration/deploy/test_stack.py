@@ -19,6 +19,7 @@ from deploy.local.errors import NotRunningError, StackError, UnknownNameError
 from deploy.local.home import PROJECT_ROOT
 from deploy.local.leftovers import find_leftovers
 from deploy.local.names import COMPONENTS
+from deploy.local.sockets import socket_folder
 from deploy.local.stack import LocalStack
 from deploy.local.waiting import wait_for
 
@@ -218,6 +219,18 @@ def test_stack_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     wait_for(lambda: not find_leftovers(stack.home), timeout_s=60, what="the processes to end")
     assert not any(psutil.pid_exists(pid) for pid in pids if pid)
     stack.down(wipe=True)
+
+
+def test_a_start_that_fails_at_once_says_why(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "home" / ("deep" * 25), services=())
+    sockets = socket_folder(stack.home)
+    sockets.write_text("in the way")
+    try:
+        with pytest.raises(StackError, match="FileExistsError"):
+            stack.up()
+    finally:
+        sockets.unlink()
+    assert find_leftovers(stack.home) == []
 
 
 def test_env_of_a_stack_that_is_down_is_an_error(tmp_path: Path) -> None:

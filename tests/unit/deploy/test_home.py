@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,16 @@ def test_sockets_of_a_deep_home_are_elsewhere(tmp_path: Path) -> None:
     finally:
         remove_socket_folder(deep)
     assert not folder.exists()
+
+
+def test_no_folder_of_temporary_files_makes_sockets_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = Home(tmp_path.joinpath(*["a-rather-long-folder-name"] * 5))
+    usual = socket_folder(deep)
+    monkeypatch.setenv("TMPDIR", str(deep.path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert socket_folder(deep) == usual
 
 
 def test_somebody_elses_socket_folder_is_refused(tmp_path: Path) -> None:

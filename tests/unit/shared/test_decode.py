@@ -30,6 +30,16 @@ def test_an_event_survives_the_way_there_and_back() -> None:
     assert decode_event(RunDrained, encode(event)) == event
 
 
+def test_times_sort_as_texts_do() -> None:
+    texts = ["2026-11-24T06:00:05Z", "2026-11-24T06:00:05.02Z", "2026-11-24T08:00:05.020001+02:00"]
+    written = [
+        json.loads(encode(decode_event(RunDrained, variant(requested_at=text))))["requested_at"]
+        for text in texts
+    ]
+    assert written == sorted(written)
+    assert written[-1] == "2026-11-24T06:00:05.020001Z"
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
