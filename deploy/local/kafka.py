@@ -1,6 +1,5 @@
 """Apache Kafka: one node in KRaft mode, broker and controller at once."""
 
-import base64
 import logging
 import shutil
 import uuid
@@ -69,7 +68,7 @@ async def _prepare(home: Home, config: StackConfig, properties: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh_properties = home.data / "kafka.new.properties"
     write_private(fresh_properties, _properties(config, fresh))
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster = uuid.uuid4().hex  # in base64 one of 64 would begin like an option
     await run_once(
         NAME,
         (*_java(config), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(fresh_properties)),

@@ -29,7 +29,9 @@ class LongLine:
 
 
 def cut_lines(blocks: Iterable[bytes], max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Chunk | LongLine]:
-    """A chunk is about as large as a block. A last line without a newline is a line."""
+    """A chunk is about as large as a block, which is no longer than a line may be. A last line without a newline is
+    a line.
+    """
     line = 0
     begun = _Begun(max_line_bytes)
     for block in blocks:

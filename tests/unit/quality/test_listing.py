@@ -44,8 +44,8 @@ async def test_a_listing_says_what_the_run_left_in_the_lake() -> None:
     assert await document(["posts"], [file("posts", "s3sink", 1), file("posts", "converter", 2)]) == {
         "run_id": "r",
         "status": "partial",
-        "requested_at": "2026-11-23T12:00:00Z",
-        "finished_at": "2026-11-23T12:00:00Z",
+        "requested_at": "2026-11-23T12:00:00.000000Z",
+        "finished_at": "2026-11-23T12:00:00.000000Z",
         "superseded_by": None,
         "datasets": {
             "posts": {
