@@ -9,6 +9,7 @@ from rich.table import Table
 
 from console.bench import e2e
 from console.errors import CommandError
+from console.order import parse_formats
 from console.result import print_json
 from console.words import size
 from deploy.local.errors import StackError
@@ -19,6 +20,7 @@ Examples:
   onpoint bench e2e                         200,000 records, once
   onpoint bench e2e --rows 1000000 --repeat 3
   onpoint bench e2e --second loader         what a second process of it adds
+  onpoint bench e2e --formats parquet,csv   with exports, which the bare chain has not
   onpoint bench e2e --rows 1000000 --set ONPOINT_LOADER_WORKERS=1
   onpoint bench e2e --json | jq .ratio
 
@@ -44,6 +46,10 @@ GROW_ROWS = (100_000, 1_000_000, 5_000_000)
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A setting of the services; repeatable."),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--formats", metavar="F,...", help="Exports to write as well; none by default."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 
@@ -72,6 +78,7 @@ def end_to_end(
         list[str] | None,
         typer.Option("--second", metavar="SERVICE", help="Run a second process of it; repeatable."),
     ] = None,
+    formats: Formats = None,
     setting: Setting = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +86,10 @@ def end_to_end(
     doubled = tuple(second or ())
     if unknown := [name for name in doubled if name not in SERVICES]:
         raise typer.BadParameter(f"there is no service {unknown[0]!r}: {', '.join(SERVICES)}")
-    found = _measure(e2e.Bench(rows, repeat, _settings(setting or []), say=_say, doubled=doubled))
+    exports = parse_formats(formats or [])
+    found = _measure(
+        e2e.Bench(rows, repeat, _settings(setting or []), say=_say, doubled=doubled, formats=exports)
+    )
     if as_json:
         print_json(found)
     else:
@@ -93,12 +103,16 @@ def grow(
         list[int] | None,
         typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of one run; repeatable."),
     ] = None,
+    formats: Formats = None,
     setting: Setting = None,
     as_json: AsJson = False,
 ) -> None:
     """Ever more records: is the rate the same, memory flat?"""
-    chosen = _settings(setting or [])
-    found = [_measure(e2e.Bench(count, 1, chosen, say=_say)) for count in sorted(rows or GROW_ROWS)]
+    chosen, exports = _settings(setting or []), parse_formats(formats or [])
+    found = [
+        _measure(e2e.Bench(count, 1, chosen, say=_say, formats=exports))
+        for count in sorted(rows or GROW_ROWS)
+    ]
     if as_json:
         print_json(found)
     else:

@@ -90,6 +90,8 @@ class Bench:
     say: Callable[[str], None]
     doubled: tuple[str, ...] = ()
     """Services that get a second process beside the stack's own."""
+    formats: tuple[str, ...] = ()
+    """Exports of the measured runs. The bare chain writes none, so by default neither does the pipeline."""
 
     def run(self) -> list[Measured]:
         """Starts a stack of its own, so that nobody's data is touched, and removes it.
@@ -170,7 +172,8 @@ class Bench:
         )
 
     def _pipeline(self, environment: Mapping[str, str], run_id: str, rows: int) -> None:
-        completed = asyncio.run(_run(environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"], run_id, rows))
+        servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
+        completed = asyncio.run(_run(servers, run_id, rows, self.formats))
         loaded = completed["datasets"].get(DATASET, {}).get("rows_loaded")
         if completed["status"] != "succeeded" or loaded != rows:
             raise CommandError(
@@ -193,11 +196,12 @@ class Bench:
         return float(done.stdout), cpu_s
 
 
-async def _run(servers: str, run_id: str, rows: int) -> dict[str, Any]:
+async def _run(servers: str, run_id: str, rows: int, formats: tuple[str, ...]) -> dict[str, Any]:
     request = {
         "run_id": run_id,
         "datasets": [DATASET],
         "parameters": {DATASET: {"limit": rows}},
+        "formats": formats,
         "requested_by": "onpoint bench",
     }
     async with open_completions(servers) as ends:

@@ -41,7 +41,7 @@ def encode_csv(rows: pa.Table, *, header: bool) -> bytes:
     if not isinstance(frame, pl.DataFrame):
         raise TypeError("a table is expected")
     buffer = io.BytesIO()
-    frame.with_columns(pl.col(pl.String).str.replace(FORMULA_START, DISARMED)).write_csv(
+    _disarm(frame).write_csv(
         buffer,
         include_header=header,
         line_terminator=LINE_END,
@@ -49,6 +49,15 @@ def encode_csv(rows: pa.Table, *, header: bool) -> bytes:
         date_format=DATE_FORMAT,
     )
     return buffer.getvalue()
+
+
+def _disarm(frame: pl.DataFrame) -> pl.DataFrame:
+    texts = frame.select(pl.col(pl.String))
+    armed = texts.select(pl.all().str.contains(FORMULA_START).any()).to_dicts()[0] if texts.width else {}
+    # Most columns hold no such text, and to look is half of what it costs to write them anew.
+    return frame.with_columns(
+        pl.col(name).str.replace(FORMULA_START, DISARMED) for name, is_armed in armed.items() if is_armed
+    )
 
 
 def choose_encodings(rows: pa.Table) -> tuple[list[str], dict[str, str]]:

@@ -12,6 +12,7 @@ from itertools import islice
 from json import decoder
 
 import msgspec
+import stringzilla
 
 MAX_DEPTH = 64
 """Of a record. Deeper ones are attacks on parsers; no source of records needs them."""
@@ -56,7 +57,9 @@ def split_page(body: bytes, path: Sequence[str] = (), most: int | None = None) -
         raise _too_deep() from error
     data = b"\n".join(lines)
     # Where every line is an object, and all of them have few more brackets than one each, none can be deep.
-    are_flat = data.count(b"}\n{") == len(lines) - 1 and _brackets(data) < len(lines) + MAX_DEPTH
+    are_flat = (
+        int(stringzilla.count(data, b"}\n{")) == len(lines) - 1 and _brackets(data) < len(lines) + MAX_DEPTH
+    )
     if not are_flat and any(map(_is_deep, lines)):
         raise _too_deep()
     return Records(data, len(lines))
@@ -107,7 +110,7 @@ def _is_deep(line: bytes | msgspec.Raw) -> bool:
 
 
 def _brackets(text: bytes) -> int:
-    return text.count(b"[") + text.count(b"{")
+    return int(stringzilla.count(text, b"[") + stringzilla.count(text, b"{"))
 
 
 def _quick_elements(body: bytes, path: Sequence[str]) -> list[msgspec.Raw]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
+import stringzilla
 
 from services.processor.domain.fields import UnnamedFields, value_at
 from services.processor.domain.layout import Layout, Target, Tree, tree_schema
@@ -53,9 +54,11 @@ def _is_plain(data: bytes, lines: int) -> bool:
     `}`, newline, `{` can only be a boundary between two documents (a raw newline in a text is refused by the
     parser). So as many rows as lines means one per line.
     """
-    if not (data.startswith(b"{") and data.endswith(b"}\n") and data.count(b"}\n{") == lines - 1):
+    if not (data.startswith(b"{") and data.endswith(b"}\n") and _count(data, b"}\n{") == lines - 1):
         return False
-    if b"\\u0000" in data or ((b"NaN" in data or b"Inf" in data) and _NO_NUMBER.search(data)):
+    if _holds(data, b"\\u0000"):
+        return False
+    if (_holds(data, b"NaN") or _holds(data, b"Inf")) and _NO_NUMBER.search(data):
         return False
     if data.isascii():
         return True
@@ -66,11 +69,21 @@ def _is_plain(data: bytes, lines: int) -> bool:
     return True
 
 
+def _count(data: bytes, part: bytes) -> int:
+    """As `data.count(part)`, ten times as fast: these looks at the bytes were a third of all parsing."""
+    return int(stringzilla.count(data, part))
+
+
+def _holds(data: bytes, part: bytes) -> bool:
+    return int(stringzilla.find(data, part)) >= 0
+
+
 def _parse(data: bytes, tree: Tree) -> pa.Table | None:
     try:
         return pyarrow.json.read_json(
             pa.BufferReader(data),  # type: ignore[arg-type]  # the stubs know no file of Arrow's own
-            read_options=pyarrow.json.ReadOptions(block_size=len(data)),
+            # One block, so nothing is left to do at once: handing it to another thread would only cost.
+            read_options=pyarrow.json.ReadOptions(block_size=len(data), use_threads=False),
             parse_options=pyarrow.json.ParseOptions(
                 explicit_schema=tree_schema(tree), unexpected_field_behavior="ignore"
             ),

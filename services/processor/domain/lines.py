@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import stringzilla
+
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is no record of anybody's; it would cost its size several times over in memory."""
 
@@ -47,7 +49,7 @@ def cut_lines(blocks: Iterable[bytes], max_line_bytes: int = MAX_LINE_BYTES) -> 
         else:
             data = begun.joined_with(block, stop)
         if data:
-            lines = data.count(b"\n")
+            lines = int(stringzilla.count(data, b"\n"))
             yield Chunk(line, lines, data)
             line += lines
         begun = _Begun(max_line_bytes)
