@@ -17,7 +17,7 @@ from faststream.message import StreamMessage
 from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
-from shared.bus.policy import AtLeastOnce, NotNowError
+from shared.bus.policy import AtLeastOnce
 from shared.bus.raw import send_raw
 from shared.bus.record import (
     Bury,
@@ -29,10 +29,11 @@ from shared.bus.record import (
     check_headers,
     revive_nothing,
     to_record,
+    value_of,
 )
-from shared.errors import OnPointError, PermanentError
+from shared.bus.transactions import TransactionalProducers
+from shared.errors import PermanentError
 from shared.events import topics
-from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.reasons import Reason
 from shared.memory import Memory
 from shared.observability.logging import get_logger
@@ -54,9 +55,6 @@ MAX_DEAD_LETTER_BYTES = 2_000_000
 
 MONITOR_INTERVAL_S = 2.0
 
-REBALANCE_PAUSE_S = 0.2
-"""A record of a partition whose transactions are not open yet waits so long."""
-
 PRODUCER = {
     "acks": "all",
     "enable_idempotence": True,
@@ -66,10 +64,6 @@ PRODUCER = {
 }
 
 log = get_logger()
-
-
-class EventTooLargeError(OnPointError):
-    """An event of ours is above the broker's limit; sending it would poison the producer."""
 
 
 class Bus:
@@ -85,7 +79,7 @@ class Bus:
         self._fatal = fatal
         self._bury: dict[str, Bury] = {}
         self._revive: dict[str, Revive] = {}
-        self._transactional: dict[TopicPartition, AIOKafkaProducer] = {}
+        self._transactional = TransactionalProducers(self._servers, service, self._group)
         self._handlers: dict[str, Handler] = {}
         self._policy = AtLeastOnce(service, self._bury_record, self._send_to_retry, fatal)
         self._broker = KafkaBroker(
@@ -131,19 +125,18 @@ class Bus:
     def subscribe_transactional(self, name: str, *, handler: Handler, bury: Bury = bury_alone) -> None:
         """As `subscribe`, but output and input offset are one Kafka transaction: exactly once for `read_committed`.
 
-        So is what `bury` announces. The producer's transactional id is derived from the input partition and
-        initialised at its assignment, so a new owner fences the old one. A dead letter that is replayed becomes a
-        new record of the topic: only there it is handled.
+        So is what `bury` announces. A dead letter that is replayed becomes a new record of the topic: only there it
+        is handled.
         """
 
         async def handle(record: Record) -> None:
             self._policy.check_may_go(first_attempt(record))
             check_headers(record)
-            await self._publish_with_offset(record, await handler(record))
+            await self._transactional.publish_with_offset(record, await handler(record))
 
         self._policy.commits_itself = self._policy.commits_itself | {name}
         self._bury[name] = bury
-        self._subscribe((name,), handle, 1, assigned=self._open_transactions)
+        self._subscribe((name,), handle, 1, assigned=self._transactional.open)
 
     async def start(self) -> None:
         """Raises `AssertionError` if any subscriber is not at least once."""
@@ -164,10 +157,10 @@ class Bus:
         if self._monitor is not None:
             self._monitor.cancel()
         await self._broker.stop()
-        for producer in (self._producer, *self._transactional.values()):
-            if producer is not None:
-                with contextlib.suppress(KafkaError):
-                    await producer.stop()
+        if self._producer is not None:
+            with contextlib.suppress(KafkaError):
+                await self._producer.stop()
+        await self._transactional.stop()
 
     def assert_at_least_once(self) -> None:
         for subscriber in cast("list[LogicSubscriber[Any]]", self._broker.subscribers):
@@ -187,7 +180,7 @@ class Bus:
             return
         crashpoints.reach(f"{self._service}.publish")
         producer = self._require_producer()
-        values = [_value(event) for event in outgoing]
+        values = [value_of(event) for event in outgoing]
         await asyncio.gather(
             *(
                 producer.send_and_wait(event.topic, value, key=event.key.encode())
@@ -287,25 +280,13 @@ class Bus:
             await self._send_dead_letter(record, failure)
             announce = (await bury(record, failure.error)).announce
             if announce:
-                await self._publish_with_offset(record, announce)
+                await self._transactional.publish_with_offset(record, announce)
             return
         burial = await bury(record, failure.error)
         # Somebody cancelled the run: there is nothing for people to do about it.
         if burial.dead and failure.error.reason is not Reason.CANCELLED:
             await self._send_dead_letter(record, failure)
         await self.publish_all(burial.announce)
-
-    async def _publish_with_offset(self, record: Record, outgoing: Sequence[Outgoing]) -> None:
-        partition = TopicPartition(record.topic, record.partition)
-        producer = self._transactional.get(partition)
-        if producer is None:
-            # A rebalance goes on: what was fetched before it comes again to whom it is given.
-            raise NotNowError(REBALANCE_PAUSE_S)
-        async with producer.transaction():
-            for event in outgoing:
-                await producer.send_and_wait(event.topic, _value(event), key=event.key.encode())
-            crashpoints.reach(f"{self._service}.transaction")
-            await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
 
     async def _send_dead_letter(self, record: Record, failure: Failure) -> None:
         crashpoints.reach(f"{self._service}.dead_letter")
@@ -314,29 +295,6 @@ class Bus:
         await send_raw(
             self._require_producer(), topics.dead_letter_topic(self._service), body, [*headers, *cut]
         )
-
-    async def _open_transactions(self, assigned: set[TopicPartition]) -> None:
-        for producer in [
-            self._transactional.pop(tp) for tp in list(self._transactional) if tp not in assigned
-        ]:
-            with contextlib.suppress(KafkaError):
-                await producer.stop()
-        await asyncio.gather(
-            *(self._open_transaction(tp) for tp in assigned if tp.topic in self._policy.commits_itself)
-        )
-
-    async def _open_transaction(self, partition: TopicPartition) -> None:
-        if (old := self._transactional.pop(partition, None)) is not None:
-            with contextlib.suppress(KafkaError):
-                await old.stop()
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
-            transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
-            transaction_timeout_ms=30_000,
-            compression_type="lz4",
-        )
-        await producer.start()
-        self._transactional[partition] = producer
 
     async def _watch_broker(self) -> None:
         client = self._require_producer().client
@@ -355,15 +313,6 @@ class Bus:
         if self._producer is None:
             raise RuntimeError("the bus is not started")
         return self._producer
-
-
-def _value(outgoing: Outgoing) -> bytes:
-    value = encode(outgoing.event)
-    if len(value) > MAX_EVENT_BYTES:
-        raise EventTooLargeError(
-            f"an event for {outgoing.topic} has {len(value)} bytes, at most {MAX_EVENT_BYTES}"
-        )
-    return value
 
 
 async def _parse(raw: ConsumerRecord) -> KafkaMessage:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from aiokafka import ConsumerRecord
 
-from shared.errors import PermanentError
+from shared.errors import OnPointError, PermanentError
+from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import Part
 from shared.events.reasons import Reason
 
@@ -64,6 +65,20 @@ class Outgoing:
     topic: str
     key: str
     event: Part
+
+
+class EventTooLargeError(OnPointError):
+    """An event of ours is above the broker's limit; sending it would poison the producer."""
+
+
+def value_of(outgoing: Outgoing) -> bytes:
+    """The value of its record. Raises `EventTooLargeError`."""
+    value = encode(outgoing.event)
+    if len(value) > MAX_EVENT_BYTES:
+        raise EventTooLargeError(
+            f"an event for {outgoing.topic} has {len(value)} bytes, at most {MAX_EVENT_BYTES}"
+        )
+    return value
 
 
 Handler = Callable[[Record], Awaitable[Sequence[Outgoing]]]
