@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -17,8 +18,10 @@ from faststream.message import StreamMessage
 from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
+from shared.bus.middleware import Settling
 from shared.bus.policy import AtLeastOnce
 from shared.bus.raw import send_raw
+from shared.bus.rebalance import DrainListener
 from shared.bus.record import (
     Bury,
     Handler,
@@ -82,6 +85,7 @@ class Bus:
         self._transactional = TransactionalProducers(self._servers, service, self._group)
         self._handlers: dict[str, Handler] = {}
         self._policy = AtLeastOnce(service, self._bury_record, self._send_to_retry, fatal)
+        self._middleware = partial(Settling, self._policy)
         self._broker = KafkaBroker(
             self._servers,
             client_id=f"onpoint-{service}",
@@ -89,7 +93,7 @@ class Bus:
             graceful_timeout=DRAIN_S,
             allow_auto_create_topics=False,
             apply_types=False,
-            middlewares=[self._policy],
+            middlewares=[self._middleware],
             parser=_parse,
             decoder=_decode,
             logger=None,
@@ -171,7 +175,7 @@ class Bus:
                 )
             if arguments["auto_offset_reset"] != "earliest":
                 raise AssertionError(f"{subscriber} would miss what was published before it joined")
-        if next(iter(self._broker.middlewares)) is not self._policy:
+        if next(iter(self._broker.middlewares)) is not self._middleware:
             raise AssertionError("the at-least-once policy must be the outermost middleware")
 
     async def publish_all(self, outgoing: Sequence[Outgoing]) -> None:
@@ -240,7 +244,7 @@ class Bus:
             group_id=self._group,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
-            listener=self._policy.listener(0.9 * WORST_HANDLER_S, assigned),
+            listener=DrainListener(self._policy, 0.9 * WORST_HANDLER_S, assigned),
             rebalance_timeout_ms=WORST_HANDLER_S * 1000,
             max_poll_interval_ms=2 * WORST_HANDLER_S * 1000,
             session_timeout_ms=self._session_timeout_ms,

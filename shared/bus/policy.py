@@ -1,7 +1,6 @@
 """At least once, for every subscriber (docs/adr/0004).
 
-The outermost middleware of the broker: it sees every record, and every way in which one can fail (headers,
-decoding, handling, publishing). A record is settled in one of four ways:
+A record is settled in one of four ways:
 
 - done: its output is acked by the broker, then exactly its offset is committed;
 - outage of ours (`TransientError`): its partition pauses, seeks back and tries again, without end;
@@ -19,11 +18,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any
 
-import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -31,23 +27,21 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
     ProducerFenced,
 )
-from faststream import BaseMiddleware
 
 from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt
 from shared.bus.brake import PROBE_INTERVAL_S, Brake
 from shared.bus.dead_letters import Failure
+from shared.bus.in_flight import InFlight
 from shared.bus.record import Record, to_record
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.reasons import Reason
 from shared.events.topics import retry_topic
-from shared.observability.busy import begin, end
 from shared.observability.logging import get_logger
 from shared.observability.metrics import (
     BRAKE_OPEN,
     PARTITIONS_PAUSED,
     RECORD_RETRIES,
-    RECORD_SECONDS,
     RECORDS_HANDLED,
 )
 
@@ -89,7 +83,7 @@ Retry = Callable[[Attempt, datetime], Awaitable[None]]
 
 @dataclass(slots=True)
 class AtLeastOnce:
-    """The policy and its state. One per process; `__call__` makes FastStream's middleware of one record."""
+    """The policy and its state. One per process; the middleware settles each record by it."""
 
     service: str
     bury: Bury
@@ -103,21 +97,12 @@ class AtLeastOnce:
     """Topics whose handler commits the offset in its own transaction."""
     troubles: dict[TopicPartition, Trouble] = field(default_factory=dict)
     epochs: Counter[TopicPartition] = field(default_factory=Counter)
-    in_flight: Counter[TopicPartition] = field(default_factory=Counter)
+    in_flight: InFlight = field(default_factory=InFlight)
     paused_since: dict[TopicPartition, datetime] = field(default_factory=dict)
     handled: int = 0
     memory_is_tight: bool = False
     """Nothing new is begun beside what is in hand; with nothing in hand one record goes, so that there is progress."""
-    _settled: asyncio.Event = field(default_factory=asyncio.Event)
     _resumes: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def __call__(self, msg: ConsumerRecord | None, /, *, context: Any) -> "_Settling":
-        return _Settling(self, msg, context=context)
-
-    def listener(
-        self, drain_s: float, assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None = None
-    ) -> "DrainListener":
-        return DrainListener(self, drain_s, assigned)
 
     async def settle(
         self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, epoch: int, error: BaseException | None
@@ -311,92 +296,6 @@ class AtLeastOnce:
             self.troubles.pop(partition, None)
             self.paused_since.pop(partition, None)
         PARTITIONS_PAUSED.set(len(self.paused_since))
-
-    def entered(self, partition: TopicPartition) -> None:
-        self.in_flight[partition] += 1
-        begin()
-
-    def left(self, partition: TopicPartition) -> None:
-        self.in_flight[partition] -= 1
-        end()
-        self._settled.set()
-
-    async def idle(self, partitions: set[TopicPartition]) -> None:
-        while any(self.in_flight[partition] for partition in partitions):
-            self._settled.clear()
-            await self._settled.wait()
-
-
-class _Settling(BaseMiddleware):
-    """One record on its way through FastStream."""
-
-    def __init__(self, policy: AtLeastOnce, msg: ConsumerRecord | None, /, *, context: Any) -> None:
-        super().__init__(msg, context=context)
-        self._policy = policy
-        self._started_s = time.monotonic()
-        if msg is not None:
-            self._record: ConsumerRecord = msg
-            self._partition = TopicPartition(msg.topic, msg.partition)
-            self._epoch = policy.epochs[self._partition]
-
-    async def on_receive(self) -> None:
-        raw = self._record
-        self._policy.entered(self._partition)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(
-            service=self._policy.service, topic=raw.topic, partition=raw.partition, offset=raw.offset
-        )
-
-    async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
-        try:
-            return await call_next(msg)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # a real shutdown
-            # Otherwise it would end the consume loop in silence.
-            raise RuntimeError("a task that the handler awaited was cancelled") from error
-
-    async def after_processed(
-        self,
-        exc_type: type[BaseException] | None = None,  # noqa: ARG002 - FastStream passes all three
-        exc_val: BaseException | None = None,
-        exc_tb: TracebackType | None = None,  # noqa: ARG002 - as exc_type
-    ) -> bool | None:
-        raw = self._record
-        # `consumer` is on the record only where a subscriber has several workers.
-        consumer = getattr(raw, "consumer", None) or self.context.get("handler_").consumer
-        try:
-            await self._policy.settle(raw, consumer, self._epoch, exc_val)
-        finally:
-            self._policy.left(self._partition)
-            RECORD_SECONDS.labels(raw.topic).observe(time.monotonic() - self._started_s)
-        return exc_val is None or isinstance(exc_val, Exception)
-
-
-class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Holds a rebalance until what is in flight is settled, so that no record runs on two members at once."""
-
-    def __init__(
-        self,
-        policy: AtLeastOnce,
-        drain_s: float,
-        assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None,
-    ) -> None:
-        self._policy = policy
-        self._drain_s = drain_s
-        self._assigned = assigned
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        try:
-            await asyncio.wait_for(self._policy.idle(set(revoked)), self._drain_s)
-        except TimeoutError:
-            log.warning("drain_gave_up", partitions=[f"{tp.topic}-{tp.partition}" for tp in revoked])
-        self._policy.forget(set(revoked))
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        if self._assigned is not None:
-            await self._assigned(set(assigned))
 
 
 def out_of_tries(error: Exception) -> PermanentError:

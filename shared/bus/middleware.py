@@ -1,0 +1,63 @@
+"""The outermost middleware of the broker: it sees every record, and every way in which one can fail (headers,
+decoding, handling, publishing).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRecord, TopicPartition
+from faststream import BaseMiddleware
+
+from shared.bus.policy import AtLeastOnce
+from shared.observability.metrics import RECORD_SECONDS
+
+
+class Settling(BaseMiddleware):
+    """One record on its way through FastStream, settled by the policy when that is over."""
+
+    def __init__(self, policy: AtLeastOnce, msg: ConsumerRecord | None, /, *, context: Any) -> None:
+        super().__init__(msg, context=context)
+        self._policy = policy
+        self._started_s = time.monotonic()
+        if msg is not None:
+            self._record: ConsumerRecord = msg
+            self._partition = TopicPartition(msg.topic, msg.partition)
+            self._epoch = policy.epochs[self._partition]
+
+    async def on_receive(self) -> None:
+        raw = self._record
+        self._policy.in_flight.entered(self._partition)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(
+            service=self._policy.service, topic=raw.topic, partition=raw.partition, offset=raw.offset
+        )
+
+    async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
+        try:
+            return await call_next(msg)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # a real shutdown
+            # Otherwise it would end the consume loop in silence.
+            raise RuntimeError("a task that the handler awaited was cancelled") from error
+
+    async def after_processed(
+        self,
+        exc_type: type[BaseException] | None = None,  # noqa: ARG002 - FastStream passes all three
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,  # noqa: ARG002 - as exc_type
+    ) -> bool | None:
+        raw = self._record
+        # `consumer` is on the record only where a subscriber has several workers.
+        consumer = getattr(raw, "consumer", None) or self.context.get("handler_").consumer
+        try:
+            await self._policy.settle(raw, consumer, self._epoch, exc_val)
+        finally:
+            self._policy.in_flight.left(self._partition)
+            RECORD_SECONDS.labels(raw.topic).observe(time.monotonic() - self._started_s)
+        return exc_val is None or isinstance(exc_val, Exception)
