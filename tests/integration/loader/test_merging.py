@@ -1,0 +1,134 @@
+"""The newest record of each key stays, in whatever order batches come."""
+
+import asyncio
+import itertools
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from services.loader.service import LoaderService
+from shared.datasets.catalog import Catalog
+from shared.events.models import Counts
+from shared.storage.object_store import ObjectStore
+from tests.integration.loader.loaded import pair, rows_of
+from tests.support.processed import REQUESTED_AT, put_processed
+
+pytestmark = pytest.mark.integration
+
+LATER = REQUESTED_AT + timedelta(hours=1)
+
+
+async def test_an_older_run_that_is_loaded_later_loses(
+    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    newer = await put_processed(staging, catalog["pairs"], [pair("new")], run_id="b", requested_at=LATER)
+    older = await put_processed(
+        staging, catalog["pairs"], [pair("old"), pair("only", user=2)], run_id="a", requested_at=REQUESTED_AT
+    )
+    assert (await service.load(newer)).counts == Counts(read=1, loaded=1)
+    assert (await service.load(older)).counts == Counts(read=2, loaded=1, superseded=1)
+    assert [row["value"] for row in await rows_of(pool, "onpoint_pairs", "user")] == ["new", "only"]
+
+
+async def test_a_newer_run_replaces_every_column_and_counts_as_loaded(
+    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    older = await put_processed(staging, catalog["pairs"], [pair("old")], run_id="z")
+    newer = await put_processed(
+        staging,
+        catalog["pairs"],
+        [{"group": "a", "user": 1}],
+        run_id="a",
+        requested_at=LATER,
+        first_position=3,
+    )
+    await service.load(older)
+    assert (await service.load(newer)).counts == Counts(read=1, loaded=1)
+    [row] = await rows_of(pool, "onpoint_pairs", "user")
+    assert (row["value"], row["_run_id"], row["_source_position"]) == (None, "a", 3)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_collision_within_a_run_counts_one_superseded_whoever_loses(
+    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, order: tuple[int, int]
+) -> None:
+    batches = [
+        await put_processed(staging, catalog["pairs"], [pair("first")], sequence=0, first_position=0),
+        await put_processed(staging, catalog["pairs"], [pair("second")], sequence=1, first_position=1),
+    ]
+    results = [await service.load(batches[place]) for place in order]
+    assert [result.counts for result in results] == [Counts(read=1, loaded=1), Counts(read=1, superseded=1)]
+    [row] = await rows_of(pool, "onpoint_pairs", "user")
+    assert row["value"] == "second"
+
+
+@pytest.mark.parametrize(("lesser", "greater"), [("B", "a"), ("a-1", "a.1"), ("run-10", "run-9")])
+async def test_runs_of_one_moment_are_ordered_by_the_bytes_of_their_ids(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    lesser: str,
+    greater: str,
+) -> None:
+    assert lesser.encode() < greater.encode()
+    for run_id in (greater, lesser):
+        await service.load(await put_processed(staging, catalog["pairs"], [pair(run_id)], run_id=run_id))
+    [row] = await rows_of(pool, "onpoint_pairs", "user")
+    assert row["_run_id"] == greater
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+async def test_the_order_of_loading_does_not_change_what_stays(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    order: tuple[int, ...],
+) -> None:
+    dataset = catalog["pairs"]
+    batches = [
+        await put_processed(staging, dataset, [pair(f"0.{u}", user=u) for u in range(6)], run_id="r1"),
+        await put_processed(
+            staging,
+            dataset,
+            [pair(f"1.{u}", user=u) for u in range(3, 9)],
+            run_id="r1",
+            sequence=1,
+            first_position=6,
+        ),
+        await put_processed(staging, dataset, [pair(f"2.{u}", user=u) for u in range(0, 9, 2)], run_id="r0"),
+        await put_processed(
+            staging,
+            dataset,
+            [pair(f"3.{u}", user=u) for u in (8, 9)],
+            run_id="r0",
+            sequence=1,
+            requested_at=LATER,
+        ),
+    ]
+    results = [await service.load(batches[place]) for place in order]
+    assert [row["value"] for row in await rows_of(pool, "onpoint_pairs", "user")] == [
+        "0.0", "0.1", "0.2", "1.3", "1.4", "1.5", "1.6", "1.7", "3.8", "3.9",
+    ]  # fmt: skip
+    assert all(result.counts.loaded + result.counts.superseded == result.counts.read for result in results)
+
+
+async def test_two_loaders_that_meet_in_many_keys_do_not_deadlock(
+    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    users = list(range(3000))
+    batches = [
+        await put_processed(
+            staging,
+            catalog["pairs"],
+            [pair(str(n), user=u) for u in order],
+            sequence=n,
+            first_position=3000 * n,
+        )
+        for n, order in enumerate([users, users[::-1], users[1500:] + users[:1500]])
+    ]
+    results = await asyncio.gather(*(service.load(batch) for batch in batches))
+    assert sum(result.counts.loaded for result in results) == 3000
+    assert {row["value"] for row in await rows_of(pool, "onpoint_pairs", "user")} == {"2"}

@@ -1,0 +1,150 @@
+"""Rows whose keys the table does not have go straight into it; all others are merged."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import asyncpg
+import pyarrow.parquet as pq
+import pytest
+
+from services.loader.encoder import encode_copy
+from services.loader.service import LoaderService
+from shared.batches.batches import BatchDeadError
+from shared.datasets.catalog import Catalog
+from shared.errors import PermanentError
+from shared.events.models import Artifact, Counts
+from shared.events.reasons import Reason
+from shared.postgres.errors import DatabaseUnavailableError
+from shared.storage.object_store import ObjectStore
+from tests.integration.loader.loaded import ENCODER, rows_of, thing
+from tests.support.processed import PRODUCED_AT, put_processed
+
+pytestmark = pytest.mark.integration
+
+
+def note_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ways that rows take from now on: straight into the table, or by the temporary one."""
+    ways: list[str] = []
+
+    def noting(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        ways.append("merged" if processed_at is None else "straight")
+        return encode_copy(parquet, artifact, processed_at=processed_at)
+
+    monkeypatch.setattr(ENCODER, noting)
+    return ways
+
+
+async def test_keys_that_the_table_does_not_have_go_straight_into_it(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = note_ways(monkeypatch)
+    for sequence, numbers in enumerate((range(10, 20), range(30, 40), range(20, 30), range(19, 21))):
+        batch = await put_processed(
+            staging,
+            catalog["things"],
+            [thing(n) for n in numbers],
+            sequence=sequence,
+            run_id=f"run-{sequence}",
+        )
+        await service.load(batch)
+    assert ways == ["straight", "straight", "straight", "merged"]
+    assert [row["id"] for row in await rows_of(pool, "onpoint_things")] == list(range(10, 40))
+    assert {row["etl_processed_at"] for row in await rows_of(pool, "onpoint_things")} == {PRODUCED_AT}
+
+
+async def test_keys_in_another_order_are_merged_so_that_two_loads_never_deadlock(
+    service: LoaderService,
+    staging: ObjectStore,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = note_ways(monkeypatch)
+    await service.load(await put_processed(staging, catalog["things"], [thing(n) for n in (1, 3, 2)]))
+    assert ways == ["merged"]
+
+
+async def test_a_straight_copy_that_takes_too_long_is_an_outage_and_the_next_try_takes_the_merge(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
+    ways: list[str] = []
+
+    async def slow(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        ways.append("merged" if processed_at is None else "straight")
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+            await asyncio.sleep(0.5 if processed_at else 0)
+            yield chunk
+
+    monkeypatch.setattr(ENCODER, slow)
+    monkeypatch.setattr(
+        "services.loader.statements.STRAIGHT_LIMITS", "SET LOCAL transaction_timeout = '300ms'"
+    )
+    with pytest.raises(DatabaseUnavailableError):
+        await service.load(batch)
+    assert await rows_of(pool, "onpoint_things") == []
+    assert (await service.load(batch)).counts == Counts(read=10, loaded=10)
+    assert ways == ["straight", "merged"]
+
+
+async def test_a_key_that_comes_in_between_sends_the_batch_through_the_merge(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    older = await put_processed(staging, catalog["things"], [thing(5, order="old")], run_id="run-0")
+    batch = await put_processed(
+        staging, catalog["things"], [thing(n) for n in range(10)], run_id="run-1", sequence=1
+    )
+    ways: list[str] = []
+
+    async def meeting(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        ways.append("merged" if processed_at is None else "straight")
+        if ways == ["straight"]:
+            await service.load(older)  # after the table was asked, before the first row is in it
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+            yield chunk
+
+    monkeypatch.setattr(ENCODER, meeting)
+    result = await service.load(batch)
+    assert ways == ["straight", "straight", "merged"]
+    assert result.counts == Counts(read=10, loaded=10)
+    assert {row["order"] for row in await rows_of(pool, "onpoint_things")} == {"x"}
+
+
+async def test_a_batch_that_died_meanwhile_takes_back_what_it_copied(
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
+
+    async def dying(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        await service.bury(batch, PermanentError(Reason.HANDLER, "elsewhere"))
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+            yield chunk
+
+    monkeypatch.setattr(ENCODER, dying)
+    with pytest.raises(BatchDeadError):
+        await service.load(batch)
+    assert await rows_of(pool, "onpoint_things") == []
