@@ -16,7 +16,7 @@ from console.errors import FAILED, SUCCESS, WrongUseError
 from console.result import print_json
 from console.verify import machine, render
 from console.verify.database import explained
-from console.verify.findings import INVARIANTS
+from console.verify.findings import INVARIANTS, Findings
 from console.verify.letters import read_bad_events
 from console.verify.logs import read_secrets
 from console.verify.verify import Question, verify
@@ -39,56 +39,69 @@ Exit code 0: everything holds, 1: something does not, 2: wrong use.
 """
 
 
+Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs; none: all of them.")]
+Source = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="DATASET=FILE", help="The source's records, as JSON lines."),
+]
+SourceFolder = Annotated[
+    Path | None, typer.Option(help="Folder with a DATASET.jsonl for each dataset.", metavar="DIR")
+]
+BadEvents = Annotated[
+    Path | None,
+    typer.Option(
+        help="Events that were published to be refused: JSON lines of topic, partition, offset, value (base64).",
+        metavar="FILE",
+    ),
+]
+Observed = Annotated[
+    Path | None,
+    typer.Option(
+        help="What was seen at each run.completed: JSON lines of run_id, rows ({dataset: n}), listing (true).",
+        metavar="FILE",
+    ),
+]
+Logs = Annotated[Path | None, typer.Option(help="Folder of the services' logs.", metavar="DIR")]
+SecretsFile = Annotated[
+    Path | None, typer.Option(help="What must not be in the logs, one a line.", metavar="FILE")
+]
+Baseline = Annotated[
+    Path | None, typer.Option(help="A snapshot of the processes to compare with.", metavar="FILE")
+]
+Snapshot = Annotated[
+    bool, typer.Option("--snapshot", help="Print a snapshot of the processes, check nothing.")
+]
+ExpectedRestarts = Annotated[
+    int, typer.Option(metavar="N", min=0, help="So many processes were killed since the baseline.")
+]
+SweepAgeHours = Annotated[
+    float, typer.Option(metavar="N", min=0, help="Objects that nothing names may be so old.")
+]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", metavar="I1", help="Only this invariant; may be repeated.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="A JSON object with every violation.")]
+
+
 def register(app: typer.Typer) -> None:
     app.command(name="verify", epilog=EXAMPLES)(command)
 
 
 def command(
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs; none: all of them.")
-    ] = None,
+    runs: Runs = None,
     *,
-    source: Annotated[
-        list[str] | None,
-        typer.Option("--source", metavar="DATASET=FILE", help="The source's records, as JSON lines."),
-    ] = None,
-    source_folder: Annotated[
-        Path | None, typer.Option(help="Folder with a DATASET.jsonl for each dataset.", metavar="DIR")
-    ] = None,
-    bad_events: Annotated[
-        Path | None,
-        typer.Option(
-            help="Events that were published to be refused: JSON lines of topic, partition, offset, value (base64).",
-            metavar="FILE",
-        ),
-    ] = None,
-    observed: Annotated[
-        Path | None,
-        typer.Option(
-            help="What was seen at each run.completed: JSON lines of run_id, rows ({dataset: n}), listing (true).",
-            metavar="FILE",
-        ),
-    ] = None,
-    logs: Annotated[Path | None, typer.Option(help="Folder of the services' logs.", metavar="DIR")] = None,
-    secrets_file: Annotated[
-        Path | None, typer.Option(help="What must not be in the logs, one a line.", metavar="FILE")
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="A snapshot of the processes to compare with.", metavar="FILE")
-    ] = None,
-    snapshot: Annotated[
-        bool, typer.Option("--snapshot", help="Print a snapshot of the processes, check nothing.")
-    ] = False,
-    expected_restarts: Annotated[
-        int, typer.Option(metavar="N", min=0, help="So many processes were killed since the baseline.")
-    ] = 0,
-    sweep_age_hours: Annotated[
-        float, typer.Option(metavar="N", min=0, help="Objects that nothing names may be so old.")
-    ] = 24,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="I1", help="Only this invariant; may be repeated.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object with every violation.")] = False,
+    source: Source = None,
+    source_folder: SourceFolder = None,
+    bad_events: BadEvents = None,
+    observed: Observed = None,
+    logs: Logs = None,
+    secrets_file: SecretsFile = None,
+    baseline: Baseline = None,
+    snapshot: Snapshot = False,
+    expected_restarts: ExpectedRestarts = 0,
+    sweep_age_hours: SweepAgeHours = 24,
+    only: Only = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check that everything is where it belongs, once, and that everybody says so."""
     # The drivers' logs are for services; what a person should know is in the findings.
@@ -110,7 +123,11 @@ def command(
         sweep_age=timedelta(hours=sweep_age_hours),
         only=_invariants(only or []),
     )
-    findings = asyncio.run(verify(question))
+    _show(asyncio.run(verify(question)), as_json=as_json)
+
+
+def _show(findings: Findings, *, as_json: bool) -> None:
+    """Ends the command, with the exit code that the findings give."""
     if as_json:
         print_json(findings.as_dict())
     else:
