@@ -12,6 +12,7 @@ TIMEOUT_S = 10
 
 
 def busy_seconds(stack: LocalStack) -> dict[str, float]:
+    """Of the stack's own processes, each since its start. Raises `OSError` where one does not answer."""
     return {name: _read(f"http://127.0.0.1:{stack.http_port(name)}/metrics") for name in SERVICES}
 
 

@@ -22,6 +22,8 @@ SELECT count(*) || ' rows, sum ' || coalesce(sum(hashtextextended(ROW({columns})
 
 @dataclass(frozen=True, slots=True)
 class Difference:
+    """Each side is a number of rows and the sum of their hashes."""
+
     where: str
     bare: str
     pipeline: str
@@ -36,6 +38,7 @@ async def forget(environment: Mapping[str, str]) -> None:
 
 
 async def compare(environment: Mapping[str, str], run_id: str) -> list[Difference]:
+    """The places where a run's rows are not the bare chain's; none: they are equal. Memory is the lake's largest object."""
     dataset = load_catalog(load_settings(DatasetSettings, environment).datasets_dir)[DATASET]
     names = [column.name for column in dataset.columns]
     connection = await _connect(environment)

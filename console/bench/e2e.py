@@ -46,6 +46,8 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Component:
+    """Of one run, for whatever is no service of the stack: its servers, the source, second processes."""
+
     cpu_s: float
     peak_rss_bytes: int
 
@@ -63,6 +65,7 @@ class Measured:
 
     @property
     def cpu_s(self) -> dict[str, float]:
+        """The pipeline's, by service and component."""
         services = {name: used.cpu_s for name, used in self.services.items()}
         return services | {name: used.cpu_s for name, used in self.components.items()}
 
@@ -76,6 +79,7 @@ class Measured:
 
     @property
     def ratio(self) -> float:
+        """The pipeline's rate, as a part of the bare chain's."""
         return self.bare_seconds / self.seconds
 
 

@@ -17,6 +17,8 @@ INTERVAL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """CPU time between the two moments; the highest memory of samples `INTERVAL_S` apart."""
+
     cpu_s: float
     peak_rss_bytes: int
 

@@ -16,6 +16,7 @@ ByBatch = Mapping[tuple[str, str], Result]
 
 
 def check_books(books: Books, documents: Documents, findings: Findings) -> None:
+    """The ledger against the plans, the manifests, the loader's and the sink's own tables, and `run.completed`."""
     ledger: ByBatch = {(result.batch_id, result.stage): result for result in books.results}
     for run in books.runs.values():
         for dataset in sorted(run.planned):

@@ -60,6 +60,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class LetterSeen:
+    """A dead letter, without its payload."""
+
     letter: Letter
     headers: frozenset[str]
     original: Seen | None
@@ -76,7 +78,10 @@ class LetterSeen:
 
 @dataclass(slots=True)
 class Bus:
+    """Every record that was read, and where each log and each group stood."""
+
     seen: dict[Place, Seen] = field(default_factory=dict)
+    """Dead letters are not among them."""
     letters: list[LetterSeen] = field(default_factory=list)
     completions: list[tuple[Seen, dict[str, Any]]] = field(default_factory=list)
     """As whoever reads committed sees them."""
@@ -179,6 +184,7 @@ def _keep(bus: Bus, tp: TopicPartition, records: Iterable[Record]) -> None:
 
 
 def look_at(record: Record) -> Seen:
+    """Keeps no payload. `retried` stays None where a record of a retry topic cannot be read."""
     retried = None
     if record.topic.endswith(".retry"):
         with contextlib.suppress(PermanentError):
@@ -189,6 +195,7 @@ def look_at(record: Record) -> Seen:
 
 
 def content(record: Record) -> str:
+    """Equal for records of the same key, value and headers, wherever they lie. Empty and null differ."""
     digest = hashlib.sha256()
     for part in (
         record.key,

@@ -54,6 +54,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Run:
+    """As the ledger has it. `completed` is the value of its `run.completed`; None: nothing was decided yet."""
+
     run_id: str
     status: str
     requested_at: datetime
@@ -67,11 +69,14 @@ class Run:
 
     @property
     def order(self) -> tuple[datetime, str]:
+        """Of two runs with one key, the greater one's row stays."""
         return self.requested_at, self.run_id
 
 
 @dataclass(frozen=True, slots=True)
 class LakeObject:
+    """By the sink's own table."""
+
     object_name: str
     run_id: str
     dataset: str
@@ -83,6 +88,8 @@ class LakeObject:
 
 @dataclass(frozen=True, slots=True)
 class LakeBatch:
+    """By the sink's own table."""
+
     batch_id: str
     run_id: str
     dataset: str
@@ -94,6 +101,8 @@ class LakeBatch:
 
 @dataclass(frozen=True, slots=True)
 class LoadedBatch:
+    """By the loader's own table."""
+
     batch_id: str
     run_id: str
     dataset: str
@@ -114,6 +123,7 @@ class Books:
     objects: list[LakeObject]
     stored: list[LakeBatch]
     unmatched: frozenset[tuple[str, str]]
+    """Batch and stage of deaths that nobody has asked for, of any run."""
 
     @property
     def everything(self) -> bool:

@@ -30,6 +30,7 @@ WHERE c.relkind = 'r' AND (c.relpersistence = 't' OR n.nspname LIKE 'onpoint\\_%
 
 
 def check_completions(books: Books, bus: Bus, documents: Documents, findings: Findings) -> None:
+    """A run that has ended has one completion, the others have none; it and the listing say what the ledger says."""
     said: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for seen, value in bus.completions:
         said.setdefault(str(value.get("run_id")), []).append((str(seen), value))
@@ -97,6 +98,10 @@ def _check_listing(run: Run, books: Books, documents: Documents, findings: Findi
 
 
 async def check_ends(books: Books, connection: asyncpg.Connection, findings: Findings) -> None:
+    """Of runs, lake objects and batches, and of PostgreSQL itself: sessions, prepared transactions, leftover tables.
+
+    Raises `CommandError` when PostgreSQL cannot be read.
+    """
     for run in books.runs.values():
         findings.require("I5", run.status in ENDED, f"run {run.run_id}", f"it is {run.status}")
     for entry in books.objects:

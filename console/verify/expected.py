@@ -72,6 +72,7 @@ class Expected:
 
 
 def with_lineage(frame: pl.DataFrame, batch: Batch, positions: pl.Series) -> pl.DataFrame:
+    """The rows with the columns that say where each came from; `positions` become `_source_position`."""
     return frame.with_columns(
         pl.lit(batch.run.run_id).alias("_run_id"),
         pl.lit(batch.processed.batch_id).alias("_batch_id"),

@@ -41,9 +41,11 @@ class Findings:
     """What could not be checked, and why."""
 
     def count(self, invariant: str, number: int = 1) -> None:
+        """So many things more were looked at; 0: the invariant was asked about."""
         self.checked[invariant] += number
 
     def add(self, invariant: str, subject: str, message: str) -> None:
+        """Beyond `KEPT_PER_INVARIANT` it is counted alone."""
         self.wrong[invariant] += 1
         if self.wrong[invariant] <= KEPT_PER_INVARIANT:
             self.violations.append(Violation(invariant, subject, message))
@@ -56,14 +58,17 @@ class Findings:
         return bool(holds)
 
     def note(self, text: str) -> None:
+        """Kept once, however often it is said."""
         if text not in self.notes:
             self.notes.append(text)
 
     @property
     def holds(self) -> bool:
+        """Nothing is wrong; true too where nothing was looked at."""
         return not self.wrong.total()
 
     def as_dict(self) -> dict[str, Any]:
+        """For programs: the invariants that were asked about, and the violations that were kept."""
         return {
             "holds": self.holds,
             "invariants": {

@@ -29,7 +29,10 @@ def read_secrets(path: Path) -> list[bytes]:
 
 
 def check_logs(folder: Path, secrets: Sequence[bytes], findings: Findings) -> None:
-    """Memory is a line. What a secret is, is never said: its number in the list is."""
+    """Memory is a line. What a secret is, is never said: its number in the list is.
+
+    Raises `WrongUseError` where there is no such folder.
+    """
     if not folder.is_dir():
         raise WrongUseError(f"{folder} is no folder")
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):

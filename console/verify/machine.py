@@ -36,6 +36,8 @@ SLACK: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """Of a service's process at one moment."""
+
     pid: int
     restarts: int
     rss_bytes: int
@@ -72,6 +74,7 @@ def _usage(process: psutil.Process, restarts: int, ports: AbstractSet[int]) -> U
 
 
 def as_json(usages: Mapping[str, Usage]) -> dict[str, Any]:
+    """As `read_baseline` reads it."""
     return {name: asdict(usage) for name, usage in usages.items()}
 
 
@@ -88,6 +91,7 @@ def read_baseline(path: Path) -> dict[str, Usage]:
 def check_machine(
     before: Mapping[str, Usage], after: Mapping[str, Usage], expected_restarts: int, findings: Findings
 ) -> None:
+    """What a process uses may be `RATIO` or its `SLACK` above the baseline, whichever is more."""
     for name, usage in before.items():
         now = after.get(name)
         if not findings.require("I10", now is not None, f"process {name}", "it is gone") or now is None:

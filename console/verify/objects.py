@@ -36,6 +36,8 @@ class Named:
 
 @dataclass(slots=True)
 class Objects:
+    """Both buckets. Artifacts may be swept `ttl` after their run's end; what nothing names may be as old as `grace`."""
+
     staging: ObjectStore
     lake: ObjectStore
     findings: Findings
@@ -50,6 +52,7 @@ class Objects:
         self.ttl, self.grace, self.now = ttl, grace, datetime.now(UTC)
 
     async def read(self, uri: str) -> bytes | None:
+        """None for what is gone, or in none of our buckets. Memory is the object."""
         store = self._store(uri)
         return None if store is None else await store.get(store.key(uri, ""))
 
@@ -88,6 +91,7 @@ class Objects:
         )
 
     def check_lake_name(self, entry: LakeObject) -> None:
+        """The name of a lake object is derived from its batches, and its place from its name."""
         derived = ids.derive(entry.run_id, entry.dataset, *entry.batch_ids)
         subject = f"lake object {entry.object_name} of {entry.run_id}/{entry.dataset}"
         self.findings.require(
@@ -216,6 +220,7 @@ def listed(listing: Mapping[str, object]) -> list[tuple[str, File]]:
 
 
 def check_batch_ids(books: Books, findings: Findings) -> None:
+    """A batch's id is derived from its run, its dataset and its sequence."""
     for result in books.results:
         derived = ids.batch_id(result.run_id, result.dataset, result.sequence)
         findings.require("I9", result.batch_id == derived, result.name, f"its id should be {derived}")

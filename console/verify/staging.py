@@ -28,6 +28,8 @@ class Manifest:
 
 @dataclass(slots=True)
 class Documents:
+    """What was there and could be read; of the others there is no entry."""
+
     manifests: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     """By batch id and stage."""
     plans: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
