@@ -88,16 +88,9 @@ class Completions:
 async def open_completions(servers: str) -> AsyncIterator[Completions]:
     """Open it before the request is published, so that no run is too quick to be seen.
 
-    No consumer group: nothing is committed, nobody is disturbed. Raises `CommandError` when Kafka does not answer.
+    Raises `CommandError` when Kafka does not answer.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        client_id=CLIENT_ID,
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-    )
+    consumer = lone_consumer(servers, isolation_level="read_committed")
     try:
         async with explained(servers):
             await consumer.start()
@@ -107,6 +100,18 @@ async def open_completions(servers: str) -> AsyncIterator[Completions]:
         yield Completions(consumer)
     finally:
         await stop(consumer)
+
+
+def lone_consumer(servers: str, **options: Any) -> AIOKafkaConsumer:
+    """Of no group: nothing is committed, nobody is disturbed. It begins with the earliest record; not started."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=servers,
+        client_id=CLIENT_ID,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        **options,
+    )
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from itertools import groupby
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from console.client import CLIENT_ID, explained, require_topic, stop
+from console.client import CLIENT_ID, explained, lone_consumer, require_topic, stop
 from console.dlq.letter import Position
 from console.errors import CommandError
 from deploy.local.names import SERVICES
@@ -112,14 +112,7 @@ def stretches(offsets: Sequence[int]) -> list[tuple[int, int]]:
 @asynccontextmanager
 async def open_dead_letters(servers: str) -> AsyncIterator[DeadLetters]:
     """Raises `CommandError` when Kafka does not answer."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        client_id=CLIENT_ID,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=FETCH_BYTES,
-    )
+    consumer = lone_consumer(servers, max_partition_fetch_bytes=FETCH_BYTES)
     try:
         async with explained(servers):
             partitions = await _find_partitions(servers)

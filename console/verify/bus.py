@@ -10,7 +10,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from console.client import CLIENT_ID, explained, stop
+from console.client import CLIENT_ID, explained, lone_consumer, stop
 from console.dlq.letter import Letter, original_record, to_letter
 from console.errors import CommandError
 from deploy.local.names import SERVICES
@@ -104,15 +104,7 @@ async def read_bus(servers: str) -> Bus:
     Raises `CommandError` when Kafka does not answer, or lacks a topic.
     """
     bus = Bus()
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        client_id=CLIENT_ID,
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
-    )
+    consumer = lone_consumer(servers, isolation_level="read_committed", fetch_max_wait_ms=100)
     try:
         async with explained(servers):
             partitions = await _positions_of_groups(servers, bus)

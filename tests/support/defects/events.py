@@ -29,25 +29,16 @@ async def waits(lab: Laboratory) -> AsyncIterator[str]:
         yield f"group onpoint-crawler on {REQUESTED}-0"
 
 
-@defect("I6", "a record was passed over in silence")
-async def passed_over(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.sent(REQUESTED, UNKNOWN) as offset, lab.committed("crawler", REQUESTED, offset + 1):
-        yield f"record {REQUESTED}-0 offset {offset}"
+def _passed_over(says: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+    @defect("I6", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        async with lab.sent(topic, value, key=key) as offset, lab.committed(service, topic, offset + 1):
+            yield f"record {topic}-0 offset {offset}"
 
 
-@defect("I6", "a record that nobody can read was passed over")
-async def unread(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.sent(REQUESTED, b"\xff{") as offset, lab.committed("crawler", REQUESTED, offset + 1):
-        yield f"record {REQUESTED}-0 offset {offset}"
-
-
-@defect("I6", "a tombstone was passed over")
-async def tombstone(lab: Laboratory) -> AsyncIterator[str]:
-    async with (
-        lab.sent("run.sealed", None, key=b"first") as offset,
-        lab.committed("s3sink", "run.sealed", offset + 1),
-    ):
-        yield f"record run.sealed-0 offset {offset}"
+_passed_over("a record was passed over in silence", "crawler", REQUESTED, UNKNOWN)
+_passed_over("a record that nobody can read was passed over", "crawler", REQUESTED, b"\xff{")
+_passed_over("a tombstone was passed over", "s3sink", "run.sealed", None, b"first")
 
 
 @defect("I6", "a retry was passed over")

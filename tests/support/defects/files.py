@@ -122,22 +122,18 @@ async def unlisted(lab: Laboratory) -> AsyncIterator[str]:
         yield "_runs/second.json"
 
 
-@defect("I4", "a listing says another status")
-async def other_status(lab: Laboratory) -> AsyncIterator[str]:
-    def change(data: bytes) -> bytes:
-        return json.dumps({**json.loads(data), "status": "failed"}).encode()
+def _mistold(says: str, run_id: str, **fields: str) -> None:
+    @defect("I4", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        def change(data: bytes) -> bytes:
+            return json.dumps({**json.loads(data), **fields}).encode()
 
-    async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/second.json", change):
-        yield "_runs/second.json"
+        async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/{run_id}.json", change):
+            yield f"_runs/{run_id}.json"
 
 
-@defect("I4", "a listing does not say which run superseded it")
-async def not_superseded(lab: Laboratory) -> AsyncIterator[str]:
-    def change(data: bytes) -> bytes:
-        return json.dumps({**json.loads(data), "superseded_by": "second"}).encode()
-
-    async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", change):
-        yield "_runs/first.json"
+_mistold("a listing says another status", "second", status="failed")
+_mistold("a listing does not say which run superseded it", "first", superseded_by="second")
 
 
 @defect("I1", "what a listing lacks is not in the lake")

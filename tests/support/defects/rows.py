@@ -10,54 +10,39 @@ import zstandard
 from tests.support.laboratory import Defects, Laboratory
 
 POSTS = "public.onpoint_posts"
+STORIES = "public.onpoint_stories"
+PHOTOS = "public.onpoint_photos"
 
 defect = Defects()
 
 
-@defect("I1", "a row is gone from PostgreSQL")
-async def gone(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"DELETE FROM {POSTS} WHERE id = 17"):
-        yield "posts id=17"
+def _statement(says: str, subject: str, sql: str, *, table: str = POSTS) -> None:
+    @defect("I1", says)
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        async with lab.altered(table, sql):
+            yield subject
 
 
-@defect("I1", "the last row of the source is gone from PostgreSQL")
-async def last_gone(lab: Laboratory) -> AsyncIterator[str]:
-    stories = "public.onpoint_stories"
-    async with lab.altered(
-        stories,
-        f"DELETE FROM {stories} WHERE _source_position = (SELECT max(_source_position) FROM {stories})",
-    ):
-        yield "stories id=2049"
+def _post(says: str, number: int, change: str) -> None:
+    _statement(says, f"posts id={number}", f"UPDATE {POSTS} SET {change} WHERE id = {number}")
 
 
-@defect("I1", "a text is another")
-async def other_text(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET title = title || ' ' WHERE id = 20"):
-        yield "posts id=20"
-
-
-@defect("I1", "a number is another")
-async def other_number(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET user_id = user_id + 1 WHERE id = 21"):
-        yield "posts id=21"
-
-
-@defect("I1", "a null has become an empty text")
-async def empty_text(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET body = '' WHERE id = 12 AND body IS NULL"):
-        yield "posts id=12"
-
-
-@defect("I1", "a value has become null")
-async def nulled(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET body = NULL WHERE id = 22"):
-        yield "posts id=22"
-
-
-@defect("I1", "a row says that an older run brought it")
-async def older_run(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET _run_id = 'first' WHERE id = 23"):
-        yield "posts id=23"
+_statement("a row is gone from PostgreSQL", "posts id=17", f"DELETE FROM {POSTS} WHERE id = 17")
+_statement(
+    "the last row of the source is gone from PostgreSQL",
+    "stories id=2049",
+    f"DELETE FROM {STORIES} WHERE _source_position = (SELECT max(_source_position) FROM {STORIES})",
+    table=STORIES,
+)
+_post("a text is another", 20, "title = title || ' '")
+_post("a number is another", 21, "user_id = user_id + 1")
+_statement(
+    "a null has become an empty text",
+    "posts id=12",
+    f"UPDATE {POSTS} SET body = '' WHERE id = 12 AND body IS NULL",
+)
+_post("a value has become null", 22, "body = NULL")
+_post("a row says that an older run brought it", 23, "_run_id = 'first'")
 
 
 @defect("I1", "a row of an older run has won")
@@ -73,34 +58,15 @@ async def older_won(lab: Laboratory) -> AsyncIterator[str]:
         yield "posts id=24"
 
 
-@defect("I1", "a row names another batch")
-async def other_batch(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET _batch_id = repeat('0', 32) WHERE id = 25"):
-        yield "posts id=25"
-
-
-@defect("I1", "a row names another moment")
-async def other_moment(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(
-        POSTS, f"UPDATE {POSTS} SET _requested_at = _requested_at + interval '1 microsecond' WHERE id = 26"
-    ):
-        yield "posts id=26"
-
-
-@defect("I1", "a row names another place in the source")
-async def other_place(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET _source_position = 3 WHERE id = 27"):
-        yield "posts id=27"
-
-
-@defect("I1", "a row is there that nothing brought")
-async def brought_by_nothing(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(
-        POSTS,
-        f"INSERT INTO {POSTS} SELECT 999999, user_id, title, body, _run_id, _batch_id, _requested_at, "
-        f"_source_position, etl_processed_at FROM {POSTS} WHERE id = 28",
-    ):
-        yield "posts id=999999"
+_post("a row names another batch", 25, "_batch_id = repeat('0', 32)")
+_post("a row names another moment", 26, "_requested_at = _requested_at + interval '1 microsecond'")
+_post("a row names another place in the source", 27, "_source_position = 3")
+_statement(
+    "a row is there that nothing brought",
+    "posts id=999999",
+    f"INSERT INTO {POSTS} SELECT 999999, user_id, title, body, _run_id, _batch_id, _requested_at, "
+    f"_source_position, etl_processed_at FROM {POSTS} WHERE id = 28",
+)
 
 
 @defect("I1", "a row is there twice")
@@ -114,19 +80,13 @@ async def twice(lab: Laboratory) -> AsyncIterator[str]:
     await lab.database.execute(f"ALTER TABLE {POSTS} ADD CONSTRAINT {name} PRIMARY KEY (id)")
 
 
-@defect("I1", "the earlier of two records with one key has won")
-async def earlier_won(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"UPDATE {POSTS} SET title = 'the first of two' WHERE id = 5"):
-        yield "posts id=5"
-
-
-@defect("I1", "a row of the run with a missing page is gone")
-async def gone_beyond_a_missing_page(lab: Laboratory) -> AsyncIterator[str]:
-    async with lab.altered(
-        "public.onpoint_photos",
-        "DELETE FROM public.onpoint_photos WHERE id = (SELECT max(id) FROM public.onpoint_photos)",
-    ):
-        yield "photos id=250"
+_post("the earlier of two records with one key has won", 5, "title = 'the first of two'")
+_statement(
+    "a row of the run with a missing page is gone",
+    "photos id=250",
+    f"DELETE FROM {PHOTOS} WHERE id = (SELECT max(id) FROM {PHOTOS})",
+    table=PHOTOS,
+)
 
 
 def _without(table: pa.Table, row: int) -> pa.Table:
