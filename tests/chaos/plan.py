@@ -128,19 +128,34 @@ def _faults(random: Random, tier: Tier) -> Iterator[_Drawn]:
     paused = _dealt(random, SERVICES, tier.pauses)
     for at_s, lasts_s in _spread(random, window_s, tier.pauses, _between(random, tier.pause_s)):
         yield at_s, "pause", next(paused), "SIGSTOP", lasts_s
-    ends = _dealt(random, ("SIGTERM", "SIGKILL"), tier.brokers)
-    for at_s, lasts_s in _spread(random, window_s, tier.brokers, _between(random, tier.broker_s)):
-        yield at_s, "broker", "kafka", next(ends), lasts_s
-    restarts = _dealt(random, ("fast", "immediate"), tier.postgres)
-    for at_s, _ in _spread(random, window_s, tier.postgres, lambda: 0.0):
-        yield at_s, "postgres", "postgres", next(restarts), 0.0
-    losses = _dealt(random, ("SIGTERM", "SIGKILL"), tier.stores)
-    for at_s, lasts_s in _spread(random, window_s, tier.stores, _between(random, tier.store_s)):
-        yield at_s, "store", "seaweedfs", next(losses), lasts_s
+    yield from _outages(random, tier)
     pairs = _dealt(random, [(t, f) for t in NETWORK_TARGETS for f in NETWORK_FAULTS], tier.networks)
     for at_s, lasts_s in _spread(random, window_s, tier.networks, _between(random, tier.network_s)):
         target, how = next(pairs)
         yield at_s, "network", target, how, lasts_s
+
+
+def _outages(random: Random, tier: Tier) -> Iterator[_Drawn]:
+    """Of the components, one after the other in an order that the seed decides.
+
+    Between two of them is time to recover, so that the recovery from each can be told; kills, pauses and network
+    faults fall into it as they come.
+    """
+    ends = _dealt(random, ("SIGTERM", "SIGKILL"), tier.brokers)
+    restarts = _dealt(random, ("fast", "immediate"), tier.postgres)
+    losses = _dealt(random, ("SIGTERM", "SIGKILL"), tier.stores)
+    drawn: list[tuple[Kind, str, float]] = [
+        *(("broker", next(ends), round(random.uniform(*tier.broker_s), 1)) for _ in range(tier.brokers)),
+        *(("postgres", next(restarts), 0.0) for _ in range(tier.postgres)),
+        *(("store", next(losses), round(random.uniform(*tier.store_s), 1)) for _ in range(tier.stores)),
+    ]
+    random.shuffle(drawn)
+    gap_s = (tier.window_s - sum(lasts_s for *_, lasts_s in drawn)) / len(drawn)
+    at_s = 0.0
+    for kind, how, lasts_s in drawn:
+        early = random.uniform(0.05, 0.3)
+        yield round(at_s + early * gap_s, 1), kind, COMPONENT_OF[kind], how, lasts_s
+        at_s += gap_s + lasts_s
 
 
 def _spread(

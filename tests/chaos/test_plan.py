@@ -52,6 +52,16 @@ def test_two_outages_of_one_component_never_overlap(tier: Tier, seed: int) -> No
         assert all(first.at_s + first.duration_s <= second.at_s for first, second in pairwise(faults))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_components_have_time_to_recover_before_the_next_one_goes(seed: int) -> None:
+    for tier in (TIERS["ci"], TIERS["release"]):
+        outages = [
+            fault for fault in make_plan(seed, tier).faults if fault.kind in {"broker", "postgres", "store"}
+        ]
+        gaps_s = [second.at_s - first.at_s - first.duration_s for first, second in pairwise(outages)]
+        assert min(gaps_s) >= 20
+
+
 def test_a_pause_outlasts_the_session_timeout() -> None:
     for tier in TIERS.values():
         assert all(f.duration_s > 10 for f in make_plan(7, tier).faults if f.kind == "pause")
