@@ -82,28 +82,21 @@ class Injector:
                 await self._take_down(strike)
 
     async def _kill(self, strike: Strike) -> None:
-        process = await self._victim(strike)
-        if process is None:
-            return
-        strike.began_s, strike.pid = self._now_s(), process.pid
-        process.kill()
+        await self._signal(strike, signal.SIGKILL)
 
     async def _pause(self, strike: Strike) -> None:
         """A peer takes over meanwhile, so that the sleeper wakes up as a zombie."""
         name = strike.fault.target
-        process = await self._victim(strike)
-        if process is None:
-            return
         (port,) = free_ports(1)
         peer = await asyncio.to_thread(self._start_peer, name, port)
         try:
             ready = await _is_ready(port)
-            strike.began_s, strike.pid = self._now_s(), process.pid
-            process.suspend()
+            process = await self._signal(strike, signal.SIGSTOP)
             await asyncio.sleep(strike.fault.duration_s)
             # Somebody may have killed it in its sleep.
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
+                if process is not None:
+                    process.resume()
             strike.ended_s = self._now_s()
             await asyncio.sleep(PEER_STAYS_S)
         finally:
@@ -132,11 +125,16 @@ class Injector:
         await self._proxy.heal(fault.target, fault.how)
         strike.ended_s = self._now_s()
 
-    async def _victim(self, strike: Strike) -> psutil.Process | None:
+    async def _signal(self, strike: Strike, number: signal.Signals) -> psutil.Process | None:
+        """Whom it struck: of a service that is down at the moment, the next process. None: there was none."""
         deadline_s = time.monotonic() + VICTIM_WAIT_S
         while time.monotonic() < deadline_s:
-            with contextlib.suppress(NotRunningError):
-                return self._stack.process(strike.fault.target)
+            with contextlib.suppress(NotRunningError, psutil.NoSuchProcess):
+                process = self._stack.process(strike.fault.target)
+                strike.began_s = self._now_s()
+                process.send_signal(number)
+                strike.pid = process.pid
+                return process
             await asyncio.sleep(0.1)
         strike.note = "it had no process"
         return None
