@@ -1,5 +1,6 @@
 """What a load comes to. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +36,12 @@ def counts_of(rows: int, merge: Merge) -> Counts:
 
 
 def result_of(
-    batch: BatchManifest, counts: Counts, *, produced_at: datetime, code_version: str
+    batch: BatchManifest,
+    counts: Counts,
+    nulls: Mapping[str, int],
+    *,
+    produced_at: datetime,
+    code_version: str,
 ) -> BatchManifest:
     """The loader's manifest of a processed batch."""
     return BatchManifest(
@@ -48,6 +54,7 @@ def result_of(
         first_position=batch.first_position,
         parent_batch_ids=(batch.batch_id,),
         counts=counts,
+        nulls={**nulls},
         produced_at=produced_at,
         code_version=code_version,
     )

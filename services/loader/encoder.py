@@ -64,3 +64,32 @@ def ascending_keys(parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset
             return None
         bounds += [first, last]
     return KeyRange(bounds[0], bounds[-1]) if bounds else None
+
+
+def null_counts(parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset) -> dict[str, int]:
+    """How many rows are null in each of the dataset's columns; those without any are left out.
+
+    The file's footer tells; a column that it does not tell of is read. Raises as `encode_copy`.
+    """
+    places = {name: place for place, name in enumerate(parquet.schema_arrow.names)}
+    found = {
+        column.name: _nulls_of(parquet, artifact, places[column.name])
+        if column.name in places
+        else parquet.metadata.num_rows
+        for column in dataset.columns
+    }
+    return {name: nulls for name, nulls in found.items() if nulls}
+
+
+def _nulls_of(parquet: pq.ParquetFile, artifact: Artifact, place: int) -> int:
+    total = 0
+    for group in range(parquet.metadata.num_row_groups):
+        statistics = parquet.metadata.row_group(group).column(place).statistics
+        if statistics is None or statistics.null_count is None:
+            break
+        total += statistics.null_count
+    else:
+        return total
+    name = parquet.schema_arrow.names[place]
+    pieces = read_clean(parquet, artifact, CHUNK_ROWS, columns=[name])
+    return sum(piece.column(0).null_count for piece in pieces)

@@ -1,6 +1,6 @@
 """The ledger of loaded batches and the data tables, always in one transaction."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +34,8 @@ class Rows:
     """Where they ascend, as a merge takes them: two that take the same keys in one order never deadlock. Else None."""
     body: Callable[[datetime | None], AsyncIterator[bytes]]
     """A binary COPY of `columns`, from its start; with a time, of `etl_processed_at` after them."""
+    nulls: Mapping[str, int]
+    """By column, of those that hold any."""
 
 
 class LoadRepository:
@@ -111,7 +113,8 @@ async def _load(
         merge = Merge(written=straight, same_run=0)
     counts = counts_of(copied or 0, merge)
     loaded_at = await connection.fetchval("SELECT now()")
-    result = result_of(batch, counts, produced_at=loaded_at, code_version=CODE_VERSION)
+    nulls = {} if rows is None else rows.nulls
+    result = result_of(batch, counts, nulls, produced_at=loaded_at, code_version=CODE_VERSION)
     await connection.execute(
         statements.RECORD, batch.batch_id, counts.loaded, counts.superseded, encode(result).decode()
     )

@@ -1,6 +1,6 @@
 import asyncio
 
-from services.loader.encoder import ascending_keys, encode_copy
+from services.loader.encoder import ascending_keys, encode_copy, null_counts
 from services.loader.repository import LoadRepository, Rows
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
 from shared.batches.clean import clean_artifact, open_clean
@@ -66,6 +66,7 @@ class LoaderService:
                     parquet.schema_arrow.names,
                     await asyncio.to_thread(ascending_keys, parquet, artifact, dataset),
                     lambda processed_at: encode_copy(parquet, artifact, processed_at=processed_at),
+                    await asyncio.to_thread(null_counts, parquet, artifact, dataset),
                 )
                 return await self._repository.load(batch, dataset, rows if artifact.rows else None)
 

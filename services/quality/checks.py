@@ -1,9 +1,10 @@
-"""The checks of a dataset, on the rows that a run left in its table: one scan per dataset."""
+"""The checks of a dataset, on the rows that a run delivered: by what is known of them, else by one scan of its table."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
 import asyncpg
+import orjson
 
 from services.quality.domain.checks import could_not_run, judge, unknown_dataset
 from shared.datasets.model import Check, Dataset, NotNullCheck, RowCountCheck, UniqueCheck
@@ -25,6 +26,8 @@ WHERE i.indrelid = to_regclass($1) AND i.indisprimary
 
 _OF_RUN = "_run_id = $1 AND _requested_at = (SELECT requested_at FROM onpoint_runs.runs WHERE run_id = $1)"
 """The time is there for the table's block range index, which knows no run ids."""
+
+_NULLS = "SELECT nulls FROM onpoint_runs.loaded_nulls WHERE run_id = $1 AND dataset = $2 AND NOT unknown"
 
 _PROVEN = 0
 """Rows that break a check which the table's primary key guards."""
@@ -77,8 +80,13 @@ class Checks:
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
                 timeout_ms = max(1, int(1000 * (deadline - loop.time())))
                 await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
+                nulls = await connection.fetchval(_NULLS, run_id, dataset.name)
+                proven = frozenset(await connection.fetchval(_PRIMARY_KEY, table))
+                known = [
+                    _known(check, proven, None if nulls is None else orjson.loads(nulls)) for check in checks
+                ]
                 statement = _scan_sql(
-                    table, checks, frozenset(await connection.fetchval(_PRIMARY_KEY, table))
+                    table, [check for check, value in zip(checks, known, strict=True) if value is None]
                 )
                 try:
                     row = await connection.fetchrow(statement, run_id)
@@ -89,29 +97,42 @@ class Checks:
                     if loop.time() < deadline:
                         raise
                     raise _unanswered(error) from error
-        return [_PROVEN] * len(checks) if row is None else list(row.values())
+        counted = iter(() if row is None else row.values())
+        return [next(counted) if value is None else value for value in known]
 
 
 def _unanswered(error: asyncpg.PostgresError) -> PermanentError:
     return PermanentError(Reason.SCHEMA, f"{type(error).__name__}: {error}")
 
 
-def _scan_sql(table: str, checks: Sequence[Check], proven: frozenset[str]) -> str:
-    values = [_value_sql(check, proven) for check in checks]
-    # Where the key proves every check there is nothing to scan: only that the table is there.
-    limit = "LIMIT 0" if set(values) == {str(_PROVEN)} else ""
-    return f"SELECT {', '.join(values)} FROM {table} WHERE {_OF_RUN} {limit}"  # noqa: S608 - every identifier is quoted
+def _known(check: Check, proven: frozenset[str], nulls: Mapping[str, int] | None) -> int | None:
+    """How many rows break the check, where no row need be looked at. A first scan after a load writes every page anew.
+
+    `proven`: the table's primary key. `nulls`: of what the run's batches brought; None where nobody counted them.
+    """
+    if isinstance(check, NotNullCheck) and nulls is not None:
+        return nulls.get(check.column, 0)
+    if isinstance(check, UniqueCheck) and proven and proven <= set(check.columns):
+        return _PROVEN
+    return None
 
 
-def _value_sql(check: Check, proven: frozenset[str]) -> str:
-    """How many rows break the check. `proven`: the table's primary key, which needs no counting."""
+def _scan_sql(table: str, checks: Sequence[Check]) -> str:
+    if not checks:
+        return f"SELECT FROM {table} WHERE {_OF_RUN} LIMIT 0"
+    values = ", ".join(_value_sql(check) for check in checks)
+    return f"SELECT {values} FROM {table} WHERE {_OF_RUN}"  # noqa: S608 - every identifier is quoted
+
+
+def _value_sql(check: Check) -> str:
+    """How many rows break the check."""
     if isinstance(check, NotNullCheck):
         return f"count(*) FILTER (WHERE {quote(check.column)} IS NULL)"
-    if isinstance(check, UniqueCheck) and not (proven and proven <= set(check.columns)):
+    if isinstance(check, UniqueCheck):
         names = [quote(column) for column in check.columns]
         # As in SQL's own UNIQUE, null equals nothing.
         known = " AND ".join(f"{name} IS NOT NULL" for name in names)
         return (
             f"count(*) FILTER (WHERE {known}) - count(DISTINCT ({', '.join(names)})) FILTER (WHERE {known})"
         )
-    return str(_PROVEN)
+    raise TypeError(f"{type(check).__name__} is not counted in the table")

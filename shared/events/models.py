@@ -21,7 +21,7 @@ from shared.events.ids import BATCH_ID_PATTERN, DATASET_PATTERN, RUN_ID_PATTERN,
 from shared.events.reasons import Reason
 
 VERSION: Final = 1
-REVISION: Final = 0
+REVISION: Final = 1
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
@@ -50,6 +50,7 @@ RunId = Annotated[str, StringConstraints(pattern=_whole(RUN_ID_PATTERN), max_len
 DatasetName = Annotated[str, StringConstraints(pattern=_whole(DATASET_PATTERN), max_length=63)]
 BatchId = Annotated[str, StringConstraints(pattern=_whole(BATCH_ID_PATTERN))]
 Sha256 = Annotated[str, StringConstraints(pattern=_whole(SHA256_PATTERN))]
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
@@ -204,6 +205,8 @@ class BatchManifest(Event):
     missing: Annotated[tuple[MissingPage, ...], Field(max_length=MAX_LIST_ITEMS)] = ()
     next: CursorWork | None = None
     """Where the crawl goes on after this batch; None: this was the last, or the plan knows."""
+    nulls: Annotated[dict[ColumnName, Count], Field(max_length=MAX_LIST_ITEMS)] | None = None
+    """Of a loaded batch's rows, how many are null in each column that holds any; None: nobody counted."""
     produced_at: Timestamp
     code_version: Text
 

@@ -147,7 +147,7 @@ async def _make_index(connection: asyncpg.Connection, dataset: Dataset) -> list[
     table = f"public.{quote(dataset.table)}"
     if await connection.fetchval(_HAS_BRIN, table):
         return []
-    await connection.execute(f"CREATE INDEX ON {table} USING brin (_requested_at) WITH (autosummarize = on)")
+    await connection.execute(f"CREATE INDEX ON {table} USING brin (_requested_at)")
     return [f"table {dataset.table}: index of its runs"]
 
 

@@ -15,9 +15,9 @@ TABLES = [
     "onpoint_runs.runs",
     "onpoint_runs.results",
     "onpoint_runs.completions",
-    "onpoint_runs.runs_replaying",
+    "onpoint_runs.loaded_nulls",
 ]
-"""What is there once every migration is: the last is an index of the newest."""
+"""What is there once every migration is: the last is of the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,7 @@ class LedgerRepository:
                 orjson.dumps(missing).decode(),
                 None if read is None else result.produced_at,
                 passed_on(result),
+                None if result.nulls is None else orjson.dumps(result.nulls).decode(),
             )
         if row is None:
             # The batch has this result under another run or dataset, or it was recorded while we looked.

@@ -18,16 +18,17 @@ WITH run AS (
 ), recorded AS (
     INSERT INTO onpoint_runs.results AS r (
         batch_id, stage, run_id, dataset, sequence, status, reason, detail, rows_read, rows_accepted,
-        rows_rejected, rows_deduplicated, rows_loaded, rows_superseded, artifacts, missing, produced_at
+        rows_rejected, rows_deduplicated, rows_loaded, rows_superseded, artifacts, missing, produced_at, nulls
     )
-    SELECT $4, '{stage}', $1, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::jsonb, $17
+    SELECT $4, '{stage}', $1, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::jsonb, $17, $19::jsonb
     FROM (SELECT count(*) FROM run) AS first
     ON CONFLICT (batch_id, stage) DO UPDATE SET
         status = excluded.status, reason = excluded.reason, detail = excluded.detail, rows_read = excluded.rows_read,
         rows_accepted = excluded.rows_accepted, rows_rejected = excluded.rows_rejected,
         rows_deduplicated = excluded.rows_deduplicated, rows_loaded = excluded.rows_loaded,
         rows_superseded = excluded.rows_superseded, artifacts = excluded.artifacts, missing = excluded.missing,
-        produced_at = excluded.produced_at, recorded_at = clock_timestamp(), revived_at = clock_timestamp()
+        produced_at = excluded.produced_at, nulls = excluded.nulls, recorded_at = clock_timestamp(),
+        revived_at = clock_timestamp()
     WHERE r.status = 'dead' AND excluded.status = 'done' AND r.run_id = $1 AND r.dataset = $3
     RETURNING status, (revived_at IS NOT NULL)::int AS revived
 ), listing AS (

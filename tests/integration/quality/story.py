@@ -32,6 +32,7 @@ class Batch:
     missing: tuple[MissingPage, ...] = ()
     clean: bool = False
     superseded: int = 0
+    nulls: dict[str, int] | None = None
 
     @property
     def rejected(self) -> int:
@@ -116,6 +117,7 @@ class Story:
             artifacts=() if dead else self._artifacts(dataset, sequence, stage),
             counts=_counts(batch, stage, dead=dead),
             missing=batch.missing if stage == "crawler" else (),
+            nulls=batch.nulls if stage == "loader" else None,
             produced_at=PRODUCED_AT,
             code_version="test",
         )

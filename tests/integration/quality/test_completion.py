@@ -281,6 +281,25 @@ async def test_a_failed_check_fails_the_run_unless_it_only_warns(quality: Qualit
     ]
 
 
+async def test_nulls_that_the_loader_counted_are_not_looked_for(quality: Quality, checked: Dataset) -> None:
+    await fill(quality, checked, "filler", [(1, None)])
+    counted = [Batch(clean=True, nulls=nulls) for nulls in ({"title": 3, "id": 1}, {}, {"title": 4})]
+    await quality.hear(*Story("counted", {"checked": tuple(counted)}).events())
+    completed = await quality.complete("counted")
+    assert ("not_null(title)", False, 7) in [(c.name, c.passed, c.value) for c in completed.checks]
+
+
+async def test_one_batch_without_a_count_makes_the_table_be_looked_at(
+    quality: Quality, checked: Dataset
+) -> None:
+    await fill(quality, checked, "part", [(1, None), (2, "b")])
+    mixed = (Batch(clean=True, nulls={"title": 9}), Batch(clean=True))
+    await quality.hear(*Story("mixed", {"checked": mixed}).events())
+    await quality.pool.execute(f"UPDATE {checked.table} SET _run_id = 'mixed'")
+    completed = await quality.complete("mixed")
+    assert ("not_null(title)", False, 1) in [(c.name, c.passed, c.value) for c in completed.checks]
+
+
 async def test_a_key_that_the_table_does_not_guard_is_counted(quality: Quality, checked: Dataset) -> None:
     await fill(quality, checked, "unguarded", [(1, "a"), (2, "b")])
     await quality.pool.execute(f"ALTER TABLE {checked.table} DROP CONSTRAINT {checked.table}_pkey")

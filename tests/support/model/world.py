@@ -171,7 +171,7 @@ class World:
             if batch.batch_id not in self.loaded:
                 counts = counts_of(ACCEPTED, self._merge(batch))
                 self.loaded[batch.batch_id] = result_of(
-                    batch, counts, produced_at=self.now(), code_version=""
+                    batch, counts, {}, produced_at=self.now(), code_version=""
                 )
             yield "committed"
         found = self.loaded[batch.batch_id]

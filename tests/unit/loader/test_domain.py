@@ -49,7 +49,8 @@ def test_a_result_keeps_the_identity_of_its_batch_and_none_of_its_artifacts() ->
         produced_at=moment,
         code_version="x",
     )
-    result = result_of(batch, Counts(read=2, loaded=2), produced_at=moment, code_version="y")
+    result = result_of(batch, Counts(read=2, loaded=2), {"title": 1}, produced_at=moment, code_version="y")
     assert (result.run_id, result.dataset, result.batch_id, result.sequence) == ("r", "posts", "0" * 32, 3)
     assert (result.stage, result.status, result.first_position) == ("loader", "done", 17)
+    assert result.nulls == {"title": 1}
     assert (result.parent_batch_ids, result.artifacts) == ((batch.batch_id,), ())
