@@ -14,10 +14,12 @@ from tests.chaos.plan import Plan
 from tests.support.source import SourceServer
 
 DELAY_S = 0.2
-"""Of every answer, so that a crawl lasts long enough to be met."""
+"""Of every answer, so that a request lasts long enough to be met."""
+CRAWL_SHARE = 0.6
+"""Of the time between two requests for runs: so long takes a crawl, so that there is work when a fault comes. The
+rest is there to catch up."""
 SINK_AGE_S = 5
 ASK_TIMEOUT_S = 5.0
-SOURCES = ("JSONPLACEHOLDER", "HACKERNEWS")
 
 
 def make_records(rows: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
@@ -36,17 +38,21 @@ def write_records(records: dict[str, list[dict[str, Any]]], folder: Path) -> dic
     return files
 
 
-def source_settings(source: SourceServer, batch_rows: int) -> dict[str, str]:
+def source_settings(source: SourceServer, plan: Plan) -> dict[str, str]:
     """What leads the crawler to the source. A page is a batch: many events, so that every kill meets work."""
+    tier = plan.tier
     settings = {
         "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
-        "ONPOINT_CRAWL_BATCH_ROWS": str(batch_rows),
+        "ONPOINT_CRAWL_BATCH_ROWS": str(tier.batch_rows),
         "ONPOINT_S3SINK_MAX_AGE_S": str(SINK_AGE_S),
     }
-    for name in SOURCES:
+    crawl_s = CRAWL_SHARE * plan.asks[1].at_s
+    items = tier.rows["stories"]
+    pages = sum(-(-rows // tier.batch_rows) for name, rows in tier.rows.items() if name != "stories")
+    for name, requests in (("JSONPLACEHOLDER", pages), ("HACKERNEWS", items)):
         settings[f"ONPOINT_SOURCE_{name}_URL"] = source.url
-        settings[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = "0"
-        settings[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = str(batch_rows)
+        settings[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = f"{requests / crawl_s:.2f}"
+        settings[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = str(tier.batch_rows)
     return settings
 
 

@@ -151,7 +151,7 @@ async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) 
         stack = LocalStack(
             home,
             extra_env={
-                **load.source_settings(source, plan.tier.batch_rows),
+                **load.source_settings(source, plan),
                 **{setting_of(name): str(port) for name, port in own.items()},
             },
             detour=Detour(
