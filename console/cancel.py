@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from console import display, environment
-from console.client import open_completions
+from console.client import open_completions, parse_object
 from console.errors import FAILED, SUCCESS, CommandError, InterruptedByUserError, WrongUseError
 from console.follow import Watch, follow
 from console.ledger import RECENT, RunRow, open_ledger
@@ -109,7 +109,7 @@ async def _cancel(run_id: str, dsn: str, staging: ObjectStore) -> tuple[dict[str
     mark = {"by": requester(), "at": datetime.now(UTC).isoformat().replace("+00:00", "Z")}
     if await staging.create(keys.cancel_key(run_id), json.dumps(mark).encode()):
         return mark, True
-    return _parsed(await staging.get(keys.cancel_key(run_id))), False
+    return parse_object(await staging.get(keys.cancel_key(run_id))), False
 
 
 async def _find(dsn: str, run_id: str) -> RunRow | None:
@@ -121,11 +121,3 @@ async def _similar(dsn: str, run_id: str) -> str:
     async with open_ledger(dsn) as ledger:
         recent = [row.run_id for row in await ledger.runs(RECENT) if row.status == "running"]
     return did_you_mean(run_id, recent) or ": see `onpoint runs`"
-
-
-def _parsed(mark: bytes | None) -> dict[str, Any]:
-    try:
-        found = json.loads(mark or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

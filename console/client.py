@@ -79,7 +79,7 @@ class Completions:
             except KafkaError:
                 await asyncio.sleep(1)
                 continue
-            value = _object(record.value)
+            value = parse_object(record.value)
             if value.get("run_id") == run_id:
                 return value
 
@@ -150,8 +150,8 @@ async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
             await client.stop()
 
 
-def _object(value: bytes | None) -> dict[str, Any]:
-    """A record that is none of ours must not end somebody's wait."""
+def parse_object(value: bytes | None) -> dict[str, Any]:
+    """Empty for what is no JSON object: a record or mark that is none of ours must not end somebody's wait."""
     try:
         document = json.loads(value or b"{}")
     except ValueError:

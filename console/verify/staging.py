@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,9 +105,3 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def _pieces(items: list[Any]) -> Iterable[list[Any]]:
     return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
-
-
-async def sizes(store: ObjectStore) -> AsyncIterator[tuple[str, int]]:
-    """Every object of the bucket."""
-    async for info in store.list(""):
-        yield info.key, info.bytes
