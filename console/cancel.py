@@ -106,7 +106,10 @@ async def _cancel(run_id: str, dsn: str, staging: ObjectStore) -> tuple[dict[str
         raise CommandError(f"there is no run {run_id}{await _similar(dsn, run_id)}")
     if run is not None and run.status != "running":
         raise CommandError(f"run {run_id} is over, it {run.status}: there is nothing left to cancel")
-    mark = {"by": requester(), "at": datetime.now(UTC).isoformat().replace("+00:00", "Z")}
+    mark = {
+        "by": requester(),
+        "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+    }
     if await staging.create(keys.cancel_key(run_id), json.dumps(mark).encode()):
         return mark, True
     return parse_object(await staging.get(keys.cancel_key(run_id))), False

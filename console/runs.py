@@ -104,7 +104,9 @@ async def _one(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
 
 def document(run: RunRow) -> dict[str, Any]:
     def when(value: datetime | None) -> str | None:
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+        return (
+            value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if value else None
+        )
 
     return {
         "run_id": run.run_id,

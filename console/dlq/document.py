@@ -87,4 +87,4 @@ def _bytes(name: str, value: bytes | None) -> dict[str, str | None]:
 
 
 def _when(value: datetime | None) -> str | None:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if value else None

@@ -67,18 +67,17 @@ def ascending_keys(parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset
 
 
 def null_counts(parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset) -> dict[str, int]:
-    """How many rows are null in each of the dataset's columns; those without any are left out.
+    """How many rows are null in each of the dataset's columns, those without any too.
 
     The file's footer tells; a column that it does not tell of is read. Raises as `encode_copy`.
     """
     places = {name: place for place, name in enumerate(parquet.schema_arrow.names)}
-    found = {
+    return {
         column.name: _nulls_of(parquet, artifact, places[column.name])
         if column.name in places
         else parquet.metadata.num_rows
         for column in dataset.columns
     }
-    return {name: nulls for name, nulls in found.items() if nulls}
 
 
 def _nulls_of(parquet: pq.ParquetFile, artifact: Artifact, place: int) -> int:

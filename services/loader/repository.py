@@ -34,8 +34,6 @@ class Rows:
     """Where they ascend, as a merge takes them: two that take the same keys in one order never deadlock. Else None."""
     body: Callable[[datetime | None], AsyncIterator[bytes]]
     """A binary COPY of `columns`, from its start; with a time, of `etl_processed_at` after them."""
-    nulls: Mapping[str, int]
-    """By column, of those that hold any."""
 
 
 class LoadRepository:
@@ -63,17 +61,22 @@ class LoadRepository:
         with translated():
             await self._pool.execute(statements.FORGET_DEATH, batch_id)
 
-    async def load(self, batch: BatchManifest, dataset: Dataset, rows: Rows | None) -> BatchManifest | None:
+    async def load(
+        self, batch: BatchManifest, dataset: Dataset, rows: Rows | None, nulls: Mapping[str, int]
+    ) -> BatchManifest | None:
         """All rows and the ledger's row, or nothing. None: someone else was first, and nothing is changed.
 
-        `rows` is None for a batch without any. Keys that are new to the table are copied straight into it; all
-        others go through a temporary table and are merged, which costs three times as much.
+        `rows` is None for a batch without any; `nulls` counts theirs by column. Keys that are new to the table are
+        copied straight into it; all others go through a temporary table and are merged, which costs three times as
+        much.
         """
         may_go_straight = batch.batch_id not in self._cut_off
         try:
             with translated():
                 async with self._pool.acquire() as connection, connection.transaction():
-                    result = await _load(connection, batch, dataset, rows, may_go_straight=may_go_straight)
+                    result = await _load(
+                        connection, batch, dataset, rows, nulls, may_go_straight=may_go_straight
+                    )
                     crashpoints.reach("loader.merged")
         except _AnotherWasFirstError:
             return None
@@ -94,6 +97,7 @@ async def _load(
     batch: BatchManifest,
     dataset: Dataset,
     rows: Rows | None,
+    nulls: Mapping[str, int],
     *,
     may_go_straight: bool,
 ) -> BatchManifest:
@@ -113,7 +117,6 @@ async def _load(
         merge = Merge(written=straight, same_run=0)
     counts = counts_of(copied or 0, merge)
     loaded_at = await connection.fetchval("SELECT now()")
-    nulls = {} if rows is None else rows.nulls
     result = result_of(batch, counts, nulls, produced_at=loaded_at, code_version=CODE_VERSION)
     await connection.execute(
         statements.RECORD, batch.batch_id, counts.loaded, counts.superseded, encode(result).decode()

@@ -66,9 +66,9 @@ class LoaderService:
                     parquet.schema_arrow.names,
                     await asyncio.to_thread(ascending_keys, parquet, artifact, dataset),
                     lambda processed_at: encode_copy(parquet, artifact, processed_at=processed_at),
-                    await asyncio.to_thread(null_counts, parquet, artifact, dataset),
                 )
-                return await self._repository.load(batch, dataset, rows if artifact.rows else None)
+                nulls = await asyncio.to_thread(null_counts, parquet, artifact, dataset)
+                return await self._repository.load(batch, dataset, rows if artifact.rows else None, nulls)
 
     async def _winner(self, batch: BatchManifest) -> BatchManifest:
         winner = await self._repository.find(batch.batch_id)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import asyncpg
-import orjson
 
 from services.quality.domain.checks import could_not_run, judge, unknown_dataset
 from shared.datasets.model import Check, Dataset, NotNullCheck, RowCountCheck, UniqueCheck
@@ -27,7 +26,7 @@ WHERE i.indrelid = to_regclass($1) AND i.indisprimary
 _OF_RUN = "_run_id = $1 AND _requested_at = (SELECT requested_at FROM onpoint_runs.runs WHERE run_id = $1)"
 """The time is there for the table's block range index, which knows no run ids."""
 
-_NULLS = "SELECT nulls FROM onpoint_runs.loaded_nulls WHERE run_id = $1 AND dataset = $2 AND NOT unknown"
+_NULLS = "SELECT column_name, nulls FROM onpoint_runs.loaded_nulls WHERE run_id = $1 AND dataset = $2"
 
 _PROVEN = 0
 """Rows that break a check which the table's primary key guards."""
@@ -78,13 +77,13 @@ class Checks:
         table = f"public.{quote(dataset.table)}"
         with translated():
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-                timeout_ms = max(1, int(1000 * (deadline - loop.time())))
-                await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
-                nulls = await connection.fetchval(_NULLS, run_id, dataset.name)
+                counted = await connection.fetch(_NULLS, run_id, dataset.name)
+                nulls = {row["column_name"]: row["nulls"] for row in counted}
                 proven = frozenset(await connection.fetchval(_PRIMARY_KEY, table))
-                known = [
-                    _known(check, proven, None if nulls is None else orjson.loads(nulls)) for check in checks
-                ]
+                known = [_known(check, proven, nulls) for check in checks]
+                if None in known:  # else there is an answer whatever time is left
+                    timeout_ms = max(1, int(1000 * (deadline - loop.time())))
+                    await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
                 statement = _scan_sql(
                     table, [check for check, value in zip(checks, known, strict=True) if value is None]
                 )
@@ -97,21 +96,21 @@ class Checks:
                     if loop.time() < deadline:
                         raise
                     raise _unanswered(error) from error
-        counted = iter(() if row is None else row.values())
-        return [next(counted) if value is None else value for value in known]
+        scanned = iter(() if row is None else row.values())
+        return [next(scanned) if value is None else value for value in known]
 
 
 def _unanswered(error: asyncpg.PostgresError) -> PermanentError:
     return PermanentError(Reason.SCHEMA, f"{type(error).__name__}: {error}")
 
 
-def _known(check: Check, proven: frozenset[str], nulls: Mapping[str, int] | None) -> int | None:
+def _known(check: Check, proven: frozenset[str], nulls: Mapping[str, int]) -> int | None:
     """How many rows break the check, where no row need be looked at. A first scan after a load writes every page anew.
 
-    `proven`: the table's primary key. `nulls`: of what the run's batches brought; None where nobody counted them.
+    `proven`: the table's primary key. `nulls`: in the rows that the run brought, by column, where all were counted.
     """
-    if isinstance(check, NotNullCheck) and nulls is not None:
-        return nulls.get(check.column, 0)
+    if isinstance(check, NotNullCheck):
+        return nulls.get(check.column)
     if isinstance(check, UniqueCheck) and proven and proven <= set(check.columns):
         return _PROVEN
     return None

@@ -206,7 +206,7 @@ class BatchManifest(Event):
     next: CursorWork | None = None
     """Where the crawl goes on after this batch; None: this was the last, or the plan knows."""
     nulls: Annotated[dict[ColumnName, Count], Field(max_length=MAX_LIST_ITEMS)] | None = None
-    """Of a loaded batch's rows, how many are null in each column that holds any; None: nobody counted."""
+    """Of a loaded batch's rows, how many are null in each column that the loader knows; None: nobody counted."""
     produced_at: Timestamp
     code_version: Text
 

@@ -92,17 +92,18 @@ class Injector:
         try:
             ready = await _is_ready(port)
             process = await self._signal(strike, signal.SIGSTOP)
-            await asyncio.sleep(strike.fault.duration_s)
-            # Somebody may have killed it in its sleep.
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if process is not None:
+            if process is not None:
+                await asyncio.sleep(strike.fault.duration_s)
+                # Somebody may have killed it in its sleep.
+                with contextlib.suppress(psutil.NoSuchProcess):
                     process.resume()
-            strike.ended_s = self._now_s()
-            await asyncio.sleep(PEER_STAYS_S)
+                strike.ended_s = self._now_s()
+                await asyncio.sleep(PEER_STAYS_S)
         finally:
             peer.terminate()
             code = await asyncio.to_thread(peer.wait, 40)
-        strike.note = f"its peer ended with code {code}" if ready else "its peer was not ready in time"
+        if process is not None:
+            strike.note = f"its peer ended with code {code}" if ready else "its peer was not ready in time"
 
     async def _take_down(self, strike: Strike) -> None:
         name = COMPONENT_OF[strike.fault.kind]

@@ -82,6 +82,7 @@ def _after_kill(strike: Strike, strikes: Sequence[Strike], seen: Observations) -
             other.began_s
             for other in strikes
             if other.fault.kind in {"kill", "pause"}
+            and other.pid is not None
             and other.fault.target == service
             and other.began_s > from_s
         ),

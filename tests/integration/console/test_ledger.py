@@ -87,7 +87,7 @@ async def test_the_latest_runs_come_first(onpoint: Onpoint, ledger: asyncpg.Conn
     runs = json.loads(document.out)
     assert [run["run_id"] for run in runs] == ["wednesday", "tuesday", "monday"]
     assert [run["rows_accepted"] for run in runs] == [None, 100, 100]
-    assert runs[2]["requested_at"] == "2026-11-23T05:15:30Z"
+    assert runs[2]["requested_at"] == "2026-11-23T05:15:30.000000Z"
 
 
 async def test_no_runs_is_no_error(onpoint: Onpoint) -> None:

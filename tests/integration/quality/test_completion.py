@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from services.quality import checks
 from services.quality.checks import Checks
 from shared import crashpoints
 from shared.bus.record import Record
@@ -283,21 +284,35 @@ async def test_a_failed_check_fails_the_run_unless_it_only_warns(quality: Qualit
 
 async def test_nulls_that_the_loader_counted_are_not_looked_for(quality: Quality, checked: Dataset) -> None:
     await fill(quality, checked, "filler", [(1, None)])
-    counted = [Batch(clean=True, nulls=nulls) for nulls in ({"title": 3, "id": 1}, {}, {"title": 4})]
+    counted = [Batch(clean=True, nulls=nulls) for nulls in ({"title": 3}, {"title": 0}, {"title": 4})]
     await quality.hear(*Story("counted", {"checked": tuple(counted)}).events())
     completed = await quality.complete("counted")
     assert ("not_null(title)", False, 7) in [(c.name, c.passed, c.value) for c in completed.checks]
 
 
+@pytest.mark.parametrize("other", [None, {}, {"id": 0}], ids=["older", "nothing", "without-the-column"])
 async def test_one_batch_without_a_count_makes_the_table_be_looked_at(
-    quality: Quality, checked: Dataset
+    quality: Quality, checked: Dataset, other: dict[str, int] | None
 ) -> None:
+    """As when the loader did not know yet that the dataset has the column."""
+    run_id = f"mixed-{other is None}-{len(other or ())}"
     await fill(quality, checked, "part", [(1, None), (2, "b")])
-    mixed = (Batch(clean=True, nulls={"title": 9}), Batch(clean=True))
-    await quality.hear(*Story("mixed", {"checked": mixed}).events())
-    await quality.pool.execute(f"UPDATE {checked.table} SET _run_id = 'mixed'")
-    completed = await quality.complete("mixed")
+    mixed = (Batch(clean=True, nulls={"title": 9}), Batch(clean=True, nulls=other))
+    await quality.hear(*Story(run_id, {"checked": mixed}).events())
+    await quality.pool.execute(f"UPDATE {checked.table} SET _run_id = $1", run_id)
+    completed = await quality.complete(run_id)
     assert ("not_null(title)", False, 1) in [(c.name, c.passed, c.value) for c in completed.checks]
+
+
+async def test_what_is_known_is_an_answer_when_the_time_is_over(
+    quality: Quality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "TIMEOUT_S", -1)
+    known = dataset("checked", checks=CHECKS[:3])
+    await fill(quality, known, "timely", [(1, None)])
+    counted = (Batch(clean=True, nulls={"title": 0}),)
+    await quality.hear(*Story("late", {"checked": counted}).events())
+    assert [check.passed for check in (await quality.complete("late")).checks] == [True, True, True]
 
 
 async def test_a_key_that_the_table_does_not_guard_is_counted(quality: Quality, checked: Dataset) -> None:
