@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.names import SERVICES
+from deploy.local.ports import free_port
 from deploy.local.stack import LocalStack
 from tests.faults.test_kills import DATASETS, PARAMETERS, assert_content
 from tests.support.actors import Troupe
@@ -27,7 +28,7 @@ RUN_S = 240.0
 
 async def cycle(troupe: Troupe, service: str, stays_s: float) -> float:
     """Seconds that the second process took to leave."""
-    second = await troupe.start(service).ready(within_s=90)
+    second = await troupe.start(service, ONPOINT_HTTP_PORT=str(free_port())).ready(within_s=90)
     await asyncio.sleep(stays_s)
     asked_s = time.monotonic()
     assert await second.stop(within_s=2 * DRAIN_S) == 0
