@@ -15,11 +15,12 @@ from tests.support.source import SourceServer
 
 DELAY_S = 0.2
 """Of every answer, so that a request lasts long enough to be met."""
-CRAWL_SHARE = 0.6
+CRAWL_SHARE = 0.4
 """Of the time between two requests for runs: so long takes a crawl, so that there is work when a fault comes. The
 rest is there to catch up."""
 SINK_AGE_S = 5
 ASK_TIMEOUT_S = 5.0
+SOURCES = ("JSONPLACEHOLDER", "HACKERNEWS")
 
 
 def make_records(rows: dict[str, int]) -> dict[str, list[dict[str, Any]]]:
@@ -46,12 +47,12 @@ def source_settings(source: SourceServer, plan: Plan) -> dict[str, str]:
         "ONPOINT_CRAWL_BATCH_ROWS": str(tier.batch_rows),
         "ONPOINT_S3SINK_MAX_AGE_S": str(SINK_AGE_S),
     }
-    crawl_s = CRAWL_SHARE * plan.asks[1].at_s
-    items = tier.rows["stories"]
     pages = sum(-(-rows // tier.batch_rows) for name, rows in tier.rows.items() if name != "stories")
-    for name, requests in (("JSONPLACEHOLDER", pages), ("HACKERNEWS", items)):
+    # Both sources are one host here, which has one budget.
+    per_s = (pages + tier.rows["stories"]) / (CRAWL_SHARE * plan.asks[1].at_s)
+    for name in SOURCES:
         settings[f"ONPOINT_SOURCE_{name}_URL"] = source.url
-        settings[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = f"{requests / crawl_s:.2f}"
+        settings[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = f"{per_s:.2f}"
         settings[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = str(tier.batch_rows)
     return settings
 
