@@ -28,6 +28,11 @@ transaction that stood still or took too long, lock timeout, a merge that met an
 migration has yet to make."""
 
 
+_BROKEN_OFF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The connection went away under the driver. The second comes where a server that shuts down says so between two
+messages: the next use finds the protocol "in another operation", and the pool lets go of the connection."""
+
+
 class DatabaseUnavailableError(TransientError):
     """PostgreSQL did not answer, or asked us to try again."""
 
@@ -44,5 +49,5 @@ def translated() -> Iterator[None]:
             raise DatabaseUnavailableError(text) from error
         reason = Reason.RANGE if state == "22003" else Reason.NUL if state == "22021" else Reason.SCHEMA
         raise PermanentError(reason, text) from error
-    except (asyncpg.InterfaceError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+    except (*_BROKEN_OFF, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         raise DatabaseUnavailableError(f"{type(error).__name__}: {error}"[:500]) from error
