@@ -17,6 +17,7 @@ from console.order import check_run_id, requester
 from console.result import print_json, show
 from console.words import did_you_mean, duration, one_line
 from shared.errors import TransientError
+from shared.events.times import utc_text
 from shared.settings import KafkaSettings, PostgresSettings
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
@@ -108,7 +109,7 @@ async def _cancel(run_id: str, dsn: str, staging: ObjectStore) -> tuple[dict[str
         raise CommandError(f"run {run_id} is over, it {run.status}: there is nothing left to cancel")
     mark = {
         "by": requester(),
-        "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "at": utc_text(datetime.now(UTC)),
     }
     if await staging.create(keys.cancel_key(run_id), json.dumps(mark).encode()):
         return mark, True

@@ -19,6 +19,7 @@ from console.progress import render as render_progress
 from console.result import exit_code, print_json, show
 from console.summary import STATUS_STYLE
 from console.words import did_you_mean, duration, number
+from shared.events.times import utc_text
 from shared.settings import PostgresSettings
 
 WIDE = 100
@@ -103,10 +104,10 @@ async def _one(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
 
 
 def document(run: RunRow) -> dict[str, Any]:
+    """A run as `onpoint runs --json` shows it. Times are UTC."""
+
     def when(value: datetime | None) -> str | None:
-        return (
-            value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if value else None
-        )
+        return utc_text(value) if value else None
 
     return {
         "run_id": run.run_id,

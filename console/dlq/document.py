@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,9 +11,11 @@ from console.dlq.preview import Preview
 from console.dlq.queue import Entry
 from console.dlq.replay import Outcome
 from shared.bus.record import Record
+from shared.events.times import utc_text
 
 
 def entry(found: Entry) -> dict[str, Any]:
+    """A dead letter as `onpoint dlq list --json` shows it. Times are UTC, `bytes` is the size of its record."""
     letter, action = found.letter, found.last_action
     return {
         "entry": str(letter.position),
@@ -87,4 +89,4 @@ def _bytes(name: str, value: bytes | None) -> dict[str, str | None]:
 
 
 def _when(value: datetime | None) -> str | None:
-    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if value else None
+    return utc_text(value) if value else None

@@ -8,6 +8,7 @@ from shared.bus.record import Record
 
 
 def pack(record: Record) -> str:
+    """JSON with the bytes in base64: a text of PostgreSQL holds neither NUL nor what is no UTF-8."""
     return orjson.dumps(
         {
             "topic": record.topic,

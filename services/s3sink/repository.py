@@ -62,6 +62,7 @@ class SinkRepository:
             await self._pool.execute(statements.FORGET_DEATH, batch_id)
 
     async def find(self, batch_id: str) -> Held | None:
+        """What is known of a batch: waiting, assigned, stored, empty or dead. None: it never came."""
         with translated():
             row = await self._pool.fetchrow(statements.FIND, batch_id)
         if row is None:

@@ -107,6 +107,10 @@ class AtLeastOnce:
     async def settle(
         self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, epoch: int, error: BaseException | None
     ) -> None:
+        """Commits the record's offset, buries it, hands it to retry, or seeks back to it; see the module.
+
+        Raises nothing: whatever goes wrong here makes the record come again.
+        """
         partition = TopicPartition(raw.topic, raw.partition)
         if error is not None and not isinstance(error, Exception):
             return  # cancelled or exiting: not committed, so it comes again

@@ -19,6 +19,7 @@ from pydantic import (
 
 from shared.events.ids import BATCH_ID_PATTERN, DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
 from shared.events.reasons import Reason
+from shared.events.times import utc_text
 
 VERSION: Final = 1
 REVISION: Final = 1
@@ -38,14 +39,9 @@ def _whole(pattern: str) -> str:
     return f"^{pattern}$"
 
 
-def _sortable(value: datetime) -> str:
-    return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 Timestamp = Annotated[
-    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(_sortable, when_used="json-unless-none")
+    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(utc_text, when_used="json-unless-none")
 ]
-"""In UTC. Its JSON always has six decimals: readers sort such texts, and `05Z` would come after `05.5Z`."""
 RunId = Annotated[str, StringConstraints(pattern=_whole(RUN_ID_PATTERN), max_length=128)]
 DatasetName = Annotated[str, StringConstraints(pattern=_whole(DATASET_PATTERN), max_length=63)]
 BatchId = Annotated[str, StringConstraints(pattern=_whole(BATCH_ID_PATTERN))]

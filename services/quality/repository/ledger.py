@@ -90,6 +90,7 @@ class LedgerRepository:
             await self.pool.execute(statements.ANNOUNCED, run_id, kinds)
 
     async def keep_failure(self, failure: Failure) -> None:
+        """Until a plan tells whose batch it is; drops what is older than a month."""
         with translated():
             await self.pool.execute(
                 statements.KEEP_FAILURE,
