@@ -1,6 +1,7 @@
 """The checks of a dataset, on the rows that a run delivered: by what is known of them, else by one scan of its table."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 
 import asyncpg
@@ -82,7 +83,8 @@ class Checks:
                 proven = frozenset(await connection.fetchval(_PRIMARY_KEY, table))
                 known = [_known(check, proven, nulls) for check in checks]
                 if None in known:  # else there is an answer whatever time is left
-                    timeout_ms = max(1, int(1000 * (deadline - loop.time())))
+                    # Not before the deadline: a cancellation that comes earlier is somebody else's.
+                    timeout_ms = 1 + max(0, math.ceil(1000 * (deadline - loop.time())))
                     await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
                 statement = _scan_sql(
                     table, [check for check, value in zip(checks, known, strict=True) if value is None]

@@ -39,6 +39,10 @@ def _whole(pattern: str) -> str:
     return f"^{pattern}$"
 
 
+def _sorted(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
+
+
 Timestamp = Annotated[
     AwareDatetime, AfterValidator(_to_utc), PlainSerializer(utc_text, when_used="json-unless-none")
 ]
@@ -201,8 +205,13 @@ class BatchManifest(Event):
     missing: Annotated[tuple[MissingPage, ...], Field(max_length=MAX_LIST_ITEMS)] = ()
     next: CursorWork | None = None
     """Where the crawl goes on after this batch; None: this was the last, or the plan knows."""
-    nulls: Annotated[dict[ColumnName, Count], Field(max_length=MAX_LIST_ITEMS)] | None = None
-    """Of a loaded batch's rows, how many are null in each column that the loader knows; None: nobody counted."""
+    nulls: (
+        Annotated[dict[ColumnName, Count], Field(max_length=MAX_LIST_ITEMS), AfterValidator(_sorted)] | None
+    ) = None
+    """Of a loaded batch's rows, how many are null in each column that the loader knows; None: nobody counted.
+
+    In the order of names, so that a manifest reads the same wherever it was kept meanwhile (a jsonb has its own).
+    """
     produced_at: Timestamp
     code_version: Text
 

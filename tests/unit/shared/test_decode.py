@@ -30,6 +30,16 @@ def test_an_event_survives_the_way_there_and_back() -> None:
     assert decode_event(RunDrained, encode(event)) == event
 
 
+def test_a_manifest_reads_the_same_in_whatever_order_its_nulls_were_kept() -> None:
+    kept = {"run_id": "r", "dataset": "d", "batch_id": "0" * 32, "sequence": 0, "stage": "loader"}
+    kept |= {"requested_at": GOOD["requested_at"], "produced_at": GOOD["requested_at"], "code_version": "x"}
+    orders: list[dict[str, int]] = [{"user": 0, "value": 1, "group": 2}, {"user": 0, "group": 2, "value": 1}]
+    first, second = (
+        decode_event(BatchManifest, json.dumps({**kept, "nulls": nulls}).encode()) for nulls in orders
+    )
+    assert encode(first) == encode(second)
+
+
 def test_times_sort_as_texts_do() -> None:
     texts = ["2026-11-24T06:00:05Z", "2026-11-24T06:00:05.02Z", "2026-11-24T08:00:05.020001+02:00"]
     written = [
