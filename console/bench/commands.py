@@ -35,6 +35,7 @@ GROW_EXAMPLES = """\b
 Examples:
   onpoint bench grow                                    0.1, 1 and 5 million records
   onpoint bench grow --rows 100000 --rows 400000 --json
+  onpoint bench grow --repeat 3                         a noisy machine: the median of three each
 
 \b
 Linear is a rate that stays; flat is a peak of memory that stays. Each size
@@ -50,6 +51,9 @@ Setting = Annotated[
 Formats = Annotated[
     list[str] | None,
     typer.Option("--formats", metavar="F,...", help="Exports to write as well; none by default."),
+]
+Repeat = Annotated[
+    int, typer.Option("--repeat", metavar="N", min=1, max=100, help="Runs of each; the median counts.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 
@@ -71,9 +75,7 @@ def end_to_end(
     rows: Annotated[
         int, typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of about 500 bytes.")
     ] = 200_000,
-    repeat: Annotated[
-        int, typer.Option("--repeat", metavar="N", min=1, max=100, help="Runs; the median counts.")
-    ] = 1,
+    repeat: Repeat = 1,
     second: Annotated[
         list[str] | None,
         typer.Option("--second", metavar="SERVICE", help="Run a second process of it; repeatable."),
@@ -103,6 +105,7 @@ def grow(
         list[int] | None,
         typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of one run; repeatable."),
     ] = None,
+    repeat: Repeat = 1,
     formats: Formats = None,
     setting: Setting = None,
     as_json: AsJson = False,
@@ -110,7 +113,7 @@ def grow(
     """Ever more records: is the rate the same, memory flat?"""
     chosen, exports = _settings(setting or []), parse_formats(formats or [])
     found = [
-        _measure(e2e.Bench(count, 1, chosen, say=_say, formats=exports))
+        _measure(e2e.Bench(count, repeat, chosen, say=_say, formats=exports))
         for count in sorted(rows or GROW_ROWS)
     ]
     if as_json:

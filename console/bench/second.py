@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import psutil
 
 from console.errors import CommandError
+from deploy.local.environment import ALLOCATORS
 from deploy.local.home import PROJECT_ROOT
 from deploy.local.ports import free_port
 from deploy.local.stack import LocalStack
@@ -35,7 +36,7 @@ def _second(stack: LocalStack, service: str, settings: Mapping[str, str]) -> Ite
     process = subprocess.Popen(  # noqa: S603 - this very interpreter
         [sys.executable, "-m", f"services.{service}.app"],
         cwd=PROJECT_ROOT,
-        env={**os.environ, **settings, **stack.environment(), "ONPOINT_HTTP_PORT": str(port)},
+        env={**ALLOCATORS, **os.environ, **settings, **stack.environment(), "ONPOINT_HTTP_PORT": str(port)},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )

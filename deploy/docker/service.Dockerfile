@@ -34,10 +34,13 @@ COPY --from=build /opt/onpoint /opt/onpoint
 COPY --from=build /app /app
 COPY deploy/docker/healthcheck deploy/docker/onpoint /usr/local/bin/
 
+# MALLOC_… and MIMALLOC_…: freed memory goes back, see ALLOCATORS in deploy/local/environment.py.
 ENV PATH=/opt/onpoint/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=2 \
+    MIMALLOC_PURGE_DELAY=0 \
     ONPOINT_HTTP_HOST=0.0.0.0 \
     ONPOINT_HTTP_PORT=8080
 ARG VERSION=0.1.0

@@ -1,7 +1,7 @@
 """A batch's files: raw artifacts read as streams, kept rows set aside on disk, Parquet and quarantine written."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -71,7 +71,7 @@ def inflate(file: Path) -> Iterator[bytes]:
 
 
 class RowStore:
-    """Rows set aside in a file, so that memory stays flat, and read back without a copy."""
+    """Rows set aside in a file, so that memory stays flat. They are not mapped: mapped pages count as the process's."""
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self._file = file
@@ -123,14 +123,21 @@ def write_clean(rows: Path, target: Path, batch: BatchManifest, dataset: Dataset
 
     The same rows and manifest give the same bytes. Memory is a row group, and the batch's keys.
     """
-    with pa.memory_map(str(rows)) as source:
-        reader = pa.ipc.open_file(source)
-        stored = reader.read_all()  # maps, does not load
-        kept = last_of_each_key(stored.select(list(dataset.key)))
-        schema = clean_schema(dataset)
-        _write_parquet(_regroup(_with_lineage(_kept_batches(stored, kept), batch, schema)), target, schema)
-        accepted = int(kept.sum())
-        return accepted, stored.num_rows - accepted
+    schema = clean_schema(dataset)
+    kept = last_of_each_key(_stored_columns(rows, dataset.key))
+    with pa.OSFile(str(rows), "rb") as source:
+        groups = _regroup(_with_lineage(_kept_batches(pa.ipc.open_file(source), kept), batch, schema))
+        _write_parquet(groups, target, schema)
+    accepted = int(kept.sum())
+    return accepted, len(kept) - accepted
+
+
+def _stored_columns(rows: Path, names: Sequence[str]) -> pa.Table:
+    """Of the stored rows; nothing else is read."""
+    with pa.OSFile(str(rows), "rb") as source:
+        schema = pa.ipc.open_file(source).schema
+        options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
+        return pa.ipc.open_file(source, options=options).read_all().select(list(names))
 
 
 def restamp_clean(
@@ -157,13 +164,13 @@ def restamp_clean(
     _write_parquet(_regroup(_with_lineage(unstamped(), batch, schema)), target, schema)
 
 
-def _kept_batches(stored: pa.Table, kept: pl.Series) -> Iterator[pa.Table]:
+def _kept_batches(stored: pa.ipc.RecordBatchFileReader, kept: pl.Series) -> Iterator[pa.Table]:
     all_kept = bool(kept.all())
     start = 0
-    for rows in stored.to_batches():
-        table = pa.Table.from_batches([rows])
-        flags = kept.slice(start, rows.num_rows)
-        start += rows.num_rows
+    for number in range(stored.num_record_batches):
+        table = pa.Table.from_batches([stored.get_batch(number)])
+        flags = kept.slice(start, table.num_rows)
+        start += table.num_rows
         yield table if all_kept else table.filter(flags.to_arrow())
 
 

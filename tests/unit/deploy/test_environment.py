@@ -9,6 +9,7 @@ import pytest
 from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import Credentials, load_or_create
 from deploy.local.environment import (
+    ALLOCATORS,
     MARK,
     client_environment,
     component_environment,
@@ -17,7 +18,7 @@ from deploy.local.environment import (
     process_environment,
 )
 from deploy.local.errors import StackError
-from deploy.local.home import Home
+from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.ports import Ports
 
 
@@ -91,6 +92,18 @@ def test_service_gets_overrides_and_its_port_but_no_foreign_credentials(
     assert environment[MARK] == f"{home.identity}:loader"
     assert not {"AWS_SESSION_TOKEN", "AWS_PROFILE", "PGSSLMODE"} & set(environment)
     assert "ONPOINT_HTTP_PORT" not in process_environment("migrate", home, config, credentials)
+
+
+def test_services_give_memory_back_here_as_in_their_image(
+    home: Home, config: StackConfig, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = (PROJECT_ROOT / "deploy/docker/service.Dockerfile").read_text()
+    assert all(f" {name}={value} " in image for name, value in ALLOCATORS.items())
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    monkeypatch.delenv("MIMALLOC_PURGE_DELAY", raising=False)
+    environment = process_environment("loader", home, config, credentials)
+    assert environment["MALLOC_ARENA_MAX"] == "4", "the caller's own wins"
+    assert environment["MIMALLOC_PURGE_DELAY"] == "0"
 
 
 def test_component_gets_nothing_that_could_change_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
