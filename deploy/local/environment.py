@@ -19,10 +19,10 @@ DEFAULT_STAGING_BUCKET = "onpoint-staging"
 DEFAULT_LAKE_BUCKET = "onpoint-lake"
 HTTP_PORT = "ONPOINT_HTTP_PORT"
 
-ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "MIMALLOC_PURGE_DELAY": "0"}
-"""Two arenas of malloc instead of eight a core, and Arrow's allocator gives freed pages back at once: a quarter less
-memory for the services at the same speed, and a peak that does not creep with the length of a run. They are read when
-a process starts; the image of the services sets the same. The caller's own win.
+ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576", "MIMALLOC_PURGE_DELAY": "0"}
+"""Two arenas of malloc instead of eight a core, blocks above 1 MiB mapped by themselves, and Arrow's allocator gives
+freed pages back at once: a quarter less memory for the services at the same speed, and a peak that does not creep with
+the length of a run. They are read when a process starts; the image of the services sets the same. The caller's own win.
 """
 
 OWN_SETTINGS = frozenset(
