@@ -52,6 +52,8 @@ class Airflow:
             "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
             # A busy machine's API server answers late, which is no failure of a task.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            # The trigger's first look waits for one of these.
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": "of the tests, long enough for every algorithm that may be chosen, 512 bits",
             # Every DAG is on from the start and its file never changes: reading it once is enough.
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "false",

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 from confluent_kafka import Message
@@ -19,13 +20,21 @@ from shared.events.topics import RUN_COMPLETED
 POLL_S = 1.0
 """Between two looks at what the client has fetched: the delay that a person sees, and no load."""
 
-SETTLE_S = 3.0
-"""Before the first look. A scheduler that has not booked the deferral yet when the wait is over already takes the
-task's second half for its first, and fails it.
-"""
+SCHEDULER_LAG_S = 3.0
+"""What a scheduler takes to book what its executor reports."""
 
-AT_LEAST_S = 10.0
+AT_LEAST_S = 7.0
 """Looked even when the deadline has passed: a triggerer that was down finds what came meanwhile."""
+
+
+def settle_s() -> float:
+    """Before the first look.
+
+    A scheduler that has not booked the deferral yet when the wait is over already takes the task's second half for its
+    first, and fails it (apache/airflow#67287). It learns of the deferral when the worker's supervisor ends, which sleeps
+    through the end of its task now and then, for one interval of heartbeats.
+    """
+    return conf.getint("workers", "min_heartbeat_interval", fallback=5) + SCHEDULER_LAG_S
 
 
 class RunCompletedTrigger(BaseTrigger):
@@ -64,10 +73,10 @@ class RunCompletedTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         settings = await sync_to_async(kafka.settings_of)(self.connection_id)
         reader = await asyncio.to_thread(kafka.Reader, settings, RUN_COMPLETED, self.positions)
-        give_up_at = max(self.deadline, time.time() + AT_LEAST_S)
         self.log.info("waiting for run %s from %s on", self.run_id, self.positions)
         try:
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(settle_s())
+            give_up_at = max(self.deadline, time.time() + AT_LEAST_S)
             while time.time() < give_up_at:
                 for message in reader.read():
                     if (found := answer_in(message, self.run_id)) is not None:
