@@ -8,7 +8,6 @@ from console.verify.findings import Findings
 from console.verify.staging import STAGES, Documents
 from shared.events.models import Stage
 
-ALL_STAGES: tuple[Stage, ...] = ("crawler", "processor", "converter", "loader", "s3sink")
 LAST_STAGES: tuple[Stage, ...] = ("converter", "loader", "s3sink")
 
 ByBatch = Mapping[tuple[str, str], Result]

@@ -20,7 +20,6 @@ from console.verify.staging import Documents
 from shared.datasets.model import Dataset
 
 CHUNK = 50_000
-PLACEHOLDERS = frozenset({"fetch", "empty"})
 
 LINEAGE = ("_run_id", "_batch_id", "_requested_at", "_source_position")
 INDEX = ("_run", "_batch", "_source_position", "_row")

@@ -39,7 +39,6 @@ class TopicSpec(BaseModel):
 class Applied:
     created: tuple[str, ...]
     changed: tuple[str, ...]
-    unchanged: tuple[str, ...]
     differing: tuple[str, ...]
     """What only a person can decide: a topic's number of partitions."""
 
@@ -72,8 +71,7 @@ async def apply_topics(
         present = [name for name in specs if name in existing]
         changed = await _configure(admin, {name: specs[name] for name in present})
         differing = await _differing(admin, {name: specs[name] for name in present})
-        unchanged = tuple(name for name in present if name not in changed)
-        return Applied(tuple(missing), tuple(changed), unchanged, differing)
+        return Applied(tuple(missing), tuple(changed), differing)
     finally:
         await admin.close()
 

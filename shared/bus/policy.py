@@ -99,7 +99,6 @@ class AtLeastOnce:
     epochs: Counter[TopicPartition] = field(default_factory=Counter)
     in_flight: InFlight = field(default_factory=InFlight)
     paused_since: dict[TopicPartition, datetime] = field(default_factory=dict)
-    handled: int = 0
     memory_is_tight: bool = False
     """Nothing new is begun beside what is in hand; with nothing in hand one record goes, so that there is progress."""
     _resumes: set[asyncio.Task[None]] = field(default_factory=set)
@@ -230,7 +229,6 @@ class AtLeastOnce:
             self._over(partition, raw.topic, outcome)
 
     def _over(self, partition: TopicPartition, topic: str, outcome: str) -> None:
-        self.handled += 1
         RECORDS_HANDLED.labels(topic, outcome).inc()
         self.troubles.pop(partition, None)
         if (since := self.paused_since.pop(partition, None)) is not None:

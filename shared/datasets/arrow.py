@@ -40,23 +40,5 @@ def clean_schema(dataset: Dataset) -> pa.Schema:
     return pa.schema([*data_schema(dataset), *LINEAGE_FIELDS])
 
 
-def record_schema(dataset: Dataset) -> pa.Schema:
-    """The shape of a source record: nested where a column's path is."""
-    tree: dict[str, Any] = {}
-    for column in dataset.columns:
-        level = tree
-        for key in column.path[:-1]:
-            level = level.setdefault(key, {})
-        level[column.path[-1]] = PARSED_TYPE[column.type]
-    return pa.schema(_nested(tree))
-
-
-def _nested(tree: dict[str, Any]) -> "list[pa.Field[Any]]":
-    return [
-        pa.field(name, pa.struct(_nested(child)) if isinstance(child, dict) else child)
-        for name, child in tree.items()
-    ]
-
-
 def _field(dataset: Dataset, column: Column) -> "pa.Field[Any]":
     return pa.field(column.name, ARROW_TYPE[column.type], nullable=column.name not in dataset.key)

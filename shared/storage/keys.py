@@ -8,10 +8,6 @@ from shared.events.ids import is_dataset_name, is_run_id
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-def run_prefix(run_id: str) -> str:
-    return f"runs/{_run(run_id)}/"
-
-
 def request_key(run_id: str) -> str:
     return f"runs/{_run(run_id)}/request.json"
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import zstandard
 
-from services.crawler.domain import plans
 from services.crawler.domain.addresses import AllowedHosts
 from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.fetcher.client import Fetcher
@@ -135,6 +134,7 @@ async def crawler_of(
     datasets: Mapping[str, Dataset] | None = None,
     staging: ObjectStore | None = None,
     policy: RetryPolicy = QUICK,
+    batch_rows: int = 50_000,
     timeout_s: float = 10,
     read_timeout_s: float = 0.5,
 ) -> AsyncIterator[Crawler]:
@@ -153,7 +153,7 @@ async def crawler_of(
         runs = FrozenRuns(store)
         replaying = Replaying(runs, Archive(store))
         service = CrawlerService(
-            catalog, runs, Batches(store, "crawler"), fetch, replaying, batch_rows=plans.BATCH_ROWS
+            catalog, runs, Batches(store, "crawler"), fetch, replaying, batch_rows=batch_rows
         )
         yield Crawler(CrawlerHandlers(service), store)
 

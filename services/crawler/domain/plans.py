@@ -23,9 +23,6 @@ from shared.events.models import (
 )
 from shared.events.reasons import Reason
 
-BATCH_ROWS = 50_000
-"""Where memory is not asked."""
-
 BATCH_REQUESTS = 1_000
 """A batch ends at so many requests or at its rows, whichever comes first: seconds of work, so that a crash costs little."""
 
@@ -147,7 +144,7 @@ def plan_pages(
     page_size: int,
     limit: int | None,
     requests_per_second: float,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int,
 ) -> Plan:
     """Raises `UnbelievableError`."""
     rows = total if limit is None else min(total, limit)

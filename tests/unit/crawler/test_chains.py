@@ -18,10 +18,15 @@ def things(count: int) -> list[dict[str, int]]:
 
 
 async def crawled(
-    source: SourceServer, limit: int | None = None, pagination: dict[str, Any] = PAGES
+    source: SourceServer,
+    limit: int | None = None,
+    pagination: dict[str, Any] = PAGES,
+    batch_rows: int = 50_000,
 ) -> Crawler:
     datasets = {"things": dataset_of(source.url, pagination)}
-    async with crawler_of(source.url, allow=source.allow, datasets=datasets) as crawler:
+    async with crawler_of(
+        source.url, allow=source.allow, datasets=datasets, batch_rows=batch_rows
+    ) as crawler:
         parameters = {} if limit is None else {"things": {"limit": limit}}
         await crawler.run({"run_id": "r", "datasets": ["things"], "parameters": parameters})
         return crawler
@@ -73,10 +78,9 @@ async def test_an_empty_source_is_one_batch_without_rows() -> None:
 
 @pytest.mark.parametrize("limit", [1, 9, 10, 11, 25, 26])
 @pytest.mark.parametrize("batch_rows", [10, 50_000])
-async def test_a_limit_ends_a_chain(limit: int, batch_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "BATCH_ROWS", batch_rows)
+async def test_a_limit_ends_a_chain(limit: int, batch_rows: int) -> None:
     async with SourceServer({"things": things(25)}, total_header=None) as source:
-        crawler = await crawled(source, limit)
+        crawler = await crawled(source, limit, batch_rows=batch_rows)
         assert await all_rows(crawler) == things(25)[:limit]
         assert crawler.planned[0].batches == len(crawler.batches)
 
@@ -85,10 +89,9 @@ async def test_a_limit_ends_a_chain(limit: int, batch_rows: int, monkeypatch: py
 async def test_a_long_chain_is_many_batches_each_naming_the_next(
     rows: int, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "BATCH_ROWS", rows)
     monkeypatch.setattr(plans, "BATCH_REQUESTS", requests)
     async with SourceServer({"things": things(57)}, total_header=None) as source:
-        crawler = await crawled(source)
+        crawler = await crawled(source, batch_rows=rows)
         assert [m.first_position for m in crawler.batches] == [0, 20, 40]
         assert [m.batch_id for m in crawler.batches] == [ids.batch_id("r", "things", n) for n in range(3)]
         assert crawler.batches[0].next == CursorWork(
@@ -99,13 +102,10 @@ async def test_a_long_chain_is_many_batches_each_naming_the_next(
         assert [planned.batches for planned in crawler.planned] == [3]
 
 
-async def test_each_batch_twice_gives_the_same_events_and_asks_the_source_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(plans, "BATCH_ROWS", 20)
+async def test_each_batch_twice_gives_the_same_events_and_asks_the_source_once() -> None:
     async with SourceServer({"things": things(57)}, total_header=None) as source:
         datasets = {"things": dataset_of(source.url, PAGES)}
-        async with crawler_of(source.url, allow=source.allow, datasets=datasets) as crawler:
+        async with crawler_of(source.url, allow=source.allow, datasets=datasets, batch_rows=20) as crawler:
             await crawler.run({"run_id": "r", "datasets": ["things"]})
             asked = len(source.seen)
             for event in [event for event in crawler.events if event.topic == topics.CRAWL_BATCH_REQUESTED][
@@ -131,13 +131,10 @@ async def test_a_page_that_finally_fails_ends_the_chain() -> None:
 
 
 @pytest.mark.parametrize("batch", [0, 1])
-async def test_a_batch_whose_first_page_fails_is_dead_and_ends_the_chain(
-    batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plans, "BATCH_ROWS", 20)
+async def test_a_batch_whose_first_page_fails_is_dead_and_ends_the_chain(batch: int) -> None:
     async with SourceServer({"things": things(57)}, total_header=None) as source:
         source.fail(f"/things?_page={1 + 2 * batch}&_limit=10", faults.status(404), after=1 - batch)
-        crawler = await crawled(source)
+        crawler = await crawled(source, batch_rows=20)
         assert [m.status for m in crawler.batches] == ["done"] * batch + ["dead"]
         dead = crawler.batches[-1]
         assert (dead.reason, dead.counts.read, dead.counts.rejected, len(dead.missing)) == (

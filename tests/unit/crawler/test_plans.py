@@ -1,14 +1,15 @@
 """The arithmetic of plans: every record is asked for once, in order, whatever the totals."""
 
+from functools import partial
 from math import ceil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.crawler.domain import plans
 from services.crawler.domain.plans import (
     BATCH_REQUESTS,
-    BATCH_ROWS,
     MAX_BATCHES,
     Plan,
     PlanFailure,
@@ -17,11 +18,13 @@ from services.crawler.domain.plans import (
     plan_chain,
     plan_ids,
     plan_nothing,
-    plan_pages,
     plan_single,
 )
 from shared.events.models import CursorWork, IdWork, PageWork
 from shared.events.reasons import Reason
+
+BATCH_ROWS = 50_000
+plan_pages = partial(plans.plan_pages, batch_rows=BATCH_ROWS)
 
 SIZES = st.integers(1, 100_000)
 TOTALS = st.integers(0, 3_000_000)

@@ -193,11 +193,10 @@ async def test_an_empty_source_is_no_batch(dataset: str) -> None:
         assert (crawler.planned[0].batches, crawler.planned[0].rows) == (0, 0)
 
 
-async def test_many_batches_cover_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "BATCH_ROWS", 50)
+async def test_many_batches_cover_the_source() -> None:
     async with SourceServer({"things": things(234)}) as source:
         datasets = {"things": dataset_of(source.url, PAGES)}
-        async with crawler_of(source.url, allow=source.allow, datasets=datasets) as crawler:
+        async with crawler_of(source.url, allow=source.allow, datasets=datasets, batch_rows=50) as crawler:
             await crawler.run({"run_id": "r", "datasets": ["things"]})
             assert crawler.planned[0].batches == 5
             assert [m.sequence for m in crawler.batches] == [0, 1, 2, 3, 4]
