@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.recorder import Recorder
-from shared.batches.batches import CODE_VERSION
+from shared.batches.batches import CODE_VERSION, MAX_DETAIL_CHARS, in_words
 from shared.bus.record import Outgoing
 from shared.errors import PermanentError
 from shared.events import ids, topics
@@ -26,7 +26,6 @@ from shared.events.reasons import Reason
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 
 STAGE: Final = "crawler"
-MAX_DETAIL_CHARS = 1000
 
 
 def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
@@ -93,11 +92,6 @@ def dead_batch(unit: CrawlBatchRequested, error: PermanentError, *, rows: int | 
         detail=in_words(error),
         counts=Counts(read=failed, rejected=failed),
     )
-
-
-def in_words(error: PermanentError) -> str:
-    """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
-    return str(error)[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def _requests_of(work: CrawlWork) -> int:

@@ -24,7 +24,6 @@ from services.crawler.results import (
     dead_by_source,
     first_position,
     identity,
-    in_words,
     planned_event,
     unit_event,
 )
@@ -33,6 +32,7 @@ from shared.batches.batches import (
     Batches,
     BatchFailedError,
     announce,
+    in_words,
     scratch_folder,
 )
 from shared.bus.record import Burial, Outgoing

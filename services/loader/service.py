@@ -79,5 +79,5 @@ class LoaderService:
 
 def _living(result: BatchManifest) -> BatchManifest:
     if result.status == "dead":
-        raise BatchDeadError(result.reason or Reason.HANDLER, result.detail or "the batch is dead")
+        raise BatchDeadError.of(result)
     return result

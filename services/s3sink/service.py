@@ -85,7 +85,7 @@ class SinkService:
 
 def _result(held: Held) -> BatchManifest | None:
     if held.result is not None:
-        raise BatchDeadError(held.result.reason or Reason.HANDLER, held.result.detail or "the batch is dead")
+        raise BatchDeadError.of(held.result)
     if held.status == "empty" or held.announced is not None:
         return stored(held.batch, held.announced, code_version=CODE_VERSION)
     return None

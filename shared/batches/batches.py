@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -34,6 +34,7 @@ _MACHINE_EXHAUSTED = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
 REQUESTS_CACHED = 256
+MAX_DETAIL_CHARS = 1000
 
 
 _Frozen = TypeVar("_Frozen", bound=BaseModel)
@@ -42,13 +43,22 @@ _Frozen = TypeVar("_Frozen", bound=BaseModel)
 class BatchDeadError(PermanentError):
     """The batch was committed dead before: its record goes the way of the dead once more."""
 
+    @classmethod
+    def of(cls, result: BatchManifest) -> Self:
+        """`result` is the dead manifest that was committed."""
+        return cls(*_death_of(result))
+
 
 class BatchFailedError(PermanentError):
     """The batch is dead by what its data turned out to be; `result` is the dead manifest to commit."""
 
     def __init__(self, result: BatchManifest) -> None:
-        super().__init__(result.reason or Reason.HANDLER, result.detail or "the batch is dead")
+        super().__init__(*_death_of(result))
         self.result = result
+
+
+def _death_of(result: BatchManifest) -> tuple[Reason, str]:
+    return result.reason or Reason.HANDLER, result.detail or "the batch is dead"
 
 
 class Batches:
@@ -63,7 +73,7 @@ class Batches:
         """What this stage has made of the batch before, or None. Raises `BatchDeadError` if it is dead."""
         found = await self._read(keys.manifest_key(run_id, dataset, self.stage, batch_id))
         if found is not None and found.status == "dead":
-            raise BatchDeadError(found.reason or Reason.HANDLER, found.detail or "the batch is dead")
+            raise BatchDeadError.of(found)
         return found
 
     async def refuse_cancelled(self, run_id: str) -> None:
@@ -169,7 +179,7 @@ def unreadable(record: Record, error: PermanentError, stage: Stage) -> Burial:
     """A record that no one can read: its key alone tells quality which batch it was."""
     try:
         failed = BatchUnreadable(
-            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=_in_words(error)
+            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=in_words(error)
         )
     except ValidationError:
         return Burial(dead=True)  # no key, or not one of ours: the dead letter is all there can be
@@ -190,7 +200,7 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
         stage=stage,
         status="dead",
         reason=error.reason,
-        detail=_in_words(error),
+        detail=in_words(error),
         requested_at=parent.requested_at,
         first_position=parent.first_position,
         parent_batch_ids=(parent.batch_id,),
@@ -202,9 +212,9 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
     )
 
 
-def _in_words(error: PermanentError) -> str:
+def in_words(error: PermanentError) -> str:
     """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
-    return str(error)[:1000].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+    return str(error)[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def announcement_of(winner: BatchManifest) -> Burial:
