@@ -18,7 +18,7 @@ from shared.bus.attempt import PREFIX as RETRY_PREFIX
 from shared.bus.dead_letters import CUT_HEADER, HEADER_PREFIX
 from shared.bus.record import Record
 from shared.events.reasons import Reason
-from shared.events.topics import RESULT_OF_STAGE
+from shared.events.topics import STAGE_OF_RESULT
 
 CONNECT_PREFIX = "__connect.errors."
 
@@ -26,7 +26,6 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 _POSITION = re.compile(r"([a-z0-9]+):([0-9]{1,9}):([0-9]{1,18})")
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_STAGE_OF_RESULT = {topic: stage for stage, topic in RESULT_OF_STAGE.items()}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,7 +86,7 @@ class Letter:
     def result_stage(self) -> str | None:
         """The stage whose result in the run ledger tells what became of the batch; None: no one does."""
         if self.position.service == "quality":
-            return _STAGE_OF_RESULT.get(self.original.topic) if self.original else None
+            return STAGE_OF_RESULT.get(self.original.topic) if self.original else None
         return self.position.service
 
 

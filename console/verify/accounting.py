@@ -9,8 +9,6 @@ from console.verify.findings import Findings
 from shared.events import topics
 from shared.events.topics import retry_topic
 
-STAGE_OF_RESULT = {topic: stage for stage, topic in topics.RESULT_OF_STAGE.items()}
-
 
 def check_lag(bus: Bus, findings: Findings) -> None:
     """A group is at the end when it has committed past the last record: markers of transactions take offsets too."""
@@ -82,7 +80,7 @@ class Accounting:
             case topics.BATCH_FAILED:
                 stage = str(says.get("stage"))
             case _ if service == "quality":
-                stage = STAGE_OF_RESULT[topic]
+                stage = topics.STAGE_OF_RESULT[topic]
         place = (str(says.get("batch_id")), stage)
         return place in self._results or (topic == topics.BATCH_FAILED and place in self._books.unmatched)
 

@@ -16,20 +16,13 @@ from shared.bus.record import Burial, Outgoing, Record, check_headers
 from shared.errors import PermanentError, TransientError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, decode_failure
-from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained, Stage
+from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained
 from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 
 _BATCH_ID = re.compile(ids.BATCH_ID_PATTERN)
-_STAGE_OF_TOPIC: dict[str, Stage] = {
-    topics.BATCH_CRAWLED: "crawler",
-    topics.BATCH_PROCESSED: "processor",
-    topics.BATCH_CONVERTED: "converter",
-    topics.BATCH_LOADED: "loader",
-    topics.BATCH_STORED: "s3sink",
-}
 
-LEDGER_TOPICS = (topics.CRAWL_PLANNED, *_STAGE_OF_TOPIC, topics.BATCH_FAILED)
+LEDGER_TOPICS = (topics.CRAWL_PLANNED, *topics.STAGE_OF_RESULT, topics.BATCH_FAILED)
 
 LOOP_INTERVAL_S = 1.0
 """Of the loops that finish what a crash left."""
@@ -56,7 +49,7 @@ class Handlers:
 
     async def bury(self, record: Record, error: PermanentError) -> Burial:
         """A result that the ledger cannot read is in staging, or counts as its batch's death there: no run waits for it."""
-        stage, batch_id = _STAGE_OF_TOPIC.get(record.topic), record.key_text
+        stage, batch_id = topics.STAGE_OF_RESULT.get(record.topic), record.key_text
         if stage is not None and batch_id is not None and _BATCH_ID.fullmatch(batch_id):
             failure = Failure(batch_id, stage, unread=True, reason=error.reason, detail=str(error)[:1000])
             try:
