@@ -4,10 +4,10 @@ import io
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
+from shared.datasets.parquet import repetitive_columns
 
 FORMULA_START = r"^([=+\-@\t\r＝＋－＠])"  # noqa: RUF001 - spreadsheets take the full-width signs too
 """A spreadsheet runs a text that begins like this; an apostrophe before it makes it a text again."""
@@ -17,10 +17,6 @@ DISARMED = "'${1}"
 STAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
 DATE_FORMAT = "%Y-%m-%d"
 LINE_END = "\r\n"
-
-SAMPLE_ROWS = 10_000
-DICTIONARY_SHARE = 0.5
-"""A column is written with a dictionary if at most this share of its first values is distinct."""
 
 
 def export_table(rows: pa.Table, dataset: Dataset) -> pa.Table:
@@ -62,15 +58,12 @@ def _disarm(frame: pl.DataFrame) -> pl.DataFrame:
 
 def choose_encodings(rows: pa.Table) -> tuple[list[str], dict[str, str]]:
     """Columns to write with a dictionary, and the encodings of the others that have a better one than plain."""
-    sample = rows.slice(0, SAMPLE_ROWS)
-    dictionary: list[str] = []
+    dictionary = repetitive_columns(rows)
     encodings: dict[str, str] = {}
     for field in rows.schema:
-        if pa.types.is_boolean(field.type):
+        if field.name in dictionary:
             continue
-        if pc.count_distinct(sample.column(field.name)).as_py() <= DICTIONARY_SHARE * sample.num_rows:
-            dictionary.append(field.name)
-        elif pa.types.is_string(field.type):
+        if pa.types.is_string(field.type):
             encodings[field.name] = "DELTA_LENGTH_BYTE_ARRAY"
         elif pa.types.is_integer(field.type) or pa.types.is_temporal(field.type):
             encodings[field.name] = "DELTA_BINARY_PACKED"

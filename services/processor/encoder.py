@@ -9,7 +9,6 @@ from typing import Self
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 
@@ -19,6 +18,7 @@ from services.processor.domain.quarantine import RequestLog, quarantine_line
 from shared.batches.clean import read_clean
 from shared.datasets.arrow import clean_schema
 from shared.datasets.model import Dataset
+from shared.datasets.parquet import repetitive_columns
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest
 from shared.events.reasons import Reason
@@ -36,10 +36,6 @@ MAX_WINDOW_BYTES = 2**27
 ROW_GROUP_ROWS = 50_000
 ROW_GROUP_BYTES = 64 * 2**20
 """A row group ends at whichever comes first: a reader holds one of them in memory."""
-
-SAMPLE_ROWS = 10_000
-DICTIONARY_SHARE = 0.5
-"""A text column is written with a dictionary if at most this share of its first values is distinct."""
 
 QUARANTINE_LEVEL = 3
 
@@ -211,19 +207,9 @@ def _write_parquet(groups: Iterator[pa.Table], target: Path, schema: pa.Schema) 
         schema,
         version="2.6",
         compression="snappy",
-        use_dictionary=_repetitive_columns(first),  # type: ignore[arg-type]  # the stubs miss the list
+        use_dictionary=repetitive_columns(first),  # type: ignore[arg-type]  # the stubs miss the list
         write_statistics=True,
         store_schema=True,
     ) as writer:
         for group in chain((first,), groups):
             writer.write_table(group, row_group_size=max(1, group.num_rows))
-
-
-def _repetitive_columns(table: pa.Table) -> list[str]:
-    sample = table.slice(0, SAMPLE_ROWS)
-    return [
-        field.name
-        for field in table.schema
-        if not pa.types.is_boolean(field.type)
-        and pc.count_distinct(sample.column(field.name)).as_py() <= DICTIONARY_SHARE * sample.num_rows
-    ]

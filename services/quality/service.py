@@ -1,7 +1,7 @@
 """Keeps the run ledger and announces what a run has reached by it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from services.quality.domain.ledger import (
@@ -16,7 +16,7 @@ from services.quality.domain.ledger import (
 )
 from services.quality.repository.ledger import LedgerRepository
 from shared import crashpoints
-from shared.bus.record import Outgoing
+from shared.bus.record import Outgoing, Publish
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event
@@ -31,9 +31,6 @@ LEFT_BEHIND_S = 2.0
 """A milestone that is not announced after so long was left by a crash. Announcing takes milliseconds."""
 
 IDS_PER_QUERY = 10_000
-
-Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
-"""Returns when the broker has acked everything."""
 
 log = get_logger()
 

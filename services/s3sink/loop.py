@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -16,7 +16,7 @@ from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import CODE_VERSION, announce, dead_manifest
 from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
-from shared.bus.record import Outgoing, Record
+from shared.bus.record import Publish, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.events.reasons import Reason
@@ -29,9 +29,6 @@ IDLE_S = 1.0
 
 RETRY_DELAY_S = 1.0
 """Times the number of tries so far, before an object that failed is tried again."""
-
-Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
-"""All are acked when it returns."""
 
 SendDeadLetter = Callable[[Record, PermanentError], Awaitable[None]]
 """Acked when it returns."""

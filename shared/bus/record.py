@@ -81,6 +81,9 @@ def value_of(outgoing: Outgoing) -> bytes:
     return value
 
 
+Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
+"""All are acked when it returns."""
+
 Handler = Callable[[Record], Awaitable[Sequence[Outgoing]]]
 """Does what a record asks and returns what is to be published. The offset is committed after that was acked."""
 

@@ -11,12 +11,12 @@ from aiokafka.errors import KafkaConnectionError
 
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
-from services.s3sink.loop import Publish, SinkLoop
+from services.s3sink.loop import SinkLoop
 from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import Batches
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.record import Burial, Outgoing, Publish, Record
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events import topics
