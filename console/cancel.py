@@ -12,10 +12,10 @@ from console import display, environment
 from console.client import open_completions, parse_object
 from console.errors import FAILED, SUCCESS, CommandError, InterruptedByUserError, WrongUseError
 from console.follow import Watch, follow
-from console.ledger import RECENT, RunRow, open_ledger
+from console.ledger import RECENT, RunRow, open_ledger, unknown_run
 from console.order import check_run_id, requester
 from console.result import print_json, show
-from console.words import did_you_mean, duration, one_line
+from console.words import duration, one_line
 from shared.errors import TransientError
 from shared.events.times import utc_text
 from shared.settings import KafkaSettings, PostgresSettings
@@ -104,7 +104,7 @@ async def _cancel(run_id: str, dsn: str, staging: ObjectStore) -> tuple[dict[str
     """The mark, and whether this call put it. Raises `CommandError` for a run that is not there or over."""
     run = await _find(dsn, run_id)
     if run is None and await staging.head(keys.request_key(run_id)) is None:
-        raise CommandError(f"there is no run {run_id}{await _similar(dsn, run_id)}")
+        raise unknown_run(run_id, await _running(dsn))
     if run is not None and run.status != "running":
         raise CommandError(f"run {run_id} is over, it {run.status}: there is nothing left to cancel")
     mark = {
@@ -121,7 +121,6 @@ async def _find(dsn: str, run_id: str) -> RunRow | None:
         return await ledger.run(run_id)
 
 
-async def _similar(dsn: str, run_id: str) -> str:
+async def _running(dsn: str) -> list[RunRow]:
     async with open_ledger(dsn) as ledger:
-        recent = [row.run_id for row in await ledger.runs(RECENT) if row.status == "running"]
-    return did_you_mean(run_id, recent) or ": see `onpoint runs`"
+        return [run for run in await ledger.runs(RECENT) if run.status == "running"]

@@ -1,7 +1,7 @@
 """The run ledger as clients may read it: quality's views in `onpoint_runs`, nothing else."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Any, Self
 import asyncpg
 
 from console.errors import CommandError
+from console.words import did_you_mean
 from shared.events.models import Stage
 
 TIMEOUT_S = 10.0
@@ -108,6 +109,13 @@ class Ledger:
             values["completed"] = json.loads(values["completed"])
         return RunRow(**values)
 
+    async def require_run(self, run_id: str) -> RunRow:
+        """Raises `CommandError` if the ledger does not know the run."""
+        run = await self.run(run_id)
+        if run is None:
+            raise unknown_run(run_id, await self.runs(RECENT))
+        return run
+
     async def progress(self, run_id: str) -> list[StageProgress]:
         with _explained():
             rows = await self._connection.fetch(
@@ -135,6 +143,12 @@ async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+def unknown_run(run_id: str, others: Iterable[RunRow]) -> CommandError:
+    """Says that there is no such run, and which of the others may be meant."""
+    meant = did_you_mean(run_id, [run.run_id for run in others])
+    return CommandError(f"there is no run {run_id}{meant or ': see `onpoint runs`'}")
 
 
 def _values(row: asyncpg.Record) -> dict[str, Any]:

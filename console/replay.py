@@ -9,7 +9,7 @@ import typer
 from console import environment
 from console.asking import ask
 from console.errors import CommandError, WrongUseError
-from console.ledger import RECENT, RunRow, open_ledger
+from console.ledger import RunRow, open_ledger
 from console.order import FORMATS, Order, check_run_id, new_run_id, parse_formats, requester
 from console.words import did_you_mean, listed
 from shared.events.models import ReplayStage
@@ -97,11 +97,7 @@ def replay(
 async def find_run(dsn: str, run_id: str) -> RunRow:
     """Raises `CommandError` if the ledger does not know the run."""
     async with open_ledger(dsn) as ledger:
-        run = await ledger.run(run_id)
-        if run is not None:
-            return run
-        recent = [row.run_id for row in await ledger.runs(RECENT)]
-    raise CommandError(f"there is no run {run_id}{did_you_mean(run_id, recent) or ': see `onpoint runs`'}")
+        return await ledger.require_run(run_id)
 
 
 def choose(old: RunRow, asked: list[str]) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from console import environment
-from console.errors import SUCCESS, CommandError
-from console.ledger import RECENT, RunRow, StageProgress, open_ledger
+from console.errors import SUCCESS
+from console.ledger import RunRow, StageProgress, open_ledger
 from console.progress import Snapshot, by_key, is_over
 from console.progress import render as render_progress
 from console.result import exit_code, print_json, show
 from console.summary import STATUS_STYLE
-from console.words import did_you_mean, duration, number
+from console.words import duration, number
 from shared.events.times import utc_text
 from shared.settings import PostgresSettings
 
@@ -96,11 +96,7 @@ async def _latest(dsn: str, limit: int) -> list[RunRow]:
 async def _one(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
     """Raises `CommandError` if the ledger does not know the run."""
     async with open_ledger(dsn) as ledger:
-        run = await ledger.run(run_id)
-        if run is not None:
-            return run, await ledger.progress(run_id)
-        recent = [row.run_id for row in await ledger.runs(RECENT)]
-    raise CommandError(f"there is no run {run_id}{did_you_mean(run_id, recent) or ': see `onpoint runs`'}")
+        return await ledger.require_run(run_id), await ledger.progress(run_id)
 
 
 def document(run: RunRow) -> dict[str, Any]:
