@@ -152,16 +152,9 @@ def _raise_what_stops_all(errors: list[BaseException], formats: int) -> None:
 def _manifest(
     processed: BatchManifest, rows: int, exports: tuple[Artifact, ...], failed: list[str]
 ) -> BatchManifest:
-    return BatchManifest(
-        run_id=processed.run_id,
-        dataset=processed.dataset,
-        batch_id=processed.batch_id,
-        sequence=processed.sequence,
-        stage="converter",
+    return processed.child(
+        "converter",
         detail="; ".join(failed)[:MAX_TEXT_CHARS] or None,
-        requested_at=processed.requested_at,
-        first_position=processed.first_position,
-        parent_batch_ids=(processed.batch_id,),
         artifacts=exports,
         counts=Counts(read=rows, accepted=rows),
         produced_at=datetime.now(UTC),

@@ -44,17 +44,6 @@ def result_of(
     code_version: str,
 ) -> BatchManifest:
     """The loader's manifest of a processed batch."""
-    return BatchManifest(
-        run_id=batch.run_id,
-        dataset=batch.dataset,
-        batch_id=batch.batch_id,
-        sequence=batch.sequence,
-        stage="loader",
-        requested_at=batch.requested_at,
-        first_position=batch.first_position,
-        parent_batch_ids=(batch.batch_id,),
-        counts=counts,
-        nulls={**nulls},
-        produced_at=produced_at,
-        code_version=code_version,
+    return batch.child(
+        "loader", counts=counts, nulls={**nulls}, produced_at=produced_at, code_version=code_version
     )

@@ -207,15 +207,8 @@ def _request_log(file: Path) -> RequestLog:
 
 
 def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], counts: Counts) -> BatchManifest:
-    return BatchManifest(
-        run_id=crawled.run_id,
-        dataset=crawled.dataset,
-        batch_id=crawled.batch_id,
-        sequence=crawled.sequence,
-        stage="processor",
-        requested_at=crawled.requested_at,
-        first_position=crawled.first_position,
-        parent_batch_ids=(crawled.batch_id,),
+    return crawled.child(
+        "processor",
         artifacts=artifacts,
         counts=counts,
         produced_at=datetime.now(UTC),

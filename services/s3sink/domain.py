@@ -106,15 +106,8 @@ def stored(batch: BatchManifest, lake: LakeObject | None, *, code_version: str) 
                 schema_version=clean.schema_version,
             ),
         )
-    return BatchManifest(
-        run_id=batch.run_id,
-        dataset=batch.dataset,
-        batch_id=batch.batch_id,
-        sequence=batch.sequence,
-        stage="s3sink",
-        requested_at=batch.requested_at,
-        first_position=batch.first_position,
-        parent_batch_ids=(batch.batch_id,),
+    return batch.child(
+        "s3sink",
         artifacts=artifacts,
         counts=Counts(read=rows, accepted=rows),
         produced_at=batch.produced_at if lake is None else lake.written_at,

@@ -192,18 +192,11 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
     The processor answers for every crawled line, the stages after it for the rows that it let through.
     """
     read = parent.counts.read if stage == "processor" else parent.counts.accepted
-    return BatchManifest(
-        run_id=parent.run_id,
-        dataset=parent.dataset,
-        batch_id=parent.batch_id,
-        sequence=parent.sequence,
-        stage=stage,
+    return parent.child(
+        stage,
         status="dead",
         reason=error.reason,
         detail=in_words(error),
-        requested_at=parent.requested_at,
-        first_position=parent.first_position,
-        parent_batch_ids=(parent.batch_id,),
         counts=parent.counts.model_copy(
             update={"read": read, "accepted": 0, "rejected": 0, "deduplicated": 0}
         ),

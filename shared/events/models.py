@@ -215,6 +215,39 @@ class BatchManifest(Event):
     produced_at: Timestamp
     code_version: Text
 
+    def child(
+        self,
+        stage: Stage,
+        *,
+        counts: Counts,
+        produced_at: datetime,
+        code_version: str,
+        status: Literal["done", "dead"] = "done",
+        reason: Reason | None = None,
+        detail: str | None = None,
+        artifacts: tuple[Artifact, ...] = (),
+        nulls: dict[str, int] | None = None,
+    ) -> "BatchManifest":
+        """What a later stage made of this batch: the same batch of the same run, with this as its parent."""
+        return BatchManifest(
+            run_id=self.run_id,
+            dataset=self.dataset,
+            batch_id=self.batch_id,
+            sequence=self.sequence,
+            stage=stage,
+            status=status,
+            reason=reason,
+            detail=detail,
+            requested_at=self.requested_at,
+            first_position=self.first_position,
+            parent_batch_ids=(self.batch_id,),
+            artifacts=artifacts,
+            counts=counts,
+            nulls=nulls,
+            produced_at=produced_at,
+            code_version=code_version,
+        )
+
 
 class BatchUnreadable(Event):
     """Value of `batch.failed` where the failed record could not be read: its key alone names the batch."""
