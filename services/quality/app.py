@@ -1,7 +1,10 @@
+from functools import partial
+
 from services.quality.checks import Checks
 from services.quality.completion import CompletionService
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.listings import Listings
+from services.quality.loops import announce_forever, list_forever
 from services.quality.repository.completions import CompletionRepository
 from services.quality.repository.ledger import TABLES, LedgerRepository
 from services.quality.repository.listings import ListingRepository
@@ -27,16 +30,13 @@ async def build(process: Process) -> None:
     staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
     completions = CompletionRepository(pool)
     listings = Listings(ListingRepository(pool), completions, lake)
-    handlers = Handlers(
-        LedgerService(LedgerRepository(pool), staging, process.bus.publish_all),
-        CompletionService(completions, listings, Checks(pool, catalog), catalog),
-        listings,
-    )
+    ledger = LedgerService(LedgerRepository(pool), staging, process.bus.publish_all)
+    handlers = Handlers(ledger, CompletionService(completions, listings, Checks(pool, catalog), catalog))
     process.bus.subscribe(*LEDGER_TOPICS, handler=handlers.on_ledger_event, bury=handlers.bury)
     process.bus.subscribe_transactional(
         topics.RUN_DRAINED, handler=handlers.on_run_drained, bury=handlers.bury_drained
     )
-    process.loops += [handlers.announce_forever, handlers.list_forever]
+    process.loops += [partial(announce_forever, ledger), partial(list_forever, listings)]
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(staging, lake, LedgerRunBook(pool), lambda: S3Uploads(storage), sweeping)
         process.loops.append(sweeper.sweep_forever)

@@ -1,19 +1,15 @@
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from services.quality.completion import CompletionService, NotDrainedError
 from services.quality.domain.ledger import Failure
-from services.quality.listings import Listings
 from services.quality.repository.completions import Decider
 from services.quality.service import LedgerService
-from shared.bus.policy import POISONED_PRODUCER
 from shared.bus.record import Burial, Outgoing, Record, check_headers
-from shared.errors import PermanentError, TransientError
+from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, decode_failure
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained
@@ -24,9 +20,6 @@ _BATCH_ID = re.compile(ids.BATCH_ID_PATTERN)
 
 LEDGER_TOPICS = (topics.CRAWL_PLANNED, *topics.STAGE_OF_RESULT, topics.BATCH_FAILED)
 
-LOOP_INTERVAL_S = 1.0
-"""Of the loops that finish what a crash left."""
-
 log = get_logger()
 
 
@@ -34,7 +27,6 @@ log = get_logger()
 class Handlers:
     ledger: LedgerService
     completion: CompletionService
-    listings: Listings
 
     async def on_ledger_event(self, record: Record) -> Sequence[Outgoing]:
         """Milestones are not returned but published on the way: their rows must say so afterwards."""
@@ -75,14 +67,6 @@ class Handlers:
         announce = await self.completion.give_up(drained, Decider.of(record), error)
         return Burial(dead=True, announce=tuple(announce))
 
-    async def announce_forever(self) -> None:
-        """Finishes what a crash left between reaching a milestone and announcing it."""
-        await _repeat(self.ledger.announce_left_behind)
-
-    async def list_forever(self) -> None:
-        """Rewrites the listings of ended runs that the ledger has changed since."""
-        await _repeat(self.listings.catch_up)
-
     async def _on_planned(self, record: Record) -> None:
         planned = decode_event(CrawlPlanned, record.value)
         structlog.contextvars.bind_contextvars(run_id=planned.run_id)
@@ -107,14 +91,3 @@ class Handlers:
         if record.key_text not in {None, result.batch_id}:
             raise PermanentError(Reason.SCHEMA, "the record's key is not its batch id")
         await self.ledger.record_result(result)
-
-
-async def _repeat(work: Callable[[], Awaitable[object]]) -> None:
-    while True:
-        await asyncio.sleep(LOOP_INTERVAL_S)
-        try:
-            await work()
-        except POISONED_PRODUCER:
-            raise
-        except (TransientError, KafkaError) as outage:
-            log.warning("loop_waits", error=str(outage))

@@ -61,11 +61,10 @@ class Quality:
     def __post_init__(self) -> None:
         self.offset = 0
         completions = CompletionRepository(self.pool)
-        listings = Listings(ListingRepository(self.pool), completions, self.lake)
+        self.listings = Listings(ListingRepository(self.pool), completions, self.lake)
         self.handlers = Handlers(
             LedgerService(LedgerRepository(self.pool), self.staging, self._publish),
-            CompletionService(completions, listings, Checks(self.pool, self.catalog), self.catalog),
-            listings,
+            CompletionService(completions, self.listings, Checks(self.pool, self.catalog), self.catalog),
         )
 
     async def _publish(self, outgoing: Sequence[Outgoing]) -> None:

@@ -32,7 +32,7 @@ def replay(story: Story, of: str) -> Story:
 
 
 async def superseded_by(quality: Quality, run_id: str) -> object:
-    await quality.handlers.listings.catch_up()
+    await quality.listings.catch_up()
     return (await quality.listing(run_id) or {}).get("superseded_by", "no listing")
 
 
@@ -202,7 +202,7 @@ async def test_a_run_whose_record_ran_out_of_tries_ends_as_failed(quality: Quali
     # Any other copy, a replayed dead letter among them, tells nothing.
     assert not await quality.handlers.on_run_drained(quality.drained_record("broken"))
     assert not await complete_dead(quality, "broken")
-    assert await quality.handlers.listings.catch_up() == 0
+    assert await quality.listings.catch_up() == 0
 
 
 async def test_what_keeps_everything_from_being_known_does_not_keep_the_run_open(
@@ -218,10 +218,10 @@ async def test_what_keeps_everything_from_being_known_does_not_keep_the_run_open
         [outgoing] = await complete_dead(quality, "unknown")
         assert isinstance(outgoing.event, RunCompleted)
         assert (outgoing.event.status, outgoing.event.datasets) == ("failed", {})
-        assert await quality.handlers.listings.catch_up() == 1
-        assert await quality.handlers.listings.catch_up() == 0, "it rests"
-    quality.handlers.listings._resting.clear()  # noqa: SLF001 - a minute later
-    assert await quality.handlers.listings.catch_up() == 1
+        assert await quality.listings.catch_up() == 1
+        assert await quality.listings.catch_up() == 0, "it rests"
+    quality.listings._resting.clear()  # noqa: SLF001 - a minute later
+    assert await quality.listings.catch_up() == 1
     assert (await quality.listing("unknown") or {})["status"] == "failed"
 
 

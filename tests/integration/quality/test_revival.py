@@ -107,8 +107,8 @@ async def test_the_listing_follows_and_the_completion_does_not_come_again(qualit
     published = len(quality.published)
     await quality.hear(*later(alive))
     assert await quality.listing("followed") == before, "a loop writes it"
-    assert await quality.handlers.listings.catch_up() == 1
-    assert await quality.handlers.listings.catch_up() == 0
+    assert await quality.listings.catch_up() == 1
+    assert await quality.listings.catch_up() == 0
     after = await quality.listing("followed")
     assert after is not None
     assert before is not None
@@ -129,7 +129,7 @@ async def test_a_listing_is_rewritten_by_the_next_process_if_one_is_killed_on_th
     await quality.complete("cut")
     *first, stored = later(alive)
     await quality.hear(*first)
-    await quality.handlers.listings.catch_up()
+    await quality.listings.catch_up()
     with monkeypatch.context() as patch:
         patch.setattr(crashpoints, "reach", cut_off_at("quality.recorded"))
         with pytest.raises(CutOffError):
@@ -137,9 +137,9 @@ async def test_a_listing_is_rewritten_by_the_next_process_if_one_is_killed_on_th
     with monkeypatch.context() as patch:
         patch.setattr(crashpoints, "reach", cut_off_at("quality.relisted"))
         with pytest.raises(CutOffError):
-            await quality.handlers.listings.catch_up()
-    assert await quality.handlers.listings.catch_up() == 1
-    assert await quality.handlers.listings.catch_up() == 0
+            await quality.listings.catch_up()
+    assert await quality.listings.catch_up() == 1
+    assert await quality.listings.catch_up() == 0
 
 
 async def test_a_writer_that_was_paused_does_not_leave_an_old_listing_behind(quality: Quality) -> None:
@@ -147,7 +147,7 @@ async def test_a_writer_that_was_paused_does_not_leave_an_old_listing_behind(qua
     await quality.hear(*died.events())
     completed = await quality.complete("paused")
     old = await quality.listing("paused")
-    listings = quality.handlers.listings
+    listings = quality.listings
     seen = await listings.write(completed)
     await quality.hear(*later(alive))
     await listings.catch_up()

@@ -42,7 +42,7 @@ async def test_runs_of_the_version_before_are_kept_and_their_listings_left_alone
     assert await migrate(postgres_dsn, ours, []) == [f"quality: {later.name}" for later in ours[1:]]
     await connection.close()
     await quality.pool.expire_connections()
-    assert await quality.handlers.listings.catch_up() == 0
+    assert await quality.listings.catch_up() == 0
     rows = await quality.pool.fetch(
         "SELECT run_id, status, superseded_by, replay_of FROM onpoint_runs.v_runs"
     )
