@@ -5,7 +5,8 @@ from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.fetcher.client import Fetcher
 from services.crawler.fetcher.exchange import Exchange
 from services.crawler.fetcher.politeness import Politeness
-from services.crawler.handlers import CrawlerHandlers
+from services.crawler.handlers import Handlers
+from services.crawler.planner import Planner
 from services.crawler.replaying import Replaying
 from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.results import STAGE
@@ -40,14 +41,16 @@ async def build(process: Process) -> None:
     runs = FrozenRuns(staging)
     replaying = Replaying(runs, Archive(staging))
     rows = settings.crawl_batch_rows or memory.measure().batch_rows()
-    service = CrawlerService(catalog, runs, Batches(staging, STAGE), fetch, replaying, batch_rows=rows)
-    handlers = CrawlerHandlers(service)
+    service = CrawlerService(
+        catalog, runs, Batches(staging, STAGE), fetch, Planner(fetch, rows), replaying, batch_rows=rows
+    )
+    handlers = Handlers(service)
     process.bus.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)
     process.bus.subscribe(
         topics.CRAWL_BATCH_REQUESTED,
         handler=handlers.on_batch_requested,
-        bury=handlers.bury_batch,
-        revive=handlers.revive_batch,
+        bury=handlers.bury,
+        revive=handlers.revive,
         workers=BATCH_WORKERS,
     )
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -13,16 +14,16 @@ from shared.events.models import CrawlBatchRequested, PlanWork
 from shared.events.reasons import Reason
 
 
-class CrawlerHandlers:
-    def __init__(self, service: CrawlerService) -> None:
-        self._service = service
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    service: CrawlerService
 
     async def on_crawl_requested(self, record: Record) -> Sequence[Outgoing]:
         document = parse_object(record.value)
         derived_id = ids.run_id_of_record(
             record.topic, record.partition, record.offset, record.timestamp_ms, record.appended_at
         )
-        return await self._service.accept(document, derived_id, record.appended_at)
+        return await self.service.accept(document, derived_id, record.appended_at)
 
     async def on_batch_requested(self, record: Record) -> Sequence[Outgoing]:
         unit = _decode(record)
@@ -30,22 +31,22 @@ class CrawlerHandlers:
             run_id=unit.run_id, dataset=unit.dataset, batch_id=unit.batch_id
         )
         if isinstance(unit.work, PlanWork):
-            return await self._service.plan(unit)
-        return await self._service.crawl(unit)
+            return await self.service.plan(unit)
+        return await self.service.crawl(unit)
 
-    async def revive_batch(self, record: Record) -> None:
+    async def revive(self, record: Record) -> None:
         try:
             unit = _decode(record)
         except PermanentError:
             return  # handling it says so again
-        await self._service.revive(unit)
+        await self.service.revive(unit)
 
-    async def bury_batch(self, record: Record, error: PermanentError) -> Burial:
+    async def bury(self, record: Record, error: PermanentError) -> Burial:
         try:
             unit = _decode(record)
         except PermanentError:
             return unreadable(record, error, STAGE)
-        return await self._service.bury(unit, error)
+        return await self.service.bury(unit, error)
 
 
 def _decode(record: Record) -> CrawlBatchRequested:

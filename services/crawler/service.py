@@ -66,6 +66,7 @@ class CrawlerService:
         runs: FrozenRuns,
         batches: Batches,
         fetch: Fetch,
+        planner: Planner,
         replaying: Replaying,
         *,
         batch_rows: int,
@@ -74,7 +75,7 @@ class CrawlerService:
         self._runs = runs
         self._batches = batches
         self._fetch = fetch
-        self._planner = Planner(fetch, batch_rows)
+        self._planner = planner
         self._replaying = replaying
         self._batch_rows = batch_rows
 

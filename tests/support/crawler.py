@@ -15,7 +15,8 @@ from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.fetcher.client import Fetcher
 from services.crawler.fetcher.exchange import Exchange
 from services.crawler.fetcher.politeness import Politeness
-from services.crawler.handlers import CrawlerHandlers
+from services.crawler.handlers import Handlers
+from services.crawler.planner import Planner
 from services.crawler.replaying import Replaying
 from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.service import CrawlerService
@@ -38,7 +39,7 @@ QUICK = RetryPolicy(base_s=0.001, cap_s=0.002)
 class Crawler:
     """`run` is what a user does; `events` are in the order of their publication."""
 
-    handlers: CrawlerHandlers
+    handlers: Handlers
     staging: ObjectStore
     events: list[Outgoing] = field(default_factory=list)
     dead_letters: list[Record] = field(default_factory=list)
@@ -69,7 +70,7 @@ class Crawler:
         try:
             return list(await self.handlers.on_batch_requested(record))
         except PermanentError as error:
-            burial: Burial = await self.handlers.bury_batch(record, error)
+            burial: Burial = await self.handlers.bury(record, error)
             if burial.dead:
                 self.dead_letters.append(record)
             return list(burial.announce)
@@ -153,9 +154,15 @@ async def crawler_of(
         runs = FrozenRuns(store)
         replaying = Replaying(runs, Archive(store))
         service = CrawlerService(
-            catalog, runs, Batches(store, "crawler"), fetch, replaying, batch_rows=batch_rows
+            catalog,
+            runs,
+            Batches(store, "crawler"),
+            fetch,
+            Planner(fetch, batch_rows),
+            replaying,
+            batch_rows=batch_rows,
         )
-        yield Crawler(CrawlerHandlers(service), store)
+        yield Crawler(Handlers(service), store)
 
 
 def dataset_of(url: str, pagination: Mapping[str, Any], **source: Any) -> Dataset:

@@ -509,7 +509,7 @@ async def test_of_two_crawlers_that_finish_a_batch_the_first_wins() -> None:
 
             winners: list[Outgoing] = []
             with pytest.MonkeyPatch.context() as patch:
-                service = second.handlers._service  # noqa: SLF001 - to be paused between its look and its commit
+                service = second.handlers.service  # to be paused between its look and its commit
                 patch.setattr(service._batches, "committed", too_late.__get__(service._batches))  # noqa: SLF001
                 assert await second.handle(unit) == winners
 
@@ -583,7 +583,7 @@ async def test_a_unit_that_cannot_be_believed_is_reported_by_its_key(record: Rec
     async with crawler_of("http://127.0.0.1:1", allow="") as crawler:
         with pytest.raises(PermanentError) as caught:
             await crawler.handlers.on_batch_requested(record)
-        burial = await crawler.handlers.bury_batch(record, caught.value)
+        burial = await crawler.handlers.bury(record, caught.value)
         assert burial.dead
         [failed] = burial.announce
         assert isinstance(failed.event, BatchUnreadable)
@@ -617,7 +617,7 @@ async def test_a_batch_without_a_plan_is_dead() -> None:
         with pytest.raises(PermanentError) as caught:
             await crawler.handlers.on_batch_requested(unit_record())
         assert caught.value.reason is Reason.OBJECT_MISSING
-        burial = await crawler.handlers.bury_batch(unit_record(), caught.value)
+        burial = await crawler.handlers.bury(unit_record(), caught.value)
         [failed] = burial.announce
         assert isinstance(failed.event, BatchManifest)
         assert (failed.event.status, failed.event.counts.read) == ("dead", 3)
@@ -629,7 +629,7 @@ async def test_a_plan_unit_that_cannot_be_handled_still_ends_its_run() -> None:
         crawler_of(source.url, allow=source.allow) as crawler,
     ):
         [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
-        burial = await crawler.handlers.bury_batch(
+        burial = await crawler.handlers.bury(
             crawler.record(plan_unit), PermanentError(Reason.HANDLER, "a bug \x00 \udcff")
         )
         assert burial.dead
@@ -646,7 +646,7 @@ async def test_a_plan_that_was_made_is_not_buried() -> None:
     ):
         [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
         planned = await crawler.handle(plan_unit)
-        burial = await crawler.handlers.bury_batch(
+        burial = await crawler.handlers.bury(
             crawler.record(plan_unit), PermanentError(Reason.HANDLER, "a bug")
         )
         assert not burial.dead
@@ -666,7 +666,7 @@ async def test_a_plan_unit_of_a_run_that_was_swept_is_a_dead_letter_alone() -> N
         record = crawler.record(Outgoing(topics.CRAWL_BATCH_REQUESTED, unit.batch_id, unit))
         with pytest.raises(PermanentError) as caught:
             await crawler.handlers.on_batch_requested(record)
-        burial = await crawler.handlers.bury_batch(record, caught.value)
+        burial = await crawler.handlers.bury(record, caught.value)
         assert (burial.dead, burial.announce) == (True, ())
 
 
