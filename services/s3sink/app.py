@@ -34,10 +34,10 @@ async def build(process: Process) -> None:
     process.resources.push_async_callback(pool.close)
     await wait_for_migrations(pool, list(TABLES))
     limits = Limits(
-        settings.s3sink_object_target_bytes,
-        settings.s3sink_object_max_bytes,
-        settings.s3sink_max_age_s,
-        settings.s3sink_object_target_rows,
+        target_bytes=settings.s3sink_object_target_bytes,
+        most_bytes=settings.s3sink_object_max_bytes,
+        age_s=settings.s3sink_max_age_s,
+        target_rows=settings.s3sink_object_target_rows,
     )
     woken = asyncio.Event()
     repository = SinkRepository(pool, limits)

@@ -7,8 +7,6 @@ from datetime import datetime
 from shared.events.ids import derive
 from shared.events.models import Artifact, BatchManifest, Counts
 
-MIB = 2**20
-
 UNKNOWN_RATIO = 0.5
 """Bytes in the lake (zstd, long row groups) per byte of clean Parquet (snappy), before a dataset's own is known."""
 
@@ -16,17 +14,17 @@ RATIO_BOUNDS = (0.1, 1.5)
 """A measured ratio outside these says more about tiny objects than about the data."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """When an object is full: bytes in the lake, or rows; and how long a batch waits for that.
 
     Rows that pack well would else all be written at a run's end, while nothing else is left to do.
     """
 
-    target_bytes: int = 64 * MIB
-    most_bytes: int = 128 * MIB
-    age_s: float = 60.0
-    target_rows: int = 500_000
+    target_bytes: int
+    most_bytes: int
+    age_s: float
+    target_rows: int
 
 
 @dataclass(frozen=True, slots=True)

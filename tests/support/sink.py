@@ -25,6 +25,7 @@ from shared.events.models import BatchManifest, RunSealed
 from shared.storage.object_store import ObjectStore
 from tests.support.processed import REQUESTED_AT, a_dataset, put_processed, record_of
 
+LIMITS = Limits(target_bytes=64 * 2**20, most_bytes=128 * 2**20, age_s=60, target_rows=500_000)
 POSTS = a_dataset({"id": "int64", "title": "string"}, key=["id"], name="posts")
 
 
@@ -35,7 +36,7 @@ class Sink:
     pool: asyncpg.Pool
     staging: ObjectStore
     lake: ObjectStore
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = LIMITS
     published: list[Outgoing] = field(default_factory=list)
     letters: list[tuple[Record, PermanentError]] = field(default_factory=list)
     refuses_letters: bool = False

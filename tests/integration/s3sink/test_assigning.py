@@ -1,11 +1,11 @@
 """When a batch goes into an object: by size, by age, or because its run has no more."""
 
 import asyncio
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
-from services.s3sink.domain import Limits
 from shared.batches.batches import BatchDeadError
 from shared.errors import PermanentError
 from shared.events import topics
@@ -13,7 +13,7 @@ from shared.events.models import BatchManifest, Counts
 from shared.events.reasons import Reason
 from shared.storage import keys
 from tests.support.processed import a_dataset, put_processed
-from tests.support.sink import Sink
+from tests.support.sink import LIMITS, Sink
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +27,7 @@ async def test_a_small_batch_waits_and_says_nothing(sink: Sink) -> None:
 async def test_batches_are_stored_when_their_bytes_reach_the_target(sink: Sink) -> None:
     batches = [await sink.make(100, sequence) for sequence in range(4)]
     size = batches[0].artifacts[0].bytes
-    sink.rebuild(limits=Limits(target_bytes=size, most_bytes=3 * size))
+    sink.rebuild(limits=replace(LIMITS, target_bytes=size, most_bytes=3 * size))
     for batch in batches:  # guessed at half: two batches reach the target
         await sink.deliver(batch)
     await sink.drain()
@@ -36,7 +36,7 @@ async def test_batches_are_stored_when_their_bytes_reach_the_target(sink: Sink) 
 
 
 async def test_batches_are_stored_when_their_rows_reach_the_target(sink: Sink) -> None:
-    sink.rebuild(limits=Limits(target_rows=200))
+    sink.rebuild(limits=replace(LIMITS, target_rows=200))
     for sequence in range(5):
         await sink.deliver(await sink.make(100, sequence))
     await sink.drain()
@@ -45,7 +45,7 @@ async def test_batches_are_stored_when_their_rows_reach_the_target(sink: Sink) -
 
 
 async def test_a_batch_that_waited_long_enough_is_stored(sink: Sink) -> None:
-    sink.rebuild(limits=Limits(age_s=0.4))
+    sink.rebuild(limits=replace(LIMITS, age_s=0.4))
     await sink.deliver(await sink.make(10, 0))
     await sink.drain()
     assert await sink.states() == []

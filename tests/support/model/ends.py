@@ -17,7 +17,7 @@ from shared.events.reasons import Reason
 from tests.support.model.world import ACCEPTED, DATASET, NOW, READ, RUN, Steps, World
 
 BYTES = 100
-LIMITS = Limits(target_bytes=2 * BYTES, most_bytes=3 * BYTES)
+LIMITS = Limits(target_bytes=2 * BYTES, most_bytes=3 * BYTES, age_s=60, target_rows=500_000)
 """Two batches fill an object."""
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, kept, object_name, stored
 from shared.events.models import Artifact, BatchManifest, Counts, MissingPage
 
-LIMITS = Limits(target_bytes=64, most_bytes=128, age_s=60)
+LIMITS = Limits(target_bytes=64, most_bytes=128, age_s=60, target_rows=500_000)
 MOMENT = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -42,7 +43,7 @@ def test_the_rest_is_taken_when_its_oldest_has_waited_too_long() -> None:
 
 
 def test_an_object_of_many_small_rows_is_full_by_their_number() -> None:
-    limits = Limits(target_bytes=64, most_bytes=128, target_rows=100)
+    limits = replace(LIMITS, target_rows=100)
     batches = [Pending(str(place), 1, is_old=False, rows=60) for place in range(5)]
     assert [len(batches) for batches in cut(batches, limits, ratio=1.0, is_complete=False)] == [2, 2]
     assert [len(batches) for batches in cut(batches, limits, ratio=1.0, is_complete=True)] == [2, 2, 1]
