@@ -17,17 +17,17 @@ PROBE_INTERVAL_S = 5.0
 
 @dataclass(slots=True)
 class Brake:
-    """Closed: records flow. Open: one record is let through every `PROBE_INTERVAL_S`; the first that works closes it."""
+    """Off: records flow. On: one is let through every `PROBE_INTERVAL_S`; the first that works takes the brake off."""
 
-    open_since: datetime | None = None
+    on_since: datetime | None = None
     why: str = ""
     _outcomes: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _in_a_row: int = 0
     _next_probe_s: float = 0.0
 
     def holds(self, now_s: float) -> float | None:
-        """Seconds a record must wait, or None: it may go (and is the probe, if the brake is open)."""
-        if self.open_since is None:
+        """Seconds a record must wait, or None: it may go (and is the probe, if the brake is on)."""
+        if self.on_since is None:
             return None
         if now_s < self._next_probe_s:
             return self._next_probe_s - now_s
@@ -35,22 +35,22 @@ class Brake:
         return None
 
     def worked(self) -> bool:
-        """A record was handled. True if that closed the brake."""
+        """A record was handled. True if that took the brake off."""
         self._in_a_row = 0
         self._outcomes.append(False)
         return self.release()
 
     def release(self) -> bool:
-        """Lets everything go again and forgets the past. True if the brake was open."""
-        was_open = self.open_since is not None
-        if was_open:
-            self.open_since, self._in_a_row = None, 0
+        """Lets everything go again and forgets the past. True if the brake was on."""
+        was_on = self.on_since is not None
+        if was_on:
+            self.on_since, self._in_a_row = None, 0
             self._outcomes.clear()
-        return was_open
+        return was_on
 
-    def would_die(self, now: datetime) -> bool:
-        """A record ran out of tries. True if it may die; False if the brake is, or now goes, open and it must stay."""
-        if self.open_since is not None:
+    def admit_death(self, now: datetime) -> bool:
+        """A record ran out of tries. True: it may die, and counts. False: the brake is on, maybe by it, and it stays."""
+        if self.on_since is not None:
             return False
         dead = sum(self._outcomes) + 1
         seen = len(self._outcomes) + 1
@@ -62,5 +62,5 @@ class Brake:
             self._in_a_row += 1
             self._outcomes.append(True)
             return True
-        self.open_since = now
+        self.on_since = now
         return False

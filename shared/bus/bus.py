@@ -204,8 +204,8 @@ class Bus:
         if self.unreachable_since is not None:
             return [f"broker unreachable since {self.unreachable_since.isoformat()}"]
         braked = self._policy.brake
-        if braked.open_since is not None:
-            return [f"paused by the brake since {braked.open_since.isoformat()}: {braked.why}"]
+        if braked.on_since is not None:
+            return [f"paused by the brake since {braked.on_since.isoformat()}: {braked.why}"]
         return [
             f"partition {tp.topic}-{tp.partition} paused since {since.isoformat()}"
             for tp, since in self._policy.paused_since.items()

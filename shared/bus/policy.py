@@ -173,7 +173,7 @@ class AtLeastOnce:
             RECORD_RETRIES.labels(attempt.record.topic, "error").inc()
             await self._leave(raw, consumer, partition, epoch, "retried")
             return
-        elif not self.brake.would_die(datetime.now(UTC)):
+        elif not self.brake.admit_death(datetime.now(UTC)):
             log.error("brake_open", why=self.brake.why, exc_info=error)
             BRAKE_OPEN.set(1)
             self._wait(raw, consumer, partition, epoch, PROBE_INTERVAL_S)
@@ -196,7 +196,7 @@ class AtLeastOnce:
             return first_attempt(record)
 
     def check_may_go(self, attempt: Attempt) -> None:
-        """Raises `NotNowError` for a retry that is not due, while memory is tight and while the brake is open."""
+        """Raises `NotNowError` for a retry that is not due, while memory is tight and while the brake is on."""
         if self.memory_is_tight and self.in_flight.total() > 1:
             raise NotNowError(MEMORY_PAUSE_S)
         if (
@@ -209,11 +209,11 @@ class AtLeastOnce:
 
     def release_brake(self) -> bool:
         """Somebody says that the cause is mended. True if the brake was on."""
-        was_open = self.brake.release()
-        if was_open:
+        was_on = self.brake.release()
+        if was_on:
             log.info("brake_released")
         BRAKE_OPEN.set(0)
-        return was_open
+        return was_on
 
     async def _leave(
         self,
