@@ -9,7 +9,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/app.py"))
-ROOMS = {"app", "handlers", "service", "domain", "settings", "errors", "__init__"}
 
 
 def test_the_import_contracts_hold() -> None:
