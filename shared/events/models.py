@@ -56,6 +56,9 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
 ReplayStage = Literal["processor", "converter", "loader", "s3sink"]
 Format = Literal["parquet", "csv", "json", "xlsx"]
+
+SUPPORTED_FORMATS: tuple[Format, ...] = ("parquet", "csv")
+"""Those that the converter of this version writes. The contract has names for more: who asks for one is refused."""
 RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
 Severity = Literal["error", "warn"]
 
