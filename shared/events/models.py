@@ -32,7 +32,10 @@ MAX_LIST_ITEMS = 10_000
 
 
 def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("before the year 1 or after 9999 in UTC") from error
 
 
 def _whole(pattern: str) -> str:
