@@ -48,7 +48,7 @@ async def test_a_record_whose_burial_fails_leaves_its_letter_and_its_partition_g
 
     await topics.send((0, b"nonsense", []), (0, run_drained("behind"), []))
     async with running(topics, handler, bury=bury) as bus:
-        await topics.drained(20)
+        await topics.drained(60)
         assert bus.complaints() == []
     assert burials == [b"nonsense"] * policy.MAX_TRIES
     assert [record.value for record in await topics.read(topics.dead)] == [b"nonsense"]
@@ -68,7 +68,7 @@ async def test_a_record_too_large_for_another_try_is_dead_and_not_an_outage(topi
     async with AIOKafkaProducer(bootstrap_servers=topics.servers, max_request_size=4_000_000) as producer:
         await producer.send_and_wait(topics.input, b"v" * 499_900, headers=[large], partition=0)
     async with running(topics, handler):
-        await topics.drained(20)
+        await topics.drained(60)
     assert tries == [topics.input]
     (letter,) = await topics.read(topics.dead)
     assert dict(letter.headers)["dlq.reason_code"] == b"handler"
@@ -88,7 +88,7 @@ async def test_a_retry_that_is_due_in_a_thousand_years_is_due_now(topics: Topics
     async with AIOKafkaProducer(bootstrap_servers=topics.servers) as producer:
         await producer.send_and_wait(topics.retry, b"v", key=b"k", headers=forged)
     async with running(topics, handler):
-        await topics.drained(20)
+        await topics.drained(60)
     assert seen == [b"v"]
 
 
@@ -113,7 +113,7 @@ async def test_transactions_that_could_not_be_opened_are_opened_by_the_first_rec
     await topics.send((0, run_drained("a"), []), (1, run_drained("b"), []))
     monkeypatch.setattr(AIOKafkaProducer, "start", start_second_time)
     async with running(topics, handler, transactional=True):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(await topics.read(topics.output, isolation="read_committed")) < 2:
                 await asyncio.sleep(0.1)
     assert len(refused) == 2
