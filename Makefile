@@ -8,8 +8,8 @@ AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults test-chaos chaos airflow-env test-airflow test-compose bench \
-	demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
+.PHONY: help setup lint format test test-fast test-faults test-chaos test-model chaos airflow-env test-airflow test-compose \
+	bench demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: setup ## All tests on the real components, which it starts and stops (< 10 min)
+test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, airflow, compose (< 10 min)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not airflow and not compose"
 
 test-fast: setup ## Only the tests that need no server

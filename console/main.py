@@ -5,7 +5,6 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from typer.main import get_group
 from console.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
 from console.words import did_you_mean
 from shared.errors import ConfigurationError, OnPointError
+from shared.version import CODE_VERSION
 
 DEBUG = "ONPOINT_DEBUG"
 
@@ -92,10 +92,7 @@ def load(name: str) -> TyperCommand | TyperGroup:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        try:
-            print(f"onpoint {version('onpoint')}")
-        except PackageNotFoundError:
-            print("onpoint, not installed")
+        print(f"onpoint {CODE_VERSION}")
         raise typer.Exit(SUCCESS)
 
 

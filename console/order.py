@@ -12,10 +12,7 @@ from typing import Any
 from console.errors import WrongUseError
 from console.words import did_you_mean, listed
 from shared.events.ids import is_run_id
-from shared.events.models import Format
-
-FORMATS: tuple[Format, ...] = ("parquet", "csv")
-"""What the services of this version write; the contract has names for more, and the crawler refuses those."""
+from shared.events.models import SUPPORTED_FORMATS
 
 MAX_LIMIT = 10**12
 """The contract's own bound."""
@@ -92,9 +89,10 @@ def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:
     """`["parquet,csv"]` or `["parquet", "csv"]`."""
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
-        if name not in FORMATS:
+        if name not in SUPPORTED_FORMATS:
             raise WrongUseError(
-                f"there is no format {name!r}{did_you_mean(name, FORMATS) or ': there are ' + listed(FORMATS)}"
+                f"there is no format {name!r}"
+                f"{did_you_mean(name, SUPPORTED_FORMATS) or ': there are ' + listed(SUPPORTED_FORMATS)}"
             )
     return tuple(dict.fromkeys(names))
 

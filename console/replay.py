@@ -10,9 +10,9 @@ from console import environment
 from console.asking import ask
 from console.errors import CommandError, WrongUseError
 from console.ledger import RunRow, open_ledger
-from console.order import FORMATS, Order, check_run_id, new_run_id, parse_formats, requester
+from console.order import Order, check_run_id, new_run_id, parse_formats, requester
 from console.words import did_you_mean, listed
-from shared.events.models import ReplayStage
+from shared.events.models import SUPPORTED_FORMATS, ReplayStage
 from shared.settings import PostgresSettings
 
 STAGES: tuple[str, ...] = get_args(ReplayStage)
@@ -53,7 +53,7 @@ def replay(
         typer.Option(
             "--formats",
             metavar="F,...",
-            help=f"Exports to write: {', '.join(FORMATS)}; absent: each dataset's own.",
+            help=f"Exports to write: {', '.join(SUPPORTED_FORMATS)}; absent: those of the old run.",
         ),
     ] = None,
     run_id: Annotated[

@@ -9,7 +9,6 @@ from console import environment
 from console.asking import ask
 from console.errors import WrongUseError
 from console.order import (
-    FORMATS,
     Order,
     check_run_id,
     choose_datasets,
@@ -18,6 +17,7 @@ from console.order import (
     parse_limits,
     requester,
 )
+from shared.events.models import SUPPORTED_FORMATS
 
 EXAMPLES = """\b
 Examples:
@@ -52,7 +52,7 @@ def run(
         typer.Option(
             "--formats",
             metavar="F,...",
-            help=f"Exports to write: {', '.join(FORMATS)}; absent: each dataset's own.",
+            help=f"Exports to write: {', '.join(SUPPORTED_FORMATS)}; absent: each dataset's own.",
         ),
     ] = None,
     limit: Annotated[

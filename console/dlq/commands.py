@@ -17,7 +17,7 @@ from console.dlq.letter import Position, parse_position
 from console.dlq.preview import Preview
 from console.dlq.queue import Entry, Filters, State
 from console.dlq.replay import Outcome, Pace, open_replayer, parse_rate
-from console.dlq.selection import Selection, chosen, filters_of, select
+from console.dlq.selection import CODES, Selection, chosen, filters_of, select
 from console.dlq.topics import open_dead_letters
 from console.errors import FAILED, CommandError, InterruptedByUserError, WrongUseError
 from console.result import print_json
@@ -40,7 +40,9 @@ Service = Annotated[
     str | None, typer.Option("--service", metavar="S", help=f"Only of this service: {', '.join(SERVICES)}.")
 ]
 Run = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only of this run.")]
-Stage = Annotated[str | None, typer.Option("--stage", metavar="S", help="Only that died at this stage.")]
+Stage = Annotated[
+    str | None, typer.Option("--stage", metavar="S", help="Only those that died at this stage.")
+]
 Reason = Annotated[
     str | None,
     typer.Option("--reason", "--code", metavar="C", help="Only with this code, such as object_missing."),
@@ -140,7 +142,7 @@ def list_(
 def show(
     entry: Annotated[str, typer.Argument(metavar="ENTRY", help="loader:3:42", show_default=False)],
     *,
-    rows: Annotated[int, typer.Option("--rows", min=0, max=1000, help="Of the data behind it.")] = 3,
+    rows: Annotated[int, typer.Option("--rows", min=0, max=1000, help="Rows of its data to show.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Show one: why it died, what it says, and the first rows of the data behind it."""
@@ -202,7 +204,8 @@ def discard(
     entries: Entries = None,
     *,
     why: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for who looks later.", show_default=False)
+        str,
+        typer.Option("--reason", metavar="TEXT", help="Why, for whoever looks later.", show_default=False),
     ],
     service: Service = None,
     run: Run = None,
@@ -220,6 +223,10 @@ def discard(
     """Put dead letters away: nobody is to do anything about them."""
     if not why.strip() or len(why) > MAX_REASON_CHARS:
         raise WrongUseError(f"--reason must say why, in {MAX_REASON_CHARS} characters at most")
+    if why.strip() in CODES:
+        raise WrongUseError(
+            f"--reason says why, for people; to choose dead letters by their code, write --code {why}"
+        )
     asked = select(
         [parse_position(text) for text in entries or ()],
         filters_of(service, run, stage, code, state),
@@ -289,8 +296,8 @@ def _confirmed(found: Sequence[Entry], verb: str, where: str, *, yes: bool) -> b
 
 def _so_far(outcome: Outcome, found: Sequence[Entry]) -> str:
     return (
-        f"{number(len(outcome.replayed))} of {quantity(len(found), 'dead letter')} were sent back before; "
-        "ask again for the others, it is safe"
+        f"{number(len(outcome.replayed))} of {quantity(len(found), 'dead letter')} were sent back; "
+        "run the command again for the rest, which is safe"
     )
 
 

@@ -19,6 +19,8 @@ from shared.events.topics import dead_letter_topic
 
 EVERYTHING = 10**9
 
+CODES = tuple(code.value for code in Reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -34,10 +36,9 @@ def filters_of(
     """Raises `WrongUseError` for a name that cannot be one."""
     if service is not None:
         check_service(service)
-    reasons = [code.value for code in Reason]
-    if reason is not None and reason not in reasons:
+    if reason is not None and reason not in CODES:
         raise WrongUseError(
-            f"there is no reason {reason}{did_you_mean(reason, reasons) or ': there are ' + listed(reasons)}"
+            f"there is no reason {reason}{did_you_mean(reason, CODES) or ': there are ' + listed(CODES)}"
         )
     return Filters(service, run_id, stage, reason, _state(state))
 

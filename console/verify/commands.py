@@ -75,7 +75,7 @@ ExpectedRestarts = Annotated[
     int, typer.Option(metavar="N", min=0, help="So many processes were killed since the baseline.")
 ]
 SweepAgeHours = Annotated[
-    float, typer.Option(metavar="N", min=0, help="Objects that nothing names may be so old.")
+    float, typer.Option(metavar="N", min=0, help="An object that nothing names is no finding up to this age.")
 ]
 Only = Annotated[
     list[str] | None, typer.Option("--only", metavar="I1", help="Only this invariant; may be repeated.")

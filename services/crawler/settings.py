@@ -3,8 +3,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.settings import Settings
-
-VERSION = "0.1.0"
+from shared.version import CODE_VERSION
 
 
 class CrawlSettings(Settings):
@@ -27,4 +26,4 @@ class CrawlSettings(Settings):
             pattern=r"^[\x20-\x7e]+$",
             description="User-Agent, with a contact for the sources",
         ),
-    ] = f"OnPoint/{VERSION} (+contact: set ONPOINT_CRAWL_USER_AGENT)"
+    ] = f"OnPoint/{CODE_VERSION} (+contact: set ONPOINT_CRAWL_USER_AGENT)"

@@ -1,4 +1,4 @@
-"""First writer wins (ARCHITECTURE §4).
+"""First writer wins (docs/adr/0002).
 
 A stage puts its artifacts under names that hold their hash, then its manifest at a derived key that only the
 first can create. That put is the commit. Whoever comes second reads the winner's manifest and announces that.

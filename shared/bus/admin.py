@@ -1,4 +1,6 @@
-"""Topics as they are declared: read the file, create what is missing, say what differs."""
+"""Topics as they are declared: read the file, create what is missing, set the configuration of the others, say where the
+number of partitions differs.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -77,10 +77,10 @@ def next_attempt(retried: Record) -> Attempt:
         )
         return Attempt(
             original,
-            failed_tries=int(text["tries"]),
+            failed_tries=max(0, int(text["tries"])),
             first_failed_at=datetime.fromisoformat(text["first_failed_at"]).astimezone(UTC),
             due_at=datetime.fromisoformat(text["due_at"]).astimezone(UTC),
             is_replay=text.get("replay") == "1",
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise PermanentError(Reason.DECODE, f"no record of a retry: {error!r}"[:300]) from error

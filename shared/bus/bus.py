@@ -84,7 +84,9 @@ class Bus:
         self._revive: dict[str, Revive] = {}
         self._transactional = TransactionalProducers(self._servers, service, self._group)
         self._handlers: dict[str, Handler] = {}
-        self._policy = AtLeastOnce(service, self._bury_record, self._send_to_retry, fatal)
+        self._policy = AtLeastOnce(
+            service, self._bury_record, self._send_dead_letter, self._send_to_retry, fatal
+        )
         self._middleware = partial(Settling, self._policy)
         self._broker = KafkaBroker(
             self._servers,

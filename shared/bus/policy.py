@@ -24,6 +24,7 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
+    MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     ProducerFenced,
 )
@@ -53,6 +54,9 @@ OUTAGE_DELAYS_S = (0.25, 0.5, 1.0, 2.0)
 
 MEMORY_PAUSE_S = 1.0
 
+LONGEST_DELAY_S = 60.0
+"""No retry is due later than the delay and what two clocks may differ: a later one is a mistake, and due now."""
+
 POISONED_PRODUCER = (OutOfOrderSequenceNumber, ProducerFenced)
 """A producer never recovers from these: leave the record uncommitted and end the process."""
 
@@ -75,6 +79,8 @@ class Trouble:
     first_failed_at: datetime
     errors: int = 0
     outages: int = 0
+    burials: int = 0
+    """Those that failed."""
 
 
 Bury = Callable[[Record, Failure], Awaitable[None]]
@@ -88,6 +94,8 @@ class AtLeastOnce:
     service: str
     bury: Bury
     """Commits the record's death, publishes its dead letter and announces it. Idempotent."""
+    set_aside: Bury
+    """Publishes the record's dead letter and does nothing else."""
     retry: Retry
     """Publishes the record for a later try. Acked when it returns."""
     fatal: Callable[[BaseException], None]
@@ -169,11 +177,11 @@ class AtLeastOnce:
             if raw.topic in self.commits_itself:
                 self._come_again(raw, consumer, partition, epoch, error, is_outage=False)
                 return
-            await self.retry(attempt, first_failed_at)
-            RECORD_RETRIES.labels(attempt.record.topic, "error").inc()
-            await self._leave(raw, consumer, partition, epoch, "retried")
-            return
-        elif not self.brake.admit_death(datetime.now(UTC)):
+            if await self._sent_to_retry(attempt, first_failed_at):
+                await self._leave(raw, consumer, partition, epoch, "retried")
+                return
+            failure = Failure(out_of_tries(error), tries, first_failed_at, datetime.now(UTC))
+        elif not trouble.burials and not self.brake.admit_death(datetime.now(UTC)):
             log.error("brake_open", why=self.brake.why, exc_info=error)
             BRAKE_OPEN.set(1)
             self._wait(raw, consumer, partition, epoch, PROBE_INTERVAL_S)
@@ -182,8 +190,30 @@ class AtLeastOnce:
             failure = Failure(out_of_tries(error), tries, first_failed_at, datetime.now(UTC))
         reason, detail = failure.error.reason, str(failure.error)
         log.error("record_dead", reason=reason, detail=detail, tries=tries)
-        await self.bury(attempt.record, failure)
+        await self._bury(attempt.record, failure, trouble)
         await self._leave(raw, consumer, partition, epoch, "dead")
+
+    async def _sent_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> bool:
+        """False for a record that its topic just held, and that is too large with what the next attempt has to know."""
+        try:
+            await self.retry(attempt, first_failed_at)
+        except MessageSizeTooLargeError:
+            return False
+        RECORD_RETRIES.labels(attempt.record.topic, "error").inc()
+        return True
+
+    async def _bury(self, record: Record, failure: Failure, trouble: Trouble) -> None:
+        """A record whose burial itself fails again and again must not hold its partition: its letter is kept alone."""
+        try:
+            await self.bury(record, failure)
+        except (TransientError, KafkaError, NotNowError):
+            raise
+        except Exception:
+            trouble.burials += 1
+            if trouble.burials < MAX_TRIES:
+                raise
+            log.exception("burial_failed")
+            await self.set_aside(record, failure)
 
     def attempt_of(self, raw: ConsumerRecord) -> Attempt:
         """What the record stands for; one on the retry topic that cannot be read stands for itself."""
@@ -201,7 +231,7 @@ class AtLeastOnce:
             raise NotNowError(MEMORY_PAUSE_S)
         if (
             attempt.due_at is not None
-            and (delay_s := (attempt.due_at - datetime.now(UTC)).total_seconds()) > 0
+            and 0 < (delay_s := (attempt.due_at - datetime.now(UTC)).total_seconds()) <= LONGEST_DELAY_S
         ):
             raise NotNowError(min(delay_s, RETRY_DELAY_S))
         if (delay_s_ := self.brake.holds(time.monotonic())) is not None:

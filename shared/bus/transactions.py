@@ -10,11 +10,14 @@ from aiokafka.errors import KafkaError
 from shared import crashpoints
 from shared.bus.policy import NotNowError
 from shared.bus.record import Outgoing, Record, value_of
+from shared.observability.logging import get_logger
 
 REBALANCE_PAUSE_S = 0.2
 """A record of a partition whose transactions are not open yet waits so long."""
 
 TRANSACTION_TIMEOUT_MS = 30_000
+
+log = get_logger()
 
 
 class TransactionalProducers:
@@ -25,18 +28,17 @@ class TransactionalProducers:
         self._service = service
         self._group = group
         self._producers: dict[TopicPartition, AIOKafkaProducer] = {}
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self._opening = asyncio.Lock()
 
     async def publish_with_offset(self, record: Record, outgoing: Sequence[Outgoing]) -> None:
         """All of it and the record's offset are committed, or none of it.
 
-        Raises `NotNowError` while the record's partition is not open here, `EventTooLargeError`, and `ProducerFenced`
-        where a new owner has it.
+        Raises `NotNowError` while the record's partition is not ours, `EventTooLargeError`, `ProducerFenced` where a
+        new owner has it, and `KafkaError` in an outage.
         """
         partition = TopicPartition(record.topic, record.partition)
-        producer = self._producers.get(partition)
-        if producer is None:
-            # A rebalance goes on: what was fetched before it comes again to whom it is given.
-            raise NotNowError(REBALANCE_PAUSE_S)
+        producer = await self._of(partition)
         async with producer.transaction():
             for event in outgoing:
                 await producer.send_and_wait(event.topic, value_of(event), key=event.key.encode())
@@ -47,11 +49,28 @@ class TransactionalProducers:
         """A fresh producer for each of these, which fences whoever had it; those of others are closed."""
         for producer in [self._producers.pop(tp) for tp in list(self._producers) if tp not in assigned]:
             await _stop(producer)
-        await asyncio.gather(*(self._open_one(tp) for tp in assigned))
+        self._assigned = frozenset(assigned)
+        async with self._opening:
+            found = await asyncio.gather(*(self._open_one(tp) for tp in assigned), return_exceptions=True)
+        for partition, error in zip(assigned, found, strict=True):
+            # The consumer drops what its listener raises, and would not assign again: the first record tries anew.
+            if isinstance(error, Exception):
+                log.warning(
+                    "transactions_not_open", of=f"{partition.topic}-{partition.partition}", error=repr(error)
+                )
 
     async def stop(self) -> None:
         for producer in self._producers.values():
             await _stop(producer)
+
+    async def _of(self, partition: TopicPartition) -> AIOKafkaProducer:
+        async with self._opening:
+            if partition not in self._assigned:
+                # A rebalance goes on: what was fetched before it comes again to whom it is given.
+                raise NotNowError(REBALANCE_PAUSE_S)
+            if partition not in self._producers:
+                await self._open_one(partition)
+            return self._producers[partition]
 
     async def _open_one(self, partition: TopicPartition) -> None:
         if (old := self._producers.pop(partition, None)) is not None:
@@ -62,7 +81,11 @@ class TransactionalProducers:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type="lz4",
         )
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await _stop(producer)
+            raise
         self._producers[partition] = producer
 
 

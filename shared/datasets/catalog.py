@@ -80,7 +80,7 @@ def _read(path: Path, environment: Mapping[str, str]) -> Dataset:
         first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
         steps = [step for step in first["loc"] if not _is_union_tag(step)]
         where = ".".join(str(step) for step in steps)
-        message = f"{path}:{_line(node, steps)}: {where + ': ' if where else ''}{first['msg']}"
+        message = f"{path}:{_line(node, steps)}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
         raise ConfigurationError(message) from error
 
 

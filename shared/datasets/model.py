@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from shared.events.ids import DATASET_PATTERN
-from shared.events.models import Format, Severity
+from shared.events.models import SUPPORTED_FORMATS, Format, Severity
 
 Name = Annotated[str, StringConstraints(pattern=f"^{DATASET_PATTERN}$")]
 """Also bounds identifiers to PostgreSQL's 63 bytes, so that no name is cut in silence."""
@@ -188,6 +188,15 @@ class Dataset(_Model):
     max_rejected_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     checks: tuple[Check, ...] = ()
     schema_version: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("formats")
+    @classmethod
+    def formats_are_written(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
+        if unsupported := [name for name in formats if name not in SUPPORTED_FORMATS]:
+            raise ValueError(
+                f"{', '.join(unsupported)}: not supported in this version; supported are {', '.join(SUPPORTED_FORMATS)}"
+            )
+        return formats
 
     @model_validator(mode="after")
     def names_are_unique_and_known(self) -> Self:

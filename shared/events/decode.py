@@ -13,6 +13,9 @@ from shared.events.reasons import Reason
 MAX_EVENT_BYTES = 1_000_000
 """Cap before parsing. Producers stay below it; the broker's own limit is 1 MiB."""
 
+ALWAYS_SHALLOW = 200
+"""Brackets that a document may open before its depth is looked at."""
+
 _E = TypeVar("_E", bound=Event)
 
 
@@ -20,7 +23,7 @@ def parse_object(value: bytes | None) -> dict[str, Any]:
     """The JSON object in a record's value.
 
     Raises `PermanentError`: `too_large` above the cap, `decode` for what is no JSON document in UTF-8 (a
-    tombstone too), `schema` for JSON that is no object.
+    tombstone too) or nested deeper than can be written again, `schema` for JSON that is no object.
     """
     if value is None:
         raise PermanentError(Reason.DECODE, "the record has no value")
@@ -32,6 +35,8 @@ def parse_object(value: bytes | None) -> dict[str, Any]:
         raise PermanentError(Reason.DECODE, f"not JSON: {error}") from error
     if not isinstance(document, dict):
         raise PermanentError(Reason.SCHEMA, f"a JSON object is expected, not {type(document).__name__}")
+    if value.count(b"[") + value.count(b"{") > ALWAYS_SHALLOW:
+        _check_depth(document)
     return document
 
 
@@ -68,6 +73,14 @@ def explain(error: ValidationError) -> str:
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:3]
     ]
     return "; ".join(complaints)[:1000]
+
+
+def _check_depth(document: Mapping[str, Any]) -> None:
+    """A reader takes 1,024 levels, a writer 254: what lies between would fail whoever quotes it or sends it on."""
+    try:
+        orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        raise PermanentError(Reason.DECODE, "nested too deeply") from error
 
 
 def _check_version(document: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Derived identifiers: never random, so that doing a thing again gives the same name (ARCHITECTURE §2)."""
+"""Derived identifiers: never random, so that doing a thing again gives the same name (docs/adr/0002)."""
 
 import hashlib
 import json

@@ -32,7 +32,10 @@ MAX_LIST_ITEMS = 10_000
 
 
 def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("before the year 1 or after 9999 in UTC") from error
 
 
 def _whole(pattern: str) -> str:
@@ -56,6 +59,9 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
 ReplayStage = Literal["processor", "converter", "loader", "s3sink"]
 Format = Literal["parquet", "csv", "json", "xlsx"]
+
+SUPPORTED_FORMATS: tuple[Format, ...] = ("parquet", "csv")
+"""Those that the converter of this version writes. The contract has names for more: who asks for one is refused."""
 RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
 Severity = Literal["error", "warn"]
 

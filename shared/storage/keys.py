@@ -1,4 +1,4 @@
-"""Every key of the two buckets, built in one place (ARCHITECTURE §2). Inputs are validated names and hashes."""
+"""Every key of the two buckets, built in this one place. Inputs are validated names and hashes."""
 
 import re
 from datetime import datetime

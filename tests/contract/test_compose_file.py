@@ -10,6 +10,7 @@ import yaml
 from deploy.compose import credentials
 from deploy.local.names import SERVICES
 from shared.settings import KafkaSettings, ObjectStoreSettings, PostgresSettings, load_settings
+from shared.version import CODE_VERSION
 
 ROOT = Path(__file__).parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -132,3 +133,9 @@ def test_secrets_are_made_once_and_lead_the_services_to_the_store(tmp_path: Path
     assert dsn.startswith("postgresql://onpoint:")
     assert load_settings(ObjectStoreSettings, settings).s3_keys() is not None
     assert len(set(kept.values())) == len(kept)
+
+
+def test_the_images_are_tagged_with_the_version_of_the_code() -> None:
+    tags = set(re.findall(r"\$\{ONPOINT_VERSION:-([^}]*)\}", str(FILE)))
+    assert tags == {CODE_VERSION}
+    assert f"ARG VERSION={CODE_VERSION}\n" in DOCKERFILE

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from shared.bus.admin import load_topics
+from shared.bus.bus import MAX_DEAD_LETTER_BYTES
 from shared.events import topics
 
 FILE = Path(__file__).parents[2] / "deploy" / "kafka" / "topics.yaml"
@@ -30,7 +31,15 @@ def test_requests_and_completions_are_in_one_order() -> None:
 
 def test_a_dead_letter_topic_takes_the_largest_record_and_its_headers() -> None:
     specs = load_topics(FILE)
-    largest = max(specs[name].max_message_bytes for name in specs if not name.endswith(".dlq"))
+    largest = max(specs[name].max_message_bytes for name in specs if not name.endswith((".dlq", ".retry")))
     assert all(
         specs[topics.dead_letter_topic(service)].max_message_bytes > largest + 500_000 for service in SERVICES
+    )
+
+
+def test_what_the_producer_sends_to_a_retry_topic_the_broker_takes() -> None:
+    """A refusal by the broker would leave the idempotent producer out of order."""
+    specs = load_topics(FILE)
+    assert all(
+        specs[topics.retry_topic(service)].max_message_bytes > MAX_DEAD_LETTER_BYTES for service in SERVICES
     )

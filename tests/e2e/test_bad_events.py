@@ -79,6 +79,7 @@ BAD = (
     Bad("lone surrogate", b'{"run_id": "\\ud800"}', "decode"),
     Bad("NaN", b'{"rows": NaN}', "decode"),
     Bad("too deep", b"[" * 5000 + b"]" * 5000, "decode"),
+    Bad("deeper than is written", b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}", "decode"),
     Bad("HTML", b"<!doctype html><h1>502</h1>", "decode"),
     Bad("list", b"[]", "schema"),
     Bad("null", b"null", "schema"),

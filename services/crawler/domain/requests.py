@@ -9,7 +9,14 @@ from typing import Any
 
 from services.crawler.domain.replays import judge_replay
 from shared.events.ids import is_run_id
-from shared.events.models import MAX_TEXT_CHARS, REVISION, VERSION, CrawlRequest, DatasetParameters
+from shared.events.models import (
+    MAX_TEXT_CHARS,
+    REVISION,
+    SUPPORTED_FORMATS,
+    VERSION,
+    CrawlRequest,
+    DatasetParameters,
+)
 
 FIELDS = frozenset(
     {
@@ -24,7 +31,6 @@ FIELDS = frozenset(
         "from_stage",
     }
 )
-SUPPORTED_FORMATS = ("parquet", "csv")
 MAX_LIMIT = 10**12
 MAX_REASON_CHARS = 1000
 QUOTED_CHARS = 60

@@ -12,6 +12,7 @@ from console import main
 from console.errors import CommandError
 from console.main import COMMANDS, SECTIONS, app
 from shared.errors import ConfigurationError
+from shared.version import CODE_VERSION
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,6 +94,7 @@ def test_the_overview_names_exactly_the_commands_that_the_modules_register() -> 
         (["dlq", "replay", "--all", "--rate", "fast"], "--rate fast is not understood: write N/s"),
         (["dlq", "discard", "loader:1:2"], "missing option '--reason'"),
         (["dlq", "discard", "loader:1:2", "--reason", " "], "--reason must say why"),
+        (["dlq", "discard", "--all", "--reason", "checksum"], "by their code, write --code checksum"),
         (["resume", "lodaer"], "there is no service lodaer; did you mean loader?"),
         (["sweep"], "no stack is running here"),
         (["topics", "aply"], "no such command 'aply'"),
@@ -122,7 +124,7 @@ def test_the_version_is_told(runner: CliRunner) -> None:
     result = runner.invoke(app, ["--version"])
 
     assert result.exit_code == 0
-    assert result.stdout.startswith("onpoint")
+    assert result.stdout == f"onpoint {CODE_VERSION}\n"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pytest
 
 from console.errors import WrongUseError
 from console.order import (
-    FORMATS,
     Order,
     check_run_id,
     choose_datasets,
@@ -13,7 +12,6 @@ from console.order import (
     parse_formats,
     parse_limits,
 )
-from services.crawler.domain.requests import SUPPORTED_FORMATS
 from shared.events.ids import is_run_id
 
 KNOWN = ("comments", "posts", "users")
@@ -43,10 +41,6 @@ def test_formats_come_with_commas_or_one_by_one() -> None:
 def test_an_unknown_format_is_refused(text: str) -> None:
     with pytest.raises(WrongUseError, match="there is no format"):
         parse_formats([text])
-
-
-def test_the_formats_offered_are_those_that_the_crawler_accepts() -> None:
-    assert FORMATS == SUPPORTED_FORMATS
 
 
 def test_limits_are_read_per_dataset() -> None:

@@ -61,3 +61,18 @@ def test_headers_that_a_record_brought_itself_do_not_count() -> None:
 def test_a_record_without_our_headers_is_refused(headers: tuple[tuple[str, bytes | None], ...]) -> None:
     with pytest.raises(PermanentError):
         next_attempt(Record("loader.retry", 0, 0, 0, None, b"v", headers))
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon"])
+@pytest.mark.parametrize("name", ["retry.due_at", "retry.first_failed_at"])
+def test_a_time_that_no_service_can_have_written_is_refused(name: str, text: str) -> None:
+    record = on_retry_topic(first_attempt(Record("batch.processed", 0, 9, 1, b"k", b"v", ())))
+    forged = Record(record.topic, 0, 0, 1, record.key, record.value, (*record.headers, (name, text.encode())))
+    with pytest.raises(PermanentError, match="no record of a retry"):
+        next_attempt(forged)
+
+
+def test_tries_below_none_are_none() -> None:
+    record = on_retry_topic(first_attempt(Record("batch.processed", 0, 9, 1, b"k", b"v", ())))
+    forged = Record("loader.retry", 0, 0, 1, b"k", b"v", (*record.headers, ("retry.tries", b"-1000000")))
+    assert next_attempt(forged).failed_tries == 0

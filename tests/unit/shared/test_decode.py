@@ -63,6 +63,8 @@ def test_times_sort_as_texts_do() -> None:
         (b'{"a": 1}{"b": 2}', Reason.DECODE),
         (b'{"a": "\\ud800"}', Reason.DECODE),
         (b"[" * 10_000, Reason.DECODE),
+        (b'{"version": 1, "x": ' + b"[" * 300 + b"]" * 300 + b"}", Reason.DECODE),
+        (b'{"x": ' + b'{"x": ' * 1000 + b"1" + b"}" * 1000 + b"}", Reason.DECODE),
         (b"[1]", Reason.SCHEMA),
         (b'"text"', Reason.SCHEMA),
         (b"null", Reason.SCHEMA),
@@ -98,6 +100,8 @@ def test_unknown_fields_of_a_newer_revision_are_dropped() -> None:
         {"requested_at": 5},
         {"requested_at": "2026-11-24T06:00:00"},
         {"requested_at": "yesterday"},
+        {"requested_at": "9999-12-31T23:59:59-14:00"},
+        {"requested_at": "0001-01-01T00:00:00+14:00"},
     ],
 )
 def test_a_field_of_another_type_or_form_is_refused(changes: dict[str, Any]) -> None:

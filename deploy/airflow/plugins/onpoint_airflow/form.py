@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from airflow.sdk import Param
 
-FORMATS = ["parquet", "csv"]
-"""What the converter writes; a run that asks for others is refused."""
+from shared.events.models import SUPPORTED_FORMATS
 
 
 def form(daily: Sequence[str]) -> dict[str, Param]:
@@ -27,8 +26,8 @@ def form(daily: Sequence[str]) -> dict[str, Param]:
         "formats": Param(
             None,
             type=["null", "array"],
-            items={"type": "string", "enum": FORMATS},
-            examples=FORMATS,
+            items={"type": "string", "enum": [*SUPPORTED_FORMATS]},
+            examples=[*SUPPORTED_FORMATS],
             title="Export formats",
             description="Empty: each dataset's own.",
         ),

@@ -1,0 +1,129 @@
+"""What must not hold a partition for ever, on a real broker: burials that fail, retries that do not fit, slow fences."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError
+
+from shared.bus import policy
+from shared.bus.attempt import first_attempt, retry_headers
+from shared.bus.record import Burial, Outgoing, Record
+from shared.errors import PermanentError
+from shared.events.decode import decode_event
+from shared.events.models import RunDrained
+from tests.integration.shared.test_bus import Topics, run_drained, running
+
+pytestmark = pytest.mark.integration
+
+MAX_TOPIC_BYTES = 1_048_588
+
+
+@pytest.fixture
+async def topics(kafka_servers: str) -> Topics:
+    made = Topics(kafka_servers)
+    await made.create()
+    return made
+
+
+async def test_a_record_whose_burial_fails_leaves_its_letter_and_its_partition_goes_on(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "RETRY_DELAY_S", 0.05)
+    burials: list[bytes | None] = []
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        event = decode_event(RunDrained, record.value)
+        return [Outgoing(topics.output, event.run_id, event)]
+
+    async def bury(record: Record, _error: PermanentError) -> Burial:
+        burials.append(record.value)
+        raise ZeroDivisionError
+
+    await topics.send((0, b"nonsense", []), (0, run_drained("behind"), []))
+    async with running(topics, handler, bury=bury) as bus:
+        await topics.drained(60)
+        assert bus.complaints() == []
+    assert burials == [b"nonsense"] * policy.MAX_TRIES
+    assert [record.value for record in await topics.read(topics.dead)] == [b"nonsense"]
+    assert [record.key for record in await topics.read(topics.output)] == [b"behind"]
+
+
+async def test_a_record_too_large_for_another_try_is_dead_and_not_an_outage(topics: Topics) -> None:
+    """Its own topic just held it; with what its next attempt has to know it is above what may be sent."""
+    await set_largest_record(topics, topics.input, 4_000_000)
+    tries: list[str] = []
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        tries.append(record.topic)
+        raise ZeroDivisionError
+
+    large = ("mine", os.urandom(750_000).hex().encode())
+    async with AIOKafkaProducer(bootstrap_servers=topics.servers, max_request_size=4_000_000) as producer:
+        await producer.send_and_wait(topics.input, b"v" * 499_900, headers=[large], partition=0)
+    async with running(topics, handler):
+        await topics.drained(60)
+    assert tries == [topics.input]
+    (letter,) = await topics.read(topics.dead)
+    assert dict(letter.headers)["dlq.reason_code"] == b"handler"
+    assert dict(letter.headers)["dlq.tries"] == b"1"
+
+
+async def test_a_retry_that_is_due_in_a_thousand_years_is_due_now(topics: Topics) -> None:
+    seen: list[bytes | None] = []
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        seen.append(record.value)
+        return ()
+
+    record = Record(topics.input, 0, 0, 1, b"k", b"v", ())
+    now = datetime.now(UTC)
+    forged = retry_headers(first_attempt(record), first_failed_at=now, due_at=now + timedelta(days=365_000))
+    async with AIOKafkaProducer(bootstrap_servers=topics.servers) as producer:
+        await producer.send_and_wait(topics.retry, b"v", key=b"k", headers=forged)
+    async with running(topics, handler):
+        await topics.drained(60)
+    assert seen == [b"v"]
+
+
+async def test_transactions_that_could_not_be_opened_are_opened_by_the_first_record(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker may be away for the moment between a partition's assignment and the fence for its old owner."""
+    refused: list[str] = []
+    start = AIOKafkaProducer.start
+
+    async def start_second_time(producer: AIOKafkaProducer, *arguments: Any) -> None:
+        transactional_id = producer._txn_manager and producer._txn_manager.transactional_id  # noqa: SLF001
+        if transactional_id is not None and transactional_id not in refused:
+            refused.append(transactional_id)
+            raise KafkaConnectionError("away for a moment")
+        await start(producer, *arguments)
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        event = decode_event(RunDrained, record.value)
+        return [Outgoing(topics.output, event.run_id, event)]
+
+    await topics.send((0, run_drained("a"), []), (1, run_drained("b"), []))
+    monkeypatch.setattr(AIOKafkaProducer, "start", start_second_time)
+    async with running(topics, handler, transactional=True):
+        async with asyncio.timeout(60):
+            while len(await topics.read(topics.output, isolation="read_committed")) < 2:
+                await asyncio.sleep(0.1)
+    assert len(refused) == 2
+
+
+async def set_largest_record(topics: Topics, name: str, size: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=topics.servers)
+    await admin.start()
+    try:
+        resource = ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": str(size)})
+        await admin.alter_configs([resource])
+    finally:
+        await admin.close()
