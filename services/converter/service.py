@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from services.converter.encoder import Encode, write_csv_gz, write_parquet
 from shared import crashpoints
-from shared.batches.batches import CODE_VERSION, Batches, hash_file, scratch_folder
+from shared.batches.batches import Batches, hash_file, scratch_folder
 from shared.batches.clean import clean_artifact, open_clean
 from shared.datasets.catalog import Catalog
 from shared.datasets.model import Dataset
@@ -18,6 +18,7 @@ from shared.observability.logging import get_logger
 from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
+from shared.version import CODE_VERSION
 
 HASH_CHARS = 16
 """Of a file's SHA-256 in its name: two writers of different bytes never overwrite each other."""

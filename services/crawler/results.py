@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.recorder import Recorder
-from shared.batches.batches import CODE_VERSION, MAX_DETAIL_CHARS, in_words
+from shared.batches.batches import MAX_DETAIL_CHARS, in_words
 from shared.bus.record import Outgoing
 from shared.errors import PermanentError
 from shared.events import ids, topics
@@ -24,6 +24,7 @@ from shared.events.models import (
 )
 from shared.events.reasons import Reason
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.version import CODE_VERSION
 
 STAGE: Final = "crawler"
 

@@ -9,13 +9,13 @@ import asyncpg
 from services.loader import statements
 from services.loader.domain import KeyRange, Merge, counts_of, result_of
 from shared import crashpoints
-from shared.batches.batches import CODE_VERSION
 from shared.datasets.model import Dataset
 from shared.errors import TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
 from shared.postgres.errors import translated
+from shared.version import CODE_VERSION
 
 log = get_logger()
 

@@ -9,7 +9,7 @@ from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
 from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
-from shared.batches.batches import CODE_VERSION, Batches, scratch_folder
+from shared.batches.batches import Batches, scratch_folder
 from shared.batches.clean import open_clean
 from shared.datasets.catalog import Catalog
 from shared.datasets.model import Dataset
@@ -18,6 +18,7 @@ from shared.events.models import Artifact, BatchManifest, Counts
 from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, STAGE_BATCHES, STAGE_ROWS
+from shared.version import CODE_VERSION
 
 RAW_FORMAT = "jsonl.zst"
 REQUESTS_FORMAT = "requests.jsonl.zst"

@@ -14,7 +14,7 @@ from services.s3sink.errors import BatchUnusableError
 from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
-from shared.batches.batches import CODE_VERSION, announce, dead_manifest
+from shared.batches.batches import announce, dead_manifest
 from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.bus.record import Publish, Record
 from shared.errors import PermanentError, TransientError
@@ -23,6 +23,7 @@ from shared.events.reasons import Reason
 from shared.observability.busy import busy
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.version import CODE_VERSION
 
 IDLE_S = 1.0
 """Between two looks when nobody woke the loop: for batches that grew old, and for what another replica left."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from services.s3sink.domain import stored
 from services.s3sink.repository import Held, SinkRepository
-from shared.batches.batches import CODE_VERSION, BatchDeadError, Batches, dead_manifest
+from shared.batches.batches import BatchDeadError, Batches, dead_manifest
 from shared.batches.clean import clean_artifact
 from shared.bus.record import Record
 from shared.datasets.catalog import Catalog
@@ -13,6 +13,7 @@ from shared.events.models import BatchManifest, RunSealed
 from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES
+from shared.version import CODE_VERSION
 
 log = get_logger()
 

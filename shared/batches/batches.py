@@ -27,8 +27,8 @@ from shared.events.reasons import Reason
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
+from shared.version import CODE_VERSION
 
-CODE_VERSION = "0.1.0"
 HASH_BLOCK_BYTES = 2**20
 _MACHINE_EXHAUSTED = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
