@@ -68,10 +68,8 @@ class TestData:
 
 
 def load_test_data() -> TestData:
-    """The full records if they are there, else the committed cut."""
-    folder = Path(os.environ.get("ONPOINT_TEST_DATA") or ROOT.parent / "shared" / "data")
-    if not (folder / "jsonplaceholder.json").is_file():
-        folder = SAMPLE
+    """The committed records, or those of the folder that `ONPOINT_TEST_DATA` names."""
+    folder = Path(os.environ.get("ONPOINT_TEST_DATA") or SAMPLE)
     records = json.loads((folder / "jsonplaceholder.json").read_text(encoding="utf-8"))
     with (folder / "hackernews-stories.jsonl").open(encoding="utf-8", newline="\n") as lines:
         records["stories"] = [json.loads(line) for line in lines if line.strip()]
