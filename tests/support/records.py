@@ -66,6 +66,13 @@ class TestData:
             tuple(at(record, path) for path in COLUMNS[dataset].values()) for record in self.records[dataset]
         ]
 
+    def with_stories(self, count: int) -> "TestData":
+        """At least so many stories: where the records have fewer, the same again under ids of their own."""
+        stories = self.records["stories"]
+        free = max(story["id"] for story in stories) + 1
+        more = [{**stories[n % len(stories)], "id": free + n} for n in range(count - len(stories))]
+        return TestData(self.folder, {**self.records, "stories": [*stories, *more]})
+
 
 def load_test_data() -> TestData:
     """The committed records, or those of the folder that `ONPOINT_TEST_DATA` names."""
