@@ -183,14 +183,13 @@ async def test_a_key_in_two_batches_is_one_row_and_one_superseded(
     pipeline: Pipeline, unhealthy: SourceServer, test_data: TestData
 ) -> None:
     """A page that shifted while it was crawled: the lake keeps both, PostgreSQL the later in source order."""
-    stories = test_data.records["stories"]
-    if len(stories) < 1200:
-        pytest.skip("the committed cut has too few stories for two batches")
-    ids = [story["id"] for story in stories[:1200]]
+    stories = test_data.with_stories(1200).records["stories"][:1200]
     first, late = stories[0], stories[1100]
+    ids = [story["id"] for story in stories]
     unhealthy.fail("/v0/topstories.json", faults.body(json.dumps(ids).encode()))
-    again = {**first, "title": "the later one"}
-    unhealthy.fail(f"/v0/item/{late['id']}.json", faults.body(json.dumps(again).encode()))
+    added = {story["id"]: story for story in stories[len(test_data.records["stories"]) :]}
+    for id_, story in {**added, late["id"]: {**first, "title": "the later one"}}.items():
+        unhealthy.fail(f"/v0/item/{id_}.json", faults.body(json.dumps(story).encode()))
     run_id = new_run()
     done = await pipeline.run({"run_id": run_id, "datasets": ["stories"]}, within_s=90)
     summary = done["datasets"]["stories"]
@@ -199,6 +198,7 @@ async def test_a_key_in_two_batches_is_one_row_and_one_superseded(
     (row,) = await pipeline.rows("stories", f"_run_id = '{run_id}' AND id = {first['id']}")
     assert row[4] == "the later one"
     assert len(pipeline.lake_rows(run_id, "stories")) == 1200
+    await pipeline.fetch(f"DELETE FROM onpoint_stories WHERE _run_id = '{run_id}'")
 
 
 async def test_an_empty_source_is_a_success_with_zeros_unless_a_check_wants_more(

@@ -6,10 +6,17 @@ import pytest
 
 from deploy.local.stack import LocalStack
 from tests.support.pipeline import Pipeline
-from tests.support.records import TestData
+from tests.support.records import TestData, load_test_data
 from tests.support.source import SourceServer
 
 PAGE_SIZE = 20
+LEAST_STORIES = 2500
+"""Three batches of single requests, so that a run can be caught in their middle."""
+
+
+@pytest.fixture(scope="session")
+def test_data() -> TestData:
+    return load_test_data().with_stories(LEAST_STORIES)
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,12 @@ bad records in them, ones with a batch that dies at each stage, replays, records
 must have ended once, as the same one did before anything was killed, with the same content.
 """
 
-import ast
 import asyncio
 import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -24,30 +23,14 @@ from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
 from tests.support import source as faults
 from tests.support.actors import KILLED, Troupe
+from tests.support.crash_points import POINTS
 from tests.support.ghosts import haunt
 from tests.support.pipeline import Completions, Pipeline
-from tests.support.records import ROOT, TestData
+from tests.support.records import TestData
 from tests.support.source import SourceServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
-OF_EVERY_SERVICE = ("publish", "commit", "dead_letter", "leave")
-OF_A_STAGE_IN_STAGING = ("manifest", "death")
-
-POINTS: dict[str, tuple[str, ...]] = {
-    "crawler": ("request", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
-    "processor": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
-    "converter": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
-    "loader": ("copied", "merged", "committed", "death", *OF_EVERY_SERVICE),
-    "s3sink": (
-        *("assigned", "put", "written", "announced", "unusable", "told", "death"),
-        *OF_EVERY_SERVICE,
-    ),
-    "quality": (
-        *("recorded", "assigned", "announced", "checked", "listed", "completed", "relisted", "transaction"),
-        *OF_EVERY_SERVICE,
-    ),
-}
 HITS = (1, 2)
 CASES = [(service, point, hit) for service, points in POINTS.items() for point, hit in product(points, HITS)]
 
@@ -88,49 +71,6 @@ class Swept:
     @property
     def runs(self) -> list[str]:
         return [*self.good, *self.replays, *self.ghosts]
-
-
-def calls(tree: ast.AST) -> Iterator[ast.expr]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "crashpoints.reach":
-            yield node.args[0]
-
-
-def strings(expression: ast.expr) -> Iterator[str]:
-    """The names an argument may stand for; what comes from a variable is `*`."""
-    if isinstance(expression, ast.Constant):
-        yield str(expression.value)
-    elif isinstance(expression, ast.IfExp):
-        yield from strings(expression.body)
-        yield from strings(expression.orelse)
-    elif isinstance(expression, ast.FormattedValue):
-        yield from strings(expression.value)
-    elif isinstance(expression, ast.JoinedStr):
-        for parts in product(*(list(strings(part)) for part in expression.values)):
-            yield "".join(parts)
-    else:
-        yield "*"
-
-
-def named_in_the_code() -> set[str]:
-    return {
-        name
-        for folder in ("shared", "services")
-        for file in (ROOT / folder).rglob("*.py")
-        for argument in calls(ast.parse(file.read_text(encoding="utf-8")))
-        for name in strings(argument)
-    }
-
-
-def test_the_table_holds_every_point_that_the_code_names_and_no_other() -> None:
-    found = named_in_the_code()
-    table = {f"{service}.{point}" for service, points in POINTS.items() for point in points}
-    by_suffix = {name.removeprefix("*.") for name in found if name.startswith("*.")}
-    literal = {name for name in found if not name.startswith("*.")}
-    assert literal <= table
-    assert {name.partition(".")[2] for name in table - literal} == by_suffix
-    for suffix in OF_EVERY_SERVICE:
-        assert {f"{service}.{suffix}" for service in SERVICES} <= table
 
 
 @pytest.fixture(scope="module")

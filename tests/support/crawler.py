@@ -34,6 +34,13 @@ APPENDED_MS = 1_795_500_000_123
 APPENDED_AT = datetime.fromtimestamp(APPENDED_MS / 1000, UTC)
 QUICK = RetryPolicy(base_s=0.001, cap_s=0.002)
 
+POSTS = [{"userId": 1, "id": n, "title": f"title {n}", "body": "a\nb"} for n in range(1, 251)]
+STORIES = [{"id": 1000 + n, "type": "story", "title": f"story {n}"} for n in range(20)]
+
+
+def things(count: int) -> list[dict[str, int]]:
+    return [{"id": n} for n in range(count)]
+
 
 @dataclass
 class Crawler:
@@ -102,6 +109,16 @@ class Crawler:
 
     async def requests(self, manifest: BatchManifest) -> list[Any]:
         return await self.content(manifest.artifacts[-1])
+
+
+async def only_batch(crawler: Crawler) -> BatchManifest:
+    [manifest] = crawler.batches
+    return manifest
+
+
+def essence(events: list[Outgoing]) -> list[tuple[str, str, Any]]:
+    """What an event says, without the moment it was made."""
+    return [(e.topic, e.key, e.event.model_dump(exclude={"produced_at"})) for e in events]
 
 
 async def lines_of(staging: ObjectStore, artifact: Artifact) -> list[bytes]:

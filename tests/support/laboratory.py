@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from console.verify.findings import Findings, Violation
 from console.verify.machine import Usage
 from console.verify.verify import Question, verify
+from deploy.local.home import Home
 from tests.support.pipeline import Pipeline
 
 Headers = list[tuple[str, bytes | None]]
@@ -26,6 +27,7 @@ class Laboratory:
     """The services are stopped, so nothing heals itself meanwhile."""
 
     pipeline: Pipeline
+    home: Home
     database: asyncpg.Connection
     producer: AIOKafkaProducer
     question: Question
@@ -43,6 +45,15 @@ class Laboratory:
     async def ask(self, *only: str, **changes: Any) -> Findings:
         question = replace(self.question, **changes)
         return await verify(replace(question, only=frozenset(only)) if only else question)
+
+    async def seeded(self, defect: "Defect") -> tuple[str, Findings]:
+        """What must be named while the defect is there, and what is found; afterwards it is mended."""
+        async with aclosing(defect.seed(self)) as seeded:  # type: ignore[type-var]  # an async generator
+            subject = await anext(seeded)
+            found = await self.ask(defect.invariant, **defect.asks)
+            async for _ in seeded:
+                pass
+        return subject, found
 
     async def value(self, sql: str, *arguments: Any) -> Any:
         return await self.database.fetchval(sql, *arguments)

@@ -66,12 +66,17 @@ class TestData:
             tuple(at(record, path) for path in COLUMNS[dataset].values()) for record in self.records[dataset]
         ]
 
+    def with_stories(self, count: int) -> "TestData":
+        """At least so many stories: where the records have fewer, the same again under ids of their own."""
+        stories = self.records["stories"]
+        free = max(story["id"] for story in stories) + 1
+        more = [{**stories[n % len(stories)], "id": free + n} for n in range(count - len(stories))]
+        return TestData(self.folder, {**self.records, "stories": [*stories, *more]})
+
 
 def load_test_data() -> TestData:
-    """The full records if they are there, else the committed cut."""
-    folder = Path(os.environ.get("ONPOINT_TEST_DATA") or ROOT.parent / "shared" / "data")
-    if not (folder / "jsonplaceholder.json").is_file():
-        folder = SAMPLE
+    """The committed records, or those of the folder that `ONPOINT_TEST_DATA` names."""
+    folder = Path(os.environ.get("ONPOINT_TEST_DATA") or SAMPLE)
     records = json.loads((folder / "jsonplaceholder.json").read_text(encoding="utf-8"))
     with (folder / "hackernews-stories.jsonl").open(encoding="utf-8", newline="\n") as lines:
         records["stories"] = [json.loads(line) for line in lines if line.strip()]

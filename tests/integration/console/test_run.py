@@ -28,6 +28,23 @@ async def answered(services: Services, **changes: Any) -> tuple[ConsumerRecord, 
     return record, request
 
 
+async def has_begun(ledger: asyncpg.Connection, run_id: str) -> None:
+    """The ledger knows that a batch of four is crawled."""
+    await ledger.execute(
+        "INSERT INTO onpoint_runs.v_runs (run_id, status, requested_at, datasets) VALUES ($1, 'running', now(), '{posts}')",
+        run_id,
+    )
+    await ledger.execute(
+        "INSERT INTO onpoint_runs.v_progress VALUES ($1, 'posts', 'crawler', 4, 200000, 1, 0, 50000)", run_id
+    )
+
+
+async def first_line(process: asyncio.subprocess.Process) -> str:
+    """The first that the program says to stderr."""
+    assert process.stderr is not None
+    return (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
+
+
 async def test_a_run_is_asked_for_and_its_id_told(onpoint: Onpoint, services: Services) -> None:
     result = await onpoint("run", "posts", "users", "--limit", "posts=5", "--formats", "csv")
     record, request = await services.requested()
@@ -142,11 +159,11 @@ async def test_time_that_is_over_is_a_failure_that_says_that_the_run_goes_on(
 
 
 async def test_ctrl_c_leaves_the_run_going_and_says_how_to_look(
-    start: Start, services: Services, run_id: str
+    start: Start, ledger: asyncpg.Connection, run_id: str
 ) -> None:
+    await has_begun(ledger, run_id)
     process = await start("run", "posts", "--run-id", run_id, "--wait")
-    await services.requested()
-    await asyncio.sleep(1)
+    assert "posts: crawl" in await first_line(process)
     process.send_signal(signal.SIGINT)
     result = await ended(process)
 
@@ -156,23 +173,16 @@ async def test_ctrl_c_leaves_the_run_going_and_says_how_to_look(
 
 
 async def test_a_log_gets_plain_lines_of_progress(
-    onpoint: Onpoint, services: Services, ledger: asyncpg.Connection, run_id: str
+    start: Start, services: Services, ledger: asyncpg.Connection, run_id: str
 ) -> None:
-    running = asyncio.create_task(onpoint("run", "posts", "--run-id", run_id, "--wait"))
-    await services.requested()
-    await ledger.execute(
-        "INSERT INTO onpoint_runs.v_runs (run_id, status, requested_at, datasets) VALUES ($1, 'running', now(), '{posts}')",
-        run_id,
-    )
-    await ledger.execute(
-        "INSERT INTO onpoint_runs.v_progress VALUES ($1, 'posts', 'crawler', 4, 200000, 1, 0, 50000)", run_id
-    )
-    await asyncio.sleep(1.5)
+    await has_begun(ledger, run_id)
+    process = await start("run", "posts", "--run-id", run_id, "--wait")
+    line = await first_line(process)
     await services.complete(run_id)
-    result = await running
+    result = await ended(process)
 
-    assert "posts: crawl 1/4 batches; 50,000 rows crawled" in result.err
-    assert "\x1b" not in result.err + result.out
+    assert "posts: crawl 1/4 batches; 50,000 rows crawled" in line
+    assert "\x1b" not in line + result.err + result.out
 
 
 async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
@@ -190,17 +200,18 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
         run_id,
         "--wait",
         "--json",
+        "--timeout",
+        "60",
         env={**kept, **settings, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
         stdout=asyncio.subprocess.PIPE,
         stderr=terminal,
     )
     os.close(terminal)
-    reading = asyncio.create_task(asyncio.to_thread(_all_of, controller))
-    await services.requested()
-    await asyncio.sleep(1)
+    bars = await asyncio.to_thread(_read, controller, until=b"crawl")
     value = await services.complete(run_id)
+    rest = asyncio.create_task(asyncio.to_thread(_read, controller))
     out, _ = await process.communicate()
-    drawn = await reading
+    drawn = (bars + await rest).decode()
 
     assert json.loads(out) == value
     assert "requested" in drawn
@@ -208,16 +219,18 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l"), "the cursor is shown again"
 
 
-def _all_of(descriptor: int) -> str:
+def _read(descriptor: int, until: bytes | None = None) -> bytes:
+    """What the terminal shows until it shows that, or until the other side is gone."""
     data = b""
-    while True:
+    while until is None or until not in data:
         try:
             part = os.read(descriptor, 65536)
         except OSError:  # how Linux says that the other side is gone
-            return data.decode()
+            break
         if not part:
-            return data.decode()
+            break
         data += part
+    return data
 
 
 async def test_kafka_alone_is_enough_for_a_run(onpoint: Onpoint, services: Services) -> None:

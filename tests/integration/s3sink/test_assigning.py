@@ -45,11 +45,11 @@ async def test_batches_are_stored_when_their_rows_reach_the_target(sink: Sink) -
 
 
 async def test_a_batch_that_waited_long_enough_is_stored(sink: Sink) -> None:
-    sink.rebuild(limits=replace(LIMITS, age_s=0.4))
+    sink.rebuild(limits=replace(LIMITS, age_s=60))
     await sink.deliver(await sink.make(10, 0))
     await sink.drain()
     assert await sink.states() == []
-    await asyncio.sleep(0.5)
+    await sink.pool.execute("UPDATE onpoint_lake.batches SET arrived_at = arrived_at - interval '60 s'")
     await sink.deliver(await sink.make(10, 1))
     await sink.drain()
     assert [table.num_rows for table in (await sink.objects()).values()] == [20]
@@ -76,18 +76,29 @@ async def test_a_run_that_is_complete_is_stored_when_it_is_sealed(sink: Sink) ->
     assert sorted(sink.results()) == [0, 1]
 
 
-async def test_a_sealed_run_wakes_the_loop_and_is_announced_at_once(sink: Sink) -> None:
+async def test_a_sealed_run_wakes_the_loop_and_is_announced_at_once(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, wait = asyncio.Event(), sink.woken.wait
+
+    async def wait_and_tell() -> bool:
+        waits.set()
+        return await wait()
+
+    monkeypatch.setattr("services.s3sink.loop.IDLE_S", 3600.0)
+    monkeypatch.setattr(sink.woken, "wait", wait_and_tell)
     await sink.deliver(await sink.make(10))
     loop = asyncio.create_task(sink.loop.run())
-    await asyncio.sleep(0.1)
-    started = asyncio.get_running_loop().time()
-    await sink.seal(1)
-    while not sink.published:
-        await asyncio.sleep(0.005)
-    took_s = asyncio.get_running_loop().time() - started
-    loop.cancel()
-    await asyncio.gather(loop, return_exceptions=True)
-    assert took_s < 0.6
+    try:
+        async with asyncio.timeout(60):
+            await waits.wait()
+            assert sink.published == []
+            await sink.seal(1)
+            while not sink.published:
+                await asyncio.sleep(0.005)
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
 
 
 async def test_runs_do_not_share_an_object(sink: Sink) -> None:

@@ -18,18 +18,9 @@ from shared.bus.record import Burial, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
-from tests.integration.shared.test_bus import Topics, run_drained, running
+from tests.support.bus import Topics, run_drained, running
 
 pytestmark = pytest.mark.integration
-
-MAX_TOPIC_BYTES = 1_048_588
-
-
-@pytest.fixture
-async def topics(kafka_servers: str) -> Topics:
-    made = Topics(kafka_servers)
-    await made.create()
-    return made
 
 
 async def test_a_record_whose_burial_fails_leaves_its_letter_and_its_partition_goes_on(

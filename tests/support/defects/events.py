@@ -97,7 +97,13 @@ _dead("a dead letter has lost its value", {}, value=None)
 _dead("a dead letter has another key than its record", {"key": b"other"})
 _dead("a dead letter has lost a header of its record", {"headers": ()})
 _dead("a dead letter is of a record that never was", {"offset": 123_456})
-_dead("a record has two dead letters", {})
+
+
+@defect("I7", "a record has two dead letters")
+async def twice_dead(lab: Laboratory) -> AsyncIterator[str]:
+    record = _record(lab)
+    async with lab.sent("converter.dlq", record.value, key=record.key, headers=_letter(record)):
+        yield "dead letter converter:"  # which of the two is not said: they are read in any order
 
 
 @defect("I7", "a good record is in the dead letters")

@@ -9,12 +9,8 @@ from shared.events import ids, topics
 from shared.events.models import BatchManifest, CursorWork
 from shared.events.reasons import Reason
 from tests.support import source as faults
-from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of
+from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of, things
 from tests.support.source import SourceServer
-
-
-def things(count: int) -> list[dict[str, int]]:
-    return [{"id": n} for n in range(count)]
 
 
 async def crawled(

@@ -85,7 +85,7 @@ def test_a_link_may_be_in_a_header_of_its_own() -> None:
 
 
 def test_a_hostile_link_header_costs_little() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for header in (
         "<" * 8000,
         "<a>" + "; a" * 2700,
@@ -94,7 +94,7 @@ def test_a_hostile_link_header_costs_little() -> None:
         "<a>;a=" * 1300,
     ):
         assert next_by_link([header], BASE) is None
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_without_a_link_the_next_number_is_asked_for() -> None:

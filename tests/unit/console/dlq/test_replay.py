@@ -1,11 +1,11 @@
 import asyncio
-import time
 
 import pytest
 
 from console.dlq.replay import AT_ONCE, Pace, parse_rate
 from console.dlq.topics import stretches
 from console.errors import WrongUseError
+from tests.support.clock import in_no_time, now_s
 
 
 @pytest.mark.parametrize(
@@ -21,21 +21,34 @@ def test_what_is_no_rate_is_told(text: str) -> None:
         parse_rate(text)
 
 
-async def test_a_rate_is_kept_over_the_whole_replay() -> None:
-    pace, began_s, sent = Pace(100), time.monotonic(), 0
-    while sent < 50:
-        await pace.wait_for(10)
-        sent += 10
-    assert 0.39 <= time.monotonic() - began_s < 0.9
+def sent_at(per_s: float | None, sendings_s: list[float]) -> list[float]:
+    """When each piece of ten letters may go, in seconds from the first, where sending them takes so long."""
+
+    async def replay() -> list[float]:
+        pace, began_s, moments = Pace(per_s), now_s(), list[float]()
+        for sending_s in sendings_s:
+            await pace.wait_for(10)
+            moments.append(now_s() - began_s)
+            await asyncio.sleep(sending_s)
+        return moments
+
+    return in_no_time(replay)
 
 
-async def test_time_that_sending_takes_is_not_waited_for_twice() -> None:
-    pace = Pace(100)
-    await pace.wait_for(10)
-    await asyncio.sleep(0.2)
-    began_s = time.monotonic()
-    await pace.wait_for(10)
-    assert time.monotonic() - began_s < 0.05
+def test_a_rate_is_kept_over_the_whole_replay() -> None:
+    assert sent_at(100, [0] * 5) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_time_that_sending_takes_is_not_waited_for_twice() -> None:
+    assert sent_at(100, [0.04, 0.04, 0]) == pytest.approx([0, 0.1, 0.2])
+
+
+def test_what_a_slow_piece_lost_is_made_up_for() -> None:
+    assert sent_at(100, [0.25, 0, 0, 0, 0]) == pytest.approx([0, 0.25, 0.25, 0.3, 0.4])
+
+
+def test_without_a_rate_nothing_waits() -> None:
+    assert sent_at(None, [0] * 5) == [0] * 5
 
 
 @pytest.mark.parametrize(("per_s", "size"), [(None, AT_ONCE), (0.5, 1), (7, 7), (10_000, AT_ONCE)])

@@ -1,0 +1,52 @@
+"""The table of crash points, from which every one of them is tried, is what the code names."""
+
+import ast
+from collections.abc import Iterator
+from itertools import product
+
+from deploy.local.names import SERVICES
+from tests.support.crash_points import OF_EVERY_SERVICE, POINTS
+from tests.support.records import ROOT
+
+
+def calls(tree: ast.AST) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "crashpoints.reach":
+            yield node.args[0]
+
+
+def strings(expression: ast.expr) -> Iterator[str]:
+    """The names an argument may stand for; what comes from a variable is `*`."""
+    if isinstance(expression, ast.Constant):
+        yield str(expression.value)
+    elif isinstance(expression, ast.IfExp):
+        yield from strings(expression.body)
+        yield from strings(expression.orelse)
+    elif isinstance(expression, ast.FormattedValue):
+        yield from strings(expression.value)
+    elif isinstance(expression, ast.JoinedStr):
+        for parts in product(*(list(strings(part)) for part in expression.values)):
+            yield "".join(parts)
+    else:
+        yield "*"
+
+
+def named_in_the_code() -> set[str]:
+    return {
+        name
+        for folder in ("shared", "services")
+        for file in (ROOT / folder).rglob("*.py")
+        for argument in calls(ast.parse(file.read_text(encoding="utf-8")))
+        for name in strings(argument)
+    }
+
+
+def test_the_table_holds_every_point_that_the_code_names_and_no_other() -> None:
+    found = named_in_the_code()
+    table = {f"{service}.{point}" for service, points in POINTS.items() for point in points}
+    by_suffix = {name.removeprefix("*.") for name in found if name.startswith("*.")}
+    literal = {name for name in found if not name.startswith("*.")}
+    assert literal <= table
+    assert {name.partition(".")[2] for name in table - literal} == by_suffix
+    for suffix in OF_EVERY_SERVICE:
+        assert {f"{service}.{suffix}" for service in SERVICES} <= table

@@ -1,0 +1,127 @@
+"""Topics of one test on a real broker, and a bus that reads them."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from shared.bus.bus import Bus
+from shared.bus.record import Bury, Handler, Record, bury_alone
+from shared.settings import KafkaSettings
+
+REQUESTED_AT = "2026-11-24T06:00:00Z"
+
+
+def run_drained(run_id: str) -> bytes:
+    return json.dumps({"run_id": run_id, "requested_at": REQUESTED_AT}).encode()
+
+
+class Topics:
+    """Topics of one test, and what is in them."""
+
+    def __init__(self, servers: str) -> None:
+        self.servers = servers
+        self.service = f"svc{uuid.uuid4().hex[:8]}"
+        self.input = f"{self.service}.in"
+        self.output = f"{self.service}.out"
+        self.retry = f"{self.service}.retry"
+        self.dead = f"{self.service}.dlq"
+
+    async def create(self, partitions: int = 2) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+        await admin.start()
+        await admin.create_topics(
+            [
+                NewTopic(self.input, partitions, 1),
+                NewTopic(self.output, 1, 1),
+                NewTopic(self.retry, 2, 1),
+                NewTopic(self.dead, 1, 1, topic_configs={"max.message.bytes": "2097152"}),
+            ]
+        )
+        await admin.close()
+
+    async def send(self, *records: tuple[int, bytes | None, Sequence[tuple[str, bytes | None]]]) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.servers, acks="all") as producer:
+            for partition, value, headers in records:
+                await producer.send_and_wait(
+                    self.input, value, partition=partition, key=b"k", headers=list(headers)
+                )
+
+    async def read(self, topic: str, *, isolation: str = "read_uncommitted") -> list[Record]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.servers,
+            enable_auto_commit=False,
+            isolation_level=isolation,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(topic, p) for p in await self._partitions(consumer, topic)]
+            consumer.assign(partitions)
+            found: list[Record] = []
+            while batch := await consumer.getmany(timeout_ms=700):
+                for messages in batch.values():
+                    found += [
+                        Record(m.topic, m.partition, m.offset, m.timestamp, m.key, m.value, tuple(m.headers))
+                        for m in messages
+                    ]
+            return found
+        finally:
+            await consumer.stop()
+
+    async def lag(self) -> int:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.servers, group_id=f"onpoint-{self.service}", enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            lag = 0
+            for topic in (self.input, self.retry):
+                for number in await self._partitions(consumer, topic):
+                    partition = TopicPartition(topic, number)
+                    end = (await consumer.end_offsets([partition]))[partition]
+                    lag += end - (await consumer.committed(partition) or 0)
+            return lag
+        finally:
+            await consumer.stop()
+
+    async def drained(self, within_s: float) -> None:
+        async with asyncio.timeout(within_s):
+            while await self.lag():
+                await asyncio.sleep(0.1)
+
+    @staticmethod
+    async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+        # Metadata of a topic that was not asked for before comes with the first look.
+        while True:
+            await consumer._client.add_topic(topic)  # noqa: SLF001 - aiokafka has no public way to ask
+            if found := consumer.partitions_for_topic(topic):
+                return sorted(found)
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(
+    topics: Topics,
+    handler: Handler,
+    *,
+    bury: Bury = bury_alone,
+    transactional: bool = False,
+    workers: int = 1,
+) -> AsyncIterator[Bus]:
+    faults: list[BaseException] = []
+    bus = Bus(KafkaSettings(kafka_bootstrap_servers=topics.servers), topics.service, fatal=faults.append)
+    if transactional:
+        bus.subscribe_transactional(topics.input, handler=handler)
+    else:
+        bus.subscribe(topics.input, handler=handler, bury=bury, workers=workers)
+    await bus.start()
+    try:
+        yield bus
+    finally:
+        await bus.stop()
+        assert not faults

@@ -1,0 +1,19 @@
+"""Where a service can be made to die: `service.point` for every `crashpoints.reach` of the code."""
+
+OF_EVERY_SERVICE = ("publish", "commit", "dead_letter", "leave")
+OF_A_STAGE_IN_STAGING = ("manifest", "death")
+
+POINTS: dict[str, tuple[str, ...]] = {
+    "crawler": ("request", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "processor": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "converter": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "loader": ("copied", "merged", "committed", "death", *OF_EVERY_SERVICE),
+    "s3sink": (
+        *("assigned", "put", "written", "announced", "unusable", "told", "death"),
+        *OF_EVERY_SERVICE,
+    ),
+    "quality": (
+        *("recorded", "assigned", "announced", "checked", "listed", "completed", "relisted", "transaction"),
+        *OF_EVERY_SERVICE,
+    ),
+}
