@@ -31,6 +31,8 @@ OWN_ENTRIES = frozenset(
     }
 )
 """All that a home ever holds."""
+NEIGHBOURS = frozenset({"airflow", "chaos", "compose"})
+"""What other parts of the project keep in the default home: not foreign there, and not the stack's to remove."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _folder_mode() -> int:
 
 def _is_ours(name: str) -> bool:
     # Also a file that `write_private` was about to put in place when its process ended.
-    return name in OWN_ENTRIES or any(name.startswith(f".{own}.") for own in OWN_ENTRIES)
+    return name in OWN_ENTRIES | NEIGHBOURS or any(name.startswith(f".{own}.") for own in OWN_ENTRIES)
 
 
 def write_private(path: Path, text: str) -> None:

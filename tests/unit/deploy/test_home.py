@@ -44,6 +44,17 @@ def test_folder_with_other_things_is_no_home(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode == mode
 
 
+@pytest.mark.parametrize("name", ["airflow", "chaos", "compose"])
+def test_what_the_project_keeps_beside_a_stack_is_let_be(tmp_path: Path, name: str) -> None:
+    """Secrets of containers, reports and Airflow's files are in the default home's folder."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "secret").write_text("x")
+    home = Home(tmp_path)
+    home.create()
+    home.wipe()
+    assert (tmp_path / name / "secret").exists()
+
+
 def test_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match="set ONPOINT_HOME to another"):
