@@ -1,7 +1,6 @@
 """Starts a supervisor for a home, waits for it, ends it: what `onpoint up` and `onpoint down` do."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from deploy.local import fetch, locks, ports, tools
-from deploy.local.accounts import recorded_place
+from deploy.local.accounts import remove_place
 from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import (
@@ -168,7 +167,13 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
     """Stop the home's stack and leave no process of it. False if nothing ran.
 
     `wipe` removes its data, logs and secrets as well. A stack that somebody starts meanwhile is left alone.
+    Raises `StackError`, having done nothing, where the folder is no stack's, and with `wipe` where it holds other
+    things, too.
     """
+    if not home.was_started():
+        return bool(end_leftovers(home))
+    if wipe:
+        home.refuse_if_foreign("move them elsewhere first; nothing was removed")
     state = running_state(home)
     if state is not None:
         say("stopping")
@@ -181,9 +186,7 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
         ended = end_leftovers(home)
         _remove_sockets(home)
         if wipe:
-            place = recorded_place(home)
-            if place is not None:
-                shutil.rmtree(place, ignore_errors=True)
+            remove_place(home)
             home.wipe()
     return state is not None or bool(ended)
 
