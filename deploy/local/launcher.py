@@ -20,7 +20,7 @@ from deploy.local.environment import (
 )
 from deploy.local.errors import StackError
 from deploy.local.home import OWNER_ONLY, PROJECT_ROOT, Home
-from deploy.local.leftovers import end_leftovers
+from deploy.local.leftovers import end_leftovers, find_leftovers
 from deploy.local.logfiles import last_lines
 from deploy.local.names import SERVICES, SUPERVISOR
 from deploy.local.seaweedfs import remove_sockets
@@ -136,6 +136,14 @@ def is_running(home: Home) -> bool:
         what="a supervisor to say who it is",
     )
     return locks.is_held(home.supervisor_lock)
+
+
+def goes_on_starting(home: Home) -> bool:
+    """Whether there is a supervisor that means to keep the home, also one that has not said so yet."""
+    state = running_state(home)
+    if state is not None:
+        return state.phase in {"starting", "ready"}
+    return any(left.name == SUPERVISOR for left in find_leftovers(home))
 
 
 def wait_until_ready(home: Home, *, timeout_s: float) -> Iterator[str]:
