@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from console import foreign
 from console.errors import CommandError
 from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
 
@@ -153,7 +153,7 @@ async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 def parse_object(value: bytes | None) -> dict[str, Any]:
     """Empty for what is no JSON object: a record or mark that is none of ours must not end somebody's wait."""
     try:
-        document = json.loads(value or b"{}")
+        document = foreign.parse(value or b"{}")
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from console.errors import WrongUseError
 from deploy.local import launcher
@@ -13,7 +13,7 @@ from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.home import Home
 from shared.datasets.catalog import Catalog, load_catalog
-from shared.settings import DatasetSettings, ObjectStoreSettings, Settings, load_settings
+from shared.settings import DatasetSettings, ObjectStoreSettings, PostgresDsn, Settings, load_settings
 from shared.storage.object_store import ObjectStore, open_s3
 
 ADDRESSES = ("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "ONPOINT_POSTGRES_DSN", "ONPOINT_S3_ENDPOINT_URL")
@@ -30,7 +30,7 @@ _S = TypeVar("_S", bound=Settings)
 class ViewerSettings(Settings):
     """What the command line shows more with, and can do without."""
 
-    postgres_dsn: Annotated[SecretStr | None, Field(description="where the run ledger is")] = None
+    postgres_dsn: Annotated[PostgresDsn | None, Field(description="where the run ledger is")] = None
     lake_bucket: Annotated[str | None, Field(description="bucket of the data lake")] = None
 
 

@@ -143,7 +143,9 @@ def _run_in_background(request: launcher.Request, timeout_s: float) -> None:
             for line in launcher.wait_until_ready(request.home, timeout_s=timeout_s):
                 say(line)
     except KeyboardInterrupt:
-        err.print("the stack goes on starting: stop it with `onpoint down`", highlight=False)
+        goes_on = launcher.goes_on_starting(request.home)
+        said = "the stack goes on starting: stop it with `onpoint down`" if goes_on else "nothing was started"
+        err.print(said, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     out.print(_table(rows(request.home)))
     _print_what_next()

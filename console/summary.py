@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from console.words import duration, moment, number, size
+from console.words import duration, moment, number, one_line, printable, size
 from shared.events.models import CheckResult, DatasetSummary, RunCompleted
 
 STATUS_STYLE = {
@@ -58,7 +58,7 @@ def _heading(run: RunCompleted) -> RenderableType:
         )
     )
     if run.reason:
-        lines.append(Text(run.reason, STATUS_STYLE[run.status].removeprefix("bold ")))
+        lines.append(Text(one_line(run.reason), STATUS_STYLE[run.status].removeprefix("bold ")))
     return Group(*lines)
 
 
@@ -166,7 +166,10 @@ def _failed_checks(run: RunCompleted) -> RenderableType | None:
         [
             Text.assemble(
                 (f"{check.severity:<5}", "red" if check.severity == "error" else "yellow"),
-                f"  {check.dataset}: {check.name} is {_found(check.value)}, expected {_expected(check)}",
+                "  ",
+                one_line(
+                    f"{check.dataset}: {check.name} is {_found(check.value)}, expected {_expected(check)}"
+                ),
             )
             for check in failed
         ],
@@ -200,7 +203,7 @@ def _missing_pages(run: RunCompleted) -> RenderableType | None:
 
 def _line(text: str) -> Text:
     """Not broken, however long: it ends with something to copy."""
-    return Text(text, no_wrap=True, overflow="ignore")
+    return Text(printable(text), no_wrap=True, overflow="ignore")
 
 
 def _section(heading: str, lines: Sequence[Text]) -> RenderableType | None:

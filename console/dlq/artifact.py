@@ -1,7 +1,6 @@
 """The first rows of the data behind a dead record: what its manifest names in staging, checked before it is shown."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from console import foreign
 from console.dlq.preview import Preview
 from shared.batches.batches import Batches, scratch_folder
 from shared.batches.clean import read_clean
@@ -80,6 +80,6 @@ def read_lines(file: Path, artifact: Artifact, rows: int) -> list[Any]:
 
 def _value(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return foreign.parse(line)
     except ValueError:
         return line.decode("utf-8", "replace")

@@ -1,6 +1,8 @@
 """Dead letters as JSON for programs. Pure."""
 
 import base64
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime
@@ -67,7 +69,7 @@ def outcome(found: Outcome) -> dict[str, Any]:
 
 
 def jsonable(value: Any) -> Any:
-    """A row of an artifact; times as text, numbers as numbers."""
+    """A row of an artifact; times as text, numbers as numbers where JSON has them."""
     if isinstance(value, dict):
         return {str(name): jsonable(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -76,6 +78,8 @@ def jsonable(value: Any) -> Any:
         return _when(value)
     if isinstance(value, date | Decimal):
         return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
     return value
 
 

@@ -21,6 +21,8 @@ from shared.events.reasons import Reason
 from shared.events.topics import STAGE_OF_RESULT
 
 CONNECT_PREFIX = "__connect.errors."
+MAX_PARTITION = 2**31 - 1
+"""Of any topic: Kafka and the table of actions have 32 bits for it."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -205,7 +207,7 @@ def _ids(value: bytes | None) -> dict[str, str]:
 def _original(fields: Mapping[str, str], record: Record) -> Original | None:
     topic = fields.get("original.topic")
     partition, offset = _number(fields.get("original.partition")), _number(fields.get("original.offset"))
-    if not topic or partition is None or offset is None:
+    if not topic or partition is None or partition > MAX_PARTITION or offset is None:
         return None
     timestamp_ms = _number(fields.get("original.timestamp"))
     return Original(topic, partition, offset, record.timestamp_ms if timestamp_ms is None else timestamp_ms)

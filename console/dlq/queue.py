@@ -34,6 +34,7 @@ _COLUMNS = (
     "run_id",
     "batch_id",
     "size",
+    "is_cut",
 )
 _NEWER = "(excluded.appended_ms, excluded.offset) > (letters.appended_ms, letters.offset)"
 
@@ -217,6 +218,7 @@ def _row(letter: Letter) -> tuple[Any, ...]:
         letter.run_id,
         letter.batch_id,
         letter.size,
+        letter.is_cut,
     )
 
 
@@ -244,6 +246,7 @@ def _entry(row: sqlite3.Row) -> Entry:
         run_id=row["run_id"],
         batch_id=row["batch_id"],
         size=row["size"],
+        is_cut=bool(row["is_cut"]),
     )
     action = None
     if row["action"] is not None:

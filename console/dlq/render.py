@@ -182,7 +182,7 @@ def _next_steps(entry: Entry) -> Iterable[str]:
     if entry.state == "resolved":
         yield f"show {name} --json   everything about it, for programs"
         return
-    if entry.letter.original is not None:
+    if entry.letter.original is not None and not entry.letter.is_cut:
         yield f"replay {name}"
     if entry.state != "discarded":
         yield f"discard {name} --reason '…'"

@@ -17,6 +17,9 @@ from deploy.local.postmaster import postmaster_pid
 SYSTEM_FOLDER = Path("/var/lib/onpoint")
 """Where root puts what the home cannot hold because PostgreSQL's user cannot reach it."""
 
+TEMPORARY_PREFIX = "onpoint-"
+"""Of the names of such folders where that one cannot be made: they are among the temporary files."""
+
 OWNER = "home"
 """File in such a folder that names the home, or the programs, that it stands for."""
 
@@ -83,6 +86,13 @@ def recorded_place(home: Home) -> Path | None:
     return Path(json.loads(home.places_file.read_text())["postgres"])
 
 
+def remove_place(home: Home) -> None:
+    """Remove that folder with its data, if it is one that this program has made for the home."""
+    place = recorded_place(home)
+    if place is not None and _is_made_for(home, place):
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def reachable_programs(programs: Path, account: Account | None) -> Path:
     """`programs`, or a copy of it where the account can run it.
 
@@ -115,11 +125,22 @@ def _copy(programs: Path, target: Path) -> Path:
     return target
 
 
+def _is_made_for(home: Home, place: Path) -> bool:
+    if place != SYSTEM_FOLDER / home.identity and not place.name.startswith(TEMPORARY_PREFIX):
+        return False
+    try:
+        status = place.lstat()
+        owner = Home(Path((place / OWNER).read_text())).identity
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and owner == home.identity
+
+
 def _make_place(place: Path) -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError:
-        place = Path(tempfile.mkdtemp(prefix="onpoint-"))
+        place = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
     place.chmod(0o711)
     if place.parent == SYSTEM_FOLDER:
         SYSTEM_FOLDER.chmod(0o711)

@@ -31,6 +31,10 @@ OWN_ENTRIES = frozenset(
     }
 )
 """All that a home ever holds."""
+LOCKS = frozenset({"launch.lock", "supervisor.lock"})
+"""Every start takes the first before it makes anything else, and nothing removes them: a folder with one is a home."""
+NEIGHBOURS = frozenset({"airflow", "chaos", "compose"})
+"""What other parts of the project keep in the default home: not foreign there, and not the stack's to remove."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Home:
         """
         try:
             create_passable(self.path)
-            self._refuse_if_foreign()
+            self.refuse_if_foreign()
             self.path.chmod(_folder_mode())
             create_passable(self.data)
             self.logs.mkdir(mode=0o700, exist_ok=True)
@@ -110,24 +114,43 @@ class Home:
                 f"the stack's home {self.path} cannot be used ({error.strerror}): set ONPOINT_HOME to another"
             ) from error
 
+    def was_started(self) -> bool:
+        """Whether a stack has ever been started here; False where there is no trace of one.
+
+        Raises `StackError` for a folder of somebody else: what is named as ours in it is theirs.
+        """
+        try:
+            names = {entry.name for entry in self.path.iterdir()}
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StackError(f"{self.path} is no stack's home ({error.strerror})") from error
+        if names & LOCKS:
+            return True
+        others = sorted(names - {COMPONENTS} - NEIGHBOURS)
+        if others:
+            raise StackError(
+                f"no stack was ever started in {self.path}, which holds other things ({', '.join(others[:3])}): "
+                "set ONPOINT_HOME to the stack's own folder"
+            )
+        return False
+
     def wipe(self) -> None:
         """Remove everything but downloaded components and the locks, which others may wait for."""
         for name in OWN_ENTRIES:
             entry = self.path / name
-            if name == COMPONENTS or entry.suffix == ".lock":
+            if name == COMPONENTS or name in LOCKS:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink(missing_ok=True)
 
-    def _refuse_if_foreign(self) -> None:
+    def refuse_if_foreign(self, advice: str = "set ONPOINT_HOME to a folder of its own") -> None:
+        """Raise `StackError` where the folder holds what no stack has made."""
         foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_ours(entry.name))
         if foreign:
-            raise StackError(
-                f"{self.path} holds other things ({', '.join(foreign[:3])}): "
-                "set ONPOINT_HOME to a folder of its own"
-            )
+            raise StackError(f"{self.path} holds other things ({', '.join(foreign[:3])}): {advice}")
 
 
 def create_passable(folder: Path) -> None:
@@ -148,7 +171,7 @@ def _folder_mode() -> int:
 
 def _is_ours(name: str) -> bool:
     # Also a file that `write_private` was about to put in place when its process ended.
-    return name in OWN_ENTRIES or any(name.startswith(f".{own}.") for own in OWN_ENTRIES)
+    return name in OWN_ENTRIES | NEIGHBOURS or any(name.startswith(f".{own}.") for own in OWN_ENTRIES)
 
 
 def write_private(path: Path, text: str) -> None:

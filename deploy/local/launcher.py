@@ -1,7 +1,6 @@
 """Starts a supervisor for a home, waits for it, ends it: what `onpoint up` and `onpoint down` do."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from deploy.local import fetch, locks, ports, tools
-from deploy.local.accounts import recorded_place
+from deploy.local.accounts import remove_place
 from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import (
@@ -21,7 +20,7 @@ from deploy.local.environment import (
 )
 from deploy.local.errors import StackError
 from deploy.local.home import OWNER_ONLY, PROJECT_ROOT, Home
-from deploy.local.leftovers import end_leftovers
+from deploy.local.leftovers import end_leftovers, find_leftovers
 from deploy.local.logfiles import last_lines
 from deploy.local.names import SERVICES, SUPERVISOR
 from deploy.local.seaweedfs import remove_sockets
@@ -139,6 +138,14 @@ def is_running(home: Home) -> bool:
     return locks.is_held(home.supervisor_lock)
 
 
+def goes_on_starting(home: Home) -> bool:
+    """Whether there is a supervisor that means to keep the home, also one that has not said so yet."""
+    state = running_state(home)
+    if state is not None:
+        return state.phase in {"starting", "ready"}
+    return any(left.name == SUPERVISOR for left in find_leftovers(home))
+
+
 def wait_until_ready(home: Home, *, timeout_s: float) -> Iterator[str]:
     """Wait for the stack; yields a line for each thing that comes up, nothing if all is up already.
 
@@ -168,7 +175,13 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
     """Stop the home's stack and leave no process of it. False if nothing ran.
 
     `wipe` removes its data, logs and secrets as well. A stack that somebody starts meanwhile is left alone.
+    Raises `StackError`, having done nothing, where the folder is no stack's, and with `wipe` where it holds other
+    things, too.
     """
+    if not home.was_started():
+        return bool(end_leftovers(home))
+    if wipe:
+        home.refuse_if_foreign("move them elsewhere first; nothing was removed")
     state = running_state(home)
     if state is not None:
         say("stopping")
@@ -181,9 +194,7 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
         ended = end_leftovers(home)
         _remove_sockets(home)
         if wipe:
-            place = recorded_place(home)
-            if place is not None:
-                shutil.rmtree(place, ignore_errors=True)
+            remove_place(home)
             home.wipe()
     return state is not None or bool(ended)
 

@@ -1,7 +1,7 @@
 """Where the stack's unix sockets are. Their paths may not exceed about 100 bytes, and a home's may."""
 
+import contextlib
 import os
-import shutil
 import stat
 from pathlib import Path
 
@@ -38,5 +38,12 @@ def make_socket_folder(home: Home) -> Path:
 
 
 def remove_socket_folder(home: Home) -> None:
-    """Take the folder away with what is in it."""
-    shutil.rmtree(socket_folder(home), ignore_errors=True)
+    """Take the sockets away, and the folder unless something else is in it."""
+    folder = socket_folder(home)
+    with contextlib.suppress(OSError):
+        if folder.lstat().st_uid != os.geteuid() or folder.is_symlink():
+            return
+        for old in folder.glob("*.sock"):
+            if old.is_socket():
+                old.unlink()
+        folder.rmdir()

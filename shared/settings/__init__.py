@@ -8,9 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from shared.errors import ConfigurationError
+from shared.settings.dsn import ADVICE, is_whole
 
 PREFIX = "ONPOINT_"
 
@@ -18,8 +27,16 @@ PREFIX = "ONPOINT_"
 class Settings(BaseModel):
     """Base of every settings model: field `x_y` is read from `ONPOINT_X_Y`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
+
+def _whole(dsn: SecretStr) -> SecretStr:
+    if not is_whole(dsn.get_secret_value()):
+        raise ValueError(ADVICE)
+    return dsn
+
+
+PostgresDsn = Annotated[SecretStr, AfterValidator(_whole)]
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -39,7 +56,7 @@ class KafkaSettings(Settings):
 
 
 class PostgresSettings(Settings):
-    postgres_dsn: Annotated[SecretStr, Field(description="postgresql://user:password@host:port/database")]
+    postgres_dsn: Annotated[PostgresDsn, Field(description="postgresql://user:password@host:port/database")]
     postgres_pool_size: Annotated[
         int, Field(ge=1, le=100, description="connections kept open per process")
     ] = 2

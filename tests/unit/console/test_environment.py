@@ -56,3 +56,13 @@ def test_an_error_never_shows_the_password(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ConfigurationError) as caught:
         environment.settings(PostgresSettings)
     assert "secret" not in str(caught.value)
+
+
+def test_an_address_that_would_be_misread_is_refused_where_it_is_only_of_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ONPOINT_POSTGRES_DSN", "postgresql://me:secret/1@127.0.0.1/onpoint")
+
+    with pytest.raises(ConfigurationError, match=r"ONPOINT_POSTGRES_DSN: .*%2F") as caught:
+        environment.postgres_dsn()
+    assert "secret" not in str(caught.value)

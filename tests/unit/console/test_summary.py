@@ -133,6 +133,21 @@ def test_what_went_wrong_is_listed_with_its_reason() -> None:
     assert "posts  503 after 5 tries  https://example.org/posts?_page=7" in shown
 
 
+def test_nothing_of_a_run_is_an_order_to_the_terminal() -> None:
+    """A source names its own next pages, and whoever may write to the topic all the rest."""
+    hostile = "\x1b]0;pwned\x07\x9b31m\u202e"
+    run = completed(
+        reason=hostile,
+        checks=(check(passed=False, name=hostile, value=hostile, expected={hostile: hostile}),),
+        dead=(DeadBatch(dataset="posts", batch_id=BATCH, stage="loader", reason=hostile),),
+        missing=(MissingRecords(dataset="posts", url=hostile, reason=hostile),),
+    )
+    shown = text(run)
+
+    assert not set(shown) & set("\x1b\x07\x9b\u202e")
+    assert shown.count("\\x1b]0;pwned\\x07") == 8
+
+
 def test_a_long_list_is_cut_and_says_so() -> None:
     dead = tuple(
         DeadBatch(dataset="posts", batch_id=f"{n:032x}", stage="loader", reason="schema")

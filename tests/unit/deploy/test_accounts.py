@@ -68,6 +68,49 @@ def test_unreachable_data_goes_to_a_recorded_folder(open_folder: Path, system_fo
     assert (data / "PG_VERSION").exists()
 
 
+@pytest.mark.parametrize("beside", ["system", "file/system"])
+def test_recorded_folder_goes_with_the_home(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, beside: str
+) -> None:
+    """Also one among the temporary files, where the system's cannot be made."""
+    (open_folder / "file").write_text("")
+    monkeypatch.setattr(accounts, "SYSTEM_FOLDER", open_folder / beside)
+    monkeypatch.setattr("tempfile.tempdir", str(open_folder))
+    home = closed_home(open_folder)
+    data = accounts.data_folder(home, SOMEBODY)
+    data.mkdir()
+    accounts.remove_place(home)
+    assert not data.parent.exists()
+
+
+@pytest.mark.parametrize("name", ["thesis", "onpoint-thesis"])
+@pytest.mark.parametrize("owner", [None, "", "\0", "/somebody/else"])
+def test_folder_that_no_stack_made_for_the_home_is_never_removed(
+    open_folder: Path, system_folder: Path, name: str, owner: str | None
+) -> None:
+    """Whatever the record in the home says."""
+    home = closed_home(open_folder)
+    system_folder.mkdir()
+    for place in (open_folder / name, system_folder / name, system_folder / home.identity):
+        place.mkdir()
+        (place / "chapter.tex").write_text("years of work")
+        if owner is not None:
+            (place / accounts.OWNER).write_text(owner)
+        home.places_file.write_text(json.dumps({"postgres": str(place)}))
+        accounts.remove_place(home)
+        assert (place / "chapter.tex").exists()
+
+
+def test_folder_of_another_name_is_not_removed_though_it_names_the_home(open_folder: Path) -> None:
+    home = closed_home(open_folder)
+    place = open_folder / "thesis"
+    place.mkdir()
+    (place / accounts.OWNER).write_text(str(home.path))
+    home.places_file.write_text(json.dumps({"postgres": str(place)}))
+    accounts.remove_place(home)
+    assert place.exists()
+
+
 def test_data_of_a_lost_home_is_not_taken_over(open_folder: Path, system_folder: Path) -> None:
     """Its password was in the home."""
     home = closed_home(open_folder)

@@ -1,6 +1,8 @@
 """A home keeps its own and touches nothing else."""
 
 import os
+import shutil
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -44,6 +46,17 @@ def test_folder_with_other_things_is_no_home(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode == mode
 
 
+@pytest.mark.parametrize("name", ["airflow", "chaos", "compose"])
+def test_what_the_project_keeps_beside_a_stack_is_let_be(tmp_path: Path, name: str) -> None:
+    """Secrets of containers, reports and Airflow's files are in the default home's folder."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "secret").write_text("x")
+    home = Home(tmp_path)
+    home.create()
+    home.wipe()
+    assert (tmp_path / name / "secret").exists()
+
+
 def test_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match="set ONPOINT_HOME to another"):
@@ -83,6 +96,25 @@ def test_sockets_of_a_deep_home_are_elsewhere(tmp_path: Path) -> None:
     finally:
         remove_socket_folder(deep)
     assert not folder.exists()
+
+
+def test_sockets_go_and_what_else_is_in_their_folder_stays(tmp_path: Path) -> None:
+    home = Home(Path(tempfile.mkdtemp(dir="/tmp")))
+    try:
+        folder = make_socket_folder(home)
+        (folder / "result.csv").write_text("years of work")
+        (folder / "notes.sock").write_text("no socket")
+        with socket.socket(socket.AF_UNIX) as control:
+            control.bind(str(folder / "control.sock"))
+        remove_socket_folder(home)
+        assert sorted(entry.name for entry in folder.iterdir()) == ["notes.sock", "result.csv"]
+    finally:
+        shutil.rmtree(home.path)
+    linked = Home(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    socket_folder(linked).symlink_to(tmp_path / "elsewhere")
+    remove_socket_folder(linked)
+    assert (tmp_path / "elsewhere").exists()
 
 
 def test_no_folder_of_temporary_files_makes_sockets_deep(

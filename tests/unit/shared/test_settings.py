@@ -1,5 +1,6 @@
 """Settings fail at start, say which variable is wrong, and never show a secret."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,73 @@ def test_a_secret_is_not_shown() -> None:
     assert "hunter2" not in str(caught.value)
     good = load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": DSN})
     assert "hunter2" not in repr(good)
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:hunter2/1@h:5432/d",
+        "postgresql://u:12/hunter2@h:5432/d",
+        "postgresql://u:hunter2#1@h/d",
+        "postgresql://u:12#hunter2@h/d",
+        "postgresql://u:hunter2?1@h/d",
+        "postgresql://u:hunter2?a=1@h/d",
+        "postgresql://u:a@hunter2@h:5432/d",
+        "postgresql://u:hunter2[1@h/d",
+        "postgresql://u:hunter2\u2100@h/d",
+        "postgresql://u@h/d?password=1&hunter2",
+        "postgresql:u:hunter2@h/d",
+        "postgresql:///u:hunter2@h/d",
+        "mysql://u:hunter2@h/d",
+        "hunter2://u@h/d",
+        "host=h password=hunter2",
+        "postgresql://u:p@h:hunter2/d",
+        "postgresql://u:p@h,/d",
+        "postgresql://h:[hunter2]/d",
+        "postgresql:///d?host=h:hunter2",
+        "postgresql:///d?host=h&port=hunter2",
+    ],
+)
+def test_an_address_that_the_driver_would_misread_is_refused_and_not_shown(dsn: str) -> None:
+    """The driver's own error names the piece of the password that it took for a port or a parameter."""
+    with pytest.raises(
+        ConfigurationError, match=r"ONPOINT_POSTGRES_DSN: .*write / \? # @ .* as %2F %3F"
+    ) as caught:
+        load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": dsn})
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:hunter2%2F%3F%23%40@h:5432/d",
+        "postgres://u:a:b=c&d+e!$*();'@h/d",
+        "postgresql://u@h",
+        "postgresql://h/d",
+        "postgresql://h/d%40x",
+        "postgresql://u:p@h/a@b",
+        "postgresql://",
+        "postgresql:///d",
+        "postgresql://u:p@/d",
+        "postgresql://u:p@h1:5432,h2,[::1]:5433/d?target_session_attrs=read-write",
+        "postgresql://u:p@[fe80::1]/d",
+        "postgresql://%2Fvar%2Frun%2Fpostgresql/d",
+        "postgresql:///d?host=/var/run/postgresql&port=5433&user=u@realm&password=p@w",
+        "postgresql:///d?host=h1:5432,h2",
+        "postgresql:///d?service=mine",
+        "postgresql://u:p@h:/d?sslmode=verify-full&sslrootcert=/etc/ca.pem&application_name=a@b",
+    ],
+)
+def test_every_address_that_the_driver_understands_is_accepted(dsn: str) -> None:
+    settings = load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": dsn})
+    assert settings.postgres_dsn.get_secret_value() == dsn
+
+
+def test_no_value_is_in_the_error_behind_the_error() -> None:
+    """Who asks for the traceback gets it whole."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(ObjectStoreSettings, {"ONPOINT_S3_CREDENTIALS": "hunter2"})
+    assert "hunter2" not in str(caught.value.__cause__)
 
 
 BUCKETS = {"ONPOINT_STAGING_BUCKET": "staging", "ONPOINT_LAKE_BUCKET": "lake"}

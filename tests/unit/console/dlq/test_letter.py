@@ -109,6 +109,11 @@ def test_a_letter_of_a_connect_sink_is_read_as_the_same_fields() -> None:
             ("dlq.original.partition", b"1"),
             ("dlq.original.offset", b"9" * 99),
         ),
+        (
+            ("dlq.original.topic", b"t"),
+            ("dlq.original.partition", b"2147483648"),
+            ("dlq.original.offset", b"1"),
+        ),
         (("dlq.tries", b"many"), ("dlq.failed_at", b"yesterday"), ("dlq.run_id", b"a\x00b")),
     ],
     ids=repr,

@@ -103,11 +103,13 @@ def test_the_latest_come_first_in_a_list_and_the_oldest_in_a_replay(queue: WorkQ
 
 def test_everything_of_a_letter_comes_back_as_it_was(queue: WorkQueue) -> None:
     odd = letter(1, tries=None, first_failed_at=None, message="'; DROP TABLE letters; --\n\x1b[1m")
-    queue.add_letters([odd])
+    cut = letter(2, is_cut=True)
+    queue.add_letters([odd, cut])
 
-    entry = queue.entry("loader", odd.identity)
-    assert entry is not None
-    assert entry.letter == odd
+    for one in (odd, cut):
+        entry = queue.entry("loader", one.identity)
+        assert entry is not None
+        assert entry.letter == one
     assert queue.entry("loader", "never") is None
 
 

@@ -90,6 +90,12 @@ def test_one_entry_tells_everything_and_what_to_do_next() -> None:
         assert words in text
 
 
+def test_no_one_is_told_to_replay_what_cannot_be_replayed() -> None:
+    lost = replace(entry(), letter=replace(letter(1), original=None))
+    for cannot in (entry(is_cut=True), lost):
+        assert "onpoint dlq replay" not in shown(render_entry(cannot, None, []))
+
+
 def test_data_that_cannot_be_shown_says_why() -> None:
     text = shown(render_entry(entry(), None, [Preview(ARTIFACT, problem=f"{ARTIFACT.uri} is not there")]))
 

@@ -1,10 +1,21 @@
 import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
-from console.dlq.replay import AT_ONCE, Pace, parse_rate
+from console.dlq.letter import Position, to_letter
+from console.dlq.queue import Filters, WorkQueue
+from console.dlq.replay import AT_ONCE, CUT, Outcome, Pace, Replayer, parse_rate
 from console.dlq.topics import stretches
 from console.errors import WrongUseError
+from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
+from shared.bus.record import Record
+from shared.errors import PermanentError
+from shared.events.decode import MAX_EVENT_BYTES
+from shared.events.reasons import Reason
 from tests.support.clock import in_no_time, now_s
 
 
@@ -60,3 +71,46 @@ def test_letters_that_lie_close_are_read_in_one_go() -> None:
     assert stretches([]) == []
     assert stretches([5]) == [(5, 5)]
     assert stretches([1, 2, 900, 5000, 5001]) == [(1, 900), (5000, 5001)]
+
+
+class Topics:
+    """The loader's dead letters, which no broker keeps."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self._records = records
+
+    async def at(self, positions: list[Position]) -> AsyncIterator[tuple[Position, Record]]:
+        for record in self._records:
+            position = Position("loader", record.partition, record.offset)
+            if position in positions:
+                yield position, record
+
+
+def buried(offset: int, value: bytes) -> Record:
+    """The letter of a record, as the loader writes it."""
+    died_at = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
+    failure = Failure(PermanentError(Reason.TOO_LARGE, "too large"), 1, died_at, died_at)
+    record = Record("batch.processed", 0, offset, 1, b"k", value)
+    kept, said = fit_letter(record, MAX_EVENT_BYTES)
+    headers = dead_letter_headers(kept, failure, service="loader", group="onpoint-loader")
+    return Record("loader.dlq", 0, offset, 1, kept.key, kept.value, (*headers, *said))
+
+
+async def test_a_letter_that_was_cut_is_not_sent_back() -> None:
+    """The service would take a part of the record for the whole."""
+    records = [buried(1, b"{}"), buried(2, b"x" * (MAX_EVENT_BYTES + 1))]
+    queue = WorkQueue()
+    queue.add_letters(to_letter(record, "loader") for record in records)
+    letters = [entry.letter for entry in queue.oldest(Filters(), 10)]
+    queue.close()
+    producer: Any = AsyncMock()
+    producer.client.fetch_all_metadata.return_value.topics = lambda: {"loader.retry"}
+    journal: Any = AsyncMock()
+    journal.begin.return_value = [1]
+    source: Any = Topics(records)
+    outcome = Outcome()
+    await Replayer(producer, journal, "nowhere").replay(letters, source, Pace(None), outcome)
+
+    assert outcome.replayed == [Position("loader", 0, 1)]
+    assert outcome.refused == {Position("loader", 0, 2): CUT}
+    assert [call.args[1] for call in producer.send_and_wait.await_args_list] == [b"{}"]

@@ -1,0 +1,48 @@
+"""Whether the address of a database says what its writer meant. Pure; nothing of it is ever in a message."""
+
+import re
+from urllib.parse import parse_qs, unquote, urlparse
+
+SCHEMES = {"postgresql", "postgres"}
+ADVICE = (
+    "cannot be taken apart as a URL; percent-encode the user and the password: write / ? # @ [ ] % "
+    "as %2F %3F %23 %40 %5B %5D %25"
+)
+
+_BRACKETED = re.compile(r"\[[^\]]+\]")
+
+
+def is_whole(dsn: str) -> bool:
+    """Whether the driver can take it apart, and no piece of a password lies where it looks for something else.
+
+    The driver would name that piece in its error. All that it understands is accepted: several hosts, IPv6, sockets, no
+    host, any parameters; only an `@` in the name of a database must be `%40` where no user is named before the host.
+    """
+    try:
+        parts = urlparse(dsn)
+        named = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+        user, at, hosts = parts.netloc.partition("@")
+        hosts = hosts if at else user
+        if parts.scheme not in SCHEMES or "@" in hosts + parts.fragment or ("@" in parts.path and not at):
+            return False
+        if hosts:
+            return _are_addresses(hosts)
+        if "port" in named:
+            return all(int(port) >= 0 for port in named["port"][-1].split(","))
+        return "host" not in named or _are_addresses(named["host"][-1])
+    except ValueError:
+        return False
+
+
+def _are_addresses(hosts: str) -> bool:
+    """Raises `ValueError` for a port that is no number."""
+    return all(map(_is_address, hosts.split(",")))
+
+
+def _is_address(text: str) -> bool:
+    if text.startswith("["):
+        return _BRACKETED.match(text) is not None
+    if text.startswith("/"):
+        return True
+    port = unquote(text.partition(":")[2])
+    return bool(text) and (not port or int(port) >= 0)
