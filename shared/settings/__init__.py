@@ -80,7 +80,7 @@ class ObjectStoreSettings(Settings):
     lake_bucket: Annotated[str, Field(min_length=3, max_length=63, description="bucket of the data lake")]
     s3_credentials: Annotated[
         SecretStr | None,
-        Field(description="access key id:secret access key; absent: AWS_* variables, a profile or a role"),
+        Field(description="access key id:secret access key; absent: AWS_* variables or a role"),
     ] = None
 
     @field_validator("s3_credentials")
@@ -119,12 +119,12 @@ def load_settings(model: type[_S], environment: Mapping[str, str] | None = None)
     values: dict[str, str] = {}
     for field in model.model_fields:
         variable = PREFIX + field.upper()
-        if variable in environment:
-            values[field] = environment[variable]
-        elif (file := environment.get(f"{variable}_FILE")) is not None:
+        if value := environment.get(variable):
+            values[field] = value
+        elif file := environment.get(f"{variable}_FILE"):
             values[field] = _read_secret(f"{variable}_FILE", Path(file))
     try:
-        return model.model_validate({name: value for name, value in values.items() if value != ""})
+        return model.model_validate({name: value for name, value in values.items() if value})
     except ValidationError as error:
         lines = [_complaint(model, item["loc"], item["msg"]) for item in error.errors(include_input=False)]
         raise ConfigurationError("\n".join(lines)) from error

@@ -53,7 +53,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
 HEAD = """\
 # Every setting of OnPoint: the services, `onpoint`, the local stack, the containers, Airflow's notices. A line that is
 # commented out shows its default (nothing: there is none); the others must be set. A wrong value stops a service at start.
-# A secret can be a file instead, ONPOINT_POSTGRES_DSN_FILE=/run/secrets/dsn: then leave its own line out, an empty one too.
+# A secret can be a file instead, ONPOINT_POSTGRES_DSN_FILE=/run/secrets/dsn.
 # The lines are for a shell and for Docker Compose; `docker run --env-file` would take the quotes for a part of the value.
 """
 

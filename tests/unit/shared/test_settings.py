@@ -31,6 +31,13 @@ def test_a_secret_can_be_a_file(tmp_path: Path) -> None:
     assert settings.postgres_dsn.get_secret_value() == DSN
 
 
+def test_an_empty_variable_does_not_hide_its_file(tmp_path: Path) -> None:
+    (tmp_path / "dsn").write_text("postgresql://u:p@h/d")
+    environment = {"ONPOINT_POSTGRES_DSN": "", "ONPOINT_POSTGRES_DSN_FILE": str(tmp_path / "dsn")}
+    settings = load_settings(PostgresSettings, environment)
+    assert settings.postgres_dsn.get_secret_value() == "postgresql://u:p@h/d"
+
+
 def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="ONPOINT_POSTGRES_DSN_FILE"):
         load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN_FILE": str(tmp_path / "dsn")})
