@@ -158,6 +158,7 @@ async def test_a_batch_whose_first_page_fails_is_dead_and_ends_the_chain(
         ("<https://127.0.0.1/x>", "the next page is not at http://127.0.0.1:"),
         ("<file:///etc/passwd>", "the next page is not at http://127.0.0.1:"),
         ("<http://127.0.0.1:99999/>", "the next page's URL is none: "),
+        ("<//[::1]@>", "the next page's URL is none: "),
         ("</" + "x" * 5000 + ">", "the next page's URL has 5"),
         ("<?_page=1&_limit=10>", "the chain of pages leads back to where it was"),
         ("<?_page=2&_limit=10>", "the chain of pages leads back to where it was"),

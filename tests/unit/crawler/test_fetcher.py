@@ -115,6 +115,7 @@ FINAL: list[tuple[str, Fault]] = [
     *[(str(code), faults.status(code)) for code in (400, 401, 403, 404, 410, 418, 451)],
     ("304", faults.status(304)),
     ("302 without a location", faults.status(302)),
+    ("redirected to what is no URL", faults.redirect("//[::1]@")),
     ("more than 5 redirects", faults.redirect("/things")),
     ("content encoding 'br' was not asked for", faults.body(b"x", Content_Encoding="br")),
     ("content encoding 'gzip, gzip' was not asked for", faults.zipped(b"x", "gzip, gzip")),
