@@ -65,9 +65,13 @@ def next_by_link(headers: Iterable[str], answered: str) -> str | None:
 
 
 def next_by_number(url: str, page_param: str) -> str:
-    """The page after this one, for sources that name no next."""
+    """The page after this one, for sources that name no next. Raises `CursorError` where this one has no number."""
     asked = URL(url)
-    return str(asked.update_query({page_param: str(int(asked.query[page_param]) + 1)}))
+    try:
+        page = int(asked.query[page_param])
+    except (KeyError, ValueError) as error:
+        raise CursorError(url, f"no next page is named, and {page_param} of this one is no number") from error
+    return str(asked.update_query({page_param: str(page + 1)}))
 
 
 def check_cursor(url: str, source: ApiSource) -> str:
