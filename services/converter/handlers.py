@@ -4,10 +4,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.converter.service import ConverterService
-from shared.batches.batches import announce
+from shared.batches.batches import announce, read_batch
 from shared.bus.record import Outgoing, Record
-from shared.events.decode import decode_event
-from shared.events.models import BatchManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +13,6 @@ class Handlers:
     service: ConverterService
 
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
-        processed = decode_event(BatchManifest, record.value)
+        processed = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=processed.run_id, batch_id=processed.batch_id)
         return [announce(await self.service.convert(processed))]

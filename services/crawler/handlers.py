@@ -5,13 +5,12 @@ import structlog
 
 from services.crawler.results import STAGE
 from services.crawler.service import CrawlerService
-from shared.batches.batches import unreadable
+from shared.batches.batches import check_identity, unreadable
 from shared.bus.record import Burial, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.decode import decode_event, parse_object
 from shared.events.models import CrawlBatchRequested, PlanWork
-from shared.events.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,5 @@ def _decode(record: Record) -> CrawlBatchRequested:
         if isinstance(unit.work, PlanWork)
         else ids.batch_id(unit.run_id, unit.dataset, unit.sequence)
     )
-    if unit.batch_id != own:
-        raise PermanentError(Reason.SCHEMA, f"batch_id is not that of unit {unit.sequence} of {unit.dataset}")
-    if record.key is not None and record.key_text != unit.batch_id:
-        raise PermanentError(Reason.SCHEMA, "the record's key is not its batch_id")
+    check_identity(record, unit.batch_id, own)
     return unit

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 import structlog
 
 from services.loader.service import LoaderService
-from shared.batches.batches import announce, announcement_of, read_parent, unreadable
+from shared.batches.batches import announce, announcement_of, read_batch, read_parent, unreadable
 from shared.bus.record import Burial, Outgoing, Record
 from shared.errors import PermanentError
-from shared.events.decode import decode_event
-from shared.events.models import BatchManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +14,7 @@ class Handlers:
     service: LoaderService
 
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
-        batch = decode_event(BatchManifest, record.value)
+        batch = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
         return [announce(await self.service.load(batch))]
 

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.processor.service import ProcessorService
-from shared.batches.batches import announce
+from shared.batches.batches import announce, read_batch
 from shared.bus.record import Outgoing, Record
-from shared.events.decode import decode_event
-from shared.events.models import BatchManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +13,6 @@ class Handlers:
     service: ProcessorService
 
     async def on_batch_crawled(self, record: Record) -> Sequence[Outgoing]:
-        crawled = decode_event(BatchManifest, record.value)
+        crawled = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=crawled.run_id, batch_id=crawled.batch_id)
         return [announce(await self.service.process(crawled))]

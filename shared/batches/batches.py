@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from shared import crashpoints
 from shared.bus.record import Burial, Outgoing, Record
 from shared.errors import PermanentError, TransientError
-from shared.events import topics
+from shared.events import ids, topics
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import Artifact, BatchManifest, BatchUnreadable, CrawlRequest, Stage
 from shared.events.reasons import Reason
@@ -166,13 +166,31 @@ async def revive_batch(batches: Batches, record: Record) -> None:
         await batches.forget_death(parent.run_id, parent.dataset, parent.batch_id)
 
 
+def read_batch(record: Record) -> BatchManifest:
+    """The manifest in a record. Raises `PermanentError`, also where its id or the key is another batch's."""
+    manifest = decode_event(BatchManifest, record.value)
+    check_identity(
+        record, manifest.batch_id, ids.batch_id(manifest.run_id, manifest.dataset, manifest.sequence)
+    )
+    return manifest
+
+
+def check_identity(record: Record, batch_id: str, own: str) -> None:
+    """Raises `PermanentError` (`schema`) unless an event names the id that is derived from what it is about, and so
+    does its record's key: else its results would take another batch's place.
+    """
+    if batch_id != own:
+        raise PermanentError(Reason.SCHEMA, "batch_id is not that of its run, dataset and sequence")
+    if record.key is not None and record.key_text != batch_id:
+        raise PermanentError(Reason.SCHEMA, "the record's key is not its batch_id")
+
+
 def read_parent(record: Record) -> BatchManifest | None:
     """The manifest in a record that could not be handled, or None where it cannot be read or is another batch's."""
     try:
-        manifest = decode_event(BatchManifest, record.value)
+        return read_batch(record)
     except PermanentError:
         return None
-    return manifest if record.key_text in {None, manifest.batch_id} else None
 
 
 def unreadable(record: Record, error: PermanentError, stage: Stage) -> Burial:

@@ -48,6 +48,13 @@ SELECT EXISTS (
 """
 
 
+_PRIMARY_KEY = """
+SELECT coalesce(array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum)), '{}')
+FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = to_regclass($1) AND i.indisprimary
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     service: str
@@ -71,7 +78,7 @@ async def migrate(dsn: str, migrations: Sequence[Migration], datasets: Sequence[
     """Brings the database up to date; returns what was done. All or nothing; idempotent.
 
     Raises `ConfigurationError` for a migration whose file changed after it was applied, and for a table whose
-    columns no longer fit their dataset.
+    columns or key no longer fit their dataset.
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "onpoint_migrate"})
     try:
@@ -139,7 +146,18 @@ async def _make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[
             raise ConfigurationError(
                 f"{dataset.table}.{column.name} is {existing[column.name]}, its dataset file says {wanted}"
             )
+    await _check_key(connection, dataset)
     return done
+
+
+async def _check_key(connection: asyncpg.Connection, dataset: Dataset) -> None:
+    """The key is what a merge goes by: with another one no batch could be loaded."""
+    key = await connection.fetchval(_PRIMARY_KEY, f"public.{quote(dataset.table)}")
+    if set(key) != set(dataset.key):
+        raise ConfigurationError(
+            f"the key of {dataset.table} is ({', '.join(key)}), its dataset file says ({', '.join(dataset.key)}): "
+            "put the old key back, name another table in the file, or change the primary key of this one"
+        )
 
 
 async def _make_index(connection: asyncpg.Connection, dataset: Dataset) -> list[str]:

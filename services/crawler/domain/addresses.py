@@ -12,6 +12,8 @@ from typing import Self
 
 from yarl import URL
 
+from services.crawler.domain.urls import NO_URL
+
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
 )
@@ -58,7 +60,7 @@ def check_url(text: str, allowed: AllowedHosts) -> URL:
     try:
         url = URL(text)
         host, port = url.raw_host, url.port
-    except ValueError as error:
+    except NO_URL as error:
         raise ForbiddenAddressError(f"not an URL: {error}"[:300]) from error
     if url.scheme not in {"http", "https"}:
         raise ForbiddenAddressError(f"only http and https are crawled, not {url.scheme[:20]!r}")

@@ -39,7 +39,7 @@ class RetryPolicy:
             return min(self.retry_after_cap_s, float(text[:9]))
         try:
             date = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # the second for a year, an hour or a zone beyond any clock
             return None
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)

@@ -21,6 +21,9 @@ _PARAMETER = re.compile(
 )
 """Possessive throughout: a header of a hostile source costs linear time."""
 
+NO_URL = (ValueError, IndexError)
+"""What yarl raises; the second for a user before no host, as `http://[::1]@`."""
+
 
 class CursorError(ValueError):
     """A source names a next page where none may be followed. `url` is what it named, shortened."""
@@ -62,9 +65,13 @@ def next_by_link(headers: Iterable[str], answered: str) -> str | None:
 
 
 def next_by_number(url: str, page_param: str) -> str:
-    """The page after this one, for sources that name no next."""
+    """The page after this one, for sources that name no next. Raises `CursorError` where this one has no number."""
     asked = URL(url)
-    return str(asked.update_query({page_param: str(int(asked.query[page_param]) + 1)}))
+    try:
+        page = int(asked.query[page_param])
+    except (KeyError, ValueError) as error:
+        raise CursorError(url, f"no next page is named, and {page_param} of this one is no number") from error
+    return str(asked.update_query({page_param: str(page + 1)}))
 
 
 def check_cursor(url: str, source: ApiSource) -> str:
@@ -76,7 +83,7 @@ def check_cursor(url: str, source: ApiSource) -> str:
     try:
         named, own = URL(url), URL(source.base_url)
         same = (named.scheme, named.raw_host, named.port) == (own.scheme, own.raw_host, own.port)
-    except ValueError as error:
+    except NO_URL as error:
         raise CursorError(url, f"the next page's URL is none: {error}"[:300]) from error
     if not same or named.raw_user is not None or named.raw_password is not None:
         raise CursorError(url, f"the next page is not at {own.scheme}://{own.authority}")
@@ -86,5 +93,5 @@ def check_cursor(url: str, source: ApiSource) -> str:
 def _join(answered: str, target: str) -> str:
     try:
         return str(URL(answered).join(URL(target)))
-    except ValueError as error:
+    except NO_URL as error:
         raise CursorError(target, f"the next page's URL is none: {error}"[:300]) from error

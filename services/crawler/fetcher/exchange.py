@@ -13,6 +13,7 @@ from yarl import URL
 
 from services.crawler.domain.addresses import AllowedHosts, ForbiddenAddressError, check_url
 from services.crawler.domain.fetching import FetchError, RetryPolicy, is_retried
+from services.crawler.domain.urls import NO_URL
 from services.crawler.fetcher.inflate import Inflater
 from services.crawler.fetcher.resolver import CheckingResolver
 from services.crawler.spool import Spool
@@ -168,7 +169,7 @@ def _redirect_target(response: aiohttp.ClientResponse) -> str:
         )
     try:
         return str(response.url.join(URL(location)))
-    except ValueError as error:
+    except NO_URL as error:
         raise FetchError(
             "redirected to what is no URL", outcome="redirect", retryable=False, status=response.status
         ) from error

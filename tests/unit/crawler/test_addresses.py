@@ -17,6 +17,7 @@ NOBODY = AllowedHosts()
 
 FORBIDDEN_URLS = [
     # loopback and this host, in every spelling
+    "http://[::1]@/",
     "http://127.0.0.1/",
     "http://127.0.0.1:80/",
     "http://127.1/",

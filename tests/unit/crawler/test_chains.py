@@ -151,6 +151,7 @@ async def test_a_batch_whose_first_page_fails_is_dead_and_ends_the_chain(batch: 
         ("<https://127.0.0.1/x>", "the next page is not at http://127.0.0.1:"),
         ("<file:///etc/passwd>", "the next page is not at http://127.0.0.1:"),
         ("<http://127.0.0.1:99999/>", "the next page's URL is none: "),
+        ("<//[::1]@>", "the next page's URL is none: "),
         ("</" + "x" * 5000 + ">", "the next page's URL has 5"),
         ("<?_page=1&_limit=10>", "the chain of pages leads back to where it was"),
         ("<?_page=2&_limit=10>", "the chain of pages leads back to where it was"),
@@ -165,6 +166,16 @@ async def test_a_cursor_that_leads_astray_is_a_failed_page_and_ends_the_chain(li
         [missing] = manifest.missing
         assert missing.reason.startswith(detail)
         assert manifest.next is None
+
+
+async def test_links_that_stop_before_the_end_are_a_failed_page() -> None:
+    async with SourceServer({"things": things(57)}, total_header=None) as source:
+        source.fail("/things?_page=1&_limit=10", faults.records(things(10), Link="</things?at=x>; rel=next"))
+        source.fail("/things?at=x", faults.records(things(20)[10:]))
+        crawler = await crawled(source)
+        [manifest] = crawler.batches
+        assert await crawler.rows(manifest) == [*things(20), None]
+        assert manifest.missing[0].reason == "no next page is named, and _page of this one is no number"
 
 
 async def test_a_source_that_sends_its_last_page_for_ever_is_found_out() -> None:

@@ -101,6 +101,12 @@ def test_without_a_link_the_next_number_is_asked_for() -> None:
     assert next_by_number(f"{BASE}/things?_page=9&_limit=5", "_page") == f"{BASE}/things?_page=10&_limit=5"
 
 
+@pytest.mark.parametrize("query", ["?cursor=x", "?_page=last", "?_page=", "?_page=" + "9" * 4500])
+def test_after_a_page_without_a_number_there_is_no_next_one(query: str) -> None:
+    with pytest.raises(CursorError, match="_page of this one is no number"):
+        next_by_number(f"{BASE}/things{query}", "_page")
+
+
 def test_a_cursor_at_the_source_is_followed_without_its_fragment() -> None:
     assert check_cursor("https://api.example:443/x?y=1#z", SOURCE) == "https://api.example/x?y=1"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from shared.batches.batches import (
     announce,
     bury_batch,
     dead_manifest,
+    read_batch,
+    read_parent,
     revive_batch,
     scratch_folder,
 )
@@ -126,6 +129,44 @@ async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: O
 def test_the_dead_of_a_stage_are_the_rows_that_it_was_given() -> None:
     dead = dead_manifest(manifest(accepted=3), "loader", PermanentError(Reason.RANGE, "x"))
     assert dead.counts == Counts(read=3)
+
+
+OTHER = ids.batch_id("other", "posts", 0)
+
+
+@pytest.mark.parametrize("key", [None, manifest().batch_id.encode()])
+def test_a_batch_is_read_from_a_record_with_its_own_key_or_none(key: bytes | None) -> None:
+    assert read_batch(record_of(encode(manifest()), key)) == manifest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"batch_id": OTHER}, OTHER.encode()),
+        ({"batch_id": OTHER}, None),
+        ({"run_id": "other"}, None),
+        ({"dataset": "users"}, None),
+        ({"sequence": 1}, None),
+        ({}, OTHER.encode()),
+        ({}, b""),
+        ({}, b"\xff"),
+    ],
+)
+def test_a_batch_under_the_id_of_another_is_refused(changes: dict[str, object], key: bytes | None) -> None:
+    record = record_of(encode(manifest().model_copy(update=changes)), key)
+    with pytest.raises(PermanentError) as caught:
+        read_batch(record)
+    assert caught.value.reason is Reason.SCHEMA
+    assert read_parent(record) is None, "its death is not the other's either"
+
+
+@pytest.mark.parametrize("service", ["converter", "loader", "processor", "s3sink"])
+async def test_every_stage_refuses_a_batch_under_the_id_of_another(service: str) -> None:
+    handlers = import_module(f"services.{service}.handlers").Handlers(service=None)
+    handle = handlers.on_batch_crawled if service == "processor" else handlers.on_batch_processed
+    record = record_of(encode(manifest().model_copy(update={"batch_id": OTHER})), OTHER.encode())
+    with pytest.raises(PermanentError, match="batch_id is not that of its run, dataset and sequence"):
+        await handle(record)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b'{"run_id": "r"}'])
