@@ -110,7 +110,10 @@ def _take(table: pa.Table, target: Target) -> "pa.Array[Any] | None":
 
 def _has_short_keys(texts: Columns) -> bool:
     """A sum of the longest is a doubt, no more."""
-    longest = [pc.max(pc.binary_length(column)).as_py() for column in texts]
+    longest: list[int] = [
+        pc.max(pc.binary_length(column)).as_py() or 0  # type: ignore[call-overload]  # the stubs know scalars only
+        for column in texts
+    ]
     return sum(longest) <= MAX_KEY_BYTES
 
 
