@@ -30,9 +30,17 @@ class _Integer:
 def verdict_of(line: bytes, dataset: Dataset) -> Verdict:
     try:
         record = _record(line)
-        return "row", [_column(record, column, dataset) for column in dataset.columns]
+        return "row", _row(record, dataset)
     except _RefusedError as refusal:
         return "refused", str(refusal)
+
+
+def _row(record: dict[str, Any], dataset: Dataset) -> list[Any]:
+    row = [_column(record, column, dataset) for column in dataset.columns]
+    key = [value for value, column in zip(row, dataset.columns, strict=True) if column.name in dataset.key]
+    if len("".join(value for value in key if isinstance(value, str)).encode()) > 2000:
+        raise _RefusedError("too_large")
+    return row
 
 
 def _record(line: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow.json
 import stringzilla
 
 from services.processor.domain.fields import UnnamedFields, value_at
-from services.processor.domain.layout import Layout, Target, Tree, tree_schema
+from services.processor.domain.layout import MAX_KEY_BYTES, Layout, Target, Tree, tree_schema
 from services.processor.domain.times import to_dates, to_timestamps
 
 EXACT_FLOATS = 2.0**53
@@ -45,6 +45,8 @@ def read_columns(
         if column is None:
             return None
         columns.append(column)
+    if not _has_short_keys([columns[place] for place in layout.key_texts]):
+        return None
     return columns, ignored
 
 
@@ -104,6 +106,12 @@ def _take(table: pa.Table, target: Target) -> "pa.Array[Any] | None":
     if target.type == "float64" and not _all_exact(column):
         return None
     return column
+
+
+def _has_short_keys(texts: Columns) -> bool:
+    """A sum of the longest is a doubt, no more."""
+    longest: list[int] = [pc.max(pc.call_function("binary_length", [column])).as_py() for column in texts]
+    return sum(longest) <= MAX_KEY_BYTES
 
 
 def _all_exact(column: "pa.Array[Any]") -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.processor.domain.fields import count_unnamed
-from services.processor.domain.layout import Layout, Target
+from services.processor.domain.layout import MAX_KEY_BYTES, Layout, Target
 from services.processor.domain.times import to_date, to_timestamp
 from shared.datasets.model import ColumnType
 from shared.events.reasons import Reason
@@ -59,6 +59,12 @@ def read_line(line: bytes, layout: Layout) -> Row | Refusal:
         if isinstance(value, Refusal):
             return value
         values.append(value)
+    key_bytes = sum(len(values[place].encode()) for place in layout.key_texts)
+    if key_bytes > MAX_KEY_BYTES:
+        return Refusal(
+            Reason.TOO_LARGE,
+            f"the texts of its key have {key_bytes} bytes, at most {MAX_KEY_BYTES} are taken",
+        )
     return Row(tuple(values), count_unnamed(record, layout.tree))
 
 

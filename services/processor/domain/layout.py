@@ -17,6 +17,11 @@ Tree = dict[str, "Tree | pa.DataType"]
 POSITION = pa.field("_source_position", pa.int64(), nullable=False)
 
 
+MAX_KEY_BYTES = 2_000
+"""Of a key's texts together. An entry of PostgreSQL's index holds 2,704 bytes, and one key that is longer costs its
+whole batch; this leaves room for 32 columns' other values and their headers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A column: where its value is in a record, and what it must be."""
@@ -37,6 +42,8 @@ class Layout:
     schema: pa.Schema
     """Of the rows that are kept: the dataset's columns, then the position."""
     key: tuple[str, ...]
+    key_texts: tuple[int, ...]
+    """Which targets are the key's texts."""
 
 
 def layout_of(dataset: Dataset) -> Layout:
@@ -48,7 +55,10 @@ def layout_of(dataset: Dataset) -> Layout:
         Target(column.name, column.path, column.type, column.name in dataset.key, _fill(dataset, column))
         for column in dataset.columns
     )
-    return Layout(targets, tree, data_schema(dataset).append(POSITION), dataset.key)
+    key_texts = tuple(
+        place for place, target in enumerate(targets) if target.is_key and target.type == "string"
+    )
+    return Layout(targets, tree, data_schema(dataset).append(POSITION), dataset.key, key_texts)
 
 
 def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:

@@ -1,6 +1,7 @@
 """A batch is in its table in whole, as it was, once."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
@@ -10,10 +11,14 @@ import pytest
 
 from services.loader.encoder import encode_copy
 from services.loader.handlers import Handlers
+from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
+from services.processor.domain.layout import MAX_KEY_BYTES
+from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog
 from shared.events import topics
 from shared.events.models import Artifact, Counts
+from shared.postgres.migrations import migrate
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ENCODER, ledger_of, pair, rows_of
 from tests.support.processed import PRODUCED_AT, REQUESTED_AT, a_dataset, put_processed, record_of
@@ -129,3 +134,23 @@ async def test_a_batch_from_before_a_column_was_added_is_loaded_with_nulls(
     await service.load(await put_processed(staging, before, [{"group": "a", "user": 1}]))
     [row] = await rows_of(pool, "onpoint_pairs", "user")
     assert row["value"] is None
+
+
+@pytest.mark.parametrize("parts", [1, 2, 31])
+async def test_the_longest_key_that_the_processor_lets_pass_fits_into_the_index(
+    postgres_dsn: str, staging: ObjectStore, pool: asyncpg.Pool, parts: int
+) -> None:
+    """Texts that do not compress, of as many bytes as it takes in all, and an integer."""
+    texts = [f"part_{place}" for place in range(parts)]
+    wide = a_dataset({**dict.fromkeys(texts, "string"), "id": "int64"}, key=[*texts, "id"], name="wide")
+    await migrate(postgres_dsn, [], [wide])
+    letters = "".join(map(chr, range(0x21, 0x7F)))
+    key = "".join(random.Random(1).choices(letters, k=MAX_KEY_BYTES))  # noqa: S311 - no secret
+    size = MAX_KEY_BYTES // parts
+    row = {name: key[place * size : (place + 1) * size] for place, name in enumerate(texts)}
+    row[texts[-1]] = key[(parts - 1) * size :]
+    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), Catalog({"wide": wide}))
+    result = await service.load(await put_processed(staging, wide, [{**row, "id": INT64_MAX}]))
+    assert result.counts.loaded == 1
+    [found] = await rows_of(pool, "onpoint_wide")
+    assert "".join(found[name] for name in texts) == key

@@ -200,6 +200,10 @@ def _shuffled(items: list[tuple[str, str]], random: Any) -> list[tuple[str, str]
     return items
 
 
+CODES = st.sampled_from("ab") | st.sampled_from(["x" * 2000, "x" * 2001, "é" * 1000, "é" * 1000 + "x"])
+"""Part of the key: of its bytes only so many fit into an index."""
+
+
 def records(*, clean: bool) -> st.SearchStrategy[str]:
     number, text, moment = (
         (
@@ -212,7 +216,7 @@ def records(*, clean: bool) -> st.SearchStrategy[str]:
     )
     geo = an_object({"lat": number}, clean=clean)
     address = an_object({"city": text, "geo": geo}, clean=clean)
-    required = st.tuples(st.integers(0, 3), st.sampled_from("ab"))
+    required = st.tuples(st.integers(0, 3), CODES)
     optional = an_object(
         {
             "price": number,
@@ -315,6 +319,41 @@ def parses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(columnar, "_parse", counted)
     return calls  # type: ignore[return-value]  # a generator is not needed
+
+
+PATHS = a_dataset(
+    [{"name": name, "type": kind} for name, kind in (("a", "string"), ("n", "int64"), ("b", "string"))],
+    key=["b", "n", "a"],
+)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ("x" * 1000, "y" * 1000, "row"),
+        ("", "€" * 666 + "yy", "row"),
+        ("x" * 1000, "y" * 1001, "too_large"),
+        ("x", "€" * 667, "too_large"),
+        ("x" * 100_000, "", "too_large"),
+    ],
+)
+def test_the_texts_of_a_key_fit_into_an_index_together(a: str, b: str, verdict: str) -> None:
+    """Whatever the row's neighbours are: plain ones, or one that takes all of them the exact way."""
+    layout = layout_of(PATHS)
+    line = json.dumps({"a": a, "n": 2**62, "b": b}, ensure_ascii=False).encode()
+    for neighbour in (b'{"a":"a","n":1,"b":"b"}', b"null"):
+        chunk = Chunk(0, 2, line + b"\n" + neighbour + b"\n")
+        [parsed] = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree))
+        reasons = {refused.line: refused.reason.value for refused in parsed.refused}
+        assert reasons.get(0, "row") == verdict
+
+
+def test_rows_with_long_texts_in_different_parts_of_their_keys_are_kept() -> None:
+    layout = layout_of(PATHS)
+    lines = [json.dumps({"a": "x" * a, "n": 1, "b": "y" * b}).encode() for a, b in ((1900, 1), (1, 1900))]
+    chunk = Chunk(0, 2, b"".join(line + b"\n" for line in lines))
+    [parsed] = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree))
+    assert (parsed.rows.num_rows, parsed.refused) == (2, ())
 
 
 def test_a_chunk_of_plain_records_is_parsed_once_whatever_fields_it_has(parses: list[int]) -> None:
