@@ -1,5 +1,6 @@
 """Asks a source how much there is, and makes the dataset's plan of it."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class Planner:
         if isinstance(answer, Failure):
             return _failed(run_id, dataset, answer)
         try:
-            return plans.plan_ids(
+            return await asyncio.to_thread(
+                plans.plan_ids,
                 run_id,
                 dataset.name,
                 ids=answer.value,

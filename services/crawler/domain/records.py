@@ -6,16 +6,38 @@ JSON, or not of the expected shape, is the request's failure.
 
 import json
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from json import decoder
+from typing import Any
 
 import msgspec
 import stringzilla
 
+from services.crawler.domain.plans import MAX_IDS
+
 MAX_DEPTH = 64
 """Of a record. Deeper ones are attacks on parsers; no source of records needs them."""
+
+MAX_RECORDS = 2_000_000
+"""On a page. Each costs 72 bytes beside its own, however small it is: without a bound 64 MiB of `[1,1,…]` take 5 GB.
+Measured at the bound, 60 MiB of records of 31 bytes: the process has 355 MiB. Whoever sends 64 MiB of records of 33
+bytes or more does not meet it."""
+
+MAX_ODD_RECORD_CHARS = 4 * 2**20
+"""Of a record that the quick parser refuses: it is built as Python objects, up to thirty times its size."""
+
+COUNTED_AT_ONCE = 64 * 1024
+"""So short that other threads need not wait."""
+
+FIRST_LOOK_CHARS = 4096
+"""Most records are shorter; others are looked at twice."""
+
+JOINED_AT_ONCE = 10_000
+"""`bytes.join` takes 80 bytes per part."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NULL_LINE = b"null"
@@ -23,17 +45,25 @@ NULL_LINE = b"null"
 _WHITESPACE = re.compile(r"[ \t\r\n]*+")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'"[]{},'))
+_BARE_STRING = re.compile(rb'"[^"]*+"')
+_FLAT = re.compile(rb"[\[{],*+[\]}]")
+_STEP = re.compile(rb",++|[\[\]{}]")
 
 _FORGIVING = json.JSONDecoder(strict=False, parse_int=len, parse_float=len, parse_constant=len)
 """Finds where values end. Takes NaN, lone surrogates and control characters; numbers are not converted."""
 
 
 class BadBodyError(Exception):
-    """The body is not what was asked for. `retryable`: the source may do better the next time."""
+    """The body is not what was asked for. `retryable`: the source may do better the next time.
 
-    def __init__(self, detail: str, *, retryable: bool = True) -> None:
+    `outcome` is a metric's label.
+    """
+
+    def __init__(self, detail: str, *, retryable: bool = True, outcome: str = "body") -> None:
         super().__init__(detail)
         self.retryable = retryable
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +78,17 @@ class Records:
 def split_page(body: bytes, path: Sequence[str] = (), most: int | None = None) -> Records:
     """The records of a page, at most `most`; `path` leads to their array. Raises `BadBodyError`.
 
-    Costs about a millisecond per megabyte; a page with something odd in it, fifty times that.
+    Costs about a millisecond per megabyte, more where it has more than `MAX_RECORDS` commas; a page with something
+    odd in it, fifty times that.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         lines = _split(body, path, most)
     except RecursionError as error:
         raise _too_deep() from error
-    data = b"\n".join(lines)
+    data = b"\n".join(
+        b"\n".join(lines[start : start + JOINED_AT_ONCE]) for start in range(0, len(lines), JOINED_AT_ONCE)
+    )
     # Where every line is an object, and all of them have few more brackets than one each, none can be deep.
     are_flat = (
         int(stringzilla.count(data, b"}\n{")) == len(lines) - 1 and _brackets(data) < len(lines) + MAX_DEPTH
@@ -81,7 +114,8 @@ def split_item(body: bytes) -> Records:
 
 
 def read_ids(body: bytes) -> list[int | str]:
-    """The ids of a list. Raises `BadBodyError`."""
+    """The ids of a list, at most `MAX_IDS`. Raises `BadBodyError`."""
+    _refuse_more(body, MAX_IDS, "ids")
     try:
         return msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK), type=list[int | str])
     except msgspec.ValidationError as error:
@@ -95,7 +129,7 @@ def read_ids(body: bytes) -> list[int | str]:
 def _split(body: bytes, path: Sequence[str], most: int | None) -> Sequence[bytes | msgspec.Raw]:
     try:
         elements = _quick_elements(body, path)[:most]
-    except (msgspec.DecodeError, UnicodeDecodeError) as refusal:
+    except (msgspec.DecodeError, ValueError) as refusal:
         lines: Sequence[bytes | msgspec.Raw] = list(islice(_careful_elements(body, path, refusal), most))
     else:
         # Never inside a string: msgspec refuses that.
@@ -116,13 +150,52 @@ def _brackets(text: bytes) -> int:
 def _quick_elements(body: bytes, path: Sequence[str]) -> list[msgspec.Raw]:
     try:
         for key in path:
-            members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-            if key not in members:
+            body = bytes(msgspec.json.decode(body, type=_holder_of(key)).member)
+            if not body:
                 raise BadBodyError(f"there is no {key!r} in the page")
-            body = bytes(members[key])
+        _refuse_more(body, MAX_RECORDS, "records")
         return msgspec.json.decode(body, type=list[msgspec.Raw])
     except msgspec.ValidationError as error:
         raise BadBodyError(f"not a page of records: {error}"[:300]) from error
+
+
+@cache
+def _holder_of(key: str) -> Any:
+    """An object of which one member is wanted: the others, however many, cost nothing.
+
+    Raises `ValueError` for a key that msgspec cannot look for: with a quote, a backslash or a control character.
+    """
+    return msgspec.defstruct("Holder", [("member", msgspec.Raw, msgspec.Raw(b""))], rename={"member": key})
+
+
+def _refuse_more(body: bytes, most: int, what: str) -> None:
+    """Raises `BadBodyError` where the array in `body` has more elements than `most`, before any of them costs memory.
+
+    Exact as far as it is JSON, and linear; what comes after that is for the parsers to refuse.
+    """
+    if int(stringzilla.count(body, b",")) < most:
+        return
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_STRUCTURE)
+    bare = bare.replace(b'""', b"")  # what is left is inside a string or outside as before
+    commas, depth, start = 0, 1, 1
+    while bare.startswith(b"[") and start < len(bare):
+        stop = start + COUNTED_AT_ONCE
+        if bare.count(b'"', start, stop) % 2:
+            stop = bare.find(b'"', stop) + 1 or len(bare)
+        part = _FLAT.sub(b"", _BARE_STRING.sub(b"", bare[start:stop]))
+        start = stop
+        for found in _STEP.finditer(part):
+            step = found[0]
+            if step[0] != ord(","):
+                depth += 1 if step in b"[{" else -1
+            elif depth == 1:
+                commas += len(step)
+                if commas >= most:
+                    raise _too_many(most, what)
+
+
+def _too_many(most: int, what: str) -> BadBodyError:
+    return BadBodyError(f"more than {most} {what}", retryable=False, outcome="too_large")
 
 
 def _careful_elements(body: bytes, path: Sequence[str], refusal: Exception) -> Iterable[bytes]:
@@ -136,21 +209,29 @@ def _careful_elements(body: bytes, path: Sequence[str], refusal: Exception) -> I
         raise BadBodyError(f"there is no {'.'.join(path)!r} in the page")
     if _skip(text, end) != len(text):
         raise BadBodyError("not JSON: there is something after its end")
-    return (_compact(text[start:stop]).encode("utf-8", "surrogateescape") for start, stop in spans)
+    return (
+        _compact(text[start:stop]).encode("utf-8", "surrogateescape")
+        for start, stop in zip(spans[::2], spans[1::2], strict=True)
+    )
 
 
-def _find_elements(text: str, at: int, path: Sequence[str]) -> tuple[list[tuple[int, int]] | None, int]:
-    """Where the records are, and where the value at `at` ends. Raises `ValueError` or `IndexError`."""
-    spans: list[tuple[int, int]] | None = None if path else []
+def _find_elements(text: str, at: int, path: Sequence[str]) -> tuple["array[int] | None", int]:
+    """Where the records begin and end by turns, and where the value at `at` ends.
+
+    Raises `BadBodyError`, `ValueError` or `IndexError`.
+    """
+    spans = None if path else array("q")
     opening, closing = "{}" if path else "[]"
     at = _expect(text, at, opening)
     if text[at] == closing:
         return spans, at + 1
     while True:
         if not path:
-            _, stop = _FORGIVING.raw_decode(text, at)
-            assert spans is not None  # noqa: S101 - for mypy: a list wherever there is no path
-            spans.append((at, stop))
+            stop = _end_of(text, at)
+            assert spans is not None  # noqa: S101 - for mypy: an array wherever there is no path
+            spans.extend((at, stop))
+            if len(spans) > 2 * MAX_RECORDS:
+                raise _too_many(MAX_RECORDS, "records")
         else:
             if text[at] != '"':
                 raise ValueError("a key is expected")
@@ -159,11 +240,29 @@ def _find_elements(text: str, at: int, path: Sequence[str]) -> tuple[list[tuple[
             if key == path[0]:
                 spans, stop = _find_elements(text, at, path[1:])
             else:
-                _, stop = _FORGIVING.raw_decode(text, at)
+                stop = _end_of(text, at)
         at = _skip(text, stop)
         if text[at] == closing:
             return spans, at + 1
         at = _expect(text, at, ",")
+
+
+def _end_of(text: str, at: int) -> int:
+    """Where the value at `at` ends, found in a part of the text, so that what it is built of stays small."""
+    for most in (FIRST_LOOK_CHARS, MAX_ODD_RECORD_CHARS):
+        part = text[at : at + most]
+        is_rest = at + most >= len(text)
+        try:
+            _, stop = _FORGIVING.raw_decode(part)
+        except (ValueError, IndexError):
+            if is_rest:
+                raise
+        else:
+            if is_rest or stop < len(part) - len("e+"):  # else a number may be cut in two
+                return at + stop
+    raise BadBodyError(
+        f"not JSON, or a value of more than {MAX_ODD_RECORD_CHARS} characters on a page that is odd"
+    )
 
 
 def _expect(text: str, at: int, character: str) -> int:

@@ -53,7 +53,7 @@ class Fetcher:
             value = await self._parse(response.body, parse)
         except BadBodyError as error:
             raise FetchError(
-                str(error), outcome="body", retryable=error.retryable, status=response.status
+                str(error), outcome=error.outcome, retryable=error.retryable, status=response.status
             ) from error
         finally:
             response.body.close()

@@ -111,8 +111,7 @@ def _take(table: pa.Table, target: Target) -> "pa.Array[Any] | None":
 def _has_short_keys(texts: Columns) -> bool:
     """A sum of the longest is a doubt, no more."""
     longest: list[int] = [
-        pc.max(pc.binary_length(column)).as_py() or 0  # type: ignore[call-overload]  # the stubs know scalars only
-        for column in texts
+        pc.max(pc.call_function("binary_length", [column])).as_py() or 0 for column in texts
     ]
     return sum(longest) <= MAX_KEY_BYTES
 

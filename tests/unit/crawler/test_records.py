@@ -1,13 +1,22 @@
 """From bodies to lines: one bad record never costs its page, and a bad page is a failed try."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.crawler.domain.records import MAX_DEPTH, BadBodyError, Records, read_ids, split_item, split_page
+from services.crawler.domain import records
+from services.crawler.domain.records import (
+    MAX_DEPTH,
+    BadBodyError,
+    Records,
+    read_ids,
+    split_item,
+    split_page,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -16,8 +25,8 @@ JSON = st.recursive(
 )
 
 
-def lines_of(records: Records) -> list[bytes]:
-    return records.data.split(b"\n") if records.rows else []
+def lines_of(page: Records) -> list[bytes]:
+    return page.data.split(b"\n") if page.rows else []
 
 
 @given(st.lists(JSON, max_size=8), st.sampled_from([None, 1, 2]), st.booleans())
@@ -52,7 +61,7 @@ def test_pretty_printed_records_are_put_on_one_line() -> None:
     assert [json.loads(line) for line in lines_of(page)] == rows
 
 
-@pytest.mark.parametrize("path", [("data",), ("data", "items"), ("a b", "ü")])
+@pytest.mark.parametrize("path", [("data",), ("data", "items"), ("a b", "ü"), ('a"b', "\\", "\n")])
 def test_records_are_found_at_their_path(path: tuple[str, ...]) -> None:
     inner: Any = [{"id": 1}, {"id": 2}]
     for key in reversed(path):
@@ -174,6 +183,93 @@ def test_depth_is_not_mistaken_for_number() -> None:
     assert split_page(deepest).rows == 1
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small bounds, met at every place of a text."""
+    for name, value in (
+        ("MAX_RECORDS", 5),
+        ("MAX_IDS", 5),
+        ("COUNTED_AT_ONCE", 7),
+        ("FIRST_LOOK_CHARS", 4),
+        ("JOINED_AT_ONCE", 2),
+    ):
+        monkeypatch.setattr(records, name, value)
+
+
+STRUCTURED = st.text(st.sampled_from('",[]{}\\:a'), max_size=8)
+WIDE = st.recursive(
+    st.none() | st.integers() | STRUCTURED,
+    lambda inner: st.lists(inner, max_size=9) | st.dictionaries(STRUCTURED, inner, max_size=9),
+    max_leaves=40,
+)
+
+
+@pytest.mark.usefixtures("few")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(WIDE, max_size=9),
+    st.sampled_from([None, 1]),
+    st.sampled_from([(), ("data",)]),
+    st.sampled_from([None, float("nan"), "\ud800"]),
+)
+def test_a_page_is_refused_by_the_number_of_its_records_whatever_is_in_them(
+    rows: list[Any], indent: int | None, path: tuple[str, ...], odd: Any
+) -> None:
+    page: Any = [*rows, odd]
+    if path:
+        page = {"before": odd, "wide": [odd] * 9, "data": page, "after": [[]] * 9}
+    body = json.dumps(page, indent=indent).encode()
+    if len(rows) + 1 <= 5:
+        assert [json.loads(line) for line in lines_of(split_page(body, path))][:-1] == rows
+    else:
+        with pytest.raises(BadBodyError, match="more than 5 records") as caught:
+            split_page(body, path)
+        assert (caught.value.retryable, caught.value.outcome) == (False, "too_large")
+
+
+@pytest.mark.parametrize("element", [b"1", b'""', b"{}", b"\n1", b"NaN"])
+@pytest.mark.parametrize("page", [b"[%b]", b'{"data":[%b]}', b'{"odd":NaN,"data":[%b]}'])
+def test_a_page_of_nothing_but_records_costs_no_memory_for_each(
+    element: bytes, page: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_RECORDS", 1000)
+    body = page % b",".join([element] * 200_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadBodyError, match="more than 1000 records"):
+            split_page(body, () if page.startswith(b"[") else ("data",))
+        assert tracemalloc.get_traced_memory()[1] < 50 * 200_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_members_of_a_page_that_nobody_wants_cost_no_memory() -> None:
+    members = b",".join(b'"%d":1' % number for number in range(50_000))
+    body = b"{" + members + b',"data":[{"id":1}]}'
+    tracemalloc.start()
+    try:
+        assert split_page(body, ("data",)) == Records(b'{"id":1}', 1)
+        assert tracemalloc.get_traced_memory()[1] < len(body)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS)
+def test_a_record_longer_than_a_first_look_is_whole(bad: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "FIRST_LOOK_CHARS", 4)
+    numbers = [b"1234", b"123.5", b"12.5", b"1e+10", b"12e-1", b"123e1", b"-1.5e+1"]
+    page = split_page(b'[{"id":1}, ' + bad + b", " + b",".join(numbers) + b', {"id":"\\ud800"}]')
+    assert lines_of(page) == [b'{"id":1}', bad, *numbers, b'{"id":"\\ud800"}']
+
+
+def test_an_odd_record_too_long_to_be_looked_into_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "FIRST_LOOK_CHARS", 4)
+    monkeypatch.setattr(records, "MAX_ODD_RECORD_CHARS", 20)
+    assert split_page(b'[["012345678",NaN], {"id":1}]').rows == 2
+    with pytest.raises(BadBodyError, match="a value of more than 20 characters"):
+        split_page(b'[["0123456789012345",NaN], {"id":1}]')
+
+
 def test_an_item_is_one_line() -> None:
     assert split_item(b'\xef\xbb\xbf\n{"id": 1,\n "text": "a"}\n') == Records(b'{"id": 1, "text": "a"}', 1)
 
@@ -195,6 +291,19 @@ def test_an_item_that_is_no_json_is_a_failed_try(body: bytes) -> None:
 
 def test_ids_are_integers_and_texts() -> None:
     assert read_ids(b'[1, "b", 3]') == [1, "b", 3]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("body", [b"[1,2,3,4,5,6]", b'["a,b","",3,4,"]",6]', b"[1,1,1,1,1,1]"])
+def test_more_ids_than_a_plan_holds_are_refused_before_they_are_read(body: bytes) -> None:
+    with pytest.raises(BadBodyError, match="more than 5 ids") as caught:
+        read_ids(body)
+    assert not caught.value.retryable
+
+
+@pytest.mark.usefixtures("few")
+def test_commas_in_ids_do_not_count() -> None:
+    assert read_ids(b'["a,b,c,d","e,f,g,h,i"]') == ["a,b,c,d", "e,f,g,h,i"]
 
 
 @pytest.mark.parametrize(
