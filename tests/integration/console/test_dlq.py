@@ -310,11 +310,11 @@ async def test_a_record_of_the_largest_size_goes_back_or_is_refused_alone(
     onpoint: Onpoint, graveyard: Graveyard, retries: Retries, kafka_servers: str
 ) -> None:
     small, _ = await graveyard.bury()
-    noise = os.urandom(1_100_000)
+    noise = os.urandom(2_050_000)
     record = Record("batch.processed", 3, 99, 0, b"k", noise, ())
     failure = Failure(PermanentError(Reason.TOO_LARGE, "too large"), 1, NOW, NOW)
     headers = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
-    big = AIOKafkaProducer(bootstrap_servers=kafka_servers, max_request_size=2_000_000)
+    big = AIOKafkaProducer(bootstrap_servers=kafka_servers, max_request_size=2_090_000)
     await big.start()
     place = await big.send_and_wait("loader.dlq", noise, key=b"k", headers=headers)
     await big.stop()
