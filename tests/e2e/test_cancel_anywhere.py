@@ -25,7 +25,7 @@ DATASETS = ["users", "posts", "albums", "stories"]
 
 @pytest.fixture
 async def slow(source: SourceServer) -> AsyncIterator[SourceServer]:
-    source.delay_s = 0.1
+    source.delay_s = 0.2
     yield source
     source.delay_s = 0.0
 
