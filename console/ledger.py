@@ -69,6 +69,7 @@ class Ledger:
 
     @classmethod
     async def connect(cls, dsn: str) -> Self:
+        """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached."""
         with _explained():
             return cls(
                 await asyncpg.connect(
@@ -97,6 +98,7 @@ class Ledger:
         return [RunRow(**_values(row)) for row in rows]
 
     async def run(self, run_id: str) -> RunRow | None:
+        """None: the ledger does not know it."""
         with _explained():
             row = await self._connection.fetchrow(
                 f"{_RUN} {_ROWS}, completed FROM onpoint_runs.v_runs WHERE run_id = $1",

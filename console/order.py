@@ -33,6 +33,7 @@ class Order:
     from_stage: str | None = None
 
     def value(self) -> bytes:
+        """The record's value; what was not asked for is left out."""
         document: dict[str, Any] = {
             "run_id": self.run_id,
             "datasets": list(self.datasets),

@@ -58,6 +58,7 @@ def unit_event(
 
 
 def planned_event(request: CrawlRequest, dataset: str | None, batches: int, rows: int | None) -> Outgoing:
+    """How many batches the dataset has; without a dataset: the run was refused and has none."""
     event = CrawlPlanned(
         run_id=request.run_id,
         dataset=dataset,

@@ -49,6 +49,9 @@ from shared.observability.metrics import (
 MAX_TRIES = 5
 """Of a record whose error is neither permanent nor an outage of ours."""
 
+MAX_BURIALS = 30
+"""A minute: an outage that nobody recognises as one may be over by then, and the death is told after all."""
+
 OUTAGE_DELAYS_S = (0.25, 0.5, 1.0, 2.0)
 """While something of ours is down: short enough that work goes on at once when it is back."""
 
@@ -210,7 +213,7 @@ class AtLeastOnce:
             raise
         except Exception:
             trouble.burials += 1
-            if trouble.burials < MAX_TRIES:
+            if trouble.burials < MAX_BURIALS:
                 raise
             log.exception("burial_failed")
             await self.set_aside(record, failure)

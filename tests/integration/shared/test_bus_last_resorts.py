@@ -41,7 +41,7 @@ async def test_a_record_whose_burial_fails_leaves_its_letter_and_its_partition_g
     async with running(topics, handler, bury=bury) as bus:
         await topics.drained(60)
         assert bus.complaints() == []
-    assert burials == [b"nonsense"] * policy.MAX_TRIES
+    assert burials == [b"nonsense"] * policy.MAX_BURIALS
     assert [record.value for record in await topics.read(topics.dead)] == [b"nonsense"]
     assert [record.key for record in await topics.read(topics.output)] == [b"behind"]
 

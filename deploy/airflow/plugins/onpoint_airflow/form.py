@@ -8,6 +8,7 @@ from shared.events.models import SUPPORTED_FORMATS
 
 
 def form(daily: Sequence[str]) -> dict[str, Param]:
+    """The parameters of a DAG run; `daily` are the datasets of the scheduled one."""
     return {
         "datasets": Param(
             [*daily],

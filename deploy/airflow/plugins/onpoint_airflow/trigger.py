@@ -71,6 +71,7 @@ class RunCompletedTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event, then the end. An outage of Kafka is waited out until the deadline."""
         settings = await sync_to_async(kafka.settings_of)(self.connection_id)
         reader = await asyncio.to_thread(kafka.Reader, settings, RUN_COMPLETED, self.positions)
         self.log.info("waiting for run %s from %s on", self.run_id, self.positions)
