@@ -22,13 +22,16 @@ from shared.events.reasons import Reason
 from shared.events.times import utc_text
 
 VERSION: Final = 1
-REVISION: Final = 1
+REVISION: Final = 2
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
 
 MAX_LIST_ITEMS = 10_000
 """Bound of every list in an event; the broker's record limit (1 MiB) is met long before."""
+
+
+MAX_UNNAMED_FIELDS = 50
 
 
 def _to_utc(value: datetime) -> datetime:
@@ -55,7 +58,11 @@ BatchId = Annotated[str, StringConstraints(pattern=_whole(BATCH_ID_PATTERN))]
 Sha256 = Annotated[str, StringConstraints(pattern=_whole(SHA256_PATTERN))]
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
+FieldName = Annotated[str, StringConstraints(max_length=200)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+ReasonName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
+ReasonCounts = Annotated[dict[ReasonName, Count], Field(max_length=100), AfterValidator(_sorted)]
+"""Rows by the reason of their refusal, in the order of the reasons' names."""
 Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
 ReplayStage = Literal["processor", "converter", "loader", "s3sink"]
 Format = Literal["parquet", "csv", "json", "xlsx"]
@@ -127,6 +134,12 @@ class CursorWork(Part):
     kind: Literal["cursor"] = "cursor"
     url: Text
     first_position: Count
+    seen: Sha256 | None = None
+    """Digest of an earlier page of the crawl: one that comes again ends it (Brent's search for a cycle)."""
+    pages_since: Count = 0
+    """Pages read since that one."""
+    promised: Count | None = None
+    """The most records that the answers before this batch promised."""
 
 
 class ReplayWork(Part):
@@ -218,6 +231,17 @@ class BatchManifest(Event):
 
     In the order of names, so that a manifest reads the same wherever it was kept meanwhile (a jsonb has its own).
     """
+    promised: Count | None = None
+    """Of a crawled batch: the most records that an answer of the source promised for the whole dataset, the limit
+    applied; None: no answer did."""
+    repeated: Count = 0
+    """Of a loaded batch's superseded rows, those whose key another batch of the same run had brought."""
+    rejected_by_reason: ReasonCounts = {}
+    """Of the rejected rows, how many for which reason."""
+    absent: Annotated[tuple[ColumnName, ...], Field(max_length=MAX_LIST_ITEMS)] = ()
+    """Of a processed batch: columns whose field no record had, not even as null."""
+    unnamed: Annotated[tuple[FieldName, ...], Field(max_length=MAX_UNNAMED_FIELDS)] = ()
+    """Of a processed batch with absent columns: some fields of its records that no column is for."""
     produced_at: Timestamp
     code_version: Text
 
@@ -233,6 +257,10 @@ class BatchManifest(Event):
         detail: str | None = None,
         artifacts: tuple[Artifact, ...] = (),
         nulls: dict[str, int] | None = None,
+        repeated: int = 0,
+        rejected_by_reason: dict[str, int] | None = None,
+        absent: tuple[str, ...] = (),
+        unnamed: tuple[str, ...] = (),
     ) -> "BatchManifest":
         """What a later stage made of this batch: the same batch of the same run, with this as its parent."""
         return BatchManifest(
@@ -250,6 +278,10 @@ class BatchManifest(Event):
             artifacts=artifacts,
             counts=counts,
             nulls=nulls,
+            repeated=repeated,
+            rejected_by_reason=rejected_by_reason or {},
+            absent=absent,
+            unnamed=unnamed,
             produced_at=produced_at,
             code_version=code_version,
         )
@@ -290,6 +322,9 @@ class DatasetSummary(Part):
     rows_not_loaded: Count = 0
     rows_stored: Count = 0
     rows_not_stored: Count = 0
+    rows_promised: Count | None = None
+    """The most records that the source promised; None where it never said how many there are."""
+    rejected_by_reason: ReasonCounts = {}
     objects_stored: Count = 0
     bytes_stored: Count = 0
     exports: dict[str, Count] = {}
@@ -331,3 +366,5 @@ class RunCompleted(Event):
     checks: tuple[CheckResult, ...] = ()
     dead: tuple[DeadBatch, ...] = ()
     missing: tuple[MissingRecords, ...] = ()
+    warnings: tuple[Text, ...] = ()
+    """What did not change the status and yet deserves a look, one sentence each."""
