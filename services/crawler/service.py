@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.crawler.chain import Chain
-from services.crawler.crawling import Crawl, planned_requests
+from services.crawler.crawling import Crawl
 from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
 from services.crawler.domain.replays import replayed_run
 from services.crawler.domain.requests import judge
+from services.crawler.ids import crawl_ids
+from services.crawler.pages import Pages
 from services.crawler.planner import Planner
 from services.crawler.recorder import Recorder, recording
 from services.crawler.replaying import Replaying
@@ -27,6 +28,7 @@ from services.crawler.results import (
     planned_event,
     unit_event,
 )
+from services.crawler.single import crawl_single
 from shared.batches.batches import (
     BatchDeadError,
     Batches,
@@ -45,6 +47,7 @@ from shared.events.models import (
     CrawlBatchRequested,
     CrawlRequest,
     CursorWork,
+    PageWork,
     PlanWork,
     ReplayWork,
 )
@@ -146,7 +149,7 @@ class CrawlerService:
         """Takes back the death of a unit whose dead letter is replayed; what is done stays done. Idempotent.
 
         How many batches there are was announced when it died, so no more may follow from what is crawled now: a
-        plan that had failed is made anew, and fails again if it needs more than its one batch; a chain ends where
+        plan that had failed is made anew, and fails again if it needs more than its one batch; a crawl ends where
         it ended. Raises `PermanentError` (`cancelled`) for a unit of a cancelled run.
         """
         sequence = 0 if isinstance(unit.work, PlanWork) else unit.sequence
@@ -160,7 +163,7 @@ class CrawlerService:
             await self._runs.replace_plan(plan_anew(await self._make_plan(request, unit)))
         elif isinstance(unit.work, PlanWork):
             return
-        elif plan.kind == "chain" and plan.announced is None and await self._is_dead(unit):
+        elif plan.is_last_known(unit.sequence) and plan.announced is None and await self._is_dead(unit):
             await self._runs.replace_plan(plan.model_copy(update={"announced": sequence + 1}))
         await self._batches.forget_death(unit.run_id, unit.dataset, batch_id)
 
@@ -221,6 +224,7 @@ class CrawlerService:
             first_position=first_position(unit, plan),
             artifacts=(raw, requests),
             counts=recorder.counts,
+            promised=recorder.promised,
             missing=tuple(recorder.missing),
             next=following,
         )
@@ -231,25 +235,38 @@ class CrawlerService:
         still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
         crawl = Crawl(self._fetch, dataset.source, folder, recorder, still_wanted)
         pagination = dataset.source.pagination
-        if isinstance(unit.work, CursorWork) and pagination.kind == "page":
-            following = await Chain(crawl, plan, pagination.page_param, self._batch_rows).follow(
-                unit.work, unit.sequence
+        if pagination.kind == "page":
+            following = await self._ask_for_pages(
+                Pages(crawl, plan, pagination, self._batch_rows), unit, plan
             )
             if following is not None and unit.sequence + 1 == plan.announced:
                 recorder.end_at(following)
                 return None
             return following
-        if plan.requests:
-            await crawl.all(planned_requests(dataset, plan, unit.sequence))
+        if plan.requests and pagination.kind == "ids":
+            await crawl_ids(crawl, plan, pagination, unit.sequence)
+        elif plan.requests:
+            await crawl_single(crawl, plan)
         return None
 
+    async def _ask_for_pages(self, pages: Pages, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
+        if isinstance(unit.work, CursorWork):
+            return await pages.follow(unit.work, unit.sequence)
+        return await pages.planned(unit.sequence, goes_on=plan.is_last_known(unit.sequence))
+
     async def _after(self, unit: CrawlBatchRequested, winner: BatchManifest) -> list[Outgoing]:
-        """What follows a chain's batch: the next one, or the news that this was the last."""
+        """What follows the last batch that is known: the next one, or the news that this was the last."""
+        promised = winner.promised
         if not isinstance(unit.work, CursorWork):
-            return []
+            if not isinstance(unit.work, PageWork):
+                return []
+            plan = await self._runs.plan(unit.run_id, unit.dataset)
+            if plan.announced is not None or not plan.is_last_known(unit.sequence):
+                return []
+            promised = promised if promised is not None else plan.rows
         request = await self._batches.request(unit.run_id)
         if winner.next is None:
-            return [planned_event(request, unit.dataset, unit.sequence + 1, None)]
+            return [planned_event(request, unit.dataset, unit.sequence + 1, promised)]
         sequence = unit.sequence + 1
         batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
         return [unit_event(request, unit.dataset, batch_id, sequence, winner.next)]
@@ -270,10 +287,10 @@ def _check_unit(unit: CrawlBatchRequested, plan: Plan) -> None:
     """Raises `PermanentError` for work that is not the plan's: the frozen plan is what counts."""
     if plan.announced == 1 and unit.sequence == 0:
         fits = True
-    elif plan.kind == "chain":
-        fits = isinstance(unit.work, CursorWork) and (unit.sequence > 0 or unit.work == plan.work(0))
+    elif unit.sequence < plan.units:
+        fits = unit.work == plan.work(unit.sequence)
     else:
-        fits = unit.sequence < plan.units and unit.work == plan.work(unit.sequence)
+        fits = plan.is_open and isinstance(unit.work, CursorWork)
     if not fits:
         raise PermanentError(
             Reason.SCHEMA, f"batch {unit.sequence} of the plan is not what this record asks for"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from services.quality.checks import Checks
 from services.quality.domain.books import summarize
-from services.quality.domain.verdict import complete, given_up
+from services.quality.domain.verdict import Terms, complete, given_up
 from services.quality.listings import Listings
 from services.quality.repository.completions import CompletionRepository, Decider, RunState
 from shared import crashpoints
@@ -105,9 +105,8 @@ class CompletionService:
             for name, books in summarize(facts).items()
         }
         checks: list[CheckResult] = await self._checks.run(run_id, delivered) if run_checks else []
-        ratios = {name: self._max_rejected_ratio(name) for name in delivered}
-        formats = {name: dataset.formats for name, dataset in self._catalog.items()}
-        return complete(facts, checks, ratios, await self._completions.clock(), formats)
+        terms = {name: Terms.of(dataset) for name, dataset in self._catalog.items()}
+        return complete(facts, checks, terms, await self._completions.clock())
 
     async def _whatever_is_known(self, run_id: str, state: RunState) -> RunCompleted:
         try:
@@ -135,12 +134,6 @@ class CompletionService:
             raise
         except Exception:
             log.exception("listing_failed")
-
-    def _max_rejected_ratio(self, name: str) -> float:
-        if name in self._catalog:
-            return self._catalog[name].max_rejected_ratio
-        default: float = Dataset.model_fields["max_rejected_ratio"].default
-        return default
 
 
 def _count(completed: RunCompleted) -> None:

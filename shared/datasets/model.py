@@ -54,7 +54,13 @@ class PagePagination(_Model):
     size_param: str
     size: Annotated[int, Field(ge=1, le=100_000)] = 100
     total_header: str | None = None
-    """Response header that tells the number of records. Absent: pages are followed by `Link: …; rel="next"`."""
+    """Response header that tells the number of records. Absent: pages are followed to an empty one."""
+    first: Literal[0, 1] | None = None
+    """Number of the first page. Absent: 1, unless page 0 turns out to be one of its own."""
+    repeats: Literal["fault", "end"] = "fault"
+    """What it means that a page comes again: records are missing, or this is how the source ends."""
+    end_statuses: tuple[Annotated[int, Field(ge=400, le=599)], ...] = ()
+    """Answers to the request for a next page that say that there is none."""
 
 
 class IdListPagination(_Model):
@@ -186,6 +192,8 @@ class Dataset(_Model):
     """1,600 is PostgreSQL's limit; five are the pipeline's own."""
     formats: tuple[Format, ...] = ("parquet",)
     max_rejected_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_missing_ratio: Annotated[float, Field(ge=0, le=1)] = 0
+    """Share of the promised records that may be missing before a run is `partial`."""
     checks: tuple[Check, ...] = ()
     schema_version: Annotated[int, Field(ge=1)] = 1
 

@@ -134,12 +134,14 @@ class CursorWork(Part):
     kind: Literal["cursor"] = "cursor"
     url: Text
     first_position: Count
-    seen: Sha256 | None = None
-    """Digest of an earlier page of the crawl: one that comes again ends it (Brent's search for a cycle)."""
-    pages_since: Count = 0
-    """Pages read since that one."""
+    seen: Annotated[tuple[Sha256, ...], Field(max_length=8)] = ()
+    """Digests of earlier pages of the crawl: one of them that comes again ends it."""
+    pages: Count = 0
+    """Pages with records that were read one after another before this batch."""
     promised: Count | None = None
     """The most records that the answers before this batch promised."""
+    end_shown: bool = False
+    """The page before showed an end: that there is no page here is then no failure."""
 
 
 class ReplayWork(Part):

@@ -209,5 +209,6 @@ PAGES = {
     "size_param": "_limit",
     "size": 10,
     "total_header": "X-Total-Count",
+    "first": 1,
 }
 """A pagination for `dataset_of`."""

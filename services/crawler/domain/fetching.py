@@ -107,9 +107,11 @@ def _printable(text: str) -> str:
 
 class Fetch(Protocol):
     async def __call__(
-        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
+        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path, tries: int | None = None
     ) -> Answer[T] | Failure:
         """Asks, politely and several times if need be. `folder` holds bodies too big for memory.
+
+        `tries` None: as often as is usual.
 
         Raises nothing but our own outages (`TransientError`).
         """
