@@ -22,6 +22,9 @@ COMPLAINTS_NAMED = 10
 
 MAX_WARNINGS = 50
 
+QUOTED_CHARS = 300
+"""Of a page's URL, and of why it is missing."""
+
 LISTED_BYTES = MAX_EVENT_BYTES - 100_000
 """What the whole event may take with its lists; the rest is slack for its envelope."""
 
@@ -186,7 +189,7 @@ def _too_many_rejected(name: str, books: DatasetSummary, bounds: Terms) -> str |
 
 def _missing_pages(facts: RunFacts, dataset: str, pages: int) -> str:
     first = next((page for page in facts.missing if page.dataset == dataset), None)
-    told = "" if first is None else f"{', the first' if pages > 1 else ''}: {first.reason} ({first.url})"
+    told = "" if first is None else f"{', the first' if pages > 1 else ''}: {first.reason[:QUOTED_CHARS]} ({first.url[:QUOTED_CHARS]})"
     return f"{_counted(pages, 'page')} {'is' if pages == 1 else 'are'} missing{told}"
 
 

@@ -147,11 +147,12 @@ WHERE run_id = $1 AND missing <> '[]'
 GROUP BY dataset
 """
 
+# Of a dataset that lost batches at several stages one behind the crawler: what is dead there, its missing pages tell.
 _CAUSES = """
 SELECT DISTINCT ON (dataset) dataset, stage, coalesce(reason, 'handler') AS reason, left(detail, 300) AS detail
 FROM onpoint_runs.results
 WHERE run_id = $1 AND status = 'dead'
-ORDER BY dataset, sequence, stage
+ORDER BY dataset, stage = 'crawler', sequence, stage
 """
 
 # Of a dead batch all rows were refused for its reason.

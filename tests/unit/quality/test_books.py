@@ -361,8 +361,10 @@ def test_a_page_that_failed_is_told_once() -> None:
     )
     assert verdict(facts) == (
         "failed",
-        "posts: 1 page is missing: 503 after 5 tries (http://a/1), 0 of 7 promised records came; "
-        "nothing could be delivered",
+        (
+            "posts: 1 page is missing: 503 after 5 tries (http://a/1), 0 of 7 promised records came; "
+            "nothing could be delivered"
+        ),
     )
 
 
