@@ -46,6 +46,7 @@ def _absolute_path(value: str) -> str:
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 UrlPath = Annotated[str, AfterValidator(_absolute_path)]
+ClientErrorStatus = Annotated[int, Field(ge=400, le=499)]
 
 
 class PagePagination(_Model):
@@ -56,11 +57,11 @@ class PagePagination(_Model):
     total_header: str | None = None
     """Response header that tells the number of records. Absent: pages are followed to an empty one."""
     first: Literal[0, 1] | None = None
-    """Number of the first page. Absent: 1, unless page 0 turns out to be one of its own."""
+    """Number of the first page. Absent: the source shows it."""
     repeats: Literal["fault", "end"] = "fault"
-    """What it means that a page comes again: records are missing, or this is how the source ends."""
-    end_statuses: tuple[Annotated[int, Field(ge=400, le=599)], ...] = ()
-    """Answers to the request for a next page that say that there is none."""
+    """What a page that brings the records of an earlier page again is: a fault of the source, or the end of its pages."""
+    end_statuses: Annotated[tuple[ClientErrorStatus, ...], Field(max_length=8)] = ()
+    """4xx statuses that mean "there is no such page": the end of the pages, no failure."""
 
 
 class IdListPagination(_Model):
@@ -192,8 +193,9 @@ class Dataset(_Model):
     """1,600 is PostgreSQL's limit; five are the pipeline's own."""
     formats: tuple[Format, ...] = ("parquet",)
     max_rejected_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the crawled rows that may be rejected before the run is partial."""
     max_missing_ratio: Annotated[float, Field(ge=0, le=1)] = 0
-    """Share of the promised records that may be missing before a run is `partial`."""
+    """Share of the records that the source promised that may be missing before the run is partial."""
     checks: tuple[Check, ...] = ()
     schema_version: Annotated[int, Field(ge=1)] = 1
 

@@ -1,5 +1,6 @@
 """Dataset files: what is accepted, and how a wrong one is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,30 @@ def test_no_built_in_file_is_without_a_check() -> None:
     catalog = load_catalog(environment={})
     assert all(dataset.checks for dataset in catalog.values())
     assert len(list(BUILT_IN.glob("*.yaml"))) == len(catalog)
+
+
+def test_what_the_end_of_pages_is_may_be_said(tmp_path: Path) -> None:
+    pages = "pagination: {kind: page, page_param: p, size_param: n, first: 0, repeats: end, end_statuses: [404, 410]}"
+    text = re.sub("pagination: .*", pages, GOOD) + "max_missing_ratio: 0.02\n"
+    dataset = load_catalog(write(tmp_path, text), {})["things"]
+    assert dataset.source.pagination.kind == "page"
+    assert dataset.source.pagination.first == 0
+    assert dataset.source.pagination.repeats == "end"
+    assert dataset.source.pagination.end_statuses == (404, 410)
+    assert dataset.max_missing_ratio == 0.02
+
+
+def test_unless_said_the_source_shows_where_its_pages_begin_and_end(tmp_path: Path) -> None:
+    dataset = load_catalog(write(tmp_path, GOOD), {})["things"]
+    assert dataset.source.pagination.kind == "page"
+    assert dataset.source.pagination.first is None
+    assert dataset.source.pagination.repeats == "fault"
+    assert dataset.source.pagination.end_statuses == ()
+    assert dataset.max_missing_ratio == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", ["first: 2", "repeats: ignore", "end_statuses: [500]", "end_statuses: [200]"]
+)
+def test_what_cannot_end_pages_is_refused(tmp_path: Path, wrong: str) -> None:
+    assert wrong.split(":")[0] in refusal(tmp_path, GOOD.replace("size: 50", wrong))
