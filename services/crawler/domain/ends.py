@@ -69,7 +69,7 @@ def next_page(
     if urls.is_paginated(page.links):
         goes_on = is_behind and is_numbered
     elif page.rows >= page_size:
-        goes_on = True
+        goes_on = is_numbered or is_behind or promised is None
     else:
         goes_on = is_numbered and (is_behind or (promised is None and not page.by_link))
     if not goes_on:

@@ -161,4 +161,4 @@ def test_unless_said_the_source_shows_where_its_pages_begin_and_end(tmp_path: Pa
     "wrong", ["first: 2", "repeats: ignore", "end_statuses: [500]", "end_statuses: [200]"]
 )
 def test_what_cannot_end_pages_is_refused(tmp_path: Path, wrong: str) -> None:
-    assert wrong.split(":")[0] in refusal(tmp_path, GOOD.replace("size: 50", wrong))
+    assert wrong.split(":", maxsplit=1)[0] in refusal(tmp_path, GOOD.replace("size: 50", wrong))
