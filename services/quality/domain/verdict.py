@@ -189,11 +189,9 @@ def _too_many_rejected(name: str, books: DatasetSummary, bounds: Terms) -> str |
 
 def _missing_pages(facts: RunFacts, dataset: str, pages: int) -> str:
     first = next((page for page in facts.missing if page.dataset == dataset), None)
-    told = (
-        ""
-        if first is None
-        else f"{', the first' if pages > 1 else ''}: {first.reason[:QUOTED_CHARS]} ({first.url[:QUOTED_CHARS]})"
-    )
+    told = ", the first" if pages > 1 and first is not None else ""
+    if first is not None:
+        told += f": {first.reason[:QUOTED_CHARS]} ({first.url[:QUOTED_CHARS]})"
     return f"{_counted(pages, 'page')} {'is' if pages == 1 else 'are'} missing{told}"
 
 

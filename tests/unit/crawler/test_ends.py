@@ -28,9 +28,6 @@ class Scripted(SourceServer):
         self.pages = pages
         self.asked: dict[int, int] = {}
 
-    def _good(self, request: web.Request) -> web.Response:
-        raise AssertionError("every page is scripted")
-
     def _fault(self, request: web.Request) -> faults.Fault | None:
         number = int(request.query.get("_page", -1))
         before = self.asked.get(number, 0)
@@ -210,7 +207,7 @@ async def test_the_last_page_again_is_no_fault_where_the_total_was_reached() -> 
 @BATCHES
 @pytest.mark.parametrize("count", [2, 9])
 async def test_pages_that_begin_at_0_are_read_from_0(total: str | None, batch_rows: int, count: int) -> None:
-    headers = {} if total is None else {"X_Total_Count": str(count)}
+    headers: dict[str, Any] = {} if total is None else {"X_Total_Count": str(count)}
     pagination = {**UNSAID, "size": 3, "total_header": None if total is None else "X-Total-Count"}
     crawler, _ = await crawl(
         listed(*cut(count), [], [], first=0, **headers), pagination, batch_rows=batch_rows
