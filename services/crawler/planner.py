@@ -98,21 +98,16 @@ class Planner:
         answer = await self._page(source, pagination, number, folder)
         if pagination.first is not None or isinstance(answer, Failure):
             return answer, number
-        before = await self._page(source, pagination, 0, folder, tries=1)
+        before = await self._page(source, pagination, 0, folder)
         if isinstance(before, Answer) and await asyncio.to_thread(_is_another, before.value, answer.value):
             return before, 0
         return answer, 1
 
     async def _page(
-        self,
-        source: ApiSource,
-        pagination: PagePagination,
-        number: int,
-        folder: Path,
-        tries: int | None = None,
+        self, source: ApiSource, pagination: PagePagination, number: int, folder: Path
     ) -> Answer[Records] | Failure:
         url = urls.page_url(source, pagination, number, pagination.size)
-        return await self._fetch(source, url, partial(split_page, path=source.records_path), folder, tries)
+        return await self._fetch(source, url, partial(split_page, path=source.records_path), folder)
 
 
 def _is_another(page: Records, after: Records) -> bool:

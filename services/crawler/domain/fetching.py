@@ -107,11 +107,9 @@ def _printable(text: str) -> str:
 
 class Fetch(Protocol):
     async def __call__(
-        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path, tries: int | None = None
+        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
     ) -> Answer[T] | Failure:
         """Asks, politely and several times if need be. `folder` holds bodies too big for memory.
-
-        `tries` None: as often as is usual.
 
         Raises nothing but our own outages (`TransientError`).
         """

@@ -25,20 +25,19 @@ class Fetcher:
         self._one_big_body = asyncio.Lock()
 
     async def __call__(
-        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path, tries: int | None = None
+        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
     ) -> Answer[T] | Failure:
         """The parsed answer, or why there is none. A body that `parse` refuses is a failed try like any other.
 
         Raises `TransientError` only (the scratch disk is full). Memory: one big body per process, whatever
         sources send; the others wait on disk.
         """
-        tries = tries or self._policy.tries
-        for tried in range(1, tries + 1):
+        for tried in range(1, self._policy.tries + 1):
             try:
                 answer = await self._try(source, url, parse, folder)
             except FetchError as error:
                 SOURCE_REQUESTS.labels(source.name, error.outcome).inc()
-                if not error.retryable or tried == tries:
+                if not error.retryable or tried == self._policy.tries:
                     return _failure(url, error, tried)
                 await self._pause(source, error, tried)
             else:

@@ -26,7 +26,6 @@ async def test_a_list_of_ids_is_cut_into_batches_off_the_event_loop(monkeypatch:
         url: str,
         parse: Callable[[bytes], T],
         folder: Path,  # noqa: ARG001 - the port's
-        tries: int | None = None,  # noqa: ARG001 - the port's
     ) -> Answer[T]:
         return Answer(url, url, 200, {}, parse(b"[3,1,2]"), NOW)
 
