@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from services.crawler.domain.answers import BadBodyError
 from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy, failure_of
-from services.crawler.domain.records import BadBodyError
 from services.crawler.fetcher.exchange import Exchange, Response
 from services.crawler.fetcher.politeness import Politeness
 from services.crawler.spool import Spool
