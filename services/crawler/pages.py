@@ -172,8 +172,7 @@ class Pages:
             "If it ends this way: repeats: end"
         )
         page = failure_of(answer.url, detail, answer.status)
-        promised = self._recorder.promised
-        is_end = self._pagination.repeats == "end" or (promised is not None and self._position >= promised)
+        is_end = self._pagination.repeats == "end" or self._position == self._recorder.promised
         await (self._recorder.add_end if is_end else self._recorder.add_missing)(page)
 
     def _remember(self, fetched: Fetched) -> None:

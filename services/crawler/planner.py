@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from services.crawler.domain import plans, urls
-from services.crawler.domain.ends import total_of
+from services.crawler.domain.ends import NO_SUCH_PAGE, total_of
 from services.crawler.domain.fetching import Answer, Failure, Fetch
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.domain.records import Records, read_ids, split_page
@@ -60,14 +60,14 @@ class Planner:
     async def _by_pages(
         self, run_id: str, dataset: Dataset, pagination: PagePagination, limit: int | None, folder: Path
     ) -> Plan:
-        answer, first = await self._first_page(dataset.source, pagination, folder)
+        answer, first, more = await self._first_page(dataset.source, pagination, folder)
         if isinstance(answer, Failure):
             return _failed(run_id, dataset, answer)
         url, seen = answer.url, answer.value.rows
         total = total_of(answer, pagination)
         if total == 0 and seen == 0:
             return plans.plan_nothing(run_id, dataset.name, limit=limit)
-        if total is None or total < seen or _is_led_by_links(answer, pagination, first):
+        if total is None or total < seen + more or _is_led_by_links(answer, pagination, first):
             # What page 1 holds is a full page, so that a source with smaller pages than asked for is not cut short.
             size = min(seen, pagination.size) or pagination.size
             rows = total if total is None or limit is None else min(total, limit)
@@ -92,16 +92,25 @@ class Planner:
 
     async def _first_page(
         self, source: ApiSource, pagination: PagePagination, folder: Path
-    ) -> tuple[Answer[Records] | Failure, int]:
-        """The first page and its number. Where the file does not say the number, page 0 is looked at too."""
+    ) -> tuple[Answer[Records] | Failure, int, int]:
+        """The first page, its number, and the rows that were seen behind it.
+
+        Where the file does not say the number, page 0 is looked at too.
+        """
         number = 1 if pagination.first is None else pagination.first
         answer = await self._page(source, pagination, number, folder)
-        if pagination.first is not None or isinstance(answer, Failure):
-            return answer, number
+        if pagination.first is not None:
+            return answer, number, 0
+        if isinstance(answer, Failure) and answer.status not in NO_SUCH_PAGE:
+            return answer, number, 0
         before = await self._page(source, pagination, 0, folder)
-        if isinstance(before, Answer) and await asyncio.to_thread(_is_another, before.value, answer.value):
-            return before, 0
-        return answer, 1
+        if isinstance(before, Failure):
+            return answer, 1, 0
+        if isinstance(answer, Failure):
+            return before, 0, 0
+        if await asyncio.to_thread(_is_another, before.value, answer.value):
+            return before, 0, answer.value.rows
+        return answer, 1, 0
 
     async def _page(
         self, source: ApiSource, pagination: PagePagination, number: int, folder: Path

@@ -35,8 +35,11 @@ def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
 
 
 def is_end_shown(rows: int, page_size: int, came: int, promised: int | None) -> bool:
-    """Whether a page that is not there would be no surprise after one of `rows` records."""
-    return rows < page_size or (promised is not None and came >= promised)
+    """Whether a page that is not there would be no surprise after one of `rows` records.
+
+    A total that more came than is proven wrong: it shows nothing.
+    """
+    return rows < page_size or came == promised
 
 
 def is_no_such_page(failure: Failure, pagination: PagePagination, *, end_shown: bool) -> bool:
@@ -56,22 +59,24 @@ def next_page(
     """The URL of the page after this one; None: the source has shown its end.
 
     The page that it names counts first. Pages that are numbered end with an empty one, or with a short one where as
-    many records came as were promised. `came` counts up to this page. Raises `CursorError` for a next page that may
-    not be asked for, and where a full page neither names the next nor has a number.
+    many records came as were promised; a total that more came than is proven wrong and counts as none. `came` counts up
+    to this page. Raises `CursorError` for a next page that may not be asked for, and where a full page neither names the
+    next nor has a number.
     """
     named = urls.next_by_link(page.links, page.answered_url)
     if named is not None:
         return urls.check_cursor(named, source)
     if page.rows == 0:
         return None
+    is_told = promised is not None and came <= promised
     is_behind = promised is not None and came < promised
     is_numbered = urls.page_number(page.url, pagination.page_param) is not None
     if urls.is_paginated(page.links):
         goes_on = is_behind and is_numbered
     elif page.rows >= page_size:
-        goes_on = is_numbered or is_behind or promised is None
+        goes_on = is_numbered or is_behind or not is_told
     else:
-        goes_on = is_numbered and (is_behind or (promised is None and not page.by_link))
+        goes_on = is_numbered and (is_behind or not (is_told or page.by_link))
     if not goes_on:
         return None
     return urls.check_cursor(urls.next_by_number(page.url, pagination.page_param), source)

@@ -79,7 +79,10 @@ async def read(shape: Awkward) -> str | None:
     async with AwkwardServer(shape) as server:
         datasets = {
             "things": dataset_of(
-                server.url, shape.pagination(), records_path=["items"] if shape.under_key else []
+                server.url,
+                shape.pagination(),
+                records_path=["items"] if shape.under_key else [],
+                concurrency=1,
             )
         }
         async with crawler_of(
