@@ -1,15 +1,19 @@
 """A source that answers with bytes: whole HTTP answers, written by hand, over a real socket.
 
 `async with RawSource([answer, …]) as source:` gives them in turn, the last one for ever, and closes the connection
-after each. An answer of several pieces is sent piece by piece, so that each arrives alone.
+after each; `RawSource({"/target": [answer, …]})` does so for each target, and answers others with 404. An answer of
+several pieces is sent piece by piece, so that each arrives alone.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
+Answer = bytes | Sequence[bytes]
+
 PIECE_PAUSE_S = 0.01
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def answer(body: bytes = b"", *headers: bytes, status: bytes = b"HTTP/1.1 200 OK") -> bytes:
@@ -26,8 +30,11 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
 
 
 class RawSource:
-    def __init__(self, answers: Sequence[bytes | Sequence[bytes]]) -> None:
-        self._answers = list(answers)
+    def __init__(self, answers: Sequence[Answer] | Mapping[str, Sequence[Answer]]) -> None:
+        self._by_target = (
+            {target: list(given) for target, given in answers.items()} if isinstance(answers, Mapping) else {}
+        )
+        self._others = [NOT_FOUND] if isinstance(answers, Mapping) else list(answers)
         self._server: asyncio.Server | None = None
         self.asked_at_s: list[float] = []
         """Monotonic, of each request."""
@@ -58,7 +65,8 @@ class RawSource:
             request = await reader.readuntil(b"\r\n\r\n")
             self.asked_at_s.append(time.monotonic())
             self.targets.append(request.split(b" ")[1].decode())
-            found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            waiting = self._by_target.get(self.targets[-1], self._others)
+            found = waiting.pop(0) if len(waiting) > 1 else waiting[0]
             for piece in [found] if isinstance(found, bytes) else found:
                 writer.write(piece)
                 await writer.drain()
