@@ -37,10 +37,13 @@ class UnnamedFields:
         for line in chunk[:OBSERVED_BYTES].split(b"\n", OBSERVED_LINES)[:OBSERVED_LINES]:
             try:
                 record = json.loads(line)
-            except (ValueError, RecursionError):
+                if isinstance(record, dict):
+                    self._observe(record, self._named, ())
+            except (
+                ValueError,
+                RecursionError,
+            ):  # also of a value that was read, but is too deep to be looked into
                 continue
-            if isinstance(record, dict):
-                self._observe(record, self._named, ())
 
     def distrust(self) -> None:
         """A field was not of the type it was seen with: none is counted from here on."""
