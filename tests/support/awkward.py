@@ -291,10 +291,10 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
         lost = set(sorted(lost)[: max(0, wanted - len(came))])
     if not lost:
         return None
-    if str(len(came)) in server.told and (shape.ignores_page or shape.page_rows < shape.size):
-        # Its total is as wrong as its pages are: so many records, and the last page again; or so many on a short page.
+    if str(len(came)) in server.told and (shape.ignores_page or shape.page_rows < shape.size or shape.hidden):
+        # Its total is as wrong as its pages are: so many records, and the last page again or a short one.
         return None
-    if server.fell_silent and shape.total in {"none", "garbage", "sometimes"}:
+    if server.fell_silent and not any(told.isdigit() and int(told) > len(came) for told in server.told):
         return None  # an empty page is an end, and nobody said otherwise
     # Who deletes a record that was read moves another one past the reader. Where a total is told, one goes missing in
     # it; where records were added too, nobody can tell.

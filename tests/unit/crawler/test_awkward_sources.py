@@ -20,6 +20,10 @@ SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(4))
 EXAMPLES = int(os.environ.get("SOURCES", "150"))
 
 
+RUNNER = asyncio.Runner()
+"""One loop for all of them: a thousand would each start and stop their threads."""
+
+
 async def facts_of(crawler: Crawler) -> tuple[RunFacts, set[int]]:
     """The ledger's facts, had every record that came gone through all stages."""
     rows = [
@@ -108,5 +112,5 @@ async def read(shape: Awkward) -> str | None:
 )
 @given(awkward_sources())
 def test_a_crawl_is_complete_or_said_to_be_incomplete(shape: Awkward) -> None:
-    wrong = asyncio.run(read(shape))
+    wrong = RUNNER.run(read(shape))
     assert wrong is None, wrong
