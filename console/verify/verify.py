@@ -18,15 +18,16 @@ from console.verify import endings, machine
 from console.verify.accounting import Accounting, check_lag
 from console.verify.books import check_books
 from console.verify.bus import Bus, read_bus
-from console.verify.content import Content
 from console.verify.database import TIMEOUT_S, Books, all_files, explained, read_books
-from console.verify.expected import expect
 from console.verify.findings import INVARIANTS, Findings
 from console.verify.letters import BadEvent, Letters
 from console.verify.logs import check_logs
 from console.verify.objects import Named, Objects, check_batch_ids, named_files
-from console.verify.source import SourceRecords, open_source
+from console.verify.refusals import learn
+from console.verify.source import open_source
 from console.verify.staging import Documents, read_documents
+from console.verify.table import Table
+from console.verify.tables import Tables
 from deploy.local.names import SERVICES
 from shared.errors import PermanentError, TransientError
 from shared.settings import KafkaSettings, ObjectStoreSettings, PostgresSettings
@@ -140,15 +141,16 @@ class _Pass:
         only, findings, objects = self._question.only, self._findings, self._objects
         files = named_files(books, documents)
         with ExitStack() as stack:
-            contents = await self._contents(books, documents, stack) if "I1" in only else {}
-            for start in range(0, len(files), FILES_AT_ONCE):
-                some = files[start : start + FILES_AT_ONCE]
-                await asyncio.gather(*(self._check_file(named, contents, books, documents) for named in some))
-            for content in contents.values():
-                for run in books.runs.values():
-                    if content.dataset.name in run.planned:
-                        content.end_of_lake(run)
-                await content.look_at_table(self._connection)
+            tables = await self._tables(books, documents, stack) if "I1" in only else Tables()
+            objects.note_sweeps(books, documents)
+            staged, others = tables.split(files)
+            await self._check_files(staged, tables, documents)
+            for content in tables.contents.values():
+                await content.settle()
+            await self._check_files(others, tables, documents)
+            for content in tables.contents.values():
+                content.end_of_lake()
+                await Table(content, books, tables.unknown, findings).look(self._connection)
         if "I9" in only:
             check_batch_ids(books, findings)
             for named in files:
@@ -159,43 +161,30 @@ class _Pass:
             await objects.check_orphans(books, documents, await all_files(self._connection))
             await self._check_uploads()
 
-    async def _check_file(
-        self, named: Named, contents: Mapping[str, Content], books: Books, documents: Documents
-    ) -> None:
-        content = contents.get(named.dataset) if named.stage == "s3sink" else None
-        if content is not None and not _is_listed(named, documents):
-            content = None
-        if content is None and "I3" not in self._question.only:
-            return
-        if content is None:
-            await self._objects.check_file(named)
-            return
-        chosen, run = content, books.runs[named.run.run_id]
-        await self._objects.check_file(named, lambda path: chosen.look_at_object(run, named.file.uri, path))
+    async def _check_files(self, files: Sequence[Named], tables: Tables, documents: Documents) -> None:
+        for start in range(0, len(files), FILES_AT_ONCE):
+            some = files[start : start + FILES_AT_ONCE]
+            await asyncio.gather(*(self._check_file(named, tables, documents) for named in some))
 
-    async def _contents(self, books: Books, documents: Documents, stack: ExitStack) -> dict[str, Content]:
+    async def _check_file(self, named: Named, tables: Tables, documents: Documents) -> None:
+        visit = tables.visit(named, documents)
+        if visit is not None or "I3" in self._question.only:
+            await self._objects.check_file(named, visit)
+
+    async def _tables(self, books: Books, documents: Documents, stack: ExitStack) -> Tables:
+        """What must be in each table, as far as the sources and the quarantines tell."""
         catalog = environment.catalog()
         if unknown := sorted(set(self._question.sources) - set(catalog)):
             raise WrongUseError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
-        found = {}
-        names = sorted({name for run in books.runs.values() for name in run.planned})
-        for name in names:
-            if name not in catalog:
-                self._findings.note(f"{name}: no dataset file is here, so its records are not compared")
-                continue
-            path = self._question.sources.get(name)
-            source: SourceRecords | None = None
-            if path is None:
-                self._findings.note(
-                    f"{name}: no source was given, so PostgreSQL is held against the lake alone"
-                )
-            else:
-                source = stack.enter_context(open_source(path))
-            expected = await expect(
-                catalog[name], source, books, documents, self._objects.read, self._findings
-            )
-            found[name] = Content(expected, books, self._findings)
-        return found
+        sources = {
+            name: stack.enter_context(open_source(path)) for name, path in self._question.sources.items()
+        }
+        tables = Tables()
+        await tables.gather(books, documents, catalog, sources, self._connection, self._findings)
+        loaded = {result.batch_id: result for result in books.results if result.stage == "loader"}
+        for content in tables.contents.values():
+            await learn(content.expected, loaded, documents, self._objects.read, self._findings)
+        return tables
 
     async def _check_uploads(self) -> None:
         async with S3Uploads(self._storage) as uploads:
@@ -206,9 +195,3 @@ class _Pass:
                     f"its upload {upload.upload_id} was never finished",
                 )
         self._findings.count("I3")
-
-
-def _is_listed(named: Named, documents: Documents) -> bool:
-    listing = documents.listings.get(named.run.run_id, {})
-    entry = listing.get("datasets", {}).get(named.dataset, {})
-    return any(file["uri"] == named.file.uri for file in entry.get("objects", ()))
