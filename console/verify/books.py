@@ -260,24 +260,22 @@ def _check_told(
     """Why rows were refused and how many the source promised, where the results tell it."""
     subject = f"run.completed of {run.run_id}"
     told: Mapping[str, int] = said.get("rejected_by_reason") or {}
+    refusing = [r for r in results if (r.stage, r.status) in {("processor", "done"), ("crawler", "dead")}]
     counted: Counter[str] = Counter()
-    for result in results:
-        if (result.stage, result.status) in {("processor", "done"), ("crawler", "dead")}:
-            counted.update(result.rejected_by_reason)
-    if told:
+    for result in refusing:
+        counted.update(result.rejected_by_reason)
+    # A run that went on while its services were renewed has batches of before reasons were counted.
+    if (told or counted) and all(r.rejected_by_reason or not r["rejected"] for r in refusing):
         findings.require(
             "I2",
             sum(told.values()) == said.get("rows_rejected"),
             subject,
             f"{dataset}: {said.get('rows_rejected')} rows were rejected, its reasons are of {sum(told.values())}",
         )
-    # A batch that is dead at the processor is rejected as a whole, for its own reason.
-    less = [
-        f"{reason} {told.get(reason, 0)} of {n}" for reason, n in counted.items() if told.get(reason, 0) < n
-    ]
-    if told:
+        # A batch that is dead at the processor is rejected as a whole, for a reason of its own.
+        less = [f"{told.get(name, 0)} of {n} {name}" for name, n in counted.items() if told.get(name, 0) < n]
         findings.require(
-            "I2", not less, subject, f"{dataset}: it tells fewer rejected rows: {', '.join(less)}"
+            "I2", not less, subject, f"{dataset}: it tells of fewer rejected rows: {', '.join(less)}"
         )
     promised = [r.promised for r in results if r.stage == "crawler" and r.promised is not None]
     if promised and said.get("rows_promised") is not None:

@@ -37,6 +37,10 @@ from shared.sweep.uploads import S3Uploads
 
 FILES_AT_ONCE = 8
 
+SWEPT_AT = timedelta(hours=24)
+"""The age at which a sweep removes what nothing names."""
+NEVER = timedelta(days=36_500)
+
 FROM_BUS = frozenset({"I4", "I6", "I7"})
 FROM_STORE = frozenset({"I1", "I2", "I3", "I4", "I9"})
 
@@ -55,8 +59,8 @@ class Question:
     secrets: Sequence[bytes] = ()
     baseline: Mapping[str, machine.Usage] | None = None
     expected_restarts: int = 0
-    sweep_age: timedelta = timedelta(hours=24)
-    """What nothing names may be so old."""
+    sweep_age: timedelta | None = None
+    """What nothing names may be so old; None: until the scheduled sweep that finds it a day old is through."""
     only: frozenset[str] = frozenset(INVARIANTS)
 
 
@@ -88,15 +92,15 @@ class _Pass:
         self._question = question
         self._findings = findings
         self._connection = connection
-        storage = environment.settings(ObjectStoreSettings)
+        storage, sweeps = environment.settings(ObjectStoreSettings), environment.settings(SweepSettings)
         environment.use_credentials()
         self._storage = storage
         self._objects = Objects(
             open_s3(storage, storage.staging_bucket),
             open_s3(storage, storage.lake_bucket),
             findings,
-            ttl=timedelta(hours=environment.settings(SweepSettings).staging_ttl_hours),
-            grace=question.sweep_age,
+            ttl=timedelta(hours=sweeps.staging_ttl_hours),
+            grace=_grace(sweeps) if question.sweep_age is None else question.sweep_age,
         )
 
     async def run(self) -> None:
@@ -188,10 +192,17 @@ class _Pass:
 
     async def _check_uploads(self) -> None:
         async with S3Uploads(self._storage) as uploads:
-            async for upload in uploads.open_before(self._objects.now):
+            async for upload in uploads.open_before(self._objects.now - self._objects.grace):
                 self._findings.add(
                     "I3",
                     f"s3://{upload.bucket}/{upload.key}",
                     f"its upload {upload.upload_id} was never finished",
                 )
         self._findings.count("I3")
+
+
+def _grace(sweeps: SweepSettings) -> timedelta:
+    """A sweep takes what is a day old, and the next one may be an interval away; without a schedule none comes."""
+    if sweeps.sweep_interval_s == 0:
+        return NEVER
+    return SWEPT_AT + 2 * timedelta(seconds=sweeps.sweep_interval_s)

@@ -20,6 +20,7 @@ Kind = Literal[
     "cancelled",
     "several datasets",
     "replay",
+    "unreadable",
     "letters replayed",
     "letters discarded",
     "sweep",
@@ -49,6 +50,57 @@ class Step:
     """Whatever else has to be chosen is chosen by it."""
     waits: bool = True
     """False: the next step does not wait for the end of the run."""
+
+
+DAYS: dict[str, tuple[Step, ...]] = {
+    "a refused request alone": (
+        Step("refused", number=0),
+        Step("refused", number=1),
+        Step("refused", number=6),
+    ),
+    "a run that stored nothing": (Step("good"), Step("source down", number=1)),
+    "every other way to store nothing": (
+        Step("good", "chained"),
+        Step("source empty", "chained"),
+        Step("all bad", "chained"),
+        Step("every page fails", "chained", 1),
+        Step("refused"),
+    ),
+    "a column is gained, and goes": (
+        Step("good", "single"),
+        Step("file changed", "single", 0),
+        Step("limited", "single", 3),
+        Step("replay", "single", 0),
+        Step("file changed", "single", 0),
+        Step("limited", "single", 1),
+    ),
+    "a dead letter dies again, then lives": (
+        Step("every page fails", number=1),
+        Step("letters replayed", number=3),
+        Step("letters replayed", number=1),
+    ),
+    "a dead letter is discarded": (
+        Step("good", "items"),
+        Step("table refuses", "items", 5),
+        Step("letters discarded", "items"),
+        Step("good", "items", 7),
+    ),
+    "what is swept is replayed": (
+        Step("some bad"),
+        Step("sweep"),
+        Step("replay", number=0),
+        Step("replay", number=11),
+        Step("letters replayed", number=1),
+    ),
+    "runs of one dataset at once": (
+        Step("good", number=1, waits=False),
+        Step("limited", number=2, waits=False),
+        Step("cancelled", number=3, waits=False),
+        Step("page fails", number=4, waits=False),
+        Step("asked twice", number=5),
+    ),
+}
+"""Histories that are worth a name."""
 
 
 def history(seed: int, datasets: Sequence[str] = DATASETS) -> list[Step]:

@@ -49,7 +49,9 @@ _PATHS = {"items": ("/v0/topstories.json",)}
 
 
 class World:
-    def __init__(self, stack: LocalStack, source: SourceServer, folder: Path, completions: Completions) -> None:
+    def __init__(
+        self, stack: LocalStack, source: SourceServer, folder: Path, completions: Completions
+    ) -> None:
         self.stack = stack
         self.source = source
         self.pipeline = Pipeline(stack.environment())
@@ -89,6 +91,15 @@ class World:
                 await self._replay(step)
             case "letters replayed" | "letters discarded":
                 await self._letters("replay" if step.kind == "letters replayed" else "discard")
+            case "unreadable":
+                topics = (
+                    "crawl.requested",
+                    "crawl.batch.requested",
+                    "batch.crawled",
+                    "batch.processed",
+                    "batch.failed",
+                )
+                await self.pipeline.publish(topics[step.number % len(topics)], b"\xff{", key=b"unreadable")
             case "sweep":
                 await self._says("sweep", "--older-than-hours", "0")
             case "service restarted":
@@ -107,7 +118,14 @@ class World:
         if step.kind == "source empty":
             records = []
         if step.kind in {"some bad", "all bad"}:
-            bad = [{}, {"id": "one"}, {"id": 2**63}, {"id": 1, "name": "\0"}, {"id": 1, "name": ["x"]}, {"id": None}]
+            bad = [
+                {},
+                {"id": "one"},
+                {"id": 2**63},
+                {"id": 1, "name": "\0"},
+                {"id": 1, "name": ["x"]},
+                {"id": None},
+            ]
             for place in range(len(records)):
                 if step.kind == "all bad" or place % 4 == step.number % 4:
                     records[place] = bad[(place + step.number) % len(bad)]
@@ -120,7 +138,8 @@ class World:
         self.source.collections = {**self.source.collections, name: records}
         self.source._stories = {}  # noqa: SLF001 - the server is made for one set of stories
         paths = _PATHS.get(step.dataset, (f"/{step.dataset}",))
-        if step.kind in {"source down", "every page fails"}:
+        still_down = step.kind == "letters replayed" and step.number % 3 == 0
+        if step.kind in {"source down", "every page fails"} or still_down:
             fault = status(404 if step.number % 3 else 503, Retry_After="0")
             # A counted source must answer how many there are, or nothing is planned.
             after = 1 if step.kind == "every page fails" and step.dataset in {"pages", "items"} else 0
