@@ -98,9 +98,11 @@ class Forms:
         named = {column.name for column in today.columns} if today is not None else set()
         for column in dataset.columns:
             there = self.has.get(column.name)
-            if there is None:
+            if not self.has:
+                found.append(column.name)  # there is no table: the lake is looked at all the same
+            elif there is None:
                 # A column that today's file names and the table lacks is told of where the table is looked at.
-                if self.has and column.name not in named:
+                if column.name not in named:
                     self.findings.note(TAKEN_AWAY, f"{self.table}.{column.name}")
             elif TABLE_TYPES.get(there) != column.type:
                 self.findings.note(RETYPED, f"{self.table}.{column.name}")

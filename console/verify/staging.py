@@ -87,7 +87,7 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
             case ("plan", run_id, dataset):
                 found.plans[run_id, dataset] = _object(text)
             case ("frozen", run_id, dataset):
-                _keep_frozen(found, run_id, dataset, _object(text), findings)
+                _keep_frozen(found, run_id, dataset, text, findings)
             case (_, stage):
                 manifest = BatchManifest.model_validate_json(text)
                 result = _result(manifest)
@@ -104,12 +104,10 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
         findings.add("I2", uri, f"it cannot be read: {str(error)[:300]}")
 
 
-def _keep_frozen(
-    found: Documents, run_id: str, dataset: str, document: dict[str, Any], findings: Findings
-) -> None:
+def _keep_frozen(found: Documents, run_id: str, dataset: str, text: bytes, findings: Findings) -> None:
     """Another version of the product may have written what today's model does not know: then today's file counts."""
     try:
-        found.frozen[run_id, dataset] = Dataset.model_validate(document)
+        found.frozen[run_id, dataset] = Dataset.model_validate_json(text)
     except ValidationError:
         findings.note(
             "the dataset's file of that time is written in another way, so today's is taken",

@@ -16,6 +16,7 @@ from console.verify.source import DTYPES
 from shared.postgres.identifiers import quote
 
 MUTE = "neither the staged rows nor the lake tells of them any more, so what PostgreSQL has of them is not compared"
+DROPPED = "the table is not there, and no dataset's file names it any more"
 REFUSED = "PostgreSQL refused rows of it and their quarantine is swept, so as many may be missing"
 
 
@@ -59,10 +60,12 @@ class Table:
             if "loader" in batch.stages:
                 loaded[id(batch.form)] = batch.form
         if not forms.has:
-            if len(wanted):
+            if len(wanted) and forms.today:
                 self._findings.add(
                     "I1", f"table {forms.table}", f"it is not there, {len(wanted)} rows were loaded"
                 )
+            elif len(wanted):
+                self._findings.note(DROPPED, forms.table)
             return False
         for form in loaded.values():
             today = forms.today.get(form.dataset.name)

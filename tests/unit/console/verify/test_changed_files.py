@@ -9,13 +9,13 @@ from tests.unit.console.verify.conftest import MakeYard, Yard, dataset_of
 
 OLD: dict[str, ColumnType] = {"id": "int64", "name": "string"}
 NEW: dict[str, ColumnType] = {**OLD, "extra": "int64"}
-WAYS = [{}, {"swept": True}, {"frozen": True}, {"frozen": True, "swept": True}]
+WAYS: list[dict[str, Any]] = [{}, {"swept": True}, {"frozen": True}, {"frozen": True, "swept": True}]
 """What is left of an old run: its staged rows, its file, both or nothing."""
 
 ways = pytest.mark.parametrize("way", WAYS, ids=str)
 
 
-def gained(make_yard: MakeYard, way: dict[str, bool], **changes: Any) -> Yard:
+def gained(make_yard: MakeYard, way: dict[str, Any], **changes: Any) -> Yard:
     """A run of before a column was gained and one of after, which brought one of its two rows anew."""
     yard = make_yard(NEW)
     yard.run("old", dataset_of(OLD), [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], **way, **changes)
@@ -26,25 +26,25 @@ def gained(make_yard: MakeYard, way: dict[str, bool], **changes: Any) -> Yard:
 
 
 @ways
-def test_objects_of_before_a_column_was_gained_are_right(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_objects_of_before_a_column_was_gained_are_right(make_yard: MakeYard, way: dict[str, Any]) -> None:
     assert gained(make_yard, way).complaints() == []
 
 
 @ways
-def test_the_sink_may_write_a_gained_column_without_values(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_the_sink_may_write_a_gained_column_without_values(make_yard: MakeYard, way: dict[str, Any]) -> None:
     stored = [{"id": 1, "name": "a", "extra": None}, {"id": 2, "name": "b", "extra": None}]
     assert gained(make_yard, way, stored=stored).complaints() == []
 
 
 @ways
-def test_a_value_that_is_lost_in_an_old_object_is_named(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_value_that_is_lost_in_an_old_object_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = gained(make_yard, way, stored=[{"id": 1, "name": None}, {"id": 2, "name": "b"}])
     [found] = yard.complaints()
     assert found.startswith("d id=1 (record 0 of old)")
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if not way.get("swept")], ids=str)
-def test_a_value_is_missed_where_the_table_has_a_newer_row(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_value_is_missed_where_the_table_has_a_newer_row(make_yard: MakeYard, way: dict[str, Any]) -> None:
     """Only the staged rows tell it: of what is swept, the lake itself is the last witness."""
     yard = gained(make_yard, way, stored=[{"id": 1, "name": "a"}, {"id": 2, "name": "x"}])
     [found] = yard.complaints()
@@ -52,28 +52,28 @@ def test_a_value_is_missed_where_the_table_has_a_newer_row(make_yard: MakeYard, 
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != {"swept": True}], ids=str)
-def test_a_column_that_an_old_object_lost_is_named(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_column_that_an_old_object_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     assert any(
         "lake-old" in said for said in gained(make_yard, way, stored=[{"id": 1}, {"id": 2}]).complaints()
     )
 
 
 @ways
-def test_a_row_that_vanished_is_named(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_row_that_vanished_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = gained(make_yard, way)
     yard.rows.pop(0)
     assert yard.complaints() == ["d id=1 (record 0 of old): it is not in PostgreSQL"]
 
 
 @ways
-def test_a_gained_value_that_is_lost_is_named(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_gained_value_that_is_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = gained(make_yard, way)
     yard.rows[1]["extra"] = None
     assert yard.complaints() == ["d id=2 (record 0 of new): it is not the same in PostgreSQL"]
 
 
 @ways
-def test_a_column_that_the_file_lost_may_stay_in_the_table(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_column_that_the_file_lost_may_stay_in_the_table(make_yard: MakeYard, way: dict[str, Any]) -> None:
     """A newer row leaves in it what the older one had brought."""
     yard = make_yard(OLD, {"id": "bigint", "name": "text", "extra": "bigint"})
     yard.run(
@@ -90,7 +90,7 @@ def test_a_column_that_the_file_lost_may_stay_in_the_table(make_yard: MakeYard, 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != {"swept": True}], ids=str)
 def test_what_an_old_run_brought_to_a_column_that_the_file_lost_is_compared(
-    make_yard: MakeYard, way: dict[str, bool]
+    make_yard: MakeYard, way: dict[str, Any]
 ) -> None:
     yard = make_yard(OLD, {"id": "bigint", "name": "text", "extra": "bigint"})
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
@@ -99,7 +99,7 @@ def test_what_an_old_run_brought_to_a_column_that_the_file_lost_is_compared(
 
 
 @ways
-def test_a_column_that_file_and_table_lost_is_noted(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_column_that_file_and_table_lost_is_noted(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = make_yard(OLD)
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
     yard.load("old", {"id": 1, "name": "a"})
@@ -108,7 +108,7 @@ def test_a_column_that_file_and_table_lost_is_noted(make_yard: MakeYard, way: di
 
 
 @ways
-def test_a_column_that_the_table_alone_lost_is_named(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_a_column_that_the_table_alone_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = make_yard(NEW, {"id": "bigint", "name": "text"})
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
     yard.load("old", {"id": 1, "name": "a"})
@@ -117,7 +117,7 @@ def test_a_column_that_the_table_alone_lost_is_named(make_yard: MakeYard, way: d
 
 @ways
 def test_a_column_that_was_given_another_type_is_noted_and_the_others_are_compared(
-    make_yard: MakeYard, way: dict[str, bool]
+    make_yard: MakeYard, way: dict[str, Any]
 ) -> None:
     yard = make_yard({**OLD, "extra": "string"})
     yard.run(
@@ -133,7 +133,7 @@ def test_a_column_that_was_given_another_type_is_noted_and_the_others_are_compar
 
 
 @ways
-def test_the_columns_may_stand_in_another_order(make_yard: MakeYard, way: dict[str, bool]) -> None:
+def test_the_columns_may_stand_in_another_order(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = make_yard({"extra": "int64", "name": "string", "id": "int64"})
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
     yard.load("old", {"id": 1, "name": "a", "extra": 7})
