@@ -1,0 +1,88 @@
+"""Whatever the product went through: when it is at rest, `onpoint verify` has nothing to complain of.
+
+`make test-histories` makes 200 random histories; `SEED=n HISTORIES=1` makes the one of that seed again.
+"""
+
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from console.verify.findings import Findings
+from tests.support.histories.plan import DAYS, Step, history, smaller
+from tests.support.histories.world import World, open_world
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * 3600)]
+
+HISTORIES = int(os.environ.get("HISTORIES", "2"))
+SEED = int(os.environ.get("SEED", "20261128"))
+BUDGET_S = 15.0 * HISTORIES
+"""No history is begun after that."""
+SHRINK_S = 120.0
+ALL_EVERY = 20
+"""So often everything is looked at, not only the runs of the history."""
+
+
+@pytest.fixture(scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with open_world(tmp_path_factory.mktemp("histories")) as world:
+        yield world
+
+
+@pytest.mark.parametrize("day", DAYS)
+async def test_verify_is_silent_after_an_ordinary_day(world: World, day: str) -> None:
+    found = await world.make(DAYS[day])
+    assert found.holds, told(DAYS[day], world, found)
+
+
+async def test_verify_is_silent_after_every_history(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    until = time.monotonic() + BUDGET_S
+    made = 0
+    for seed in range(SEED, SEED + HISTORIES):
+        if time.monotonic() > until:
+            break
+        began = time.monotonic()
+        steps: Sequence[Step] = history(seed)
+        found = await world.make(steps)
+        if not found.holds:
+            steps, found = await shrunk(world, steps, found)
+            pytest.fail(f"SEED={seed} HISTORIES=1\n{told(steps, world, found)}", pytrace=False)
+        made += 1
+        with capsys.disabled():
+            sys.stdout.write(f"\nSEED={seed}: {len(steps)} steps, {time.monotonic() - began:.1f} s")
+        if made % ALL_EVERY == 0:
+            await require_silence(world, f"SEED={SEED} HISTORIES={made}")
+    await require_silence(world, f"SEED={SEED} HISTORIES={made}")
+
+
+async def require_silence(world: World, how: str) -> None:
+    found = await world.at_rest()
+    if not found.holds:
+        pytest.fail(f"{how}, everything looked at\n{told([], world, found)}", pytrace=False)
+    said = await world.operator.says("verify")
+    assert said.code == 0, said.out
+
+
+async def shrunk(world: World, steps: Sequence[Step], found: Findings) -> tuple[Sequence[Step], Findings]:
+    """The smallest history that was found to be as wrong, within a time."""
+    until = time.monotonic() + SHRINK_S
+    tried = True
+    while tried and time.monotonic() < until:
+        tried = False
+        for some in smaller(steps):
+            if time.monotonic() > until:
+                break
+            again = await world.make(some)
+            if not again.holds:
+                steps, found, tried = some, again, True
+                break
+    return steps, found
+
+
+def told(steps: Sequence[Step], world: World, found: Findings) -> str:
+    lines = [str(step) for step in steps]
+    lines += [f"runs: {', '.join(world.runs)}"]
+    lines += [f"{v.invariant} {v.subject}: {v.message}" for v in found.violations[:30]]
+    return "\n".join(lines)
