@@ -138,7 +138,7 @@ def read_file(path: Path, environment: Mapping[str, str]) -> DatasetFile | Refus
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        with open(path, "rb", opener=_open_at_once) as file:  # noqa: PTH123 - Path.open takes no opener
+        with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise DocumentError(1, "this is no file but something else of that name")
             return file.read(MAX_BYTES + 1)

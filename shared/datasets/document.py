@@ -4,6 +4,8 @@ Nothing recurses and nothing is made but texts, numbers, booleans, days, lists a
 no more than its bytes.
 """
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -76,7 +78,9 @@ def read_document(data: bytes) -> tuple[dict[str, Any], Mark]:
     _refuse_control(text)
     value, mark = _build(text)
     if value is None and mark.text is None:
-        raise DocumentError(1, "the file is empty: a dataset file is a mapping with name, source, table, key, columns")
+        raise DocumentError(
+            1, "the file is empty: a dataset file is a mapping with name, source, table, key, columns"
+        )
     if not isinstance(value, dict):
         is_list = isinstance(value, list)
         said = "it begins with a list (a hyphen)" if is_list else "there is no field with a colon in it"
@@ -136,7 +140,9 @@ class _Builder:
             if self._aliases > MAX_ALIASES:
                 raise DocumentError(line, f"more than {MAX_ALIASES:,} references with *")
             if event.anchor not in self._anchors:
-                raise DocumentError(line, f"*{event.anchor} refers to nothing: &{event.anchor} must stand before it")
+                raise DocumentError(
+                    line, f"*{event.anchor} refers to nothing: &{event.anchor} must stand before it"
+                )
             self._put(*self._anchors[event.anchor])
 
     def _expects_name(self) -> bool:
@@ -197,7 +203,7 @@ def _build(text: str) -> tuple[Any, Mark]:
     try:
         for event in _events(text):
             if isinstance(event, yaml.DocumentStartEvent) and builder.root is not None:
-                line = event.start_mark.line + 1
+                line: int = event.start_mark.line + 1  # type: ignore[union-attr]  # libyaml tells it of every event
                 raise DocumentError(line, "a second document begins here (---): one file holds one dataset")
             builder.take(event)
     except yaml.YAMLError as error:
@@ -206,23 +212,21 @@ def _build(text: str) -> tuple[Any, Mark]:
 
 
 def _events(text: str) -> Iterator[Any]:
-    loader = yaml.CSafeLoader(text)
+    loader: Any = yaml.CSafeLoader(text)
     try:
         while loader.check_event():
             yield loader.get_event()
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]  # yaml ships no types
+        loader.dispose()
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 
 
 def _refuse_control(text: str) -> None:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.isprintable() and any(_is_control(character) for character in line):
-            raise DocumentError(number, "a control character stands here: YAML takes none but the tab")
-
-
-def _is_control(character: str) -> bool:
-    code = ord(character)
-    return (code < 0x20 and character not in "\t\r") or 0x7F <= code < 0xA0 and code != 0x85 or code in {0xFFFE, 0xFFFF}
+    if (found := _CONTROL.search(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise DocumentError(line, "a control character stands here: YAML takes only the tab")
 
 
 def _tag_of(event: Any, line: int) -> str:
@@ -262,7 +266,9 @@ def _scalar(text: str, tag: str, line: int) -> Any:
     except (ValueError, KeyError, OverflowError) as error:
         what = tag.removeprefix(_CORE)
         name = {"timestamp": "a day or time", "int": "a number", "float": "a number"}.get(what, what)
-        raise DocumentError(line, f"YAML reads {text[:60]} as {name}, and it is none: put it in quotes") from error
+        raise DocumentError(
+            line, f"YAML reads {text[:60]} as {name}, and it is none: put it in quotes"
+        ) from error
 
 
 _CONSTRUCTOR = SafeConstructor()
@@ -271,19 +277,9 @@ _CONSTRUCTORS: dict[str, Any] = {tag: SafeConstructor.yaml_constructors[tag] for
 
 def as_read(value: Any) -> str:
     """In words, what YAML takes a value for."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"the number {value!r:.40}"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-        case dict():
-            return "a mapping"
-        case _:
-            return "a day or time"
-
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return f"the number {value!r:.40}" if math.isfinite(value) else "no number or one without end"
+    names: dict[type, str] = {str: "a text", list: "a list", dict: "a mapping"}
+    return names.get(type(value), "a day or time")

@@ -1,7 +1,7 @@
 """What is wrong with a dataset file, and where in it."""
 
 
-class Fault(ValueError):
+class FaultError(ValueError):
     """One reason why a file cannot work, in words for whoever wrote it.
 
     `at` leads from where it was found to the field that is to be changed.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from shared.datasets.catalog import Catalog, DatasetFile, RefusedFile, assemble, find_files, read_file
+from shared.errors import ConfigurationError
 from shared.observability.logging import get_logger
 
 SETTLED_S = 2.0
@@ -19,7 +20,11 @@ log = get_logger()
 
 def log_refused(refused: RefusedFile) -> None:
     log.warning(
-        "dataset_file_refused", file=str(refused.path), line=refused.line, dataset=refused.name, reason=refused.reason
+        "dataset_file_refused",
+        file=str(refused.path),
+        line=refused.line,
+        dataset=refused.name,
+        reason=refused.reason,
     )
 
 
@@ -46,20 +51,29 @@ class DatasetFolder:
         self._catalog: Catalog | None = None
 
     def read(self) -> Catalog:
-        """The catalog of now; the same object where nothing changed.
+        """The catalog of now; the same object where nothing changed, or where the folder has gone away.
 
-        Raises `ConfigurationError` if there is no folder (any more).
+        Raises `ConfigurationError` if there was no folder at the first call.
         """
         with self._lock:
-            now_s = time.time()
-            found = {path: self._read(path, now_s) for path in find_files(self._extra)}
-            files = {path: file for path, (_, file) in found.items()}
-            before = {path: file for path, (_, file) in self._known.items()}
-            self._known = found
-            if self._catalog is None or list(files.items()) != list(before.items()):
-                self._catalog = assemble(files.values())
-                self._tell(self._catalog)
-            return self._catalog
+            try:
+                return self._look()
+            except ConfigurationError as error:
+                if self._catalog is None:
+                    raise
+                log.warning("dataset_folder_gone", error=str(error))
+                return self._catalog
+
+    def _look(self) -> Catalog:
+        now_s = time.time()
+        found = {path: self._read(path, now_s) for path in find_files(self._extra)}
+        files = {path: file for path, (_, file) in found.items()}
+        before = {path: file for path, (_, file) in self._known.items()}
+        self._known = found
+        if self._catalog is None or list(files.items()) != list(before.items()):
+            self._catalog = assemble(files.values())
+            self._tell(self._catalog)
+        return self._catalog
 
     def _read(self, path: Path, now_s: float) -> tuple[_Stamp, DatasetFile | RefusedFile]:
         stamp = _stamp(path, now_s)

@@ -1,5 +1,6 @@
 """What a dataset file may say. Pure: no file, no driver."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -17,17 +18,18 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-
 from pydantic_core import PydanticCustomError
 
-from shared.datasets.faults import Fault
+from shared.datasets.faults import FaultError
 from shared.datasets.paths import Path, format_path, parse_path
-from shared.datasets.width import ROW_BYTES, ColumnType, full_row_bytes
+from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.ids import DATASET_PATTERN
 from shared.events.models import SUPPORTED_FORMATS, Format, Severity
 
 Name = Annotated[str, StringConstraints(pattern=f"^{DATASET_PATTERN}$")]
 """Also bounds identifiers to PostgreSQL's 63 bytes, so that no name is cut in silence."""
+
+ColumnType = Literal["string", "int64", "float64", "boolean", "timestamp", "date"]
 
 RESERVED_COLUMNS = frozenset(
     {"_run_id", "_batch_id", "_requested_at", "_source_position", "etl_processed_at"}
@@ -51,26 +53,26 @@ class _Model(BaseModel):
 
 def _http_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise Fault(f"{value!r} must start with http:// or https://")
+        raise FaultError(f"{value!r} must start with http:// or https://")
     try:
         parts = urlsplit(value)
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or " " in value:
-        raise Fault(f"{value!r} is not an address: one such as https://api.example.org/v1 is expected")
+        raise FaultError(f"{value!r} is not an address: one such as https://api.example.org/v1 is expected")
     return value.rstrip("/")
 
 
 def _absolute_path(value: str) -> str:
     if not value.startswith("/"):
-        raise Fault(f"{value!r} must start with /")
+        raise FaultError(f"{value!r} must start with /")
     return value
 
 
 def _printable(value: str) -> str:
     if not value.isprintable():
-        raise Fault("it holds a character that cannot be printed")
+        raise FaultError("it holds a character that cannot be printed")
     return value
 
 
@@ -85,6 +87,7 @@ HttpUrl = Annotated[Word, AfterValidator(_http_url)]
 UrlPath = Annotated[Word, AfterValidator(_absolute_path)]
 Whole = Annotated[int, BeforeValidator(_no_boolean)]
 Number = Annotated[float, BeforeValidator(_no_boolean)]
+RowCount = Annotated[Whole, Field(ge=0, le=2**63 - 1)]
 ClientErrorStatus = Annotated[Whole, Field(ge=400, le=499)]
 
 
@@ -105,7 +108,7 @@ class PagePagination(_Model):
     @model_validator(mode="after")
     def parameters_differ(self) -> Self:
         if self.page_param == self.size_param:
-            raise Fault(f"{self.size_param} is the name of page_param as well", "size_param")
+            raise FaultError(f"{self.size_param} is the name of page_param as well", "size_param")
         return self
 
 
@@ -121,7 +124,7 @@ class IdListPagination(_Model):
     @classmethod
     def item_path_names_the_id(cls, value: str) -> str:
         if value.count("{id}") != 1:
-            raise Fault(f"{value!r} must hold {{id}} exactly once, as in /items/{{id}}.json")
+            raise FaultError(f"{value!r} must hold {{id}} exactly once, as in /items/{{id}}.json")
         return value
 
 
@@ -147,7 +150,9 @@ class ApiSource(_Model):
     @model_validator(mode="after")
     def pages_need_a_path(self) -> Self:
         if self.pagination.kind != "ids" and self.path is None:
-            raise Fault(f"path is missing: pagination of kind {self.pagination.kind} needs it, as in /orders")
+            raise FaultError(
+                f"path is missing: pagination of kind {self.pagination.kind} needs it, as in /orders"
+            )
         return self
 
 
@@ -163,9 +168,11 @@ class Column(_Model):
     @classmethod
     def name_is_free(cls, value: str) -> str:
         if value in RESERVED_COLUMNS:
-            raise Fault(f"{value} is written by the pipeline itself: choose another name, and say `from: {value}`")
+            raise FaultError(
+                f"{value} is written by the pipeline itself: choose another name, and say `from: {value}`"
+            )
         if value in SYSTEM_COLUMNS:
-            raise Fault(
+            raise FaultError(
                 f"{value} is a column that PostgreSQL has in every table: choose another name, "
                 f"and say `from: {value}`"
             )
@@ -183,14 +190,17 @@ class Column(_Model):
             try:
                 parse_path(value)
             except ValueError as error:
-                raise Fault(f"{value[:100]!r} is no path of keys: {error}") from error
+                raise FaultError(f"{value[:100]!r} is no path of keys: {error}") from error
         return value
 
     @model_validator(mode="after")
     def fill_is_of_the_column_type(self) -> Self:
         if self.fill is not None and not _can_hold(self.type, self.fill):
             expected = _FILL_EXPECTED[self.type]
-            raise Fault(f"{self.fill!r} cannot be in a column of type {self.type}: {expected} is expected", "fill")
+            shown = json.dumps(self.fill, ensure_ascii=False)[:100]
+            raise FaultError(
+                f"{shown} cannot be in a column of type {self.type}: {expected} is expected", "fill"
+            )
         return self
 
 
@@ -209,7 +219,9 @@ def _can_hold(column_type: ColumnType, fill: str | float | bool) -> bool:
         return isinstance(fill, bool) and column_type == "boolean"
     match column_type:
         case "string":
-            return isinstance(fill, str) and "\0" not in fill and fill.encode("utf-8", "ignore").decode() == fill
+            return (
+                isinstance(fill, str) and "\0" not in fill and fill.encode("utf-8", "ignore").decode() == fill
+            )
         case "int64":
             return isinstance(fill, int) and -(2**63) <= fill < 2**63
         case "float64":
@@ -237,14 +249,14 @@ def _is_on_calendar(text: str) -> bool:
 
 class RowCountCheck(_Model):
     kind: Literal["row_count"]
-    min: Annotated[Whole, Field(ge=0)] | None = None
-    max: Annotated[Whole, Field(ge=0)] | None = None
+    min: RowCount | None = None
+    max: RowCount | None = None
     severity: Severity = "error"
 
     @model_validator(mode="after")
     def bounds_leave_room(self) -> Self:
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise Fault(f"min is {self.min} and max is {self.max}: no number of rows is between", "min")
+            raise FaultError(f"min is {self.min} and max is {self.max}: no number of rows is between", "min")
         return self
 
     @property
@@ -255,7 +267,7 @@ class RowCountCheck(_Model):
 class NotNullCheck(_Model):
     kind: Literal["not_null"]
     column: Name
-    max: Annotated[Whole, Field(ge=0)] = 0
+    max: RowCount = 0
     """So many nulls are allowed."""
     severity: Severity = "error"
 
@@ -296,14 +308,14 @@ class Dataset(_Model):
     @classmethod
     def name_is_free(cls, value: str) -> str:
         if value in RESERVED_DATASETS:
-            raise Fault(f"{value} is a folder of the pipeline itself: choose another name")
+            raise FaultError(f"{value} is a folder of the pipeline itself: choose another name")
         return value
 
     @field_validator("formats")
     @classmethod
     def formats_are_written(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
         if unsupported := [name for name in formats if name not in SUPPORTED_FORMATS]:
-            raise Fault(
+            raise FaultError(
                 f"{', '.join(unsupported)}: not supported in this version; supported are {', '.join(SUPPORTED_FORMATS)}"
             )
         return formats
@@ -312,16 +324,18 @@ class Dataset(_Model):
     def names_are_unique_and_known(self) -> Self:
         names = [column.name for column in self.columns]
         if duplicates := _twice(names):
-            raise Fault(f"columns named twice: {', '.join(duplicates)}", "columns", _last(names, duplicates[0]))
+            raise FaultError(
+                f"columns named twice: {', '.join(duplicates)}", "columns", _last(names, duplicates[0])
+            )
         if duplicates := _twice(self.key):
-            raise Fault(f"named twice: {', '.join(duplicates)}", "key")
+            raise FaultError(f"named twice: {', '.join(duplicates)}", "key")
         known = set(names)
         if unknown := [name for name in self.key if name not in known]:
-            raise Fault(f"no such column: {', '.join(unknown)}; {_there_are(names)}", "key")
+            raise FaultError(f"no such column: {', '.join(unknown)}; {_there_are(names)}", "key")
         for place, check in enumerate(self.checks):
             if unknown := [name for name in check.used_columns if name not in known]:
                 said = f"{check.kind}: no such column: {', '.join(unknown)}; {_there_are(names)}"
-                raise Fault(said, "checks", place)
+                raise FaultError(said, "checks", place)
         return self
 
     @model_validator(mode="after")
@@ -331,19 +345,21 @@ class Dataset(_Model):
         for place, column in enumerate(self.columns):
             if (other := paths.setdefault(column.path, place)) != place:
                 said = f"{column.name} and {self.columns[other].name} are taken from the same path"
-                raise Fault(f"two columns, {said}: {format_path(column.path)}", "columns", place)
+                raise FaultError(f"two columns, {said}: {format_path(column.path)}", "columns", place)
         for path, place in paths.items():
             for length in range(1, len(path)):
                 if path[:length] in paths:
                     said = f"columns from {format_path(path[:length])} and {format_path(path)} cross"
-                    raise Fault(f"{said}: what holds the second is an object, no value", "columns", place)
+                    raise FaultError(
+                        f"{said}: what holds the second is an object, no value", "columns", place
+                    )
         return self
 
     @model_validator(mode="after")
     def a_row_can_be_stored(self) -> Self:
         needed = full_row_bytes([column.type for column in self.columns])
         if needed > ROW_BYTES:
-            raise Fault(
+            raise FaultError(
                 f"a row with all {len(self.columns)} columns filled takes at least {needed:,} bytes, and a row of "
                 f"PostgreSQL holds {ROW_BYTES:,}: name fewer columns, or make two datasets of it",
                 "columns",

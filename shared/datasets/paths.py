@@ -1,4 +1,4 @@
-"""How a dataset file names a key inside a record: `address.city`, `user\\.name`, `"Full Name"."first.last"`. Pure."""
+r"""How a dataset file names a key inside a record: `address.city`, `user\.name`, `"Full Name"."first.last"`. Pure."""
 
 import re
 import unicodedata
@@ -71,19 +71,22 @@ def _check_key(key: str, *, is_quoted: bool) -> None:
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in key):
         raise ValueError("a key holds a control character")
     if not is_quoted and key != key.strip():
-        raise ValueError(f"the key {key!r} has a blank at its end: write it in double quotes, as in '\"{key}\"'")
+        raise ValueError(
+            f"the key {key!r} has a blank at its end: write it in double quotes, as in '\"{key}\"'"
+        )
 
 
 def _why_no_key(text: str, at: int) -> str:
     if not text:
         return "no key is named: write '\"\"' for the key that is empty"
     if text[at : at + 1] == '"':
-        return "a double quote is not closed: write \\\" for one inside a key"
+        return 'a double quote is not closed: write \\" for one inside a key'
     if text[at : at + 1] == "\\":
         return r"a backslash at the end: \\ is a backslash"
     return (
         "a key is missing before or after a dot: a dot joins two keys; "
-        r"write \. for a dot inside a key, and '""' for a key that is empty"
+        r"write \. for a dot inside a key, and '"
+        "' for a key that is empty"
     )
 
 
@@ -91,5 +94,5 @@ def _why_no_dot(text: str, at: int, *, after_quotes: bool) -> str:
     if after_quotes:
         return f"after a key in double quotes a dot or the end is expected, not {text[at]!r}"
     if text[at] == '"':
-        return "a double quote inside a key: put the whole key in double quotes, or write \\\" for the quote"
+        return 'a double quote inside a key: put the whole key in double quotes, or write \\" for the quote'
     return r"a backslash at the end: \\ is a backslash"

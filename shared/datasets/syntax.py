@@ -16,7 +16,8 @@ _IN_WORDS = {
     ),
     "did not find expected ',' or ']'": "a [ is not closed, or a comma is missing between two values",
     "did not find expected ',' or '}'": "a { is not closed, or a comma is missing between two fields",
-    "did not find expected node content": "a value is expected here: a [ or { before it is not closed, or a comma is too much",
+    "did not find expected node content": "a value is expected here: a [ or { is not closed, or a comma is too much",
+    "found unexpected ':'": "inside { } and [ ] a colon needs a blank after it, and a value that holds one needs quotes",
     "block sequence entries are not allowed": "a list (a hyphen) cannot begin here: begin it on a line of its own",
     "found unexpected end of stream": "a quote that was opened is not closed",
     "found unexpected document indicator": "a quote that was opened is not closed",
@@ -25,7 +26,7 @@ _IN_WORDS = {
     ),
     "did not find expected hexdecimal number": r"in double quotes \x and \u need hexadecimal digits: use single quotes",
     "found invalid Unicode character escape code": r"in double quotes \u names a character that does not exist",
-    "did not find expected alphabetic or numeric character": "& and * begin a reference: put a value that begins so in quotes",
+    "did not find expected alphabetic or numeric character": "& and * begin a reference: put such a value in quotes",
     "found undefined tag handle": "a value that begins with ! is a tag: put it in quotes",
     "did not find expected <document start>": (
         "something stands after the end of the file's mapping: compare this line's indentation with the lines above"
@@ -49,7 +50,10 @@ def explain_syntax(error: Any, text: str) -> tuple[int, str]:
         sign = line[mark.column : mark.column + 1]
         if sign == "\t" or "\t" in line[: mark.column]:
             return number, _IN_WORDS["found a tab character"]
-        return number, f"a value cannot begin with {sign}: put it in quotes, as in '{line[mark.column :].strip()[:40]}'"
+        return (
+            number,
+            f"a value cannot begin with {sign}: put it in quotes, as in '{line[mark.column :].strip()[:40]}'",
+        )
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return number, _IN_WORDS["found a tab character"]
     for words, said in _IN_WORDS.items():

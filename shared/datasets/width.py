@@ -1,9 +1,6 @@
 """How many bytes PostgreSQL takes for a row at least. Pure."""
 
 from collections.abc import Iterable
-from typing import Literal
-
-ColumnType = Literal["string", "int64", "float64", "boolean", "timestamp", "date"]
 
 ROW_BYTES = 8160
 """A row lies within a page of 8,192 bytes, beside the page's header and the pointer to it; only texts may move out."""
@@ -11,7 +8,7 @@ ROW_BYTES = 8160
 _HEADER_BYTES = 23
 _ALIGNMENT = 8
 
-_FIXED_BYTES: dict[ColumnType, int] = {"int64": 8, "float64": 8, "timestamp": 8, "date": 4, "boolean": 1}
+_FIXED_BYTES: dict[str, int] = {"int64": 8, "float64": 8, "timestamp": 8, "date": 4, "boolean": 1}
 """Each is aligned to its own size."""
 
 _EMPTY_TEXT_BYTES = 1
@@ -21,7 +18,7 @@ _MOVED_TEXT_BYTES = 18
 _LINEAGE_COLUMNS = 5
 
 
-def full_row_bytes(types: Iterable[ColumnType]) -> int:
+def full_row_bytes(types: Iterable[str]) -> int:
     """The least that a row takes whose columns are all filled: every text is empty, and the batch's id moved out.
 
     The pipeline's own five columns count too, and the bitmap of a row with a null in it: rows of one dataset have

@@ -11,18 +11,21 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from shared.datasets.document import Mark, as_read
-from shared.datasets.faults import Fault
+from shared.datasets.faults import FaultError
 from shared.datasets.model import Dataset
 from shared.events.ids import DATASET_PATTERN
 
 MAX_QUOTED_CHARS = 60
 
-_UNIONS: dict[str, tuple[str, ...]] = {"pagination": ("page", "ids", "none"), "checks": ("row_count", "not_null", "unique")}
+_UNIONS: dict[str, tuple[str, ...]] = {
+    "pagination": ("page", "ids", "none"),
+    "checks": ("row_count", "not_null", "unique"),
+}
 """Fields whose `kind` decides which fields there are; the library's path names the kind after them."""
 
 _EXAMPLES = {
     "name": "`name: orders`",
-    "source": "`source: {name: shop, kind: api, base_url: https://api.example.org, path: /orders, pagination: {kind: none}}`",
+    "source": "`source: {name: shop, kind: api, base_url: https://api.example.org, path: /orders, pagination: …}`",
     "source.name": "`name: shop`",
     "source.kind": "`kind: api`",
     "source.base_url": "`base_url: https://api.example.org`",
@@ -58,9 +61,7 @@ _MEANT = {
 """Types by the names that other systems have for them."""
 
 
-def explain(
-    error: ValidationError, mark: Mark, variables: Mapping[tuple[str, ...], str]
-) -> tuple[int, str]:
+def explain(error: ValidationError, mark: Mark, variables: Mapping[tuple[str, ...], str]) -> tuple[int, str]:
     """The line, from 1, and the reason, of what is best mended first.
 
     `variables` names those that replaced what the file says, by field.
@@ -85,11 +86,13 @@ def _follows_from_another(item: Any, found: list[Any]) -> bool:
 
 def _fault(item: Any, mark: Mark, variables: Mapping[tuple[str, ...], str]) -> tuple[int, str]:
     cause = item.get("ctx", {}).get("error")
-    at = cause.at if isinstance(cause, Fault) else ()
+    at = cause.at if isinstance(cause, FaultError) else ()
+    if item["type"] == "union_tag_invalid":
+        at = ("kind",)
     steps = (*_steps(item["loc"]), *at)
     line, written = mark.at(steps)
     text = written.text if written is not None else None
-    reason = str(cause) if isinstance(cause, Fault) else _reason(item, steps, text)
+    reason = str(cause) if isinstance(cause, FaultError) else _reason(item, steps, text)
     where = variables.get(tuple(str(step) for step in steps)) or _where(steps, item["type"])
     return line, f"{where}: {reason}" if where else reason
 
@@ -104,7 +107,11 @@ def _steps(loc: tuple[str | int, ...]) -> Iterator[str | int]:
     """The path in the file: without the library's own steps for kinds and for the types that a fill may have."""
     for place, step in enumerate(loc):
         above = next((name for name in reversed(loc[:place]) if isinstance(name, str)), None)
-        if above in _UNIONS and step in _UNIONS[above] and (above != "checks" or isinstance(loc[place - 1], int)):
+        if (
+            above in _UNIONS
+            and step in _UNIONS[above]
+            and (above != "checks" or isinstance(loc[place - 1], int))
+        ):
             continue
         if above == "fill":
             return
@@ -112,33 +119,48 @@ def _steps(loc: tuple[str | int, ...]) -> Iterator[str | int]:
 
 
 def _reason(item: Any, steps: tuple[str | int, ...], text: str | None) -> str:
-    kind, value, context = item["type"], item["input"], item.get("ctx", {})
-    example = _example(steps)
-    match kind:
-        case "missing" | "union_tag_not_found":
-            field = "kind" if kind == "union_tag_not_found" else steps[-1]
-            if kind == "union_tag_not_found":
-                example = _example((*steps, "kind"))
-            return f"`{field}` is missing{example}"
-        case "extra_forbidden":
-            return _unknown(item["loc"], str(steps[-1]))
-        case "string_pattern_mismatch":
-            return _no_name(str(value), steps)
+    kind, value = item["type"], item["input"]
+    if kind == "missing":
+        return f"`{steps[-1]}` is missing{_example(steps)}"
+    if kind == "extra_forbidden":
+        return _unknown(item["loc"], str(steps[-1]))
+    if kind == "string_pattern_mismatch":
+        return _no_name(str(value), steps)
+    return (
+        _of_kind(kind, steps)
+        or _of_choice(item, text)
+        or _of_size(item, steps, text)
+        or _of_type(kind, value, steps, text)
+    )
+
+
+def _of_kind(kind: str, steps: tuple[str | int, ...]) -> str | None:
+    return f"`kind` is missing{_example((*steps, 'kind'))}" if kind == "union_tag_not_found" else None
+
+
+def _of_choice(item: Any, text: str | None) -> str | None:
+    match item["type"]:
         case "literal_error":
-            return _none_of(_choices(context["expected"]), value, text)
+            return _none_of(_choices(item["ctx"]["expected"]), item["input"], text)
         case "union_tag_invalid":
-            return _none_of(_choices(context["expected_tags"]), value.get("kind"), None)
+            return _none_of(_choices(item["ctx"]["expected_tags"]), item["input"]["kind"], text)
+    return None
+
+
+def _of_size(item: Any, steps: tuple[str | int, ...], text: str | None) -> str | None:
+    value, context = item["input"], item.get("ctx", {})
+    match item["type"]:
         case "too_short" | "string_too_short":
-            return f"it is empty{example}"
+            return f"it is empty{_example(steps)}"
         case "too_long":
             return f"there are {context['actual_length']:,}: at most {context['max_length']:,} are taken"
         case "string_too_long":
             return f"it has {len(value):,} characters: at most {context['max_length']:,} are taken"
         case "greater_than_equal":
-            return f"{value!r:.40} is too small: {_number(context['ge'])} is the least"
+            return f"{_shown(value, text)} is too small: {_number(context['ge'])} is the least"
         case "less_than_equal":
-            return f"{value!r:.40} is too large: {_number(context['le'])} is the most"
-    return _wrong_kind(_EXPECTED.get(kind, "something else"), value, steps, text)
+            return f"{_shown(value, text)} is too large: {_number(context['le'])} is the most"
+    return None
 
 
 _EXPECTED = {
@@ -154,7 +176,8 @@ _EXPECTED = {
 """By the library's name of the error."""
 
 
-def _wrong_kind(expected: str, value: Any, steps: tuple[str | int, ...], text: str | None) -> str:
+def _of_type(kind: str, value: Any, steps: tuple[str | int, ...], text: str | None) -> str:
+    expected = _EXPECTED.get(kind, "something else")
     is_read_otherwise = text is not None and not isinstance(value, str)
     if steps and steps[-1] == "fill":
         expected = "one value"
@@ -162,11 +185,17 @@ def _wrong_kind(expected: str, value: Any, steps: tuple[str | int, ...], text: s
         return f'YAML reads {text} as {as_read(value)}: put it in quotes, "{text}"'
     if value is None:
         return f"nothing is written here: {expected} is expected{_example(steps)}"
-    if expected == "a list" and not isinstance(value, dict | list):
-        written = text if text is not None else str(value)
-        return f"a list is expected: write [{written[:MAX_QUOTED_CHARS]}]"
-    said = as_read(value) if isinstance(value, dict | list) else _quoted(text if is_read_otherwise else value)
-    return f"{expected} is expected, not {said}{_example(steps)}"
+    if isinstance(value, dict | list):
+        return f"{expected} is expected, not {as_read(value)}{_example(steps)}"
+    written = text if text is not None else str(value)
+    if (
+        expected == "a list"
+        and written.strip()
+        and written.isprintable()
+        and len(written) <= MAX_QUOTED_CHARS
+    ):
+        return f"a list is expected: write [{written}]"
+    return f"{expected} is expected, not {_shown(value, text)}{_example(steps)}"
 
 
 def _none_of(choices: list[str], value: Any, text: str | None) -> str:
@@ -176,7 +205,7 @@ def _none_of(choices: list[str], value: Any, text: str | None) -> str:
     if isinstance(value, dict | list):
         return f"one of {', '.join(choices)} is expected, not {as_read(value)}"
     meant = _MEANT.get(str(said).lower())
-    near = [meant] if meant in choices else difflib.get_close_matches(str(said).lower(), choices, 1)
+    near = [meant] if meant in choices else difflib.get_close_matches(str(said).lower(), choices, 1, 0.5)
     advice = f": did you mean {near[0]}?" if near else ""
     return f"{_quoted(said)} is none of {', '.join(choices)}{advice}"
 
@@ -216,7 +245,9 @@ def _fields_at(loc: tuple[str | int, ...]) -> list[str]:
             for part in _models_in(field.annotation)
         ]
         models = inner or [model for model in models if _kind_of(model) == step] or models
-    return list(dict.fromkeys(field.alias or name for model in models for name, field in model.model_fields.items()))
+    return list(
+        dict.fromkeys(field.alias or name for model in models for name, field in model.model_fields.items())
+    )
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -243,8 +274,15 @@ def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
 
 
+def _shown(value: Any, text: str | None) -> str:
+    """As it was written, where that is known."""
+    return _cut(text) if text else _quoted(value)
+
+
 def _quoted(value: Any) -> str:
-    return f"{_cut(value)}" if isinstance(value, str) and value.isprintable() and value else f"{value!r:.60}"
+    return (
+        _cut(value) if isinstance(value, str) and value.isprintable() and value.strip() else f"{value!r:.60}"
+    )
 
 
 def _cut(text: str) -> str:

@@ -21,6 +21,7 @@ from shared.events.models import Artifact, Counts
 from shared.postgres.migrations import migrate
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ENCODER, ledger_of, pair, rows_of
+from tests.support.datasets import datasets_of
 from tests.support.processed import PRODUCED_AT, REQUESTED_AT, a_dataset, put_processed, record_of
 
 pytestmark = pytest.mark.integration
@@ -149,7 +150,7 @@ async def test_the_longest_key_that_the_processor_lets_pass_fits_into_the_index(
     size = MAX_KEY_BYTES // parts
     row = {name: key[place * size : (place + 1) * size] for place, name in enumerate(texts)}
     row[texts[-1]] = key[(parts - 1) * size :]
-    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), Catalog({"wide": wide}))
+    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of({"wide": wide}))
     result = await service.load(await put_processed(staging, wide, [{**row, "id": INT64_MAX}]))
     assert result.counts.loaded == 1
     [found] = await rows_of(pool, "onpoint_wide")

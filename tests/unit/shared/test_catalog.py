@@ -110,11 +110,15 @@ def test_a_python_object_in_yaml_is_not_made(tmp_path: Path) -> None:
 
 
 def test_of_two_files_with_one_name_the_first_stays(tmp_path: Path) -> None:
-    assert "things.yaml:1: dataset posts is defined twice, first in" in refusal(tmp_path, GOOD.replace("name: things", "name: posts", 1))
+    assert "things.yaml:1: dataset posts is defined twice, first in" in refusal(
+        tmp_path, GOOD.replace("name: things", "name: posts", 1)
+    )
 
 
 def test_of_two_files_with_one_table_the_first_stays(tmp_path: Path) -> None:
-    assert "things.yaml:8: table onpoint_posts already belongs to dataset posts" in refusal(tmp_path, GOOD.replace("table: things", "table: onpoint_posts"))
+    assert "things.yaml:8: table onpoint_posts already belongs to dataset posts" in refusal(
+        tmp_path, GOOD.replace("table: things", "table: onpoint_posts")
+    )
 
 
 def test_the_environment_replaces_a_source_s_settings(tmp_path: Path) -> None:
@@ -134,7 +138,13 @@ def test_the_environment_replaces_a_source_s_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("CONCURRENCY", "many"), ("CONCURRENCY", "0"), ("REQUESTS_PER_SECOND", "-1"), ("PAGE_SIZE", "x"), ("URL", "ftp://x")],
+    [
+        ("CONCURRENCY", "many"),
+        ("CONCURRENCY", "0"),
+        ("REQUESTS_PER_SECOND", "-1"),
+        ("PAGE_SIZE", "x"),
+        ("URL", "ftp://x"),
+    ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, setting: str, value: str) -> None:
     variable = f"ONPOINT_SOURCE_SHOP_{setting}"

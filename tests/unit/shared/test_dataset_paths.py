@@ -1,5 +1,7 @@
 """How a dataset file names a key inside a record."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,12 +47,9 @@ def test_every_key_can_be_named(keys: list[str]) -> None:
 
 
 @given(st.text(max_size=40))
-def test_whatever_is_written_is_read_or_refused_in_words(text: str) -> None:
-    try:
+def test_whatever_is_read_can_be_written_again(text: str) -> None:
+    with contextlib.suppress(ValueError):
         keys = parse_path(text)
-    except ValueError as error:
-        assert str(error)
-    else:
         assert parse_path(format_path(keys)) == keys
 
 
