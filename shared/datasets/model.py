@@ -197,7 +197,7 @@ class Column(_Model):
     def fill_is_of_the_column_type(self) -> Self:
         if self.fill is not None and not _can_hold(self.type, self.fill):
             expected = _FILL_EXPECTED[self.type]
-            shown = json.dumps(self.fill, ensure_ascii=False)[:100]
+            shown = json.dumps(self.fill)[:100]
             raise FaultError(
                 f"{shown} cannot be in a column of type {self.type}: {expected} is expected", "fill"
             )
