@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pydantic import ValidationError
 
-from shared import crashpoints
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import explain
@@ -69,7 +68,6 @@ class RunDatasets:
         if key in self._known:
             return self._known[key]
         if await self._staging.create(key, dump(dataset)):
-            crashpoints.reach("crawler.dataset")
             return self._remember(key, dataset)
         winner = await self.find(run_id, dataset.name)
         if winner is None:

@@ -75,7 +75,10 @@ def test_a_dot_in_a_key_and_an_object_of_the_same_name_are_two_things() -> None:
         ("'q'", {"'q'": "x"}),
         ("null", {"null": "x"}),
         ("x" * 256, {"x" * 256: "x"}),
-        (".".join("abcdefgh" * 4), json.loads("".join(f'{{"{key}":' for key in "abcdefgh" * 4) + '"x"' + "}" * 32)),
+        (
+            ".".join("abcdefgh" * 4),
+            json.loads("".join(f'{{"{key}":' for key in "abcdefgh" * 4) + '"x"' + "}" * 32),
+        ),
     ],
 )
 def test_any_key_can_be_named(path: str, record: dict[str, Any]) -> None:
