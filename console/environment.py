@@ -46,7 +46,10 @@ def settings(model: type[_S]) -> _S:
 
 
 def catalog() -> Catalog:
-    """The datasets, as the services know them. Raises `ConfigurationError` for a wrong file."""
+    """The datasets, as the services know them; files that cannot be used are in it, too.
+
+    Raises `ConfigurationError` if there is no folder of them.
+    """
     environment = find()
     return load_catalog(load_settings(DatasetSettings, environment).datasets_dir, environment)
 

@@ -73,7 +73,8 @@ def run(
     """Start a run: crawl datasets, clean them, export, load and store them, check them."""
     if timeout is not None and not wait:
         raise WrongUseError("--timeout is of use only with --wait")
-    chosen = choose_datasets(datasets or [], environment.catalog())
+    catalog = environment.catalog()
+    chosen = choose_datasets(datasets or [], catalog, catalog.why_refused)
     order = Order(
         run_id=check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC)),
         datasets=chosen,

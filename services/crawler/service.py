@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from services.crawler.crawling import Crawl
+from services.crawler.datasets import CrawlDatasets
 from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
 from services.crawler.domain.replays import replayed_run
@@ -65,7 +66,7 @@ class CrawlerService:
 
     def __init__(
         self,
-        catalog: Mapping[str, Dataset],
+        datasets: CrawlDatasets,
         runs: FrozenRuns,
         batches: Batches,
         fetch: Fetch,
@@ -74,7 +75,7 @@ class CrawlerService:
         *,
         batch_rows: int,
     ) -> None:
-        self._catalog = catalog
+        self._datasets = datasets
         self._runs = runs
         self._batches = batches
         self._fetch = fetch
@@ -85,22 +86,27 @@ class CrawlerService:
     async def accept(
         self, document: Mapping[str, Any], derived_id: str, requested_at: datetime
     ) -> list[Outgoing]:
-        """Freezes the request and asks for the plan of each dataset; a refused run ends at once, with its reason.
+        """Freezes the request and its datasets' files, and asks for the plan of each dataset.
+
+        A refused run ends at once, with its reason.
 
         The first request of a run counts: any later one only starts again what that one started.
         """
         old = replayed_run(document)
+        catalog = await self._datasets.today()
         asked = judge(
             document,
             derived_id=derived_id,
             requested_at=requested_at,
-            known=tuple(self._catalog),
+            known=tuple(catalog),
+            why_refused=catalog.why_refused,
             replayed=None if old is None else await self._runs.find_request(old),
         )
         request = await self._runs.freeze_request(asked)
         if request.refused is not None:
             log.warning("run_refused", run_id=request.run_id, reason=request.refused)
             return [planned_event(request, None, 0, None)]
+        await self._datasets.freeze(request, request.datasets)
         log.info("run_accepted", run_id=request.run_id, datasets=request.datasets)
         return [
             unit_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
@@ -116,6 +122,7 @@ class CrawlerService:
         plan = await self._runs.find_plan(unit.run_id, unit.dataset)
         if plan is None:
             await self._batches.refuse_cancelled(unit.run_id)
+            await self._datasets.freeze(request, [unit.dataset])  # an older version accepted the run without
             plan = await self._runs.freeze_plan(await self._make_plan(request, unit))
             log.info("dataset_planned", kind=plan.kind, batches=plan.batches, rows=plan.rows)
         return announce_plan(request, plan)
@@ -177,7 +184,7 @@ class CrawlerService:
     async def _make_plan(self, request: CrawlRequest, unit: CrawlBatchRequested) -> Plan:
         if request.replay_of is not None:
             return await self._replaying.plan(request, unit.dataset)
-        return await self._planner.make(request, self._dataset(unit))
+        return await self._planner.make(request, await self._datasets.of(unit.run_id, unit.dataset))
 
     async def _bury_plan(self, unit: CrawlBatchRequested, error: PermanentError) -> Burial:
         try:
@@ -199,7 +206,8 @@ class CrawlerService:
             unit = unit.model_copy(update={"work": plan.work(0)})
         if isinstance(unit.work, ReplayWork):
             return await self._commit(await self._replaying.take_over(unit, unit.work))
-        return await self._commit(await self._fetch_all(unit, plan, self._dataset(unit)))
+        dataset = await self._datasets.of(unit.run_id, unit.dataset)
+        return await self._commit(await self._fetch_all(unit, plan, dataset))
 
     async def _commit(self, manifest: BatchManifest) -> BatchManifest:
         winner = await self._batches.commit(manifest)
@@ -275,12 +283,6 @@ class CrawlerService:
         return await self._batches.put_artifact(
             unit.run_id, unit.dataset, file, extension=extension, rows=rows
         )
-
-    def _dataset(self, unit: CrawlBatchRequested) -> Dataset:
-        try:
-            return self._catalog[unit.dataset]
-        except KeyError as error:
-            raise PermanentError(Reason.SCHEMA, f"dataset {unit.dataset} is not known here") from error
 
 
 def _check_unit(unit: CrawlBatchRequested, plan: Plan) -> None:

@@ -4,10 +4,9 @@ from services.loader.encoder import ascending_keys, encode_copy, null_counts
 from services.loader.repository import LoadRepository, Rows
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
 from shared.batches.clean import clean_artifact, open_clean
-from shared.datasets.catalog import Catalog
+from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 
@@ -17,16 +16,17 @@ log = get_logger()
 class LoaderService:
     """Loads processed batches into their tables; a batch is in whole or not at all."""
 
-    def __init__(self, batches: Batches, repository: LoadRepository, catalog: Catalog) -> None:
+    def __init__(self, batches: Batches, repository: LoadRepository, datasets: RunDatasets) -> None:
         self._batches = batches
         self._repository = repository
-        self._catalog = catalog
+        self._datasets = datasets
 
     async def load(self, batch: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Streams: memory is one chunk.
 
-        Raises `BatchDeadError` if it is dead, `TransientError` in an outage, `PermanentError` for what can never
-        be loaded: a cancelled run, an unknown dataset, an artifact that is gone or not what its manifest says,
+        Raises `BatchDeadError` if it is dead, `TransientError` in an outage and while its table or a column of it is
+        yet to be made by `onpoint migrate`, `PermanentError` for what can never be loaded: a cancelled run, an
+        unknown dataset, an artifact that is gone or not what its manifest says,
         values that PostgreSQL refuses.
         """
         artifact = clean_artifact(batch)
@@ -55,9 +55,7 @@ class LoaderService:
         await self._repository.forget_death(batch.batch_id)
 
     async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:
-        dataset = self._catalog.get(batch.dataset)
-        if dataset is None:
-            raise PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
+        dataset = await self._datasets.get(batch.run_id, batch.dataset)
         with scratch_folder() as folder:
             file = folder / "clean.parquet"
             await self._batches.fetch_artifact(batch, artifact, file)

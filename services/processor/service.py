@@ -1,6 +1,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from services.processor.domain.fields import UnnamedFields
@@ -11,9 +12,9 @@ from services.processor.domain.quarantine import RequestLog, read_request_log
 from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
 from shared.batches.batches import Batches, scratch_folder
 from shared.batches.clean import open_clean
-from shared.datasets.catalog import Catalog
+from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
-from shared.errors import PermanentError
+from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
@@ -23,6 +24,8 @@ from shared.version import CODE_VERSION
 RAW_FORMAT = "jsonl.zst"
 REQUESTS_FORMAT = "requests.jsonl.zst"
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
+
+LAYOUTS_CACHED = 64
 
 MAX_REQUESTS_BYTES = 256 * 2**20
 """Of a requests log, inflated: a thousand requests take a few hundred kilobytes."""
@@ -42,10 +45,9 @@ class Cleaned:
 class ProcessorService:
     """Makes typed, deduplicated Parquet of crawled batches and puts what is refused into quarantine."""
 
-    def __init__(self, batches: Batches, catalog: Catalog) -> None:
-        """Raises `ConfigurationError` for a dataset whose fill values its columns cannot hold."""
+    def __init__(self, batches: Batches, datasets: RunDatasets) -> None:
         self._batches = batches
-        self._datasets = {name: (dataset, layout_of(dataset)) for name, dataset in catalog.items()}
+        self._datasets = datasets
 
     async def process(self, crawled: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a few chunks of 8 MiB.
@@ -54,13 +56,15 @@ class ProcessorService:
         be processed: an unknown dataset, a manifest that is no crawler's, an artifact that is gone or not what
         its manifest says.
         """
-        dataset, layout = self._find_dataset(crawled)
+        _check_origin(crawled)
         is_processed = any(artifact.format == "parquet" for artifact in crawled.artifacts)
         found = _replayed_artifacts(crawled) if is_processed else _artifacts(crawled)
         before = await self._batches.committed(crawled.run_id, crawled.dataset, crawled.batch_id)
         if before is not None:
             return before
         await self._batches.refuse_cancelled(crawled.run_id)
+        dataset = await self._datasets.get(crawled.run_id, crawled.dataset)
+        layout = _layout_of(dataset)
         with scratch_folder() as folder:
             if is_processed:
                 cleaned = await self._restamp(crawled, *found, dataset, folder)
@@ -100,16 +104,6 @@ class ProcessorService:
         await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
         return Cleaned(crawled.counts, {}, 0)
 
-    def _find_dataset(self, crawled: BatchManifest) -> tuple[Dataset, Layout]:
-        if crawled.stage != "crawler" or crawled.status != "done":
-            raise PermanentError(
-                Reason.SCHEMA, f"a crawled batch is expected, not {crawled.stage}/{crawled.status}"
-            )
-        found = self._datasets.get(crawled.dataset)
-        if found is None:
-            raise PermanentError(Reason.SCHEMA, f"no dataset is named {crawled.dataset}")
-        return found
-
     async def _put(
         self, crawled: BatchManifest, dataset: Dataset, counts: Counts, folder: Path
     ) -> tuple[Artifact, ...]:
@@ -129,6 +123,21 @@ class ProcessorService:
                 for extension, rows in files
             ]
         )
+
+
+def _check_origin(crawled: BatchManifest) -> None:
+    if crawled.stage != "crawler" or crawled.status != "done":
+        raise PermanentError(
+            Reason.SCHEMA, f"a crawled batch is expected, not {crawled.stage}/{crawled.status}"
+        )
+
+
+@lru_cache(maxsize=LAYOUTS_CACHED)
+def _layout_of(dataset: Dataset) -> Layout:
+    try:
+        return layout_of(dataset)
+    except ConfigurationError as error:
+        raise PermanentError(Reason.SCHEMA, str(error)) from error
 
 
 def _artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:

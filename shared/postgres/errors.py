@@ -9,6 +9,9 @@ import asyncpg
 from shared.errors import PermanentError, TransientError
 from shared.events.reasons import Reason
 
+_BEHIND = ("42P01", "42703", "3F000")
+"""A table, column or schema that is not there."""
+
 _TRANSIENT_CLASSES = (
     "08",
     "53",
@@ -20,12 +23,11 @@ _TRANSIENT_CLASSES = (
     "25P04",
     "55P03",
     "23505",
-    "42P01",
-    "3F000",
+    *_BEHIND,
 )
 """Connection, resources, shutdown, serialisation and deadlock, system, a read-only (failed-over) server, a
-transaction that stood still or took too long, lock timeout, a merge that met another; and a table or schema that a
-migration has yet to make."""
+transaction that stood still or took too long, lock timeout, a merge that met another; and what a migration has yet to
+make."""
 
 
 _BROKEN_OFF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -45,6 +47,8 @@ def translated() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
         text = f"{type(error).__name__}: {error}"[:500]
+        if state in _BEHIND:
+            text += ": run `onpoint migrate`, which makes the tables and columns that the dataset files name"
         if state.startswith(_TRANSIENT_CLASSES):
             raise DatabaseUnavailableError(text) from error
         reason = Reason.RANGE if state == "22003" else Reason.NUL if state == "22021" else Reason.SCHEMA

@@ -9,6 +9,7 @@ from services.processor.domain.fields import count_unnamed
 from services.processor.domain.layout import MAX_KEY_BYTES, Layout, Target
 from services.processor.domain.times import to_date, to_timestamp
 from shared.datasets.model import ColumnType
+from shared.datasets.paths import format_path
 from shared.events.reasons import Reason
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -86,7 +87,7 @@ def _value(record: dict[str, Any], target: Target) -> Any:
     value: Any = record
     for depth, key in enumerate(target.path):
         if not isinstance(value, dict):
-            path = ".".join(target.path[:depth])
+            path = format_path(target.path[:depth])
             return Refusal(Reason.TYPE, f"{path}: {_name(value)} where an object is expected")
         value = value.get(key)
         if value is None:

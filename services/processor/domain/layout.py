@@ -8,6 +8,7 @@ import pyarrow as pa
 from services.processor.domain.times import to_date, to_timestamp
 from shared.datasets.arrow import ARROW_TYPE, PARSED_TYPE, data_schema
 from shared.datasets.model import Column, ColumnType, Dataset
+from shared.datasets.paths import format_path
 from shared.errors import ConfigurationError
 from shared.events.reasons import Reason
 
@@ -66,7 +67,7 @@ def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:
     for key in path[:-1]:
         child = tree.setdefault(key, {})
         if not isinstance(child, dict):
-            raise TypeError(f"{'.'.join(path)} crosses the value at {key}")
+            raise TypeError(f"{format_path(path)} crosses the value at {key}")
         tree = child
     tree[path[-1]] = leaf
 
