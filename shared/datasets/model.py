@@ -99,6 +99,10 @@ class ApiSource(_Model):
         return self
 
 
+_INEXACT: dict[ColumnType, Literal["refuse", "round"]] = {"int64": "refuse", "float64": "round"}
+"""What a column does with a number that it cannot hold as it is, unless its file says otherwise."""
+
+
 class Column(_Model):
     name: Name
     type: ColumnType
@@ -106,6 +110,9 @@ class Column(_Model):
     """Where the value is in the record: keys joined by dots. Absent: the column's name."""
     fill: str | int | float | bool | None = None
     """Replaces null. Absent: null stays null."""
+    inexact: Literal["refuse", "round"] | None = None
+    """What becomes of a number that the column cannot hold as it is: of a fraction in an int64, of an integer that no
+    double is in a float64. Absent: an int64 refuses it, a float64 rounds it."""
 
     @field_validator("name")
     @classmethod
@@ -122,6 +129,19 @@ class Column(_Model):
     def path_is_made_of_keys(self) -> Self:
         if not all(_PATH_SEGMENT.fullmatch(segment) for segment in self.path):
             raise ValueError(f"from: {self.source_path!r} is no path of keys joined by dots")
+        return self
+
+    @property
+    def rounds(self) -> bool:
+        """Whether a number that the column cannot hold as it is becomes the nearest that it can."""
+        return (self.inexact or _INEXACT.get(self.type)) == "round"
+
+    @model_validator(mode="after")
+    def only_numbers_are_inexact(self) -> Self:
+        if self.inexact is not None and self.type not in _INEXACT:
+            raise ValueError(
+                f"inexact: only for columns of type {' and '.join(_INEXACT)}, not for {self.type}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import BLOCK_LINES, parse_chunk
 from tests.support.crawled import a_dataset
+from tests.support.spellings import spellings
 from tests.support.verdicts import Verdict, ignored_in, verdict_of
 
 THINGS = a_dataset(
@@ -30,6 +31,8 @@ THINGS = a_dataset(
         {"name": "note", "type": "string", "fill": "none"},
         {"name": "count", "type": "int64", "fill": 7},
         {"name": "since", "type": "timestamp", "fill": "2020-01-02T03:04:05Z"},
+        {"name": "rounded", "type": "int64", "inexact": "round"},
+        {"name": "exactly", "type": "float64", "inexact": "refuse"},
     ],
     key=["id", "code"],
 )
@@ -89,6 +92,7 @@ TEXTS = st.one_of(
 NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    spellings(),
     st.sampled_from(
         [
             "0",
@@ -123,6 +127,20 @@ NUMBERS = st.one_of(
             "-Infinity",
             "Inf",
             "0x10",
+            "1e999999999999999999999999",
+            "-1e-999999999999999999999999",
+            "0e999999999999999999999999",
+            "0." + "0" * 400 + "12e403",
+            "1" + "0" * 400 + "e-400",
+            "123456789012345680000",
+            "9223372036854775807.0",
+            "9223372036854775807.5",
+            "9223372036854775808.0",
+            "-9223372036854775808.5",
+            "0.5",
+            "1.5",
+            "2.50",
+            "-0.500000000000000000000000000000001",
         ]
     ),
 )
@@ -140,6 +158,13 @@ MOMENTS = st.one_of(
             '"2024-05-06T07:08:09+05"',
             '"2024-05-06T24:00:00Z"',
             '"2024-05-06T23:59:60Z"',
+            '"2024-06-30t23:59:60.999z"',
+            '"2024-05-06T24:00:00.000+02:00"',
+            '"2024-05-06T24:00:01Z"',
+            '"2024-05-06T23:59:61Z"',
+            '"2024-05-06t07:08:09z"',
+            '"9999-12-31T23:59:60Z"',
+            '"9999-12-31T24:00:00+00:01"',
             '"2024-05-06T07:08:09+24:00"',
             '"2024-13-06"',
             '"2024-00-10"',
@@ -215,13 +240,15 @@ def records(*, clean: bool) -> st.SearchStrategy[str]:
         else (NUMBERS, TEXTS, MOMENTS)
     )
     geo = an_object({"lat": number}, clean=clean)
-    address = an_object({"city": text, "geo": geo}, clean=clean)
+    address = an_object({"city": text, "geo": geo | st.just("[]")}, clean=clean)
     required = st.tuples(st.integers(0, 3), CODES)
     optional = an_object(
         {
             "price": number,
             "sold": st.sampled_from(["true", "false", "null"]),
-            "address": address,
+            "address": address | st.just("[]"),
+            "rounded": number,
+            "exactly": number,
             "at": moment,
             "day": moment,
             "note": text,
