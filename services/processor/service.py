@@ -8,6 +8,7 @@ from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
+from services.processor.domain.room import RowRoom
 from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
 from shared.batches.batches import Batches, scratch_folder
 from shared.batches.clean import open_clean
@@ -168,6 +169,7 @@ def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dat
 def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
     """Raw lines to Parquet and quarantine, in this thread."""
     fields = UnnamedFields(layout.tree)
+    room = RowRoom(layout.targets, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0
     with (
         RowStore(folder / "rows.arrow", layout.schema) as store,
@@ -183,7 +185,7 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
             lines += piece.lines
             if lines > rows:
                 break
-            for parsed in parse_chunk(piece, crawled.first_position, layout, fields):
+            for parsed in parse_chunk(piece, crawled.first_position, layout, fields, room):
                 store.add(parsed.rows)
                 quarantine.add(parsed.refused)
                 refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored

@@ -121,7 +121,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _int64(value: Any, rounds: bool) -> int:  # noqa: FBT001 - as the column says it
+def _int64(value: Any, rounds: bool) -> int:
     if not isinstance(value, _Number):
         raise _RefusedError("type")
     whole = value.value.to_integral_value(ROUND_HALF_EVEN)
@@ -132,7 +132,7 @@ def _int64(value: Any, rounds: bool) -> int:  # noqa: FBT001 - as the column say
     return int(whole)
 
 
-def _float64(value: Any, refuses: bool) -> float:  # noqa: FBT001 - as the column says it
+def _float64(value: Any, refuses: bool) -> float:
     if not isinstance(value, _Number):
         raise _RefusedError("type")
     number = float(value.text)

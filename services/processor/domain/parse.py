@@ -13,6 +13,7 @@ from services.processor.domain.exact import NestedTooDeepError, Refusal, Row, re
 from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import Layout, Target
 from services.processor.domain.lines import MAX_LINE_BYTES, Chunk, LongLine
+from services.processor.domain.room import MAX_ROW_BYTES, RowRoom, WideRow
 from shared.datasets.arrow import ARROW_TYPE
 from shared.events.reasons import Reason
 
@@ -41,7 +42,19 @@ class Parsed:
     """Values that no column is for."""
 
 
-def parse_chunk(chunk: Chunk, first_position: int, layout: Layout, fields: UnnamedFields) -> Iterator[Parsed]:
+def parse_chunk(
+    chunk: Chunk, first_position: int, layout: Layout, fields: UnnamedFields, room: RowRoom
+) -> Iterator[Parsed]:
+    """The chunk's rows and refusals, in pieces."""
+    lines: list[bytes] = []
+    for parsed in _parse(chunk, first_position, layout, fields):
+        wide = room.too_wide(parsed.rows)
+        if wide:
+            lines = lines or chunk.data.split(b"\n")
+        yield _without(wide, parsed, chunk, lines, first_position) if wide else parsed
+
+
+def _parse(chunk: Chunk, first_position: int, layout: Layout, fields: UnnamedFields) -> Iterator[Parsed]:
     fields.observe(chunk.data)
     found = read_columns(chunk.data, chunk.lines, layout, fields)
     if found is not None:
@@ -105,6 +118,22 @@ def _whole(found: tuple[Columns, int], position: int, layout: Layout) -> Parsed:
 def _batch(columns: Columns, positions: "pa.Array[Any]", layout: Layout) -> pa.RecordBatch:
     filled = [_filled(column, target) for column, target in zip(columns, layout.targets, strict=True)]
     return pa.RecordBatch.from_arrays([*filled, positions], schema=layout.schema)
+
+
+def _without(
+    wide: list[WideRow], parsed: Parsed, chunk: Chunk, lines: list[bytes], first_position: int
+) -> Parsed:
+    """What was parsed, without the rows that are too wide: they are refused."""
+    positions = parsed.rows.column(parsed.rows.num_columns - 1)
+    refused = list(parsed.refused)
+    for row in wide:
+        line = positions[row.place].as_py() - first_position
+        detail = f"its {row.filled} filled columns take {row.bytes} bytes in PostgreSQL, a row holds {MAX_ROW_BYTES}"
+        refused.append(Refused(line, Reason.TOO_LARGE, detail, lines[line - chunk.first_line]))
+    refused.sort(key=lambda item: item.line)
+    places = {row.place for row in wide}
+    kept = pa.array([place not in places for place in range(parsed.rows.num_rows)])
+    return Parsed(parsed.rows.filter(kept), tuple(refused), parsed.ignored)
 
 
 def _filled(column: "pa.Array[Any]", target: Target) -> "pa.Array[Any]":
