@@ -10,11 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.processor.domain import columnar
-from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
-from services.processor.domain.parse import BLOCK_LINES, parse_chunk
-from services.processor.domain.room import RowRoom
+from services.processor.domain.parse import BLOCK_LINES, Watch, parse_chunk
 from tests.support.crawled import a_dataset
 from tests.support.spellings import spellings
 from tests.support.verdicts import Verdict, ignored_in, verdict_of
@@ -38,7 +36,6 @@ THINGS = a_dataset(
     key=["id", "code"],
 )
 LAYOUT = layout_of(THINGS)
-ROOM = RowRoom(LAYOUT.targets, "run-1", "0" * 32)
 
 
 def parse(lines: list[bytes]) -> tuple[list[Verdict], int]:
@@ -46,7 +43,7 @@ def parse(lines: list[bytes]) -> tuple[list[Verdict], int]:
     chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
     verdicts: dict[int, Verdict] = {}
     ignored = 0
-    for parsed in parse_chunk(chunk, 0, LAYOUT, UnnamedFields(LAYOUT.tree), ROOM):
+    for parsed in parse_chunk(chunk, 0, LAYOUT, Watch(LAYOUT, "run-1", "0" * 32)):
         rows = parsed.rows.to_pylist()
         assert parsed.rows.schema.equals(LAYOUT.schema)
         for row in rows:
@@ -372,7 +369,7 @@ def test_the_texts_of_a_key_fit_into_an_index_together(a: str, b: str, verdict: 
     line = json.dumps({"a": a, "n": 2**62, "b": b}, ensure_ascii=False).encode()
     for neighbour in (b'{"a":"a","n":1,"b":"b"}', b"null"):
         chunk = Chunk(0, 2, line + b"\n" + neighbour + b"\n")
-        [parsed] = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree), ROOM)
+        [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
         reasons = {refused.line: refused.reason.value for refused in parsed.refused}
         assert reasons.get(0, "row") == verdict
 
@@ -381,7 +378,7 @@ def test_rows_with_long_texts_in_different_parts_of_their_keys_are_kept() -> Non
     layout = layout_of(PATHS)
     lines = [json.dumps({"a": "x" * a, "n": 1, "b": "y" * b}).encode() for a, b in ((1900, 1), (1, 1900))]
     chunk = Chunk(0, 2, b"".join(line + b"\n" for line in lines))
-    [parsed] = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree), ROOM)
+    [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
     assert (parsed.rows.num_rows, parsed.refused) == (2, ())
 
 
