@@ -96,7 +96,7 @@ class Quarantine:
         self._first_position = first_position
         self._file = file.open("wb")
         self._writer = zstandard.ZstdCompressor(level=QUARANTINE_LEVEL).stream_writer(self._file)
-        self.reasons: Counter[Reason] = Counter()
+        self.reasons: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +110,7 @@ class Quarantine:
     def add(self, refused: Iterable[Refused]) -> None:
         for line in refused:
             reason, data = quarantine_line(line, self._log, self._first_position)
-            self.reasons[reason] += 1
+            self.reasons[reason.value] += 1
             self._writer.write(data)
 
 

@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
-from services.processor.domain.parse import parse_chunk, refuse_long
+from services.processor.domain.parse import Watch, parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
 from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
 from shared.batches.batches import Batches, scratch_folder
@@ -18,7 +17,7 @@ from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
-from shared.observability.metrics import FIELDS_IGNORED, STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
 from shared.version import CODE_VERSION
 
 RAW_FORMAT = "jsonl.zst"
@@ -38,8 +37,10 @@ class Cleaned:
     """What became of a batch's lines."""
 
     counts: Counts
-    reasons: dict[Reason, int]
-    ignored: int
+    rejected_by_reason: dict[str, int]
+    absent: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+    ignored: int = 0
 
 
 class ProcessorService:
@@ -71,7 +72,7 @@ class ProcessorService:
             else:
                 cleaned = await self._clean(crawled, *found, dataset, layout, folder)
             artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
-        result = await self._batches.commit(_manifest(crawled, artifacts, cleaned.counts))
+        result = await self._batches.commit(_manifest(crawled, artifacts, cleaned))
         _report(result, cleaned)
         return result
 
@@ -102,7 +103,7 @@ class ProcessorService:
         if quarantine is not None:
             await self._batches.fetch_artifact(crawled, quarantine, folder / QUARANTINE_FORMAT)
         await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
-        return Cleaned(crawled.counts, {}, 0)
+        return Cleaned(crawled.counts, crawled.rejected_by_reason, crawled.absent, crawled.unnamed)
 
     async def _put(
         self, crawled: BatchManifest, dataset: Dataset, counts: Counts, folder: Path
@@ -176,7 +177,7 @@ def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dat
 
 def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
     """Raw lines to Parquet and quarantine, in this thread."""
-    fields = UnnamedFields(layout.tree)
+    watch = Watch(layout, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0
     with (
         RowStore(folder / "rows.arrow", layout.schema) as store,
@@ -192,7 +193,7 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
             lines += piece.lines
             if lines > rows:
                 break
-            for parsed in parse_chunk(piece, crawled.first_position, layout, fields):
+            for parsed in parse_chunk(piece, crawled.first_position, layout, watch):
                 store.add(parsed.rows)
                 quarantine.add(parsed.refused)
                 refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored
@@ -202,7 +203,8 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
         )
     accepted, deduplicated = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
     counts = Counts(read=lines, accepted=accepted, rejected=refused, deduplicated=deduplicated)
-    return Cleaned(counts, dict(quarantine.reasons), ignored)
+    absent = watch.absent.names()
+    return Cleaned(counts, dict(quarantine.reasons), absent, watch.unnamed.names() if absent else (), ignored)
 
 
 def _request_log(file: Path) -> RequestLog:
@@ -216,11 +218,14 @@ def _request_log(file: Path) -> RequestLog:
     return read_request_log(bytes(data))
 
 
-def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], counts: Counts) -> BatchManifest:
+def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: Cleaned) -> BatchManifest:
     return crawled.child(
         "processor",
         artifacts=artifacts,
-        counts=counts,
+        counts=cleaned.counts,
+        rejected_by_reason=cleaned.rejected_by_reason,
+        absent=cleaned.absent,
+        unnamed=cleaned.unnamed,
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,
     )
@@ -230,11 +235,14 @@ def _report(result: BatchManifest, cleaned: Cleaned) -> None:
     dataset, counts = result.dataset, cleaned.counts
     for outcome in ("read", "accepted", "rejected", "deduplicated"):
         STAGE_ROWS.labels("processor", dataset, outcome).inc(getattr(counts, outcome))
+    for reason, rows in cleaned.rejected_by_reason.items():
+        ROWS_REJECTED.labels("processor", dataset, reason).inc(rows)
     STAGE_BATCHES.labels("processor", dataset, result.status).inc()
     FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
     log.info(
         "batch_processed",
         **counts.model_dump(include={"read", "accepted", "rejected", "deduplicated"}),
-        reasons=cleaned.reasons,
+        reasons=cleaned.rejected_by_reason,
+        absent=cleaned.absent,
         ignored=cleaned.ignored,
     )

@@ -156,6 +156,10 @@ class ApiSource(_Model):
         return self
 
 
+_INEXACT: dict[ColumnType, Literal["refuse", "round"]] = {"int64": "refuse", "float64": "round"}
+"""What a column does with a number that it cannot hold as it is, unless its file says otherwise."""
+
+
 class Column(_Model):
     name: Name
     type: ColumnType
@@ -163,6 +167,9 @@ class Column(_Model):
     """Where the value is in the record: a path of keys (`shared.datasets.paths`). Absent: the column's name."""
     fill: str | int | float | bool | None = None
     """Replaces null. Absent: null stays null."""
+    inexact: Literal["refuse", "round"] | None = None
+    """What becomes of a number that the column cannot hold as it is: of a fraction in an int64, of an integer that no
+    double is in a float64. Absent: an int64 refuses it, a float64 rounds it."""
 
     @field_validator("name")
     @classmethod
@@ -192,6 +199,19 @@ class Column(_Model):
             except ValueError as error:
                 raise FaultError(f"{value[:100]!r} is no path of keys: {error}") from error
         return value
+
+    @property
+    def rounds(self) -> bool:
+        """Whether a number that the column cannot hold as it is becomes the nearest that it can."""
+        return (self.inexact or _INEXACT.get(self.type)) == "round"
+
+    @model_validator(mode="after")
+    def only_numbers_are_inexact(self) -> Self:
+        if self.inexact is not None and self.type not in _INEXACT:
+            raise ValueError(
+                f"inexact: only for columns of type {' and '.join(_INEXACT)}, not for {self.type}"
+            )
+        return self
 
     @model_validator(mode="after")
     def fill_is_of_the_column_type(self) -> Self:

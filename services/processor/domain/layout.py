@@ -31,6 +31,8 @@ class Target:
     path: tuple[str, ...]
     type: ColumnType
     is_key: bool
+    rounds: bool
+    """What it does with a number that it cannot hold as it is, instead of refusing it."""
     fill: Any
     """An Arrow scalar that replaces null, or None."""
 
@@ -53,7 +55,14 @@ def layout_of(dataset: Dataset) -> Layout:
     for column in dataset.columns:
         graft(tree, column.path, PARSED_TYPE[column.type])
     targets = tuple(
-        Target(column.name, column.path, column.type, column.name in dataset.key, _fill(dataset, column))
+        Target(
+            column.name,
+            column.path,
+            column.type,
+            column.name in dataset.key,
+            column.rounds,
+            _fill(dataset, column),
+        )
         for column in dataset.columns
     )
     key_texts = tuple(
@@ -91,8 +100,6 @@ def _fill(dataset: Dataset, column: Column) -> Any:
         value = to_timestamp(value)
     elif column.type == "date":
         value = to_date(value)
-    elif column.type == "float64":
-        value = float(value)
     refusal = f"dataset {dataset.name}: column {column.name}: fill {column.fill!r} is no {column.type}"
     if isinstance(value, Reason) or (isinstance(value, str) and "\0" in value):
         raise ConfigurationError(refusal)
