@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from console import foreign
 from console.errors import CommandError
+from shared.bus.header_names import take_any
 from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
 
 PUBLISH_TIMEOUT_S = 30.0
@@ -104,6 +105,7 @@ async def open_completions(servers: str) -> AsyncIterator[Completions]:
 
 def lone_consumer(servers: str, **options: Any) -> AIOKafkaConsumer:
     """Of no group: nothing is committed, nobody is disturbed. It begins with the earliest record; not started."""
+    take_any()
     return AIOKafkaConsumer(
         bootstrap_servers=servers,
         client_id=CLIENT_ID,
