@@ -3,7 +3,7 @@
 import struct
 
 from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.util import calc_crc32c
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -40,14 +40,24 @@ KINDS: dict[str, Headers] = {
 
 ALL: Headers = tuple(header for headers in KINDS.values() for header in headers)
 
-NO_UTF8 = b"\xff\xfe"
-_SAME_LENGTH = "ZZ"
 
 
-def with_odd_name(batch: BatchBuilder, value: bytes, *, key: bytes) -> None:
-    """Fills and closes a batch with one record, whose headers' name is `NO_UTF8`: no client in Python writes one."""
-    batch.append(timestamp=None, key=key, value=value, headers=[(_SAME_LENGTH, b"1"), (_SAME_LENGTH, None)])
+class _OddName(str):
+    """What no client in Python writes, and some others do."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return b"\xff\xfe"
+
+
+ODD_NAME: Headers = ((_OddName(), b"1"), (_OddName(), None))
+"""With a name that is no UTF-8."""
+
+
+def with_odd_name(batch: BatchBuilder, value: bytes, *, codec: int) -> None:
+    """Fills a batch with one record that has such headers. `codec`: of Kafka's format, 0 for none, 1 gzip, 3 lz4."""
+    # The encoder in C asks a name for no bytes.
+    batch._builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, 0, 1_000_000)  # noqa: SLF001 - no other way in
+    batch.append(timestamp=None, key=b"k", value=value, headers=list(ODD_NAME))
     batch.close()
-    data = bytearray(bytes(batch._build()).replace(_SAME_LENGTH.encode(), NO_UTF8))  # noqa: SLF001 - as it is sent
-    data[17:21] = struct.pack(">I", calc_crc32c(bytes(data[21:])))
-    batch._buffer = data  # noqa: SLF001 - as above

@@ -83,12 +83,10 @@ async def test_a_name_that_is_no_utf8_does_not_stop_its_partition(topics: Topics
             raise ValueError("once")
         return ()
 
-    for compression in (None, "gzip", "lz4"):
-        async with AIOKafkaProducer(
-            bootstrap_servers=topics.servers, acks="all", compression_type=compression
-        ) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=topics.servers, acks="all") as producer:
+        for codec in (0, 1, 3):
             batch = producer.create_batch()
-            with_odd_name(batch, EVENT, key=b"k")
+            with_odd_name(batch, EVENT, codec=codec)
             await (await producer.send_batch(batch, topics.input, partition=0))
     await topics.send((0, run_drained("behind"), []))
     async with running(topics, handler):
