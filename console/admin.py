@@ -2,19 +2,16 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import asyncpg
 import typer
-from aiokafka.errors import KafkaError
 
 from console import environment
-from console.client import reason
 from console.errors import CommandError
-from shared.bus.admin import apply_topics, load_topics
-from shared.postgres.migrations import Migration, find_migrations
-from shared.postgres.migrations import migrate as bring_up_to_date
-from shared.settings import KafkaSettings, PostgresSettings
+from shared.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from shared.postgres.migrations import Migration
 
 ROOT = Path(__file__).resolve().parents[1]
 TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
@@ -47,6 +44,11 @@ def apply(
 
     Nothing is deleted, and the number of partitions of a topic that exists is left alone. Safe to repeat.
     """
+    from aiokafka.errors import KafkaError
+
+    from console.client import reason
+    from shared.bus.admin import apply_topics, load_topics
+
     servers = environment.settings(KafkaSettings).kafka_bootstrap_servers
     specs = load_topics(file)
     try:
@@ -61,8 +63,10 @@ def apply(
     print(f"{len(specs)} topics are in place, {len(applied.created)} of them new")
 
 
-def migrations() -> list[Migration]:
+def migrations() -> "list[Migration]":
     """The services' and the command line's own."""
+    from shared.postgres.migrations import find_migrations
+
     return find_migrations(ROOT / "services") + find_migrations(ROOT)
 
 
@@ -71,7 +75,11 @@ def migrate() -> None:
 
     All or nothing. Safe to repeat; nothing is dropped.
     """
-    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    import asyncpg
+
+    from shared.postgres.migrations import migrate as bring_up_to_date
+
+    dsn = environment.ledger_dsn()
     datasets = list(environment.catalog().values())
     try:
         done = asyncio.run(bring_up_to_date(dsn, migrations(), datasets))

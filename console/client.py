@@ -9,8 +9,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from console import foreign
 from console.errors import CommandError
+from console.foreign import parse_object
 from shared.bus.header_names import take_any
 from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
 
@@ -150,12 +150,3 @@ async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     with contextlib.suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await client.stop()
-
-
-def parse_object(value: bytes | None) -> dict[str, Any]:
-    """Empty for what is no JSON object: a record or mark that is none of ours must not end somebody's wait."""
-    try:
-        document = foreign.parse(value or b"{}")
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -1,7 +1,7 @@
 """`onpoint datasets`: what can be crawled."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -9,7 +9,9 @@ from rich.table import Table
 
 from console import environment
 from console.result import print_json
-from shared.datasets.model import Dataset
+
+if TYPE_CHECKING:
+    from shared.datasets.model import Dataset
 
 EXAMPLES = """\b
 Examples:
@@ -34,12 +36,12 @@ def datasets(
         Console().print(render(known), highlight=False)
 
 
-def document(dataset: Dataset) -> dict[str, Any]:
+def document(dataset: "Dataset") -> dict[str, Any]:
     """As its file says it, with the defaults and the environment's replacements filled in."""
     return dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def render(known: Iterable[Dataset]) -> RenderableType:
+def render(known: Iterable["Dataset"]) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("dataset", no_wrap=True)
     table.add_column("source")

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 import orjson
 
 from console.errors import WrongUseError
-from console.words import did_you_mean, listed
-from deploy.local.names import SERVICES
+from console.services import check_service
 from shared.bus.dead_letters import CUT_HEADER, FIRST, HEADER_PREFIX
 from shared.bus.record import Headers, Record, split_headers
 from shared.events.reasons import Reason
@@ -104,14 +103,6 @@ def parse_position(text: str) -> Position:
         )
     service, partition, offset = found.groups()
     return Position(check_service(service), int(partition), int(offset))
-
-
-def check_service(name: str) -> str:
-    if name not in SERVICES:
-        raise WrongUseError(
-            f"there is no service {name}{did_you_mean(name, SERVICES) or ': there are ' + listed(SERVICES)}"
-        )
-    return name
 
 
 def to_letter(record: Record, service: str) -> Letter:

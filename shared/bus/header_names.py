@@ -51,7 +51,7 @@ class _Batch:
 class _Readable(_DefaultRecordBatchPy):  # type: ignore[misc]  # as _Records
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
-        self._buffer = _Bytes(self._buffer)
+        self._buffer = _Bytes(self._buffer)  # type: ignore[has-type]  # set by its base
 
 
 class _Bytes(bytearray):

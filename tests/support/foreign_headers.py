@@ -41,7 +41,6 @@ KINDS: dict[str, Headers] = {
 ALL: Headers = tuple(header for headers in KINDS.values() for header in headers)
 
 
-
 class _OddName(str):
     """What no client in Python writes, and some others do."""
 

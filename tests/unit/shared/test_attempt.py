@@ -18,7 +18,9 @@ def on_retry_topic(attempt: Attempt) -> Record:
     return Record("loader.retry", 3, 77, 5, attempt.record.key, attempt.record.value, tuple(headers))
 
 
-header_names = st.text(max_size=20) | st.sampled_from(["retry.topic", "retry.tries", "retry.replay", "dlq.tries"])
+header_names = st.text(max_size=20) | st.sampled_from(
+    ["retry.topic", "retry.tries", "retry.replay", "dlq.tries"]
+)
 
 
 @given(
