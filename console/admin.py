@@ -4,21 +4,18 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import asyncpg
 import typer
-from aiokafka.errors import KafkaError
 
 from console import environment
-from console.client import reason
 from console.errors import FAILED, CommandError
 from console.words import printable, quantity
 from deploy.local.names import LEFT_OUT
-from shared.bus.admin import apply_topics, load_topics
-from shared.postgres.migrations import Migration, TablesError, find_migrations
-from shared.postgres.migrations import migrate as bring_up_to_date
-from shared.settings import KafkaSettings, PostgresSettings
+from shared.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from shared.postgres.migrations import Migration
 
 ROOT = Path(__file__).resolve().parents[1]
 TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
@@ -51,6 +48,11 @@ def apply(
 
     Nothing is deleted, and the number of partitions of a topic that exists is left alone. Safe to repeat.
     """
+    from aiokafka.errors import KafkaError
+
+    from console.client import reason
+    from shared.bus.admin import apply_topics, load_topics
+
     servers = environment.settings(KafkaSettings).kafka_bootstrap_servers
     specs = load_topics(file)
     try:
@@ -65,8 +67,10 @@ def apply(
     print(f"{len(specs)} topics are in place, {len(applied.created)} of them new")
 
 
-def migrations() -> list[Migration]:
+def migrations() -> "list[Migration]":
     """The services' and the command line's own."""
+    from shared.postgres.migrations import find_migrations
+
     return find_migrations(ROOT / "services") + find_migrations(ROOT)
 
 
@@ -85,7 +89,12 @@ def migrate(
     Safe to repeat; nothing is dropped. A dataset file that cannot be used, or a table that does not fit its file, is
     named at the end, and keeps no other from its table; the exit code is then 1.
     """
-    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    import asyncpg
+
+    from shared.postgres.migrations import TablesError
+    from shared.postgres.migrations import migrate as bring_up_to_date
+
+    dsn = environment.ledger_dsn()
     catalog = environment.catalog()
     left_out = [str(refused) for refused in catalog.refused]
     try:

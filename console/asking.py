@@ -2,19 +2,18 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from console import display, environment
+from console import environment
 from console.client import open_completions, publish_request
 from console.errors import SUCCESS, CommandError, InterruptedByUserError
-from console.follow import Watch, follow
-from console.ledger import LedgerUnavailableError, open_ledger
 from console.order import Order
 from console.result import show
 from console.words import duration, listed
 from shared.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def ask(order: Order, *, may_exist: bool, wait: bool, timeout_s: float | None, as_json: bool) -> int:
@@ -39,6 +38,8 @@ def _ask_and_wait(
     order: Order, servers: str, *, may_exist: bool, as_json: bool, timeout_s: float | None
 ) -> dict[str, Any]:
     """The run's `run.completed`; what ends the wait before it becomes a sentence."""
+    from rich.console import Console
+
     console = Console(stderr=True)
     asked = asyncio.Event()
     try:
@@ -58,12 +59,15 @@ def _ask_and_wait(
 async def _ask_and_follow(
     order: Order,
     servers: str,
-    console: Console,
+    console: "Console",
     asked: asyncio.Event,
     may_exist: bool,
     as_json: bool,
     timeout_s: float | None,
 ) -> dict[str, Any]:
+    from console import display
+    from console.follow import Watch, follow
+
     dsn = environment.postgres_dsn()
     async with open_completions(servers) as ends:
         if may_exist and (earlier := await _earlier_result(dsn, order.run_id)) is not None:
@@ -81,6 +85,8 @@ async def _ask_and_follow(
 
 
 async def _earlier_result(dsn: str | None, run_id: str) -> dict[str, Any] | None:
+    from console.ledger import LedgerUnavailableError, open_ledger
+
     if dsn is None:
         return None
     try:

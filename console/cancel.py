@@ -3,24 +3,23 @@
 import asyncio
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from console import display, environment
-from console.client import open_completions, parse_object
+from console import environment
 from console.errors import FAILED, SUCCESS, CommandError, InterruptedByUserError, WrongUseError
-from console.follow import Watch, follow
+from console.foreign import parse_object
 from console.ledger import RECENT, RunRow, open_ledger, unknown_run
 from console.order import check_run_id, requester
 from console.result import print_json, show
 from console.words import duration, one_line
 from shared.errors import TransientError
 from shared.events.times import utc_text
-from shared.settings import KafkaSettings, PostgresSettings
 from shared.storage import keys
-from shared.storage.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from shared.storage.object_store import ObjectStore
 
 EXAMPLES = """\b
 Examples:
@@ -58,7 +57,7 @@ def cancel(
     if timeout is not None and not wait:
         raise WrongUseError("--timeout is of use only with --wait")
     check_run_id(run_id)
-    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    dsn = environment.ledger_dsn()
     staging = environment.staging()
     try:
         if wait:
@@ -85,9 +84,16 @@ def cancel(
 
 
 async def _cancel_and_follow(
-    run_id: str, dsn: str, staging: ObjectStore, timeout_s: float | None, *, as_json: bool
+    run_id: str, dsn: str, staging: "ObjectStore", timeout_s: float | None, *, as_json: bool
 ) -> dict[str, Any]:
     """The run's `run.completed`."""
+    from rich.console import Console
+
+    from console import display
+    from console.client import open_completions
+    from console.follow import Watch, follow
+    from shared.settings import KafkaSettings
+
     async with open_completions(environment.settings(KafkaSettings).kafka_bootstrap_servers) as ends:
         await _cancel(run_id, dsn, staging)
         run = await _find(dsn, run_id)
@@ -100,7 +106,7 @@ async def _cancel_and_follow(
             )
 
 
-async def _cancel(run_id: str, dsn: str, staging: ObjectStore) -> tuple[dict[str, Any], bool]:
+async def _cancel(run_id: str, dsn: str, staging: "ObjectStore") -> tuple[dict[str, Any], bool]:
     """The mark, and whether this call put it. Raises `CommandError` for a run that is not there or over."""
     run = await _find(dsn, run_id)
     if run is None and await staging.head(keys.request_key(run_id)) is None:

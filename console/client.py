@@ -9,8 +9,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from console import foreign
 from console.errors import CommandError
+from console.foreign import parse_object
+from shared.bus.header_names import take_any
 from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
 
 PUBLISH_TIMEOUT_S = 30.0
@@ -104,6 +105,7 @@ async def open_completions(servers: str) -> AsyncIterator[Completions]:
 
 def lone_consumer(servers: str, **options: Any) -> AIOKafkaConsumer:
     """Of no group: nothing is committed, nobody is disturbed. It begins with the earliest record; not started."""
+    take_any()
     return AIOKafkaConsumer(
         bootstrap_servers=servers,
         client_id=CLIENT_ID,
@@ -148,12 +150,3 @@ async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     with contextlib.suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await client.stop()
-
-
-def parse_object(value: bytes | None) -> dict[str, Any]:
-    """Empty for what is no JSON object: a record or mark that is none of ours must not end somebody's wait."""
-    try:
-        document = foreign.parse(value or b"{}")
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}

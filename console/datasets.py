@@ -1,7 +1,7 @@
 """`onpoint datasets`: what can be crawled."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -11,8 +11,10 @@ from console import environment
 from console.errors import FAILED
 from console.result import print_json
 from console.words import printable, quantity
-from shared.datasets.catalog import RefusedFile
-from shared.datasets.model import Dataset
+
+if TYPE_CHECKING:
+    from shared.datasets.catalog import RefusedFile
+    from shared.datasets.model import Dataset
 
 EXAMPLES = """\b
 Examples:
@@ -48,12 +50,12 @@ def datasets(
         raise typer.Exit(FAILED)
 
 
-def document(dataset: Dataset) -> dict[str, Any]:
+def document(dataset: "Dataset") -> dict[str, Any]:
     """As its file says it, with the defaults and the environment's replacements filled in."""
     return dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def refusal(refused: RefusedFile) -> dict[str, Any]:
+def refusal(refused: "RefusedFile") -> dict[str, Any]:
     return {
         "name": refused.name,
         "refused": True,
@@ -63,7 +65,7 @@ def refusal(refused: RefusedFile) -> dict[str, Any]:
     }
 
 
-def complaints(refused: Sequence[RefusedFile]) -> Iterator[str]:
+def complaints(refused: Sequence["RefusedFile"]) -> Iterator[str]:
     if refused:
         yield ""
         yield f"{quantity(len(refused), 'dataset file')} cannot be used:"
@@ -71,7 +73,7 @@ def complaints(refused: Sequence[RefusedFile]) -> Iterator[str]:
         yield f"  {printable(str(file))}"
 
 
-def render(known: Iterable[Dataset]) -> RenderableType:
+def render(known: Iterable["Dataset"]) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("dataset", no_wrap=True)
     table.add_column("source")

@@ -2,19 +2,28 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import Field
 
 from console.errors import WrongUseError
-from deploy.local import launcher
 from deploy.local.config import StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.home import Home
-from shared.datasets.catalog import Catalog, load_catalog
-from shared.settings import DatasetSettings, ObjectStoreSettings, PostgresDsn, Settings, load_settings
-from shared.storage.object_store import ObjectStore, open_s3
+from deploy.local.state import running_state
+from shared.settings import (
+    DatasetSettings,
+    ObjectStoreSettings,
+    PostgresDsn,
+    PostgresSettings,
+    Settings,
+    load_settings,
+)
+
+if TYPE_CHECKING:
+    from shared.datasets.catalog import Catalog
+    from shared.storage.object_store import ObjectStore
 
 ADDRESSES = ("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "ONPOINT_POSTGRES_DSN", "ONPOINT_S3_ENDPOINT_URL")
 """Whoever sets one of these means a certain installation, and the local stack is left out of it altogether."""
@@ -45,11 +54,18 @@ def settings(model: type[_S]) -> _S:
     return load_settings(model, environment)
 
 
-def catalog() -> Catalog:
+def ledger_dsn() -> str:
+    """The address of the run ledger. Raises as `settings`."""
+    return settings(PostgresSettings).postgres_dsn.get_secret_value()
+
+
+def catalog() -> "Catalog":
     """The datasets, as the services know them; files that cannot be used are in it, too.
 
     Raises `ConfigurationError` if there is no folder of them.
     """
+    from shared.datasets.catalog import load_catalog
+
     environment = find()
     return load_catalog(load_settings(DatasetSettings, environment).datasets_dir, environment)
 
@@ -63,11 +79,13 @@ def postgres_dsn() -> str | None:
     return dsn.get_secret_value() if dsn else None
 
 
-def staging() -> ObjectStore:
+def staging() -> "ObjectStore":
     """The bucket of batches in flight. Does not connect.
 
     Raises `ConfigurationError` that names the settings that are missing.
     """
+    from shared.storage.object_store import open_s3
+
     found = settings(ObjectStoreSettings)
     use_credentials()
     return open_s3(found, found.staging_bucket)
@@ -99,7 +117,7 @@ def is_addressed(environ: Mapping[str, str]) -> bool:
 
 def _of_running_stack(environ: Mapping[str, str]) -> dict[str, str]:
     home = Home.from_environment(environ)
-    if launcher.running_state(home) is None:
+    if running_state(home) is None:
         return {}
     config = StackConfig.load(home)
     return {**config.overrides, **client_environment(home, config, load_or_create(home))}

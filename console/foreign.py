@@ -22,6 +22,15 @@ def parse(text: str | bytes) -> Any:
     return value
 
 
+def parse_object(value: bytes | None) -> dict[str, Any]:
+    """Empty for what is no JSON object: a record or mark that is none of ours must not end somebody's wait."""
+    try:
+        document = parse(value or b"{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 

@@ -18,6 +18,9 @@ from shared.version import CODE_VERSION
 
 DEBUG = "ONPOINT_DEBUG"
 
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+"""Pydantic would read what every installed package says of itself to find plugins: a tenth of a command's time."""
+
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Runs": {
         "run": ("console.run", "Start a run and, if asked, wait for its end"),

@@ -12,8 +12,7 @@ from console.errors import CommandError, WrongUseError
 from console.ledger import RunRow, open_ledger
 from console.order import Order, check_run_id, new_run_id, parse_formats, requester
 from console.words import did_you_mean, listed
-from shared.events.models import SUPPORTED_FORMATS, ReplayStage
-from shared.settings import PostgresSettings
+from shared.events.stages import SUPPORTED_FORMATS, ReplayStage
 
 STAGES: tuple[str, ...] = get_args(ReplayStage)
 
@@ -82,7 +81,7 @@ def replay(
     if new_id == run:
         raise WrongUseError("the replay is a new run: it cannot have the id of the old one")
     wanted = parse_formats(formats or [])
-    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    dsn = environment.ledger_dsn()
     order = Order(
         run_id=new_id,
         datasets=choose(asyncio.run(find_run(dsn, check_run_id(run))), dataset or []),

@@ -2,15 +2,13 @@
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from console import environment, summary
 from console.errors import FAILED, SUCCESS, CommandError
-from shared.errors import PermanentError
-from shared.events.decode import decode_event
-from shared.events.models import RunCompleted
+
+if TYPE_CHECKING:
+    from console.summary import Places
+    from shared.events.models import RunCompleted
 
 _OBEYED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -23,16 +21,29 @@ def show(completed: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         print_json(completed)
     else:
+        from rich.console import Console
+
+        from console import summary
+
         Console().print(summary.render(decode(completed), places()), highlight=False, crop=False)
     return exit_code(completed)
 
 
 def print_json(value: Any) -> None:
     """What a terminal would obey is escaped, in a way that JSON allows."""
-    print(_OBEYED.sub(lambda m: f"\\u{ord(m.group()):04x}", json.dumps(value, indent=2, ensure_ascii=False)))
+    print(escaped(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
-def decode(completed: dict[str, Any]) -> RunCompleted:
+def escaped(document: str) -> str:
+    """JSON in which nothing is left that a terminal would obey."""
+    return _OBEYED.sub(lambda m: f"\\u{ord(m.group()):04x}", document)
+
+
+def decode(completed: dict[str, Any]) -> "RunCompleted":
+    from shared.errors import PermanentError
+    from shared.events.decode import decode_event
+    from shared.events.models import RunCompleted
+
     try:
         return decode_event(RunCompleted, json.dumps(completed).encode())
     except PermanentError as error:
@@ -45,8 +56,11 @@ def exit_code(completed: dict[str, Any]) -> int:
     return SUCCESS if completed.get("status") == "succeeded" else FAILED
 
 
-def places() -> summary.Places:
-    return summary.Places(
+def places() -> "Places":
+    from console import environment
+    from console.summary import Places
+
+    return Places(
         psql=environment.psql(),
         lake_bucket=environment.lake_bucket(),
         tables={name: dataset.table for name, dataset in environment.catalog().items()},

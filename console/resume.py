@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from console.dlq.letter import check_service
 from console.errors import CommandError
+from console.services import check_service
 from deploy.local.home import Home
 from deploy.local.ports import HOST
 from deploy.local.status import rows
-from shared.observability.http import RESUME_PATH
+from shared.observability.paths import RESUME_PATH
 
 TIMEOUT_S = 5.0
 

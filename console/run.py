@@ -17,7 +17,7 @@ from console.order import (
     parse_limits,
     requester,
 )
-from shared.events.models import SUPPORTED_FORMATS
+from shared.events.stages import SUPPORTED_FORMATS
 
 EXAMPLES = """\b
 Examples:

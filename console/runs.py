@@ -17,10 +17,8 @@ from console.ledger import RunRow, StageProgress, open_ledger
 from console.progress import Snapshot, by_key, is_over
 from console.progress import render as render_progress
 from console.result import exit_code, print_json, show
-from console.summary import STATUS_STYLE
-from console.words import duration, number
+from console.words import STATUS_STYLE, duration, number
 from shared.events.times import utc_text
-from shared.settings import PostgresSettings
 
 WIDE = 100
 """From so many columns on there is room for long ids and whole dates."""
@@ -54,7 +52,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False,
 ) -> None:
     """List the latest runs, latest first."""
-    found = asyncio.run(_latest(_dsn(), limit))
+    found = asyncio.run(_latest(environment.ledger_dsn(), limit))
     if as_json:
         print_json([document(run) for run in found])
     elif found:
@@ -70,7 +68,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
 ) -> None:
     """Show one run: how far it is, or what became of it."""
-    run, stages = asyncio.run(_one(_dsn(), run_id))
+    run, stages = asyncio.run(_one(environment.ledger_dsn(), run_id))
     if as_json:
         print_json(
             document(run) | {"progress": [asdict(stage) for stage in stages], "completed": run.completed}
@@ -174,7 +172,3 @@ def fitting(names: Sequence[str], room: int) -> str:
         if len(text) <= room:
             return text
     return str(len(names))
-
-
-def _dsn() -> str:
-    return environment.settings(PostgresSettings).postgres_dsn.get_secret_value()

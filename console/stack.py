@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import launcher, logtail, supervisor
+from deploy.local import launcher
 from deploy.local.config import StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment, export_lines, overrides_from
@@ -21,6 +21,7 @@ from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.fetch import components_folder
 from deploy.local.home import Home
 from deploy.local.names import SERVICES, SUPERVISOR
+from deploy.local.state import running_state
 from deploy.local.status import Row, rows
 
 WRONG_USE = 2
@@ -93,7 +94,7 @@ def ps(
         out.print(_table(found))
     else:
         out.print("the stack is down: start it with `onpoint up`", highlight=False)
-    if found and launcher.running_state(home) is None:
+    if found and running_state(home) is None:
         err.print(
             "the supervisor was killed; `onpoint down` or `onpoint up` ends what it left", highlight=False
         )
@@ -102,7 +103,7 @@ def ps(
 def env() -> None:
     """Print the running stack's settings as `export NAME=…` lines: `eval "$(onpoint env)"`."""
     home = Home.from_environment(os.environ)
-    if launcher.running_state(home) is None:
+    if running_state(home) is None:
         err.print(
             f"the stack of {home.path} does not run: start it with `onpoint up`",
             highlight=False,
@@ -123,6 +124,8 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each log.")] = 50,
 ) -> None:
     """Show the logs of the stack's processes."""
+    from deploy.local import logtail
+
     home = Home.from_environment(os.environ)
     with _errors_for_people():
         chosen = logtail.choose(home, name)
@@ -152,6 +155,8 @@ def _run_in_background(request: launcher.Request, timeout_s: float) -> None:
 
 
 def _run_in_foreground(request: launcher.Request) -> None:
+    from deploy.local import supervisor
+
     request.home.create()
     with _progress() as say, launcher.launching(request.home, say):
         if launcher.is_running(request.home):

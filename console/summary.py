@@ -8,16 +8,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from console.words import duration, moment, number, one_line, printable, size
+from console.words import STATUS_STYLE, duration, moment, number, one_line, printable, size
 from shared.events.models import CheckResult, DatasetSummary, RunCompleted
-
-STATUS_STYLE = {
-    "succeeded": "bold green",
-    "partial": "bold yellow",
-    "failed": "bold red",
-    "cancelled": "bold yellow",
-    "running": "bold cyan",
-}
 
 SHOWN = 10
 """Of dead batches, missing pages and failed checks each; `--json` has them all."""

@@ -5,24 +5,16 @@ import logging
 from datetime import timedelta
 from typing import Annotated
 
-import asyncpg
-import structlog
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from console import environment
 from console.errors import CommandError
 from console.result import print_json
 from console.words import number, one_line, quantity, size
 from shared.errors import PermanentError, TransientError
-from shared.settings import ObjectStoreSettings, PostgresSettings
-from shared.storage.object_store import open_s3
-from shared.sweep.ledger import LedgerRunBook
+from shared.settings import ObjectStoreSettings
 from shared.sweep.rules import KINDS, Kind, Limits, SweepReport
 from shared.sweep.settings import SweepSettings
-from shared.sweep.sweep import Sweep
-from shared.sweep.uploads import S3Uploads
 
 TIMEOUT_S = 30.0
 COMPLAINTS_SHOWN = 10
@@ -70,6 +62,9 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
 ) -> None:
     """Remove what nobody needs any more from staging and the lake."""
+    import asyncpg
+    import structlog
+
     hours = (
         environment.settings(SweepSettings).staging_ttl_hours
         if older_than_hours is None
@@ -90,8 +85,15 @@ def sweep(
 
 
 async def _sweep(limits: Limits, *, dry_run: bool) -> SweepReport:
+    import asyncpg
+
+    from shared.storage.object_store import open_s3
+    from shared.sweep.ledger import LedgerRunBook
+    from shared.sweep.sweep import Sweep
+    from shared.sweep.uploads import S3Uploads
+
     storage = environment.settings(ObjectStoreSettings)
-    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    dsn = environment.ledger_dsn()
     environment.use_credentials()
     async with (
         asyncpg.create_pool(
@@ -109,6 +111,9 @@ async def _sweep(limits: Limits, *, dry_run: bool) -> SweepReport:
 
 
 def show(report: SweepReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     total = report.total
     done = "would be removed" if report.dry_run else "removed"

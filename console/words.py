@@ -5,6 +5,15 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+STATUS_STYLE = {
+    "succeeded": "bold green",
+    "partial": "bold yellow",
+    "failed": "bold red",
+    "cancelled": "bold yellow",
+    "running": "bold cyan",
+}
+"""How the status of a run looks."""
+
 MINUTE_S = 60
 HOUR_S = 3600
 DAY_S = 86_400

@@ -1,19 +1,21 @@
 """`onpoint bench e2e`: measures the whole way on this machine and shows it."""
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from console.bench import e2e
 from console.errors import CommandError
 from console.order import parse_formats
 from console.result import print_json
 from console.words import size
 from deploy.local.errors import StackError
 from deploy.local.names import SERVICES
+
+if TYPE_CHECKING:
+    from console.bench import e2e
 
 EXAMPLES = """\b
 Examples:
@@ -85,6 +87,8 @@ def end_to_end(
     as_json: AsJson = False,
 ) -> None:
     """The whole way for N generated records, the bare chain beside it."""
+    from console.bench import e2e
+
     doubled = tuple(second or ())
     if unknown := [name for name in doubled if name not in SERVICES]:
         raise typer.BadParameter(f"there is no service {unknown[0]!r}: {', '.join(SERVICES)}")
@@ -111,6 +115,8 @@ def grow(
     as_json: AsJson = False,
 ) -> None:
     """Ever more records: is the rate the same, memory flat?"""
+    from console.bench import e2e
+
     chosen, exports = _settings(setting or []), parse_formats(formats or [])
     found = [
         _measure(e2e.Bench(count, repeat, chosen, say=_say, formats=exports))
@@ -122,7 +128,9 @@ def grow(
         _show_growth(found)
 
 
-def _measure(chosen: e2e.Bench) -> dict[str, Any]:
+def _measure(chosen: "e2e.Bench") -> dict[str, Any]:
+    from console.bench import e2e
+
     try:
         return e2e.document(chosen.run())
     except StackError as error:

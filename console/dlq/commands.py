@@ -321,7 +321,7 @@ async def _list(filters: Filters, limit: int) -> tuple[list[Entry], dict[State, 
 
 
 async def _show(position: Position, rows: int) -> tuple[Entry, Record | None, list[Preview]]:
-    from console.dlq.artifact import preview, read_manifest  # noqa: PLC0415 - no other command needs Arrow
+    from console.dlq.artifact import preview, read_manifest
 
     servers, dsn = _addresses()
     async with open_dead_letters(servers) as letters:

@@ -5,26 +5,22 @@ read as the same fields. Everything in them is somebody else's text: it is never
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
 
 from console.errors import WrongUseError
-from console.words import did_you_mean, listed
-from deploy.local.names import SERVICES
-from shared.bus.attempt import PREFIX as RETRY_PREFIX
-from shared.bus.dead_letters import CUT_HEADER, HEADER_PREFIX
-from shared.bus.record import Record
+from console.services import check_service
+from shared.bus.dead_letters import CUT_HEADER, FIRST, HEADER_PREFIX
+from shared.bus.record import Headers, Record, split_headers
 from shared.events.reasons import Reason
 from shared.events.topics import STAGE_OF_RESULT
 
 CONNECT_PREFIX = "__connect.errors."
 MAX_PARTITION = 2**31 - 1
 """Of any topic: Kafka and the table of actions have 32 bits for it."""
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 _POSITION = re.compile(r"([a-z0-9]+):([0-9]{1,9}):([0-9]{1,18})")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -109,18 +105,12 @@ def parse_position(text: str) -> Position:
     return Position(check_service(service), int(partition), int(offset))
 
 
-def check_service(name: str) -> str:
-    if name not in SERVICES:
-        raise WrongUseError(
-            f"there is no service {name}{did_you_mean(name, SERVICES) or ': there are ' + listed(SERVICES)}"
-        )
-    return name
-
-
 def to_letter(record: Record, service: str) -> Letter:
     """Whatever is in the record: what cannot be read is empty."""
-    ours = _texts(record.headers, HEADER_PREFIX)
-    fields = ours or _of_connect(_texts(record.headers, CONNECT_PREFIX)) | _ids(record.value)
+    _, ours = split_headers(record.headers, HEADER_PREFIX, FIRST)
+    fields = _texts(ours, HEADER_PREFIX) or _of_connect(_texts(record.headers, CONNECT_PREFIX)) | _ids(
+        record.value
+    )
     return Letter(
         position=Position(service, record.partition, record.offset),
         appended_ms=record.timestamp_ms,
@@ -135,7 +125,7 @@ def to_letter(record: Record, service: str) -> Letter:
         run_id=fields.get("run_id", ""),
         batch_id=fields.get("batch_id", ""),
         size=len(record.key or b"") + len(record.value or b""),
-        is_cut=any(name == CUT_HEADER for name, _ in record.headers),
+        is_cut=any(name == CUT_HEADER for name, _ in ours),
     )
 
 
@@ -155,13 +145,12 @@ def original_record(letter: Letter, record: Record) -> Record | None:
     )
 
 
-def own_headers(headers: Headers) -> tuple[tuple[str, bytes | None], ...]:
-    """Those that the record brought; ours and Connect's are about its death."""
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if not name.startswith((HEADER_PREFIX, CONNECT_PREFIX, RETRY_PREFIX))
-    )
+def own_headers(headers: Headers) -> Headers:
+    """Those that the record brought, as they came; those of its death, ours or Connect's, are left out."""
+    theirs, ours = split_headers(headers, HEADER_PREFIX, FIRST)
+    if ours:
+        return theirs
+    return tuple(header for header in headers if not header[0].startswith(CONNECT_PREFIX))
 
 
 def _texts(headers: Headers, prefix: str) -> dict[str, str]:

@@ -9,11 +9,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from console.dlq.letter import Headers
 from console.dlq.preview import Preview
 from console.dlq.queue import STATES, Entry, State
 from console.words import moment, number, one_line, printable, quantity, size
-from shared.bus.record import Record
+from shared.bus.record import Headers, Record
 
 STATE_STYLE: dict[str, str] = {"open": "red", "replayed": "cyan", "resolved": "green", "discarded": "dim"}
 WIDE = 110

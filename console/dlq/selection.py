@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 
 from console.dlq.journal import open_journal
-from console.dlq.letter import Position, check_service, to_letter
+from console.dlq.letter import Position, to_letter
 from console.dlq.queue import STATES, Entry, Filters, State, WorkQueue
 from console.dlq.topics import DeadLetters
 from console.errors import CommandError, WrongUseError
 from console.ledger import open_ledger
+from console.services import check_service
 from console.words import did_you_mean, listed
 from deploy.local.names import SERVICES
 from shared.events.reasons import Reason

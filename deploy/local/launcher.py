@@ -25,7 +25,7 @@ from deploy.local.logfiles import last_lines
 from deploy.local.names import SERVICES, SUPERVISOR
 from deploy.local.seaweedfs import remove_sockets
 from deploy.local.sockets import remove_socket_folder
-from deploy.local.state import ProcessId, StackState
+from deploy.local.state import ProcessId, StackState, running_state
 from deploy.local.waiting import POLL_S, wait_for
 
 Say = Callable[[str], None]
@@ -49,12 +49,6 @@ class Request:
     parent: ProcessId | None = None
     """The stack ends with this process."""
     detour: Detour | None = None
-
-
-def running_state(home: Home) -> StackState | None:
-    """The state of the home's stack if its supervisor runs, else None."""
-    state = StackState.load(home)
-    return state if state is not None and state.supervisor.find() is not None else None
 
 
 def prepare(request: Request, say: Say) -> None:

@@ -92,3 +92,9 @@ class StackState(BaseModel):
 
     def child(self, name: str) -> ChildState | None:
         return next((child for child in self.children if child.name == name), None)
+
+
+def running_state(home: Home) -> StackState | None:
+    """The state of the home's stack if its supervisor runs, else None."""
+    state = StackState.load(home)
+    return state if state is not None and state.supervisor.find() is not None else None

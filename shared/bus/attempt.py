@@ -1,16 +1,19 @@
 """How often a record was tried, kept in its headers on `<service>.retry`.
 
-Only records of that topic are believed: the same headers on any other topic are somebody's mistake or mischief.
+Only records of that topic are believed: the same headers on any other topic are somebody's mistake or mischief, and stay
+with their record as all that it brought.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.bus.record import Record
+from shared.bus.record import Record, split_headers
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
 
 PREFIX = "retry."
+FIRST = PREFIX + "topic"
+"""The first of ours in a record: what stands before it is the record's own, whatever its name."""
 RETRY_DELAY_S = 2.0
 """Fixed, so that a retry topic is in due order and its head is always the next one."""
 
@@ -62,8 +65,8 @@ def next_attempt(retried: Record) -> Attempt:
 
     Raises `PermanentError` (`decode`) for one that no service of ours can have written.
     """
-    # The last of a name is ours: a hostile record may bring its own.
-    found = {name.removeprefix(PREFIX): value for name, value in retried.headers if name.startswith(PREFIX)}
+    theirs, ours = split_headers(retried.headers, PREFIX, FIRST)
+    found = {name.removeprefix(PREFIX): value for name, value in ours}
     try:
         text = {name: (value or b"").decode() for name, value in found.items()}
         original = Record(
@@ -73,7 +76,7 @@ def next_attempt(retried: Record) -> Attempt:
             timestamp_ms=int(text["timestamp"]),
             key=retried.key,
             value=retried.value,
-            headers=tuple((name, value) for name, value in retried.headers if not name.startswith(PREFIX)),
+            headers=theirs,
         )
         return Attempt(
             original,

@@ -18,6 +18,7 @@ from faststream.message import StreamMessage
 from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
+from shared.bus.header_names import take_any
 from shared.bus.middleware import Settling
 from shared.bus.policy import AtLeastOnce
 from shared.bus.raw import send_raw
@@ -29,7 +30,6 @@ from shared.bus.record import (
     Record,
     Revive,
     bury_alone,
-    check_headers,
     revive_nothing,
     to_record,
     value_of,
@@ -137,7 +137,6 @@ class Bus:
 
         async def handle(record: Record) -> None:
             self._policy.check_may_go(first_attempt(record))
-            check_headers(record)
             await self._transactional.publish_with_offset(record, await handler(record))
 
         self._policy.commits_itself = self._policy.commits_itself | {name}
@@ -146,6 +145,7 @@ class Bus:
 
     async def start(self) -> None:
         """Raises `AssertionError` if any subscriber is not at least once."""
+        take_any()
         if not self._reads_retries:
             self._reads_retries = True
             self._subscribe((*self._shared_topics, topics.retry_topic(self._service)), self._handle, 1)
@@ -263,7 +263,6 @@ class Bus:
     async def _try(self, attempt: Attempt) -> None:
         self._policy.check_may_go(attempt)
         record = attempt.record
-        check_headers(record)
         if record.topic in self._policy.commits_itself:
             await send_raw(self._require_producer(), record.topic, record, record.headers)
             return

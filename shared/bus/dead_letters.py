@@ -11,6 +11,8 @@ from shared.bus.record import Record
 from shared.errors import PermanentError
 
 HEADER_PREFIX = "dlq."
+FIRST = HEADER_PREFIX + "original.topic"
+"""The first of ours in a letter: what stands before it is the record's own, whatever its name."""
 CUT_HEADER = HEADER_PREFIX + "original.bytes"
 """Only on a letter that does not hold its whole record: the length of the value that is still in its topic."""
 
@@ -51,7 +53,7 @@ def fit_letter(record: Record, most_bytes: int) -> tuple[Record, list[tuple[str,
 def dead_letter_headers(
     record: Record, failure: Failure, *, service: str, group: str
 ) -> list[tuple[str, bytes | None]]:
-    """The record's own headers, then ours. Ours of an earlier death are replaced, so that a replay does not pile up."""
+    """The record's own headers as they came, then ours."""
     cause = failure.error.__cause__ or failure.error
     stack = "".join(traceback.format_exception(cause))
     ids = _ids(record)
@@ -75,9 +77,8 @@ def dead_letter_headers(
         "batch_id": ids.get("batch_id", ""),
         "schema_version": ids.get("version", ""),
     }
-    theirs = [(name, value) for name, value in record.headers if not name.startswith(HEADER_PREFIX)]
     encoded = [(HEADER_PREFIX + name, _bounded(value)) for name, value in ours.items()]
-    return [*theirs, *encoded, (HEADER_PREFIX + "original.key", record.key)]
+    return [*record.headers, *encoded, (HEADER_PREFIX + "original.key", record.key)]
 
 
 def _bounded(text: str) -> bytes:

@@ -7,7 +7,10 @@ from aiokafka import ConsumerRecord
 from shared.errors import OnPointError, PermanentError
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import Part
-from shared.events.reasons import Reason
+
+Headers = tuple[tuple[str, bytes | None], ...]
+"""In the order of the record. Those of other programs are never read, and never changed: a value may be any bytes or
+null, and a name may come twice or be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Record:
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
+    headers: Headers = ()
 
     @property
     def appended_at(self) -> datetime:
@@ -47,15 +50,16 @@ def to_record(raw: ConsumerRecord) -> Record:
     )
 
 
-def check_headers(record: Record) -> None:
-    """Raises `PermanentError` for a header that is null or not UTF-8: its sender is broken, so nothing else is believed."""
-    for name, value in record.headers:
-        if value is None:
-            raise PermanentError(Reason.DECODE, f"header {name[:100]!r} is null")
-        try:
-            value.decode()
-        except UnicodeDecodeError as error:
-            raise PermanentError(Reason.DECODE, f"header {name[:100]!r} is not UTF-8") from error
+def split_headers(headers: Headers, prefix: str, first: str) -> tuple[Headers, Headers]:
+    """Those that a record brought, and those that the bus put behind them.
+
+    Ours begin with the last `first` and have the `prefix`. Whatever else has such a name is somebody else's, and stays
+    with the record as it came. Without a `first` none is ours.
+    """
+    begin = max((place for place, (name, _) in enumerate(headers) if name == first), default=len(headers))
+    behind = headers[begin:]
+    theirs = (header for header in behind if not header[0].startswith(prefix))
+    return (*headers[:begin], *theirs), tuple(header for header in behind if header[0].startswith(prefix))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.events.models import Stage
+from shared.events.stages import Stage
 
 CRAWL_REQUESTED: Final = "crawl.requested"
 CRAWL_BATCH_REQUESTED: Final = "crawl.batch.requested"

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from console.client import Completions, parse_object
+from console.client import Completions
+from console.foreign import parse_object
 
 
 @dataclass

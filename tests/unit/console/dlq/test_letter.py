@@ -19,7 +19,15 @@ DIED = Record(
     timestamp_ms=1_795_000_000_000,
     key=b"k",
     value=json.dumps({"run_id": "r1", "batch_id": "b1", "version": 1}).encode(),
-    headers=(("traceparent", b"00-1"), ("binary", b"\xff\x00"), ("null", None)),
+    headers=(
+        ("traceparent", b"00-1"),
+        ("binary", b"\xff\x00"),
+        ("null", None),
+        ("twice", b"1"),
+        ("twice", b"2"),
+        ("", b"no name"),
+        ("large", b"x" * 65_536),
+    ),
 )
 
 
@@ -52,18 +60,33 @@ def test_a_replay_is_the_record_that_died_byte_for_byte() -> None:
     assert attempt.failed_tries == 0
 
 
-def test_headers_that_somebody_forged_do_not_win() -> None:
-    forged = Record(
-        DIED.topic, 3, 42, 0, b"k", b"{}", (("dlq.original.topic", b"evil"), ("retry.topic", b"evil"))
-    )
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("dlq.original.topic", b"evil"), ("retry.topic", b"evil")),
+        (("dlq.original.bytes", b"9"), ("dlq.tries", b"999")),
+        (("dlq.run_id", b"other"), ("dlq.reason_code", None), ("dlq.failed_at", b"\xff")),
+        (("__connect.errors.topic", b"evil"), ("__connect.errors.offset", b"1")),
+        (("retry.replay", b"1"), ("retry.tries", b"999"), ("x-retry-count", b"999")),
+    ],
+    ids=repr,
+)
+def test_headers_that_somebody_forged_do_not_win_and_are_kept(
+    headers: tuple[tuple[str, bytes | None], ...],
+) -> None:
+    forged = Record(DIED.topic, 3, 42, DIED.timestamp_ms, b"k", DIED.value, headers)
     raw = letter_of(forged)
     letter = to_letter(raw, "loader")
 
-    assert letter.original is not None
-    assert letter.original.topic == "batch.processed"
-    record = original_record(letter, raw)
-    assert record is not None
-    assert record.headers == ()
+    assert letter == to_letter(letter_of(DIED), "loader")
+    assert original_record(letter, raw) == forged
+
+
+def test_a_death_of_a_replay_does_not_pile_up() -> None:
+    raw = letter_of(DIED)
+    again = original_record(to_letter(raw, "loader"), raw)
+    assert again is not None
+    assert letter_of(again).headers == raw.headers
 
 
 def test_a_letter_of_a_connect_sink_is_read_as_the_same_fields() -> None:

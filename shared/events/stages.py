@@ -1,0 +1,10 @@
+"""What the stages and the formats of exports are called. Apart from the events, so that a name alone costs no model."""
+
+from typing import Literal
+
+Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
+ReplayStage = Literal["processor", "converter", "loader", "s3sink"]
+Format = Literal["parquet", "csv", "json", "xlsx"]
+
+SUPPORTED_FORMATS: tuple[Format, ...] = ("parquet", "csv")
+"""Those that the converter of this version writes. The contract has names for more: who asks for one is refused."""

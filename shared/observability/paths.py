@@ -1,0 +1,3 @@
+"""Paths of the services' HTTP servers that other programs ask for."""
+
+RESUME_PATH = "/resume"
