@@ -60,7 +60,7 @@ def printable(text: str, most: int = MAX_WORDS_CHARS) -> str:
     """On one line, without what a terminal would obey, cut."""
     shown = "".join(sign if sign.isprintable() else " " for sign in text[: 8 * most])
     shown = " ".join(shown.split())
-    return shown if len(shown) <= most else shown[:most].rstrip() + "…"
+    return shown if len(shown) <= most else shown[:most].rstrip() + "..."
 
 
 def _known(members: Iterable[tuple[str, bytes]]) -> dict[str, Any]:

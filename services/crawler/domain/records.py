@@ -159,11 +159,20 @@ def _too_many(most: int, what: str) -> BadBodyError:
 
 def _careful_lines(body: bytes, path: Sequence[str], most: int | None) -> Sequence[bytes]:
     """The same without a parser: whatever a record holds, its line is what stands between two commas."""
-    page = Structure(body)
+    spans = _spans(Structure(body), path)  # what the structure holds is free again before lines are made
+    pairs = zip(spans[::2][:most], spans[1::2][:most], strict=True)
+    lines = [on_one_line(body[start:stop].rstrip(BLANK)) for start, stop in pairs]
+    if lines and not any(map(_LIKE_JSON.match, lines)):
+        raise no_json(body)
+    return lines
+
+
+def _spans(page: Structure, path: Sequence[str]) -> "array[int]":
+    """Where the records begin and end by turns."""
+    spans = array("q")
     at = find_array(page, path, "records")
     if at is None:
-        return []
-    spans = array("q")
+        return spans
     with structure_expected():
         for start, stop in page.parts(at):
             spans.extend((page.skip_blank(start), stop))
@@ -171,13 +180,9 @@ def _careful_lines(body: bytes, path: Sequence[str], most: int | None) -> Sequen
                 raise _too_many(MAX_RECORDS, "records")
         if not path:
             refuse_rest(page, spans[-1] + 1)
-    if spans[-2] == spans[-1]:
+    if spans[-2] == spans[-1]:  # nothing stands behind the last comma
         del spans[-2:]
-    pairs = zip(spans[::2][:most], spans[1::2][:most], strict=True)
-    lines = [on_one_line(body[start:stop].rstrip(BLANK)) for start, stop in pairs]
-    if lines and not any(map(_LIKE_JSON.match, lines)):
-        raise no_json(body)
-    return lines
+    return spans
 
 
 def _careful_item(body: bytes) -> bytes:

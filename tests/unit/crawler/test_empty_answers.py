@@ -71,7 +71,7 @@ COMPLAINTS: list[tuple[dict[str, Any], str]] = [
     ({"exception": "java.lang.NullPointerException"}, "java.lang.NullPointerException"),
     ({"errorCode": 17}, "17"),
     ({"errorCode": "E-17", "errorMessage": "stale\n\tview\x1b[2J"}, "stale view [2J"),
-    ({"err_msg": "x" * 1000}, "x" * 120 + "…"),
+    ({"err_msg": "x" * 1000}, "x" * 120 + "..."),
     ({"code": 40029, "message": "invalid code"}, "invalid code"),
     ({"code": "rest_no_route", "message": "no route"}, "no route"),
     ({"status": 500, "detail": "the database is away"}, "the database is away"),

@@ -356,9 +356,3 @@ async def test_what_no_server_sent_is_not_told(answered: bytes, words: str, tmp_
     failure = await check_fails(answered, tmp_path, words, 5)
     assert failure.status is None
     assert "400" not in failure.detail
-
-
-async def test_a_connection_is_used_again_after_an_odd_answer(tmp_path: Path) -> None:
-    outcome, asked = await fetched([b"HTTP/1.1 200\r\nbad\r\n\r\n{", answer(ROWS)], tmp_path)
-    assert isinstance(outcome, Answer)
-    assert asked == 2
