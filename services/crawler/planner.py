@@ -116,7 +116,9 @@ class Planner:
         self, source: ApiSource, pagination: PagePagination, number: int, folder: Path
     ) -> Answer[Records] | Failure:
         url = urls.page_url(source, pagination, number, pagination.size)
-        return await self._fetch(source, url, partial(split_page, path=source.records_path), folder)
+        return await self._fetch(
+            source, url, partial(split_page, path=source.records_path, is_first=True), folder
+        )
 
 
 def _is_another(page: Records, after: Records) -> bool:

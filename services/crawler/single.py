@@ -14,7 +14,7 @@ MORE = "not crawled: the answer names a next page; the dataset file says that th
 
 
 async def crawl_single(crawl: Crawl, plan: Plan) -> None:
-    parse = partial(split_page, path=crawl.source.records_path, most=plan.limit)
+    parse = partial(split_page, path=crawl.source.records_path, most=plan.limit, is_first=True)
     request = Request(urls.single_url(crawl.source), parse, is_page=True)
     await crawl.all([request], partial(_take, crawl, plan))
 

@@ -21,6 +21,23 @@ QUOTED_BYTES = 400
 TITLE_WITHIN_BYTES = 64 * 1024
 
 _ARRAY, _OBJECT, _QUOTE = b'[{"'
+_NO_RECORDS = frozenset(
+    {
+        "links",
+        "_links",
+        "link",
+        "messages",
+        "warnings",
+        "notices",
+        "facets",
+        "aggregations",
+        "filters",
+        "included",
+        "meta",
+    }
+)
+"""Arrays of objects that stand beside the records."""
+
 _EMPTY = frozenset({b"null", b'""'})
 _WEB_PAGE = re.compile(rb"<(?:!doctype html|!--|[a-z][a-z0-9]*[\s>/])", re.IGNORECASE)
 _TITLE = re.compile(rb"<(?:title|h1)[^>]*+>([^<]++)<", re.IGNORECASE)
@@ -54,17 +71,18 @@ def refuse_rest(answer: Structure, at: int) -> None:
         raise NoStructureError(f"something follows its end, at byte {rest}: {_quoted(answer.data[rest:])}")
 
 
-def find_array(answer: Structure, path: Sequence[str], what: str) -> int | None:
+def find_array(answer: Structure, path: Sequence[str], what: str, *, is_first: bool = False) -> int | None:
     """Where the array of `what` begins that `path` leads to; None: the answer is empty. Raises `BadBodyError`.
 
     Empty are no body, `null`, `{}`, `[]` and `""`, each of them on the way too, and a key that is not there. Of a
-    key that is there twice the last counts.
+    key that is there twice the last counts. Of a first answer, a key that is not there beside an array of objects is no
+    sign that there is nothing.
     """
     with structure_expected():
         at = answer.skip_blank(0)
         if answer.data.startswith(b"{", at):
             refuse_rest(answer, answer.end_of(at))
-        return _Search(answer, path, what).follow(at)
+        return _Search(answer, path, what, is_first=is_first).follow(at)
 
 
 def no_json(body: bytes) -> BadBodyError:
@@ -80,8 +98,9 @@ def no_json(body: bytes) -> BadBodyError:
 class _Search:
     """For the array, along its path."""
 
-    def __init__(self, answer: Structure, path: Sequence[str], what: str) -> None:
+    def __init__(self, answer: Structure, path: Sequence[str], what: str, *, is_first: bool) -> None:
         self._answer = answer
+        self._is_first = is_first
         self._path = path
         self._what = what
         self._objects: list[int] = []
@@ -101,12 +120,28 @@ class _Search:
                     found = span
             if found is None:
                 self._refuse_complaint(has_array=False)
+                if self._is_first:
+                    self._refuse_other_records(at, self._path[:place], key)
                 return None
             at, stop = found
         if self._is(b"[", at) and not self._answer.is_empty(at):
             return at
         self._refuse_all_but_empty(at, stop, self._path, f"an array of {self._what}")
         return None
+
+    def _refuse_other_records(self, at: int, above: Sequence[str], key: str) -> None:
+        """A path that is written wrong must not look like an empty source. Raises `BadBodyError`."""
+        for name, start, _ in self._first_members(at):
+            if name.lower() in _NO_RECORDS or not self._is(b"[", start):
+                continue
+            inside = self._answer.skip_blank(start + 1)
+            if self._is(b"{", inside):
+                path = ", ".join(_short(step) for step in [*above, name])
+                raise BadBodyError(
+                    f"there is no {_short(key)} in the answer, and {_short(name)} holds records: "
+                    f"say records_path: [{path}]",
+                    retryable=False,
+                )
 
     def _refuse_all_but_empty(self, at: int, stop: int, above: Sequence[str], expected: str) -> None:
         """Of a value that is not what is expected. Raises `BadBodyError`."""

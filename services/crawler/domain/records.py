@@ -55,18 +55,20 @@ class Records:
     empty: bool = False
 
 
-def split_page(body: bytes, path: Sequence[str] = (), most: int | None = None) -> Records:
+def split_page(
+    body: bytes, path: Sequence[str] = (), most: int | None = None, *, is_first: bool = False
+) -> Records:
     """The records of a page, at most `most`; `path` leads to their array. Raises `BadBodyError`.
 
     No body, `null`, `{}`, `[]`, and a path that leads to one of these or to nothing are a page of no records, unless
-    the answer complains. Costs about a millisecond per megabyte, more where it has more than `MAX_RECORDS` commas; a
-    page with something odd in it, fifty times that.
+    the answer complains, or is the first and has its records elsewhere. Costs about a millisecond per megabyte, more where
+    it has more than `MAX_RECORDS` commas; a page with something odd in it, fifty times that.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         lines = _quick_lines(body, path, most)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        lines = _careful_lines(body, path, most)
+        lines = _careful_lines(body, path, most, is_first=is_first)
     if not lines:
         return Records(b"", 0)
     data = b"\n".join(
@@ -157,9 +159,11 @@ def _too_many(most: int, what: str) -> BadBodyError:
     return BadBodyError(f"more than {most} {what}", retryable=False, outcome="too_large")
 
 
-def _careful_lines(body: bytes, path: Sequence[str], most: int | None) -> Sequence[bytes]:
+def _careful_lines(body: bytes, path: Sequence[str], most: int | None, *, is_first: bool) -> Sequence[bytes]:
     """The same without a parser: whatever a record holds, its line is what stands between two commas."""
-    spans = _spans(Structure(body), path)  # what the structure holds is free again before lines are made
+    spans = _spans(
+        Structure(body), path, is_first=is_first
+    )  # what the structure holds is free again before lines are made
     pairs = zip(spans[::2][:most], spans[1::2][:most], strict=True)
     lines = [on_one_line(body[start:stop].rstrip(BLANK)) for start, stop in pairs]
     if lines and not any(map(_LIKE_JSON.match, lines)):
@@ -167,10 +171,10 @@ def _careful_lines(body: bytes, path: Sequence[str], most: int | None) -> Sequen
     return lines
 
 
-def _spans(page: Structure, path: Sequence[str]) -> "array[int]":
+def _spans(page: Structure, path: Sequence[str], *, is_first: bool) -> "array[int]":
     """Where the records begin and end by turns."""
     spans = array("q")
-    at = find_array(page, path, "records")
+    at = find_array(page, path, "records", is_first=is_first)
     if at is None:
         return spans
     with structure_expected():

@@ -198,3 +198,39 @@ def test_an_object_where_ids_are_expected_is_named() -> None:
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"null", b"\xef\xbb\xbf null\n"])
 def test_an_item_without_a_body_is_an_empty_item(body: bytes) -> None:
     assert split_item(body) == Records(b"null", 1, empty=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "said"),
+    [
+        (
+            b'{"itms": [{"id": 1}]}',
+            ("items",),
+            "there is no items in the answer, and itms holds records: say records_path: [itms]",
+        ),
+        (b'{"data": {"rows": [{"id": 1}], "n": 1}}', ("data", "items"), "say records_path: [data, rows]"),
+        (b'{"page": 1, "results": [ {"id": 1} ]}', ("resources",), "say records_path: [results]"),
+    ],
+)
+def test_a_first_answer_with_its_records_elsewhere_is_not_empty(
+    body: bytes, path: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(BadBodyError) as refusal:
+        split_page(body, path, is_first=True)
+    assert said in str(refusal.value)
+    assert not refusal.value.retryable
+    assert split_page(body, path).rows == 0, "behind the last page nobody knows what else is told"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"links": [{"rel": "self"}]}',
+        b'{"items2": []}',
+        b'{"tags": ["a", "b"]}',
+        b'{"page": {"rows": 0}}',
+        b'{"warnings": [{"text": "old version"}], "count": 0}',
+    ],
+)
+def test_a_first_answer_without_its_records_is_empty_whatever_else_it_tells(body: bytes) -> None:
+    assert split_page(body, ("items",), is_first=True).rows == 0

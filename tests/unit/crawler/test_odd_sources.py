@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
-from services.processor.domain.parse import parse_chunk
+from services.processor.domain.parse import Watch, parse_chunk
 from shared.events.reasons import Reason
 from tests.support.crawler import Crawler, crawler_of, dataset_of
 from tests.support.raw_source import Answer, RawSource, answer
@@ -146,7 +145,7 @@ def processed(lines: list[bytes]) -> tuple[int, dict[int, Reason]]:
     """How many the processor accepts, and why it refuses which others."""
     layout = layout_of(dataset_of("http://127.0.0.1", AT_ONCE))
     chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
-    parsed = list(parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree)))
+    parsed = list(parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32)))
     return sum(part.rows.num_rows for part in parsed), {
         refusal.line: refusal.reason for part in parsed for refusal in part.refused
     }

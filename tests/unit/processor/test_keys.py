@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import Chunk
-from services.processor.domain.parse import parse_chunk
+from services.processor.domain.parse import Watch, parse_chunk
 from shared.datasets.model import Dataset
 from shared.datasets.paths import format_path
 from tests.support.crawled import a_dataset
@@ -21,7 +20,7 @@ ODD = b'{"id": "not a number"}'
 
 def rows_of(layout: Layout, lines: list[bytes]) -> list[dict[str, Any]]:
     chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
-    found = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree))
+    found = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
     rows = [row for parsed in found for row in parsed.rows.to_pylist()]
     for row in rows:
         del row["_source_position"]
@@ -103,9 +102,9 @@ def test_keys_that_differ_in_a_dot_only_are_never_mixed_up() -> None:
 def test_a_value_where_a_key_leads_on_is_refused_with_the_path_as_it_is_written() -> None:
     layout = layout_of(columns(value=r"a\.b.c"))
     chunk = Chunk(0, 1, b'{"id": 1, "a.b": 5}\n')
-    [parsed] = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree))
+    [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
     [refused] = parsed.refused
-    assert refused.detail == '"a.b": an integer where an object is expected'
+    assert refused.detail == '"a.b": a number where an object is expected'
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=8), min_size=1, max_size=4))

@@ -10,18 +10,18 @@ import zstandard
 
 from services.processor.service import ProcessorService
 from shared.batches.batches import Batches
-from shared.datasets.catalog import Catalog
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import a_dataset, put_crawled
+from tests.support.datasets import datasets_of
 
 Processed = tuple[BatchManifest, list[dict[str, Any]], list[dict[str, Any]]]
 
 
 async def processed(staging: ObjectStore, dataset: Dataset, lines: list[bytes]) -> Processed:
     """The manifest, the rows without their lineage, and the quarantine."""
-    service = ProcessorService(Batches(staging, "processor"), Catalog({dataset.name: dataset}))
+    service = ProcessorService(Batches(staging, "processor"), datasets_of({dataset.name: dataset}))
     result = await service.process(await put_crawled(staging, dataset.name, lines))
     files = [await staging.get(staging.key(artifact.uri, "")) or b"" for artifact in result.artifacts]
     rows = pq.read_table(io.BytesIO(files[0])).select([column.name for column in dataset.columns])

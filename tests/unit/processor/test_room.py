@@ -11,9 +11,10 @@ from services.processor.domain.room import RowRoom
 from services.processor.service import ProcessorService
 from shared.batches.batches import Batches
 from shared.datasets.arrow import data_schema
-from shared.datasets.catalog import Catalog, load_catalog
+from shared.datasets.catalog import load_catalog
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import a_dataset, put_crawled
+from tests.support.datasets import datasets_of
 from tests.unit.processor.test_odd_records import processed
 
 SURVEY = a_dataset(
@@ -74,15 +75,22 @@ async def test_a_fill_value_takes_room_too(staging: ObjectStore) -> None:
     assert (rows, line["reason"]) == ([], "too_large")
 
 
-async def test_more_than_a_thousand_filled_numbers_are_too_many(staging: ObjectStore) -> None:
+async def test_numbers_and_texts_that_fill_a_row_together_are_too_many(staging: ObjectStore) -> None:
     sensors = a_dataset(
-        [{"name": "id", "type": "int64"}, *({"name": f"s{n}", "type": "float64"} for n in range(1200))],
+        [
+            {"name": "id", "type": "int64"},
+            *({"name": f"s{n}", "type": "float64"} for n in range(700)),
+            *({"name": f"t{n}", "type": "string"} for n in range(200)),
+        ],
         key=["id"],
     )
-    lines = [json.dumps({"id": n, **{f"s{m}": m / 8 for m in range(n)}}).encode() for n in (900, 980, 1200)]
+    numbers = {f"s{m}": m / 8 for m in range(700)}
+    lines = [
+        json.dumps({"id": n, **numbers, **{f"t{m}": "x" * n for m in range(200)}}).encode() for n in (1, 30)
+    ]
     _, rows, [line] = await processed(staging, sensors, lines)
-    assert [row["id"] for row in rows] == [900, 980]
-    assert line["source_position"] == 2
+    assert [row["id"] for row in rows] == [1]
+    assert (line["source_position"], line["reason"]) == (1, "too_large")
 
 
 def test_columns_that_cannot_exceed_a_row_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +110,7 @@ async def test_the_reckoning_takes_the_run_s_own_name(staging: ObjectStore) -> N
     verdicts = []
     for run_id in ("r", "rr"):
         text = json.dumps({"id": 1, **{f"c{n}": "x" * 17 for n in range(444)}, "c500": "x" * 11}).encode()
-        service = ProcessorService(Batches(staging, "processor"), Catalog({"things": SURVEY}))
+        service = ProcessorService(Batches(staging, "processor"), datasets_of({"things": SURVEY}))
         result = await service.process(await put_crawled(staging, "things", [text], run_id=run_id))
         verdicts.append(result.counts.rejected)
     assert verdicts == [0, 1]
