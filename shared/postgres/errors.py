@@ -35,8 +35,23 @@ _BROKEN_OFF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 messages: the next use finds the protocol "in another operation", and the pool lets go of the connection."""
 
 
+_REASONS = {
+    "22003": Reason.RANGE,
+    "22008": Reason.RANGE,
+    "22021": Reason.NUL,
+    "22001": Reason.TOO_LARGE,
+    "54000": Reason.TOO_LARGE,
+}
+"""Numbers and times beyond a column's, a NUL, a text longer than its column, a row or key longer than a page holds."""
+
+
 class DatabaseUnavailableError(TransientError):
     """PostgreSQL did not answer, or asked us to try again."""
+
+
+def reason_of(error: asyncpg.PostgresError) -> Reason:
+    """Why PostgreSQL refused a value: `schema` where nothing closer is known."""
+    return _REASONS.get(error.sqlstate or "", Reason.SCHEMA)
 
 
 @contextmanager
@@ -51,7 +66,6 @@ def translated() -> Iterator[None]:
             text += ": run `onpoint migrate`, which makes the tables and columns that the dataset files name"
         if state.startswith(_TRANSIENT_CLASSES):
             raise DatabaseUnavailableError(text) from error
-        reason = Reason.RANGE if state == "22003" else Reason.NUL if state == "22021" else Reason.SCHEMA
-        raise PermanentError(reason, text) from error
+        raise PermanentError(reason_of(error), text) from error
     except (*_BROKEN_OFF, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         raise DatabaseUnavailableError(f"{type(error).__name__}: {error}"[:500]) from error

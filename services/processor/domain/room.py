@@ -66,16 +66,21 @@ class RowRoom:
             return []
         columns = rows.columns[: len(self._types)]
         sizes, filled = self._sizes(columns)
-        doubtful = pc.indices_nonzero(pc.greater(sizes, MAX_ROW_BYTES))
+        doubtful = pc.indices_nonzero(pc.greater(sizes, pa.scalar(MAX_ROW_BYTES, pa.int32())))
         if not len(doubtful):
             return []
-        wide = []
-        for place, size, saved in zip(
-            doubtful.to_pylist(), sizes.take(doubtful).to_pylist(), _saved(columns, doubtful), strict=True
-        ):
-            if size - saved > MAX_ROW_BYTES:
-                wide.append(WideRow(place, _aligned(size - saved, 8), filled[place].as_py()))
-        return wide
+        found = zip(
+            doubtful.to_pylist(),
+            sizes.take(doubtful).to_pylist(),
+            filled.take(doubtful).to_pylist(),
+            _saved(columns, doubtful),
+            strict=True,
+        )
+        return [
+            WideRow(place, _aligned(size - saved, 8), count)
+            for place, size, count, saved in found
+            if place is not None and size - saved > MAX_ROW_BYTES
+        ]
 
     def _sizes(self, columns: "Sequence[pa.Array[Any]]") -> tuple[Any, Any]:
         """Bytes of each row, and how many of its columns are not null."""
@@ -97,7 +102,7 @@ class RowRoom:
             _aligned_all(pc.add(data, own), 8), pa.scalar(_OWN_TIMES_AND_POSITION_BYTES, pa.int32())
         )
         headers = pc.if_else(
-            pc.equal(filled, len(columns)),
+            pc.equal(filled, pa.scalar(len(columns), pa.int32())),
             pa.scalar(_header(len(columns), has_null=False), pa.int32()),
             pa.scalar(_header(len(columns), has_null=True), pa.int32()),
         )
@@ -107,7 +112,7 @@ class RowRoom:
 def _text_sizes(column: "pa.Array[Any]") -> Any:
     length = pc.call_function("binary_length", [column])
     return pc.if_else(
-        pc.less_equal(length, _INLINE_CHARS_BYTES),
+        pc.less_equal(length, pa.scalar(_INLINE_CHARS_BYTES, pa.int32())),
         pc.add(length, pa.scalar(1, pa.int32())),
         pa.scalar(_POINTER_BYTES, pa.int32()),
     )

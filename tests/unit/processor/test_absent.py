@@ -119,7 +119,7 @@ async def test_fields_are_named_though_one_of_them_changes_its_type(
     assert (await of(staging, lines)).unnamed == ("late", "x")
 
 
-OBJECTS = st.recursive(
+OBJECTS: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.just([]) | st.just("text"),
     lambda inner: st.dictionaries(
         st.sampled_from(["Name", "address", "city", "geo", "lat", "größe/cm"]), inner
@@ -162,7 +162,8 @@ async def test_columns_with_values_cost_no_second_look(
 
 async def test_rejected_rows_are_counted_by_reason(staging: ObjectStore, service: ProcessorService) -> None:
     def counted(reason: str) -> float:
-        return ROWS_REJECTED.labels("processor", "posts", reason)._value.get()  # noqa: SLF001 - no other way
+        value: float = ROWS_REJECTED.labels("processor", "posts", reason)._value.get()  # noqa: SLF001 - no other way
+        return value
 
     before = {reason: counted(reason) for reason in ("type", "no_key")}
     lines = [b'{"id":1}', b'{"id":"x"}', b"{}", b'{"id":null}', b"null"]
