@@ -135,7 +135,7 @@ class Objects:
             yield self.lake.uri(keys.listing_key(run.run_id))
             for dataset in {*run.planned, *run.datasets}:
                 yield self.staging.uri(keys.plan_key(run.run_id, dataset))
-                yield self.staging.uri(f"{keys.dataset_prefix(run.run_id, dataset)}{FROZEN}")
+                yield self.staging.uri(keys.dataset_key(run.run_id, dataset))
         for manifest in documents.manifests.values():
             yield self.staging.uri(manifest.key)
             for file in manifest.result.files:

@@ -59,6 +59,7 @@ async def test_migrate_brings_an_empty_database_up_to_date_and_can_be_repeated(
 async def test_a_bad_file_and_a_table_that_does_not_fit_are_named_and_keep_no_other_from_its_table(
     onpoint: Onpoint, ledger: asyncpg.Connection, tmp_path: Path, options: list[str], code: int
 ) -> None:
+    await ledger.execute("DROP SCHEMA onpoint_runs CASCADE; DROP SCHEMA onpoint_console CASCADE")
     await ledger.execute("DROP TABLE IF EXISTS onpoint_todos, c_late, c_taken; CREATE TABLE c_taken (x text)")
     for name, table in (("late", "c_late"), ("taken", "c_taken"), ("bad", "c_bad")):
         (tmp_path / f"{name}.yaml").write_text(
