@@ -19,9 +19,6 @@ from shared.events import ids
 CHUNK = 50_000
 QUARANTINE = "quarantine.jsonl.zst"
 REQUESTS = "requests.jsonl.zst"
-MOST_REPLAYS = 50
-"""Of replays, one of the other, that are followed to the run that asked the source."""
-
 GONE = "what was refused is swept, so the source's records are not compared"
 
 Read = Callable[[str], Awaitable[bytes | None]]
@@ -128,16 +125,12 @@ async def _gaps(
 
 def _log_files(batch: Batch, documents: Documents) -> tuple[File, ...]:
     """Of the run that asked the source: a replay from a later stage has no log of its own."""
-    run_id, processed = batch.run.run_id, batch.processed
-    for _ in range(MOST_REPLAYS):
+    processed = batch.processed
+    for run_id in documents.origin(batch.run.run_id, processed.dataset):
         batch_id = ids.batch_id(run_id, processed.dataset, processed.sequence)
         found = documents.manifests.get((batch_id, "crawler"))
         if found is not None and _names(found.result.files, REQUESTS):
             return found.result.files
-        replayed = documents.plans.get((run_id, processed.dataset), {}).get("replay")
-        if not isinstance(replayed, dict):
-            break
-        run_id = str(replayed.get("run_id"))
     return ()
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from console.main import app
 from console.verify.findings import Findings

@@ -111,3 +111,8 @@ def test_a_run_of_a_refused_request_cannot_have_rows(yard: Yard) -> None:
     assert yard.complaints() == [
         "d id=5 (record 0 of refused): it is in PostgreSQL (from refused), and nothing brought it"
     ]
+
+
+def test_a_table_that_is_gone_is_named(yard: Yard) -> None:
+    yard.has = {}
+    assert yard.complaints() == ["table onpoint_d: it is not there, 2 rows were loaded"]
