@@ -11,7 +11,7 @@ import zstandard
 from console.verify.database import File, Result
 from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
-from console.verify.source import SourceRecords, complaint, parse, rows_of
+from console.verify.source import SourceRecords, complaint, is_beyond, parse, rows_of
 from console.verify.staging import Documents
 from shared.datasets.model import Dataset
 from shared.events import ids
@@ -195,11 +195,12 @@ def _check_refusal(
         )
         return
     try:
-        why = complaint(dataset, parse(record))
+        value = parse(record)
     except ValueError:
         return
+    deserved = complaint(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
     findings.require(
-        "I1", why is not None, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
+        "I1", deserved, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
     )
 
 
