@@ -63,6 +63,10 @@ class Yard:
     staged: dict[str, Path] = field(default_factory=dict)
     lake: dict[str, Path] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    refused: dict[str, frozenset[int]] = field(default_factory=dict)
+    """Positions that PostgreSQL refused, by run."""
+    refused_somewhere: dict[str, int] = field(default_factory=dict)
+    """So many were refused, and their quarantine is swept."""
 
     def run(
         self,
@@ -114,6 +118,10 @@ class Yard:
         has = {**self.has, **LINEAGE} if self.has else {}
         forms = Forms("onpoint_d", has, {"d": self.today}, self.findings)
         expected = gather(forms, files, ["id"], {"id": pl.Int64()}, {}, books, documents)
+        for run_id in self.runs:
+            if (batch := expected.batches.get(f"batch of {run_id}")) is not None:
+                batch.unloaded = self.refused.get(run_id, frozenset())
+                batch.unloaded_unknown = self.refused_somewhere.get(run_id, 0)
         content = Content(expected, {"d": self.today}, self.findings)
         for run_id, file in self.staged.items():
             content._look_at_clean([expected.batches[f"batch of {run_id}"]], file)  # noqa: SLF001 - in this thread
