@@ -51,6 +51,7 @@ class Content:
                 await asyncio.to_thread(self._tell_by_source, batch)
             else:
                 self.findings.note(SWEPT, batch.processed.name)
+        self.expected.close()
 
     async def look_at_object(self, run: Run, dataset: str, uri: str, file: Path) -> None:
         """Compares an object that the run's listing names."""
@@ -66,6 +67,7 @@ class Content:
             self._end_of_run(run_id, batches)
         self.expected.pieces += self._of_lake
         self._of_lake = []
+        self.expected.close()
 
     def _look_at_clean(self, batches: list[Batch], file: Path) -> None:
         try:

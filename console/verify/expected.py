@@ -65,8 +65,12 @@ class Expected:
     key_types: Mapping[str, Any]
     batches: dict[str, Batch] = field(default_factory=dict)
     pieces: list[pl.DataFrame] = field(default_factory=list)
-    _index: pl.DataFrame | None = None
+    index: pl.DataFrame = field(init=False)
+    """The table's key and `INDEX`, one row per accepted record that a witness tells of."""
     _numbered: list[Batch] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.index = pl.DataFrame(schema={**self.key_types, **INDEX})
 
     def add(self, batch: Batch) -> None:
         self.batches[batch.processed.batch_id] = batch
@@ -75,15 +79,10 @@ class Expected:
     def batch(self, number: int) -> Batch:
         return self._numbered[number]
 
-    @property
-    def index(self) -> pl.DataFrame:
-        """The table's key and `INDEX`, one row per accepted record that a witness tells of."""
-        if self._index is None or self.pieces:
-            empty = pl.DataFrame(schema={**self.key_types, **INDEX})
-            held = empty if self._index is None else self._index
-            self._index = pl.concat([held, *self.pieces])
-            self.pieces = []
-        return self._index
+    def close(self) -> None:
+        """What was told since goes into the index. Not for several threads."""
+        self.index = pl.concat([self.index, *self.pieces])
+        self.pieces = []
 
     def tell(self, batch: Batch, rows: pl.DataFrame) -> None:
         """The rows are what must be there of the batch. Their lineage is what it must be, not what they bring."""
@@ -152,7 +151,6 @@ def gather(
         dataset, is_certain = found
         if id(dataset) not in by_file:
             by_file[id(dataset)] = forms.of_file(dataset, is_certain=is_certain)
-        plan = documents.plans.get((result.run_id, result.dataset), {})
         expected.add(
             Batch(
                 number=len(expected.batches),
@@ -162,7 +160,7 @@ def gather(
                 form=by_file[id(dataset)],
                 source=sources.get(result.dataset),
                 first_position=_first_position(result, documents),
-                page_size=max(1, plan.get("page_size") or 1),
+                page_size=documents.page_size(result.run_id, result.dataset),
                 stages=frozenset(done[result.batch_id]),
             )
         )

@@ -11,7 +11,7 @@ import zstandard
 from console.verify.database import File, Result
 from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
-from console.verify.source import SourceRecords, complaint, parse, rows_of
+from console.verify.source import SourceRecords, complaint, is_beyond, parse, rows_of
 from console.verify.staging import Documents
 from shared.datasets.model import Dataset
 from shared.events import ids
@@ -19,9 +19,6 @@ from shared.events import ids
 CHUNK = 50_000
 QUARANTINE = "quarantine.jsonl.zst"
 REQUESTS = "requests.jsonl.zst"
-MOST_REPLAYS = 50
-"""Of replays, one of the other, that are followed to the run that asked the source."""
-
 GONE = "what was refused is swept, so the source's records are not compared"
 
 Read = Callable[[str], Awaitable[bytes | None]]
@@ -128,16 +125,12 @@ async def _gaps(
 
 def _log_files(batch: Batch, documents: Documents) -> tuple[File, ...]:
     """Of the run that asked the source: a replay from a later stage has no log of its own."""
-    run_id, processed = batch.run.run_id, batch.processed
-    for _ in range(MOST_REPLAYS):
+    processed = batch.processed
+    for run_id in documents.origin(batch.run.run_id, processed.dataset):
         batch_id = ids.batch_id(run_id, processed.dataset, processed.sequence)
         found = documents.manifests.get((batch_id, "crawler"))
         if found is not None and _names(found.result.files, REQUESTS):
             return found.result.files
-        replayed = documents.plans.get((run_id, processed.dataset), {}).get("replay")
-        if not isinstance(replayed, dict):
-            break
-        run_id = str(replayed.get("run_id"))
     return ()
 
 
@@ -202,11 +195,12 @@ def _check_refusal(
         )
         return
     try:
-        why = complaint(dataset, parse(record))
+        value = parse(record)
     except ValueError:
         return
+    deserved = complaint(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
     findings.require(
-        "I1", why is not None, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
+        "I1", deserved, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
     )
 
 

@@ -21,6 +21,13 @@ from console.errors import WrongUseError
 from shared.datasets.model import Column, ColumnType, Dataset
 
 INT64_DIGITS = 19
+MAX_KEY_BYTES = 2_000
+"""Of a key's texts together: what an index entry holds."""
+MAX_ROW_BYTES = 8_160
+"""Of a row of PostgreSQL, its long texts outside."""
+MAX_DEPTH = 64
+_WIDEST_TEXT, _WIDEST_VALUE, _WIDEST_REST = 24, 15, 600
+"""Bytes of a row: a text that may be stored outside, any other value, and the header with the product's own columns."""
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 DTYPES: dict[ColumnType, Any] = {
@@ -100,6 +107,40 @@ def complaint(dataset: Dataset, record: Any) -> str | None:
         elif not _FITS[column.type](value):
             return f"{column.name} is no {column.type}"
     return None
+
+
+def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
+    """Whether a record that could become a row is beyond a bound of ours or of PostgreSQL, for a reason as this.
+
+    How much room a row takes is not measured: a row of a table that can be too wide may have been.
+    """
+    match reason:
+        case "too_large":
+            keys = [
+                _at(record, column.path, strict=False)
+                for column in dataset.columns
+                if column.name in dataset.key
+            ]
+            key_bytes = sum(len(value.encode()) for value in keys if isinstance(value, str))
+            widest = sum(_WIDEST_TEXT if c.type == "string" else _WIDEST_VALUE for c in dataset.columns)
+            return key_bytes > MAX_KEY_BYTES or widest + _WIDEST_REST > MAX_ROW_BYTES
+        case "decode":
+            return _is_deep(record)
+        case _:
+            return False
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it nests deeper than any source needs."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return any(isinstance(value, dict | list) for value in level)
 
 
 def _series(column: Column, records: Sequence[Any]) -> pl.Series:

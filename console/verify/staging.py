@@ -17,6 +17,8 @@ from shared.storage.object_store import ObjectStore
 
 AT_ONCE = 16
 FROZEN = "dataset.json"
+MOST_REPLAYS = 50
+"""Of replays, one of the other, that are followed."""
 STAGES: tuple[Stage, ...] = ("crawler", "processor", "converter")
 """Whose results are manifests in staging."""
 
@@ -42,6 +44,21 @@ class Documents:
     """By run."""
     present: set[str] = field(default_factory=set)
     """The URI of everything that staging holds of the runs."""
+
+    def origin(self, run_id: str, dataset: str) -> list[str]:
+        """The run, and those that it replays, one of the other; the last one asked the source, as far as is known."""
+        found = [run_id]
+        while len(found) <= MOST_REPLAYS:
+            replayed = self.plans.get((found[-1], dataset), {}).get("replay")
+            if not isinstance(replayed, dict) or replayed.get("run_id") in found:
+                break
+            found.append(str(replayed.get("run_id")))
+        return found
+
+    def page_size(self, run_id: str, dataset: str) -> int:
+        """Records of a full page when the source was asked; 1 where it was not asked for pages."""
+        plan = self.plans.get((self.origin(run_id, dataset)[-1], dataset), {})
+        return max(1, plan.get("page_size") or 1)
 
 
 async def read_documents(

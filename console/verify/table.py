@@ -54,28 +54,29 @@ class Table:
         self._check_keys(pl.concat(seen), wanted)
 
     def _is_whole(self, wanted: pl.DataFrame) -> bool:
-        """Whether the table can be compared: it is there, with the columns that were loaded."""
-        forms, loaded = self._expected.forms, {}
+        """Whether the table can be compared: it is there, with the columns that every load writes."""
+        forms = self._expected.forms
+        if {*self._expected.key, *LINEAGE} <= set(forms.has):
+            self._require_loaded_columns()
+            return True
+        if len(wanted) and (forms.has or forms.today):
+            what = "it lacks columns that every load writes" if forms.has else "it is not there"
+            self._findings.add("I1", f"table {forms.table}", f"{what}, {len(wanted)} rows were loaded")
+        elif len(wanted):
+            self._findings.note(DROPPED, forms.table)
+        return False
+
+    def _require_loaded_columns(self) -> None:
+        """What was loaded and today's file still names is a column of the table."""
+        forms, told = self._expected.forms, set()
         for batch in self._expected.batches.values():
-            if "loader" in batch.stages:
-                loaded[id(batch.form)] = batch.form
-        if not forms.has:
-            if len(wanted) and forms.today:
-                self._findings.add(
-                    "I1", f"table {forms.table}", f"it is not there, {len(wanted)} rows were loaded"
-                )
-            elif len(wanted):
-                self._findings.note(DROPPED, forms.table)
-            return False
-        for form in loaded.values():
-            today = forms.today.get(form.dataset.name)
-            named = {column.name for column in today.columns} if today else set()
-            for name in form.names:
-                if name not in forms.has and name in named:
-                    self._findings.add(
-                        "I1", f"table {forms.table}", f"it has no column {name}, which was loaded"
-                    )
-        return set(self._expected.key) <= set(forms.has)
+            today = forms.today.get(batch.processed.dataset)
+            if "loader" not in batch.stages or today is None:
+                continue
+            named = {column.name for column in today.columns}
+            told |= {name for name in batch.form.names if name in named and name not in forms.has}
+        for name in sorted(told):
+            self._findings.add("I1", f"table {forms.table}", f"it has no column {name}, which was loaded")
 
     def _columns(self) -> list[str]:
         compared = {name for b in self._expected.batches.values() for name in b.form.compared}

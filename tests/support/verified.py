@@ -143,6 +143,10 @@ async def _run_everything(pipeline: Pipeline) -> None:
         assert (done["first"]["status"], done["gap"]["status"]) == ("partial", "partial")
         await pipeline.request({"run_id": "again", "replay_of": "first", "from_stage": "loader"})
         await completions.of("again", 60)
+        await pipeline.request({"run_id": "gap-loader", "replay_of": "gap", "from_stage": "loader"})
+        await completions.of("gap-loader", 60)
+        await pipeline.request({"run_id": "gap-again", "replay_of": "gap-loader", "from_stage": "processor"})
+        await completions.of("gap-again", 60)
 
 
 async def _lose_a_batch(pipeline: Pipeline) -> None:

@@ -109,7 +109,8 @@ def history(seed: int, datasets: Sequence[str] = DATASETS) -> list[Step]:
     some = chance.sample(list(datasets), 2)
     steps: list[Step] = []
     for _ in range(chance.randint(3, 7)):
-        [kind] = chance.choices(KINDS, [WEIGHTS.get(kind, 2) for kind in KINDS])
+        kinds = KINDS if steps else RUNS  # without a run there is nothing to replay
+        [kind] = chance.choices(kinds, [WEIGHTS.get(kind, 2) for kind in kinds])
         if kind in {"service restarted", "file changed"} and any(step.kind == kind for step in steps):
             kind = "good"
         steps.append(Step(kind, chance.choice(some), chance.randrange(1000), chance.random() < 0.6))

@@ -1,5 +1,6 @@
 """A table of one dataset, whose batches are Parquet files in a folder: what the checker sees, without any server."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,13 @@ from shared.datasets.model import ColumnType, Dataset
 
 START = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
 POSTGRES = {"int64": "bigint", "string": "text", "float64": "double precision", "date": "date"}
+
+LINEAGE = {
+    "_run_id": "text",
+    "_batch_id": "text",
+    "_requested_at": "timestamp with time zone",
+    "_source_position": "bigint",
+}
 
 
 def dataset_of(columns: Mapping[str, ColumnType], table: str = "onpoint_d", name: str = "d") -> Dataset:
@@ -55,6 +63,10 @@ class Yard:
     staged: dict[str, Path] = field(default_factory=dict)
     lake: dict[str, Path] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    refused: dict[str, frozenset[int]] = field(default_factory=dict)
+    """Positions that PostgreSQL refused, by run."""
+    refused_somewhere: dict[str, int] = field(default_factory=dict)
+    """So many were refused, and their quarantine is swept."""
 
     def run(
         self,
@@ -103,11 +115,17 @@ class Yard:
             (run_id, "d"): (self.frozen.get((run_id, "d"), self.today), (run_id, "d") in self.frozen)
             for run_id in self.runs
         }
-        forms = Forms("onpoint_d", self.has, {"d": self.today}, self.findings)
+        has = {**self.has, **LINEAGE} if self.has else {}
+        forms = Forms("onpoint_d", has, {"d": self.today}, self.findings)
         expected = gather(forms, files, ["id"], {"id": pl.Int64()}, {}, books, documents)
+        for run_id in self.runs:
+            if (batch := expected.batches.get(f"batch of {run_id}")) is not None:
+                batch.unloaded = self.refused.get(run_id, frozenset())
+                batch.unloaded_unknown = self.refused_somewhere.get(run_id, 0)
         content = Content(expected, {"d": self.today}, self.findings)
         for run_id, file in self.staged.items():
             content._look_at_clean([expected.batches[f"batch of {run_id}"]], file)  # noqa: SLF001 - in this thread
+        asyncio.run(content.settle())
         for run_id, file in self.lake.items():
             content._look_at_object(self.runs[run_id], "d", f"lake-{run_id}", file)  # noqa: SLF001 - as above
         content.end_of_lake()

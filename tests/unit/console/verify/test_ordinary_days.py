@@ -111,3 +111,38 @@ def test_a_run_of_a_refused_request_cannot_have_rows(yard: Yard) -> None:
     assert yard.complaints() == [
         "d id=5 (record 0 of refused): it is in PostgreSQL (from refused), and nothing brought it"
     ]
+
+
+def test_a_table_that_is_gone_is_named(yard: Yard) -> None:
+    yard.has = {}
+    assert yard.complaints() == ["table onpoint_d: it is not there, 2 rows were loaded"]
+
+
+def test_a_row_that_postgresql_refused_leaves_the_older_one(yard: Yard) -> None:
+    yard.run("newer", FILE, [{"id": 2, "name": "too wide"}, {"id": 3, "name": "c"}])
+    yard.refused["newer"] = frozenset({0})
+    yard.load("newer", {"id": 3, "name": "c"}, 1)
+    assert yard.complaints() == []
+
+
+def test_of_rows_that_were_refused_and_are_swept_so_many_may_be_missing(yard: Yard) -> None:
+    yard.run("newer", FILE, [{"id": 2, "name": "too wide"}, {"id": 3, "name": "c"}])
+    yard.refused_somewhere["newer"] = 1
+    yard.load("newer", {"id": 3, "name": "c"}, 1)
+    assert yard.complaints() == []
+    assert len(yard.findings.notes) == 1
+
+
+def test_more_are_missing_than_were_refused(yard: Yard) -> None:
+    yard.run("newer", FILE, [{"id": 2, "name": "too wide"}, {"id": 3, "name": "c"}])
+    yard.refused_somewhere["newer"] = 1
+    assert yard.complaints() == ["d id=3 (record 1 of newer): it is not in PostgreSQL"]
+
+
+def test_a_row_that_was_refused_and_is_there_is_named(yard: Yard) -> None:
+    yard.run("newer", FILE, [{"id": 3, "name": "c"}])
+    yard.refused["newer"] = frozenset({0})
+    yard.load("newer", {"id": 3, "name": "c"})
+    assert yard.complaints() == [
+        "d id=3 (record 0 of newer): it is in PostgreSQL (from newer), and nothing brought it"
+    ]

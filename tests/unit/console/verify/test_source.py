@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from console.verify.source import complaint, parse, rows_of
-from shared.datasets.model import ColumnType
+from console.verify.source import complaint, is_beyond, parse, rows_of
+from shared.datasets.model import ColumnType, Dataset
 from tests.unit.console.verify.conftest import dataset_of
 
 
@@ -78,3 +78,34 @@ def test_a_refusal_of_what_is_right_is_none(kind: ColumnType, text: str) -> None
     assert (
         complaint(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode())) is None
     )
+
+
+TEXT: ColumnType = "string"
+WIDE = dataset_of({"id": "int64", **{f"c{n}": TEXT for n in range(400)}})
+NARROW = dataset_of({"id": "int64", "v": "string"})
+KEYED = NARROW.model_copy(update={"key": ("v",)})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "record", "reason", "expected"),
+    [
+        (WIDE, {"id": 1}, "too_large", True),
+        (NARROW, {"id": 1, "v": "x" * 10_000_000}, "too_large", False),
+        (KEYED, {"id": 1, "v": "é" * 1_001}, "too_large", True),
+        (KEYED, {"id": 1, "v": "é" * 1_000}, "too_large", False),
+        (WIDE, {"id": 1}, "type", False),
+        (NARROW, {"id": 1, "v": "a"}, "decode", False),
+    ],
+)
+def test_a_row_may_be_beyond_what_postgresql_holds(
+    dataset: Dataset, record: dict[str, Any], reason: str, *, expected: bool
+) -> None:
+    assert is_beyond(dataset, record, reason) is expected
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(1, False), (64, False), (65, True), (5_000, True)])
+def test_a_record_may_nest_too_deep(levels: int, *, expected: bool) -> None:
+    record: Any = 1
+    for _ in range(levels):
+        record = {"deeper": record}
+    assert is_beyond(NARROW, record, "decode") is expected
