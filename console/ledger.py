@@ -1,7 +1,7 @@
 """The run ledger as clients may read it: quality's views in `onpoint_runs`, nothing else."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from console.words import did_you_mean
 from shared.events.stages import Stage
 
 TIMEOUT_S = 10.0
+QUARANTINE_FORMAT = "quarantine.jsonl.zst"
 RECENT = 50
 """So many runs are looked through for one with a similar id."""
 
@@ -59,6 +60,19 @@ class StageProgress:
     batches_done: int
     batches_dead: int
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFile:
+    """A file in staging with the rows that a stage refused of one batch."""
+
+    dataset: str
+    stage: Stage
+    batch_id: str
+    uri: str
+    rows: int
+    bytes: int
+    sha256: str
 
 
 class Ledger:
@@ -127,6 +141,43 @@ class Ledger:
             )
         return [StageProgress(**row) for row in rows]
 
+    async def rejections(self, run_id: str) -> dict[str, dict[str, int]]:
+        """Refused rows of each dataset by their reason, as far as the run is."""
+        with _explained():
+            rows = await self._connection.fetch(
+                "SELECT r.dataset, e.key AS reason, sum(e.value::bigint)::bigint AS rows "
+                "FROM onpoint_runs.v_audit_results r, jsonb_each_text(r.rejected_by_reason) AS e "
+                "WHERE r.run_id = $1 GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
+                run_id,
+            )
+        found: dict[str, dict[str, int]] = {}
+        for row in rows:
+            found.setdefault(row["dataset"], {})[row["reason"]] = row["rows"]
+        return found
+
+    async def quarantine(
+        self, run_id: str, datasets: Sequence[str], reason: str | None
+    ) -> AsyncGenerator[QuarantineFile]:
+        """The files with the run's refused rows, in the order of its batches. Memory is a page of them.
+
+        `reason`: those that may have a row with it; a result of an earlier version does not say.
+        """
+        with _explained():
+            async with self._connection.transaction(readonly=True):
+                async for row in self._connection.cursor(
+                    "SELECT r.dataset, r.stage, r.batch_id, a.uri, a.rows, a.bytes, a.sha256 "
+                    "FROM onpoint_runs.v_audit_results r, jsonb_to_recordset(r.artifacts) "
+                    "AS a (uri text, format text, rows bigint, bytes bigint, sha256 text) "
+                    "WHERE r.run_id = $1 AND r.dataset = ANY($2::text[]) AND a.format = $3 "
+                    "AND ($4::text IS NULL OR r.rejected_by_reason = '{}' OR r.rejected_by_reason ? $4) "
+                    "ORDER BY r.dataset, r.sequence, r.stage DESC, a.uri",
+                    run_id,
+                    datasets,
+                    QUARANTINE_FORMAT,
+                    reason,
+                ):
+                    yield QuarantineFile(**row)
+
     async def done_stages(self, batch_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Batch and stage of every result that is done."""
         with _explained():
@@ -163,6 +214,20 @@ def _explained() -> Iterator[None]:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
         raise LedgerUnavailableError("the database has no run ledger yet: run `onpoint migrate`") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        text = str(error) or type(error).__name__
-        raise LedgerUnavailableError(f"the run ledger in PostgreSQL cannot be read: {text}") from error
+    except asyncpg.UndefinedColumnError as error:
+        raise LedgerUnavailableError(
+            "the run ledger is of an earlier version: run `onpoint migrate`"
+        ) from error
+    except (OSError, TimeoutError) as error:
+        raise LedgerUnavailableError(
+            "PostgreSQL, where the run ledger is, does not answer: is it running? See `onpoint ps`, or "
+            f"ONPOINT_POSTGRES_DSN if it is elsewhere ({_said(error)})"
+        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise LedgerUnavailableError(
+            f"the run ledger in PostgreSQL cannot be read: {_said(error)}"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return str(error) or "no answer in time"

@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("console.run", "Start a run and, if asked, wait for its end"),
         "runs": ("console.runs", "List the latest runs"),
         "status": ("console.runs", "Show one run: its progress or its result"),
+        "quarantine": ("console.quarantine", "Show the rows that a run refused, and why"),
         "replay": ("console.replay", "Do the later stages of a run again, as a new run"),
         "cancel": ("console.cancel", "Cancel a run that goes on"),
         "datasets": ("console.datasets", "List the datasets that can be crawled"),

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 STATUS_STYLE = {
@@ -84,6 +84,11 @@ def listed(names: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *first, last = list(names) or [""]
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def reasons_in_words(counts: Mapping[str, int]) -> str:
+    """`1,200 type, 3 no_key`: rows by the reason of their refusal."""
+    return ", ".join(f"{rows:,} {one_line(reason)}" for reason, rows in counts.items())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

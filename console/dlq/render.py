@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from console.cells import cut
 from console.dlq.preview import Preview
 from console.dlq.queue import STATES, Entry, State
 from console.words import moment, number, one_line, printable, quantity, size
@@ -45,12 +46,12 @@ def render_list(entries: Sequence[Entry], *, width: int, with_state: bool) -> Re
             style = "dim" if entry is None or (wide and place == len(widths) - 1) else ""
             if entry is not None and with_state and place == 1:
                 style = STATE_STYLE[entry.state]
-            line.append(_cut(cell, cell_width), style)
+            line.append(cut(cell, cell_width), style)
             line.append(" " * GAP)
         line.rstrip()
         lines.append(line)
         if entry is not None and not wide:
-            lines.append(Text(_cut(f"  {_error(entry)}", width).rstrip(), "dim", no_wrap=True))
+            lines.append(Text(cut(f"  {_error(entry)}", width).rstrip(), "dim", no_wrap=True))
     return Group(*lines)
 
 
@@ -195,10 +196,6 @@ def _error(entry: Entry) -> str:
 
 def _sized(value: bytes | None) -> str:
     return "none" if value is None else size(len(value))
-
-
-def _cut(text: str, width: int) -> str:
-    return set_cell_size(text, width) if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"
 
 
 def _line(text: str | Text) -> Text:
