@@ -18,7 +18,7 @@ EXAMPLES = """\b
 Examples:
   onpoint datasets
   onpoint datasets --json | jq -r '.[].table'
-  onpoint datasets --json | jq '.[] | select(.refused)'    files that cannot be used
+  onpoint datasets --json | jq '.[] | select(.refused)'   the bad files
   ONPOINT_DATASETS_DIR=my-datasets onpoint datasets
 
 \b
