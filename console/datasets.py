@@ -20,8 +20,8 @@ EXAMPLES = """\b
 Examples:
   onpoint datasets
   onpoint datasets --json | jq -r '.[].table'
-  onpoint datasets --json | jq '.[] | select(.refused)'   # bad files
-  ONPOINT_DATASETS_DIR=mine onpoint datasets
+  onpoint datasets --json | jq '.[] | select(.refused)'   the bad files
+  ONPOINT_DATASETS_DIR=my-datasets onpoint datasets
 
 \b
 Exit codes: 0 every file can be used; 1 at least one cannot; 2 wrong use.
