@@ -77,13 +77,13 @@ def check_run_id(run_id: str) -> str:
 
 
 def choose_datasets(asked: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
-    """Those that were asked for, each once; all known ones if none was."""
+    """Those that were asked for, each once."""
     for name in asked:
         if name not in known:
             raise WrongUseError(
                 f"there is no dataset {name}{did_you_mean(name, known) or ': there are ' + listed(known)}"
             )
-    return tuple(dict.fromkeys(asked)) or tuple(known)
+    return tuple(dict.fromkeys(asked))
 
 
 def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:

@@ -166,6 +166,7 @@ def nothing(run: RunRow, dataset: str | None, reason: str | None, others: Mappin
     """Why nothing is shown."""
     what = f"dataset {dataset} of run {run.run_id}" if dataset else f"run {run.run_id}"
     so_far = " so far" if run.status == "running" else ""
-    if reason is not None and others:
-        return f"{what} has no row that was refused for {reason}{so_far}: it has {reasons_in_words(others)}"
+    if reason is not None:
+        has = f": it has {reasons_in_words(others)}" if others else ""
+        return f"{what} has no row that was refused for {reason}{so_far}{has}"
     return f"{what} has no refused rows{so_far}"

@@ -221,7 +221,7 @@ def _table(found: list[Row]) -> Table:
 def _print_what_next() -> None:
     for command, meaning in (
         ('eval "$(onpoint env)"', "the stack's settings for this shell"),
-        ("onpoint run --wait", "crawl every dataset and wait for the result"),
+        ("onpoint run --all --wait", "crawl every dataset and wait for the result"),
         ("onpoint down", "stop everything"),
     ):
-        out.print(f"  {command:<24}{meaning}", highlight=False, markup=False)
+        out.print(f"  {command:<26}{meaning}", highlight=False, markup=False)

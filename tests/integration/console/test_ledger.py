@@ -69,7 +69,7 @@ async def test_a_database_that_is_not_there_is_one_sentence_without_the_password
     result = await onpoint("runs", ONPOINT_POSTGRES_DSN="postgresql://me:secret@127.0.0.1:1/x")
 
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("onpoint: the run ledger in PostgreSQL cannot be read: ")
+    assert result.err.startswith("onpoint: PostgreSQL, where the run ledger is, does not answer: ")
     assert "secret" not in result.err
     assert result.err.count("\n") == 1
 
@@ -91,7 +91,7 @@ async def test_the_latest_runs_come_first(onpoint: Onpoint, ledger: asyncpg.Conn
 
 
 async def test_no_runs_is_no_error(onpoint: Onpoint) -> None:
-    assert (await onpoint("runs")).out == "there are no runs yet: start one with `onpoint run --wait`\n"
+    assert (await onpoint("runs")).out == "there are no runs yet: start one with `onpoint run --all --wait`\n"
     assert json.loads((await onpoint("runs", "--json")).out) == []
 
 
