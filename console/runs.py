@@ -48,7 +48,9 @@ def register(app: typer.Typer) -> None:
 
 def runs(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="How many.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False,
 ) -> None:
     """List the latest runs, latest first."""

@@ -14,7 +14,7 @@ ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
 
 SHAPE = """
 SELECT c.table_name || '.' || c.column_name, c.udt_name FROM information_schema.columns c
-WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN ('v_runs', 'v_progress', 'v_results')
+WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN ('v_runs', 'v_progress', 'v_results', 'v_audit_results')
 """
 
 
@@ -47,6 +47,8 @@ async def test_the_real_views_answer_every_question(postgres_dsn: str) -> None:
         assert await ledger.run("r1") is None
         assert await ledger.progress("r1") == []
         assert await ledger.done_stages(["b1"]) == []
+        assert await ledger.rejections("r1") == {}
+        assert [file async for file in ledger.quarantine("r1", ["posts"], None)] == []
 
 
 async def test_the_command_line_cannot_write_even_by_mistake(postgres_dsn: str) -> None:
