@@ -100,7 +100,7 @@ compose-down: ## Stops the containers (WIPE=1: with their data)
 	$(COMPOSE) --profile '*' down $(if $(WIPE),--volumes)
 
 compose-run: ## Crawls in the containers and waits (ARGS="posts users"; all datasets if absent)
-	@$(COMPOSE) run --rm onpoint run $(ARGS) --wait
+	@$(COMPOSE) run --rm onpoint run $(or $(ARGS),--all) --wait
 
 compose-logs: ## Follows the containers' logs (SERVICE=loader: one of them)
 	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)

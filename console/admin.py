@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
 
+TOPICS_EXAMPLES = """\b
+Examples:
+  onpoint topics apply
+  onpoint topics apply --replication 3    on a cluster of several brokers
+"""
+
 MIGRATE_EXAMPLE = """\b
-Example:
+Examples:
+  onpoint migrate                            the stack that runs here
+  ONPOINT_DATASETS_DIR=mine onpoint migrate  tables for datasets of your own
   ONPOINT_POSTGRES_DSN=postgresql://me@db.example.org/onpoint onpoint migrate
 """
 
@@ -33,16 +41,22 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=MIGRATE_EXAMPLE)(migrate)
 
 
-@topics.command(epilog="Example: onpoint topics apply --replication 3")
+@topics.command(epilog=TOPICS_EXAMPLES)
 def apply(
     *,
     file: Annotated[
         Path,
         typer.Option(
-            "--file", "-f", help="Declaration of the topics.", show_default="deploy/kafka/topics.yaml"
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="Declaration of the topics; absent: deploy/kafka/topics.yaml.",
+            show_default=False,
         ),
     ] = TOPICS_FILE,
-    replication: Annotated[int, typer.Option(min=1, help="Replicas of a topic that is created.")] = 1,
+    replication: Annotated[
+        int, typer.Option("--replication", metavar="N", min=1, help="Replicas of a topic that is created.")
+    ] = 1,
 ) -> None:
     """Create missing topics and set the configuration of the others.
 
@@ -104,7 +118,12 @@ def migrate(
         left_out += [
             f"{catalog.files[each.dataset]}: table {each.table}: {each.reason}" for each in error.failures
         ]
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (OSError, TimeoutError) as error:
+        raise CommandError(
+            "PostgreSQL does not answer, so nothing was changed: is it running? See `onpoint ps`, or "
+            f"ONPOINT_POSTGRES_DSN if it is elsewhere ({str(error) or 'no answer in time'})"
+        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CommandError(f"PostgreSQL could not be brought up to date: {error}") from error
     for step in done:
         print(f"done {step}")

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import get_group
 
 from console.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
@@ -91,7 +91,18 @@ def load(name: str) -> TyperCommand | TyperGroup:
     """The command, from its module."""
     part = typer.Typer(rich_markup_mode=None)
     import_module(COMMANDS[name]).register(part)
-    return get_group(part).commands[name]  # type: ignore[return-value]  # typer declares click's base class
+    command: TyperCommand | TyperGroup = get_group(part).commands[name]  # type: ignore[assignment]  # typer declares click's base class
+    _hide_types(command)
+    return command
+
+
+def _hide_types(command: Any) -> None:
+    """An argument is explained by its name and its help: `<list[str]>` is a word of Python."""
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument):
+            parameter.display_type_rich = lambda *, ctx: ""  # type: ignore[method-assign]  # noqa: ARG005 - called by name
+    for inner in getattr(command, "commands", {}).values():
+        _hide_types(inner)
 
 
 def _show_version(asked: bool) -> None:

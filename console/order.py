@@ -79,7 +79,7 @@ def check_run_id(run_id: str) -> str:
 def choose_datasets(
     asked: Sequence[str], known: Collection[str], why_refused: Callable[[str], str | None] = lambda _: None
 ) -> tuple[str, ...]:
-    """Those that were asked for, each once; all known ones if none was.
+    """Those that were asked for, each once.
 
     `why_refused` tells of a name that is not known why its file cannot be used.
     """
@@ -90,7 +90,7 @@ def choose_datasets(
             raise WrongUseError(
                 f"there is no dataset {name}{did_you_mean(name, known) or ': there are ' + listed(known)}"
             )
-    return tuple(dict.fromkeys(asked)) or tuple(known)
+    return tuple(dict.fromkeys(asked))
 
 
 def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:

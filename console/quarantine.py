@@ -33,10 +33,10 @@ Examples:
   onpoint quarantine 2026-11-23-daily --csv > refused.csv
 
 \b
-Each row is shown as it came, with its request, its place in the crawl, from 0,
-and the reason. --json gives one object a line, --csv a table; both have every
-row and all of it. In CSV a text that a spreadsheet would run as a formula gets
-a ' in front, and control characters are spelt out.
+Each row is shown as it came, with its request, its place in the crawl (from
+0), and the reason. --json gives one object a line, --csv a table; both have
+every row and all of it. In CSV a text that a spreadsheet would run as a
+formula gets a ' in front, and control characters are spelt out.
 
 \b
 Exit codes: 0 also where no row was refused; 1 there is no such run, its rows
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 def quarantine(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.", show_default=False)],
     dataset: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="Only of this one.", show_default=False)
+        str | None, typer.Argument(metavar="DATASET", help="Only of this one.", show_default=False)
     ] = None,
     *,
     reason: Annotated[
@@ -166,6 +166,7 @@ def nothing(run: RunRow, dataset: str | None, reason: str | None, others: Mappin
     """Why nothing is shown."""
     what = f"dataset {dataset} of run {run.run_id}" if dataset else f"run {run.run_id}"
     so_far = " so far" if run.status == "running" else ""
-    if reason is not None and others:
-        return f"{what} has no row that was refused for {reason}{so_far}: it has {reasons_in_words(others)}"
+    if reason is not None:
+        has = f": it has {reasons_in_words(others)}" if others else ""
+        return f"{what} has no row that was refused for {reason}{so_far}{has}"
     return f"{what} has no refused rows{so_far}"

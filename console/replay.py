@@ -23,9 +23,9 @@ Examples:
   onpoint replay 2026-11-23 --from converter --dataset posts --formats csv
 
 \b
-The source is not asked again: the new run begins with what the old one stored
-before that stage, for as long as it is kept. In PostgreSQL the newer run wins;
-the lake keeps both, and the old listing names the new run.
+The source is not asked again: the new run begins with what the old one
+stored before that stage, for as long as it is kept. In PostgreSQL the newer
+run wins; the lake keeps both, and the old listing names the new run.
 
 \b
 Exit codes: as `onpoint run`; 1 also where there is no such run.

@@ -16,13 +16,14 @@ from shared.observability.paths import RESUME_PATH
 TIMEOUT_S = 5.0
 
 EXAMPLES = """\b
-Example:
+Examples:
   onpoint resume loader
 
 \b
-A service whose records nearly all fail stands still and says so (`onpoint ps`,
-/readyz): first mend the cause. It also goes on by itself once a record works.
-Elsewhere: curl -X POST http://127.0.0.1:PORT/resume, on the service's machine.
+A service whose records nearly all fail stands still and says so (`onpoint
+ps`, /readyz): first mend the cause. It also goes on by itself once a record
+works.
+Elsewhere, on the service's machine: curl -X POST http://127.0.0.1:PORT/resume
 """
 
 
@@ -31,7 +32,9 @@ def register(app: typer.Typer) -> None:
 
 
 def resume(
-    service: Annotated[str, typer.Argument(metavar="SERVICE", show_default=False)],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="Its name, as `onpoint ps` shows it.", show_default=False)
+    ],
 ) -> None:
     """Release the brake of a service of the local stack."""
     check_service(service)

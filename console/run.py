@@ -1,5 +1,6 @@
 """`onpoint run`: ask for a run and, if asked, wait for its end."""
 
+import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from console import environment
 from console.asking import ask
-from console.errors import WrongUseError
+from console.errors import CommandError, WrongUseError
 from console.order import (
     Order,
     check_run_id,
@@ -18,13 +19,15 @@ from console.order import (
     requester,
 )
 from shared.events.stages import SUPPORTED_FORMATS
+from shared.settings import KafkaSettings
 
 EXAMPLES = """\b
 Examples:
-  onpoint run --wait                       every dataset; show the result
+  onpoint run posts --wait                 one dataset; show the result
+  onpoint run --all --wait                 every dataset
   onpoint run posts users --formats csv    two of them, exported as CSV
   onpoint run stories --limit stories=500  the first 500 records
-  onpoint run --run-id 2026-11-23 --wait   asked twice, it is one run
+  onpoint run --all --run-id 2026-11-23    asked twice, it is one run
   onpoint run posts --wait --json | jq .status
 
 \b
@@ -40,9 +43,10 @@ def register(app: typer.Typer) -> None:
 def run(
     datasets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="DATASET", help="What to crawl; everything if absent.", show_default=False),
+        typer.Argument(metavar="DATASET", help="What to crawl, see `onpoint datasets`.", show_default=False),
     ] = None,
     *,
+    everything: Annotated[bool, typer.Option("--all", help="Crawl every dataset.")] = False,
     run_id: Annotated[
         str | None,
         typer.Option("--run-id", metavar="ID", help="Name of the run. The same one twice is one run."),
@@ -73,13 +77,37 @@ def run(
     """Start a run: crawl datasets, clean them, export, load and store them, check them."""
     if timeout is not None and not wait:
         raise WrongUseError("--timeout is of use only with --wait")
+    if datasets and everything:
+        raise WrongUseError("name datasets or say --all, not both")
+    named = check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC))
+    wanted = parse_formats(formats or [])
     catalog = environment.catalog()
-    chosen = choose_datasets(datasets or [], catalog, catalog.why_refused)
+    chosen = (
+        choose_datasets(datasets, catalog, catalog.why_refused)
+        if datasets
+        else _all_datasets(sure=everything)
+    )
     order = Order(
-        run_id=check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC)),
+        run_id=named,
         datasets=chosen,
         requested_by=requester(),
-        formats=parse_formats(formats or []),
+        formats=wanted,
         limits=parse_limits(limit or [], chosen),
     )
     raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))
+
+
+def _all_datasets(*, sure: bool) -> tuple[str, ...]:
+    """Every dataset, if that is what the person wants. A program must say so."""
+    environment.settings(KafkaSettings)  # nobody is asked about a run that cannot start
+    known = tuple(environment.catalog())
+    if not sure:
+        what = f"all {len(known)} datasets"
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise WrongUseError(
+                f"which datasets? Name some, as in `onpoint run {known[0]}`, or say --all for {what}; "
+                "`onpoint datasets` lists them"
+            )
+        if not typer.confirm(f"crawl {what}?", err=True):
+            raise CommandError("nothing was asked for")
+    return known

@@ -17,7 +17,7 @@ from console.ledger import RunRow, StageProgress, open_ledger
 from console.progress import Snapshot, by_key, is_over
 from console.progress import render as render_progress
 from console.result import exit_code, print_json, show
-from console.words import STATUS_STYLE, duration, number
+from console.words import STATUS_STYLE, duration, number, reasons_in_words
 from shared.events.times import utc_text
 
 WIDE = 100
@@ -48,7 +48,9 @@ def register(app: typer.Typer) -> None:
 
 def runs(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="How many.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False,
 ) -> None:
     """List the latest runs, latest first."""
@@ -59,7 +61,7 @@ def runs(
         console = Console()
         console.print(render_runs(found, datetime.now(UTC), width=console.width), highlight=False)
     else:
-        print("there are no runs yet: start one with `onpoint run --wait`")
+        print("there are no runs yet: start one with `onpoint run --all --wait`")
 
 
 def status(
@@ -68,10 +70,15 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
 ) -> None:
     """Show one run: how far it is, or what became of it."""
-    run, stages = asyncio.run(_one(environment.ledger_dsn(), run_id))
+    run, stages, rejected = asyncio.run(_one(environment.ledger_dsn(), run_id))
     if as_json:
         print_json(
-            document(run) | {"progress": [asdict(stage) for stage in stages], "completed": run.completed}
+            document(run)
+            | {
+                "progress": [asdict(stage) for stage in stages],
+                "rejected_by_reason": rejected,
+                "completed": run.completed,
+            }
         )
         raise typer.Exit(exit_code(run.completed) if run.completed else SUCCESS)
     if run.superseded_by:
@@ -84,6 +91,11 @@ def status(
         render_progress(snapshot(run, stages, datetime.now(UTC)), width=console.width, height=10_000),
         highlight=False,
     )
+    if rejected:
+        from console.summary import rejections
+
+        words = {name: reasons_in_words(counts) for name, counts in rejected.items()}
+        console.print(Text(), rejections(run_id, words), highlight=False, crop=False)
 
 
 async def _latest(dsn: str, limit: int) -> list[RunRow]:
@@ -91,10 +103,14 @@ async def _latest(dsn: str, limit: int) -> list[RunRow]:
         return await ledger.runs(limit)
 
 
-async def _one(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
-    """Raises `CommandError` if the ledger does not know the run."""
+async def _one(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress], dict[str, dict[str, int]]]:
+    """The run, how far its stages are, and its refused rows by dataset and reason.
+
+    Raises `CommandError` if the ledger does not know the run.
+    """
     async with open_ledger(dsn) as ledger:
-        return await ledger.require_run(run_id), await ledger.progress(run_id)
+        run = await ledger.require_run(run_id)
+        return run, await ledger.progress(run_id), await ledger.rejections(run_id)
 
 
 def document(run: RunRow) -> dict[str, Any]:

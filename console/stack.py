@@ -33,10 +33,54 @@ out = Console()
 err = Console(stderr=True)
 
 
+UP_EXAMPLES = """\b
+Examples:
+  onpoint up                              the first start fetches its programs
+  ONPOINT_PORTS=free onpoint up           where the usual ports are taken
+  ONPOINT_DATASETS_DIR=mine onpoint up    with datasets of your own
+  onpoint up --foreground                 in this terminal, until Ctrl-C
+
+\b
+The stack's data stays when it is stopped. Exit codes: 0 all is ready; 1 not;
+2 wrong use; 130 Ctrl-C.
+"""
+
+DOWN_EXAMPLES = """\b
+Examples:
+  onpoint down           stop it; `onpoint up` goes on with the same data
+  onpoint down --wipe    and remove its data
+"""
+
+PS_EXAMPLES = """\b
+Examples:
+  onpoint ps
+  onpoint ps --json | jq -r '.[] | select(.state != "ready") | .name'
+"""
+
+ENV_EXAMPLES = """\b
+Examples:
+  eval "$(onpoint env)"
+  psql -c 'SELECT * FROM onpoint_posts LIMIT 5'
+"""
+
+LOGS_EXAMPLES = """\b
+Examples:
+  onpoint logs
+  onpoint logs loader --follow
+  onpoint logs quality --lines 1000
+"""
+
+
 def register(app: typer.Typer) -> None:
     """Add the stack's commands to the `onpoint` command."""
-    for command in (up, down, ps, env, logs):
-        app.command()(command)
+    for command, examples in (
+        (up, UP_EXAMPLES),
+        (down, DOWN_EXAMPLES),
+        (ps, PS_EXAMPLES),
+        (env, ENV_EXAMPLES),
+        (logs, LOGS_EXAMPLES),
+    ):
+        app.command(epilog=examples)(command)
 
 
 def up(
@@ -48,7 +92,8 @@ def up(
         bool, typer.Option("--no-services", help="Only Kafka, PostgreSQL and S3, with topics and tables.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds to wait until everything is ready.")
+        float,
+        typer.Option("--timeout", metavar="S", min=1, help="Seconds to wait until everything is ready."),
     ] = DEFAULT_TIMEOUT_S,
 ) -> None:
     """Start Kafka, PostgreSQL, S3 and the six services on this machine, and wait until they are ready."""
@@ -101,7 +146,7 @@ def ps(
 
 
 def env() -> None:
-    """Print the running stack's settings as `export NAME=…` lines: `eval "$(onpoint env)"`."""
+    """Print the running stack's settings as `export NAME=…` lines for a shell."""
     home = Home.from_environment(os.environ)
     if running_state(home) is None:
         err.print(
@@ -117,11 +162,13 @@ def env() -> None:
 
 def logs(
     name: Annotated[
-        str | None, typer.Argument(metavar="[SERVICE]", help="A service or component; all of them if absent.")
+        str | None, typer.Argument(metavar="SERVICE", help="A service or component; all of them if absent.")
     ] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come in.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last lines of each log.")] = 50,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Last lines of each log.")
+    ] = 50,
 ) -> None:
     """Show the logs of the stack's processes."""
     from deploy.local import logtail
@@ -129,6 +176,13 @@ def logs(
     home = Home.from_environment(os.environ)
     with _errors_for_people():
         chosen = logtail.choose(home, name)
+        if not follow and not any(path.exists() for path in chosen.values()):
+            err.print(
+                f"there is no log of {name or 'the stack'} yet: start the stack with `onpoint up`",
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(1)
         try:
             for text in logtail.tail(chosen, lines=lines, follow=follow):
                 sys.stdout.write(text + "\n")
@@ -221,7 +275,7 @@ def _table(found: list[Row]) -> Table:
 def _print_what_next() -> None:
     for command, meaning in (
         ('eval "$(onpoint env)"', "the stack's settings for this shell"),
-        ("onpoint run --wait", "crawl every dataset and wait for the result"),
+        ("onpoint run --all --wait", "crawl every dataset and wait for the result"),
         ("onpoint down", "stop everything"),
     ):
-        out.print(f"  {command:<24}{meaning}", highlight=False, markup=False)
+        out.print(f"  {command:<26}{meaning}", highlight=False, markup=False)

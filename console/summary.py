@@ -8,11 +8,21 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from console.words import STATUS_STYLE, duration, moment, number, one_line, printable, size
+from console.words import (
+    STATUS_STYLE,
+    duration,
+    moment,
+    number,
+    one_line,
+    printable,
+    quantity,
+    reasons_in_words,
+    size,
+)
 from shared.events.models import CheckResult, DatasetSummary, RunCompleted
 
 SHOWN = 10
-"""Of dead batches, missing pages and failed checks each; `--json` has them all."""
+"""Of datasets with rejected rows, warnings, failed checks, dead batches and missing pages each; `--json` has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,8 @@ def render(run: RunCompleted, places: Places) -> RenderableType:
     if run.datasets:
         parts += [Text(), _DatasetTables(run)]
     for section in (
+        _rejected_rows(run),
+        _warnings(run),
         _failed_checks(run),
         _dead_batches(run),
         _missing_pages(run),
@@ -43,36 +55,46 @@ def render(run: RunCompleted, places: Places) -> RenderableType:
 
 
 def _heading(run: RunCompleted) -> RenderableType:
+    """The cause comes first: it is what a person looks for."""
     lines = [Text.assemble(run.run_id, "  ", (run.status, STATUS_STYLE[run.status]))]
-    lines.append(
-        Text(
-            f"asked {moment(run.requested_at)}, took {duration((run.finished_at - run.requested_at).total_seconds())}"
-        )
-    )
     if run.reason:
         lines.append(Text(one_line(run.reason), STATUS_STYLE[run.status].removeprefix("bold ")))
+    took = duration((run.finished_at - run.requested_at).total_seconds())
+    lines.append(Text(f"asked {moment(run.requested_at)}, took {took}"))
     return Group(*lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     heading: str
-    value: Callable[[DatasetSummary], int]
-    always: bool = True
-    """False: shown only where some dataset has any."""
+    value: Callable[[DatasetSummary], int | None]
+    """None: nobody knows it."""
+    is_shown: Callable[[DatasetSummary], bool] | None = None
+    """Some dataset must have it so; None: always."""
     style: str = ""
 
 
+def _has_any(value: Callable[[DatasetSummary], int]) -> Callable[[DatasetSummary], bool]:
+    return lambda summary: value(summary) > 0
+
+
+def _optional(heading: str, value: Callable[[DatasetSummary], int], style: str = "") -> "_Column":
+    """Shown only where some dataset has any."""
+    return _Column(heading, value, _has_any(value), style)
+
+
 ROW_COLUMNS = (
+    # Where as much came as was promised, the number of what came says it.
+    _Column("promised", lambda d: d.rows_promised, lambda d: d.rows_promised not in {None, d.rows_crawled}),
     _Column("crawled", lambda d: d.rows_crawled),
     _Column("accepted", lambda d: d.rows_accepted),
     _Column("rejected", lambda d: d.rows_rejected, style="yellow"),
-    _Column("duplicates", lambda d: d.rows_deduplicated, always=False),
+    _optional("duplicates", lambda d: d.rows_deduplicated),
     _Column("loaded", lambda d: d.rows_loaded),
-    _Column("superseded", lambda d: d.rows_superseded, always=False),
-    _Column("not loaded", lambda d: d.rows_not_loaded, always=False, style="red"),
+    _optional("superseded", lambda d: d.rows_superseded),
+    _optional("not loaded", lambda d: d.rows_not_loaded, "red"),
     _Column("stored", lambda d: d.rows_stored),
-    _Column("not stored", lambda d: d.rows_not_stored, always=False, style="red"),
+    _optional("not stored", lambda d: d.rows_not_stored, "red"),
 )
 
 
@@ -96,7 +118,7 @@ class _DatasetTables:
         table.add_column("dataset", no_wrap=True)
         summaries = self._run.datasets
         columns = (
-            [c for c in ROW_COLUMNS if c.always or any(c.value(d) for d in summaries.values())]
+            [c for c in ROW_COLUMNS if c.is_shown is None or any(map(c.is_shown, summaries.values()))]
             if rows
             else []
         )
@@ -117,8 +139,7 @@ class _DatasetTables:
                 cells += [_exports(summary), _checks(self._run.checks, name)]
             table.add_row(*cells)
         if len(summaries) > 1 and rows:
-            totals = [sum(column.value(d) for d in summaries.values()) for column in columns]
-            table.add_row("", *(Text(number(total), "dim") for total in totals))
+            table.add_row("", *(_total([column.value(d) for d in summaries.values()]) for column in columns))
         return table
 
 
@@ -132,8 +153,14 @@ def _uncut(console: Console, options: ConsoleOptions, table: Table) -> RenderRes
     yield from console.render(table, options.update(max_width=width))
 
 
-def _count(value: int, style: str) -> Text:
-    return Text(number(value), style if value else "")
+def _count(value: int | None, style: str) -> Text:
+    return Text("-") if value is None else Text(number(value), style if value else "")
+
+
+def _total(values: Sequence[int | None]) -> Text:
+    """Nothing where a part of it is not known."""
+    known = [value for value in values if value is not None]
+    return Text(number(sum(known)) if len(known) == len(values) else "", "dim")
 
 
 def _exports(summary: DatasetSummary) -> str:
@@ -149,6 +176,36 @@ def _checks(checks: Sequence[CheckResult], dataset: str) -> Text:
         return Text(f"{len(own)} passed", "green")
     worst = "red" if any(check.severity == "error" for check in failed) else "yellow"
     return Text(f"{len(failed)} of {len(own)} failed", worst)
+
+
+def _rejected_rows(run: RunCompleted) -> RenderableType | None:
+    counts = {
+        # A run of an earlier version knows no reasons.
+        name: reasons_in_words(_most_first(summary.rejected_by_reason))
+        or quantity(summary.rows_rejected, "row")
+        for name, summary in run.datasets.items()
+        if summary.rows_rejected
+    }
+    return rejections(run.run_id, counts) if counts else None
+
+
+def rejections(run_id: str, counts: Mapping[str, str]) -> RenderableType:
+    """How many rows of each dataset were refused for what, in words, and the command that shows them."""
+    width = max(map(len, counts), default=0)
+    lines = [Text.assemble(f"  {name:<{width}}  ", (words, "yellow")) for name, words in counts.items()]
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [Text(f"  and {number(len(lines) - SHOWN)} more datasets", "dim")]
+    hint = _line(f"  onpoint quarantine {run_id} shows them")
+    hint.stylize("dim")
+    return Group(Text("rejected rows", "bold"), *lines, hint)
+
+
+def _most_first(reasons: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _warnings(run: RunCompleted) -> RenderableType | None:
+    return _section("warnings", [Text(one_line(warning), "yellow") for warning in run.warnings])
 
 
 def _failed_checks(run: RunCompleted) -> RenderableType | None:

@@ -30,7 +30,7 @@ WHAT: dict[Kind, str] = {
 EXAMPLES = """\b
 Examples:
   onpoint sweep --dry-run                 what would go, and how much it is
-  onpoint sweep --older-than-hours 24     artifacts of runs that ended a day ago
+  onpoint sweep --older-than-hours 24     artifacts of runs that ended before
   onpoint sweep --json | jq .total.bytes
 
 \b

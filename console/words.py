@@ -80,9 +80,15 @@ def moment(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+MOST_LISTED = 20
+
+
 def listed(names: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *first, last = list(names) or [""]
+    """`a`, `a and b`, `a, b and c`; of many the first and how many there are besides, each name whole."""
+    found = list(names)
+    if len(found) > MOST_LISTED:
+        return f"{', '.join(found[:MOST_LISTED])} and {len(found) - MOST_LISTED:,} more"
+    *first, last = found or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 

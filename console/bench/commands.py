@@ -22,22 +22,25 @@ Examples:
   onpoint bench e2e                         200,000 records, once
   onpoint bench e2e --rows 1000000 --repeat 3
   onpoint bench e2e --second loader         what a second process of it adds
-  onpoint bench e2e --formats parquet,csv   with exports, which the bare chain has not
+  onpoint bench e2e --formats parquet,csv   with exports
   onpoint bench e2e --rows 1000000 --set ONPOINT_LOADER_WORKERS=1
   onpoint bench e2e --json | jq .ratio
 
 \b
 The bench starts a stack of its own and removes it: nobody's data is touched.
-Beside it, on the same servers, runs the bare chain: the least that one program
-must do for the same result. Run it while the machine has nothing else to do.
+Beside it, on the same servers, runs the bare chain: the least that one
+program must do for the same result. Run it while the machine has nothing else
+to do. With --formats there are exports, which the bare chain has not.
+
+\b
 Exit codes: 0 measured and equal in content; 1 not; 2 wrong use.
 """
 
 GROW_EXAMPLES = """\b
 Examples:
-  onpoint bench grow                                    0.1, 1 and 5 million records
+  onpoint bench grow                0.1, 1 and 5 million records
   onpoint bench grow --rows 100000 --rows 400000 --json
-  onpoint bench grow --repeat 3                         a noisy machine: the median of three each
+  onpoint bench grow --repeat 3     a noisy machine: the median of three each
 
 \b
 Linear is a rate that stays; flat is a peak of memory that stays. Each size

@@ -56,7 +56,7 @@ Entries = Annotated[
     typer.Argument(metavar="ENTRY", help="Dead letters by name: loader:3:42.", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
-Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="The oldest N at most.")]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="The oldest N at most.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which they are.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
@@ -69,8 +69,9 @@ Examples:
   onpoint dlq list --json | jq -r '.[].entry'
 
 \b
-States: open nobody did anything yet, or it died again; replayed sent back, its
-result is not known yet; resolved its batch got through; discarded put away.
+States: open, nobody did anything yet or it died again; replayed, sent back
+and not known to be done; resolved, its batch got through; discarded, put
+away.
 """
 
 SHOW_EXAMPLES = """\b
@@ -88,8 +89,8 @@ Examples:
   onpoint dlq replay --all --rate 50/s --yes   all open ones, slowly
 
 \b
-Only the service that gave up gets it again. Safe to repeat: what is done stays
-done. If it fails again it is a new, open dead letter of the same entry.
+Only the service that gave up gets it again. Safe to repeat: what is done
+stays done. If it fails again it is a new, open dead letter of the same entry.
 
 \b
 Exit codes: 0 all were sent; 1 some could not be; 2 wrong use; 130 Ctrl-C.
@@ -117,7 +118,9 @@ def list_(
     stage: Stage = None,
     reason: Reason = None,
     state: StateOption = "open",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The latest N at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, help="The latest N at most.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, latest first."""

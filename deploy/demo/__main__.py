@@ -43,7 +43,7 @@ def main() -> None:
         _onpoint("up", extra=_settings(port))
         # Only now: a start of the stack ends whatever of it was left running.
         _start_source(home, options.rows, port)
-    code = _onpoint("run", "--wait", check=False)
+    code = _onpoint("run", "--all", "--wait", check=False)
     sys.stdout.write(
         "\nThe stack is left running"
         + ("." if options.live else ", the demo source with it.")

@@ -32,6 +32,12 @@ CREATE TABLE onpoint_runs.v_results (
     batch_id text, stage text, run_id text, dataset text, sequence bigint, status text, reason text,
     rows_read bigint, recorded_at timestamptz
 );
+CREATE TABLE onpoint_runs.v_audit_results (
+    batch_id text, stage text, run_id text, dataset text, sequence bigint, status text, reason text,
+    rows_read bigint, rows_accepted bigint, rows_rejected bigint, rows_deduplicated bigint, rows_loaded bigint,
+    rows_superseded bigint, artifacts jsonb, missing jsonb, revived_at timestamptz, promised bigint,
+    repeated bigint, rejected_by_reason jsonb, absent text[]
+);
 """
 """Tables in the shape of quality's views: a test says what the ledger holds. That the views have this shape is a test
 of its own."""

@@ -14,7 +14,7 @@ ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
 
 SHAPE = """
 SELECT c.table_name || '.' || c.column_name, c.udt_name FROM information_schema.columns c
-WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN ('v_runs', 'v_progress', 'v_results')
+WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN ('v_runs', 'v_progress', 'v_results', 'v_audit_results')
 """
 
 
@@ -47,6 +47,8 @@ async def test_the_real_views_answer_every_question(postgres_dsn: str) -> None:
         assert await ledger.run("r1") is None
         assert await ledger.progress("r1") == []
         assert await ledger.done_stages(["b1"]) == []
+        assert await ledger.rejections("r1") == {}
+        assert [file async for file in ledger.quarantine("r1", ["posts"], None)] == []
 
 
 async def test_the_command_line_cannot_write_even_by_mistake(postgres_dsn: str) -> None:
@@ -69,7 +71,7 @@ async def test_a_database_that_is_not_there_is_one_sentence_without_the_password
     result = await onpoint("runs", ONPOINT_POSTGRES_DSN="postgresql://me:secret@127.0.0.1:1/x")
 
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("onpoint: the run ledger in PostgreSQL cannot be read: ")
+    assert result.err.startswith("onpoint: PostgreSQL, where the run ledger is, does not answer: ")
     assert "secret" not in result.err
     assert result.err.count("\n") == 1
 
@@ -91,7 +93,7 @@ async def test_the_latest_runs_come_first(onpoint: Onpoint, ledger: asyncpg.Conn
 
 
 async def test_no_runs_is_no_error(onpoint: Onpoint) -> None:
-    assert (await onpoint("runs")).out == "there are no runs yet: start one with `onpoint run --wait`\n"
+    assert (await onpoint("runs")).out == "there are no runs yet: start one with `onpoint run --all --wait`\n"
     assert json.loads((await onpoint("runs", "--json")).out) == []
 
 

@@ -127,7 +127,7 @@ async def test_asking_again_for_a_run_that_is_over_shows_its_result_and_asks_for
         run_id,
         json.dumps(value),
     )
-    result = await onpoint("run", "--run-id", run_id, "--wait", "--json")
+    result = await onpoint("run", "posts", "--run-id", run_id, "--wait", "--json")
     again = await onpoint("run", "posts", "--json")
     _, request = await services.requested()
 
@@ -143,7 +143,7 @@ async def test_asking_again_for_a_run_that_goes_on_waits_for_its_end(
         "INSERT INTO onpoint_runs.v_runs (run_id, status, requested_at, datasets) VALUES ($1, 'running', now(), '{posts}')",
         run_id,
     )
-    running = asyncio.create_task(onpoint("run", "--run-id", run_id, "--wait"))
+    running = asyncio.create_task(onpoint("run", "posts", "--run-id", run_id, "--wait"))
     await answered(services)
 
     assert (await running).code == 0

@@ -63,7 +63,8 @@ async def test_a_database_that_is_away_hides_the_progress_and_nothing_else() -> 
     assert value["status"] == "succeeded"
     assert len(screen.shown) > 1
     assert all(
-        shown.note and "cannot be read" in shown.note and "secret" not in shown.note for shown in screen.shown
+        shown.note and "does not answer" in shown.note and "secret" not in shown.note
+        for shown in screen.shown
     )
 
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -16,21 +17,79 @@ from shared.version import CODE_VERSION
 
 ROOT = Path(__file__).parents[3]
 
-HEAVY = ("aiokafka", "asyncpg", "polars", "pyarrow", "pydantic", "rich", "yaml")
+LIBRARIES = (
+    "aioboto3",
+    "aiohttp",
+    "aiokafka",
+    "asyncpg",
+    "botocore",
+    "faststream",
+    "numpy",
+    "obstore",
+    "polars",
+    "prometheus_client",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "shared.events.models",
+    "yaml",
+    "zstandard",
+)
+"""What takes long to import. A command imports what it needs, when it needs it."""
+
+GROUPS = {"bench": ("e2e", "grow"), "dlq": ("list", "show", "replay", "discard"), "topics": ("apply",)}
+"""Commands that have commands."""
+
+DATABASE = "postgresql://me:secret@127.0.0.1:1/x"
+"""Nobody answers there, at once: the command has imported what it needs by then."""
 
 
-def test_the_overview_appears_at_once_because_it_imports_nothing_heavy() -> None:
+def loaded_by(*words: str, **environment: str) -> set[str]:
+    """Of the libraries, those that a command of its own process has imported when it is over."""
     code = (
-        "import sys\nfrom console.main import app\n"
-        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
-        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+        f"import sys\nfrom console.main import app\ntry:\n    app({list(words)!r})\nexcept SystemExit:\n    pass\n"
+        f"print(*(name for name in {LIBRARIES!r} if name in sys.modules), sep=',')"
     )
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
     ).stdout
+    return set(filter(None, shown.splitlines()[-1].split(",")))
 
-    assert "Start a run" in shown
-    assert shown.splitlines()[-1] == "heavy: []"
+
+def test_the_overview_imports_nothing_that_takes_long() -> None:
+    assert loaded_by("--help") == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["runs"], {"asyncpg", "pydantic", "rich"}),
+        (["status", "r1"], {"asyncpg", "pydantic", "rich"}),
+        (["replay", "r1", "--from", "loader"], {"asyncpg", "pydantic", "aiokafka"}),
+        (["quarantine", "r1"], {"asyncpg", "pydantic", "obstore", "rich", "zstandard"}),
+        (["datasets"], {"pydantic", "rich", "shared.events.models", "yaml"}),
+    ],
+)
+def test_a_command_imports_what_it_needs_and_nothing_else_that_takes_long(
+    words: list[str], needed: set[str]
+) -> None:
+    settings = {
+        "ONPOINT_POSTGRES_DSN": DATABASE,
+        "ONPOINT_STAGING_BUCKET": "staging",
+        "ONPOINT_LAKE_BUCKET": "the-lake",
+        "ONPOINT_S3_ENDPOINT_URL": "http://127.0.0.1:1",
+    }
+    assert loaded_by(*words, **settings) <= needed
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"verify"}))
+def test_help_of_a_command_imports_no_client_of_the_data(name: str) -> None:
+    assert not loaded_by(name, "--help") & {"aioboto3", "aiohttp", "botocore", "numpy", "polars", "pyarrow"}
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
@@ -42,7 +101,9 @@ def test_every_command_explains_itself(runner: CliRunner, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["run"], ["runs"], ["status"], ["datasets"], ["migrate"], ["topics", "apply"]]
+    "words",
+    [[name] for name in sorted(COMMANDS.keys() - GROUPS.keys() - {"verify"})]
+    + [[group, name] for group, names in GROUPS.items() for name in names],
 )
 def test_help_has_examples_and_fits_eighty_columns(runner: CliRunner, words: list[str]) -> None:
     result = runner.invoke(app, [*words, "--help"])
@@ -70,7 +131,7 @@ def test_the_overview_names_exactly_the_commands_that_the_modules_register() -> 
         (["run", "post"], "there is no dataset post; did you mean posts or photos?"),
         (["run", "--formats", "cvs"], "there is no format 'cvs'; did you mean csv?"),
         (
-            ["run", "--limit", "posts"],
+            ["run", "posts", "--limit", "posts"],
             "--limit posts is not understood: write DATASET=N, for example posts=100",
         ),
         (["run", "users", "--limit", "posts=1"], "--limit posts=1: dataset posts is not part of this run"),
@@ -78,6 +139,13 @@ def test_the_overview_names_exactly_the_commands_that_the_modules_register() -> 
         (["run", "--timeout", "5"], "--timeout is of use only with --wait"),
         (["run", "--wait", "--timeout", "0"], "--timeout"),
         (["run"], "no stack is running here: start one with `onpoint up`"),
+        (["run", "--all"], "no stack is running here: start one with `onpoint up`"),
+        (["run", "posts", "--all"], "name datasets or say --all, not both"),
+        (["quarantine"], "missing argument 'RUN'"),
+        (["quarantine", "r1"], "no stack is running here: start one with `onpoint up`"),
+        (["quarantine", "r1", "--reason", "typ"], "there is no reason typ; did you mean type?"),
+        (["quarantine", "r1", "--json", "--csv"], "--json and --csv cannot both be given"),
+        (["quarantine", "r1", "--limit", "0"], "--limit"),
         (["runs"], "no stack is running here: start one with `onpoint up`"),
         (["status"], "missing argument"),
         (["replay", "r1", "--from", "lader"], "a replay cannot begin at lader; did you mean loader?"),

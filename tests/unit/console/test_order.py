@@ -17,10 +17,6 @@ from shared.events.ids import is_run_id
 KNOWN = ("comments", "posts", "users")
 
 
-def test_no_dataset_means_all_of_them() -> None:
-    assert choose_datasets([], KNOWN) == KNOWN
-
-
 def test_a_dataset_named_twice_is_asked_for_once_in_the_order_given() -> None:
     assert choose_datasets(["users", "posts", "users"], KNOWN) == ("users", "posts")
 

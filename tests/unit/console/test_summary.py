@@ -200,3 +200,84 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "\x1b[3" in coloured
     assert "\x1b[3" not in plain
+
+
+def test_the_cause_is_the_first_line_after_the_name_of_the_run() -> None:
+    lines = text(
+        completed(status="failed", reason="posts: 1 page is missing: 503 after 5 tries")
+    ).splitlines()
+
+    assert lines[0].startswith("2026-11-23-daily  failed")
+    assert lines[1] == "posts: 1 page is missing: 503 after 5 tries"
+    assert lines[2].startswith("asked ")
+
+
+def test_why_rows_were_rejected_is_told_most_first_with_the_command_that_shows_them() -> None:
+    shown = text(
+        completed(
+            datasets={
+                "posts": posts(rows_rejected=1_203, rejected_by_reason={"fetch": 3, "type": 1_200}),
+                "users": posts(rows_rejected=0),
+                "old": posts(rows_rejected=7),
+            }
+        )
+    )
+
+    assert "rejected rows" in shown
+    assert "  posts  1,200 type, 3 fetch\n" in shown
+    assert "  old    7 rows\n" in shown
+    assert "onpoint quarantine 2026-11-23-daily shows them" in shown
+    assert shown.count("users") == 1
+
+
+def test_nothing_is_said_of_rejected_rows_where_there_are_none() -> None:
+    shown = text(completed(datasets={"posts": posts(rows_rejected=0)}))
+
+    assert "quarantine" not in shown
+    assert "warnings" not in shown
+
+
+def test_what_the_source_promised_is_shown_where_another_number_came() -> None:
+    met = posts(rows_promised=2_500_000)
+    assert "promised" not in text(completed(datasets={"posts": met, "users": posts(rows_promised=None)}))
+
+    shown = text(
+        completed(datasets={"posts": met, "users": posts(rows_promised=30), "todos": posts()}), width=160
+    )
+    heading, *rows = (
+        line for line in shown.splitlines() if line.startswith(("dataset", "posts", "users", "todos"))
+    )
+    end = heading.index("promised") + len("promised")
+    assert [row[:end].split()[-1] for row in rows[:3]] == ["2,500,000", "30", "-"]
+
+
+def test_nothing_came_of_what_was_promised() -> None:
+    nothing = DatasetSummary(batches=0, rows_promised=30)
+    shown = text(
+        completed(status="partial", reason="posts: 0 of 30 promised rows came", datasets={"posts": nothing})
+    )
+
+    assert "promised" in shown
+    assert " 30 " in shown
+
+
+def test_warnings_are_shown_as_sentences_and_obeyed_by_no_terminal() -> None:
+    warnings = ("posts: column titel is empty in every row; did you mean title?", "\x1b[31mred", "x " * 200)
+    shown = text(completed(warnings=warnings), width=80)
+
+    assert "did you mean title?" in shown
+    assert "\\x1b[31mred" in shown
+    assert "\x1b[31mred" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_of_many_datasets_and_warnings_some_are_shown() -> None:
+    shown = text(
+        completed(
+            datasets={f"d{n:03}": posts(rejected_by_reason={"type": 10}) for n in range(100)},
+            warnings=tuple(f"warning {n}" for n in range(50)),
+        )
+    )
+
+    assert "and 90 more datasets" in shown
+    assert "and 40 more: --json lists them all" in shown
