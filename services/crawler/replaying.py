@@ -70,6 +70,9 @@ class Replaying:
             artifacts=artifacts,
             counts=old.counts,
             promised=crawled.promised if crawled is not None else None,
+            repeated=old.repeated,
+            absent=old.absent,
+            unnamed=old.unnamed,
             rejected_by_reason=old.rejected_by_reason,
             missing=crawled.missing if crawled is not None else (),
         )

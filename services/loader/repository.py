@@ -141,13 +141,14 @@ async def _merge(
         await copy(connection, rows, rows.body(None))
         return True
 
+    async def merge_all() -> Merge:
+        return await merge(connection, dataset, rows.count, batch.produced_at)
+
     await connection.execute(statements.create_incoming(dataset))
     is_copied = await unless_refused(connection, dataset, copy_all)
     await _claim(connection, batch, "merge" if is_copied else "parts")
-    merged = is_copied and await unless_refused(
-        connection, dataset, lambda: merge(connection, dataset, rows.count, batch.produced_at)
-    )
-    if merged:
+    merged = await unless_refused(connection, dataset, merge_all) if is_copied else None
+    if merged is not None:
         return merged, []
     log.warning("batch_in_parts", rows=rows.count)
     return await merge_in_parts(connection, dataset, rows, batch.produced_at)

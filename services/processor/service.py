@@ -37,6 +37,7 @@ class Cleaned:
     """What became of a batch's lines."""
 
     counts: Counts
+    repeated: int
     rejected_by_reason: dict[str, int]
     absent: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
@@ -103,7 +104,13 @@ class ProcessorService:
         if quarantine is not None:
             await self._batches.fetch_artifact(crawled, quarantine, folder / QUARANTINE_FORMAT)
         await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
-        return Cleaned(crawled.counts, crawled.rejected_by_reason, crawled.absent, crawled.unnamed)
+        return Cleaned(
+            crawled.counts,
+            crawled.repeated,
+            crawled.rejected_by_reason,
+            crawled.absent,
+            crawled.unnamed,
+        )
 
     async def _put(
         self, crawled: BatchManifest, dataset: Dataset, counts: Counts, folder: Path
@@ -201,10 +208,19 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
         raise PermanentError(
             Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest says {rows}"
         )
-    accepted, deduplicated = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
-    counts = Counts(read=lines, accepted=accepted, rejected=refused, deduplicated=deduplicated)
+    written = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
+    counts = Counts(
+        read=lines, accepted=written.accepted, rejected=refused, deduplicated=written.deduplicated
+    )
     absent = watch.absent.names()
-    return Cleaned(counts, dict(quarantine.reasons), absent, watch.unnamed.names() if absent else (), ignored)
+    return Cleaned(
+        counts,
+        written.repeated,
+        dict(quarantine.reasons),
+        absent,
+        watch.unnamed.names() if absent else (),
+        ignored,
+    )
 
 
 def _request_log(file: Path) -> RequestLog:
@@ -223,6 +239,7 @@ def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: 
         "processor",
         artifacts=artifacts,
         counts=cleaned.counts,
+        repeated=cleaned.repeated,
         rejected_by_reason=cleaned.rejected_by_reason,
         absent=cleaned.absent,
         unnamed=cleaned.unnamed,

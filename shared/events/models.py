@@ -235,7 +235,8 @@ class BatchManifest(Event):
     """Of a crawled batch: the most records that an answer of the source promised for the whole dataset, the limit
     applied; None: no answer did."""
     repeated: Count = 0
-    """Of a loaded batch's superseded rows, those whose key another batch of the same run had brought."""
+    """Rows that came before in the same run, with the same content: of a processed batch's deduplicated ones, of a
+    loaded batch's superseded ones."""
     rejected_by_reason: ReasonCounts = {}
     """Of the rejected rows, how many for which reason."""
     absent: Annotated[tuple[ColumnName, ...], Field(max_length=MAX_LIST_ITEMS)] = ()

@@ -137,7 +137,7 @@ def distinct_records(facts: RunFacts, dataset: str) -> int:
     """Records that came, those that came twice counted once."""
     totals = [total for total in facts.totals if total.dataset == dataset]
     crawled = sum(total.read for total in totals if total.stage == "crawler")
-    return crawled - sum(total.repeated for total in totals)
+    return crawled - sum(total.repeated for total in totals if total.stage in {"processor", "loader"})
 
 
 def imbalances(summaries: Mapping[str, DatasetSummary]) -> list[str]:
