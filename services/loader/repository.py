@@ -111,7 +111,7 @@ async def _load(
         straight = await _copy_straight(connection, batch, dataset, rows)
     if rows is None or straight is not None:
         await _claim(connection, batch, "straight")
-        merged, refused = Merge(straight or 0, 0, 0), list[RefusedRow]()
+        merged, refused = Merge(straight or 0, same_run=0), list[RefusedRow]()
     else:
         merged, refused = await _merge(connection, batch, dataset, rows)
     counts = counts_of(0 if rows is None else rows.count, merged, len(refused))
@@ -144,11 +144,12 @@ async def _merge(
     await connection.execute(statements.create_incoming(dataset))
     is_copied = await unless_refused(connection, dataset, copy_all)
     await _claim(connection, batch, "merge" if is_copied else "parts")
-    merged = is_copied and await unless_refused(
-        connection, dataset, lambda: merge(connection, dataset, rows.count, batch.produced_at)
-    )
-    if merged:
-        return merged, []
+    if is_copied:
+        merged = await unless_refused(
+            connection, dataset, lambda: merge(connection, dataset, rows.count, batch.produced_at)
+        )
+        if merged is not None:
+            return merged, []
     log.warning("batch_in_parts", rows=rows.count)
     return await merge_in_parts(connection, dataset, rows, batch.produced_at)
 
