@@ -187,16 +187,31 @@ async def test_rows_and_keys_that_no_page_holds_cost_themselves(
     assert "row is too big" in lines[0]["detail"]
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, MAX_REFUSED])
-async def test_every_row_may_be_refused_up_to_the_bound(
-    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, rows: int
+@pytest.mark.parametrize("rows", [1, 2, 3, 50])
+async def test_a_table_that_takes_no_row_kills_the_batch_which_is_loaded_once_it_does(
+    handlers: Handlers, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, rows: int
 ) -> None:
-    await pool.execute("ALTER TABLE onpoint_things ADD CHECK (id < 0)")
-    result = await load_things(service, staging, catalog, [thing(n) for n in range(rows)])
-    assert result.counts == Counts(read=rows, rejected=rows)
-    assert result.nulls == dict.fromkeys(("by", "id", "order", "select", "time", "type"), 0)
-    assert len(await quarantine_of(staging, result)) == rows
-    assert await rows_of(pool, "onpoint_things") == []
+    await pool.execute("ALTER TABLE onpoint_things ADD CONSTRAINT negative CHECK (id < 0)")
+    batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(rows)])
+    record = record_of(batch, batch.batch_id)
+    with pytest.raises(
+        PermanentError, match=f"^PostgreSQL refuses all of its {rows} rows, so none is loaded: mend"
+    ):
+        await handlers.on_batch_processed(record)
+    assert await ledger_of(pool) == []
+    await pool.execute("ALTER TABLE onpoint_things DROP CONSTRAINT negative")
+    await handlers.on_batch_processed(record)
+    assert await ledger_of(pool) == [(batch.batch_id, "done", rows, 0)]
+
+
+async def test_as_many_rows_may_be_refused_as_the_bound_says(
+    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    await pool.execute("ALTER TABLE onpoint_things ADD CHECK (id < 1)")
+    result = await load_things(service, staging, catalog, [thing(n) for n in range(MAX_REFUSED + 1)])
+    assert result.counts == Counts(read=MAX_REFUSED + 1, loaded=1, rejected=MAX_REFUSED)
+    assert result.nulls == {"by": 1, "id": 0, "order": 0, "select": 1, "time": 1, "type": 1}
+    assert len(await quarantine_of(staging, result)) == MAX_REFUSED
 
 
 async def test_more_refused_rows_than_the_bound_kill_the_batch(
@@ -208,8 +223,9 @@ async def test_more_refused_rows_than_the_bound_kill_the_batch(
     with pytest.raises(PermanentError) as caught:
         await handlers.on_batch_processed(record)
     assert str(caught.value) == (
-        f"PostgreSQL refuses more than {MAX_REFUSED} of its 250 rows; the first, at position 1: PostgreSQL: new row "
-        'for relation "onpoint_things" violates check constraint "negative"'
+        f"PostgreSQL refuses more than {MAX_REFUSED} of its 250 rows, so none is loaded: mend the table, then replay "
+        'the dead letter. The first, at position 1: PostgreSQL: new row for relation "onpoint_things" violates check '
+        'constraint "negative"'
     )
     assert (await handlers.bury(record, caught.value)).dead
     assert await rows_of(pool, "onpoint_things") == []
