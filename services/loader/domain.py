@@ -31,7 +31,7 @@ class Merge:
     """Rows that are in the table now."""
     same_run: int
     """Of those, rows that replaced a row of their own run."""
-    lost_to_same_run: int
+    lost_to_same_run: int = 0
     """Rows that met a later one of their own run, which stays."""
 
     @property
@@ -47,7 +47,7 @@ class Merge:
         )
 
 
-NOTHING_MERGED = Merge(0, 0, 0)
+NOTHING_MERGED = Merge(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class RefusedRow:
     """The dataset's columns."""
 
 
-def counts_of(rows: int, merge: Merge, rejected: int) -> Counts:
+def counts_of(rows: int, merge: Merge, rejected: int = 0) -> Counts:
     """`read = loaded + superseded + rejected`.
 
     A collision within a run counts one superseded in the load that meets it, whoever loses; so does a row that
@@ -76,9 +76,9 @@ def result_of(
     counts: Counts,
     nulls: Mapping[str, int],
     *,
-    repeated: int,
-    refused: Sequence[RefusedRow],
-    artifacts: tuple[Artifact, ...],
+    repeated: int = 0,
+    refused: Sequence[RefusedRow] = (),
+    artifacts: tuple[Artifact, ...] = (),
     produced_at: datetime,
     code_version: str,
 ) -> BatchManifest:

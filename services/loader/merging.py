@@ -15,7 +15,8 @@ from shared.postgres.errors import reason_of
 from shared.postgres.identifiers import quote
 
 MAX_REFUSED = 100
-"""A batch of which PostgreSQL refuses more rows is dead: something is wrong with the table rather than with a row.
+"""A batch of which PostgreSQL refuses more rows, or every one, is dead: something is wrong with the table rather than
+with a row.
 
 It bounds the search as well: at most twice so many tries for each halving of the batch.
 """
@@ -80,7 +81,7 @@ async def merge_in_parts(
 ) -> tuple[Merge, list[RefusedRow]]:
     """Of rows that cannot be merged together: all but those that PostgreSQL refuses, and these.
 
-    Halves what is refused until it is a single row. Raises `PermanentError` where more than `MAX_REFUSED` are.
+    Halves what is refused until it is a single row. Raises `PermanentError` where more than `MAX_REFUSED` are, or all.
     """
     merged, refused = NOTHING_MERGED, list[RefusedRow]()
     waiting = _halves(0, rows.count)
@@ -97,16 +98,21 @@ async def merge_in_parts(
             merged += result
         elif stop - start > 1:
             waiting += _halves(start, stop)
-        elif len(refused) == MAX_REFUSED:
-            first = refused[0]
-            raise PermanentError(
-                first.reason,
-                f"PostgreSQL refuses more than {MAX_REFUSED} of its {rows.count} rows; the first, at position "
-                f"{first.position}: {first.detail}",
-            )
         else:
             refused.append(_refused(dataset, rows.row(start), result))
+            if len(refused) > MAX_REFUSED:
+                raise _too_many(f"more than {MAX_REFUSED}", refused[0], rows)
+    if len(refused) == rows.count:
+        raise _too_many("all", refused[0], rows)
     return merged, refused
+
+
+def _too_many(how_many: str, first: RefusedRow, rows: Rows) -> PermanentError:
+    return PermanentError(
+        first.reason,
+        f"PostgreSQL refuses {how_many} of its {rows.count} rows, so none is loaded: mend the table, then replay the "
+        f"dead letter. The first, at position {first.position}: {first.detail}",
+    )
 
 
 def _halves(start: int, stop: int) -> list[tuple[int, int]]:

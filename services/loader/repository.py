@@ -111,7 +111,7 @@ async def _load(
         straight = await _copy_straight(connection, batch, dataset, rows)
     if rows is None or straight is not None:
         await _claim(connection, batch, "straight")
-        merged, refused = Merge(straight or 0, 0, 0), list[RefusedRow]()
+        merged, refused = Merge(straight or 0, same_run=0), list[RefusedRow]()
     else:
         merged, refused = await _merge(connection, batch, dataset, rows)
     counts = counts_of(0 if rows is None else rows.count, merged, len(refused))

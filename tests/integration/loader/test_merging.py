@@ -59,8 +59,38 @@ async def test_a_collision_within_a_run_counts_one_superseded_whoever_loses(
     ]
     results = [await service.load(batches[place]) for place in order]
     assert [result.counts for result in results] == [Counts(read=1, loaded=1), Counts(read=1, superseded=1)]
+    assert [result.repeated for result in results] == [0, 1]
     [row] = await rows_of(pool, "onpoint_pairs", "user")
     assert row["value"] == "second"
+
+
+async def test_rows_that_lose_to_another_run_are_no_repetitions(
+    service: LoaderService, staging: ObjectStore, catalog: Catalog
+) -> None:
+    dataset = catalog["pairs"]
+    newer = [pair("newer", user=u) for u in (0, 1)]
+    own = [pair("own", user=u) for u in (2, 3, 4)]
+    await service.load(await put_processed(staging, dataset, newer, run_id="r1", requested_at=LATER))
+    await service.load(await put_processed(staging, dataset, own, run_id="r0", first_position=10))
+    # Two lose to the newer run, two to their own, one replaces one of its own, and two are new.
+    rows = [pair("x", user=u, _source_position=20 if u == 4 else u) for u in range(7)]
+    result = await service.load(await put_processed(staging, dataset, rows, run_id="r0", sequence=1))
+    assert (result.counts, result.repeated) == (Counts(read=7, loaded=2, superseded=5), 3)
+
+
+async def test_a_page_that_comes_twice_is_repeated_in_whole(
+    service: LoaderService, staging: ObjectStore, catalog: Catalog
+) -> None:
+    """Also where its rows stand at the very same position."""
+    rows = [pair("x", user=u) for u in range(1000)]
+    results = [
+        await service.load(
+            await put_processed(staging, catalog["pairs"], rows, sequence=n, first_position=position)
+        )
+        for n, position in enumerate((1000, 2000, 0, 2000))
+    ]
+    assert [result.repeated for result in results] == [0, 1000, 1000, 1000]
+    assert [result.counts.superseded for result in results] == [0, 1000, 1000, 1000]
 
 
 @pytest.mark.parametrize(("lesser", "greater"), [("B", "a"), ("a-1", "a.1"), ("run-10", "run-9")])

@@ -53,7 +53,7 @@ async def test_keys_that_the_table_does_not_have_go_straight_into_it(
             sequence=sequence,
             run_id=f"run-{sequence}",
         )
-        await service.load(batch)
+        assert (await service.load(batch)).repeated == 0
     assert ways == ["straight", "straight", "straight", "merged"]
     assert [row["id"] for row in await rows_of(pool, "onpoint_things")] == list(range(10, 40))
     assert {row["etl_processed_at"] for row in await rows_of(pool, "onpoint_things")} == {PRODUCED_AT}

@@ -33,7 +33,7 @@ from shared.events.reasons import Reason
     ],
 )
 def test_a_row_is_loaded_or_superseded(rows: int, written: int, same_run: int, expected: Counts) -> None:
-    assert counts_of(rows, Merge(written, same_run, 0), 0) == expected
+    assert counts_of(rows, Merge(written, same_run)) == expected
 
 
 @given(st.integers(0, 10**9), st.data())
@@ -71,9 +71,6 @@ def test_a_result_keeps_the_identity_of_its_batch_and_none_of_its_artifacts() ->
         batch,
         Counts(read=2, loaded=2),
         {"title": 1},
-        repeated=0,
-        refused=[],
-        artifacts=(),
         produced_at=moment,
         code_version="y",
     )

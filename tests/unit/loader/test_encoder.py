@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.loader.encoder import CHUNK_ROWS, encode_copy, null_counts
+from services.loader.encoder import CHUNK_ROWS, Pieces, encode_copy, null_counts
 from shared.datasets.catalog import load_catalog
 from shared.events.models import Artifact
 
@@ -53,3 +53,22 @@ async def test_nulls_are_counted_by_the_footer_or_by_reading(tmp_path: Path, *, 
     with pq.ParquetFile(tmp_path / "a.parquet") as parquet:
         # It has no body: a column that came later is null in every row.
         assert null_counts(parquet, ARTIFACT, posts) == {"id": 0, "user_id": 3, "title": 1, "body": 5}
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1000), (0, 1), (99, 101), (250, 250), (42, 958), (999, 1000)]
+)
+async def test_any_rows_are_encoded_as_a_file_of_them_alone(tmp_path: Path, start: int, stop: int) -> None:
+    rows = pa.table(
+        {
+            "id": pa.array(range(1000), pa.int64()),
+            "flag": [n % 3 == 0 if n % 5 else None for n in range(1000)],
+            "text": [f"row {n}" if n % 7 else None for n in range(1000)],
+        }
+    )
+    expected = await encoded(rows.slice(start, stop - start), tmp_path / "alone.parquet")
+    pq.write_table(rows, tmp_path / "all.parquet", row_group_size=100)
+    with pq.ParquetFile(tmp_path / "all.parquet") as parquet:
+        pieces = Pieces(parquet, ARTIFACT)
+        assert b"".join([chunk async for chunk in pieces.encode(start, stop)]) == b"".join(expected)
+        assert pieces.row(min(start, 999)) == rows.slice(min(start, 999), 1).to_pylist()[0]

@@ -17,6 +17,7 @@ def test_every_built_in_dataset_has_a_layout() -> None:
         ("timestamp", "yesterday"),
         ("date", "0000-01-01"),
         ("int64", 2**63),
+        ("float64", 10**400),
         ("string", "a\0b"),
         ("string", "\ud800"),
     ],

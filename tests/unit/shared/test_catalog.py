@@ -74,6 +74,13 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ("old", "new", "line", "words"),
     [
         ("type: string", "type: text", 12, "string"),
+        (
+            "type: string",
+            "type: string, inexact: round",
+            12,
+            "only for columns of type int64 and float64, not for string",
+        ),
+        ("id, type: int64", "id, type: int64, inexact: up", 11, "round"),
         ("key: [id]", "key: [nr]", 9, "nr"),
         ("key: [id]", "keys: [id]", 9, "keys"),
         ("name: things\n", "name: Things\n", 1, "name"),
