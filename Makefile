@@ -8,7 +8,7 @@ AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults test-chaos test-model chaos airflow-env test-airflow test-compose \
+.PHONY: help setup lint format test test-fast test-faults test-chaos test-histories test-model chaos airflow-env test-airflow test-compose \
 	bench demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -42,6 +42,9 @@ test-fast: setup ## Only the tests that need no server
 
 test-faults: setup ## Kills and outages in the middle of runs (long)
 	$(BIN)/python -m pytest -m faults
+
+test-histories: setup ## 200 random histories, after each of which verify is silent (HISTORIES=200 SEED=1; < 60 min)
+	HISTORIES=$(or $(HISTORIES),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/e2e/test_histories.py
 
 test-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages among them (< 5 min)
 	$(BIN)/python -m pytest -m chaos tests/chaos

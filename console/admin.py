@@ -1,13 +1,17 @@
 """`onpoint topics apply` and `onpoint migrate`: needed once, and again after an update."""
 
 import asyncio
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console import environment
-from console.errors import CommandError
+from console.errors import FAILED, CommandError
+from console.words import printable, quantity
+from deploy.local.names import LEFT_OUT
 from shared.settings import KafkaSettings
 
 if TYPE_CHECKING:
@@ -84,19 +88,36 @@ def migrations() -> "list[Migration]":
     return find_migrations(ROOT / "services") + find_migrations(ROOT)
 
 
-def migrate() -> None:
+def migrate(
+    *,
+    warn_only: Annotated[
+        bool,
+        typer.Option(
+            "--warn-only",
+            help="End with 0 though a dataset file or table is left out: for a start that goes on.",
+        ),
+    ] = False,
+) -> None:
     """Bring the database up to date: the services' own tables, and one table for each dataset.
 
-    All or nothing. Safe to repeat; nothing is dropped.
+    Safe to repeat; nothing is dropped. A dataset file that cannot be used, or a table that does not fit its file, is
+    named at the end, and keeps no other from its table; the exit code is then 1.
     """
     import asyncpg
 
+    from shared.postgres.migrations import TablesError
     from shared.postgres.migrations import migrate as bring_up_to_date
 
     dsn = environment.ledger_dsn()
-    datasets = list(environment.catalog().values())
+    catalog = environment.catalog()
+    left_out = [str(refused) for refused in catalog.refused]
     try:
-        done = asyncio.run(bring_up_to_date(dsn, migrations(), datasets))
+        done: Sequence[str] = asyncio.run(bring_up_to_date(dsn, migrations(), list(catalog.values())))
+    except TablesError as error:
+        done = error.done
+        left_out += [
+            f"{catalog.files[each.dataset]}: table {each.table}: {each.reason}" for each in error.failures
+        ]
     except (OSError, TimeoutError) as error:
         raise CommandError(
             "PostgreSQL does not answer, so nothing was changed: is it running? See `onpoint ps`, or "
@@ -106,4 +127,11 @@ def migrate() -> None:
         raise CommandError(f"PostgreSQL could not be brought up to date: {error}") from error
     for step in done:
         print(f"done {step}")
-    print("the database is up to date")
+    for line in left_out:
+        print(f"{LEFT_OUT}{printable(line)}", file=sys.stderr)
+    if not left_out:
+        print("the database is up to date")
+        return
+    print(f"the database is up to date but for {quantity(len(left_out), 'dataset file')}", file=sys.stderr)
+    if not warn_only:
+        raise typer.Exit(FAILED)

@@ -1,6 +1,6 @@
 """`onpoint datasets`: what can be crawled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,16 +8,23 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from console import environment
+from console.errors import FAILED
 from console.result import print_json
+from console.words import printable, quantity
 
 if TYPE_CHECKING:
+    from shared.datasets.catalog import RefusedFile
     from shared.datasets.model import Dataset
 
 EXAMPLES = """\b
 Examples:
   onpoint datasets
   onpoint datasets --json | jq -r '.[].table'
+  onpoint datasets --json | jq '.[] | select(.refused)'   the bad files
   ONPOINT_DATASETS_DIR=my-datasets onpoint datasets
+
+\b
+Exit codes: 0 every file can be used; 1 at least one cannot; 2 wrong use.
 """
 
 
@@ -28,17 +35,42 @@ def register(app: typer.Typer) -> None:
 def datasets(
     *, as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False
 ) -> None:
-    """List the datasets: the built-in ones, and those of the files in ONPOINT_DATASETS_DIR."""
-    known = list(environment.catalog().values())
+    """List the datasets: the built-in ones, and those of the files in ONPOINT_DATASETS_DIR.
+
+    Files that cannot be used come last, with the line and the reason.
+    """
+    catalog = environment.catalog()
     if as_json:
-        print_json([document(dataset) for dataset in known])
+        print_json([*map(document, catalog.values()), *map(refusal, catalog.refused)])
     else:
-        Console().print(render(known), highlight=False)
+        Console().print(render(catalog.values()), highlight=False)
+        for line in complaints(catalog.refused):
+            print(line)
+    if catalog.refused:
+        raise typer.Exit(FAILED)
 
 
 def document(dataset: "Dataset") -> dict[str, Any]:
     """As its file says it, with the defaults and the environment's replacements filled in."""
     return dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def refusal(refused: "RefusedFile") -> dict[str, Any]:
+    return {
+        "name": refused.name,
+        "refused": True,
+        "file": str(refused.path),
+        "line": refused.line,
+        "reason": refused.reason,
+    }
+
+
+def complaints(refused: Sequence["RefusedFile"]) -> Iterator[str]:
+    if refused:
+        yield ""
+        yield f"{quantity(len(refused), 'dataset file')} cannot be used:"
+    for file in refused:
+        yield f"  {printable(str(file))}"
 
 
 def render(known: Iterable["Dataset"]) -> RenderableType:

@@ -63,7 +63,10 @@ def ledger_dsn() -> str:
 
 
 def catalog() -> "Catalog":
-    """The datasets, as the services know them. Raises `ConfigurationError` for a wrong file."""
+    """The datasets, as the services know them; files that cannot be used are in it, too.
+
+    Raises `ConfigurationError` if there is no folder of them.
+    """
     from shared.datasets.catalog import load_catalog
 
     environment = find()

@@ -4,7 +4,7 @@ import getpass
 import json
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -76,10 +76,17 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
-def choose_datasets(asked: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
-    """Those that were asked for, each once."""
+def choose_datasets(
+    asked: Sequence[str], known: Collection[str], why_refused: Callable[[str], str | None] = lambda _: None
+) -> tuple[str, ...]:
+    """Those that were asked for, each once.
+
+    `why_refused` tells of a name that is not known why its file cannot be used.
+    """
     for name in asked:
         if name not in known:
+            if (why := why_refused(name)) is not None:
+                raise WrongUseError(f"dataset {name} cannot be crawled: {why}")
             raise WrongUseError(
                 f"there is no dataset {name}{did_you_mean(name, known) or ': there are ' + listed(known)}"
             )

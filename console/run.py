@@ -81,7 +81,12 @@ def run(
         raise WrongUseError("name datasets or say --all, not both")
     named = check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC))
     wanted = parse_formats(formats or [])
-    chosen = choose_datasets(datasets, environment.catalog()) if datasets else _all_datasets(sure=everything)
+    catalog = environment.catalog()
+    chosen = (
+        choose_datasets(datasets, catalog, catalog.why_refused)
+        if datasets
+        else _all_datasets(sure=everything)
+    )
     order = Order(
         run_id=named,
         datasets=chosen,

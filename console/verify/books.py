@@ -1,6 +1,7 @@
 """I2: one result per batch and stage, and the same counts wherever they are written down."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from console.verify.database import COUNTS, Books, Result, Run
@@ -21,6 +22,7 @@ def check_books(books: Books, documents: Documents, findings: Findings) -> None:
         for dataset in sorted(run.planned):
             check_plan(run, dataset, books, findings)
     check_handovers(ledger, findings)
+    check_reasons(books.results, findings)
     _check_manifests(ledger, documents, findings)
     _check_loaded(ledger, books, findings)
     _check_stored(ledger, books, findings)
@@ -85,12 +87,35 @@ def check_handovers(ledger: ByBatch, findings: Findings) -> None:
             _check_sum(result, findings)
 
 
+def check_reasons(results: Iterable[Result], findings: Findings) -> None:
+    """Every refused row has a reason, and no more rows of a run repeat each other than were superseded.
+
+    A result that counts no reasons was made before they were counted.
+    """
+    for result in results:
+        if result.rejected_by_reason:
+            total = sum(result.rejected_by_reason.values())
+            findings.require(
+                "I2",
+                total == result["rejected"],
+                result.name,
+                f"{result['rejected']} rows were refused, its reasons are of {total}",
+            )
+        if result.repeated:
+            findings.require(
+                "I2",
+                result.repeated <= result["superseded"],
+                result.name,
+                f"{result.repeated} rows repeat others of the run, of {result['superseded']} superseded",
+            )
+
+
 def _check_sum(result: Result, findings: Findings) -> None:
     match result.stage:
         case "processor":
             parts = [result[name] for name in ("accepted", "rejected", "deduplicated")]
         case "loader":
-            parts = [result[name] for name in ("loaded", "superseded")]
+            parts = [result[name] for name in ("loaded", "superseded", "rejected")]
         case _:
             parts = [result["accepted"]]
     findings.require(
@@ -120,7 +145,7 @@ def _same(result: Result, other: Result, what: str, findings: Findings) -> None:
     if unread:
         ours, theirs = ours[:1], theirs[:1]
     findings.count("I2")
-    if ours == theirs:
+    if ours == theirs and (unread or not _other_reasons(result, other)):
         return
     differing = [f"status {result.status}, not {other.status}"] if result.status != other.status else []
     if not unread:
@@ -131,7 +156,18 @@ def _same(result: Result, other: Result, what: str, findings: Findings) -> None:
         ]
         if set(result.files) != set(other.files):
             differing.append("other files")
+        differing += _other_reasons(result, other)
     findings.add("I2", result.name, f"the ledger says otherwise than {what}: {'; '.join(differing)}")
+
+
+def _other_reasons(result: Result, other: Result) -> list[str]:
+    """What the ledger was not told, or did not keep yet, is no contradiction."""
+    pairs = {
+        "promised": (result.promised, other.promised),
+        "rejected by reason": (dict(result.rejected_by_reason), dict(other.rejected_by_reason)),
+        "absent": (set(result.absent), set(other.absent)),
+    }
+    return [f"{name} {a}, not {b}" for name, (a, b) in pairs.items() if a and a != b]
 
 
 def _check_loaded(ledger: ByBatch, books: Books, findings: Findings) -> None:
@@ -195,11 +231,13 @@ def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any],
     """`run.completed` tells the ledger's sums. What was replayed since is in the ledger alone."""
     if any(result.revived for result in results):
         findings.note(
-            f"{run.run_id}: dead letters were replayed, so its run.completed may be older than the books"
+            "dead letters were replayed, so its run.completed may be older than the books", run.run_id
         )
         return
     for dataset, said in completed.get("datasets", {}).items():
-        sums = summary_of(run, dataset, [r for r in results if r.dataset == dataset])
+        own = [r for r in results if r.dataset == dataset]
+        _check_told(run, dataset, own, said, findings)
+        sums = summary_of(run, dataset, own)
         for name, value in sums.items():
             findings.require(
                 "I2",
@@ -213,6 +251,39 @@ def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any],
             dataset in completed.get("datasets", {}),
             f"run.completed of {run.run_id}",
             f"{dataset} is not in it",
+        )
+
+
+def _check_told(
+    run: Run, dataset: str, results: list[Result], said: Mapping[str, Any], findings: Findings
+) -> None:
+    """Why rows were refused and how many the source promised, where the results tell it."""
+    subject = f"run.completed of {run.run_id}"
+    told: Mapping[str, int] = said.get("rejected_by_reason") or {}
+    refusing = [r for r in results if (r.stage, r.status) in {("processor", "done"), ("crawler", "dead")}]
+    counted: Counter[str] = Counter()
+    for result in refusing:
+        counted.update(result.rejected_by_reason)
+    # A run that went on while its services were renewed has batches of before reasons were counted.
+    if (told or counted) and all(r.rejected_by_reason or not r["rejected"] for r in refusing):
+        findings.require(
+            "I2",
+            sum(told.values()) == said.get("rows_rejected"),
+            subject,
+            f"{dataset}: {said.get('rows_rejected')} rows were rejected, its reasons are of {sum(told.values())}",
+        )
+        # A batch that is dead at the processor is rejected as a whole, for a reason of its own.
+        less = [f"{told.get(name, 0)} of {n} {name}" for name, n in counted.items() if told.get(name, 0) < n]
+        findings.require(
+            "I2", not less, subject, f"{dataset}: it tells of fewer rejected rows: {', '.join(less)}"
+        )
+    promised = [r.promised for r in results if r.stage == "crawler" and r.promised is not None]
+    if promised and said.get("rows_promised") is not None:
+        findings.require(
+            "I2",
+            said["rows_promised"] >= max(promised),
+            subject,
+            f"{dataset}: rows_promised is {said['rows_promised']}, an answer promised {max(promised)}",
         )
 
 
@@ -248,7 +319,7 @@ def summary_of(run: Run, dataset: str, results: list[Result]) -> dict[str, Any]:
         "rows_deduplicated": total("processor", "done", "deduplicated"),
         "rows_loaded": total("loader", "done", "loaded"),
         "rows_superseded": total("loader", "done", "superseded"),
-        "rows_not_loaded": not_read("loader"),
+        "rows_not_loaded": not_read("loader") + total("loader", "done", "rejected"),
         "rows_stored": total("s3sink", "done", "read"),
         "rows_not_stored": not_read("s3sink"),
         "objects_stored": len(stored),

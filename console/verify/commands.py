@@ -75,7 +75,13 @@ ExpectedRestarts = Annotated[
     int, typer.Option(metavar="N", min=0, help="So many processes were killed since the baseline.")
 ]
 SweepAgeHours = Annotated[
-    float, typer.Option(metavar="N", min=0, help="An object that nothing names is no finding up to this age.")
+    float | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="An object that nothing names is no finding up to this age.",
+        show_default="24, and two intervals of the scheduled sweep",
+    ),
 ]
 Only = Annotated[
     list[str] | None, typer.Option("--only", metavar="I1", help="Only this invariant; may be repeated.")
@@ -99,7 +105,7 @@ def command(
     baseline: Baseline = None,
     snapshot: Snapshot = False,
     expected_restarts: ExpectedRestarts = 0,
-    sweep_age_hours: SweepAgeHours = 24,
+    sweep_age_hours: SweepAgeHours = None,
     only: Only = None,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +126,7 @@ def command(
         secrets=[] if secrets_file is None else read_secrets(secrets_file),
         baseline=None if baseline is None else machine.read_baseline(baseline),
         expected_restarts=expected_restarts,
-        sweep_age=timedelta(hours=sweep_age_hours),
+        sweep_age=None if sweep_age_hours is None else timedelta(hours=sweep_age_hours),
         only=_invariants(only or []),
     )
     _show(asyncio.run(verify(question)), as_json=as_json)

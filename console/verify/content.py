@@ -1,263 +1,299 @@
-"""I1: the lake and PostgreSQL, row by row, against what must have arrived."""
+"""I1: the lake, row by row, against what must have arrived; where nothing else tells that, the lake does."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from console.verify.database import Books, Run, explained
-from console.verify.expected import LINEAGE, Expected, digest
+from console.verify.database import Run
+from console.verify.expected import Batch, Expected
 from console.verify.findings import Findings
-from console.verify.source import DTYPES
+from console.verify.forms import LINEAGE, Form, digest
+from console.verify.refusals import rows_of_source
 from shared.datasets.model import Dataset
-from shared.postgres.identifiers import quote
 
 CHUNK = 50_000
 SPELT_OUT = 50
-"""So many wrong rows of a dataset are compared value for value; the others are named."""
+"""So many wrong rows of a table are compared value for value; the others are named."""
 
-_LINEAGE_TYPES: dict[Any, Any] = {
-    "_run_id": pl.String(),
-    "_batch_id": pl.String(),
-    "_requested_at": pl.Datetime("us", "UTC"),
-    "_source_position": pl.Int64(),
-}
+SWEPT = "the dataset's file of that time and the staged rows are gone, so the lake is held against PostgreSQL alone"
 
 
 @dataclass(slots=True)
 class Content:
-    """Of one dataset. The lake is looked at first: where there is no source, PostgreSQL is held against the lake."""
+    """Of one table. First what was staged is looked at, then the lake, then the table."""
 
     expected: Expected
-    books: Books
+    today: Mapping[str, Dataset]
     findings: Findings
-    numbers: dict[str, int] = field(init=False)
-    """Of the runs, in the order of their requests."""
-    _of_lake: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+    _found: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+    """Positions and batches in the lake, by run."""
+    _of_lake: list[pl.DataFrame] = field(default_factory=list)
+    """Rows of batches that only the lake tells of."""
     _spelt: int = 0
 
-    def __post_init__(self) -> None:
-        runs = sorted(self.books.runs.values(), key=lambda run: run.order)
-        self.numbers = {run.run_id: number for number, run in enumerate(runs)}
+    async def look_at_clean(self, batches: list[Batch], file: Path) -> None:
+        """The staged Parquet of batches: it tells their columns, and their rows where no source does."""
+        await asyncio.to_thread(self._look_at_clean, batches, file)
 
-    @property
-    def dataset(self) -> Dataset:
-        return self.expected.dataset
+    async def settle(self) -> None:
+        """Everything staged was looked at: what the sources alone must tell is told."""
+        for batch in self.expected.batches.values():
+            if batch.is_told or batch.source is None:
+                continue
+            if batch.form.is_certain:
+                await asyncio.to_thread(self._tell_by_source, batch)
+            else:
+                self.findings.note(SWEPT, batch.processed.name)
+        self.expected.close()
 
-    async def look_at_object(self, run: Run, uri: str, file: Path) -> None:
+    async def look_at_object(self, run: Run, dataset: str, uri: str, file: Path) -> None:
         """Compares an object that the run's listing names."""
-        await asyncio.to_thread(self._look_at_object, run, uri, file)
+        await asyncio.to_thread(self._look_at_object, run, dataset, uri, file)
 
-    def end_of_lake(self, run: Run) -> None:
-        """Every object of the run was looked at: what is missing, what is there twice?"""
-        pieces = self._of_lake.pop(run.run_id, [])
-        empty = self.expected.index.clear()
-        if self.expected.source is None:
-            self.expected.index = (
-                pl.concat([*([self.expected.index] if len(self.expected.index) else []), *pieces])
-                if pieces
-                else empty
-            )
-            return
-        found = (
-            pl.concat([piece.select("_source_position", "_batch") for piece in pieces]) if pieces else None
-        )
-        wanted = self._stored_by(run)
-        if found is None:
-            self._missing(wanted, run, "the lake")
-            return
-        self._missing(wanted.join(found, on="_source_position", how="anti"), run, "the lake")
-        twice = found.group_by("_source_position").len().filter(pl.col("len") > 1)
-        for row in twice.join(wanted, on="_source_position", how="left").iter_rows(named=True):
-            self.findings.add("I1", self._subject(row, run.run_id), f"it is in the lake {row['len']} times")
+    def end_of_lake(self) -> None:
+        """Every object was looked at: what is missing, what is there twice?"""
+        stored: dict[str, list[Batch]] = {}
+        for batch in self.expected.batches.values():
+            if "s3sink" in batch.stages:
+                stored.setdefault(batch.run.run_id, []).append(batch)
+        for run_id, batches in stored.items():
+            self._end_of_run(run_id, batches)
+        self.expected.pieces += self._of_lake
+        self._of_lake = []
+        self.expected.close()
 
-    async def look_at_table(self, connection: asyncpg.Connection) -> None:
-        """Compares the whole table. Memory is a chunk of rows and the keys."""
-        columns = [*(column.name for column in self.dataset.columns), *LINEAGE]
-        wanted = self._newest()
-        names = ", ".join(quote(name) for name in columns)
-        seen: list[pl.DataFrame] = []
-        with explained():
-            async with connection.transaction(readonly=True):
-                chunk: list[asyncpg.Record] = []
-                query = f"SELECT {names} FROM public.{quote(self.dataset.table)}"  # noqa: S608 - quoted names
-                async for row in connection.cursor(query, prefetch=CHUNK // 5):
-                    chunk.append(row)
-                    if len(chunk) == CHUNK:
-                        seen.append(await asyncio.to_thread(self._look_at_rows, columns, chunk, wanted))
-                        chunk = []
-                seen.append(await asyncio.to_thread(self._look_at_rows, columns, chunk, wanted))
-        keys = pl.concat(seen)
-        for lost in wanted.join(keys, on=self.dataset.key, how="anti").iter_rows(named=True):
-            self.findings.add("I1", self._subject(lost), "it is not in PostgreSQL")
-        twice = keys.group_by(self.dataset.key).len().filter(pl.col("len") > 1)
-        for double in twice.iter_rows(named=True):
-            self.findings.add("I1", self._subject(double), f"it is in PostgreSQL {double['len']} times")
-
-    def _look_at_object(self, run: Run, uri: str, file: Path) -> None:
-        wanted = self._stored_by(run)
+    def _look_at_clean(self, batches: list[Batch], file: Path) -> None:
         try:
             parquet = pq.ParquetFile(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            self.findings.add("I1", uri, f"it cannot be read: {error}"[:300])
-            return
+        except (pa.ArrowInvalid, OSError):
+            return  # what is wrong with the file is told of as a file
         with parquet:
-            expected = [*(column.name for column in self.dataset.columns), *LINEAGE]
-            if parquet.schema_arrow.names != expected:
-                self.findings.add("I1", uri, f"its columns are {parquet.schema_arrow.names}, not {expected}")
-                return
-            try:
-                for piece in parquet.iter_batches(CHUNK):
-                    self._look_at_piece(run, uri, _frame(piece, self.dataset), wanted)
-            except (pa.ArrowInvalid, OSError) as error:
-                self.findings.add("I1", uri, f"it cannot be read: {error}"[:300])
+            for batch in batches:
+                if not batch.form.is_certain:
+                    batch.form = self._seen(batch, parquet)
+                if batch.source is not None:
+                    self._tell_by_source(batch)
+                else:
+                    self._tell_by_clean(batch, parquet)
 
-    def _look_at_piece(self, run: Run, uri: str, frame: pl.DataFrame, wanted: pl.DataFrame) -> None:
-        frame = frame.with_columns(digest(frame, self.dataset))
-        self.findings.count("I1", len(frame))
-        if self.expected.source is None:
-            self._of_lake.setdefault(run.run_id, []).append(self._as_index(frame, run))
+    def _tell_by_source(self, batch: Batch) -> None:
+        if batch.source is None or not self.expected.forms.can_hold(batch.form, self.expected.key):
             return
-        joined = frame.join(
+        batch.is_told = True  # also where a complaint ends it early: that was told
+        for rows in rows_of_source(batch, batch.source, self.findings):
+            self.expected.tell(batch, rows)
+
+    def _tell_by_clean(self, batch: Batch, parquet: pq.ParquetFile) -> None:
+        if not self.expected.forms.can_hold(batch.form, self.expected.key):
+            return
+        batch.is_told = True
+        rows = 0
+        try:
+            for piece in parquet.iter_batches(CHUNK):
+                frame = _shaped(pl.DataFrame(piece), batch.form)
+                rows += len(frame)
+                self.expected.tell(batch, frame)
+        except (pa.ArrowInvalid, OSError):
+            return
+        self.findings.require(
+            "I1",
+            rows == batch.processed["accepted"],
+            batch.processed.name,
+            f"{batch.processed['accepted']} rows were accepted, {rows} are staged",
+        )
+
+    def _look_at_object(self, run: Run, dataset: str, uri: str, file: Path) -> None:
+        batches = {
+            batch_id: batch
+            for batch_id, batch in self.expected.batches.items()
+            if (batch.run, batch.processed.dataset) == (run, dataset)
+        }
+        with self._readable(uri):
+            parquet = pq.ParquetFile(file)
+            with parquet:
+                for batch in batches.values():
+                    if not batch.form.is_certain:
+                        batch.form = self._seen(batch, parquet)
+                forms = {batch.form.compared: batch.form for batch in batches.values()}
+                if not self._has_columns(uri, parquet, list(forms.values())):
+                    return
+                wanted = self._stored_by(batches)
+                for piece in parquet.iter_batches(CHUNK):
+                    self._look_at_piece(run, uri, pl.DataFrame(piece), batches, wanted)
+
+    def _has_columns(self, uri: str, parquet: pq.ParquetFile, forms: list[Form]) -> bool:
+        """Those of the dataset's file of that time; others that it gained since may be there, with no value."""
+        names = parquet.schema_arrow.names
+        wanted = {name for form in forms for name in form.names} | set(LINEAGE)
+        if len(set(names)) < len(names) or (forms and wanted - set(names)):
+            self.findings.add("I1", uri, f"its columns are {names}, not {sorted(wanted)}")
+            return False
+        types = dict(pl.DataFrame(parquet.schema_arrow.empty_table()).schema)
+        for form in forms:
+            for name, dtype in form.types.items():
+                if types[name] != dtype:
+                    self.findings.add("I1", uri, f"its column {name} is {types[name]}, not {dtype}")
+                    return False
+        if forms and (more := [name for name in names if name not in wanted]):
+            known = {column.name for file in self.today.values() for column in file.columns}
+            filled = [name for name in more if name not in known or _has_values(parquet, name)]
+            if filled:
+                self.findings.add(
+                    "I1", uri, f"its columns are {names}, and nothing was to be in {', '.join(filled)}"
+                )
+                return False
+        return True
+
+    def _look_at_piece(
+        self, run: Run, uri: str, frame: pl.DataFrame, batches: Mapping[str, Batch], wanted: pl.DataFrame
+    ) -> None:
+        self.findings.count("I1", len(frame))
+        numbers = {batch_id: batch.number for batch_id, batch in batches.items()}
+        frame = frame.with_columns(
+            pl.col("_batch_id")
+            .replace_strict(numbers, default=None, return_dtype=pl.UInt32)
+            .alias("_in_batch")
+        )
+        untold = [b.number for b in batches.values() if not b.is_told]
+        is_untold = pl.col("_in_batch").is_in(pl.Series(untold, dtype=pl.UInt32).implode()).fill_null(False)
+        self._keep_untold(frame.filter(is_untold))
+        told = frame.filter(~is_untold).join(
             wanted.select("_source_position", "_batch", pl.col("_row").alias("_wanted")),
             on="_source_position", how="left",
         )  # fmt: skip
-        self._of_lake.setdefault(run.run_id, []).append(joined.select("_source_position", "_batch"))
-        for row in joined.filter(pl.col("_wanted").is_null()).iter_rows(named=True):
+        self._found.setdefault(run.run_id, []).append(told.select("_source_position", "_batch"))
+        for row in told.filter(pl.col("_wanted").is_null()).iter_rows(named=True):
             self.findings.add(
-                "I1", self._subject(row), f"it is in {uri}, and is no accepted record of the run"
+                "I1", self.subject(row), f"it is in {uri}, and is no accepted record of the run"
             )
-        for row in joined.filter(pl.col("_row") != pl.col("_wanted")).iter_rows(named=True):
-            self._differs(row, row["_batch"], uri)
+        for batch_number, rows in _by(told.filter(pl.col("_wanted").is_not_null()), "_batch"):
+            batch = self.expected.batch(batch_number)
+            shaped = _shaped(rows, batch.form)
+            wrong = rows.filter(digest(shaped, batch.form) != rows["_wanted"])
+            for row in wrong.iter_rows(named=True):
+                self.differs(row, batch, uri)
 
-    def _look_at_rows(
-        self, columns: Sequence[str], rows: Sequence[asyncpg.Record], wanted: pl.DataFrame
-    ) -> pl.DataFrame:
-        """The keys of the rows."""
-        frame = _from_rows(self.dataset, columns, rows)
-        frame = frame.with_columns(digest(frame, self.dataset))
-        self.findings.count("I1", len(frame))
-        keys = list(self.dataset.key)
-        joined = frame.join(
-            wanted.select(*keys, "_run", "_batch", pl.col("_row").alias("_wanted"), pl.col("_source_position").alias("_at")),
-            on=keys, how="left",
-        )  # fmt: skip
-        odd = joined.filter(pl.col("_wanted").is_null() | (pl.col("_row") != pl.col("_wanted")))
-        for row in odd.iter_rows(named=True):
-            self._odd_row(row)
-        return frame.select(keys)
+    def _keep_untold(self, frame: pl.DataFrame) -> None:
+        """The lake alone tells of these rows."""
+        for number, rows in _by(frame, "_in_batch"):
+            batch = self.expected.batch(number)
+            if self.expected.forms.can_hold(batch.form, self.expected.key):
+                self._of_lake.append(_index(self.expected, _shaped(rows, batch.form), batch))
 
-    def _odd_row(self, row: dict[str, Any]) -> None:
-        run_id = row["_run_id"]
-        if run_id in self.books.others and (
-            row["_wanted"] is None or (row["_requested_at"], run_id) > self._run(row["_run"]).order
-        ):
-            return  # a run that nobody asked about has it
-        if row["_wanted"] is None:
-            if self.expected.source is not None or not self._undelivered(run_id):
-                self.findings.add(
-                    "I1", self._subject(row), f"it is in PostgreSQL (from {run_id}), and nothing brought it"
-                )
-        else:
-            self._differs({**row, "_expected_position": row["_at"]}, row["_batch"], "PostgreSQL")
+    def _end_of_run(self, run_id: str, batches: list[Batch]) -> None:
+        told = [batch for batch in batches if batch.is_told]
+        pieces = self._found.pop(run_id, [])
+        wanted = self._stored_by({b.processed.batch_id: b for b in told})
+        found = pl.concat(pieces) if pieces else wanted.select("_source_position", "_batch").clear()
+        for row in wanted.join(found, on="_source_position", how="anti").iter_rows(named=True):
+            self.findings.add("I1", self.subject(row, run_id), "it is not in the lake")
+        twice = found.group_by("_source_position").len().filter(pl.col("len") > 1)
+        for row in twice.join(wanted, on="_source_position", how="left").iter_rows(named=True):
+            self.findings.add("I1", self.subject(row, run_id), f"it is in the lake {row['len']} times")
+        self._end_of_untold([batch for batch in batches if not batch.is_told])
 
-    def _undelivered(self, run_id: str) -> bool:
-        """Whether the lake lacks batches of the run, so that it cannot speak for PostgreSQL."""
-        return any(
-            batch.run.run_id == run_id and "s3sink" not in batch.stages
-            for batch in self.expected.batches.values()
-        )
+    def _end_of_untold(self, batches: list[Batch]) -> None:
+        """Of rows that the lake alone tells of, their number and their places are known."""
+        held = [batch for batch in batches if self.expected.forms.can_hold(batch.form, self.expected.key)]
+        numbers = pl.Series([batch.number for batch in held], dtype=pl.UInt32).implode()
+        rows = pl.concat(self._of_lake).filter(pl.col("_batch").is_in(numbers)) if self._of_lake else None
+        counts = {} if rows is None else dict(rows.group_by("_batch").len().iter_rows())
+        for batch in held:
+            there = counts.get(batch.number, 0)
+            self.findings.require(
+                "I1",
+                there == batch.processed["accepted"],
+                batch.processed.name,
+                f"{batch.processed['accepted']} rows were accepted, {there} are in the lake",
+            )
+            batch.is_told = True
+        if rows is not None:
+            twice = rows.group_by("_batch", "_source_position").len().filter(pl.col("len") > 1)
+            for row in twice.iter_rows(named=True):
+                run_id = self.expected.batch(row["_batch"]).run.run_id
+                self.findings.add("I1", self.subject(row, run_id), f"it is in the lake {row['len']} times")
 
-    def _differs(self, row: dict[str, Any], batch: int, where: str) -> None:
+    def differs(self, row: Mapping[str, Any], batch: Batch, where: str, at: int | None = None) -> None:
+        """Tells what is wrong with a row, value for value where that is known and there are not too many."""
         self._spelt += 1
-        at = row.get("_expected_position", row["_source_position"])
-        wanted = self.expected.row(batch, at) if self._spelt <= SPELT_OUT else None
+        position = row["_source_position"] if at is None else at
+        wanted = self.expected.row(batch, position) if self._spelt <= SPELT_OUT else None
         if wanted is None:
-            self.findings.add("I1", self._subject(row), f"it is not the same in {where}")
+            self.findings.add("I1", self.subject(row), f"it is not the same in {where}")
             return
         wrong = [
             f"{name} is {_short(row[name])}, not {_short(value)}"
             for name, value in wanted.items()
             if row[name] != value
         ]
-        self.findings.add("I1", self._subject(row), f"in {where} {'; '.join(wrong) or 'its bytes differ'}")
+        self.findings.add("I1", self.subject(row), f"in {where} {'; '.join(wrong) or 'its bytes differ'}")
 
-    def _stored_by(self, run: Run) -> pl.DataFrame:
-        return (
-            self._arrived("s3sink").filter(pl.col("_run") == self.numbers[run.run_id])
-            if len(self.expected.index)
-            else self._nothing()
-        )
-
-    def _newest(self) -> pl.DataFrame:
-        if not len(self.expected.index):
-            return self._nothing()
-        order = ["_run", "_source_position"]
-        return self._arrived("loader").sort(order).unique(self.dataset.key, keep="last", maintain_order=True)
-
-    def _arrived(self, stage: str) -> pl.DataFrame:
-        batches = [b.number for b in self.expected.batches.values() if stage in b.stages]
-        wanted = pl.Series(batches, dtype=pl.UInt32)
-        return self.expected.index.filter(pl.col("_batch").is_in(wanted.implode()))
-
-    def _nothing(self) -> pl.DataFrame:
-        types = {column.name: DTYPES[column.type] for column in self.dataset.columns}
-        return pl.DataFrame(
-            schema={
-                **{name: types[name] for name in self.dataset.key},
-                "_run": pl.UInt32(),
-                "_batch": pl.UInt32(),
-                "_source_position": pl.Int64(),
-                "_row": pl.UInt64(),
-            }
-        )
-
-    def _as_index(self, frame: pl.DataFrame, run: Run) -> pl.DataFrame:
-        numbers = {batch_id: batch.number for batch_id, batch in self.expected.batches.items()}
-        return frame.select(
-            *self.dataset.key,
-            pl.lit(self.numbers[run.run_id], pl.UInt32).alias("_run"),
-            pl.col("_batch_id").replace_strict(numbers, default=None, return_dtype=pl.UInt32).alias("_batch"),
-            "_source_position",
-            "_row",
-        )
-
-    def _missing(self, rows: pl.DataFrame, run: Run, where: str) -> None:
-        for row in rows.iter_rows(named=True):
-            self.findings.add("I1", self._subject(row, run.run_id), f"it is not in {where}")
-
-    def _run(self, number: int) -> Run:
-        return next(run for run in self.books.runs.values() if self.numbers[run.run_id] == number)
-
-    def _subject(self, row: dict[str, Any], run_id: str | None = None) -> str:
-        key = ", ".join(f"{name}={_short(row[name])}" for name in self.dataset.key if name in row)
+    def subject(self, row: Mapping[str, Any], run_id: str | None = None) -> str:
+        """The record, by its key and its place in the source."""
         run = run_id or row.get("_run_id")
-        if run is None and row.get("_run") is not None:
-            run = self._run(row["_run"]).run_id
-        at = row.get("_source_position")
-        place = "" if run is None else f" (record {at} of {run})"
-        return f"{self.dataset.name} {key}{place}"
+        name = ""
+        if (number := row.get("_batch")) is not None:
+            batch = self.expected.batch(number)
+            run, name = run or batch.run.run_id, batch.processed.dataset
+        key = ", ".join(f"{column}={_short(row[column])}" for column in self.expected.key if column in row)
+        place = "" if run is None else f" (record {row.get('_source_position')} of {run})"
+        return f"{name or self._name()} {key}{place}"
+
+    def _name(self) -> str:
+        names = {batch.processed.dataset for batch in self.expected.batches.values()} | set(self.today)
+        return next(iter(names)) if len(names) == 1 else self.expected.forms.table
+
+    def _seen(self, batch: Batch, parquet: pq.ParquetFile) -> Form:
+        schema = pl.DataFrame(parquet.schema_arrow.empty_table()).schema
+        return self.expected.forms.of_parquet(batch.form.dataset, schema, has_source=batch.source is not None)
+
+    def _stored_by(self, batches: Mapping[str, Batch]) -> pl.DataFrame:
+        numbers = [b.number for b in batches.values() if "s3sink" in b.stages and b.is_told]
+        return self.expected.index.filter(
+            pl.col("_batch").is_in(pl.Series(numbers, dtype=pl.UInt32).implode())
+        )
+
+    @contextmanager
+    def _readable(self, uri: str) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowInvalid, OSError) as error:
+            self.findings.add("I1", uri, f"it cannot be read: {error}"[:300])
 
 
-def _frame(piece: pa.RecordBatch, dataset: Dataset) -> pl.DataFrame:
-    frame = pl.from_arrow(piece)
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError("a table is expected")
-    types: dict[Any, Any] = {column.name: DTYPES[column.type] for column in dataset.columns}
-    return frame.cast(types | _LINEAGE_TYPES, strict=False)
+def _index(expected: Expected, rows: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+    """As the lake has the rows, lineage included."""
+    return rows.select(
+        *(pl.col(name).cast(dtype) for name, dtype in expected.key_types.items()),
+        pl.lit(batch.run_number, pl.UInt32).alias("_run"),
+        pl.lit(batch.number, pl.UInt32).alias("_batch"),
+        "_source_position",
+    ).with_columns(digest(rows, batch.form))
 
 
-def _from_rows(dataset: Dataset, columns: Sequence[str], rows: Sequence[asyncpg.Record]) -> pl.DataFrame:
-    types = {column.name: DTYPES[column.type] for column in dataset.columns} | _LINEAGE_TYPES
-    values: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(columns)
-    return pl.DataFrame(
-        [pl.Series(name, column, types[name]) for name, column in zip(columns, values, strict=True)]
+def _by(frame: pl.DataFrame, column: str) -> Iterator[tuple[int, pl.DataFrame]]:
+    for (value,), rows in frame.partition_by(column, as_dict=True, maintain_order=True).items():
+        yield value, rows
+
+
+def _shaped(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
+    """With the form's columns and types; one that the rows lack is null."""
+    return rows.select(
+        pl.col(name).cast(dtype, strict=False) if name in rows.columns else pl.lit(None, dtype).alias(name)
+        for name, dtype in form.types.items()
+    )
+
+
+def _has_values(parquet: pq.ParquetFile, name: str) -> bool:
+    return any(
+        piece.column(0).null_count < piece.num_rows for piece in parquet.iter_batches(CHUNK, columns=[name])
     )
 
 

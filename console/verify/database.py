@@ -1,7 +1,7 @@
 """What PostgreSQL says, read through the views that are made for clients."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,8 +11,14 @@ import asyncpg
 
 from console.errors import CommandError
 from shared.events.models import Stage
+from shared.postgres.identifiers import quote
 
 TIMEOUT_S = 300.0
+_COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+
 COUNTS = ("read", "accepted", "rejected", "deduplicated", "loaded", "superseded")
 
 
@@ -43,6 +49,11 @@ class Result:
     files: tuple[File, ...]
     missing: int = 0
     revived: bool = False
+    promised: int | None = None
+    repeated: int = 0
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    """Empty where the result was made before reasons were counted."""
+    absent: tuple[str, ...] = ()
 
     def __getitem__(self, count: str) -> int:
         return self.counts[COUNTS.index(count)] or 0
@@ -164,6 +175,13 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
         )
 
 
+async def table_columns(connection: asyncpg.Connection, table: str) -> dict[str, str]:
+    """PostgreSQL's types of the table's columns by name; empty where there is no such table."""
+    with explained():
+        rows = await connection.fetch(_COLUMNS, f"public.{quote(table)}")
+    return {row["attname"]: row["type"] for row in rows}
+
+
 async def all_files(connection: asyncpg.Connection) -> frozenset[str]:
     """Every file that a result of any run names."""
     with explained():
@@ -199,7 +217,8 @@ def _result(row: asyncpg.Record) -> Result:
     return Result(
         row["run_id"], row["dataset"], row["sequence"], row["batch_id"], row["stage"], row["status"], row["reason"],
         tuple(row[f"rows_{name}"] for name in COUNTS), files, len(json.loads(row["missing"])),
-        row["revived_at"] is not None,
+        row["revived_at"] is not None, row.get("promised"), row.get("repeated") or 0,
+        json.loads(row.get("rejected_by_reason") or "{}"), tuple(row.get("absent") or ()),
     )  # fmt: skip
 
 

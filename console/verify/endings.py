@@ -18,14 +18,17 @@ IDLE_S = 1.0
 _SESSIONS = """
 SELECT pid, application_name, extract(epoch FROM clock_timestamp() - state_change) AS seconds
 FROM pg_stat_activity
-WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND application_name LIKE 'onpoint%'
+    AND pid <> pg_backend_pid()
     AND clock_timestamp() - state_change > make_interval(secs => $1)
 """
 _PREPARED = "SELECT gid, owner FROM pg_prepared_xacts WHERE database = current_database()"
 _LEFTOVERS = """
 SELECT n.nspname AS room, c.relname AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND (c.relpersistence = 't' OR n.nspname LIKE 'onpoint\\_%' AND c.relpersistence = 'u')
+WHERE c.relkind = 'r' AND (
+    c.relpersistence = 't' AND c.relname LIKE 'onpoint\\_%' OR n.nspname LIKE 'onpoint\\_%' AND c.relpersistence = 'u'
+)
 """
 
 

@@ -1,7 +1,7 @@
 """What was checked and what is wrong, by invariant."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ INVARIANTS: Mapping[str, str] = {
     "I11": "logs keep secrets and name what failed",
 }
 """I8 is about change data capture."""
+
+NAMED_IN_A_NOTE = 5
 
 KEPT_PER_INVARIANT = 10_000
 """More violations are counted, not kept: what is wrong everywhere is told by its first cases."""
@@ -37,8 +39,8 @@ class Findings:
     """Things that were looked at, by invariant."""
     wrong: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What could not be checked, and why."""
+    noted: dict[str, list[str]] = field(default_factory=dict)
+    """What could not be checked: the subjects, by the reason."""
 
     def count(self, invariant: str, number: int = 1) -> None:
         """So many things more were looked at; 0: the invariant was asked about."""
@@ -57,10 +59,16 @@ class Findings:
             self.add(invariant, subject, message)
         return bool(holds)
 
-    def note(self, text: str) -> None:
-        """Kept once, however often it is said."""
-        if text not in self.notes:
-            self.notes.append(text)
+    def note(self, reason: str, subject: str) -> None:
+        """Not everything could be checked. One note for each reason, each subject in it once."""
+        subjects = self.noted.setdefault(reason, [])
+        if subject not in subjects:
+            subjects.append(subject)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each reason, with the first subjects and how many more there are."""
+        return [f"{reason}: {_first_of(subjects)}" for reason, subjects in self.noted.items()]
 
     @property
     def holds(self) -> bool:
@@ -79,3 +87,9 @@ class Findings:
             "violations": [asdict(violation) for violation in self.violations],
             "notes": self.notes,
         }
+
+
+def _first_of(subjects: Sequence[str]) -> str:
+    named = ", ".join(subjects[:NAMED_IN_A_NOTE])
+    more = len(subjects) - NAMED_IN_A_NOTE
+    return f"{named} and {more:,} more" if more > 0 else named

@@ -114,7 +114,7 @@ class Letters:
                 continue
             if self._killed and len(contents) <= 1:
                 self._findings.note(
-                    f"{found[0]}: written {more + 1} times, as may be where a service is killed"
+                    "it is there more than once, as may be where a service is killed", str(found[0])
                 )
                 continue
             places = ", ".join(str(letter.letter.position) for letter in found)

@@ -44,12 +44,14 @@ class Objects:
     ttl: timedelta
     grace: timedelta
     now: datetime
+    swept: set[str]
+    """Runs whose artifacts somebody swept before their time."""
 
     def __init__(
         self, staging: ObjectStore, lake: ObjectStore, findings: Findings, *, ttl: timedelta, grace: timedelta
     ) -> None:
         self.staging, self.lake, self.findings = staging, lake, findings
-        self.ttl, self.grace, self.now = ttl, grace, datetime.now(UTC)
+        self.ttl, self.grace, self.now, self.swept = ttl, grace, datetime.now(UTC), set()
 
     async def read(self, uri: str) -> bytes | None:
         """None for what is gone, or in none of our buckets. Memory is the object."""
@@ -121,7 +123,7 @@ class Objects:
                 age = self.now - info.last_modified
                 self.findings.require(
                     "I3",
-                    age < self.grace,
+                    age < self.grace or (store is self.lake and self._may_be_written_anew(info.key, books)),
                     uri,
                     f"nothing names it, and it is {age.total_seconds():.0f} s old",
                 )
@@ -133,10 +135,25 @@ class Objects:
             yield self.lake.uri(keys.listing_key(run.run_id))
             for dataset in {*run.planned, *run.datasets}:
                 yield self.staging.uri(keys.plan_key(run.run_id, dataset))
+                yield self.staging.uri(keys.dataset_key(run.run_id, dataset))
         for manifest in documents.manifests.values():
             yield self.staging.uri(manifest.key)
             for file in manifest.result.files:
                 yield file.uri
+
+    def _may_be_written_anew(self, key: str, books: Books) -> bool:
+        """Whether a sweep leaves a lake object alone: a dead batch of its hour and dataset can still be replayed."""
+        dead = {
+            (r.run_id, r.dataset)
+            for r in books.results
+            if r.status == "dead" and r.stage not in {"converter", "loader"}
+        }
+        for run_id, dataset in dead:
+            run = books.runs[run_id]
+            folder = keys.lake_key(dataset, run.requested_at, "x").rpartition("/")[0]
+            if key.startswith(f"{folder}/") and run.finished_at and run.finished_at + self.ttl > self.now:
+                return True
+        return False
 
     def _is_of_others(self, store: ObjectStore, key: str, books: Books) -> bool:
         """Of a run that is not looked at, or change data."""
@@ -154,8 +171,8 @@ class Objects:
         try:
             await store.download(store.key(file.uri, ""), target, size=file.bytes, sha256=file.sha256)
         except ObjectMissingError:
-            if self._may_be_swept(named):
-                self.findings.note(f"{named.run.run_id}: artifacts are swept, as its end is long ago")
+            if self._may_be_swept(named) or named.run.run_id in self.swept:
+                self.findings.note("artifacts are swept, so it cannot be replayed any more", named.run.run_id)
             else:
                 self.findings.require(
                     "I3", holds=False, subject=file.uri, message=f"{named.stage} names it, and it is gone"
@@ -168,6 +185,19 @@ class Objects:
             return True  # what arrived of it may still say more
         self.findings.count("I3")
         return True
+
+    def note_sweeps(self, books: Books, documents: Documents) -> None:
+        """Finds the runs that somebody swept before their time: none of what their ends left in staging is there.
+
+        A sweep takes all artifacts of a run. What a replayed dead letter wrote since stays for a time of its own, and
+        of a dead batch nothing is needed, so neither tells whether a run was swept.
+        """
+        revived = {result.batch_id for result in books.results if result.revived}
+        kept: set[str] = set()
+        for result in books.results:
+            if result.status == "done" and result.batch_id not in revived:
+                kept |= {result.run_id for file in result.files if file.uri in documents.present}
+        self.swept = {run.run_id for run in books.runs.values() if run.finished_at is not None} - kept
 
     def _may_be_swept(self, named: Named) -> bool:
         ended = named.run.finished_at

@@ -1,11 +1,17 @@
-"""The source's records as they must arrive: read with the standard library alone, by the rules of the dataset's file."""
+"""The source's records as they must arrive: read with the standard library alone, by the rules of the dataset's file.
+
+What is doubtful (`1.0` for an integer, an integer that no double is, a leap second) older versions refused and newer
+ones take: both are right here, and what was taken must have its value.
+"""
 
 import json
 import mmap
+import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,14 @@ import polars as pl
 from console.errors import WrongUseError
 from shared.datasets.model import Column, ColumnType, Dataset
 
+INT64_DIGITS = 19
+MAX_KEY_BYTES = 2_000
+"""Of a key's texts together: what an index entry holds."""
+MAX_ROW_BYTES = 8_160
+"""Of a row of PostgreSQL, its long texts outside."""
+MAX_DEPTH = 64
+_WIDEST_TEXT, _WIDEST_VALUE, _WIDEST_REST = 24, 15, 600
+"""Bytes of a row: a text that may be stored outside, any other value, and the header with the product's own columns."""
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 DTYPES: dict[ColumnType, Any] = {
@@ -24,6 +38,10 @@ DTYPES: dict[ColumnType, Any] = {
     "timestamp": pl.Datetime("us", "UTC"),
     "date": pl.Date(),
 }
+
+
+_LEAP = re.compile(r"(.+[T ][0-9]{2}:[0-9]{2}):60(?:\.[0-9]+)?(Z|[+-][0-9:]+)?")
+_MIDNIGHT = re.compile(r"(.+[T ])24(:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9:]+)?)")
 
 
 class SourceRecords:
@@ -62,9 +80,9 @@ def open_source(path: Path) -> Iterator[SourceRecords]:
 
 
 def parse(line: bytes) -> Any:
-    """Raises `ValueError` for what is no JSON."""
+    """A number with a point or an exponent is a `Decimal`. Raises `ValueError` for what is no JSON."""
     try:
-        return json.loads(line, parse_constant=_no_constant)
+        return json.loads(line, parse_float=Decimal, parse_constant=_no_constant)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -91,6 +109,40 @@ def complaint(dataset: Dataset, record: Any) -> str | None:
     return None
 
 
+def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
+    """Whether a record that could become a row is beyond a bound of ours or of PostgreSQL, for a reason as this.
+
+    How much room a row takes is not measured: a row of a table that can be too wide may have been.
+    """
+    match reason:
+        case "too_large":
+            keys = [
+                _at(record, column.path, strict=False)
+                for column in dataset.columns
+                if column.name in dataset.key
+            ]
+            key_bytes = sum(len(value.encode()) for value in keys if isinstance(value, str))
+            widest = sum(_WIDEST_TEXT if c.type == "string" else _WIDEST_VALUE for c in dataset.columns)
+            return key_bytes > MAX_KEY_BYTES or widest + _WIDEST_REST > MAX_ROW_BYTES
+        case "decode":
+            return _is_deep(record)
+        case _:
+            return False
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it nests deeper than any source needs."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return any(isinstance(value, dict | list) for value in level)
+
+
 def _series(column: Column, records: Sequence[Any]) -> pl.Series:
     path = column.path
     if len(path) == 1:
@@ -99,6 +151,9 @@ def _series(column: Column, records: Sequence[Any]) -> pl.Series:
     else:
         values = [_at(record, path, strict=False) for record in records]
     convert = _CONVERT.get(column.type)
+    if column.type == "int64" and any(isinstance(value, Decimal | bool) for value in values):
+        rounds = getattr(column, "rounds", False)
+        values = [value if value is None else _whole(value, rounds=rounds) for value in values]
     if convert is not None:
         values = [None if value is None else convert(value) for value in values]
     if column.fill is not None:
@@ -120,9 +175,40 @@ def _at(record: Any, path: Sequence[str], *, strict: bool) -> Any:
     return value
 
 
+def _double(value: Any) -> float:
+    """The nearest; raises `TypeError` for what is no number."""
+    if isinstance(value, str | bool):
+        raise TypeError(value)
+    return float(value)
+
+
+def _whole(value: Any, *, rounds: bool) -> int:
+    """Raises `TypeError` for a fraction and for no number, `OverflowError` for what is far beyond 64 bits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, Decimal):
+        raise TypeError(value)
+    if value.adjusted() > INT64_DIGITS:
+        raise OverflowError(value)
+    nearest = value.to_integral_value(ROUND_HALF_EVEN)
+    if nearest != value and not rounds:
+        raise TypeError(value)
+    return int(nearest)
+
+
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _any_moment(text: str) -> datetime:
+    """Also with `t` and `z`; a second 60 is the next minute's first instant, 24:00 the next day's."""
+    text = text.upper()
+    if (leap := _LEAP.fullmatch(text)) is not None:
+        return _moment(f"{leap[1]}:59{leap[2] or ''}") + timedelta(seconds=1)
+    if (midnight := _MIDNIGHT.fullmatch(text)) is not None:
+        return _moment(f"{midnight[1]}00{midnight[2]}") + timedelta(days=1)
+    return _moment(text)
 
 
 def _is_text(value: Any) -> bool:
@@ -140,7 +226,9 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, Decimal):
+        return abs(float(value)) != float("inf")
+    if isinstance(value, bool) or not isinstance(value, int):
         return False
     try:
         return float(value) == value and abs(float(value)) != float("inf")
@@ -164,8 +252,8 @@ def _no_constant(text: str) -> Any:
 
 
 _CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
-    "float64": float,
-    "timestamp": _moment,
+    "float64": _double,
+    "timestamp": _any_moment,
     "date": date.fromisoformat,
 }
 _FITS: dict[ColumnType, Callable[[Any], bool]] = {

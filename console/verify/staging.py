@@ -10,11 +10,15 @@ from pydantic import ValidationError
 
 from console.verify.database import COUNTS, Books, File, Result
 from console.verify.findings import Findings
+from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest, Stage
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 
 AT_ONCE = 16
+FROZEN = "dataset.json"
+MOST_REPLAYS = 50
+"""Of replays, one of the other, that are followed."""
 STAGES: tuple[Stage, ...] = ("crawler", "processor", "converter")
 """Whose results are manifests in staging."""
 
@@ -34,8 +38,27 @@ class Documents:
     """By batch id and stage."""
     plans: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """By run and dataset."""
+    frozen: dict[tuple[str, str], Dataset] = field(default_factory=dict)
+    """By run and dataset: the dataset's file as it was when the run was accepted."""
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By run."""
+    present: set[str] = field(default_factory=set)
+    """The URI of everything that staging holds of the runs."""
+
+    def origin(self, run_id: str, dataset: str) -> list[str]:
+        """The run, and those that it replays, one of the other; the last one asked the source, as far as is known."""
+        found = [run_id]
+        while len(found) <= MOST_REPLAYS:
+            replayed = self.plans.get((found[-1], dataset), {}).get("replay")
+            if not isinstance(replayed, dict) or replayed.get("run_id") in found:
+                break
+            found.append(str(replayed.get("run_id")))
+        return found
+
+    def page_size(self, run_id: str, dataset: str) -> int:
+        """Records of a full page when the source was asked; 1 where it was not asked for pages."""
+        plan = self.plans.get((self.origin(run_id, dataset)[-1], dataset), {})
+        return max(1, plan.get("page_size") or 1)
 
 
 async def read_documents(
@@ -47,20 +70,30 @@ async def read_documents(
     for run in books.runs.values():
         wanted.append((lake, keys.listing_key(run.run_id), ("listing", run.run_id)))
         for dataset in sorted({*run.planned, *run.datasets}):
-            wanted.append((staging, keys.plan_key(run.run_id, dataset), ("plan", run.run_id, dataset)))
-            for stage in STAGES:
-                prefix = keys.stage_prefix(run.run_id, dataset, stage)
-                wanted += [
-                    (staging, info.key, ("manifest", stage))
-                    async for info in staging.list(prefix)
-                    if info.key.endswith(".json")
-                ]
+            prefix = keys.dataset_prefix(run.run_id, dataset)
+            async for info in staging.list(prefix):
+                found.present.add(staging.uri(info.key))
+                if (what := _kind(info.key.removeprefix(prefix), run.run_id, dataset)) is not None:
+                    wanted.append((staging, info.key, what))
     for some in _pieces(wanted):
         texts = await asyncio.gather(*(store.get(key) for store, key, _ in some))
         for (store, key, what), text in zip(some, texts, strict=True):
             if text is not None:
                 _keep(found, store.uri(key), key, what, text, findings)
     return found
+
+
+def _kind(name: str, run_id: str, dataset: str) -> tuple[Any, ...] | None:
+    """What a document of the dataset's folder is; None for an artifact, and for what is not known here."""
+    match name.split("/"):
+        case ["plan.json"]:
+            return "plan", run_id, dataset
+        case [document] if document == FROZEN:
+            return "frozen", run_id, dataset
+        case [stage, document] if stage in STAGES and document.endswith(".json"):
+            return "manifest", stage
+        case _:
+            return None
 
 
 def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes, findings: Findings) -> None:
@@ -70,6 +103,8 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
                 found.listings[run_id] = _object(text)
             case ("plan", run_id, dataset):
                 found.plans[run_id, dataset] = _object(text)
+            case ("frozen", run_id, dataset):
+                _keep_frozen(found, run_id, dataset, text, findings)
             case (_, stage):
                 manifest = BatchManifest.model_validate_json(text)
                 result = _result(manifest)
@@ -86,13 +121,25 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
         findings.add("I2", uri, f"it cannot be read: {str(error)[:300]}")
 
 
+def _keep_frozen(found: Documents, run_id: str, dataset: str, text: bytes, findings: Findings) -> None:
+    """Another version of the product may have written what today's model does not know: then today's file counts."""
+    try:
+        found.frozen[run_id, dataset] = Dataset.model_validate_json(text)
+    except ValidationError:
+        findings.note(
+            "the dataset's file of that time is written in another way, so today's is taken",
+            f"{run_id}/{dataset}",
+        )
+
+
 def _result(manifest: BatchManifest) -> Result:
     counts = manifest.counts
     return Result(
         manifest.run_id, manifest.dataset, manifest.sequence, manifest.batch_id, manifest.stage, manifest.status,
         manifest.reason, tuple(getattr(counts, name) for name in COUNTS),
         tuple(File(a.uri, a.format, a.rows, a.bytes, a.sha256) for a in manifest.artifacts),
-        len(manifest.missing),
+        len(manifest.missing), promised=manifest.promised, repeated=manifest.repeated,
+        rejected_by_reason=manifest.rejected_by_reason, absent=manifest.absent,
     )  # fmt: skip
 
 

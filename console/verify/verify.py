@@ -18,15 +18,16 @@ from console.verify import endings, machine
 from console.verify.accounting import Accounting, check_lag
 from console.verify.books import check_books
 from console.verify.bus import Bus, read_bus
-from console.verify.content import Content
 from console.verify.database import TIMEOUT_S, Books, all_files, explained, read_books
-from console.verify.expected import expect
 from console.verify.findings import INVARIANTS, Findings
 from console.verify.letters import BadEvent, Letters
 from console.verify.logs import check_logs
 from console.verify.objects import Named, Objects, check_batch_ids, named_files
-from console.verify.source import SourceRecords, open_source
+from console.verify.refusals import learn
+from console.verify.source import open_source
 from console.verify.staging import Documents, read_documents
+from console.verify.table import Table
+from console.verify.tables import Tables
 from deploy.local.names import SERVICES
 from shared.errors import PermanentError, TransientError
 from shared.settings import KafkaSettings, ObjectStoreSettings, PostgresSettings
@@ -35,6 +36,10 @@ from shared.sweep.settings import SweepSettings
 from shared.sweep.uploads import S3Uploads
 
 FILES_AT_ONCE = 8
+
+SWEPT_AT = timedelta(hours=24)
+"""The age at which a sweep removes what nothing names."""
+NEVER = timedelta(days=36_500)
 
 FROM_BUS = frozenset({"I4", "I6", "I7"})
 FROM_STORE = frozenset({"I1", "I2", "I3", "I4", "I9"})
@@ -54,8 +59,8 @@ class Question:
     secrets: Sequence[bytes] = ()
     baseline: Mapping[str, machine.Usage] | None = None
     expected_restarts: int = 0
-    sweep_age: timedelta = timedelta(hours=24)
-    """What nothing names may be so old."""
+    sweep_age: timedelta | None = None
+    """What nothing names may be so old; None: until the scheduled sweep that finds it a day old is through."""
     only: frozenset[str] = frozenset(INVARIANTS)
 
 
@@ -87,15 +92,15 @@ class _Pass:
         self._question = question
         self._findings = findings
         self._connection = connection
-        storage = environment.settings(ObjectStoreSettings)
+        storage, sweeps = environment.settings(ObjectStoreSettings), environment.settings(SweepSettings)
         environment.use_credentials()
         self._storage = storage
         self._objects = Objects(
             open_s3(storage, storage.staging_bucket),
             open_s3(storage, storage.lake_bucket),
             findings,
-            ttl=timedelta(hours=environment.settings(SweepSettings).staging_ttl_hours),
-            grace=question.sweep_age,
+            ttl=timedelta(hours=sweeps.staging_ttl_hours),
+            grace=_grace(sweeps) if question.sweep_age is None else question.sweep_age,
         )
 
     async def run(self) -> None:
@@ -140,15 +145,16 @@ class _Pass:
         only, findings, objects = self._question.only, self._findings, self._objects
         files = named_files(books, documents)
         with ExitStack() as stack:
-            contents = await self._contents(books, documents, stack) if "I1" in only else {}
-            for start in range(0, len(files), FILES_AT_ONCE):
-                some = files[start : start + FILES_AT_ONCE]
-                await asyncio.gather(*(self._check_file(named, contents, books, documents) for named in some))
-            for content in contents.values():
-                for run in books.runs.values():
-                    if content.dataset.name in run.planned:
-                        content.end_of_lake(run)
-                await content.look_at_table(self._connection)
+            tables = await self._tables(books, documents, stack) if "I1" in only else Tables()
+            objects.note_sweeps(books, documents)
+            staged, others = tables.split(files)
+            await self._check_files(staged, tables, documents)
+            for content in tables.contents.values():
+                await content.settle()
+            await self._check_files(others, tables, documents)
+            for content in tables.contents.values():
+                content.end_of_lake()
+                await Table(content, books, tables.unknown, findings).look(self._connection)
         if "I9" in only:
             check_batch_ids(books, findings)
             for named in files:
@@ -159,47 +165,34 @@ class _Pass:
             await objects.check_orphans(books, documents, await all_files(self._connection))
             await self._check_uploads()
 
-    async def _check_file(
-        self, named: Named, contents: Mapping[str, Content], books: Books, documents: Documents
-    ) -> None:
-        content = contents.get(named.dataset) if named.stage == "s3sink" else None
-        if content is not None and not _is_listed(named, documents):
-            content = None
-        if content is None and "I3" not in self._question.only:
-            return
-        if content is None:
-            await self._objects.check_file(named)
-            return
-        chosen, run = content, books.runs[named.run.run_id]
-        await self._objects.check_file(named, lambda path: chosen.look_at_object(run, named.file.uri, path))
+    async def _check_files(self, files: Sequence[Named], tables: Tables, documents: Documents) -> None:
+        for start in range(0, len(files), FILES_AT_ONCE):
+            some = files[start : start + FILES_AT_ONCE]
+            await asyncio.gather(*(self._check_file(named, tables, documents) for named in some))
 
-    async def _contents(self, books: Books, documents: Documents, stack: ExitStack) -> dict[str, Content]:
+    async def _check_file(self, named: Named, tables: Tables, documents: Documents) -> None:
+        visit = tables.visit(named, documents)
+        if visit is not None or "I3" in self._question.only:
+            await self._objects.check_file(named, visit)
+
+    async def _tables(self, books: Books, documents: Documents, stack: ExitStack) -> Tables:
+        """What must be in each table, as far as the sources and the quarantines tell."""
         catalog = environment.catalog()
         if unknown := sorted(set(self._question.sources) - set(catalog)):
             raise WrongUseError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
-        found = {}
-        names = sorted({name for run in books.runs.values() for name in run.planned})
-        for name in names:
-            if name not in catalog:
-                self._findings.note(f"{name}: no dataset file is here, so its records are not compared")
-                continue
-            path = self._question.sources.get(name)
-            source: SourceRecords | None = None
-            if path is None:
-                self._findings.note(
-                    f"{name}: no source was given, so PostgreSQL is held against the lake alone"
-                )
-            else:
-                source = stack.enter_context(open_source(path))
-            expected = await expect(
-                catalog[name], source, books, documents, self._objects.read, self._findings
-            )
-            found[name] = Content(expected, books, self._findings)
-        return found
+        sources = {
+            name: stack.enter_context(open_source(path)) for name, path in self._question.sources.items()
+        }
+        tables = Tables()
+        await tables.gather(books, documents, catalog, sources, self._connection, self._findings)
+        loaded = {result.batch_id: result for result in books.results if result.stage == "loader"}
+        for content in tables.contents.values():
+            await learn(content.expected, loaded, documents, self._objects.read, self._findings)
+        return tables
 
     async def _check_uploads(self) -> None:
         async with S3Uploads(self._storage) as uploads:
-            async for upload in uploads.open_before(self._objects.now):
+            async for upload in uploads.open_before(self._objects.now - self._objects.grace):
                 self._findings.add(
                     "I3",
                     f"s3://{upload.bucket}/{upload.key}",
@@ -208,7 +201,8 @@ class _Pass:
         self._findings.count("I3")
 
 
-def _is_listed(named: Named, documents: Documents) -> bool:
-    listing = documents.listings.get(named.run.run_id, {})
-    entry = listing.get("datasets", {}).get(named.dataset, {})
-    return any(file["uri"] == named.file.uri for file in entry.get("objects", ()))
+def _grace(sweeps: SweepSettings) -> timedelta:
+    """A sweep takes what is a day old, and the next one may be an interval away; without a schedule none comes."""
+    if sweeps.sweep_interval_s == 0:
+        return NEVER
+    return SWEPT_AT + 2 * timedelta(seconds=sweeps.sweep_interval_s)

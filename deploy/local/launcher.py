@@ -225,6 +225,7 @@ def _progress(state: StackState) -> Iterator[str]:
             yield f"{child.name} ended and is restarted ({child.restarts}): see `onpoint logs {child.name}`"
     for step in state.steps:
         yield STEP_DONE[step]
+    yield from state.warnings
 
 
 def _raise_if_over(home: Home, state: StackState | None) -> None:

@@ -9,5 +9,7 @@ COMPONENTS = ("kafka", "postgres", "seaweedfs")
 SERVICES = ("crawler", "processor", "converter", "loader", "s3sink", "quality")
 STEPS = ("buckets", "topics", "migrate")
 """Programs that run once at every start and must succeed."""
+LEFT_OUT = "left out: "
+"""What a step writes before a dataset file or table that it goes on without."""
 SUPERVISOR = "supervisor"
 LOGS = (*COMPONENTS, *SERVICES, *STEPS, SUPERVISOR)

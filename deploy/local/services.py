@@ -9,15 +9,18 @@ from deploy.local.config import StackConfig
 from deploy.local.credentials import Credentials
 from deploy.local.environment import process_environment
 from deploy.local.home import Home
+from deploy.local.logfiles import last_lines, size_of
+from deploy.local.names import LEFT_OUT
 from deploy.local.once import run_once
 
 SERVICE_STOP_S = 25.0
 STEP_TIMEOUT_S = 180.0
+LINES_READ = 1000
 
 STEP_COMMANDS = {
     "buckets": ("-m", "deploy.local.buckets"),
     "topics": ("-m", "console", "topics", "apply"),
-    "migrate": ("-m", "console", "migrate"),
+    "migrate": ("-m", "console", "migrate", "--warn-only"),
 }
 
 
@@ -36,12 +39,19 @@ def service_spec(name: str, home: Home, config: StackConfig, credentials: Creden
     )
 
 
-async def run_step(name: str, home: Home, config: StackConfig, credentials: Credentials) -> None:
-    """Run one of the programs that must succeed before the stack counts as ready. Raises `StackError`."""
+async def run_step(name: str, home: Home, config: StackConfig, credentials: Credentials) -> list[str]:
+    """Run one of the programs that must succeed before the stack counts as ready; what it went on without.
+
+    Raises `StackError`.
+    """
+    log_file = home.log_file(name)
+    before = size_of(log_file)
     await run_once(
         name,
         (sys.executable, *STEP_COMMANDS[name]),
         environment=process_environment(name, home, config, credentials),
-        log_file=home.log_file(name),
+        log_file=log_file,
         timeout_s=STEP_TIMEOUT_S,
     )
+    lines = last_lines(log_file, LINES_READ, since=before)
+    return [line for line in lines if line.startswith(LEFT_OUT)]

@@ -72,6 +72,8 @@ class StackState(BaseModel):
     """Why the phase is `failed`."""
     steps: list[str] = []
     """The one-time programs that have succeeded, in order."""
+    warnings: list[str] = []
+    """What the stack goes on without: dataset files that cannot be used."""
     children: list[ChildState] = []
 
     def save(self, home: Home) -> None:

@@ -142,8 +142,9 @@ class Supervisor:
                 group.create_task(self._start_one(child))
 
     async def _step(self, name: str) -> None:
-        await run_step(name, self._home, self._config, self._credentials)
+        left_out = await run_step(name, self._home, self._config, self._credentials)
         self._state.steps.append(name)
+        self._state.warnings += left_out
         self._save()
         log.info("step_done name=%s", name)
 

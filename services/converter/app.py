@@ -4,7 +4,8 @@ from services.converter.handlers import Handlers
 from services.converter.service import ConverterService
 from services.converter.settings import ConverterSettings
 from shared.batches.batches import Batches, bury_batch, revive_batch
-from shared.datasets.catalog import load_catalog
+from shared.datasets.folder import DatasetFolder
+from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.runtime import Process, run_service
 from shared.settings import DatasetSettings, ObjectStoreSettings, load_settings
@@ -14,10 +15,12 @@ from shared.storage.object_store import open_s3
 async def build(process: Process) -> None:
     settings = load_settings(ConverterSettings)
     storage = load_settings(ObjectStoreSettings)
-    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
-    batches = Batches(open_s3(storage, storage.staging_bucket), "converter")
+    folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
+    folder.read()  # says now which files cannot be used
+    staging = open_s3(storage, storage.staging_bucket)
+    batches = Batches(staging, "converter")
     lake = open_s3(storage, storage.lake_bucket)
-    handlers = Handlers(ConverterService(batches, lake, catalog))
+    handlers = Handlers(ConverterService(batches, lake, RunDatasets(staging, folder.read)))
     process.bus.subscribe(
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,

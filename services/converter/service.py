@@ -9,7 +9,7 @@ from services.converter.encoder import Encode, write_csv_gz, write_parquet
 from shared import crashpoints
 from shared.batches.batches import Batches, hash_file, scratch_folder
 from shared.batches.clean import clean_artifact, open_clean
-from shared.datasets.catalog import Catalog
+from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts, Format
@@ -43,10 +43,10 @@ EXPORTS: dict[Format, Export] = {
 class ConverterService:
     """Writes processed batches into the lake in the formats that the run asks for."""
 
-    def __init__(self, batches: Batches, lake: ObjectStore, catalog: Catalog) -> None:
+    def __init__(self, batches: Batches, lake: ObjectStore, datasets: RunDatasets) -> None:
         self._batches = batches
         self._lake = lake
-        self._catalog = catalog
+        self._datasets = datasets
 
     async def convert(self, processed: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a row group per format.
@@ -57,13 +57,11 @@ class ConverterService:
         whatever the first format failed with if nothing could be written.
         """
         artifact = clean_artifact(processed)
-        dataset = self._catalog.get(processed.dataset)
-        if dataset is None:
-            raise PermanentError(Reason.SCHEMA, f"no dataset is named {processed.dataset}")
         before = await self._batches.committed(processed.run_id, processed.dataset, processed.batch_id)
         if before is not None:
             return before
         await self._batches.refuse_cancelled(processed.run_id)
+        dataset = await self._datasets.get(processed.run_id, processed.dataset)
         formats = await self._formats(processed, dataset)
         exports: tuple[Artifact, ...] = ()
         failed: list[str] = []

@@ -1,5 +1,6 @@
 """Composition root of the crawler: the only place that reads settings and builds clients."""
 
+from services.crawler.datasets import CrawlDatasets
 from services.crawler.domain.addresses import AllowedHosts
 from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.fetcher.client import Fetcher
@@ -14,7 +15,8 @@ from services.crawler.service import CrawlerService
 from services.crawler.settings import CrawlSettings
 from shared import memory
 from shared.batches.batches import Batches
-from shared.datasets.catalog import load_catalog
+from shared.datasets.folder import DatasetFolder
+from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
 from shared.events import topics
 from shared.runtime import Process, run_service
@@ -26,7 +28,7 @@ BATCH_WORKERS = 3
 
 async def build(process: Process) -> None:
     settings, store = load_settings(CrawlSettings), load_settings(ObjectStoreSettings)
-    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
+    folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
     staging = open_s3(store, store.staging_bucket)
     policy = RetryPolicy()
     exchange = await process.resources.enter_async_context(
@@ -37,12 +39,14 @@ async def build(process: Process) -> None:
             policy=policy,
         )
     )
-    fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
+    politeness = Politeness(dataset.source for dataset in folder.read().values())
+    fetch = Fetcher(exchange, politeness, policy)
+    datasets = CrawlDatasets(folder.read, RunDatasets(staging, folder.read), politeness.learn)
     runs = FrozenRuns(staging)
     replaying = Replaying(runs, Archive(staging))
     rows = settings.crawl_batch_rows or memory.measure().batch_rows()
     service = CrawlerService(
-        catalog, runs, Batches(staging, STAGE), fetch, Planner(fetch, rows), replaying, batch_rows=rows
+        datasets, runs, Batches(staging, STAGE), fetch, Planner(fetch, rows), replaying, batch_rows=rows
     )
     handlers = Handlers(service)
     process.bus.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)

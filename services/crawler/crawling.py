@@ -1,20 +1,18 @@
-"""How the requests of a planned batch are made: many at once, recorded in source order."""
+"""How a batch asks its source: many requests at once, answers in source order."""
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from services.crawler.domain import urls
 from services.crawler.domain.fetching import Answer, Failure, Fetch, failure_of
-from services.crawler.domain.plans import Plan
-from services.crawler.domain.records import Records, split_item, split_page
+from services.crawler.domain.records import Records
 from services.crawler.recorder import Fetched, Recorder
 from services.crawler.spool import Spool
-from shared.datasets.model import ApiSource, Dataset
+from shared.datasets.model import ApiSource
 
 WINDOW_PER_SLOT = 2
 """Answers may wait for an earlier one: so many requests are open or waiting per slot of the source."""
@@ -37,20 +35,8 @@ class Request:
     is_page: bool
 
 
-def planned_requests(dataset: Dataset, plan: Plan, sequence: int) -> Iterable[Request]:
-    """The requests of a batch of a plan that is no chain, in source order."""
-    source, pagination = dataset.source, dataset.source.pagination
-    if pagination.kind == "ids":
-        for identity in plan.ids_of(sequence):
-            yield Request(urls.item_url(source, pagination, identity), split_item, is_page=False)
-    elif pagination.kind == "none":
-        parse = partial(split_page, path=source.records_path, most=plan.limit)
-        yield Request(urls.single_url(source), parse, is_page=True)
-    else:
-        first = sequence * plan.requests_per_batch + 1
-        for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
-            parse = partial(split_page, path=source.records_path, most=plan.most_rows(page))
-            yield Request(urls.page_url(source, pagination, page, plan.page_size), parse, is_page=True)
+Take = Callable[[Request, Answer[Fetched] | Failure], Awaitable[None]]
+"""What becomes of an answer; called in the order of the requests."""
 
 
 class Crawl:
@@ -74,16 +60,20 @@ class Crawl:
         self._give_up_at_s = asyncio.get_running_loop().time() + PATIENCE_S
         self._failures_in_a_row = 0
 
-    async def all(self, requests: Iterable[Request]) -> None:
-        """Asks for many at once and records in order. Memory: `MAX_WINDOW` answers of at most `SPOOL_BYTES`."""
+    async def all(self, requests: Iterable[Request], take: Take | None = None) -> None:
+        """Asks for many at once and hands on in order. Memory: `MAX_WINDOW` answers of at most `SPOOL_BYTES`."""
         window = min(MAX_WINDOW, WINDOW_PER_SLOT * self.source.concurrency)
         async with aclosing(self._in_order(requests, window)) as answers:
             async for request, answer in answers:
-                if isinstance(answer, Failure):
-                    await self.recorder.add_failure(answer, is_page=request.is_page)
-                else:
-                    await self.recorder.add(answer)
+                await (take or self.record)(request, answer)
+                if isinstance(answer, Answer):
                     answer.value.lines.close()
+
+    async def record(self, request: Request, answer: Answer[Fetched] | Failure) -> None:
+        if isinstance(answer, Failure):
+            await self.recorder.add_failure(answer, is_page=request.is_page)
+        else:
+            await self.recorder.add(answer)
 
     async def _in_order(
         self, requests: Iterable[Request], window: int
@@ -131,4 +121,5 @@ class Crawl:
         )
 
     def _spool(self, records: Records) -> Fetched:
-        return Fetched(Spool.of(records.data, self._folder), records.rows, empty=records.empty)
+        digest = hashlib.sha256(records.data).hexdigest()
+        return Fetched(Spool.of(records.data, self._folder), records.rows, empty=records.empty, digest=digest)

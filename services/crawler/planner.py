@@ -5,15 +5,17 @@ from functools import partial
 from pathlib import Path
 
 from services.crawler.domain import plans, urls
+from services.crawler.domain.ends import NO_SUCH_PAGE, total_of
 from services.crawler.domain.fetching import Answer, Failure, Fetch
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.domain.records import Records, read_ids, split_page
 from shared.batches.batches import scratch_folder
-from shared.datasets.model import Dataset, IdListPagination, PagePagination
+from shared.datasets.model import ApiSource, Dataset, IdListPagination, PagePagination
 from shared.events.models import CrawlRequest
 from shared.events.reasons import Reason
 
-MAX_TOTAL_DIGITS = 18
+COMPARED_ROWS = 1000
+"""Of a page, to tell whether another holds the same."""
 
 
 class Planner:
@@ -22,7 +24,7 @@ class Planner:
         self._batch_rows = batch_rows
 
     async def make(self, request: CrawlRequest, dataset: Dataset) -> Plan:
-        """One request to the source at most. A source that does not answer gives a failed plan, no error."""
+        """Two requests to the source at most. A source that does not answer gives a failed plan, no error."""
         parameters = request.parameters.get(dataset.name)
         limit = parameters.limit if parameters else None
         pagination = dataset.source.pagination
@@ -58,19 +60,20 @@ class Planner:
     async def _by_pages(
         self, run_id: str, dataset: Dataset, pagination: PagePagination, limit: int | None, folder: Path
     ) -> Plan:
-        source = dataset.source
-        url = urls.page_url(source, pagination, 1, pagination.size)
-        parse = partial(split_page, path=source.records_path)
-        answer = await self._fetch(source, url, parse, folder)
+        answer, first, more = await self._first_page(dataset.source, pagination, folder)
         if isinstance(answer, Failure):
             return _failed(run_id, dataset, answer)
-        total, seen = _total(answer, pagination), answer.value.rows
-        if total is None:
+        url, seen = answer.url, answer.value.rows
+        total = total_of(answer, pagination)
+        if total == 0 and seen == 0:
+            return plans.plan_nothing(run_id, dataset.name, limit=limit)
+        if total is None or total < seen + more or _is_led_by_links(answer, pagination, first):
             # What page 1 holds is a full page, so that a source with smaller pages than asked for is not cut short.
             size = min(seen, pagination.size) or pagination.size
-            return plans.plan_chain(run_id, dataset.name, first_url=url, page_size=size, limit=limit)
-        if total == 0:
-            return plans.plan_nothing(run_id, dataset.name, limit=limit)
+            rows = total if total is None or limit is None else min(total, limit)
+            return plans.plan_chain(
+                run_id, dataset.name, first_url=url, page_size=size, limit=limit, rows=rows
+            )
         # A source may cap the size, or ignore it: then what it sends is the page size.
         size = max(pagination.size, seen) if seen == total else seen or pagination.size
         try:
@@ -80,22 +83,60 @@ class Planner:
                 total=total,
                 page_size=size,
                 limit=limit,
-                requests_per_second=source.requests_per_second,
+                requests_per_second=dataset.source.requests_per_second,
                 batch_rows=self._batch_rows,
+                first_page=first,
             )
         except plans.UnbelievableError as error:
             return _unbelievable(run_id, dataset, url, error)
 
+    async def _first_page(
+        self, source: ApiSource, pagination: PagePagination, folder: Path
+    ) -> tuple[Answer[Records] | Failure, int, int]:
+        """The first page, its number, and the rows that were seen behind it.
 
-def _total(answer: Answer[Records], pagination: PagePagination) -> int | None:
-    """None where the source does not say how many records there are, or says what cannot be."""
-    if pagination.total_header is None:
-        return None
-    text = (answer.header(pagination.total_header) or "").strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_TOTAL_DIGITS):
-        return None
-    total = int(text)
-    return total if total >= answer.value.rows else None
+        Where the file does not say the number, page 0 is looked at too.
+        """
+        number = 1 if pagination.first is None else pagination.first
+        answer = await self._page(source, pagination, number, folder)
+        if pagination.first is not None:
+            return answer, number, 0
+        if isinstance(answer, Failure) and answer.status not in NO_SUCH_PAGE:
+            return answer, number, 0
+        before = await self._page(source, pagination, 0, folder)
+        if isinstance(before, Failure):
+            return answer, 1, 0
+        if isinstance(answer, Failure):
+            return before, 0, 0
+        if await asyncio.to_thread(_is_another, before.value, answer.value):
+            return before, 0, answer.value.rows
+        return answer, 1, 0
+
+    async def _page(
+        self, source: ApiSource, pagination: PagePagination, number: int, folder: Path
+    ) -> Answer[Records] | Failure:
+        url = urls.page_url(source, pagination, number, pagination.size)
+        return await self._fetch(
+            source, url, partial(split_page, path=source.records_path, is_first=True), folder
+        )
+
+
+def _is_another(page: Records, after: Records) -> bool:
+    """Whether a page with records is not the same as the one after it, be it that the source moved in between."""
+    if page.rows == 0:
+        return False
+    lines = set(page.data.split(b"\n", COMPARED_ROWS)[:COMPARED_ROWS])
+    following = after.data.split(b"\n", COMPARED_ROWS)[:COMPARED_ROWS] if after.rows else []
+    return 2 * sum(line in lines for line in following) < max(1, len(following))
+
+
+def _is_led_by_links(answer: Answer[Records], pagination: PagePagination, first: int) -> bool:
+    """Whether the next page has another address than its number: then numbers lead nowhere."""
+    try:
+        named = urls.next_by_link(answer.headers.get("link", ()), answer.answered_url)
+    except urls.CursorError:
+        return True
+    return named is not None and urls.page_number(named, pagination.page_param) != first + 1
 
 
 def _failed(run_id: str, dataset: Dataset, failure: Failure) -> Plan:

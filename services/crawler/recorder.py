@@ -22,14 +22,15 @@ BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch d
 
 
 class Fetched:
-    """The lines of one answer, waiting for their turn."""
+    """The lines of one answer, waiting for their turn. `digest` is that of the lines."""
 
-    __slots__ = ("empty", "lines", "rows")
+    __slots__ = ("digest", "empty", "lines", "rows")
 
-    def __init__(self, lines: Spool, rows: int, *, empty: bool) -> None:
+    def __init__(self, lines: Spool, rows: int, *, empty: bool, digest: str) -> None:
         self.lines = lines
         self.rows = rows
         self.empty = empty
+        self.digest = digest
 
 
 class Recorder:
@@ -42,6 +43,7 @@ class Recorder:
         self.rejected = 0
         self.requests = 0
         self.failed = 0
+        self.promised: int | None = None
         self.missing: list[MissingPage] = []
         self.last_failure: Failure | None = None
 
@@ -52,6 +54,11 @@ class Recorder:
     @property
     def all_failed(self) -> bool:
         return self.requests > 0 and self.failed == self.requests
+
+    def promise(self, total: int | None) -> None:
+        """What an answer says of how many records there are: the most counts, as the rest may be still to come."""
+        if total is not None:
+            self.promised = max(total, self.promised or 0)
 
     async def add(self, answer: Answer[Fetched]) -> None:
         fetched = answer.value
@@ -65,25 +72,39 @@ class Recorder:
         self.rejected += fetched.empty
 
     async def add_failure(self, failure: Failure, *, is_page: bool) -> None:
-        """One line `null` stands for the request; what a page would have held is listed as missing."""
-        await self._log(
-            failure.url, failure.status, 1, Reason.FETCH, failure.detail, failure.fetched_at.isoformat()
-        )
-        await self.raw.write(NULL_LINE + b"\n")
-        self.rows += 1
-        self.rejected += 1
+        """An item is one rejected row, a line `null`; what a page would have held nobody knows: it is missing."""
         self.failed += 1
         self.last_failure = failure
         if is_page:
-            self.missing.append(
-                MissingPage(
-                    url=failure.url[:MAX_MISSING_URL_CHARS], reason=failure.detail[:MAX_MISSING_REASON_CHARS]
-                )
-            )
+            await self.add_missing(failure)
+            return
+        await self._log_failure(failure, rows=1)
+        await self.raw.write(NULL_LINE + b"\n")
+        self.rows += 1
+        self.rejected += 1
+
+    async def add_missing(self, page: Failure) -> None:
+        """A page whose records are not in the batch."""
+        await self._log_failure(page, rows=0)
+        self.miss(page.url, page.detail)
+
+    async def add_end(self, behind: Failure) -> None:
+        """A request that found nothing behind the last page: nothing is missing."""
+        await self._log(behind.url, behind.status, 0, None, behind.detail, behind.fetched_at.isoformat())
 
     def end_at(self, following: CursorWork) -> None:
         """The chain goes no further, though there is more: that is listed as missing."""
-        self.missing.append(MissingPage(url=following.url[:MAX_MISSING_URL_CHARS], reason=BEYOND_THE_END))
+        self.miss(following.url, BEYOND_THE_END)
+
+    def miss(self, url: str, reason: str) -> None:
+        """A page that was not asked for, or not read."""
+        self.missing.append(
+            MissingPage(url=url[:MAX_MISSING_URL_CHARS], reason=reason[:MAX_MISSING_REASON_CHARS])
+        )
+
+    async def _log_failure(self, failure: Failure, rows: int) -> None:
+        fetched_at = failure.fetched_at.isoformat()
+        await self._log(failure.url, failure.status, rows, Reason.FETCH, failure.detail, fetched_at)
 
     async def _log(
         self,

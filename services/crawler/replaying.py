@@ -32,7 +32,7 @@ class Replaying:
             detail = f"run {run_id} has no plan of {dataset}: it was never made, or is gone"
             why = PlanFailure(url="", reason=Reason.OBJECT_MISSING, detail=detail)
             return failed_plan(request.run_id, dataset, why)
-        batches = await self._chain_length(old) if old.batches is None else old.batches
+        batches = await self._batches_of(old) if old.batches is None else old.batches
         return plan_replay(
             old,
             run_id=request.run_id,
@@ -69,17 +69,24 @@ class Replaying:
             parent_batch_ids=(old_id,),
             artifacts=artifacts,
             counts=old.counts,
+            promised=crawled.promised if crawled is not None else None,
+            repeated=old.repeated,
+            absent=old.absent,
+            unnamed=old.unnamed,
+            rejected_by_reason=old.rejected_by_reason,
             missing=crawled.missing if crawled is not None else (),
         )
 
-    async def _chain_length(self, plan: Plan) -> int:
-        """Batches of a chain that was crawled; one more where it broke off, which then has no result."""
-        length = await self._archive.count_results(plan.run_id, plan.dataset, "crawler")
-        if length == 0:
-            return 1
-        last_id = ids.batch_id(plan.run_id, plan.dataset, length - 1)
+    async def _batches_of(self, plan: Plan) -> int:
+        """Batches of a crawl that found its end; one more where it broke off, which then has no result."""
+        crawled = await self._archive.batch_ids(plan.run_id, plan.dataset, "crawler")
+        batches = plan.units
+        while ids.batch_id(plan.run_id, plan.dataset, batches) in crawled:
+            batches += 1
+        last_id = ids.batch_id(plan.run_id, plan.dataset, batches - 1)
         last = await self._archive.result(plan.run_id, plan.dataset, "crawler", last_id)
-        return length if last is not None and last.next is None else length + 1
+        is_whole = batches == plan.units if last is None else last.next is None
+        return batches if is_whole else batches + 1
 
 
 def _dead_there(unit: CrawlBatchRequested, old: BatchManifest) -> BatchFailedError:
@@ -93,5 +100,7 @@ def _dead_there(unit: CrawlBatchRequested, old: BatchManifest) -> BatchFailedErr
 def _dead_as(unit: CrawlBatchRequested, old: BatchManifest, reason: Reason, detail: str) -> BatchFailedError:
     dead = dead_batch(unit, PermanentError(reason, detail), rows=old.counts.read)
     return BatchFailedError(
-        dead.model_copy(update={"first_position": old.first_position, "missing": old.missing})
+        dead.model_copy(
+            update={"first_position": old.first_position, "missing": old.missing, "promised": old.promised}
+        )
     )

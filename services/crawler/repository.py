@@ -16,10 +16,6 @@ PLANS_CACHED = 8
 """Plans of ids hold their list: 10 bytes per id."""
 
 
-REPLACEABLE = frozenset({"failed", "chain"})
-"""Plans that a replayed dead letter may replace: never cached, so that every process sees the new one."""
-
-
 class FrozenRuns:
     """Requests and plans. Every method raises `StorageUnavailableError` in an outage."""
 
@@ -75,7 +71,8 @@ class FrozenRuns:
         return winner
 
     def _remember(self, key: str, plan: Plan) -> Plan:
-        if plan.kind in REPLACEABLE:
+        if plan.failed is not None or plan.is_open:
+            # A replayed dead letter may replace it: every process must see the new one.
             return plan
         self._plans[key] = plan
         if len(self._plans) > PLANS_CACHED:
@@ -94,10 +91,11 @@ class Archive:
         found = await self._staging.get(keys.manifest_key(run_id, dataset, stage, batch_id))
         return None if found is None else decode_event(BatchManifest, found)
 
-    async def count_results(self, run_id: str, dataset: str, stage: Stage) -> int:
+    async def batch_ids(self, run_id: str, dataset: str, stage: Stage) -> set[str]:
         """Batches of which the stage has a result. One listing of the stage's folder."""
         folder = keys.stage_prefix(run_id, dataset, stage)
-        return len([info async for info in self._staging.list(folder) if info.key.endswith(".json")])
+        names = [info.key.rpartition("/")[2] async for info in self._staging.list(folder)]
+        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
     async def copy(self, owner: BatchManifest, artifact: Artifact, run_id: str) -> Artifact:
         """An artifact of `owner` as one of the crawler in another run: same bytes, same hash, copied by the store.

@@ -20,7 +20,6 @@ from shared.events.models import (
     CursorWork,
     IdWork,
     MissingPage,
-    PageWork,
 )
 from shared.events.reasons import Reason
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
@@ -36,6 +35,7 @@ def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
 
 
 def announce_plan(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
+    """Its units; and its seal, unless the end is to be found by crawling."""
     known = [] if plan.batches is None else [planned_event(request, plan.dataset, plan.batches, plan.rows)]
     return known + [
         unit_event(request, plan.dataset, ids.batch_id(plan.run_id, plan.dataset, n), n, plan.work(n))
@@ -85,23 +85,21 @@ def identity(unit: CrawlBatchRequested) -> dict[str, Any]:
 
 
 def dead_batch(unit: CrawlBatchRequested, error: PermanentError, *, rows: int | None = None) -> BatchManifest:
-    """A batch that could not be handled. `rows` None: each of its requests counts as a failed one."""
-    failed = _requests_of(unit.work) if rows is None else rows
+    """A batch that could not be handled. `rows` None: each item that it was to ask for is a failed one."""
+    failed = _items_of(unit.work) if rows is None else rows
     return BatchManifest(
         **identity(unit),
         status="dead",
         reason=error.reason,
         detail=in_words(error),
         counts=Counts(read=failed, rejected=failed),
+        rejected_by_reason={error.reason: failed} if failed else {},
     )
 
 
-def _requests_of(work: CrawlWork) -> int:
-    if isinstance(work, PageWork):
-        return work.pages
-    if isinstance(work, IdWork):
-        return max(0, work.stop - work.start)
-    return 1
+def _items_of(work: CrawlWork) -> int:
+    """How many records a page holds nobody knows."""
+    return max(0, work.stop - work.start) if isinstance(work, IdWork) else 0
 
 
 def dead_by_plan(unit: CrawlBatchRequested, why: PlanFailure) -> BatchManifest:
@@ -110,8 +108,7 @@ def dead_by_plan(unit: CrawlBatchRequested, why: PlanFailure) -> BatchManifest:
         status="dead",
         reason=why.reason,
         detail=f"there is no plan: {why.detail}"[:MAX_DETAIL_CHARS],
-        counts=Counts(read=1, rejected=1),
-        missing=(MissingPage(url=why.url, reason=why.detail),),
+        missing=(MissingPage(url=why.url, reason=why.detail),) if why.url else (),
     )
 
 
@@ -128,7 +125,9 @@ def dead_by_source(
         ],
         first_position=first_position(unit, plan),
         artifacts=(requests,),
-        counts=Counts(read=recorder.failed, rejected=recorder.failed),
+        counts=Counts(read=recorder.rows, rejected=recorder.rows),
+        rejected_by_reason={Reason.FETCH: recorder.rows} if recorder.rows else {},
+        promised=recorder.promised,
         missing=tuple(recorder.missing),
     )
 

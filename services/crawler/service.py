@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.crawler.chain import Chain
-from services.crawler.crawling import Crawl, planned_requests
+from services.crawler.crawling import Crawl
+from services.crawler.datasets import CrawlDatasets
 from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
 from services.crawler.domain.replays import replayed_run
 from services.crawler.domain.requests import judge
+from services.crawler.ids import crawl_ids
+from services.crawler.pages import Pages
 from services.crawler.planner import Planner
 from services.crawler.recorder import Recorder, recording
 from services.crawler.replaying import Replaying
@@ -27,6 +29,7 @@ from services.crawler.results import (
     planned_event,
     unit_event,
 )
+from services.crawler.single import crawl_single
 from shared.batches.batches import (
     BatchDeadError,
     Batches,
@@ -45,6 +48,7 @@ from shared.events.models import (
     CrawlBatchRequested,
     CrawlRequest,
     CursorWork,
+    PageWork,
     PlanWork,
     ReplayWork,
 )
@@ -62,7 +66,7 @@ class CrawlerService:
 
     def __init__(
         self,
-        catalog: Mapping[str, Dataset],
+        datasets: CrawlDatasets,
         runs: FrozenRuns,
         batches: Batches,
         fetch: Fetch,
@@ -71,7 +75,7 @@ class CrawlerService:
         *,
         batch_rows: int,
     ) -> None:
-        self._catalog = catalog
+        self._datasets = datasets
         self._runs = runs
         self._batches = batches
         self._fetch = fetch
@@ -82,22 +86,27 @@ class CrawlerService:
     async def accept(
         self, document: Mapping[str, Any], derived_id: str, requested_at: datetime
     ) -> list[Outgoing]:
-        """Freezes the request and asks for the plan of each dataset; a refused run ends at once, with its reason.
+        """Freezes the request and its datasets' files, and asks for the plan of each dataset.
+
+        A refused run ends at once, with its reason.
 
         The first request of a run counts: any later one only starts again what that one started.
         """
         old = replayed_run(document)
+        catalog = await self._datasets.today()
         asked = judge(
             document,
             derived_id=derived_id,
             requested_at=requested_at,
-            known=tuple(self._catalog),
+            known=tuple(catalog),
+            why_refused=catalog.why_refused,
             replayed=None if old is None else await self._runs.find_request(old),
         )
         request = await self._runs.freeze_request(asked)
         if request.refused is not None:
             log.warning("run_refused", run_id=request.run_id, reason=request.refused)
             return [planned_event(request, None, 0, None)]
+        await self._datasets.freeze(request, request.datasets)
         log.info("run_accepted", run_id=request.run_id, datasets=request.datasets)
         return [
             unit_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
@@ -113,6 +122,7 @@ class CrawlerService:
         plan = await self._runs.find_plan(unit.run_id, unit.dataset)
         if plan is None:
             await self._batches.refuse_cancelled(unit.run_id)
+            await self._datasets.freeze(request, [unit.dataset])  # an older version accepted the run without
             plan = await self._runs.freeze_plan(await self._make_plan(request, unit))
             log.info("dataset_planned", kind=plan.kind, batches=plan.batches, rows=plan.rows)
         return announce_plan(request, plan)
@@ -146,7 +156,7 @@ class CrawlerService:
         """Takes back the death of a unit whose dead letter is replayed; what is done stays done. Idempotent.
 
         How many batches there are was announced when it died, so no more may follow from what is crawled now: a
-        plan that had failed is made anew, and fails again if it needs more than its one batch; a chain ends where
+        plan that had failed is made anew, and fails again if it needs more than its one batch; a crawl ends where
         it ended. Raises `PermanentError` (`cancelled`) for a unit of a cancelled run.
         """
         sequence = 0 if isinstance(unit.work, PlanWork) else unit.sequence
@@ -160,7 +170,7 @@ class CrawlerService:
             await self._runs.replace_plan(plan_anew(await self._make_plan(request, unit)))
         elif isinstance(unit.work, PlanWork):
             return
-        elif plan.kind == "chain" and plan.announced is None and await self._is_dead(unit):
+        elif plan.is_last_known(unit.sequence) and plan.announced is None and await self._is_dead(unit):
             await self._runs.replace_plan(plan.model_copy(update={"announced": sequence + 1}))
         await self._batches.forget_death(unit.run_id, unit.dataset, batch_id)
 
@@ -174,7 +184,7 @@ class CrawlerService:
     async def _make_plan(self, request: CrawlRequest, unit: CrawlBatchRequested) -> Plan:
         if request.replay_of is not None:
             return await self._replaying.plan(request, unit.dataset)
-        return await self._planner.make(request, self._dataset(unit))
+        return await self._planner.make(request, await self._datasets.of(unit.run_id, unit.dataset))
 
     async def _bury_plan(self, unit: CrawlBatchRequested, error: PermanentError) -> Burial:
         try:
@@ -196,7 +206,8 @@ class CrawlerService:
             unit = unit.model_copy(update={"work": plan.work(0)})
         if isinstance(unit.work, ReplayWork):
             return await self._commit(await self._replaying.take_over(unit, unit.work))
-        return await self._commit(await self._fetch_all(unit, plan, self._dataset(unit)))
+        dataset = await self._datasets.of(unit.run_id, unit.dataset)
+        return await self._commit(await self._fetch_all(unit, plan, dataset))
 
     async def _commit(self, manifest: BatchManifest) -> BatchManifest:
         winner = await self._batches.commit(manifest)
@@ -221,6 +232,7 @@ class CrawlerService:
             first_position=first_position(unit, plan),
             artifacts=(raw, requests),
             counts=recorder.counts,
+            promised=recorder.promised,
             missing=tuple(recorder.missing),
             next=following,
         )
@@ -231,25 +243,38 @@ class CrawlerService:
         still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
         crawl = Crawl(self._fetch, dataset.source, folder, recorder, still_wanted)
         pagination = dataset.source.pagination
-        if isinstance(unit.work, CursorWork) and pagination.kind == "page":
-            following = await Chain(crawl, plan, pagination.page_param, self._batch_rows).follow(
-                unit.work, unit.sequence
+        if pagination.kind == "page":
+            following = await self._ask_for_pages(
+                Pages(crawl, plan, pagination, self._batch_rows), unit, plan
             )
             if following is not None and unit.sequence + 1 == plan.announced:
                 recorder.end_at(following)
                 return None
             return following
-        if plan.requests:
-            await crawl.all(planned_requests(dataset, plan, unit.sequence))
+        if plan.requests and pagination.kind == "ids":
+            await crawl_ids(crawl, plan, pagination, unit.sequence)
+        elif plan.requests:
+            await crawl_single(crawl, plan)
         return None
 
+    async def _ask_for_pages(self, pages: Pages, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
+        if isinstance(unit.work, CursorWork):
+            return await pages.follow(unit.work, unit.sequence)
+        return await pages.planned(unit.sequence, goes_on=plan.is_last_known(unit.sequence))
+
     async def _after(self, unit: CrawlBatchRequested, winner: BatchManifest) -> list[Outgoing]:
-        """What follows a chain's batch: the next one, or the news that this was the last."""
+        """What follows the last batch that is known: the next one, or the news that this was the last."""
+        promised = winner.promised
         if not isinstance(unit.work, CursorWork):
-            return []
+            if not isinstance(unit.work, PageWork):
+                return []
+            plan = await self._runs.plan(unit.run_id, unit.dataset)
+            if plan.announced is not None or not plan.is_last_known(unit.sequence):
+                return []
+            promised = promised if promised is not None else plan.rows
         request = await self._batches.request(unit.run_id)
         if winner.next is None:
-            return [planned_event(request, unit.dataset, unit.sequence + 1, None)]
+            return [planned_event(request, unit.dataset, unit.sequence + 1, promised)]
         sequence = unit.sequence + 1
         batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
         return [unit_event(request, unit.dataset, batch_id, sequence, winner.next)]
@@ -259,21 +284,15 @@ class CrawlerService:
             unit.run_id, unit.dataset, file, extension=extension, rows=rows
         )
 
-    def _dataset(self, unit: CrawlBatchRequested) -> Dataset:
-        try:
-            return self._catalog[unit.dataset]
-        except KeyError as error:
-            raise PermanentError(Reason.SCHEMA, f"dataset {unit.dataset} is not known here") from error
-
 
 def _check_unit(unit: CrawlBatchRequested, plan: Plan) -> None:
     """Raises `PermanentError` for work that is not the plan's: the frozen plan is what counts."""
     if plan.announced == 1 and unit.sequence == 0:
         fits = True
-    elif plan.kind == "chain":
-        fits = isinstance(unit.work, CursorWork) and (unit.sequence > 0 or unit.work == plan.work(0))
+    elif unit.sequence < plan.units:
+        fits = unit.work == plan.work(unit.sequence)
     else:
-        fits = unit.sequence < plan.units and unit.work == plan.work(unit.sequence)
+        fits = plan.is_open and isinstance(unit.work, CursorWork)
     if not fits:
         raise PermanentError(
             Reason.SCHEMA, f"batch {unit.sequence} of the plan is not what this record asks for"

@@ -1,10 +1,18 @@
 """What a load comes to. Pure."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from shared.events.models import BatchManifest, Counts
+import orjson
+
+from shared.events.models import Artifact, BatchManifest, Counts
+from shared.events.reasons import Reason
+
+MAX_RAW_BYTES = 2**20
+"""So much of a refused row is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +31,44 @@ class Merge:
     """Rows that are in the table now."""
     same_run: int
     """Of those, rows that replaced a row of their own run."""
+    lost_to_same_run: int
+    """Rows that met a later one of their own run, which stays."""
+
+    @property
+    def repeated(self) -> int:
+        """Rows that met one of their own run, whichever lost: superseded all of them."""
+        return self.same_run + self.lost_to_same_run
+
+    def __add__(self, other: "Merge") -> "Merge":
+        return Merge(
+            self.written + other.written,
+            self.same_run + other.same_run,
+            self.lost_to_same_run + other.lost_to_same_run,
+        )
 
 
-def counts_of(rows: int, merge: Merge) -> Counts:
-    """`read = loaded + superseded`.
+NOTHING_MERGED = Merge(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that PostgreSQL does not take."""
+
+    position: int
+    reason: Reason
+    detail: str
+    values: Mapping[str, Any]
+    """The dataset's columns."""
+
+
+def counts_of(rows: int, merge: Merge, rejected: int) -> Counts:
+    """`read = loaded + superseded + rejected`.
 
     A collision within a run counts one superseded in the load that meets it, whoever loses; so does a row that
     met a newer run's. A row that replaced an older run's is loaded.
     """
     loaded = merge.written - merge.same_run
-    return Counts(read=rows, loaded=loaded, superseded=rows - loaded)
+    return Counts(read=rows, loaded=loaded, superseded=rows - rejected - loaded, rejected=rejected)
 
 
 def result_of(
@@ -40,10 +76,38 @@ def result_of(
     counts: Counts,
     nulls: Mapping[str, int],
     *,
+    repeated: int,
+    refused: Sequence[RefusedRow],
+    artifacts: tuple[Artifact, ...],
     produced_at: datetime,
     code_version: str,
 ) -> BatchManifest:
-    """The loader's manifest of a processed batch."""
+    """The loader's manifest of a processed batch. `nulls` counts those of all its rows."""
     return batch.child(
-        "loader", counts=counts, nulls={**nulls}, produced_at=produced_at, code_version=code_version
+        "loader",
+        counts=counts,
+        nulls={
+            name: count - sum(row.values.get(name) is None for row in refused)
+            for name, count in nulls.items()
+        },
+        repeated=repeated,
+        rejected_by_reason=dict(Counter(row.reason.value for row in refused)),
+        artifacts=artifacts,
+        produced_at=produced_at,
+        code_version=code_version,
     )
+
+
+def quarantine_line(row: RefusedRow) -> bytes:
+    """A JSON line with its newline, as the processor writes them."""
+    raw, detail = orjson.dumps(row.values), row.detail
+    if len(raw) > MAX_RAW_BYTES:
+        detail = f"{detail}; raw is the first {MAX_RAW_BYTES} of {len(raw)} bytes"
+    line = {
+        "source_position": row.position,
+        "reason": row.reason.value,
+        "detail": detail,
+        "url": None,
+        "raw": raw[:MAX_RAW_BYTES].decode(errors="ignore"),
+    }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,8 +1,11 @@
 """Clean Parquet to PostgreSQL's binary COPY format, without a Python object per row."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from datetime import datetime
+from itertools import accumulate
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,6 +48,42 @@ async def encode_copy(
     while (encoded := await asyncio.to_thread(encode_next)) is not None:
         yield encoded
     yield encoder.finish()
+
+
+class Pieces:
+    """Any rows of the file by their place, for a search among them. Memory is one row group, decoded."""
+
+    def __init__(self, parquet: pq.ParquetFile, artifact: Artifact) -> None:
+        self._parquet = parquet
+        self._artifact = artifact
+        metadata = parquet.metadata
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        self._starts = list(accumulate(sizes, initial=0))
+        self._decoded: tuple[int, pa.Table] | None = None
+
+    async def encode(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """As `encode_copy`, of the rows from `start` up to, and without, `stop`."""
+        encoder = ArrowToPostgresBinaryEncoder(self._parquet.schema_arrow)
+        yield encoder.write_header()
+        for group in range(len(self._starts) - 1):
+            first = max(start, self._starts[group])
+            if (rows := min(stop, self._starts[group + 1]) - first) > 0:
+                table = (await asyncio.to_thread(self._read, group)).slice(first - self._starts[group], rows)
+                for chunk in table.to_batches(max_chunksize=CHUNK_ROWS):
+                    yield await asyncio.to_thread(encoder.write_batch, chunk)
+        yield encoder.finish()
+
+    def row(self, place: int) -> dict[str, Any]:
+        group = bisect_right(self._starts, place) - 1
+        [row] = self._read(group).slice(place - self._starts[group], 1).to_pylist()
+        return dict(row)
+
+    def _read(self, group: int) -> pa.Table:
+        if self._decoded is None or self._decoded[0] != group:
+            self._decoded = None
+            chunks = read_clean(self._parquet, self._artifact, CHUNK_ROWS, groups=[group])
+            self._decoded = group, pa.Table.from_batches(chunks, self._parquet.schema_arrow)
+        return self._decoded[1]
 
 
 def ascending_keys(parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset) -> KeyRange | None:

@@ -1,39 +1,36 @@
 """The ledger of loaded batches and the data tables, always in one transaction."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
 
 from services.loader import statements
-from services.loader.domain import KeyRange, Merge, counts_of, result_of
+from services.loader.domain import Merge, RefusedRow, counts_of, result_of
+from services.loader.merging import (
+    Connection,
+    Rows,
+    copy,
+    may_be_of_one_row,
+    merge,
+    merge_in_parts,
+    unless_refused,
+)
 from shared import crashpoints
 from shared.datasets.model import Dataset
 from shared.errors import TransientError
 from shared.events.decode import decode_event, encode
-from shared.events.models import BatchManifest
+from shared.events.models import Artifact, BatchManifest
 from shared.observability.logging import get_logger
 from shared.postgres.errors import translated
 from shared.version import CODE_VERSION
 
 log = get_logger()
 
-Connection = asyncpg.pool.PoolConnectionProxy
-
 _MET_ANOTHER = (asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 """Keys that were new turned out not to be, or another transaction is about to write them."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A batch's rows, to be copied once or twice."""
-
-    columns: Sequence[str]
-    keys: KeyRange | None
-    """Where they ascend, as a merge takes them: two that take the same keys in one order never deadlock. Else None."""
-    body: Callable[[datetime | None], AsyncIterator[bytes]]
-    """A binary COPY of `columns`, from its start; with a time, of `etl_processed_at` after them."""
+Keep = Callable[[Sequence[RefusedRow]], Awaitable[Artifact]]
+"""Puts refused rows into quarantine, durably."""
 
 
 class LoadRepository:
@@ -54,7 +51,9 @@ class LoadRepository:
         """False: the batch has a result already, which stands."""
         crashpoints.reach("loader.death")
         with translated():
-            return bool(await self._pool.fetchval(statements.CLAIM, *_claim(dead), encode(dead).decode()))
+            return bool(
+                await self._pool.fetchval(statements.CLAIM, *_ledger_row(dead), encode(dead).decode())
+            )
 
     async def forget_death(self, batch_id: str) -> None:
         """A batch that is not dead is left as it is."""
@@ -62,20 +61,25 @@ class LoadRepository:
             await self._pool.execute(statements.FORGET_DEATH, batch_id)
 
     async def load(
-        self, batch: BatchManifest, dataset: Dataset, rows: Rows | None, nulls: Mapping[str, int]
+        self,
+        batch: BatchManifest,
+        dataset: Dataset,
+        rows: Rows | None,
+        nulls: Mapping[str, int],
+        keep: Keep,
     ) -> BatchManifest | None:
         """All rows and the ledger's row, or nothing. None: someone else was first, and nothing is changed.
 
         `rows` is None for a batch without any; `nulls` counts theirs by column. Keys that are new to the table are
         copied straight into it; all others go through a temporary table and are merged, which costs three times as
-        much.
+        much. Rows that PostgreSQL refuses are looked for, left out and kept before the commit.
         """
         may_go_straight = batch.batch_id not in self._cut_off
         try:
             with translated():
                 async with self._pool.acquire() as connection, connection.transaction():
                     result = await _load(
-                        connection, batch, dataset, rows, nulls, may_go_straight=may_go_straight
+                        connection, batch, dataset, rows, nulls, keep, may_go_straight=may_go_straight
                     )
                     crashpoints.reach("loader.merged")
         except _AnotherWasFirstError:
@@ -98,36 +102,75 @@ async def _load(
     dataset: Dataset,
     rows: Rows | None,
     nulls: Mapping[str, int],
+    keep: Keep,
     *,
     may_go_straight: bool,
 ) -> BatchManifest:
     straight = 0 if rows is None else None
     if rows is not None and may_go_straight:
         straight = await _copy_straight(connection, batch, dataset, rows)
-    copied = straight if rows is None or straight is not None else await _copy(connection, dataset, rows)
-    log.info("batch_copied", way="merge" if straight is None else "straight", rows=copied)
-    crashpoints.reach("loader.copied")
-    # After the COPY, so that a process that was paused in it keeps no other from the ledger.
-    if not await connection.fetchval(statements.CLAIM, *_claim(batch), "{}"):
-        raise _AnotherWasFirstError
-    if straight is None:
-        [found] = await connection.fetch(statements.merge(dataset), batch.produced_at)
-        merge = Merge(written=found["written"], same_run=found["same_run"])
+    if rows is None or straight is not None:
+        await _claim(connection, batch, "straight")
+        merged, refused = Merge(straight or 0, 0, 0), list[RefusedRow]()
     else:
-        merge = Merge(written=straight, same_run=0)
-    counts = counts_of(copied or 0, merge)
+        merged, refused = await _merge(connection, batch, dataset, rows)
+    counts = counts_of(0 if rows is None else rows.count, merged, len(refused))
     loaded_at = await connection.fetchval("SELECT now()")
-    result = result_of(batch, counts, nulls, produced_at=loaded_at, code_version=CODE_VERSION)
+    result = result_of(
+        batch,
+        counts,
+        nulls,
+        repeated=merged.repeated,
+        refused=refused,
+        artifacts=(await keep(refused),) if refused else (),
+        produced_at=loaded_at,
+        code_version=CODE_VERSION,
+    )
     await connection.execute(
         statements.RECORD, batch.batch_id, counts.loaded, counts.superseded, encode(result).decode()
     )
     return result
 
 
+async def _merge(
+    connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows
+) -> tuple[Merge, list[RefusedRow]]:
+    """Together, or, where a row is refused, in parts and without it."""
+
+    async def copy_all() -> bool:
+        await copy(connection, rows, rows.body(None))
+        return True
+
+    async def merge_all() -> Merge:
+        return await merge(connection, dataset, rows.count, batch.produced_at)
+
+    await connection.execute(statements.create_incoming(dataset))
+    is_copied = await unless_refused(connection, dataset, copy_all)
+    await _claim(connection, batch, "merge" if is_copied else "parts")
+    merged = await unless_refused(connection, dataset, merge_all) if is_copied else None
+    if merged is not None:
+        return merged, []
+    log.warning("batch_in_parts", rows=rows.count)
+    return await merge_in_parts(connection, dataset, rows, batch.produced_at)
+
+
+async def _claim(connection: Connection, batch: BatchManifest, way: str) -> None:
+    """Takes the ledger's row: after the COPY, so that a process that was paused in it keeps no other from the ledger.
+
+    Raises `_AnotherWasFirstError`.
+    """
+    log.info("batch_copied", way=way)
+    crashpoints.reach("loader.copied")
+    if not await connection.fetchval(statements.CLAIM, *_ledger_row(batch), "{}"):
+        raise _AnotherWasFirstError
+
+
 async def _copy_straight(
     connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows
 ) -> int | None:
-    """The rows that are in the table now; None, and nothing changed, where one of the keys may be there already."""
+    """The rows that are in the table now; None, and nothing changed, where a key may be there already, or a row is
+    refused.
+    """
     if rows.keys is None or not await connection.fetchval(
         statements.is_new(dataset), rows.keys.least, rows.keys.greatest
     ):
@@ -142,22 +185,12 @@ async def _copy_straight(
                 columns=[*rows.columns, "etl_processed_at"],
                 format="binary",
             )
-    except _MET_ANOTHER:
-        return None
-    return _rows_of(status)
-
-
-async def _copy(connection: Connection, dataset: Dataset, rows: Rows) -> int:
-    await connection.execute(statements.create_incoming(dataset))
-    status = await connection.copy_to_table(
-        statements.INCOMING, source=rows.body(None), columns=list(rows.columns), format="binary"
-    )
-    return _rows_of(status)
-
-
-def _rows_of(status: str) -> int:
+    except asyncpg.PostgresError as error:
+        if isinstance(error, _MET_ANOTHER) or may_be_of_one_row(error):
+            return None
+        raise
     return int(status.removeprefix("COPY "))
 
 
-def _claim(batch: BatchManifest) -> tuple[str, str, str, str]:
+def _ledger_row(batch: BatchManifest) -> tuple[str, str, str, str]:
     return batch.batch_id, batch.run_id, batch.dataset, batch.status

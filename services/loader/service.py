@@ -1,15 +1,22 @@
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 
-from services.loader.encoder import ascending_keys, encode_copy, null_counts
-from services.loader.repository import LoadRepository, Rows
+import zstandard
+
+from services.loader.domain import RefusedRow, quarantine_line
+from services.loader.encoder import Pieces, ascending_keys, encode_copy, null_counts
+from services.loader.merging import Rows
+from services.loader.repository import LoadRepository
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
 from shared.batches.clean import clean_artifact, open_clean
-from shared.datasets.catalog import Catalog
+from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
-from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+
+QUARANTINE_FORMAT = "quarantine.jsonl.zst"
 
 log = get_logger()
 
@@ -17,17 +24,18 @@ log = get_logger()
 class LoaderService:
     """Loads processed batches into their tables; a batch is in whole or not at all."""
 
-    def __init__(self, batches: Batches, repository: LoadRepository, catalog: Catalog) -> None:
+    def __init__(self, batches: Batches, repository: LoadRepository, datasets: RunDatasets) -> None:
         self._batches = batches
         self._repository = repository
-        self._catalog = catalog
+        self._datasets = datasets
 
     async def load(self, batch: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Streams: memory is one chunk.
 
-        Raises `BatchDeadError` if it is dead, `TransientError` in an outage, `PermanentError` for what can never
-        be loaded: a cancelled run, an unknown dataset, an artifact that is gone or not what its manifest says,
-        values that PostgreSQL refuses.
+        Raises `BatchDeadError` if it is dead, `TransientError` in an outage and while its table or a column of it is
+        yet to be made by `onpoint migrate`, `PermanentError` for what can never be loaded: a cancelled run, an unknown
+        dataset, an artifact that is gone or not what its manifest says, a table that is another than the dataset's.
+        Rows that PostgreSQL refuses, up to a bound, are put into quarantine.
         """
         artifact = clean_artifact(batch)
         if (before := await self._repository.find(batch.batch_id)) is not None:
@@ -36,10 +44,7 @@ class LoaderService:
         result = await self._load(batch, artifact)
         if result is None:
             return _living(await self._winner(batch))
-        STAGE_ROWS.labels("loader", batch.dataset, "loaded").inc(result.counts.loaded)
-        STAGE_ROWS.labels("loader", batch.dataset, "superseded").inc(result.counts.superseded)
-        STAGE_BATCHES.labels("loader", batch.dataset, "done").inc()
-        log.info("batch_loaded", rows=result.counts.loaded, superseded=result.counts.superseded)
+        _report(result)
         return result
 
     async def bury(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
@@ -55,20 +60,35 @@ class LoaderService:
         await self._repository.forget_death(batch.batch_id)
 
     async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:
-        dataset = self._catalog.get(batch.dataset)
-        if dataset is None:
-            raise PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
+        dataset = await self._datasets.get(batch.run_id, batch.dataset)
         with scratch_folder() as folder:
             file = folder / "clean.parquet"
             await self._batches.fetch_artifact(batch, artifact, file)
             with open_clean(file, dataset, artifact) as parquet:
+                pieces = Pieces(parquet, artifact)
                 rows = Rows(
+                    artifact.rows,
                     parquet.schema_arrow.names,
                     await asyncio.to_thread(ascending_keys, parquet, artifact, dataset),
                     lambda processed_at: encode_copy(parquet, artifact, processed_at=processed_at),
+                    pieces.encode,
+                    pieces.row,
                 )
                 nulls = await asyncio.to_thread(null_counts, parquet, artifact, dataset)
-                return await self._repository.load(batch, dataset, rows if artifact.rows else None, nulls)
+                return await self._repository.load(
+                    batch,
+                    dataset,
+                    rows if artifact.rows else None,
+                    nulls,
+                    lambda refused: self._keep(batch, refused, folder / QUARANTINE_FORMAT),
+                )
+
+    async def _keep(self, batch: BatchManifest, refused: Sequence[RefusedRow], file: Path) -> Artifact:
+        lines = b"".join(map(quarantine_line, refused))
+        await asyncio.to_thread(file.write_bytes, zstandard.compress(lines))
+        return await self._batches.put_artifact(
+            batch.run_id, batch.dataset, file, extension=QUARANTINE_FORMAT, rows=len(refused)
+        )
 
     async def _winner(self, batch: BatchManifest) -> BatchManifest:
         winner = await self._repository.find(batch.batch_id)
@@ -81,3 +101,19 @@ def _living(result: BatchManifest) -> BatchManifest:
     if result.status == "dead":
         raise BatchDeadError.of(result)
     return result
+
+
+def _report(result: BatchManifest) -> None:
+    dataset, counts = result.dataset, result.counts
+    for outcome in ("loaded", "superseded", "rejected"):
+        STAGE_ROWS.labels("loader", dataset, outcome).inc(getattr(counts, outcome))
+    for reason, rows in result.rejected_by_reason.items():
+        ROWS_REJECTED.labels("loader", dataset, reason).inc(rows)
+    STAGE_BATCHES.labels("loader", dataset, result.status).inc()
+    log.info(
+        "batch_loaded",
+        rows=counts.loaded,
+        superseded=counts.superseded,
+        repeated=result.repeated,
+        reasons=result.rejected_by_reason,
+    )

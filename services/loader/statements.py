@@ -35,9 +35,25 @@ FORGET_DEATH = "DELETE FROM onpoint_loader.loaded_batches WHERE batch_id = $1 AN
 
 HAS_NOTHING_BETWEEN = "SELECT NOT EXISTS (SELECT FROM public.{table} WHERE {key} BETWEEN $1 AND $2)"
 
-STRAIGHT_LIMITS = "SET LOCAL transaction_timeout = '60s'; SET LOCAL lock_timeout = '5s'"
+IMMEDIATELY = "SET CONSTRAINTS ALL IMMEDIATE"
+"""A constraint that waits for the commit would tell of a row when nobody can say which."""
+
+STRAIGHT_LIMITS = f"{IMMEDIATELY}; SET LOCAL transaction_timeout = '60s'; SET LOCAL lock_timeout = '5s'"
 """Rows copied straight into the table are locked until the commit: a process that is paused meanwhile loses them
 after so long, and who meets them takes the way through the temporary table."""
+
+
+EMPTY_INCOMING = f"TRUNCATE {INCOMING}"
+
+COLUMNS_OF_INDEX = """
+SELECT coalesce(array_agg(a.attname::text) FILTER (WHERE a.attname IS NOT NULL), '{}')
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid
+LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = to_regclass($1) AND c.relname = $2
+GROUP BY i.indexrelid
+"""
+"""No row where the table ($1) has no such index."""
 
 
 def is_new(dataset: Dataset) -> str:
@@ -49,7 +65,7 @@ def create_incoming(dataset: Dataset) -> str:
     """Several statements for one round trip. A session keeps the first `temp_buffers` it used: never vary it."""
     columns = ", ".join(f"{quote(column.name)} {POSTGRES_TYPE[column.type]}" for column in dataset.columns)
     return (
-        f"SET LOCAL temp_buffers = '{INCOMING_MEMORY}'; SET LOCAL work_mem = '{INCOMING_MEMORY}'; "
+        f"{IMMEDIATELY}; SET LOCAL temp_buffers = '{INCOMING_MEMORY}'; SET LOCAL work_mem = '{INCOMING_MEMORY}'; "
         f"CREATE TEMP TABLE {INCOMING} ({columns}, _run_id text, _batch_id text, _requested_at timestamptz, "
         "_source_position bigint) ON COMMIT DROP"
     )
@@ -81,3 +97,16 @@ WITH merged AS (
 )
 SELECT count(*) AS written, count(*) FILTER (WHERE same_run) AS same_run FROM merged
 """  # noqa: S608 - every name goes through quote()
+
+
+def count_of_run(dataset: Dataset) -> str:
+    """After a merge: how many of the incoming rows' keys are now a row's of the same run.
+
+    Those that were written, and those that lost against one: the merge has locked it. One probe of the key's index
+    for each.
+    """
+    same_key = " AND ".join(f"stored.{quote(name)} = came.{quote(name)}" for name in dataset.key)
+    return (
+        f"SELECT count(*) FROM {INCOMING} AS came JOIN public.{quote(dataset.table)} AS stored ON {same_key} "  # noqa: S608 - quoted
+        "WHERE stored._run_id = came._run_id"
+    )

@@ -4,7 +4,8 @@ from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
 from services.processor.settings import ProcessorSettings
 from shared.batches.batches import Batches, bury_batch, revive_batch
-from shared.datasets.catalog import load_catalog
+from shared.datasets.folder import DatasetFolder
+from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.runtime import Process, run_service
 from shared.settings import DatasetSettings, ObjectStoreSettings, load_settings
@@ -14,9 +15,11 @@ from shared.storage.object_store import open_s3
 async def build(process: Process) -> None:
     settings = load_settings(ProcessorSettings)
     storage = load_settings(ObjectStoreSettings)
-    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
-    batches = Batches(open_s3(storage, storage.staging_bucket), "processor")
-    handlers = Handlers(ProcessorService(batches, catalog))
+    folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
+    folder.read()  # says now which files cannot be used
+    staging = open_s3(storage, storage.staging_bucket)
+    batches = Batches(staging, "processor")
+    handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read)))
     process.bus.subscribe(
         topics.BATCH_CRAWLED,
         handler=handlers.on_batch_crawled,

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from services.processor.domain.duplicates import last_of_each_key
+from services.processor.domain.duplicates import count_repeated, last_of_each_key
 from services.processor.domain.parse import Refused
 from services.processor.domain.quarantine import RequestLog, quarantine_line
 from shared.batches.clean import read_clean
@@ -96,7 +96,7 @@ class Quarantine:
         self._first_position = first_position
         self._file = file.open("wb")
         self._writer = zstandard.ZstdCompressor(level=QUARANTINE_LEVEL).stream_writer(self._file)
-        self.reasons: Counter[Reason] = Counter()
+        self.reasons: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -110,22 +110,46 @@ class Quarantine:
     def add(self, refused: Iterable[Refused]) -> None:
         for line in refused:
             reason, data = quarantine_line(line, self._log, self._first_position)
-            self.reasons[reason] += 1
+            self.reasons[reason.value] += 1
             self._writer.write(data)
 
 
-def write_clean(rows: Path, target: Path, batch: BatchManifest, dataset: Dataset) -> tuple[int, int]:
-    """Writes the stored rows without duplicates, with their lineage; returns how many stay and how many go.
+class Written(NamedTuple):
+    """Rows of a clean file, and those that gave way to one of the same key."""
+
+    accepted: int
+    deduplicated: int
+    repeated: int
+    """Of those, the ones that said nothing else."""
+
+
+def write_clean(rows: Path, target: Path, batch: BatchManifest, dataset: Dataset) -> Written:
+    """Writes the stored rows without duplicates, with their lineage.
 
     The same rows and manifest give the same bytes. Memory is a row group, and the batch's keys.
     """
     schema = clean_schema(dataset)
-    kept = last_of_each_key(_stored_columns(rows, dataset.key))
+    keys = _stored_columns(rows, dataset.key)
+    kept = last_of_each_key(keys)
     with pa.OSFile(str(rows), "rb") as source:
         groups = _regroup(_with_lineage(_kept_batches(pa.ipc.open_file(source), kept), batch, schema))
         _write_parquet(groups, target, schema)
     accepted = int(kept.sum())
-    return accepted, len(kept) - accepted
+    deduplicated = len(kept) - accepted
+    repeated = count_repeated(keys, _hashes(rows, dataset), kept) if deduplicated else 0
+    return Written(accepted, deduplicated, repeated)
+
+
+def _hashes(rows: Path, dataset: Dataset) -> pl.Series:
+    """Of each stored row's own columns. Memory is a piece of the file, and eight bytes a row."""
+    names = [column.name for column in dataset.columns]
+    with pa.OSFile(str(rows), "rb") as source:
+        file = pa.ipc.open_file(source)
+        pieces = [
+            pl.DataFrame(pl.from_arrow(file.get_batch(number).select(names))).hash_rows()
+            for number in range(file.num_record_batches)
+        ]
+    return pl.concat(pieces)
 
 
 def _stored_columns(rows: Path, names: Sequence[str]) -> pa.Table:

@@ -1,28 +1,30 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
-from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
-from services.processor.domain.parse import parse_chunk, refuse_long
+from services.processor.domain.parse import Watch, parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
 from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
 from shared.batches.batches import Batches, scratch_folder
 from shared.batches.clean import open_clean
-from shared.datasets.catalog import Catalog
+from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
-from shared.errors import PermanentError
+from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
-from shared.observability.metrics import FIELDS_IGNORED, STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
 from shared.version import CODE_VERSION
 
 RAW_FORMAT = "jsonl.zst"
 REQUESTS_FORMAT = "requests.jsonl.zst"
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
+
+LAYOUTS_CACHED = 64
 
 MAX_REQUESTS_BYTES = 256 * 2**20
 """Of a requests log, inflated: a thousand requests take a few hundred kilobytes."""
@@ -35,17 +37,19 @@ class Cleaned:
     """What became of a batch's lines."""
 
     counts: Counts
-    reasons: dict[Reason, int]
-    ignored: int
+    repeated: int
+    rejected_by_reason: dict[str, int]
+    absent: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+    ignored: int = 0
 
 
 class ProcessorService:
     """Makes typed, deduplicated Parquet of crawled batches and puts what is refused into quarantine."""
 
-    def __init__(self, batches: Batches, catalog: Catalog) -> None:
-        """Raises `ConfigurationError` for a dataset whose fill values its columns cannot hold."""
+    def __init__(self, batches: Batches, datasets: RunDatasets) -> None:
         self._batches = batches
-        self._datasets = {name: (dataset, layout_of(dataset)) for name, dataset in catalog.items()}
+        self._datasets = datasets
 
     async def process(self, crawled: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a few chunks of 8 MiB.
@@ -54,20 +58,22 @@ class ProcessorService:
         be processed: an unknown dataset, a manifest that is no crawler's, an artifact that is gone or not what
         its manifest says.
         """
-        dataset, layout = self._find_dataset(crawled)
+        _check_origin(crawled)
         is_processed = any(artifact.format == "parquet" for artifact in crawled.artifacts)
         found = _replayed_artifacts(crawled) if is_processed else _artifacts(crawled)
         before = await self._batches.committed(crawled.run_id, crawled.dataset, crawled.batch_id)
         if before is not None:
             return before
         await self._batches.refuse_cancelled(crawled.run_id)
+        dataset = await self._datasets.get(crawled.run_id, crawled.dataset)
+        layout = _layout_of(dataset)
         with scratch_folder() as folder:
             if is_processed:
                 cleaned = await self._restamp(crawled, *found, dataset, folder)
             else:
                 cleaned = await self._clean(crawled, *found, dataset, layout, folder)
             artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
-        result = await self._batches.commit(_manifest(crawled, artifacts, cleaned.counts))
+        result = await self._batches.commit(_manifest(crawled, artifacts, cleaned))
         _report(result, cleaned)
         return result
 
@@ -98,17 +104,13 @@ class ProcessorService:
         if quarantine is not None:
             await self._batches.fetch_artifact(crawled, quarantine, folder / QUARANTINE_FORMAT)
         await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
-        return Cleaned(crawled.counts, {}, 0)
-
-    def _find_dataset(self, crawled: BatchManifest) -> tuple[Dataset, Layout]:
-        if crawled.stage != "crawler" or crawled.status != "done":
-            raise PermanentError(
-                Reason.SCHEMA, f"a crawled batch is expected, not {crawled.stage}/{crawled.status}"
-            )
-        found = self._datasets.get(crawled.dataset)
-        if found is None:
-            raise PermanentError(Reason.SCHEMA, f"no dataset is named {crawled.dataset}")
-        return found
+        return Cleaned(
+            crawled.counts,
+            crawled.repeated,
+            crawled.rejected_by_reason,
+            crawled.absent,
+            crawled.unnamed,
+        )
 
     async def _put(
         self, crawled: BatchManifest, dataset: Dataset, counts: Counts, folder: Path
@@ -129,6 +131,21 @@ class ProcessorService:
                 for extension, rows in files
             ]
         )
+
+
+def _check_origin(crawled: BatchManifest) -> None:
+    if crawled.stage != "crawler" or crawled.status != "done":
+        raise PermanentError(
+            Reason.SCHEMA, f"a crawled batch is expected, not {crawled.stage}/{crawled.status}"
+        )
+
+
+@lru_cache(maxsize=LAYOUTS_CACHED)
+def _layout_of(dataset: Dataset) -> Layout:
+    try:
+        return layout_of(dataset)
+    except ConfigurationError as error:
+        raise PermanentError(Reason.SCHEMA, str(error)) from error
 
 
 def _artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:
@@ -167,7 +184,7 @@ def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dat
 
 def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
     """Raw lines to Parquet and quarantine, in this thread."""
-    fields = UnnamedFields(layout.tree)
+    watch = Watch(layout, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0
     with (
         RowStore(folder / "rows.arrow", layout.schema) as store,
@@ -183,7 +200,7 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
             lines += piece.lines
             if lines > rows:
                 break
-            for parsed in parse_chunk(piece, crawled.first_position, layout, fields):
+            for parsed in parse_chunk(piece, crawled.first_position, layout, watch):
                 store.add(parsed.rows)
                 quarantine.add(parsed.refused)
                 refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored
@@ -191,9 +208,19 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
         raise PermanentError(
             Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest says {rows}"
         )
-    accepted, deduplicated = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
-    counts = Counts(read=lines, accepted=accepted, rejected=refused, deduplicated=deduplicated)
-    return Cleaned(counts, dict(quarantine.reasons), ignored)
+    written = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
+    counts = Counts(
+        read=lines, accepted=written.accepted, rejected=refused, deduplicated=written.deduplicated
+    )
+    absent = watch.absent.names()
+    return Cleaned(
+        counts,
+        written.repeated,
+        dict(quarantine.reasons),
+        absent,
+        watch.unnamed.names() if absent else (),
+        ignored,
+    )
 
 
 def _request_log(file: Path) -> RequestLog:
@@ -207,11 +234,15 @@ def _request_log(file: Path) -> RequestLog:
     return read_request_log(bytes(data))
 
 
-def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], counts: Counts) -> BatchManifest:
+def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: Cleaned) -> BatchManifest:
     return crawled.child(
         "processor",
         artifacts=artifacts,
-        counts=counts,
+        counts=cleaned.counts,
+        repeated=cleaned.repeated,
+        rejected_by_reason=cleaned.rejected_by_reason,
+        absent=cleaned.absent,
+        unnamed=cleaned.unnamed,
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,
     )
@@ -221,11 +252,14 @@ def _report(result: BatchManifest, cleaned: Cleaned) -> None:
     dataset, counts = result.dataset, cleaned.counts
     for outcome in ("read", "accepted", "rejected", "deduplicated"):
         STAGE_ROWS.labels("processor", dataset, outcome).inc(getattr(counts, outcome))
+    for reason, rows in cleaned.rejected_by_reason.items():
+        ROWS_REJECTED.labels("processor", dataset, reason).inc(rows)
     STAGE_BATCHES.labels("processor", dataset, result.status).inc()
     FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
     log.info(
         "batch_processed",
         **counts.model_dump(include={"read", "accepted", "rejected", "deduplicated"}),
-        reasons=cleaned.reasons,
+        reasons=cleaned.rejected_by_reason,
+        absent=cleaned.absent,
         ignored=cleaned.ignored,
     )

@@ -10,7 +10,8 @@ from services.quality.repository.ledger import TABLES, LedgerRepository
 from services.quality.repository.listings import ListingRepository
 from services.quality.service import LedgerService
 from services.quality.sweeper import Sweeper
-from shared.datasets.catalog import load_catalog
+from shared.datasets.folder import DatasetFolder
+from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
 from shared.runtime import Process, run_service
@@ -23,7 +24,8 @@ from shared.sweep.uploads import S3Uploads
 
 async def build(process: Process) -> None:
     storage, sweeping = load_settings(ObjectStoreSettings), load_settings(SweepSettings)
-    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
+    folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
+    folder.read()  # says now which files cannot be used
     pool = await open_pool(load_settings(PostgresSettings))
     process.resources.push_async_callback(pool.close)
     await wait_for_migrations(pool, TABLES)
@@ -31,7 +33,9 @@ async def build(process: Process) -> None:
     completions = CompletionRepository(pool)
     listings = Listings(ListingRepository(pool), completions, lake)
     ledger = LedgerService(LedgerRepository(pool), staging, process.bus.publish_all)
-    handlers = Handlers(ledger, CompletionService(completions, listings, Checks(pool, catalog), catalog))
+    handlers = Handlers(
+        ledger, CompletionService(completions, listings, Checks(pool), RunDatasets(staging, folder.read))
+    )
     process.bus.subscribe(*LEDGER_TOPICS, handler=handlers.on_ledger_event, bury=handlers.bury)
     process.bus.subscribe_transactional(
         topics.RUN_DRAINED, handler=handlers.on_run_drained, bury=handlers.bury_drained

@@ -32,22 +32,26 @@ _NULLS = "SELECT column_name, nulls FROM onpoint_runs.loaded_nulls WHERE run_id 
 _PROVEN = 0
 """Rows that break a check which the table's primary key guards."""
 
-_MISSING_TABLE = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+_MISSING_TABLE = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 
 
 class Checks:
     """Raises `DatabaseUnavailableError` in an outage; whatever else keeps a check from running is its result."""
 
-    def __init__(self, pool: asyncpg.Pool, catalog: Mapping[str, Dataset]) -> None:
+    def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._catalog = catalog
 
-    async def run(self, run_id: str, rows_delivered: Mapping[str, int]) -> list[CheckResult]:
-        """The results for the datasets of `rows_delivered`, in its order and in the order of their files."""
+    async def run(
+        self, run_id: str, rows_delivered: Mapping[str, int], datasets: Mapping[str, Dataset]
+    ) -> list[CheckResult]:
+        """The results for the datasets of `rows_delivered`, in its order and in the order of their files.
+
+        `datasets` are those that count for the run; one that is not among them is a failed check.
+        """
         deadline = asyncio.get_running_loop().time() + TIMEOUT_S
         results: list[CheckResult] = []
         for name, rows in rows_delivered.items():
-            dataset = self._catalog.get(name)
+            dataset = datasets.get(name)
             if dataset is None:
                 results.append(unknown_dataset(name))
             else:

@@ -1,15 +1,15 @@
 """Ends a run: checks, verdict, listing, completion, in this order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from services.quality.checks import Checks
 from services.quality.domain.books import summarize
-from services.quality.domain.verdict import complete, given_up
+from services.quality.domain.verdict import Terms, complete, given_up
 from services.quality.listings import Listings
 from services.quality.repository.completions import CompletionRepository, Decider, RunState
 from shared import crashpoints
 from shared.bus.record import Outgoing
-from shared.datasets.model import Dataset
+from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.models import CheckResult, RunCompleted, RunDrained
@@ -35,12 +35,12 @@ class CompletionService:
         completions: CompletionRepository,
         listings: Listings,
         checks: Checks,
-        catalog: Mapping[str, Dataset],
+        datasets: RunDatasets,
     ) -> None:
         self._completions = completions
         self._listings = listings
         self._checks = checks
-        self._catalog = catalog
+        self._datasets = datasets
 
     async def complete(self, drained: RunDrained, decider: Decider) -> Sequence[Outgoing]:
         """The run's `run.completed`, or nothing if another record has decided or a batch was revived meanwhile.
@@ -104,10 +104,10 @@ class CompletionService:
             name: books.rows_loaded + books.rows_superseded
             for name, books in summarize(facts).items()
         }
-        checks: list[CheckResult] = await self._checks.run(run_id, delivered) if run_checks else []
-        ratios = {name: self._max_rejected_ratio(name) for name in delivered}
-        formats = {name: dataset.formats for name, dataset in self._catalog.items()}
-        return complete(facts, checks, ratios, await self._completions.clock(), formats)
+        datasets = await self._datasets.find_all(run_id, delivered)
+        checks: list[CheckResult] = await self._checks.run(run_id, delivered, datasets) if run_checks else []
+        terms = {name: Terms.of(dataset) for name, dataset in datasets.items()}
+        return complete(facts, checks, terms, await self._completions.clock())
 
     async def _whatever_is_known(self, run_id: str, state: RunState) -> RunCompleted:
         try:
@@ -135,12 +135,6 @@ class CompletionService:
             raise
         except Exception:
             log.exception("listing_failed")
-
-    def _max_rejected_ratio(self, name: str) -> float:
-        if name in self._catalog:
-            return self._catalog[name].max_rejected_ratio
-        default: float = Dataset.model_fields["max_rejected_ratio"].default
-        return default
 
 
 def _count(completed: RunCompleted) -> None:

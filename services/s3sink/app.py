@@ -9,7 +9,8 @@ from services.s3sink.settings import SinkSettings
 from services.s3sink.statements import TABLES
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import Batches
-from shared.datasets.catalog import load_catalog
+from shared.datasets.folder import DatasetFolder
+from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
@@ -24,7 +25,8 @@ CONSUMERS = 2
 async def build(process: Process) -> None:
     settings = load_settings(SinkSettings)
     storage = load_settings(ObjectStoreSettings)
-    catalog = load_catalog(load_settings(DatasetSettings).datasets_dir)
+    folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
+    folder.read()  # says now which files cannot be used
     postgres = load_settings(PostgresSettings)
     if settings.s3sink_writers + CONSUMERS > postgres.postgres_pool_size + postgres.postgres_pool_overflow:
         raise ConfigurationError(
@@ -41,8 +43,9 @@ async def build(process: Process) -> None:
     )
     woken = asyncio.Event()
     repository = SinkRepository(pool, limits)
-    batches = Batches(open_s3(storage, storage.staging_bucket), "s3sink")
-    service = SinkService(batches, repository, catalog, woken.set)
+    staging = open_s3(storage, storage.staging_bucket)
+    batches, datasets = Batches(staging, "s3sink"), RunDatasets(staging, folder.read)
+    service = SinkService(batches, repository, datasets, woken.set)
     handlers = Handlers(service)
     process.bus.subscribe(
         topics.BATCH_PROCESSED,
@@ -51,7 +54,7 @@ async def build(process: Process) -> None:
         revive=handlers.revive,
     )
     process.bus.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
-    writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), catalog)
+    writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), datasets)
     loop = SinkLoop(repository, service, writer, process.bus.publish_all, process.bus.send_dead_letter, woken)
     process.loops.extend([loop.run] * settings.s3sink_writers)
 

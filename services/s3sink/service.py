@@ -7,10 +7,9 @@ from services.s3sink.repository import Held, SinkRepository
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest
 from shared.batches.clean import clean_artifact
 from shared.bus.record import Record
-from shared.datasets.catalog import Catalog
+from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest, RunSealed
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES
 from shared.version import CODE_VERSION
@@ -22,11 +21,11 @@ class SinkService:
     """Every method raises `TransientError` in an outage."""
 
     def __init__(
-        self, batches: Batches, repository: SinkRepository, catalog: Catalog, wake: Callable[[], None]
+        self, batches: Batches, repository: SinkRepository, datasets: RunDatasets, wake: Callable[[], None]
     ) -> None:
         self._batches = batches
         self._repository = repository
-        self._catalog = catalog
+        self._datasets = datasets
         self._wake = wake
         """Called when there is an object to write."""
 
@@ -38,8 +37,7 @@ class SinkService:
         Raises `BatchDeadError` if it is dead, `PermanentError` for what can never be stored.
         """
         clean = clean_artifact(batch)
-        if batch.dataset not in self._catalog:
-            raise PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
+        await self._datasets.get(batch.run_id, batch.dataset)
         await self._batches.refuse_cancelled(batch.run_id)
         if not await self._repository.arrive(batch, clean, record):
             return _result(await self._held(batch))

@@ -10,20 +10,19 @@ from services.s3sink.errors import BatchUnusableError
 from shared import crashpoints
 from shared.batches.batches import Batches, hash_file, scratch_folder
 from shared.batches.clean import open_clean, read_clean
-from shared.datasets.catalog import Catalog
+from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
-from shared.events.reasons import Reason
 from shared.storage.keys import lake_key
 from shared.storage.object_store import ObjectStore
 
 
 class ObjectWriter:
-    def __init__(self, batches: Batches, lake: ObjectStore, catalog: Catalog) -> None:
+    def __init__(self, batches: Batches, lake: ObjectStore, datasets: RunDatasets) -> None:
         self._batches = batches
         self._lake = lake
-        self._catalog = catalog
+        self._datasets = datasets
 
     async def write(self, claim: Claim, batches: Sequence[BatchManifest]) -> bool:
         """Puts the object and commits that it is written. The same batches give the same bytes under the same key.
@@ -46,7 +45,7 @@ class ObjectWriter:
         return await claim.written(uri=self._lake.uri(key), rows=rows, size=size, sha256=sha256)
 
     async def _encode(self, folder: Path, file: Path, batches: Sequence[BatchManifest]) -> int:
-        lake = LakeFile(file, self._dataset(batches[0]))
+        lake = LakeFile(file, await self._dataset(batches[0]))
         try:
             for batch in batches:
                 await self._append(lake, folder / "clean.parquet", batch)
@@ -56,16 +55,16 @@ class ObjectWriter:
 
     async def _append(self, lake: LakeFile, clean: Path, batch: BatchManifest) -> None:
         [artifact] = batch.artifacts
+        dataset = await self._dataset(batch)
         try:
             await self._batches.fetch_artifact(batch, artifact, clean)
-            with open_clean(clean, self._dataset(batch), artifact) as parquet:
+            with open_clean(clean, dataset, artifact) as parquet:
                 await asyncio.to_thread(lake.append, read_clean(parquet, artifact, READ_ROWS))
         except PermanentError as error:
             raise BatchUnusableError(batch, error) from error
 
-    def _dataset(self, batch: BatchManifest) -> Dataset:
-        dataset = self._catalog.get(batch.dataset)
-        if dataset is None:
-            error = PermanentError(Reason.SCHEMA, f"no dataset is named {batch.dataset}")
-            raise BatchUnusableError(batch, error)
-        return dataset
+    async def _dataset(self, batch: BatchManifest) -> Dataset:
+        try:
+            return await self._datasets.get(batch.run_id, batch.dataset)
+        except PermanentError as error:
+            raise BatchUnusableError(batch, error) from error

@@ -43,14 +43,18 @@ def open_clean(file: Path, dataset: Dataset, artifact: Artifact) -> pq.ParquetFi
 
 
 def read_clean(
-    parquet: pq.ParquetFile, artifact: Artifact, rows: int, columns: list[str] | None = None
+    parquet: pq.ParquetFile,
+    artifact: Artifact,
+    rows: int,
+    columns: list[str] | None = None,
+    groups: list[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The file, or some of its columns, in pieces of at most `rows` rows.
+    """The file, or some of its columns or row groups, in pieces of at most `rows` rows.
 
     Raises `PermanentError` (`schema`) where it cannot be decoded.
     """
     with _translated(artifact):
-        yield from parquet.iter_batches(batch_size=rows, columns=columns)
+        yield from parquet.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
 
 
 @contextmanager

@@ -1,25 +1,65 @@
-"""Reads dataset files. A wrong file is refused at start, with file, line and reason."""
+"""All dataset files that can be used, and why the others cannot. Each file is read by itself: none stops another."""
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from shared.datasets.document import MAX_BYTES, DocumentError, Mark, read_document
 from shared.datasets.model import Dataset
+from shared.datasets.wording import explain
 from shared.errors import ConfigurationError
 
 BUILT_IN = Path(__file__).parent
+SUFFIXES = (".yaml", ".yml")
 SOURCE_VARIABLE = "ONPOINT_SOURCE_{name}_{setting}"
+
+_NAME_LINE = re.compile(rb"""^name:[ \t]*["']?([A-Za-z0-9_.-]{1,63})""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A dataset file that is not used."""
+
+    path: Path
+    line: int
+    reason: str
+    name: str
+    """Of its dataset, or of the file where it does not tell."""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFile:
+    """A file that can be used by itself."""
+
+    path: Path
+    dataset: Dataset
+    name_line: int
+    table_line: int
 
 
 class Catalog(Mapping[str, Dataset]):
-    """All known datasets by name, in the order of their files' names."""
+    """The datasets by name: the built-in ones first, then those of the folder, each in the order of the files' names."""
 
-    def __init__(self, datasets: Mapping[str, Dataset]) -> None:
+    def __init__(
+        self,
+        datasets: Mapping[str, Dataset],
+        files: Mapping[str, Path] = MappingProxyType({}),
+        refused: Iterable[RefusedFile] = (),
+    ) -> None:
         self._datasets = dict(datasets)
+        self.files = dict(files)
+        """By dataset."""
+        self.refused = tuple(refused)
 
     def __getitem__(self, name: str) -> Dataset:
         return self._datasets[name]
@@ -30,100 +70,137 @@ class Catalog(Mapping[str, Dataset]):
     def __len__(self) -> int:
         return len(self._datasets)
 
+    def why_refused(self, name: str) -> str | None:
+        """Why the dataset of this name cannot be used: file, line and reason; None where no file is to blame."""
+        if name in self._datasets:
+            return None
+        return next((str(refused) for refused in self.refused if refused.name == name), None)
+
 
 def load_catalog(extra: Path | None = None, environment: Mapping[str, str] | None = None) -> Catalog:
     """The built-in datasets and those of `extra`; the environment may replace a source's settings.
 
-    Raises `ConfigurationError` for an unreadable or wrong file, a name or table used twice, or a wrong variable.
+    A file that cannot be used is in `Catalog.refused`. Raises `ConfigurationError` if `extra` is no folder.
     """
     environment = os.environ if environment is None else environment
-    datasets: dict[str, Dataset] = {}
-    tables: dict[str, str] = {}
-    if extra is not None and not extra.is_dir():
-        raise ConfigurationError(f"ONPOINT_DATASETS_DIR: {extra} is no folder")
-    for path in [*_files(BUILT_IN), *(_files(extra) if extra else [])]:
-        dataset = _read(path, environment)
-        if dataset.name in datasets:
-            raise ConfigurationError(f"{path}: dataset {dataset.name} is defined twice")
-        if other := tables.get(dataset.table):
-            raise ConfigurationError(f"{path}: table {dataset.table} already belongs to dataset {other}")
-        datasets[dataset.name] = dataset
-        tables[dataset.table] = dataset.name
-    return Catalog(datasets)
+    return assemble(read_file(path, environment) for path in find_files(extra))
+
+
+def find_files(extra: Path | None) -> list[Path]:
+    """The built-in files, then the folder's. What a dot begins is somebody's temporary file.
+
+    Raises `ConfigurationError` if `extra` is no folder, or may not be read.
+    """
+    return [*_files(BUILT_IN), *(_files(extra) if extra is not None else ())]
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-
-
-def _read(path: Path, environment: Mapping[str, str]) -> Dataset:
     try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"{path}{line}: {getattr(error, 'problem', error)}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(
-            f"{path}:1: a dataset file is a mapping with name, source, table, key, columns"
-        )
-    if isinstance(document.get("source"), dict):
-        document["source"] = _with_environment(document["source"], environment)
-    try:
-        return Dataset.model_validate(document)
-    except ValidationError as error:
-        # A name that is not known explains the one that is missing.
-        first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
-        steps = [step for step in first["loc"] if not _is_union_tag(step)]
-        where = ".".join(str(step) for step in steps)
-        message = f"{path}:{_line(node, steps)}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
-        raise ConfigurationError(message) from error
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names only, which is all that is needed
+    except OSError as error:
+        raise ConfigurationError(f"ONPOINT_DATASETS_DIR: {folder} is no folder that can be read") from error
+    return [folder / name for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
 
 
-def _is_union_tag(step: int | str) -> bool:
-    return step in {"page", "ids", "none", "row_count", "not_null", "unique"}
-
-
-def _line(node: yaml.Node | None, steps: list[int | str]) -> int:
-    """Line (from 1) of the deepest node on the way that exists; a missing field is at its parent."""
-    line = 1
-    for step in steps:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == step), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
+def assemble(files: Iterable[DatasetFile | RefusedFile]) -> Catalog:
+    """Of two files with one dataset name, or one table, the first stays."""
+    datasets: dict[str, Dataset] = {}
+    paths: dict[str, Path] = {}
+    tables: dict[str, str] = {}
+    refused: list[RefusedFile] = []
+    for file in files:
+        if isinstance(file, RefusedFile):
+            refused.append(file)
+            continue
+        name, table = file.dataset.name, file.dataset.table
+        if name in datasets:
+            reason = f"dataset {name} is defined twice, first in {paths[name]}: give this one another name"
+            refused.append(RefusedFile(file.path, file.name_line, reason, name))
+        elif table in tables:
+            other = tables[table]
+            reason = f"table {table} already belongs to dataset {other} ({paths[other]}): name another table"
+            refused.append(RefusedFile(file.path, file.table_line, reason, name))
         else:
-            break
-    return line
+            datasets[name], paths[name], tables[table] = file.dataset, file.path, name
+    return Catalog(datasets, paths, refused)
 
 
-def _with_environment(source: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Applies `ONPOINT_SOURCE_<NAME>_{URL,REQUESTS_PER_SECOND,CONCURRENCY,PAGE_SIZE}`."""
+def read_file(path: Path, environment: Mapping[str, str]) -> DatasetFile | RefusedFile:
+    """Never raises for what is in the file, or for a file that cannot be read."""
+    data = b""
+    try:
+        data = _bytes_of(path)
+        return _parse(path, data, environment)
+    except DocumentError as error:
+        found = _NAME_LINE.search(data)
+        return RefusedFile(path, error.line, error.reason, found[1].decode() if found else path.stem)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise DocumentError(1, "this is no file but something else of that name")
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DocumentError(1, f"the file cannot be read: {error.strerror}") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe of that name would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _parse(path: Path, data: bytes, environment: Mapping[str, str]) -> DatasetFile:
+    document, mark = read_document(data)
+    variables: dict[tuple[str, ...], str] = {}
+    if isinstance(document.get("source"), dict):
+        document["source"] = _with_environment(document["source"], environment, variables)
+    _refuse_nothing(document, mark)
+    try:
+        dataset = Dataset.model_validate(document)
+    except ValidationError as error:
+        raise DocumentError(*explain(error, mark, variables)) from error
+    return DatasetFile(path, dataset, mark.at(("name",))[0], mark.at(("table",))[0])
+
+
+def _refuse_nothing(document: Mapping[str, Any], mark: Mark) -> None:
+    """`from: null` would name the column's own key, and whoever wrote it meant another."""
+    columns = document.get("columns")
+    for place, column in enumerate(columns if isinstance(columns, list) else ()):
+        if isinstance(column, dict) and "from" in column and column["from"] is None:
+            line, written = mark.at(("columns", place, "from"))
+            if written is not None and written.text:
+                reason = f'YAML reads {written.text} as nothing: put it in quotes, "{written.text}"'
+            else:
+                reason = "nothing is written here: name a key, or leave the field away"
+            raise DocumentError(line, f"columns {place + 1}.from: {reason}")
+
+
+def _with_environment(
+    source: dict[str, Any], environment: Mapping[str, str], variables: dict[tuple[str, ...], str]
+) -> dict[str, Any]:
+    """Applies `ONPOINT_SOURCE_<NAME>_{URL,REQUESTS_PER_SECOND,CONCURRENCY,PAGE_SIZE}`, and says which it applied."""
     name = str(source.get("name", "")).upper()
     source = dict(source)
 
-    def value(setting: str) -> str | None:
-        return environment.get(SOURCE_VARIABLE.format(name=name, setting=setting)) or None
+    def value(setting: str, *field: str) -> str | None:
+        variable = SOURCE_VARIABLE.format(name=name, setting=setting)
+        if (found := environment.get(variable) or None) is not None:
+            variables["source", *field] = variable
+        return found
 
-    if (url := value("URL")) is not None:
+    if (url := value("URL", "base_url")) is not None:
         source["base_url"] = url
-    if (rate := value("REQUESTS_PER_SECOND")) is not None:
+    if (rate := value("REQUESTS_PER_SECOND", "requests_per_second")) is not None:
         source["requests_per_second"] = rate
-    if (concurrency := value("CONCURRENCY")) is not None:
+    if (concurrency := value("CONCURRENCY", "concurrency")) is not None:
         source["concurrency"] = concurrency
     pagination = source.get("pagination")
     if (
-        (size := value("PAGE_SIZE")) is not None
-        and isinstance(pagination, dict)
+        isinstance(pagination, dict)
         and pagination.get("kind") == "page"
+        and (size := value("PAGE_SIZE", "pagination", "size")) is not None
     ):
         source["pagination"] = {**pagination, "size": size}
     return source

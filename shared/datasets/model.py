@@ -1,18 +1,28 @@
 """What a dataset file may say. Pure: no file, no driver."""
 
+import json
 import re
-from typing import Annotated, Literal, Self
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+from shared.datasets.faults import FaultError
+from shared.datasets.paths import Path, format_path, parse_path
+from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.ids import DATASET_PATTERN
 from shared.events.models import SUPPORTED_FORMATS, Format, Severity
 
@@ -25,7 +35,16 @@ RESERVED_COLUMNS = frozenset(
     {"_run_id", "_batch_id", "_requested_at", "_source_position", "etl_processed_at"}
 )
 
-_PATH_SEGMENT = re.compile(r"[^.\s\x00-\x1f]{1,128}")
+SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+"""Every table of PostgreSQL has them."""
+
+RESERVED_DATASETS = frozenset({"exports", "cdc", "cancelled"})
+"""Their folders in the buckets hold other things."""
+
+MAX_TEXT_CHARS = 2000
+
+COLUMNS_NAMED = 20
+"""In a message; a dataset may have 1,500."""
 
 
 class _Model(BaseModel):
@@ -34,27 +53,63 @@ class _Model(BaseModel):
 
 def _http_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise ValueError("must start with http:// or https://")
+        raise FaultError(f"{value!r} must start with http:// or https://")
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or " " in value:
+        raise FaultError(f"{value!r} is not an address: one such as https://api.example.org/v1 is expected")
     return value.rstrip("/")
 
 
 def _absolute_path(value: str) -> str:
     if not value.startswith("/"):
-        raise ValueError("must start with /")
+        raise FaultError(f"{value!r} must start with /")
     return value
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-UrlPath = Annotated[str, AfterValidator(_absolute_path)]
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise FaultError("it holds a character that cannot be printed")
+    return value
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("no_number", "true and false are no numbers")
+    return value
+
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_printable)]
+HttpUrl = Annotated[Word, AfterValidator(_http_url)]
+UrlPath = Annotated[Word, AfterValidator(_absolute_path)]
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Number = Annotated[float, BeforeValidator(_no_boolean)]
+RowCount = Annotated[Whole, Field(ge=0, le=2**63 - 1)]
+ClientErrorStatus = Annotated[Whole, Field(ge=400, le=499)]
 
 
 class PagePagination(_Model):
     kind: Literal["page"]
-    page_param: str
-    size_param: str
-    size: Annotated[int, Field(ge=1, le=100_000)] = 100
-    total_header: str | None = None
-    """Response header that tells the number of records. Absent: pages are followed by `Link: …; rel="next"`."""
+    page_param: Word
+    size_param: Word
+    size: Annotated[Whole, Field(ge=1, le=100_000)] = 100
+    total_header: Word | None = None
+    """Response header that tells the number of records. Absent: pages are followed to an empty one."""
+    first: Annotated[Literal[0, 1] | None, BeforeValidator(_no_boolean)] = None
+    """Number of the first page. Absent: the source shows it."""
+    repeats: Literal["fault", "end"] = "fault"
+    """What a page that brings the records of an earlier page again is: a fault of the source, or the end of its pages."""
+    end_statuses: Annotated[tuple[ClientErrorStatus, ...], Field(max_length=8)] = ()
+    """4xx statuses that mean "there is no such page": the end of the pages, no failure."""
+
+    @model_validator(mode="after")
+    def parameters_differ(self) -> Self:
+        if self.page_param == self.size_param:
+            raise FaultError(f"{self.size_param} is the name of page_param as well", "size_param")
+        return self
 
 
 class IdListPagination(_Model):
@@ -69,7 +124,7 @@ class IdListPagination(_Model):
     @classmethod
     def item_path_names_the_id(cls, value: str) -> str:
         if value.count("{id}") != 1:
-            raise ValueError("must hold {id} exactly once")
+            raise FaultError(f"{value!r} must hold {{id}} exactly once, as in /items/{{id}}.json")
         return value
 
 
@@ -88,64 +143,141 @@ class ApiSource(_Model):
     pagination: Annotated[PagePagination | IdListPagination | NoPagination, Field(discriminator="kind")]
     records_path: Annotated[tuple[str, ...], Field(max_length=8)] = ()
     """Keys that lead to the array of records in a page; empty: the page is the array."""
-    requests_per_second: Annotated[float, Field(ge=0, le=10_000)] = 10
+    requests_per_second: Annotated[Number, Field(ge=0, le=10_000)] = 10
     """0: no limit."""
-    concurrency: Annotated[int, Field(ge=1, le=100)] = 5
+    concurrency: Annotated[Whole, Field(ge=1, le=100)] = 5
 
     @model_validator(mode="after")
     def pages_need_a_path(self) -> Self:
         if self.pagination.kind != "ids" and self.path is None:
-            raise ValueError(f"path is required where pagination is of kind {self.pagination.kind}")
+            raise FaultError(
+                f"path is missing: pagination of kind {self.pagination.kind} needs it, as in /orders"
+            )
         return self
+
+
+_INEXACT: dict[ColumnType, Literal["refuse", "round"]] = {"int64": "refuse", "float64": "round"}
+"""What a column does with a number that it cannot hold as it is, unless its file says otherwise."""
 
 
 class Column(_Model):
     name: Name
     type: ColumnType
     source_path: Annotated[str | None, Field(alias="from")] = None
-    """Where the value is in the record: keys joined by dots. Absent: the column's name."""
+    """Where the value is in the record: a path of keys (`shared.datasets.paths`). Absent: the column's name."""
     fill: str | int | float | bool | None = None
     """Replaces null. Absent: null stays null."""
+    inexact: Literal["refuse", "round"] | None = None
+    """What becomes of a number that the column cannot hold as it is: of a fraction in an int64, of an integer that no
+    double is in a float64. Absent: an int64 refuses it, a float64 rounds it."""
 
     @field_validator("name")
     @classmethod
-    def name_is_not_reserved(cls, value: str) -> str:
+    def name_is_free(cls, value: str) -> str:
         if value in RESERVED_COLUMNS:
-            raise ValueError(f"{value} is written by the pipeline itself")
+            raise FaultError(
+                f"{value} is written by the pipeline itself: choose another name, and say `from: {value}`"
+            )
+        if value in SYSTEM_COLUMNS:
+            raise FaultError(
+                f"{value} is a column that PostgreSQL has in every table: choose another name, "
+                f"and say `from: {value}`"
+            )
         return value
 
     @property
-    def path(self) -> tuple[str, ...]:
-        return tuple((self.source_path or self.name).split("."))
+    def path(self) -> Path:
+        """The keys that lead to the value, from the outermost in."""
+        return (self.name,) if self.source_path is None else parse_path(self.source_path)
+
+    @field_validator("source_path")
+    @classmethod
+    def path_is_made_of_keys(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_path(value)
+            except ValueError as error:
+                raise FaultError(f"{value[:100]!r} is no path of keys: {error}") from error
+        return value
+
+    @property
+    def rounds(self) -> bool:
+        """Whether a number that the column cannot hold as it is becomes the nearest that it can."""
+        return (self.inexact or _INEXACT.get(self.type)) == "round"
 
     @model_validator(mode="after")
-    def path_is_made_of_keys(self) -> Self:
-        if not all(_PATH_SEGMENT.fullmatch(segment) for segment in self.path):
-            raise ValueError(f"from: {self.source_path!r} is no path of keys joined by dots")
+    def only_numbers_are_inexact(self) -> Self:
+        if self.inexact is not None and self.type not in _INEXACT:
+            raise ValueError(
+                f"inexact: only for columns of type {' and '.join(_INEXACT)}, not for {self.type}"
+            )
         return self
 
     @model_validator(mode="after")
     def fill_is_of_the_column_type(self) -> Self:
-        expected: dict[str, tuple[type, ...]] = {
-            "string": (str,),
-            "int64": (int,),
-            "float64": (int, float),
-            "boolean": (bool,),
-            "timestamp": (str,),
-            "date": (str,),
-        }
-        if self.fill is not None:
-            is_boolean = isinstance(self.fill, bool)
-            if not isinstance(self.fill, expected[self.type]) or is_boolean != (self.type == "boolean"):
-                raise ValueError(f"fill: {self.fill!r} is no {self.type}")
+        if self.fill is not None and not _can_hold(self.type, self.fill):
+            expected = _FILL_EXPECTED[self.type]
+            shown = json.dumps(self.fill)[:100]
+            raise FaultError(
+                f"{shown} cannot be in a column of type {self.type}: {expected} is expected", "fill"
+            )
         return self
+
+
+_FILL_EXPECTED: dict[ColumnType, str] = {
+    "string": "a text",
+    "int64": "a whole number of at most 64 bits",
+    "float64": "a number",
+    "boolean": "true or false",
+    "timestamp": "a time in quotes, such as '2026-01-31T00:00:00Z',",
+    "date": "a day in quotes, such as '2026-01-31',",
+}
+
+
+def _can_hold(column_type: ColumnType, fill: str | float | bool) -> bool:
+    if isinstance(fill, bool) or column_type == "boolean":
+        return isinstance(fill, bool) and column_type == "boolean"
+    match column_type:
+        case "string":
+            return (
+                isinstance(fill, str) and "\0" not in fill and fill.encode("utf-8", "ignore").decode() == fill
+            )
+        case "int64":
+            return isinstance(fill, int) and -(2**63) <= fill < 2**63
+        case "float64":
+            return isinstance(fill, int | float) and abs(fill) <= _LARGEST_FLOAT
+        case "timestamp":
+            return isinstance(fill, str) and bool(_MOMENT.fullmatch(fill)) and _is_on_calendar(fill)
+        case _:
+            return isinstance(fill, str) and bool(_DAY.fullmatch(fill)) and _is_on_calendar(fill)
+
+
+_LARGEST_FLOAT = 1.7976931348623157e308
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(
+    _DAY.pattern + r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+
+
+def _is_on_calendar(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 class RowCountCheck(_Model):
     kind: Literal["row_count"]
-    min: Annotated[int, Field(ge=0)] | None = None
-    max: Annotated[int, Field(ge=0)] | None = None
+    min: RowCount | None = None
+    max: RowCount | None = None
     severity: Severity = "error"
+
+    @model_validator(mode="after")
+    def bounds_leave_room(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise FaultError(f"min is {self.min} and max is {self.max}: no number of rows is between", "min")
+        return self
 
     @property
     def used_columns(self) -> tuple[str, ...]:
@@ -155,7 +287,7 @@ class RowCountCheck(_Model):
 class NotNullCheck(_Model):
     kind: Literal["not_null"]
     column: Name
-    max: Annotated[int, Field(ge=0)] = 0
+    max: RowCount = 0
     """So many nulls are allowed."""
     severity: Severity = "error"
 
@@ -185,15 +317,25 @@ class Dataset(_Model):
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1500)]
     """1,600 is PostgreSQL's limit; five are the pipeline's own."""
     formats: tuple[Format, ...] = ("parquet",)
-    max_rejected_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_rejected_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    """Share of the crawled rows that may be rejected before the run is partial."""
+    max_missing_ratio: Annotated[Number, Field(ge=0, le=1)] = 0
+    """Share of the records that the source promised that may be missing before the run is partial."""
     checks: tuple[Check, ...] = ()
-    schema_version: Annotated[int, Field(ge=1)] = 1
+    schema_version: Annotated[Whole, Field(ge=1, le=2**31 - 1)] = 1
+
+    @field_validator("name")
+    @classmethod
+    def name_is_free(cls, value: str) -> str:
+        if value in RESERVED_DATASETS:
+            raise FaultError(f"{value} is a folder of the pipeline itself: choose another name")
+        return value
 
     @field_validator("formats")
     @classmethod
     def formats_are_written(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
         if unsupported := [name for name in formats if name not in SUPPORTED_FORMATS]:
-            raise ValueError(
+            raise FaultError(
                 f"{', '.join(unsupported)}: not supported in this version; supported are {', '.join(SUPPORTED_FORMATS)}"
             )
         return formats
@@ -201,24 +343,58 @@ class Dataset(_Model):
     @model_validator(mode="after")
     def names_are_unique_and_known(self) -> Self:
         names = [column.name for column in self.columns]
-        if duplicates := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"columns named twice: {', '.join(duplicates)}")
+        if duplicates := _twice(names):
+            raise FaultError(
+                f"columns named twice: {', '.join(duplicates)}", "columns", _last(names, duplicates[0])
+            )
+        if duplicates := _twice(self.key):
+            raise FaultError(f"named twice: {', '.join(duplicates)}", "key")
         known = set(names)
         if unknown := [name for name in self.key if name not in known]:
-            raise ValueError(f"key: no such column: {', '.join(unknown)}")
-        for check in self.checks:
+            raise FaultError(f"no such column: {', '.join(unknown)}; {_there_are(names)}", "key")
+        for place, check in enumerate(self.checks):
             if unknown := [name for name in check.used_columns if name not in known]:
-                raise ValueError(f"checks: {check.kind}: no such column: {', '.join(unknown)}")
+                said = f"{check.kind}: no such column: {', '.join(unknown)}; {_there_are(names)}"
+                raise FaultError(said, "checks", place)
         return self
 
     @model_validator(mode="after")
     def paths_do_not_cross(self) -> Self:
         """`a` and `a.b` cannot both be columns: one says that `a` is a value, the other that it is an object."""
-        paths = {column.path for column in self.columns}
-        if len(paths) < len(self.columns):
-            raise ValueError("two columns are taken from the same path")
-        for path in paths:
+        paths: dict[Path, int] = {}
+        for place, column in enumerate(self.columns):
+            if (other := paths.setdefault(column.path, place)) != place:
+                said = f"{column.name} and {self.columns[other].name} are taken from the same path"
+                raise FaultError(f"two columns, {said}: {format_path(column.path)}", "columns", place)
+        for path, place in paths.items():
             for length in range(1, len(path)):
                 if path[:length] in paths:
-                    raise ValueError(f"columns from {'.'.join(path[:length])} and {'.'.join(path)} cross")
+                    said = f"columns from {format_path(path[:length])} and {format_path(path)} cross"
+                    raise FaultError(
+                        f"{said}: what holds the second is an object, no value", "columns", place
+                    )
         return self
+
+    @model_validator(mode="after")
+    def a_row_can_be_stored(self) -> Self:
+        needed = full_row_bytes([column.type for column in self.columns])
+        if needed > ROW_BYTES:
+            raise FaultError(
+                f"a row with all {len(self.columns)} columns filled takes at least {needed:,} bytes, and a row of "
+                f"PostgreSQL holds {ROW_BYTES:,}: name fewer columns, or make two datasets of it",
+                "columns",
+            )
+        return self
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _last(names: list[str], name: str) -> int:
+    return len(names) - 1 - names[::-1].index(name)
+
+
+def _there_are(names: list[str]) -> str:
+    more = len(names) - COLUMNS_NAMED
+    return f"there are {', '.join(names[:COLUMNS_NAMED])}" + (f" and {more} more" if more > 0 else "")

@@ -132,12 +132,14 @@ class CursorWork(Part):
     kind: Literal["cursor"] = "cursor"
     url: Text
     first_position: Count
-    seen: Sha256 | None = None
-    """Digest of an earlier page of the crawl: one that comes again ends it (Brent's search for a cycle)."""
-    pages_since: Count = 0
-    """Pages read since that one."""
+    seen: Annotated[tuple[Sha256, ...], Field(max_length=8)] = ()
+    """Digests of earlier pages of the crawl: one of them that comes again ends it."""
+    pages: Count = 0
+    """Pages with records that were read one after another before this batch."""
     promised: Count | None = None
     """The most records that the answers before this batch promised."""
+    end_shown: bool = False
+    """The page before showed an end: that there is no page here is then no failure."""
 
 
 class ReplayWork(Part):
@@ -233,7 +235,8 @@ class BatchManifest(Event):
     """Of a crawled batch: the most records that an answer of the source promised for the whole dataset, the limit
     applied; None: no answer did."""
     repeated: Count = 0
-    """Of a loaded batch's superseded rows, those whose key another batch of the same run had brought."""
+    """Rows that came before in the same run, with the same content: of a processed batch's deduplicated ones, of a
+    loaded batch's superseded ones."""
     rejected_by_reason: ReasonCounts = {}
     """Of the rejected rows, how many for which reason."""
     absent: Annotated[tuple[ColumnName, ...], Field(max_length=MAX_LIST_ITEMS)] = ()

@@ -63,6 +63,12 @@ STAGE_ROWS = Counter(
     ["stage", "dataset", "outcome"],
     registry=REGISTRY,
 )
+ROWS_REJECTED = Counter(
+    "onpoint_rows_rejected_total",
+    "Rows that a stage put into quarantine, by the reason of their refusal.",
+    ["stage", "dataset", "reason"],
+    registry=REGISTRY,
+)
 STAGE_BATCHES = Counter(
     "onpoint_batches_total",
     "Batches by result: done, dead.",

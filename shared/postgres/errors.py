@@ -9,6 +9,9 @@ import asyncpg
 from shared.errors import PermanentError, TransientError
 from shared.events.reasons import Reason
 
+_BEHIND = ("42P01", "42703", "3F000")
+"""A table, column or schema that is not there."""
+
 _TRANSIENT_CLASSES = (
     "08",
     "53",
@@ -20,12 +23,11 @@ _TRANSIENT_CLASSES = (
     "25P04",
     "55P03",
     "23505",
-    "42P01",
-    "3F000",
+    *_BEHIND,
 )
 """Connection, resources, shutdown, serialisation and deadlock, system, a read-only (failed-over) server, a
-transaction that stood still or took too long, lock timeout, a merge that met another; and a table or schema that a
-migration has yet to make."""
+transaction that stood still or took too long, lock timeout, a merge that met another; and what a migration has yet to
+make."""
 
 
 _BROKEN_OFF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -33,8 +35,23 @@ _BROKEN_OFF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 messages: the next use finds the protocol "in another operation", and the pool lets go of the connection."""
 
 
+_REASONS = {
+    "22003": Reason.RANGE,
+    "22008": Reason.RANGE,
+    "22021": Reason.NUL,
+    "22001": Reason.TOO_LARGE,
+    "54000": Reason.TOO_LARGE,
+}
+"""Numbers and times beyond a column's, a NUL, a text longer than its column, a row or key longer than a page holds."""
+
+
 class DatabaseUnavailableError(TransientError):
     """PostgreSQL did not answer, or asked us to try again."""
+
+
+def reason_of(error: asyncpg.PostgresError) -> Reason:
+    """Why PostgreSQL refused a value: `schema` where nothing closer is known."""
+    return _REASONS.get(error.sqlstate or "", Reason.SCHEMA)
 
 
 @contextmanager
@@ -45,9 +62,10 @@ def translated() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
         text = f"{type(error).__name__}: {error}"[:500]
+        if state in _BEHIND:
+            text += ": run `onpoint migrate`, which makes the tables and columns that the dataset files name"
         if state.startswith(_TRANSIENT_CLASSES):
             raise DatabaseUnavailableError(text) from error
-        reason = Reason.RANGE if state == "22003" else Reason.NUL if state == "22021" else Reason.SCHEMA
-        raise PermanentError(reason, text) from error
+        raise PermanentError(reason_of(error), text) from error
     except (*_BROKEN_OFF, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         raise DatabaseUnavailableError(f"{type(error).__name__}: {error}"[:500]) from error

@@ -1,7 +1,7 @@
 """Applies the services' `.sql` files once each, in order, and makes the data tables of the dataset files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,8 @@ LINEAGE_DDL = (
 )
 
 
+LINEAGE_COLUMNS = ("_run_id", "_batch_id", "_requested_at", "_source_position", "etl_processed_at")
+
 _HAS_BRIN = """
 SELECT EXISTS (
     SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
@@ -74,24 +76,59 @@ def find_migrations(services: Path) -> list[Migration]:
     ]
 
 
-async def migrate(dsn: str, migrations: Sequence[Migration], datasets: Sequence[Dataset]) -> list[str]:
-    """Brings the database up to date; returns what was done. All or nothing; idempotent.
+@dataclass(frozen=True, slots=True)
+class TableFailure:
+    """A dataset whose table is left as it was, and what to do about it."""
 
-    Raises `ConfigurationError` for a migration whose file changed after it was applied, and for a table whose
-    columns or key no longer fit their dataset.
+    dataset: str
+    table: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"dataset {self.dataset}: table {self.table}: {self.reason}"
+
+
+class TablesError(ConfigurationError):
+    """Some tables do not fit their datasets. All else was done: `done` says what."""
+
+    def __init__(self, failures: Sequence[TableFailure], done: Sequence[str]) -> None:
+        super().__init__("\n".join(str(failure) for failure in failures))
+        self.failures = tuple(failures)
+        self.done = tuple(done)
+
+
+async def migrate(dsn: str, migrations: Sequence[Migration], datasets: Sequence[Dataset]) -> list[str]:
+    """Brings the database up to date; returns what was done. Idempotent.
+
+    The services' own files are one transaction, each dataset's table is another: one that fails keeps no other from
+    its table. Raises `ConfigurationError` for a migration whose file changed after it was applied, and `TablesError`
+    at the end for tables whose columns or key do not fit their dataset, or that PostgreSQL refuses.
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "onpoint_migrate"})
     try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
             await connection.execute(_JOURNAL)
             done = await _apply(connection, migrations)
-            for dataset in datasets:
-                done += await _make_table(connection, dataset)
-                done += await _make_index(connection, dataset)
-            return done
+        failures = []
+        for dataset in datasets:
+            try:
+                async with connection.transaction():
+                    done += [*await _make_table(connection, dataset), *await _make_index(connection, dataset)]
+            except ConfigurationError as error:
+                failures.append(TableFailure(dataset.name, dataset.table, str(error)))
+            except asyncpg.PostgresError as error:
+                if connection.is_closed() or (error.sqlstate or "").startswith(_SERVER_GONE):
+                    raise
+                failures.append(TableFailure(dataset.name, dataset.table, f"PostgreSQL refuses it: {error}"))
+        if failures:
+            raise TablesError(failures, done)
+        return done
     finally:
         await connection.close()
+
+
+_SERVER_GONE = ("08", "57P", "53")
 
 
 async def _apply(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[str]:
@@ -130,24 +167,43 @@ async def _make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[
     if not existing:
         await connection.execute(create_table_sql(dataset))
         return [f"table {dataset.table}"]
+    _check_lineage(existing)
+    _check_types(dataset, existing)
+    await _check_key(connection, dataset)
     done = []
     for column in dataset.columns:
-        wanted = _canonical(column.type)
         if column.name not in existing:
-            if column.name in dataset.key:
-                raise ConfigurationError(
-                    f"{dataset.table}: key column {column.name} cannot be added to a table that exists"
-                )
             await connection.execute(
                 f"ALTER TABLE public.{quote(dataset.table)} ADD COLUMN {_column_sql(dataset, column)}"
             )
             done.append(f"table {dataset.table}: column {column.name}")
-        elif existing[column.name] != wanted:
-            raise ConfigurationError(
-                f"{dataset.table}.{column.name} is {existing[column.name]}, its dataset file says {wanted}"
-            )
-    await _check_key(connection, dataset)
     return done
+
+
+def _check_lineage(existing: Mapping[str, str]) -> None:
+    """A table of somebody else is not ours to change."""
+    if missing := [name for name in LINEAGE_COLUMNS if name not in existing]:
+        raise ConfigurationError(
+            f"a table of that name is there, and OnPoint did not make it (it has no column {missing[0]}); nothing was "
+            "changed: name another table in the file"
+        )
+
+
+def _check_types(dataset: Dataset, existing: Mapping[str, str]) -> None:
+    for column in dataset.columns:
+        wanted = _canonical(column.type)
+        found = existing.get(column.name)
+        if found is None or found == wanted:
+            continue
+        now = next((name for name in POSTGRES_TYPE if _canonical(name) == found), None)
+        back = f"put `type: {now}` back in the file" if now else "give the file's column another name"
+        table, name = f"public.{quote(dataset.table)}", quote(column.name)
+        raise ConfigurationError(
+            f"column {column.name} is {found} there, and its dataset file says {column.type} ({wanted}); nothing was "
+            f"changed. To go on, {back}, name another table in it, or change the column yourself while nothing is "
+            f"loaded: ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}; then run "
+            "`onpoint migrate` again"
+        )
 
 
 async def _check_key(connection: asyncpg.Connection, dataset: Dataset) -> None:
@@ -155,8 +211,8 @@ async def _check_key(connection: asyncpg.Connection, dataset: Dataset) -> None:
     key = await connection.fetchval(_PRIMARY_KEY, f"public.{quote(dataset.table)}")
     if set(key) != set(dataset.key):
         raise ConfigurationError(
-            f"the key of {dataset.table} is ({', '.join(key)}), its dataset file says ({', '.join(dataset.key)}): "
-            "put the old key back, name another table in the file, or change the primary key of this one"
+            f"its key is ({', '.join(key)}), its dataset file says ({', '.join(dataset.key)}); nothing was changed. "
+            "To go on, put the old key back, name another table in the file, or change the primary key of this one"
         )
 
 

@@ -24,6 +24,11 @@ def plan_key(run_id: str, dataset: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}plan.json"
 
 
+def dataset_key(run_id: str, dataset: str) -> str:
+    """The dataset's file as it was when the run was accepted."""
+    return f"{dataset_prefix(run_id, dataset)}dataset.json"
+
+
 def stage_prefix(run_id: str, dataset: str, stage: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/"
 

@@ -101,7 +101,10 @@ class SweepReport:
 
 
 def artifact_key(key: str) -> ArtifactKey | None:
-    """None for whatever is no artifact: manifests, plans, requests, cancel marks and what others put there stay."""
+    """None for whatever is no artifact: it stays.
+
+    That are manifests, plans, dataset files, requests, cancel marks, and what others put there.
+    """
     found = _ARTIFACT.fullmatch(key)
     return None if found is None else ArtifactKey(found["run_id"], found["dataset"], found["stage"])
 

@@ -1,7 +1,7 @@
 """Removes what nobody needs any more from both buckets (docs: GUARANTEES C6).
 
-Artifacts go, manifests and listings stay. What a run that goes on may need, and what a manifest, a result or a
-listing names, is never touched; a superseded listing is a listing. Any number of sweeps may run at once.
+Artifacts go; manifests, plans, dataset files and listings stay. What a run that goes on may need, and what a manifest, a
+result or a listing names, is never touched; a superseded listing is a listing. Any number of sweeps may run at once.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ OF_EVERY_SERVICE = ("publish", "commit", "dead_letter", "leave")
 OF_A_STAGE_IN_STAGING = ("manifest", "death")
 
 POINTS: dict[str, tuple[str, ...]] = {
-    "crawler": ("request", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "crawler": ("request", "datasets", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "processor": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "converter": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "loader": ("copied", "merged", "committed", "death", *OF_EVERY_SERVICE),

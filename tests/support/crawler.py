@@ -10,6 +10,7 @@ from typing import Any
 
 import zstandard
 
+from services.crawler.datasets import CrawlDatasets
 from services.crawler.domain.addresses import AllowedHosts
 from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.fetcher.client import Fetcher
@@ -22,13 +23,14 @@ from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.service import CrawlerService
 from shared.batches.batches import Batches
 from shared.bus.record import Burial, Outgoing, Record
-from shared.datasets.catalog import load_catalog
+from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, CrawlBatchRequested, CrawlPlanned
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.datasets import datasets_of
 
 APPENDED_MS = 1_795_500_000_123
 APPENDED_AT = datetime.fromtimestamp(APPENDED_MS / 1000, UTC)
@@ -168,10 +170,11 @@ async def crawler_of(
     )
     async with exchange:
         fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
+        files = Catalog(catalog)
         runs = FrozenRuns(store)
         replaying = Replaying(runs, Archive(store))
         service = CrawlerService(
-            catalog,
+            CrawlDatasets(lambda: files, datasets_of(files, store)),
             runs,
             Batches(store, "crawler"),
             fetch,
@@ -209,5 +212,6 @@ PAGES = {
     "size_param": "_limit",
     "size": 10,
     "total_header": "X-Total-Count",
+    "first": 1,
 }
 """A pagination for `dataset_of`."""

@@ -17,12 +17,12 @@ from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import Batches
 from shared.bus.record import Burial, Outgoing, Publish, Record
-from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, RunSealed
 from shared.storage.object_store import ObjectStore
+from tests.support.datasets import datasets_of
 from tests.support.processed import REQUESTED_AT, a_dataset, put_processed, record_of
 
 LIMITS = Limits(target_bytes=64 * 2**20, most_bytes=128 * 2**20, age_s=60, target_rows=500_000)
@@ -47,13 +47,13 @@ class Sink:
     def rebuild(self, *, limits: Limits | None = None, publish: Publish | None = None) -> None:
         """As after a restart, with other limits or another broker."""
         self.limits = limits or self.limits
-        catalog = Catalog({"posts": POSTS})
+        datasets = datasets_of({"posts": POSTS})
         self.woken = asyncio.Event()
         self.repository = SinkRepository(self.pool, self.limits)
         batches = Batches(self.staging, "s3sink")
-        self.service = SinkService(batches, self.repository, catalog, self.woken.set)
+        self.service = SinkService(batches, self.repository, datasets, self.woken.set)
         self.handlers = Handlers(self.service)
-        self.writer = ObjectWriter(batches, self.lake, catalog)
+        self.writer = ObjectWriter(batches, self.lake, datasets)
         self.loop = SinkLoop(
             self.repository,
             self.service,

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from shared.datasets.model import Column, Dataset
@@ -11,7 +12,7 @@ Verdict = tuple[str, Any]
 """("row", values in the order of the file) or ("refused", reason)."""
 
 _CALENDAR = re.compile(
-    r"([+-]?\d{4,})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d(?::?\d\d)?)?)?",
+    r"([+-]?\d{4,})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?([Zz]|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
 
@@ -20,11 +21,18 @@ class _RefusedError(Exception):
     pass
 
 
-class _Integer:
-    """A JSON integer by its digits."""
+class _Number:
+    """A JSON number by what is written."""
 
-    def __init__(self, digits: str) -> None:
-        self.digits = digits
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @property
+    def value(self) -> Decimal:
+        """Exactly. An exponent beyond any bound is cut to one that is beyond every column's."""
+        mantissa, _, exponent = self.text.lower().partition("e")
+        power = max(-(10**6), min(10**6, Decimal(exponent or 0)))
+        return Decimal(f"{mantissa}e{power}")
 
 
 def verdict_of(line: bytes, dataset: Dataset) -> Verdict:
@@ -47,7 +55,9 @@ def _record(line: bytes) -> dict[str, Any]:
     if b"\0" in line:
         raise _RefusedError("nul")
     try:
-        record = json.loads(line.decode("utf-8"), parse_int=_Integer, parse_constant=_no_constant)
+        record = json.loads(
+            line.decode("utf-8"), parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
+        )
     except UnicodeDecodeError:
         raise _RefusedError("encoding") from None
     except ValueError:
@@ -82,19 +92,19 @@ def _column(record: Any, column: Column, dataset: Dataset) -> Any:
     for key in column.path:
         if value is None:
             break
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) and value != []:
             raise _RefusedError("type")
-        value = value.get(key)
+        value = value.get(key) if value else None
     if value is None:
         if column.name in dataset.key:
             raise _RefusedError("no_key")
         if column.fill is None:
             return None
-        value = _Integer(str(column.fill)) if type(column.fill) is int else column.fill
+        value = _Number(str(column.fill)) if type(column.fill) in {int, float} else column.fill
     return {
         "string": _text,
-        "int64": _int64,
-        "float64": _float64,
+        "int64": lambda value: _int64(value, column.inexact == "round"),
+        "float64": lambda value: _float64(value, column.inexact == "refuse"),
         "boolean": _boolean,
         "timestamp": _timestamp,
         "date": _date,
@@ -111,25 +121,28 @@ def _text(value: Any) -> str:
     return value
 
 
-def _int64(value: Any) -> int:
-    if not isinstance(value, _Integer):
+def _int64(value: Any, rounds: bool) -> int:
+    if not isinstance(value, _Number):
         raise _RefusedError("type")
-    if len(value.digits) > 20 or not -(2**63) <= int(value.digits) < 2**63:
+    whole = value.value.to_integral_value(ROUND_HALF_EVEN)
+    if whole != value.value and not rounds:
+        raise _RefusedError("type")
+    if not -(2**63) <= whole < 2**63:
         raise _RefusedError("range")
-    return int(value.digits)
+    return int(whole)
 
 
-def _float64(value: Any) -> float:
-    if isinstance(value, _Integer):
-        number = float(value.digits)
-        if number in {float("inf"), float("-inf")} or int(number) != int(value.digits):
+def _float64(value: Any, refuses: bool) -> float:
+    if not isinstance(value, _Number):
+        raise _RefusedError("type")
+    number = float(value.text)
+    if number in {float("inf"), float("-inf")}:
+        raise _RefusedError("range")
+    if refuses and number.is_integer() and abs(number) >= 2**53:
+        exact = value.value
+        if exact == exact.to_integral_value() and exact != Decimal(number):
             raise _RefusedError("range")
-        return number
-    if type(value) is not float:
-        raise _RefusedError("type")
-    if value in {float("inf"), float("-inf")}:
-        raise _RefusedError("range")
-    return value
+    return number
 
 
 def _boolean(value: Any) -> bool:
@@ -144,19 +157,20 @@ def _timestamp(value: Any) -> datetime:
         raise _RefusedError("type")
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     offset = timedelta()
-    if zone not in {None, "Z"}:
+    if zone not in {None, "Z", "z"}:
         hours, minutes = int(zone[1:3]), int(zone[3:].strip(":") or 0)
         if hours > 23 or minutes > 59:
             raise _RefusedError("type")
         offset = timedelta(hours=hours, minutes=minutes) * (-1 if zone[0] == "-" else 1)
-    if int(hour or 0) > 23 or int(minute or 0) > 59 or int(second or 0) > 59:
+    if int(hour or 0) > 24 or int(minute or 0) > 59 or int(second or 0) > 60:
+        raise _RefusedError("type")
+    if hour == "24" and (int(minute), int(second or 0), int(fraction or 0)) != (0, 0, 0):
         raise _RefusedError("type")
     start = _day(year, month, day)
-    microseconds = int((fraction or "").ljust(6, "0")[:6])
+    microseconds = int((fraction or "").ljust(6, "0")[:6]) if second != "60" else 0
     try:
-        return (
-            datetime(start.year, start.month, start.day, tzinfo=UTC)
-            + timedelta(
+        return datetime(start.year, start.month, start.day, tzinfo=UTC) + (
+            timedelta(
                 hours=int(hour or 0),
                 minutes=int(minute or 0),
                 seconds=int(second or 0),

@@ -17,6 +17,7 @@ from console.verify.verify import Question
 from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
 from tests.support.laboratory import Laboratory
+from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer, status
 
@@ -43,29 +44,56 @@ COLLECTIONS: dict[str, list[Any]] = {
     "photos": [
         {"id": n + 1, "albumId": 1, "title": f"p{n}", "url": "u", "thumbnailUrl": "t"} for n in range(250)
     ],
+    "albums": [{"id": n, "userId": 1, "title": f"a{n}"} for n in range(20)],
+    "late": [{"id": n, "name": f"n{n}", "extra": n * 7} for n in range(8)],
 }
+
+LATE = """\
+name: late
+source:
+  name: late
+  kind: api
+  base_url: http://127.0.0.1:1
+  path: /late
+  pagination: {kind: page, page_param: _page, size_param: _limit, size: 100, total_header: X-Total-Count}
+table: onpoint_late
+key: [id]
+columns:
+  - {name: id, type: int64}
+  - {name: name, type: string}
+"""
+GAINED = "  - {name: extra, type: int64}\n"
+"""A column that the file of `late` gains between its two runs."""
 
 
 @asynccontextmanager
 async def open_laboratory(folder: Path) -> AsyncIterator[Laboratory]:
-    """After five runs, one with a missing page, a replay and a bad event; all services but one are stopped."""
+    """After runs of every kind, a replay and a bad event; all services but one are stopped.
+
+    There are a missing page, a refused request, a run with a limit, one that stored nothing, a dead letter that was
+    discarded, and a file that gained a column.
+    """
+    datasets = folder / "datasets"
+    datasets.mkdir()
+    (datasets / "late.yaml").write_text(LATE, encoding="utf-8")
     async with SourceServer(COLLECTIONS) as source:
         source.fail("/photos?_page=2&_limit=100", status(404))
         source.fail("/v0/item/1007.json", status(404))
-        extra = {"ONPOINT_CRAWL_ALLOW_HOSTS": source.allow} | {
+        extra = {"ONPOINT_CRAWL_ALLOW_HOSTS": source.allow, "ONPOINT_DATASETS_DIR": str(datasets)} | {
             f"ONPOINT_SOURCE_{name}_{setting}": value
-            for name in ("JSONPLACEHOLDER", "HACKERNEWS")
+            for name in ("JSONPLACEHOLDER", "HACKERNEWS", "LATE")
             for setting, value in (("URL", source.url), ("REQUESTS_PER_SECOND", "0"))
         }
         with LocalStack(folder / "stack", ports="free", extra_env=extra) as stack:
-            async with _at_rest(stack, folder) as lab:
+            async with _at_rest(stack, folder, source) as lab:
                 yield lab
             stack.down(wipe=True)
 
 
 @asynccontextmanager
-async def _at_rest(stack: LocalStack, folder: Path) -> AsyncIterator[Laboratory]:
-    environment = stack.environment()
+async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> AsyncIterator[Laboratory]:
+    datasets = folder / "datasets"
+    environment = {**stack.environment(), "ONPOINT_DATASETS_DIR": str(datasets)}
     pipeline = Pipeline(environment)
     before = dict(os.environ)
     os.environ.update(environment, ONPOINT_HOME=str(stack.home.path))
@@ -77,6 +105,10 @@ async def _at_rest(stack: LocalStack, folder: Path) -> AsyncIterator[Laboratory]
             "batch.processed", BAD, key=b"bad", headers=[("own", b"1")], partition=0
         )
         await _run_everything(pipeline)
+        await _lose_a_batch(pipeline)
+        source.fail("/posts", status(404))
+        await pipeline.run({"run_id": "nothing", "datasets": ["posts"]})
+        await _gain_a_column(pipeline, stack, datasets)
         await _wait_for_letters(pipeline)
         others = [service for service in SERVICES if service != "loader"]
         await asyncio.gather(*(asyncio.to_thread(stack.stop, service) for service in others))
@@ -111,6 +143,33 @@ async def _run_everything(pipeline: Pipeline) -> None:
         assert (done["first"]["status"], done["gap"]["status"]) == ("partial", "partial")
         await pipeline.request({"run_id": "again", "replay_of": "first", "from_stage": "loader"})
         await completions.of("again", 60)
+        await pipeline.request({"run_id": "gap-loader", "replay_of": "gap", "from_stage": "loader"})
+        await completions.of("gap-loader", 60)
+        await pipeline.request({"run_id": "gap-again", "replay_of": "gap-loader", "from_stage": "processor"})
+        await completions.of("gap-again", 60)
+
+
+async def _lose_a_batch(pipeline: Pipeline) -> None:
+    """PostgreSQL refuses what a run brings, and somebody discards what died of it."""
+    await pipeline.run({"run_id": "kept", "datasets": ["albums"]})
+    await pipeline.fetch(
+        "ALTER TABLE onpoint_albums ADD CONSTRAINT test_refuses_all CHECK (_run_id <> 'lost') NOT VALID"
+    )
+    await pipeline.run({"run_id": "lost", "datasets": ["albums"]})
+    await pipeline.fetch("ALTER TABLE onpoint_albums DROP CONSTRAINT test_refuses_all")
+    said = await Operator(pipeline.environment).says(
+        "dlq", "discard", "--run", "lost", "--yes", "--reason", "test"
+    )
+    assert said.code == 0, said.err
+
+
+async def _gain_a_column(pipeline: Pipeline, stack: LocalStack, datasets: Path) -> None:
+    await pipeline.run({"run_id": "early", "datasets": ["late"]})
+    (datasets / "late.yaml").write_text(LATE + GAINED, encoding="utf-8")
+    said = await Operator(pipeline.environment).says("migrate")
+    assert said.code == 0, said.err
+    await asyncio.gather(*(asyncio.to_thread(stack.restart, service) for service in SERVICES))
+    await pipeline.run({"run_id": "later", "datasets": ["late"], "parameters": {"late": {"limit": 3}}})
 
 
 async def _wait_for_letters(pipeline: Pipeline) -> None:

@@ -1,6 +1,7 @@
 """What a request can come to, and when it is tried again."""
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +12,9 @@ from typing import Generic, Protocol, TypeVar
 from shared.datasets.model import ApiSource
 
 RETRIED_STATUSES = frozenset({408, 425, 429})
-"""Besides 5xx. Other 4xx are answers."""
+"""Besides 5xx, and whatever comes with a `Retry-After`. Other 4xx are answers."""
 
-OBEYED_RETRY_AFTER = frozenset({429, 503})
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -30,12 +31,12 @@ class RetryPolicy:
         """Exponential with full jitter, so that many clients do not come back as one."""
         return random.uniform(0, min(self.cap_s, self.base_s * 2 ** (failed_tries - 1)))  # noqa: S311 - no secret
 
-    def retry_after_s(self, status: int, header: str | None, now: datetime) -> float | None:
+    def retry_after_s(self, header: str | None, now: datetime) -> float | None:
         """How long the source asks to be left alone: seconds or an HTTP date, capped; None: it does not say."""
-        if header is None or status not in OBEYED_RETRY_AFTER:
+        if header is None:
             return None
         text = header.strip()
-        if text.isascii() and text.isdigit():
+        if _SECONDS.fullmatch(text):
             return min(self.retry_after_cap_s, float(text[:9]))
         try:
             date = parsedate_to_datetime(text)
@@ -47,7 +48,10 @@ class RetryPolicy:
 
 
 class FetchError(Exception):
-    """One try failed. `outcome` is a metric's label, `status` the HTTP status where there was one."""
+    """One try failed. `outcome` is a metric's label, `status` the HTTP status where there was one.
+
+    `fingerprint`: of the body that cannot be used; a source that sends the same again will not send another.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,14 @@ class FetchError(Exception):
         retryable: bool,
         status: int | None = None,
         retry_after_s: float | None = None,
+        fingerprint: bytes | None = None,
     ) -> None:
         super().__init__(detail)
         self.outcome = outcome
         self.retryable = retryable
         self.status = status
         self.retry_after_s = retry_after_s
+        self.fingerprint = fingerprint
 
 
 def is_retried(status: int) -> bool:

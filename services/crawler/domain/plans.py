@@ -77,6 +77,10 @@ class Plan(BaseModel):
     requests_per_batch: Annotated[int, Field(ge=1)] = 1
     page_size: Count = 0
     """Rows on a full page: what the source was seen to send, whatever was asked for."""
+    first_page: Count = 1
+    """The number that the source gives its first page."""
+    open: bool = False
+    """Of pages: the crawl goes on behind the last planned one until the source shows its end."""
     ids: tuple[str, ...] = ()
     """The list that the plan was made from, in order, as one JSON array per batch: a batch parses its own only."""
     first_url: Text | None = None
@@ -95,16 +99,28 @@ class Plan(BaseModel):
         return self
 
     @property
+    def is_open(self) -> bool:
+        """Its end is found by crawling it."""
+        return self.kind == "chain" or self.open
+
+    @property
     def batches(self) -> int | None:
-        """None for a chain: its end is found by crawling it."""
+        """None where the end is found by crawling it."""
         if self.announced is not None:
             return self.announced
-        return None if self.kind == "chain" else ceil(self.requests / self.requests_per_batch)
+        return None if self.is_open else self.units
 
     @property
     def units(self) -> int:
-        """Batches that can be asked for at once: all, or the first of a chain."""
-        return 1 if self.kind == "chain" or self.batches is None else self.batches
+        """Batches that can be asked for at once: all that are planned, or the first of a chain."""
+        if self.kind == "chain":
+            return 1
+        planned = ceil(self.requests / self.requests_per_batch)
+        return 1 if planned == 0 and self.announced else planned
+
+    def is_last_known(self, sequence: int) -> bool:
+        """Whether what follows batch `sequence` is found by crawling it."""
+        return self.is_open and sequence >= self.units - 1
 
     def work(self, sequence: int) -> CrawlWork:
         """What batch `sequence` does. Raises `IndexError` outside the plan; of a chain only the first is planned."""
@@ -145,8 +161,9 @@ def plan_pages(
     limit: int | None,
     requests_per_second: float,
     batch_rows: int,
+    first_page: int = 1,
 ) -> Plan:
-    """Raises `UnbelievableError`."""
+    """Open unless `limit` ends it: a total may be capped, cached or behind. Raises `UnbelievableError`."""
     rows = total if limit is None else min(total, limit)
     pages = ceil(rows / page_size)
     per_batch = min(ceil(batch_rows / page_size), BATCH_REQUESTS)
@@ -159,6 +176,8 @@ def plan_pages(
         requests=pages,
         requests_per_batch=_per_batch(pages, per_batch, requests_per_second),
         page_size=page_size,
+        first_page=first_page,
+        open=limit is None or total < limit,
     )
 
 
@@ -197,9 +216,17 @@ def plan_single(run_id: str, dataset: str, *, limit: int | None) -> Plan:
     )
 
 
-def plan_chain(run_id: str, dataset: str, *, first_url: str, page_size: int, limit: int | None) -> Plan:
+def plan_chain(
+    run_id: str, dataset: str, *, first_url: str, page_size: int, limit: int | None, rows: int | None = None
+) -> Plan:
     return Plan(
-        run_id=run_id, dataset=dataset, kind="chain", first_url=first_url, page_size=page_size, limit=limit
+        run_id=run_id,
+        dataset=dataset,
+        kind="chain",
+        rows=rows,
+        first_url=first_url,
+        page_size=page_size,
+        limit=limit,
     )
 
 
@@ -224,11 +251,11 @@ def plan_anew(made: Plan) -> Plan:
     """The plan that replaces a failed one, whose single batch was announced: it has one batch, or fails too."""
     if made.failed is not None:
         return made
-    if made.batches is not None and made.batches > 1:
+    if made.units > 1:
         why = PlanFailure(
             url="",
             reason=Reason.TOO_LARGE,
-            detail=f"{made.batches} batches would be needed where one was announced: ask for a new run",
+            detail=f"{made.units} batches would be needed where one was announced: ask for a new run",
         )
         return failed_plan(made.run_id, made.dataset, why)
     return made.model_copy(update={"announced": 1})

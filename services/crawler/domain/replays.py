@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
+from services.crawler.domain.naming import listed
 from shared.events.ids import is_run_id
 from shared.events.models import CrawlRequest, Format, ReplayStage
 
@@ -63,5 +64,7 @@ def _datasets(
     asked = fields.get("datasets", list(replayed.datasets))
     if isinstance(asked, list) and (more := [name for name in asked if name not in replayed.datasets]):
         names = ", ".join(f"{name!r:.60}" for name in more[:5])
-        complain(f"datasets: run {replayed.run_id} has no {names}, only {', '.join(replayed.datasets)}")
+        complain(
+            f"datasets: run {replayed.run_id} has no {names}, only {listed(replayed.datasets, str(more[0]))}"
+        )
     return asked

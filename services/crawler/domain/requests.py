@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from services.crawler.domain.naming import joined, listed
 from services.crawler.domain.replays import judge_replay
 from shared.events.ids import is_run_id
 from shared.events.models import (
@@ -32,10 +33,11 @@ FIELDS = frozenset(
     }
 )
 MAX_LIMIT = 10**12
-MAX_REASON_CHARS = 1000
+MAX_REASON_CHARS = 2000
 QUOTED_CHARS = 60
 
 Complain = Callable[[str], None]
+WhyRefused = Callable[[str], str | None]
 
 
 def judge(
@@ -45,11 +47,13 @@ def judge(
     requested_at: datetime,
     known: Collection[str],
     replayed: CrawlRequest | None = None,
+    why_refused: WhyRefused = lambda _: None,
 ) -> CrawlRequest:
     """The accepted request, or one whose `refused` says in sentences why not.
 
     `derived_id` names the run where the request gives no id that could be used. A null counts as absent.
-    `replayed` is the request of the run that this one replays, where there is such a run.
+    `replayed` is the request of the run that this one replays, where there is such a run; what it has can be replayed
+    whatever the files of today say. `why_refused` tells of a dataset that is not known why its file cannot be used.
     """
     fields = {name: value for name, value in document.items() if value is not None}
     complaints: list[str] = []
@@ -58,17 +62,15 @@ def judge(
     run_id = _run_id(fields, derived_id, complain)
     replay = judge_replay(fields, replayed, complain)
     if replay is None:
-        datasets = _datasets(fields, known, complain)
+        datasets = _datasets(fields, known, why_refused, complain)
         parameters = _parameters(fields, datasets, known, complain)
     else:
         parameters = {}
-        datasets = (
-            () if replay.datasets is None else _datasets({"datasets": replay.datasets}, known, complain)
-        )
+        datasets = () if replay.datasets is None else _replayed_datasets(replay.datasets, known, complain)
     formats = _formats(fields, complain)
     requested_by = _requested_by(fields, complain)
     if complaints:
-        refused = "; ".join(complaints)[:MAX_REASON_CHARS]
+        refused = joined(complaints, MAX_REASON_CHARS)
         return CrawlRequest(
             run_id=run_id, datasets=(), requested_at=requested_at, requested_by=requested_by, refused=refused
         )
@@ -112,22 +114,38 @@ def _run_id(fields: Mapping[str, Any], derived_id: str, complain: Complain) -> s
     return derived_id
 
 
-def _datasets(fields: Mapping[str, Any], known: Collection[str], complain: Complain) -> tuple[str, ...]:
+def _replayed_datasets(asked: Any, known: Collection[str], complain: Complain) -> tuple[str, ...]:
+    """Those of the old run are known, whatever the files of today say; of others it was complained already."""
+    if isinstance(asked, list) and asked and all(isinstance(name, str) for name in asked):
+        return tuple(dict.fromkeys(asked))
+    return _datasets({"datasets": asked}, known, lambda _: None, complain)
+
+
+def _datasets(
+    fields: Mapping[str, Any], known: Collection[str], why_refused: WhyRefused, complain: Complain
+) -> tuple[str, ...]:
     asked = fields.get("datasets")
     if asked is None:
-        complain("datasets: missing; name at least one of " + ", ".join(known))
+        complain(f"datasets: missing; name at least one of {listed(known)}")
         return ()
     if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
         complain(f"datasets: a list of names is expected, not {_quote(asked)}")
         return ()
     if not asked:
-        complain("datasets: the list is empty; name at least one of " + ", ".join(known))
+        complain(f"datasets: the list is empty; name at least one of {listed(known)}")
     names = tuple(dict.fromkeys(asked))
-    if unknown := [name for name in names if name not in known]:
+    unknown = []
+    for name in names:
+        if name in known:
+            continue
+        if (why := why_refused(name)) is not None:
+            complain(f"datasets: {name} cannot be crawled: {why}")
+        else:
+            unknown.append(name)
+    if unknown:
         quoted = ", ".join(_quote(name) for name in unknown[:5])
-        complain(
-            f"datasets: {quoted} {'is' if len(unknown) == 1 else 'are'} not known; known are {', '.join(known)}"
-        )
+        which = "is" if len(unknown) == 1 else "are"
+        complain(f"datasets: {quoted} {which} not known; known are {listed(known, unknown[0])}")
     return names
 
 
@@ -141,7 +159,7 @@ def _parameters(
     accepted = {}
     for name, values in asked.items():
         if name not in known:
-            complain(f"parameters: {_quote(name)} is not known; known are {', '.join(known)}")
+            complain(f"parameters: {_quote(name)} is not known; known are {listed(known, name)}")
         elif name not in datasets:
             complain(f"parameters: {name} is not among the datasets asked for")
         elif not isinstance(values, dict):

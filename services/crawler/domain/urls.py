@@ -1,7 +1,7 @@
 """Which URL comes next. Pure: whether an URL may be asked at all is judged in `addresses`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 from yarl import URL
@@ -21,6 +21,8 @@ _PARAMETER = re.compile(
 )
 """Possessive throughout: a header of a hostile source costs linear time."""
 
+PAGE_RELATIONS = frozenset({"next", "prev", "previous", "first", "last"})
+
 NO_URL = (ValueError, IndexError)
 """What yarl raises; the second for a user before no host, as `http://[::1]@`."""
 
@@ -34,6 +36,7 @@ class CursorError(ValueError):
 
 
 def page_url(source: ApiSource, pagination: PagePagination, page: int, size: int) -> str:
+    """`page` is the source's own number of it."""
     query = {pagination.page_param: str(page), pagination.size_param: str(size)}
     return str(URL(f"{source.base_url}{source.path}").update_query(query))
 
@@ -50,8 +53,37 @@ def item_url(source: ApiSource, pagination: IdListPagination, identity: int | st
     return source.base_url + pagination.item_path.replace("{id}", quote(str(identity), safe=""))
 
 
+def is_paginated(headers: Iterable[str]) -> bool:
+    """Whether Link headers (RFC 8288) speak of pages at all, and not of style sheets or documentation."""
+    return any(rels & PAGE_RELATIONS for rels, _ in _links(headers))
+
+
 def next_by_link(headers: Iterable[str], answered: str) -> str | None:
-    """The absolute URL of `rel=next` (RFC 8288), or None. `answered` is the URL that relative ones start from."""
+    """The absolute URL of `rel=next`, or None. `answered` is the URL that relative ones start from."""
+    for rels, target in _links(headers):
+        if "next" in rels:
+            return _join(answered, target)
+    return None
+
+
+def page_number(url: str, page_param: str) -> int | None:
+    """The page that an URL asks for by number."""
+    try:
+        return int(URL(url).query[page_param])
+    except (KeyError, *NO_URL):
+        return None
+
+
+def next_by_number(url: str, page_param: str) -> str:
+    """The page after this one, for sources that name no next. Raises `CursorError` where this one has no number."""
+    page = page_number(url, page_param)
+    if page is None:
+        raise CursorError(url, f"no next page is named, and {page_param} of this one is no number")
+    return str(URL(url).update_query({page_param: str(page + 1)}))
+
+
+def _links(headers: Iterable[str]) -> Iterator[tuple[frozenset[str], str]]:
+    """Relations, in lower case, and target of each link about the answer itself."""
     for header in headers:
         for link in _LINK.finditer(header):
             parameters: dict[str, str] = {}
@@ -59,19 +91,8 @@ def next_by_link(headers: Iterable[str], answered: str) -> str | None:
                 quoted = found["quoted"]
                 value = found["token"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted[1:-1])
                 parameters.setdefault(found["name"].lower(), value or "")  # of two, the first counts
-            if "next" in parameters.get("rel", "").lower().split() and "anchor" not in parameters:
-                return _join(answered, link["target"].strip())
-    return None
-
-
-def next_by_number(url: str, page_param: str) -> str:
-    """The page after this one, for sources that name no next. Raises `CursorError` where this one has no number."""
-    asked = URL(url)
-    try:
-        page = int(asked.query[page_param])
-    except (KeyError, ValueError) as error:
-        raise CursorError(url, f"no next page is named, and {page_param} of this one is no number") from error
-    return str(asked.update_query({page_param: str(page + 1)}))
+            if "anchor" not in parameters:
+                yield frozenset(parameters.get("rel", "").lower().split()), link["target"].strip()
 
 
 def check_cursor(url: str, source: ApiSource) -> str:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from services.crawler.domain.answers import BadBodyError
 from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy, failure_of
-from services.crawler.domain.records import BadBodyError
 from services.crawler.fetcher.exchange import Exchange, Response
 from services.crawler.fetcher.politeness import Politeness
 from services.crawler.spool import Spool
@@ -27,18 +27,22 @@ class Fetcher:
     async def __call__(
         self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
     ) -> Answer[T] | Failure:
-        """The parsed answer, or why there is none. A body that `parse` refuses is a failed try like any other.
+        """The parsed answer, or why there is none. A body that `parse` refuses is a failed try like any other; one that
+        is the same as at the try before is not asked for again.
 
         Raises `TransientError` only (the scratch disk is full). Memory: one big body per process, whatever
         sources send; the others wait on disk.
         """
+        unusable: bytes | None = None
         for tried in range(1, self._policy.tries + 1):
             try:
                 answer = await self._try(source, url, parse, folder)
             except FetchError as error:
                 SOURCE_REQUESTS.labels(source.name, error.outcome).inc()
-                if not error.retryable or tried == self._policy.tries:
-                    return _failure(url, error, tried)
+                is_same = error.fingerprint is not None and error.fingerprint == unusable
+                if not error.retryable or is_same or tried == self._policy.tries:
+                    return _failure(url, error, tried, is_same=is_same)
+                unusable = error.fingerprint
                 await self._pause(source, error, tried)
             else:
                 SOURCE_REQUESTS.labels(source.name, "ok").inc()
@@ -53,7 +57,11 @@ class Fetcher:
             value = await self._parse(response.body, parse)
         except BadBodyError as error:
             raise FetchError(
-                str(error), outcome=error.outcome, retryable=error.retryable, status=response.status
+                str(error),
+                outcome=error.outcome,
+                retryable=error.retryable,
+                status=response.status,
+                fingerprint=await asyncio.to_thread(response.body.digest),
             ) from error
         finally:
             response.body.close()
@@ -75,6 +83,10 @@ def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Ans
     return Answer(url, response.answered_url, response.status, response.headers, value, fetched_at)
 
 
-def _failure(url: str, error: FetchError, tried: int) -> Failure:
-    detail = f"{error} after {tried} tries" if error.retryable and tried > 1 else str(error)
+def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> Failure:
+    detail = str(error)
+    if is_same:
+        detail = f"{detail} after {tried} tries with the same answer"
+    elif error.retryable and tried > 1:
+        detail = f"{detail} after {tried} tries"
     return failure_of(url, detail, error.status)

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from services.crawler.domain.addresses import AllowedHosts, ForbiddenAddressError, check_url
 from services.crawler.domain.fetching import FetchError, RetryPolicy, is_retried
 from services.crawler.domain.urls import NO_URL
+from services.crawler.fetcher.heads import MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, PlainAnswers
 from services.crawler.fetcher.inflate import Inflater
 from services.crawler.fetcher.resolver import CheckingResolver
 from services.crawler.spool import Spool
@@ -22,11 +25,10 @@ CONNECTIONS = 100
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 15.0
 MAX_REDIRECTS = 5
-MAX_HEADER_BYTES = 8190
-MAX_HEADERS = 128
 READ_CHUNK_BYTES = 64 * 1024
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+NOT_READY = 202
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,13 @@ class Exchange:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            limit=CONNECTIONS, resolver=self._resolver or CheckingResolver(self._allowed)
+        )
+        # There is no public way to another protocol.
+        connector._factory = partial(PlainAnswers, asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=CONNECTIONS, resolver=self._resolver or CheckingResolver(self._allowed)
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._read_timeout_s
@@ -74,8 +79,8 @@ class Exchange:
             headers=self._headers,
             auto_decompress=False,
             trust_env=False,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEAD_BYTES,  # of a header that goes on over several lines
             max_headers=MAX_HEADERS,
         )
         # aiohttp would quietly ask a second time where a connection is closed; tries are counted and paced by `Fetcher`.
@@ -90,32 +95,42 @@ class Exchange:
         """The answer with its inflated body. Raises `FetchError`; `TransientError` when the scratch disk is full."""
         body = Spool(folder)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._follow(url, body)
+            async with asyncio.timeout(self._timeout_s) as deadline:
+                return await self._follow(url, body, deadline)
         except BaseException as error:
+            if isinstance(error, FetchError) and error.outcome == "body":
+                error.fingerprint = str(error).encode() + await asyncio.to_thread(body.digest)
             body.close()
-            if isinstance(error, aiohttp.ClientError | OSError):  # TimeoutError is an OSError
+            if isinstance(
+                error, aiohttp.ClientError | HttpProcessingError | OSError
+            ):  # TimeoutError is an OSError
                 raise translate(error) from error
             raise
 
-    async def _follow(self, url: str, body: Spool) -> Response:
+    async def _follow(self, url: str, body: Spool, deadline: asyncio.Timeout) -> Response:
+        patience_s = self._policy.retry_after_cap_s
         for _ in range(MAX_REDIRECTS + 1):
             target = await self._once(check_url(url, self._allowed), body)
             if isinstance(target, Response):
                 return target
-            url = target
+            url, wait_s = target
+            if wait_s := min(wait_s, patience_s):
+                patience_s -= wait_s
+                deadline.reschedule((deadline.when() or 0.0) + wait_s)
+                await asyncio.sleep(wait_s)
         raise FetchError(f"more than {MAX_REDIRECTS} redirects", outcome="redirect", retryable=False)
 
-    async def _once(self, url: URL, body: Spool) -> Response | str:
-        """The answer, or where it redirects to."""
+    async def _once(self, url: URL, body: Spool) -> Response | tuple[str, float]:
+        """The answer, or where it redirects to and after how many seconds."""
         if self._session is None:
             raise RuntimeError("the exchange is not open")
         async with self._session.get(url, allow_redirects=False) as response:
             if response.status in REDIRECTS:
-                return _redirect_target(response)
-            if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+                return _redirect_target(response), self._retry_after_s(response) or 0.0
+            is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
+            if not is_success or response.status == NOT_READY:
                 raise self._refusal(response)
-            inflater = Inflater(", ".join(response.headers.getall("Content-Encoding", [])))
+            inflater = Inflater(response.headers.getall("Content-Encoding", []))
             async for chunk in response.content.iter_chunked(READ_CHUNK_BYTES):
                 for piece in inflater.feed(chunk):
                     body.write(piece)
@@ -124,21 +139,33 @@ class Exchange:
             return Response(str(url), response.status, headers, body)
 
     def _refusal(self, response: aiohttp.ClientResponse) -> FetchError:
-        status = response.status
+        status, retry_after_s = response.status, self._retry_after_s(response)
+        if status == NOT_READY:
+            detail, outcome = f"{status}: the source is not ready", "not_ready"
+        else:
+            is_servers = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            detail, outcome = str(status), "server_error" if is_servers else "client_error"
         return FetchError(
-            str(status),
-            outcome="server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "client_error",
-            retryable=is_retried(status),
+            detail,
+            outcome=outcome,
+            retryable=status == NOT_READY or is_retried(status) or retry_after_s is not None,
             status=status,
-            retry_after_s=self._policy.retry_after_s(
-                status, response.headers.get("Retry-After"), datetime.now(UTC)
-            ),
+            retry_after_s=retry_after_s,
         )
+
+    def _retry_after_s(self, response: aiohttp.ClientResponse) -> float | None:
+        return self._policy.retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
 
 
 _TRANSLATIONS: tuple[tuple[type[Exception], str, str, bool], ...] = (
     (TimeoutError, "timed out", "timeout", True),
     (aiohttp.ClientConnectorCertificateError, "the certificate is not trusted", "tls", False),
+    (
+        aiohttp.ClientConnectorSSLError,
+        "no TLS connection can be made: does the host speak https?",
+        "tls",
+        True,
+    ),
     (aiohttp.InvalidURL, "not an URL", "forbidden", False),
     (aiohttp.ClientConnectorDNSError, "the host name cannot be resolved", "connection", True),
     (aiohttp.ClientPayloadError, "the answer broke off", "body", True),
@@ -147,15 +174,26 @@ _TRANSLATIONS: tuple[tuple[type[Exception], str, str, bool], ...] = (
 """Error, in short words, as a metric's label, and whether another try may help. The first that fits counts."""
 
 
-def translate(error: aiohttp.ClientError | OSError) -> FetchError:
-    """Whatever the network or aiohttp raises, in our terms."""
+def translate(error: aiohttp.ClientError | HttpProcessingError | OSError) -> FetchError:
+    """Whatever the network or aiohttp raises, in our terms. It has no status: what no server sent is not told."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ForbiddenAddressError):
         return FetchError(str(cause), outcome="forbidden", retryable=False)
     for kind, detail, outcome, retryable in _TRANSLATIONS:
         if isinstance(error, kind):
             return FetchError(detail, outcome=outcome, retryable=retryable)
-    return FetchError(f"{type(error).__name__}: {error}"[:300], outcome="connection", retryable=True)
+    return FetchError(_in_words(error)[:300], outcome="connection", retryable=True)
+
+
+def _in_words(error: aiohttp.ClientError | HttpProcessingError | OSError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection: {error.os_error.strerror or error.os_error}"
+    if isinstance(error, OSError):
+        return f"the connection broke: {error.strerror or error}"
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
+        # aiohttp says 400, which is its own.
+        return f"the answer is no valid HTTP: {error.message.partition(chr(10))[0].rstrip(':')}"
+    return str(error) or type(error).__name__
 
 
 def _redirect_target(response: aiohttp.ClientResponse) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from yarl import URL
@@ -35,27 +35,60 @@ class Turnstile:
         self._held_until_s = max(self._held_until_s, asyncio.get_running_loop().time() + seconds)
 
 
-class Politeness:
-    """A turnstile per host and a bound of concurrent requests per source (the least that its datasets ask for)."""
+class Slots:
+    """Requests in flight to one source, in the order in which they came. How many may be is asked each time."""
 
-    def __init__(self, sources: Iterable[ApiSource]) -> None:
-        concurrency: dict[str, int] = {}
-        for source in sources:
-            concurrency[source.name] = min(
-                concurrency.get(source.name, source.concurrency), source.concurrency
-            )
-        self._slots = {name: asyncio.Semaphore(slots) for name, slots in concurrency.items()}
+    def __init__(self) -> None:
+        self._line = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self._taken = 0
+
+    @asynccontextmanager
+    async def one(self, most: Callable[[], int]) -> AsyncIterator[None]:
+        """Holds a slot. Whoever is first in line takes the next that is free, so nobody is passed over."""
+        async with self._line:
+            while self._taken >= most():
+                self._freed.clear()
+                await self._freed.wait()
+            self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self._freed.set()
+
+
+class Politeness:
+    """A turnstile per host and a bound of concurrent requests per source: the least that its datasets ask for."""
+
+    def __init__(self, sources: Iterable[ApiSource] = ()) -> None:
+        self._most: dict[str, int] = {}
+        self._slots: defaultdict[str, Slots] = defaultdict(Slots)
         self._turnstiles: defaultdict[str, Turnstile] = defaultdict(Turnstile)
+        self.learn(sources)
+
+    def learn(self, sources: Iterable[ApiSource]) -> None:
+        """All sources of today's files. Requests that are in flight go on; the next keep to the new bounds.
+
+        A source that is not among them, of a run whose file is gone, is bounded by its own number alone.
+        """
+        most: dict[str, int] = {}
+        for source in sources:
+            most[source.name] = min(most.get(source.name, source.concurrency), source.concurrency)
+        self._most = most
 
     @asynccontextmanager
     async def turn(self, source: ApiSource) -> AsyncIterator[None]:
         """The time of one request: a slot is held, and its turn has come."""
-        async with self._slots[source.name]:
+        async with self._slots[source.name].one(lambda: self._most_of(source)):
             await self._turnstile(source).pass_through(source.requests_per_second)
             yield
 
     def hold(self, source: ApiSource, seconds: float) -> None:
         self._turnstile(source).hold(seconds)
+
+    def _most_of(self, source: ApiSource) -> int:
+        return min(source.concurrency, self._most.get(source.name, source.concurrency))
 
     def _turnstile(self, source: ApiSource) -> Turnstile:
         return self._turnstiles[URL(source.base_url).host or ""]

@@ -5,6 +5,7 @@ looked for here in the bytes before, and in the columns after.
 """
 
 import re
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ from services.processor.domain.times import to_dates, to_timestamps
 
 EXACT_FLOATS = 2.0**53
 """From here on not every integer is a float: only the digits tell whether one was rounded."""
+
+LARGEST_FLOAT = sys.float_info.max
 
 _NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
 
@@ -103,7 +106,9 @@ def _take(table: pa.Table, target: Target) -> "pa.Array[Any] | None":
         return to_timestamps(column)
     if target.type == "date":
         return to_dates(column)
-    if target.type == "float64" and not _all_exact(column):
+    if target.type == "float64" and not _all_within(
+        column, LARGEST_FLOAT if target.rounds else EXACT_FLOATS - 1
+    ):
         return None
     return column
 
@@ -116,7 +121,7 @@ def _has_short_keys(texts: Columns) -> bool:
     return sum(longest) <= MAX_KEY_BYTES
 
 
-def _all_exact(column: "pa.Array[Any]") -> bool:
+def _all_within(column: "pa.Array[Any]", limit: float) -> bool:
     span = pc.min_max(column)
     low, high = span["min"].as_py(), span["max"].as_py()
-    return low is None or (low > -EXACT_FLOATS and high < EXACT_FLOATS)
+    return low is None or (low >= -limit and high <= limit)

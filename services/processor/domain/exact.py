@@ -7,14 +7,14 @@ from typing import Any
 
 from services.processor.domain.fields import count_unnamed
 from services.processor.domain.layout import MAX_KEY_BYTES, Layout, Target
+from services.processor.domain.numbers import Numeral, to_float64, to_int64
 from services.processor.domain.times import to_date, to_timestamp
 from shared.datasets.model import ColumnType
+from shared.datasets.paths import format_path
 from shared.events.reasons import Reason
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-
-MAX_INTEGER_DIGITS = 400
-"""Longer ones are beyond every column, and would take Python time that grows with the square of their length."""
+MAX_SHOWN_CHARS = 40
+"""Of a number, in the words of a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,6 @@ class Refusal:
 
 class NestedTooDeepError(ValueError):
     """Deeper than Python's parser goes."""
-
-
-class _NegativeZero(int):
-    """`-0`: the integer 0, and as a float -0.0."""
-
-
-class _Huge:
-    """An integer of more than `MAX_INTEGER_DIGITS` digits."""
 
 
 def read_line(line: bytes, layout: Layout) -> Row | Refusal:
@@ -85,21 +77,35 @@ def _value(record: dict[str, Any], target: Target) -> Any:
     """What the column gets, None for null and missing, or the refusal."""
     value: Any = record
     for depth, key in enumerate(target.path):
+        if value == []:  # an empty object, as PHP writes it
+            value = None
+            break
         if not isinstance(value, dict):
-            path = ".".join(target.path[:depth])
+            path = format_path(target.path[:depth])
             return Refusal(Reason.TYPE, f"{path}: {_name(value)} where an object is expected")
         value = value.get(key)
         if value is None:
             break
     if value is None:
         return Refusal(Reason.NO_KEY, f"key column {target.name} has no value") if target.is_key else None
-    checked = _CHECKS[target.type](value)
+    checked = _CHECKS[target.type](value, target)
     if isinstance(checked, Reason):
-        return Refusal(checked, f"{target.name}: {_COMPLAINTS[checked].format(_name(value), target.type)}")
+        return Refusal(checked, f"{target.name}: {_complaint(checked, value, target)}")
     return checked
 
 
-def _to_string(value: Any) -> str | Reason:
+def _complaint(reason: Reason, value: Any, target: Target) -> str:
+    if not isinstance(value, Numeral) or target.type not in _NUMBERS:
+        return _COMPLAINTS[reason].format(_name(value), target.type)
+    shown = value.text if len(value.text) <= MAX_SHOWN_CHARS else f"{value.text[:MAX_SHOWN_CHARS]}..."
+    if reason is Reason.TYPE:
+        return f"{shown} is no whole number; `inexact: round` in the column's file would round it"
+    if target.rounds or target.type == "int64":
+        return f"{shown} is beyond {target.type}"
+    return f"{shown} is no {target.type} exactly; without `inexact: refuse` in the column's file it would be rounded"
+
+
+def _to_string(value: Any, _: Target) -> str | Reason:
     if not isinstance(value, str):
         return Reason.TYPE
     if "\0" in value:
@@ -112,37 +118,8 @@ def _to_string(value: Any) -> str | Reason:
     return value
 
 
-def _to_int64(value: Any) -> int | Reason:
-    if isinstance(value, _Huge):
-        return Reason.RANGE
-    if not isinstance(value, int) or isinstance(value, bool):
-        return Reason.TYPE
-    return int(value) if INT64_MIN <= value <= INT64_MAX else Reason.RANGE
-
-
-def _to_float64(value: Any) -> float | Reason:
-    if isinstance(value, _Huge):
-        return Reason.RANGE
-    if isinstance(value, _NegativeZero):
-        return -0.0
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return Reason.TYPE
-    try:
-        number = float(value)
-    except OverflowError:
-        return Reason.RANGE
-    # An infinity is no JSON: it is what a literal beyond the range became.
-    return number if number not in _INFINITIES and number == value else Reason.RANGE
-
-
-def _to_boolean(value: Any) -> bool | Reason:
+def _to_boolean(value: Any, _: Target) -> bool | Reason:
     return value if isinstance(value, bool) else Reason.TYPE
-
-
-def _read_integer(text: str) -> Any:
-    if text == "-0":
-        return _NegativeZero()
-    return int(text) if len(text) <= MAX_INTEGER_DIGITS else _Huge()
 
 
 def _refuse_constant(text: str) -> Any:
@@ -153,32 +130,33 @@ def _name(value: Any) -> str:
     return _NAMES.get(type(value), "an array")
 
 
-_DECODER = json.JSONDecoder(parse_int=_read_integer, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_int=Numeral, parse_float=Numeral, parse_constant=_refuse_constant)
 
-_INFINITIES = (float("inf"), float("-inf"))
+_NUMBERS = frozenset({"int64", "float64"})
 
-_CHECKS: dict[ColumnType, Callable[[Any], Any]] = {
+_CHECKS: dict[ColumnType, Callable[[Any, Target], Any]] = {
     "string": _to_string,
-    "int64": _to_int64,
-    "float64": _to_float64,
+    "int64": lambda value, target: (
+        to_int64(value, rounds=target.rounds) if isinstance(value, Numeral) else Reason.TYPE
+    ),
+    "float64": lambda value, target: (
+        to_float64(value, rounds=target.rounds) if isinstance(value, Numeral) else Reason.TYPE
+    ),
     "boolean": _to_boolean,
-    "timestamp": lambda value: to_timestamp(value) if isinstance(value, str) else Reason.TYPE,
-    "date": lambda value: to_date(value) if isinstance(value, str) else Reason.TYPE,
+    "timestamp": lambda value, _: to_timestamp(value) if isinstance(value, str) else Reason.TYPE,
+    "date": lambda value, _: to_date(value) if isinstance(value, str) else Reason.TYPE,
 }
 
 _COMPLAINTS = {
     Reason.TYPE: "{} where {} is expected",
-    Reason.RANGE: "{} beyond what {} holds exactly",
+    Reason.RANGE: "{} beyond what {} holds",
     Reason.NUL: "{} with a NUL character",
     Reason.ENCODING: "{} with half a surrogate pair",
 }
 
 _NAMES = {
     bool: "a boolean",
-    int: "an integer",
-    _NegativeZero: "an integer",
-    _Huge: "an integer",
-    float: "a number",
+    Numeral: "a number",
     str: "a text",
     dict: "an object",
     type(None): "null",

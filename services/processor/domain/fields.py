@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.processor.domain.layout import Tree, graft
+from shared.events.models import MAX_UNNAMED_FIELDS
 
 OBSERVED_LINES = 200
 OBSERVED_BYTES = 2**18
@@ -16,6 +17,8 @@ MAX_FIELDS = 256
 """More unnamed fields than this are not counted: objects that are used as maps would cost a column per key."""
 
 MAX_NAME_CHARS = 256
+
+MAX_NAME_SHOWN_CHARS = 200
 
 _Path = tuple[str, ...]
 
@@ -29,21 +32,27 @@ class UnnamedFields:
     def __init__(self, named: Tree) -> None:
         self._named = named
         self._found: dict[_Path, pa.DataType | None] = {}
+        self._names: set[str] = set()
         self._trusted = True
 
+    def names(self) -> tuple[str, ...]:
+        """Some of them, sorted, their paths joined by dots: also those that were only null, or of many types."""
+        return tuple(sorted(self._names)[:MAX_UNNAMED_FIELDS])
+
     def observe(self, chunk: bytes) -> None:
-        if not self._trusted:
-            return
         for line in chunk[:OBSERVED_BYTES].split(b"\n", OBSERVED_LINES)[:OBSERVED_LINES]:
             try:
                 record = json.loads(line)
-            except (ValueError, RecursionError):
+                if isinstance(record, dict):
+                    self._observe(record, self._named, ())
+            except (
+                ValueError,
+                RecursionError,
+            ):  # also of a value that was read, but is too deep to be looked into
                 continue
-            if isinstance(record, dict):
-                self._observe(record, self._named, ())
 
     def distrust(self) -> None:
-        """A field was not of the type it was seen with: none is counted from here on."""
+        """A field was not of the type it was seen with: none is counted from here on, only named."""
         self._found, self._trusted = {}, False
 
     def tree(self) -> Tree:
@@ -66,10 +75,15 @@ class UnnamedFields:
             if isinstance(child, dict):
                 if isinstance(value, dict):
                     self._observe(value, child, (*above, key))
-            elif child is None and value is not None and _is_plain(key):
-                self._learn((*above, key), _kind(value))
+            elif child is None and _is_plain(key):
+                self._learn((*above, key), value)
 
-    def _learn(self, path: _Path, kind: pa.DataType | None) -> None:
+    def _learn(self, path: _Path, value: Any) -> None:
+        if len(self._names) < MAX_FIELDS:
+            self._names.add(".".join(path)[:MAX_NAME_SHOWN_CHARS])
+        if value is None or not self._trusted:
+            return
+        kind = _kind(value)
         if path in self._found:
             if self._found[path] != kind:
                 self._found[path] = None

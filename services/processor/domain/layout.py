@@ -8,6 +8,7 @@ import pyarrow as pa
 from services.processor.domain.times import to_date, to_timestamp
 from shared.datasets.arrow import ARROW_TYPE, PARSED_TYPE, data_schema
 from shared.datasets.model import Column, ColumnType, Dataset
+from shared.datasets.paths import format_path
 from shared.errors import ConfigurationError
 from shared.events.reasons import Reason
 
@@ -30,6 +31,8 @@ class Target:
     path: tuple[str, ...]
     type: ColumnType
     is_key: bool
+    rounds: bool
+    """What it does with a number that it cannot hold as it is, instead of refusing it."""
     fill: Any
     """An Arrow scalar that replaces null, or None."""
 
@@ -52,7 +55,14 @@ def layout_of(dataset: Dataset) -> Layout:
     for column in dataset.columns:
         graft(tree, column.path, PARSED_TYPE[column.type])
     targets = tuple(
-        Target(column.name, column.path, column.type, column.name in dataset.key, _fill(dataset, column))
+        Target(
+            column.name,
+            column.path,
+            column.type,
+            column.name in dataset.key,
+            column.rounds,
+            _fill(dataset, column),
+        )
         for column in dataset.columns
     )
     key_texts = tuple(
@@ -66,7 +76,7 @@ def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:
     for key in path[:-1]:
         child = tree.setdefault(key, {})
         if not isinstance(child, dict):
-            raise TypeError(f"{'.'.join(path)} crosses the value at {key}")
+            raise TypeError(f"{format_path(path)} crosses the value at {key}")
         tree = child
     tree[path[-1]] = leaf
 
@@ -90,8 +100,6 @@ def _fill(dataset: Dataset, column: Column) -> Any:
         value = to_timestamp(value)
     elif column.type == "date":
         value = to_date(value)
-    elif column.type == "float64":
-        value = float(value)
     refusal = f"dataset {dataset.name}: column {column.name}: fill {column.fill!r} is no {column.type}"
     if isinstance(value, Reason) or (isinstance(value, str) and "\0" in value):
         raise ConfigurationError(refusal)

@@ -8,11 +8,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.processor.domain.absent import AbsentFields
 from services.processor.domain.columnar import Columns, read_columns
 from services.processor.domain.exact import NestedTooDeepError, Refusal, Row, read_line
 from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import Layout, Target
 from services.processor.domain.lines import MAX_LINE_BYTES, Chunk, LongLine
+from services.processor.domain.room import MAX_ROW_BYTES, RowRoom, WideRow
 from shared.datasets.arrow import ARROW_TYPE
 from shared.events.reasons import Reason
 
@@ -41,16 +43,36 @@ class Parsed:
     """Values that no column is for."""
 
 
-def parse_chunk(chunk: Chunk, first_position: int, layout: Layout, fields: UnnamedFields) -> Iterator[Parsed]:
-    fields.observe(chunk.data)
-    found = read_columns(chunk.data, chunk.lines, layout, fields)
+class Watch:
+    """What is watched through all chunks of one batch."""
+
+    def __init__(self, layout: Layout, run_id: str, batch_id: str) -> None:
+        self.unnamed = UnnamedFields(layout.tree)
+        self.absent = AbsentFields(layout.targets)
+        self.room = RowRoom(layout.targets, run_id, batch_id)
+
+
+def parse_chunk(chunk: Chunk, first_position: int, layout: Layout, watch: Watch) -> Iterator[Parsed]:
+    """The chunk's rows and refusals, in pieces."""
+    lines: list[bytes] = []
+    for parsed in _parse(chunk, first_position, layout, watch):
+        wide = watch.room.too_wide(parsed.rows)
+        if wide:
+            lines = lines or chunk.data.split(b"\n")
+        yield _without(wide, parsed, chunk, lines, first_position) if wide else parsed
+    watch.absent.look(chunk.data)
+
+
+def _parse(chunk: Chunk, first_position: int, layout: Layout, watch: Watch) -> Iterator[Parsed]:
+    watch.unnamed.observe(chunk.data)
+    found = read_columns(chunk.data, chunk.lines, layout, watch.unnamed)
     if found is not None:
-        yield _whole(found, chunk.first_line + first_position, layout)
+        yield _whole(found, chunk.first_line + first_position, layout, watch)
         return
     lines = chunk.data.split(b"\n")[:-1]
     for start in range(0, len(lines), BLOCK_LINES):
         block = lines[start : start + BLOCK_LINES]
-        yield _parse_block(block, chunk.first_line + start, first_position, layout, fields)
+        yield _parse_block(block, chunk.first_line + start, first_position, layout, watch)
 
 
 def refuse_long(line: LongLine) -> Refused:
@@ -59,16 +81,16 @@ def refuse_long(line: LongLine) -> Refused:
 
 
 def _parse_block(
-    lines: list[bytes], first_line: int, first_position: int, layout: Layout, fields: UnnamedFields
+    lines: list[bytes], first_line: int, first_position: int, layout: Layout, watch: Watch
 ) -> Parsed:
-    found = read_columns(b"\n".join(lines) + b"\n", len(lines), layout, fields)
+    found = read_columns(b"\n".join(lines) + b"\n", len(lines), layout, watch.unnamed)
     if found is not None:
-        return _whole(found, first_line + first_position, layout)
+        return _whole(found, first_line + first_position, layout, watch)
     rows: list[Row] = []
     positions: list[int] = []
     refused: list[Refused] = []
     for number, line in enumerate(lines, first_line):
-        verdict = _read_line(line, layout, fields)
+        verdict = _read_line(line, layout, watch.unnamed)
         if isinstance(verdict, Row):
             rows.append(verdict)
             positions.append(number + first_position)
@@ -80,7 +102,7 @@ def _parse_block(
         pa.array([row.values[place] for row in rows], ARROW_TYPE[target.type])
         for place, target in enumerate(layout.targets)
     ]
-    batch = _batch(columns, pa.array(positions, pa.int64()), layout)
+    batch = _batch(columns, pa.array(positions, pa.int64()), layout, watch)
     return Parsed(batch, tuple(refused), sum(row.ignored for row in rows))
 
 
@@ -96,15 +118,32 @@ def _read_line(line: bytes, layout: Layout, fields: UnnamedFields) -> Row | Refu
         return Row(tuple(column[0].as_py() for column in columns), ignored)
 
 
-def _whole(found: tuple[Columns, int], position: int, layout: Layout) -> Parsed:
+def _whole(found: tuple[Columns, int], position: int, layout: Layout, watch: Watch) -> Parsed:
     columns, ignored = found
     positions = pl.int_range(position, position + len(columns[0]), dtype=pl.Int64, eager=True).to_arrow()
-    return Parsed(_batch(columns, positions, layout), (), ignored)
+    return Parsed(_batch(columns, positions, layout, watch), (), ignored)
 
 
-def _batch(columns: Columns, positions: "pa.Array[Any]", layout: Layout) -> pa.RecordBatch:
+def _batch(columns: Columns, positions: "pa.Array[Any]", layout: Layout, watch: Watch) -> pa.RecordBatch:
+    watch.absent.saw(columns)
     filled = [_filled(column, target) for column, target in zip(columns, layout.targets, strict=True)]
     return pa.RecordBatch.from_arrays([*filled, positions], schema=layout.schema)
+
+
+def _without(
+    wide: list[WideRow], parsed: Parsed, chunk: Chunk, lines: list[bytes], first_position: int
+) -> Parsed:
+    """What was parsed, without the rows that are too wide: they are refused."""
+    positions = parsed.rows.column(parsed.rows.num_columns - 1)
+    refused = list(parsed.refused)
+    for row in wide:
+        line = positions[row.place].as_py() - first_position
+        detail = f"its {row.filled} filled columns take {row.bytes} bytes in PostgreSQL, a row holds {MAX_ROW_BYTES}"
+        refused.append(Refused(line, Reason.TOO_LARGE, detail, lines[line - chunk.first_line]))
+    refused.sort(key=lambda item: item.line)
+    places = {row.place for row in wide}
+    kept = pa.array([place not in places for place in range(parsed.rows.num_rows)])
+    return Parsed(parsed.rows.filter(kept), tuple(refused), parsed.ignored)
 
 
 def _filled(column: "pa.Array[Any]", target: Target) -> "pa.Array[Any]":

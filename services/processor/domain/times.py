@@ -1,11 +1,12 @@
 """ISO 8601 texts to UTC, once for whole columns and once for a single value; both follow the same grammar.
 
 Extended format: a date, or a date and a time with or without seconds, fraction and offset. No offset means UTC.
-Digits below the microsecond are cut off.
+Digits below the microsecond are cut off. `t` and `z` are as good as `T` and `Z`. A second 60 is the first instant of
+the next minute, with whatever fraction: so leap seconds keep their order. `24:00` is midnight of the next day.
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -17,16 +18,21 @@ _DATE = "-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12][0-9]|3[01])"
 _TIME = (
     r"(?P<minute>(?:[01][0-9]|2[0-3]):[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:\.(?P<fraction>[0-9]{1,9}))?)?"
 )
-_ZONE = r"(?P<zone>Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
+_RARE_TIME = (
+    r"(?:(?P<end>24:00(?::00(?:\.0{1,9})?)?)"
+    r"|(?P<minute>(?:[01][0-9]|2[0-3]):[0-5][0-9])(?::(?P<second>[0-5][0-9]|60)(?:\.(?P<fraction>[0-9]{1,9}))?)?)"
+)
+_ZONE = r"(?:[Zz]|(?P<zone>[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?"
 _YEAR = "(?P<year>[0-9]{4})"
 _ANY_YEAR = "(?P<year>[+-]?[0-9]{4,})"
 
-_STAMP = re.compile(f"{_ANY_YEAR}{_DATE}(?:[T ]{_TIME}{_ZONE})?")
+_STAMP = re.compile(f"{_ANY_YEAR}{_DATE}(?:[Tt ]{_RARE_TIME}{_ZONE})?")
 _DAY = re.compile(f"{_ANY_YEAR}{_DATE}")
-_STAMP_COLUMN = f"^(?P<date>{_YEAR}{_DATE})(?:[T ]{_TIME}{_ZONE})?$"
+_STAMP_COLUMN = f"^(?P<date>{_YEAR}{_DATE})(?:[Tt ]{_TIME}{_ZONE})?$"
 _DAY_COLUMN = f"^{_YEAR}{_DATE}$"
 
 STAMP_TYPE = pa.timestamp("us", tz="UTC")
+_LEAP_SECOND = 60
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
@@ -39,13 +45,15 @@ def to_timestamp(text: str) -> datetime | Reason:
     day = _to_day(match)
     if isinstance(day, Reason):
         return day
-    hour, minute = map(int, (match["minute"] or "00:00").split(":"))
-    micro = int((match["fraction"] or "0").ljust(6, "0")[:6])
-    moment = datetime(
-        day.year, day.month, day.day, hour, minute, int(match["second"] or 0), micro, _to_zone(match["zone"])
-    )
+    hour, minute = map(int, (match["end"] or match["minute"] or "00:00").split(":")[:2])
+    second = int(match["second"] or 0)
+    micro = int((match["fraction"] or "0").ljust(6, "0")[:6]) if second < _LEAP_SECOND else 0
     try:
-        return moment.astimezone(UTC)
+        # In one sum: an hour 24 and a second 60 are none of a `datetime`, and only the result must be in the calendar.
+        return datetime(day.year, day.month, day.day, tzinfo=UTC) + (
+            timedelta(hours=hour, minutes=minute, seconds=second, microseconds=micro)
+            - _to_offset(match["zone"])
+        )
     except OverflowError:
         return Reason.RANGE
 
@@ -105,12 +113,12 @@ def _to_day(match: re.Match[str]) -> date | Reason:
         return Reason.TYPE
 
 
-def _to_zone(text: str | None) -> timezone:
-    if text is None or text == "Z":
-        return UTC
-    digits = text[1:].replace(":", "").ljust(4, "0")
+def _to_offset(zone: str | None) -> timedelta:
+    if zone is None:
+        return timedelta()
+    digits = zone[1:].replace(":", "").ljust(4, "0")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-offset if text[0] == "-" else offset)
+    return -offset if zone[0] == "-" else offset
 
 
 def _or_else(texts: "pa.Array[Any]", default: str) -> "pa.Array[Any]":

@@ -1,7 +1,7 @@
 """The books of a run: what became of every row that was crawled."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -22,6 +22,35 @@ class StageTotals:
     deduplicated: int = 0
     loaded: int = 0
     superseded: int = 0
+    repeated: int = 0
+    """Of the rows of a run that came more than once, those that brought nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejections:
+    """Rows of a dataset that were refused for one reason."""
+
+    dataset: str
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentColumn:
+    """A column whose field no record of the run had, and fields of the records that no column is for."""
+
+    dataset: str
+    column: str
+    unnamed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The first of a dataset's dead results: what is told of them in words."""
+
+    stage: Stage
+    reason: str
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +78,7 @@ class PartlyConverted:
 class DatasetPlan:
     batches: int
     rows: int | None
-    """What the source promised; None where it did not say."""
+    """The most records that the source promised; None where it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +102,42 @@ class RunFacts:
     formats: tuple[str, ...] | None = None
     """What the request asked for; None: each dataset's own."""
     partly_converted: tuple[PartlyConverted, ...] = ()
+    rejections: tuple[Rejections, ...] = ()
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    """Of the datasets with dead batches."""
+    missing_pages: Mapping[str, int] = field(default_factory=dict)
+    absent: tuple[AbsentColumn, ...] = ()
 
 
 def summarize(facts: RunFacts) -> dict[str, DatasetSummary]:
     """The books per dataset, in the order of the request."""
-    return {
-        name: DatasetSummary(
-            batches=plan.batches,
-            batches_dead=facts.dead_batches.get(name, 0),
-            **_rows(total for total in facts.totals if total.dataset == name),
-            **_objects(files for files in facts.files if files.dataset == name),
-            exports=_exports(files for files in facts.files if files.dataset == name),
-        )
-        for name, plan in facts.plans.items()
-    }
+    return {name: _summary(facts, name, plan) for name, plan in facts.plans.items()}
+
+
+def _summary(facts: RunFacts, name: str, plan: DatasetPlan) -> DatasetSummary:
+    files = [entry for entry in facts.files if entry.dataset == name]
+    objects = [entry for entry in files if entry.stage == "s3sink"]
+    rows = DatasetSummary.model_validate(_rows(total for total in facts.totals if total.dataset == name))
+    return rows.model_copy(
+        update={
+            "batches": plan.batches,
+            "batches_dead": facts.dead_batches.get(name, 0),
+            "rows_promised": plan.rows,
+            "rejected_by_reason": {
+                entry.reason: entry.rows for entry in facts.rejections if entry.dataset == name
+            },
+            "objects_stored": sum(entry.count for entry in objects),
+            "bytes_stored": sum(entry.bytes for entry in objects),
+            "exports": _exports(files),
+        }
+    )
+
+
+def distinct_records(facts: RunFacts, dataset: str) -> int:
+    """Records that came, those that came twice counted once."""
+    totals = [total for total in facts.totals if total.dataset == dataset]
+    crawled = sum(total.read for total in totals if total.stage == "crawler")
+    return crawled - sum(total.repeated for total in totals if total.stage in {"processor", "loader"})
 
 
 def imbalances(summaries: Mapping[str, DatasetSummary]) -> list[str]:
@@ -146,6 +197,7 @@ def _rows(totals: Iterable[StageTotals]) -> dict[str, int]:
             case "loader", "done":
                 rows["rows_loaded"] += total.loaded
                 rows["rows_superseded"] += total.superseded
+                rows["rows_not_loaded"] += total.rejected
             case "loader", "dead":
                 rows["rows_not_loaded"] += total.read
             case "s3sink", "done":
@@ -155,14 +207,6 @@ def _rows(totals: Iterable[StageTotals]) -> dict[str, int]:
             case _:
                 pass  # the converter's rows are copies: they are in no book
     return rows
-
-
-def _objects(files: Iterable[Files]) -> dict[str, int]:
-    objects = [entry for entry in files if entry.stage == "s3sink"]
-    return {
-        "objects_stored": sum(entry.count for entry in objects),
-        "bytes_stored": sum(entry.bytes for entry in objects),
-    }
 
 
 def _exports(files: Iterable[Files]) -> dict[str, int]:

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TypeVar
 
-from services.quality.domain.books import RunFacts, format_label, imbalances, summarize
+from services.quality.domain.books import RunFacts, distinct_records, format_label, imbalances, summarize
 from services.quality.domain.ledger import printable
+from shared.datasets.model import Dataset
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, Part, RunCompleted, RunStatus
 
@@ -18,10 +20,36 @@ MAX_REASON_CHARS = 3000
 COMPLAINTS_NAMED = 10
 """So many complaints are spelt out; the others are in the event's lists."""
 
+MAX_WARNINGS = 50
+
+QUOTED_CHARS = 300
+"""Of a page's URL, and of why it is missing."""
+
 LISTED_BYTES = MAX_EVENT_BYTES - 100_000
 """What the whole event may take with its lists; the rest is slack for its envelope."""
 
 _P = TypeVar("_P", bound=Part)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a dataset's file says about the judgement of a run."""
+
+    max_rejected_ratio: float = Dataset.model_fields["max_rejected_ratio"].default
+    max_missing_ratio: float = Dataset.model_fields["max_missing_ratio"].default
+    formats: Collection[str] = ()
+    """What a request without formats asks for."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """By column, where its values are in a record."""
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Terms":
+        return cls(
+            dataset.max_rejected_ratio,
+            dataset.max_missing_ratio,
+            dataset.formats,
+            {column.name: column.source_path or column.name for column in dataset.columns},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +62,14 @@ def decide(
     facts: RunFacts,
     summaries: Mapping[str, DatasetSummary],
     checks: Sequence[CheckResult],
-    max_rejected_ratios: Mapping[str, float],
-    formats: Mapping[str, Collection[str]] | None = None,
+    terms: Mapping[str, Terms],
 ) -> Verdict:
-    """`formats`: those of the datasets' files, which a request without formats asks for."""
     if facts.cancelled:
         return Verdict("cancelled", "the run was cancelled")
-    if failures := _failures(facts, summaries, checks):
+    losses = _losses(facts, summaries, terms)
+    if failures := _failures(facts, summaries, checks, losses):
         return Verdict("failed", _join(failures))
-    if losses := _losses(facts, summaries, max_rejected_ratios) + _unwritten(facts, formats or {}):
+    if losses := losses + _unwritten(facts, terms):
         return Verdict("partial", _join(losses))
     return Verdict("succeeded", None)
 
@@ -50,13 +77,12 @@ def decide(
 def complete(
     facts: RunFacts,
     checks: Sequence[CheckResult],
-    max_rejected_ratios: Mapping[str, float],
+    terms: Mapping[str, Terms],
     finished_at: datetime,
-    formats: Mapping[str, Collection[str]] | None = None,
 ) -> RunCompleted:
     """The value of `run.completed`. `dead` and `missing` hold the first that fit; `reason` says how many do not."""
     summaries = summarize(facts)
-    verdict = decide(facts, summaries, checks, max_rejected_ratios, formats)
+    verdict = decide(facts, summaries, checks, terms)
     completed = RunCompleted(
         run_id=facts.run_id,
         status=verdict.status,
@@ -66,6 +92,7 @@ def complete(
         finished_at=finished_at,
         datasets=summaries,
         checks=tuple(checks),
+        warnings=_warnings(facts, terms),
     )
     room = max(0, LISTED_BYTES - len(encode(completed)))
     dead, room = _fitting(facts.dead, room)
@@ -89,21 +116,20 @@ def given_up(completed: RunCompleted, cause: str) -> RunCompleted:
 
 
 def _failures(
-    facts: RunFacts, summaries: Mapping[str, DatasetSummary], checks: Sequence[CheckResult]
+    facts: RunFacts,
+    summaries: Mapping[str, DatasetSummary],
+    checks: Sequence[CheckResult],
+    losses: Sequence[str],
 ) -> list[str]:
+    """Why the run is failed, the cause first."""
     if facts.refused is not None:
         return [f"refused: {facts.refused}"]
     found = imbalances(summaries)
     if _nothing_delivered(facts, summaries):
-        rejected = sum(books.rows_rejected for books in summaries.values())
-        crawled = sum(books.rows_crawled for books in summaries.values())
-        causes = [_dead(facts)] if any(facts.dead_batches.values()) else []
-        found.append(
-            "nothing could be delivered: " + ", ".join([*causes, f"{rejected} of {crawled} rows rejected"])
-        )
-    return found + [
-        _check_failed(check) for check in checks if not check.passed and check.severity == "error"
-    ]
+        found += [*(losses or _rejected_rows(summaries)), "nothing could be delivered"]
+        losses = ()
+    found += [_check_failed(check) for check in checks if not check.passed and check.severity == "error"]
+    return [*found, *losses] if found else []
 
 
 def _nothing_delivered(facts: RunFacts, summaries: Mapping[str, DatasetSummary]) -> bool:
@@ -119,32 +145,74 @@ def _nothing_delivered(facts: RunFacts, summaries: Mapping[str, DatasetSummary])
 
 
 def _losses(
-    facts: RunFacts, summaries: Mapping[str, DatasetSummary], max_rejected_ratios: Mapping[str, float]
+    facts: RunFacts, summaries: Mapping[str, DatasetSummary], terms: Mapping[str, Terms]
 ) -> list[str]:
+    """What of the datasets did not arrive, each cause told once."""
     found = []
-    if any(facts.dead_batches.values()):
-        found.append(_dead(facts))
-    if facts.missing_total:
-        found.append(
-            "1 page is missing" if facts.missing_total == 1 else f"{facts.missing_total} pages are missing"
-        )
     for name, books in summaries.items():
-        # Decimal: 0.29 x 100 is below 29 in binary floating point.
-        ratio = Decimal(str(max_rejected_ratios[name]))
-        if books.rows_rejected > ratio * books.rows_crawled:
-            share = 100 * books.rows_rejected / max(1, books.rows_crawled)
-            found.append(
-                f"{name}: {books.rows_rejected} of {books.rows_crawled} rows rejected ({share:.4g} %), "
-                f"at most {100 * float(ratio):.4g} %"
-            )
+        bounds = terms.get(name, Terms())
+        sentences = [*_gone(facts, name, books), *_short(facts, name, books, bounds)]
+        if sentences:
+            found.append(f"{name}: {', '.join(sentences)}")
+        if (rejected := _too_many_rejected(name, books, bounds)) is not None:
+            found.append(rejected)
+        if refused := sum(t.rejected for t in facts.totals if (t.dataset, t.stage) == (name, "loader")):
+            found.append(f"{name}: PostgreSQL refused {_counted(refused, 'row')}")
     return found
 
 
-def _unwritten(facts: RunFacts, formats: Mapping[str, Collection[str]]) -> list[str]:
+def _gone(facts: RunFacts, name: str, books: DatasetSummary) -> list[str]:
+    """Pages and batches; a batch that is dead because its pages are missing is told by them."""
+    pages, cause = facts.missing_pages.get(name, 0), facts.causes.get(name)
+    found = [_missing_pages(facts, name, pages)] if pages else []
+    if books.batches_dead and not (pages and cause is not None and cause.stage == "crawler"):
+        found.append(_dead(facts, name, books.batches_dead))
+    return found
+
+
+def _short(facts: RunFacts, name: str, books: DatasetSummary, bounds: Terms) -> list[str]:
+    """Fewer records than the source promised, those that came twice counted once."""
+    promised, came = books.rows_promised, distinct_records(facts, name)
+    if promised is None or came >= promised * (1 - Decimal(str(bounds.max_missing_ratio))):
+        return []
+    return [f"{came} of {promised} promised records came"]
+
+
+def _too_many_rejected(name: str, books: DatasetSummary, bounds: Terms) -> str | None:
+    # Decimal: 0.29 x 100 is below 29 in binary floating point.
+    ratio = Decimal(str(bounds.max_rejected_ratio))
+    if books.rows_rejected <= ratio * books.rows_crawled:
+        return None
+    share = 100 * books.rows_rejected / max(1, books.rows_crawled)
+    return f"{_rejected(name, books)} ({share:.4g} %, at most {100 * float(ratio):.4g} %)"
+
+
+def _missing_pages(facts: RunFacts, dataset: str, pages: int) -> str:
+    first = next((page for page in facts.missing if page.dataset == dataset), None)
+    told = ", the first" if pages > 1 and first is not None else ""
+    if first is not None:
+        told += f": {first.reason[:QUOTED_CHARS]} ({first.url[:QUOTED_CHARS]})"
+    return f"{_counted(pages, 'page')} {'is' if pages == 1 else 'are'} missing{told}"
+
+
+def _rejected_rows(summaries: Mapping[str, DatasetSummary]) -> list[str]:
+    return [_rejected(name, books) for name, books in summaries.items() if books.rows_rejected]
+
+
+def _rejected(name: str, books: DatasetSummary) -> str:
+    reasons = sorted(books.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    told = ", ".join(f"{rows} {reason}" for reason, rows in reasons)
+    return f"{name}: {books.rows_rejected} of {_counted(books.rows_crawled, 'row')} rejected" + (
+        f": {told}" if told else ""
+    )
+
+
+def _unwritten(facts: RunFacts, terms: Mapping[str, Terms]) -> list[str]:
     """Formats that were asked for and failed, with the number of batches that lack them."""
     lacking: Counter[tuple[str, str]] = Counter()
     for group in facts.partly_converted:
-        asked = formats.get(group.dataset, ()) if facts.formats is None else facts.formats
+        own = terms.get(group.dataset, Terms()).formats
+        asked = own if facts.formats is None else facts.formats
         written = {format_label(name) for name in group.written}
         # The dataset's file may have changed since: that something failed is certain, what it was is then not.
         for name in [name for name in asked if name not in written] or ["an export"]:
@@ -156,12 +224,15 @@ def _unwritten(facts: RunFacts, formats: Mapping[str, Collection[str]]) -> list[
 
 
 def _counted(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number} {what}es"
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"1 {what}" if number == 1 else f"{number} {plural}"
 
 
-def _dead(facts: RunFacts) -> str:
-    dead = sum(facts.dead_batches.values())
-    return "1 batch is dead" if dead == 1 else f"{dead} batches are dead"
+def _dead(facts: RunFacts, dataset: str, batches: int) -> str:
+    cause = facts.causes.get(dataset)
+    told = "" if cause is None else f" at the {cause.stage}: {cause.detail or cause.reason}"
+    many = ", the first" if batches > 1 and told else ""
+    return f"{_counted(batches, 'batch')} {'is' if batches == 1 else 'are'} dead{many}{told}"
 
 
 def _check_failed(check: CheckResult) -> str:
@@ -169,6 +240,18 @@ def _check_failed(check: CheckResult) -> str:
         return f"check {check.name} on {check.dataset} could not run: {check.value}"
     bounds = [f"at {'least' if side == 'min' else 'most'} {bound}" for side, bound in check.expected.items()]
     return f"check {check.name} on {check.dataset} failed: {', '.join([str(check.value), *bounds])}"
+
+
+def _warnings(facts: RunFacts, terms: Mapping[str, Terms]) -> tuple[str, ...]:
+    found = []
+    for absent in facts.absent[:MAX_WARNINGS]:
+        field_name = terms.get(absent.dataset, Terms()).fields.get(absent.column, absent.column)
+        near = get_close_matches(field_name, absent.unnamed, n=1, cutoff=0.5)
+        hint = f"; the nearest that they have is {near[0]}" if near else ""
+        found.append(
+            f"{absent.dataset}: no record has the field {field_name}, so the column {absent.column} is null{hint}"
+        )
+    return tuple(text[:MAX_REASON_CHARS] for text in found)
 
 
 def _join(complaints: Sequence[str]) -> str:

@@ -5,7 +5,16 @@ from datetime import datetime
 
 import asyncpg
 
-from services.quality.domain.books import DatasetPlan, Files, PartlyConverted, RunFacts, StageTotals
+from services.quality.domain.books import (
+    AbsentColumn,
+    Cause,
+    DatasetPlan,
+    Files,
+    PartlyConverted,
+    Rejections,
+    RunFacts,
+    StageTotals,
+)
 from services.quality.repository.statements import IS_DRAINED
 from shared.bus.record import Record
 from shared.events.decode import decode_event, encode
@@ -86,7 +95,8 @@ SELECT r.dataset, r.stage, r.status,
     sum(r.rows_rejected)::bigint AS rejected,
     sum(r.rows_deduplicated)::bigint AS deduplicated,
     sum(r.rows_loaded)::bigint AS loaded,
-    sum(r.rows_superseded)::bigint AS superseded
+    sum(r.rows_superseded)::bigint AS superseded,
+    sum(r.repeated)::bigint AS repeated
 FROM onpoint_runs.results r
 LEFT JOIN onpoint_runs.results p
     ON p.batch_id = r.batch_id
@@ -128,6 +138,56 @@ FROM onpoint_runs.results r, jsonb_to_recordset(r.missing) AS m (url text, reaso
 WHERE r.run_id = $1
 ORDER BY r.dataset, r.sequence
 LIMIT $2
+"""
+
+_MISSING_PAGES = """
+SELECT dataset, sum(jsonb_array_length(missing))::bigint AS pages
+FROM onpoint_runs.results
+WHERE run_id = $1 AND missing <> '[]'
+GROUP BY dataset
+"""
+
+# Of a dataset that lost batches at several stages one behind the crawler: what is dead there, its missing pages tell.
+_CAUSES = """
+SELECT DISTINCT ON (dataset) dataset, stage, coalesce(reason, 'handler') AS reason, left(detail, 300) AS detail
+FROM onpoint_runs.results
+WHERE run_id = $1 AND status = 'dead'
+ORDER BY dataset, stage = 'crawler', sequence, stage
+"""
+
+# Of a dead batch all rows were refused for its reason.
+_REJECTIONS = """
+SELECT dataset, reason, sum(rows)::bigint AS rows
+FROM (
+    SELECT r.dataset, counted.key AS reason, counted.value::bigint AS rows
+    FROM onpoint_runs.results r, jsonb_each_text(r.rejected_by_reason) AS counted
+    WHERE r.run_id = $1 AND r.stage = 'processor' AND r.status = 'done'
+    UNION ALL
+    SELECT r.dataset, coalesce(r.reason, 'handler'),
+        coalesce(CASE WHEN r.stage = 'processor' THEN p.rows_read END, r.rows_read, 0)
+    FROM onpoint_runs.results r
+    LEFT JOIN onpoint_runs.results p ON p.batch_id = r.batch_id AND p.stage = 'crawler' AND r.stage = 'processor'
+    WHERE r.run_id = $1 AND r.stage IN ('crawler', 'processor') AND r.status = 'dead'
+) AS refused
+GROUP BY dataset, reason
+HAVING sum(rows) > 0
+ORDER BY dataset, reason
+"""
+
+# A column is absent from a run where it is from each of its batches that have rows.
+_ABSENT = """
+WITH processed AS (
+    SELECT dataset, absent, unnamed FROM onpoint_runs.results
+    WHERE run_id = $1 AND stage = 'processor' AND status = 'done' AND rows_accepted > 0
+)
+SELECT p.dataset, name AS column_name,
+    ARRAY (
+        SELECT DISTINCT field FROM processed q, unnest(q.unnamed) AS field WHERE q.dataset = p.dataset
+    ) AS unnamed
+FROM processed p, unnest(p.absent) AS name
+GROUP BY p.dataset, name
+HAVING count(*) = (SELECT count(*) FROM processed q WHERE q.dataset = p.dataset)
+ORDER BY p.dataset, name
 """
 
 _PARTLY_CONVERTED = """
@@ -234,6 +294,10 @@ class CompletionRepository:
                 deaths = await connection.fetch(_DEAD_BATCHES, run_id)
                 dead = await connection.fetch(_DEAD, run_id, LISTED) if deaths else []
                 missing = await connection.fetch(_MISSING, run_id, LISTED)
+                missing_pages = await connection.fetch(_MISSING_PAGES, run_id) if missing else []
+                causes = await connection.fetch(_CAUSES, run_id) if deaths else []
+                rejections = await connection.fetch(_REJECTIONS, run_id)
+                absent = await connection.fetch(_ABSENT, run_id)
                 partly = await connection.fetch(_PARTLY_CONVERTED, run_id)
         return RunFacts(
             run_id=run_id,
@@ -255,6 +319,12 @@ class CompletionRepository:
             formats=None if head["formats"] is None else tuple(head["formats"]),
             partly_converted=tuple(
                 PartlyConverted(row["dataset"], tuple(row["written"]), row["batches"]) for row in partly
+            ),
+            rejections=tuple(Rejections(**row) for row in rejections),
+            causes={row["dataset"]: Cause(row["stage"], row["reason"], row["detail"]) for row in causes},
+            missing_pages={row["dataset"]: row["pages"] for row in missing_pages},
+            absent=tuple(
+                AbsentColumn(row["dataset"], row["column_name"], tuple(row["unnamed"])) for row in absent
             ),
         )
 

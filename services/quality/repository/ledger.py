@@ -155,6 +155,11 @@ class LedgerRepository:
                 None if read is None else result.produced_at,
                 passed_on(result),
                 None if result.nulls is None else orjson.dumps(result.nulls).decode(),
+                result.promised,
+                result.repeated,
+                orjson.dumps(result.rejected_by_reason).decode(),
+                list(result.absent),
+                [printable(name) for name in result.unnamed],
             )
         if row is None:
             # The batch has this result under another run or dataset, or it was recorded while we looked.

@@ -18,16 +18,20 @@ WITH run AS (
 ), recorded AS (
     INSERT INTO onpoint_runs.results AS r (
         batch_id, stage, run_id, dataset, sequence, status, reason, detail, rows_read, rows_accepted,
-        rows_rejected, rows_deduplicated, rows_loaded, rows_superseded, artifacts, missing, produced_at, nulls
+        rows_rejected, rows_deduplicated, rows_loaded, rows_superseded, artifacts, missing, produced_at, nulls, promised,
+        repeated, rejected_by_reason, absent, unnamed
     )
-    SELECT $4, '{stage}', $1, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::jsonb, $17, $19::jsonb
+    SELECT $4, '{stage}', $1, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::jsonb, $17, $19::jsonb,
+        $20::bigint, $21, $22::jsonb, $23::text[], $24::text[]
     FROM (SELECT count(*) FROM run) AS first
     ON CONFLICT (batch_id, stage) DO UPDATE SET
         status = excluded.status, reason = excluded.reason, detail = excluded.detail, rows_read = excluded.rows_read,
         rows_accepted = excluded.rows_accepted, rows_rejected = excluded.rows_rejected,
         rows_deduplicated = excluded.rows_deduplicated, rows_loaded = excluded.rows_loaded,
         rows_superseded = excluded.rows_superseded, artifacts = excluded.artifacts, missing = excluded.missing,
-        produced_at = excluded.produced_at, nulls = excluded.nulls, recorded_at = clock_timestamp(),
+        produced_at = excluded.produced_at, nulls = excluded.nulls, promised = excluded.promised,
+        repeated = excluded.repeated, rejected_by_reason = excluded.rejected_by_reason, absent = excluded.absent,
+        unnamed = excluded.unnamed, recorded_at = clock_timestamp(),
         revived_at = clock_timestamp()
     WHERE r.status = 'dead' AND excluded.status = 'done' AND r.run_id = $1 AND r.dataset = $3
     RETURNING status, (revived_at IS NOT NULL)::int AS revived
@@ -38,13 +42,16 @@ WITH run AS (
     WHERE r.run_id = $1 AND (recorded.revived = 1 OR r.drained_state IS NOT NULL)
     RETURNING 1
 ), counted AS (
-    INSERT INTO onpoint_runs.datasets AS d (run_id, dataset, {stage}_done, {stage}_dead, {stage}_rows)
-    SELECT $1, $3, (status = 'done')::int, (status = 'dead')::int - revived, $18
+    INSERT INTO onpoint_runs.datasets AS d (
+        run_id, dataset, {stage}_done, {stage}_dead, {stage}_rows, rows_planned
+    )
+    SELECT $1, $3, (status = 'done')::int, (status = 'dead')::int - revived, $18, $20::bigint
     FROM recorded, (SELECT count(*) FROM listing) AS second
     ON CONFLICT (run_id, dataset) DO UPDATE SET
         {stage}_done = d.{stage}_done + excluded.{stage}_done,
         {stage}_dead = d.{stage}_dead + excluded.{stage}_dead,
-        {stage}_rows = d.{stage}_rows + excluded.{stage}_rows
+        {stage}_rows = d.{stage}_rows + excluded.{stage}_rows,
+        rows_planned = greatest(d.rows_planned, excluded.rows_planned)
     RETURNING d.may_be_sealed, d.may_be_drained
 )
 SELECT true AS inserted, recorded.revived = 1 AS revived, may_be_sealed, may_be_drained FROM counted, recorded
@@ -74,7 +81,7 @@ SELECT $1, name, CASE WHEN name = $7 THEN $8::bigint END, CASE WHEN name = $7 TH
 FROM unnest($3::text[]) AS name, (SELECT count(*) FROM run) AS first
 ORDER BY name
 ON CONFLICT (run_id, dataset) DO UPDATE SET
-    batches_planned = excluded.batches_planned, rows_planned = excluded.rows_planned
+    batches_planned = excluded.batches_planned, rows_planned = greatest(d.rows_planned, excluded.rows_planned)
 WHERE d.batches_planned IS NULL AND excluded.batches_planned IS NOT NULL
 """
 

@@ -55,6 +55,31 @@ async def test_migrate_brings_an_empty_database_up_to_date_and_can_be_repeated(
     assert await ledger.fetchval("SELECT to_regclass('onpoint_console.dlq_actions') IS NOT NULL")
 
 
+@pytest.mark.parametrize(("options", "code"), [([], 1), (["--warn-only"], 0)])
+async def test_a_bad_file_and_a_table_that_does_not_fit_are_named_and_keep_no_other_from_its_table(
+    onpoint: Onpoint, ledger: asyncpg.Connection, tmp_path: Path, options: list[str], code: int
+) -> None:
+    await ledger.execute("DROP SCHEMA onpoint_runs CASCADE; DROP SCHEMA onpoint_console CASCADE")
+    await ledger.execute("DROP TABLE IF EXISTS onpoint_todos, c_late, c_taken; CREATE TABLE c_taken (x text)")
+    for name, table in (("late", "c_late"), ("taken", "c_taken"), ("bad", "c_bad")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"name: {name}\ntable: {table}\nkey: [id]\ncolumns: [{{name: id, type: int64}}]\n"
+            "source: {name: s, kind: api, base_url: 'http://127.0.0.1:9', path: /x, pagination: {kind: none}}\n"
+            + ("colums: []\n" if name == "bad" else "")
+        )
+    result = await onpoint("migrate", *options, ONPOINT_DATASETS_DIR=str(tmp_path))
+
+    assert result.code == code
+    assert "done table onpoint_todos" in result.out
+    assert "done table c_late" in result.out
+    assert (
+        f"left out: {tmp_path}/bad.yaml:6: there is no field `colums` here: did you mean `columns`?"
+        in result.err
+    )
+    assert f"left out: {tmp_path}/taken.yaml: table c_taken: a table of that name is there" in result.err
+    assert "up to date but for 2 dataset files" in result.err
+
+
 async def test_a_database_that_is_not_there_is_one_sentence(onpoint: Onpoint) -> None:
     result = await onpoint("migrate", ONPOINT_POSTGRES_DSN="postgresql://me:secret@127.0.0.1:1/x")
 

@@ -12,6 +12,7 @@ from shared.postgres.migrations import migrate
 from shared.postgres.pool import open_pool
 from shared.settings import PostgresSettings
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.datasets import datasets_of
 from tests.support.processed import a_dataset
 
 THINGS = a_dataset(
@@ -50,7 +51,7 @@ def staging() -> ObjectStore:
 
 @pytest.fixture
 def service(staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog) -> LoaderService:
-    return LoaderService(Batches(staging, "loader"), LoadRepository(pool), catalog)
+    return LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of(catalog))
 
 
 @pytest.fixture

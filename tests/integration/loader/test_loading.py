@@ -16,11 +16,14 @@ from services.loader.service import LoaderService
 from services.processor.domain.layout import MAX_KEY_BYTES
 from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog
+from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.models import Artifact, Counts
 from shared.postgres.migrations import migrate
+from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ENCODER, ledger_of, pair, rows_of
+from tests.support.datasets import datasets_of
 from tests.support.processed import PRODUCED_AT, REQUESTED_AT, a_dataset, put_processed, record_of
 
 pytestmark = pytest.mark.integration
@@ -149,8 +152,61 @@ async def test_the_longest_key_that_the_processor_lets_pass_fits_into_the_index(
     size = MAX_KEY_BYTES // parts
     row = {name: key[place * size : (place + 1) * size] for place, name in enumerate(texts)}
     row[texts[-1]] = key[(parts - 1) * size :]
-    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), Catalog({"wide": wide}))
+    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of({"wide": wide}))
     result = await service.load(await put_processed(staging, wide, [{**row, "id": INT64_MAX}]))
     assert result.counts.loaded == 1
     [found] = await rows_of(pool, "onpoint_wide")
     assert "".join(found[name] for name in texts) == key
+
+
+async def test_a_batch_whose_table_is_yet_to_be_made_waits_and_says_what_makes_it(
+    staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str
+) -> None:
+    late = a_dataset({"id": "int64", "name": "string"}, key=["id"], name="late")
+    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of({"late": late}))
+    batch = await put_processed(staging, late, [{"id": 1, "name": "a"}])
+    for _ in range(2):
+        with pytest.raises(TransientError, match="run `onpoint migrate`"):
+            await service.load(batch)
+    await migrate(postgres_dsn, [], [late])
+    assert (await service.load(batch)).counts.loaded == 1
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+async def test_a_batch_with_a_column_that_is_yet_to_be_added_waits_and_is_loaded_whole(
+    staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str, rows: int
+) -> None:
+    before = a_dataset({"id": "int64"}, key=["id"], name="late")
+    after = a_dataset({"id": "int64", "name": "string"}, key=["id"], name="late")
+    await migrate(postgres_dsn, [], [before])
+    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of({"late": after}))
+    batch = await put_processed(staging, after, [{"id": rows - n, "name": "a"} for n in range(rows)])
+    for _ in range(2):  # straight into the table, then by way of the temporary one
+        with pytest.raises(TransientError, match="run `onpoint migrate`"):
+            await service.load(batch)
+    await migrate(postgres_dsn, [], [after])
+    assert (await service.load(batch)).counts.loaded == rows
+    assert await pool.fetchval("SELECT count(*) FROM onpoint_late WHERE name = 'a'") == rows
+
+
+async def test_a_cancelled_run_waits_for_no_table(staging: ObjectStore, pool: asyncpg.Pool) -> None:
+    late = a_dataset({"id": "int64"}, key=["id"], name="late")
+    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of({"late": late}))
+    batch = await put_processed(staging, late, [{"id": 1}])
+    await staging.put(keys.cancel_key(batch.run_id), b"{}")
+    with pytest.raises(PermanentError, match="cancelled"):
+        await service.load(batch)
+
+
+async def test_a_run_is_loaded_as_it_was_frozen_whatever_the_files_say_now(
+    staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str
+) -> None:
+    then = a_dataset({"id": "int64", "name": "string"}, key=["id"], name="late")
+    now = a_dataset({"id": "int64", "name": "date"}, key=["id"], name="late")
+    await migrate(postgres_dsn, [], [then])
+    datasets = datasets_of({"late": now}, staging)
+    await datasets.freeze("run-1", then)
+    service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets)
+    assert (
+        await service.load(await put_processed(staging, then, [{"id": 1, "name": "a"}]))
+    ).counts.loaded == 1

@@ -21,6 +21,7 @@ from shared.events.decode import encode
 from shared.events.models import RunCompleted
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.datasets import datasets_of
 
 
 def dataset(
@@ -64,7 +65,9 @@ class Quality:
         self.listings = Listings(ListingRepository(self.pool), completions, self.lake)
         self.handlers = Handlers(
             LedgerService(LedgerRepository(self.pool), self.staging, self._publish),
-            CompletionService(completions, self.listings, Checks(self.pool, self.catalog), self.catalog),
+            CompletionService(
+                completions, self.listings, Checks(self.pool), datasets_of(self.catalog, self.staging)
+            ),
         )
 
     async def _publish(self, outgoing: Sequence[Outgoing]) -> None:

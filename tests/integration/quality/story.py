@@ -118,6 +118,7 @@ class Story:
             counts=_counts(batch, stage, dead=dead),
             missing=batch.missing if stage == "crawler" else (),
             nulls=batch.nulls if stage == "loader" else None,
+            rejected_by_reason={"type": batch.rejected} if stage == "processor" and not dead else {},
             produced_at=PRODUCED_AT,
             code_version="test",
         )
@@ -127,7 +128,7 @@ class Story:
     def batch_id(self, dataset: str, sequence: int) -> str:
         return ids.batch_id(self.run_id, dataset, sequence)
 
-    def books(self, dataset: str) -> DatasetSummary:
+    def books(self, dataset: str, dead_by: str = "handler") -> DatasetSummary:
         """What `run.completed` must say."""
         batches = self.datasets[dataset]
         lost_early = frozenset[Stage]({"crawler", "processor"})
@@ -135,6 +136,10 @@ class Story:
         loaded = [batch for batch in alive if "loader" not in batch.dead]
         stored = [batch for batch in alive if "s3sink" not in batch.dead]
         converted = [batch for batch in alive if "converter" not in batch.dead]
+        refused = {
+            dead_by: sum(batch.rows for batch in batches if batch.dead & lost_early),
+            "type": sum(batch.rejected for batch in alive),
+        }
         return DatasetSummary(
             batches=len(batches),
             batches_dead=sum(bool(batch.dead) for batch in batches),
@@ -147,6 +152,8 @@ class Story:
             rows_not_loaded=sum(b.accepted for b in alive) - sum(b.accepted for b in loaded),
             rows_stored=sum(batch.accepted for batch in stored),
             rows_not_stored=sum(b.accepted for b in alive) - sum(b.accepted for b in stored),
+            rows_promised=sum(batch.rows for batch in batches),
+            rejected_by_reason={reason: rows for reason, rows in refused.items() if rows},
             objects_stored=1 if stored else 0,
             bytes_stored=5000 if stored else 0,
             exports={name.partition(".")[0]: len(converted) for name in self.formats} if converted else {},

@@ -48,8 +48,8 @@ def eventful(run_id: str) -> Story:
     )
 
 
-def check_books(story: Story, completed: RunCompleted) -> None:
-    assert {name: story.books(name) for name in story.datasets} == completed.datasets
+def check_books(story: Story, completed: RunCompleted, dead_by: str = "handler") -> None:
+    assert {name: story.books(name, dead_by) for name in story.datasets} == completed.datasets
 
 
 def unreadable(story: Story, dataset: str, sequence: int, stage: Stage) -> Outgoing:
@@ -79,7 +79,11 @@ async def test_every_order_of_events_each_twice_gives_the_same_books_and_one_of_
         completed = await quality.complete(story.run_id)
         check_books(story, completed)
         assert completed.status == "partial"
-        assert completed.reason == "4 batches are dead; 1 page is missing"
+        assert completed.reason == (
+            "posts: 1 page is missing: 503 after 5 tries (http://source/?page=2), "
+            "2 batches are dead, the first at the processor: it died; "
+            "users: 2 batches are dead, the first at the loader: it died"
+        )
 
 
 async def test_a_run_is_sealed_by_its_last_processed_batch_and_drained_by_its_last_result(
@@ -195,7 +199,7 @@ async def test_an_unreadable_record_is_found_by_its_key(quality: Quality, when: 
         "after the crawl": [crawled, failed, *good, *story.plans()],
     }
     await quality.hear(*orders[when])
-    check_books(story, await quality.complete(run_id))
+    check_books(story, await quality.complete(run_id), "decode")
     await quality.hear(failed)
     assert len(quality.announced(topics.RUN_DRAINED, run_id)) == 1
 

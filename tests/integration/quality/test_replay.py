@@ -131,7 +131,7 @@ async def test_a_run_of_which_a_batch_died_of_its_cancellation_is_cancelled(
     completed = await quality.complete("stopped")
     assert (completed.status, completed.reason) == ("cancelled", "the run was cancelled")
     assert [(dead.stage, dead.reason) for dead in completed.dead] == [(stage, "cancelled")]
-    assert completed.datasets["posts"] == story.books("posts")
+    assert completed.datasets["posts"] == story.books("posts", "cancelled")
     assert (await quality.listing("stopped") or {})["status"] == "cancelled"
 
 

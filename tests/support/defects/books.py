@@ -42,6 +42,9 @@ _result("the ledger has deduplicated a row more", "rows_deduplicated = rows_dedu
 _result("the ledger has loaded a row less", "rows_loaded = rows_loaded - 1", "loader")
 _result("a row changed sides between loaded and superseded",
         "rows_loaded = rows_loaded - 1, rows_superseded = rows_superseded + 1", "loader")  # fmt: skip
+_result("PostgreSQL refused a row that was loaded", "rows_rejected = rows_rejected + 1", "loader")
+_result("refused rows have more reasons than rows", """rejected_by_reason = '{"type": 1000}'""", "processor")
+_result("more rows repeat others than were superseded", "repeated = rows_superseded + 1", "loader")
 _result(
     "the ledger has stored a row more",
     "rows_read = rows_read + 1, rows_accepted = rows_accepted + 1",
@@ -84,6 +87,9 @@ _statement("I2", "run.completed has lost a dataset", VERDICTS,
 _statement("I2", "run.completed counts otherwise", VERDICTS,
            f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{datasets,posts,rows_loaded}}', '1')::json "
            "WHERE run_id = 'first'", subject="run.completed of first")  # fmt: skip
+_statement("I2", "run.completed gives other reasons than rows were rejected for", VERDICTS,
+           f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{datasets,posts,rejected_by_reason}}', "
+           "'{\"type\": 1000}')::json WHERE run_id = 'first'", subject="run.completed of first")  # fmt: skip
 _statement("I4", "the ledger decided otherwise than it said", VERDICTS,
            f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{reason}}', '\"other\"')::json WHERE run_id = 'first'",
            subject="record run.completed-0")  # fmt: skip
@@ -150,10 +156,10 @@ async def no_json(lab: Laboratory) -> AsyncIterator[str]:
 @defect("I5", "a session waits in a transaction")
 async def idle(lab: Laboratory) -> AsyncIterator[str]:
     dsn = lab.pipeline.environment["ONPOINT_POSTGRES_DSN"]
-    other = await asyncpg.connect(dsn, server_settings={"application_name": "forgetful"})
+    other = await asyncpg.connect(dsn, server_settings={"application_name": "onpoint_forgetful"})
     await other.execute("BEGIN; SELECT 1")
     while not await lab.value(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'forgetful' "
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'onpoint_forgetful' "
         "AND clock_timestamp() - state_change > interval '1.1 s'"
     ):
         pass
@@ -163,6 +169,6 @@ async def idle(lab: Laboratory) -> AsyncIterator[str]:
 
 @defect("I5", "a temporary table is left over")
 async def leftover(lab: Laboratory) -> AsyncIterator[str]:
-    await lab.database.execute("CREATE TEMP TABLE incoming (id int)")
-    yield ".incoming"
-    await lab.database.execute("DROP TABLE incoming")
+    await lab.database.execute("CREATE TEMP TABLE onpoint_incoming (id int)")
+    yield ".onpoint_incoming"
+    await lab.database.execute("DROP TABLE onpoint_incoming")

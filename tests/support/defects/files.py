@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +53,19 @@ _deletion("a lake object is gone", "s3sink", "parquet")
 _deletion("an export is gone", "converter", "parquet")
 
 
+@defect("I3", "most artifacts of a run are gone, though nobody swept them")
+async def mostly_gone(lab: Laboratory) -> AsyncIterator[str]:
+    async with AsyncExitStack() as stack:
+        for stage, form in (
+            ("crawler", "jsonl.zst"),
+            ("crawler", "requests.jsonl.zst"),
+            ("processor", "parquet"),
+        ):
+            uri = await lab.file(stage, form)
+            await stack.enter_async_context(lab.put(uri, None))
+        yield uri
+
+
 def _orphan(says: str, bucket: str, key: str) -> None:
     @defect("I3", says, sweep_age=timedelta(0))
     async def seed(lab: Laboratory) -> AsyncIterator[str]:
@@ -73,7 +87,7 @@ _orphan("an export that nothing names", "lake_bucket", "exports/first/posts/csv/
 _orphan("a listing of a run that nobody knows", "lake_bucket", "_runs/x.json")
 
 
-@defect("I3", "an upload was never finished")
+@defect("I3", "an upload was never finished", sweep_age=timedelta(0))
 async def open_upload(lab: Laboratory) -> AsyncIterator[str]:
     s3, where = lab.pipeline.s3, {"Bucket": lab.pipeline.lake_bucket, "Key": "posts/open.parquet"}
     upload = s3.create_multipart_upload(**where)["UploadId"]

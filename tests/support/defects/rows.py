@@ -12,6 +12,8 @@ from tests.support.laboratory import Defects, Laboratory
 POSTS = "public.onpoint_posts"
 STORIES = "public.onpoint_stories"
 PHOTOS = "public.onpoint_photos"
+ALBUMS = "public.onpoint_albums"
+LATE = "public.onpoint_late"
 
 defect = Defects()
 
@@ -168,3 +170,103 @@ async def good_in_quarantine(lab: Laboratory) -> AsyncIterator[str]:
     line = {"source_position": 50, "reason": "type", "raw": good, "detail": "", "url": None}
     async with lab.damaged(uri, _lines(lambda lines: [line, *lines[1:]])):
         yield "posts record 50 of first"
+
+
+@defect("I1", "a row vanished after a run that stored nothing", sources={})
+async def vanished(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.altered(POSTS, f"DELETE FROM {POSTS} WHERE id = 17"):
+        yield "posts id=17"
+
+
+@defect("I1", "a refused run has brought a row", sources={})
+async def of_a_refused_run(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.altered(
+        POSTS,
+        f"INSERT INTO {POSTS} SELECT 999998, user_id, title, body, 'refused', _batch_id, _requested_at, "
+        f"_source_position, etl_processed_at FROM {POSTS} WHERE id = 28",
+    ):
+        yield "posts id=999998"
+
+
+@defect("I1", "a run that stored nothing has brought a row", sources={})
+async def of_a_run_without_data(lab: Laboratory) -> AsyncIterator[str]:
+    moment = await lab.value("SELECT requested_at FROM onpoint_runs.v_runs WHERE run_id = 'nothing'")
+    async with lab.altered(
+        POSTS, f"UPDATE {POSTS} SET _run_id = 'nothing', _requested_at = $1 WHERE id = 28", moment
+    ):
+        yield "posts id=28"
+
+
+def _albums(says: str, sql: str, subject: str) -> None:
+    @defect("I1", says, sources={})
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        async with lab.altered(ALBUMS, sql):
+            yield subject
+
+
+_albums(
+    "a row vanished where a dead letter was discarded", f"DELETE FROM {ALBUMS} WHERE id = 3", "albums id=3"
+)
+_albums("a row is another where a dead letter was discarded",
+        f"UPDATE {ALBUMS} SET title = 'x' WHERE id = 4", "albums id=4")  # fmt: skip
+_albums("a row is of the batch whose dead letter was discarded",
+        f"UPDATE {ALBUMS} SET _run_id = 'lost' WHERE id = 5", "albums id=5")  # fmt: skip
+
+
+@defect("I1", "a lake object of a batch whose dead letter was discarded has lost a row", sources={})
+async def lost_of_discarded(lab: Laboratory) -> AsyncIterator[str]:
+    async with lab.rewritten(
+        await lab.file("s3sink", "parquet", "lost", "albums"), lambda table: table.slice(1)
+    ):
+        yield "albums id=0 (record 0 of lost)"
+
+
+def _late(
+    says: str, change: Callable[[pa.Table], pa.Table], subject: str = "", run_id: str = "early"
+) -> None:
+    """In an object of the dataset whose file gained a column; with a source, and without."""
+    asked: tuple[tuple[str, dict[str, Any]], ...] = (("", {}), (", no source is given", {"sources": {}}))
+    for how, asks in asked:
+
+        @defect("I1", says + how, **asks)
+        async def seed(lab: Laboratory) -> AsyncIterator[str]:
+            uri = await lab.file("s3sink", "parquet", run_id, "late")
+            async with lab.rewritten(uri, change):
+                yield subject or uri
+
+
+_late("an object of before a column was gained has another value",
+      lambda table: _with_value(table, "name", 0, "x"), "late id=0 (record 0 of early)")  # fmt: skip
+_late("an object of before a column was gained has lost a value that the table no longer has",
+      lambda table: _with_value(table, "name", 1, None), "late id=1 (record 1 of early)")  # fmt: skip
+_late("an object of before a column was gained has lost a column", lambda table: table.drop_columns(["name"]))
+_late("an object of before a column was gained has a value in it",
+      lambda table: table.append_column("extra", pa.array([1] * table.num_rows)))  # fmt: skip
+_late("an object lacks a column that was gained", lambda table: table.drop_columns(["extra"]), run_id="later")
+_late("a column of an object has another type",
+      lambda table: table.set_column(0, "id", table["id"].cast(pa.int32())))  # fmt: skip
+
+
+def _late_row(says: str, change: str, subject: str) -> None:
+    @defect("I1", says, sources={})
+    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        async with lab.altered(LATE, f"UPDATE {LATE} SET {change}"):
+            yield subject
+
+
+_late_row("a value is gone from the column that was gained", "extra = NULL WHERE id = 2", "late id=2")
+_late_row("a row of before a column was gained has lost a value", "name = NULL WHERE id = 6", "late id=6")
+
+
+@defect("I1", "the table has lost a column", sources={})
+async def lost_column(lab: Laboratory) -> AsyncIterator[str]:
+    await lab.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN extra TO gone")
+    yield "table onpoint_late"
+    await lab.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN gone TO extra")
+
+
+@defect("I1", "the table is gone", sources={})
+async def lost_table(lab: Laboratory) -> AsyncIterator[str]:
+    await lab.database.execute(f"ALTER TABLE {LATE} RENAME TO gone")
+    yield "table onpoint_late"
+    await lab.database.execute("ALTER TABLE public.gone RENAME TO onpoint_late")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services.quality.domain.books import DatasetPlan, RunFacts, StageTotals, imbalances, summarize
-from services.quality.domain.verdict import complete
+from services.quality.domain.verdict import Terms, complete
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, object_name, stored
 from shared.batches.batches import BatchDeadError, announce, dead_manifest
 from shared.bus.record import Outgoing, Record
@@ -201,7 +201,7 @@ class Quality:
                 return
             facts = self.facts()
             assert imbalances(summarize(facts)) == []
-            self.verdict = complete(facts, [], {DATASET: 1.0}, NOW)
+            self.verdict = complete(facts, [], {DATASET: Terms(1.0)}, NOW)
             yield "decided"
         assert self.verdict is not None
         yield "listed"

@@ -169,9 +169,16 @@ class World:
             self.refuse_poison("loader", batch.batch_id)
             yield "copied"
             if batch.batch_id not in self.loaded:
-                counts = counts_of(ACCEPTED, self._merge(batch))
+                counts = counts_of(ACCEPTED, merge := self._merge(batch), 0)
                 self.loaded[batch.batch_id] = result_of(
-                    batch, counts, {}, produced_at=self.now(), code_version=""
+                    batch,
+                    counts,
+                    {},
+                    repeated=merge.repeated,
+                    refused=(),
+                    artifacts=(),
+                    produced_at=self.now(),
+                    code_version="",
                 )
             yield "committed"
         found = self.loaded[batch.batch_id]
@@ -200,7 +207,7 @@ class World:
             await revive_batch(self.staging[stage], record)
 
     def _merge(self, batch: BatchManifest) -> Merge:
-        written = same_run = 0
+        written = same_run = lost = 0
         for place, key in enumerate(keys_of(batch.sequence), batch.first_position):
             there = self.table.get(key)
             if there is None:
@@ -208,10 +215,11 @@ class World:
             elif there[0] < place:
                 written, same_run = written + 1, same_run + 1
             else:
+                lost += 1
                 continue
             self.table[key] = (place, batch.batch_id)
-        # A row that lost counts as superseded by being neither.
-        return Merge(written=written, same_run=same_run)
+        # A row that lost counts as superseded by being none of those written.
+        return Merge(written=written, same_run=same_run, lost_to_same_run=lost)
 
 
 def request_of(sequence: int) -> BatchManifest:

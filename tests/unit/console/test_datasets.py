@@ -41,14 +41,64 @@ def test_datasets_are_listed_without_any_stack(runner: CliRunner) -> None:
     assert "onpoint_comments" in result.stdout
 
 
-def test_a_wrong_dataset_file_is_one_sentence_with_its_place(
-    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "bad.yaml").write_text("name: bad\ntable: [\n", encoding="utf-8")
-    monkeypatch.setenv("ONPOINT_DATASETS_DIR", str(tmp_path))
+GOOD = """\
+name: late
+source: {name: src_late, kind: api, base_url: "http://127.0.0.1:26777", path: /late, pagination: {kind: none}}
+table: c_late
+key: [id]
+columns: [{name: id, type: int64}]
+"""
 
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One good file and two that cannot be used."""
+    (tmp_path / "bad.yaml").write_text("name: bad\ntable: [\n", encoding="utf-8")
+    (tmp_path / "late.yaml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "wide.yaml").write_text(GOOD.replace("{name: id", "{name: ctid"), encoding="utf-8")
+    monkeypatch.setenv("ONPOINT_DATASETS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_files_that_cannot_be_used_come_last_with_their_reasons(runner: CliRunner, folder: Path) -> None:
+    result = runner.invoke(app, ["datasets"])
+    lines = result.stdout.splitlines()
+
+    assert result.exit_code == 1
+    assert len([line for line in lines if line.startswith("late ")]) == 1
+    assert lines[-3] == "2 dataset files cannot be used:"
+    assert lines[-2].startswith(f"  {folder}/bad.yaml:3: ")
+    assert lines[-1].startswith(
+        f"  {folder}/wide.yaml:5: columns 1.name: ctid is a column that PostgreSQL has"
+    )
+
+
+def test_a_program_gets_both(runner: CliRunner, folder: Path) -> None:
+    result = runner.invoke(app, ["datasets", "--json"])
+    found = json.loads(result.stdout)
+
+    assert result.exit_code == 1
+    assert [each["name"] for each in found if not each.get("refused")] == [*(d.name for d in KNOWN), "late"]
+    bad, wide = [each for each in found if each.get("refused")]
+    assert (bad["name"], bad["file"], bad["line"]) == ("bad", str(folder / "bad.yaml"), 3)
+    assert "ctid" in wide["reason"]
+
+
+def test_a_run_of_a_dataset_whose_file_is_bad_is_refused_with_the_reason(
+    runner: CliRunner, folder: Path
+) -> None:
+    result = runner.invoke(app, ["run", "bad"])
+
+    assert result.exit_code == 2
+    assert f"dataset bad cannot be crawled: {folder}/bad.yaml:3: " in result.stderr
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONPOINT_DATASETS_DIR", "/nowhere/at/all")
     result = runner.invoke(app, ["datasets"])
 
     assert result.exit_code == 2
-    assert "bad.yaml:3" in result.stderr
+    assert "ONPOINT_DATASETS_DIR" in result.stderr
     assert "Traceback" not in result.stderr

@@ -2,9 +2,9 @@ import pytest
 
 from services.converter.service import ConverterService
 from shared.batches.batches import Batches
-from shared.datasets.catalog import Catalog
 from shared.datasets.model import Dataset
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.datasets import datasets_of
 from tests.support.processed import a_dataset
 
 
@@ -40,4 +40,4 @@ def things() -> Dataset:
 
 @pytest.fixture
 def service(batches: Batches, lake: ObjectStore, things: Dataset) -> ConverterService:
-    return ConverterService(batches, lake, Catalog({"things": things}))
+    return ConverterService(batches, lake, datasets_of({"things": things}))

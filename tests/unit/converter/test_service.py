@@ -18,7 +18,6 @@ from services.converter import service as converter
 from services.converter.service import ConverterService, Export
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
 from shared.datasets.arrow import data_schema
-from shared.datasets.catalog import Catalog
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import encode
@@ -26,6 +25,7 @@ from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest, 
 from shared.events.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.datasets import datasets_of
 from tests.support.processed import REQUESTED_AT, put_file, put_processed, put_table
 
 ROWS: list[dict[str, Any]] = [
@@ -112,7 +112,7 @@ async def test_without_asked_formats_the_dataset_s_own_are_written(
 ) -> None:
     await ask(staging, None)
     own = things.model_copy(update={"formats": ("csv",)})
-    service = ConverterService(batches, lake, Catalog({"things": own}))
+    service = ConverterService(batches, lake, datasets_of({"things": own}))
     result = await service.convert(await put_processed(staging, own, ROWS))
     assert [artifact.format for artifact in result.artifacts] == ["csv.gz"]
 
@@ -214,7 +214,7 @@ async def test_a_column_that_is_newer_than_the_batch_is_null(
 ) -> None:
     await ask(staging, ["csv"])
     older = things.model_copy(update={"columns": things.columns[:2]})
-    service = ConverterService(batches, lake, Catalog({"things": things}))
+    service = ConverterService(batches, lake, datasets_of({"things": things}))
     processed = await put_processed(staging, older, [{"id": 1, "name": "n"}])
     assert (await csv_of(lake, await service.convert(processed))).split("\r\n")[1] == "1,n,,,,"
 
@@ -225,7 +225,7 @@ async def test_the_same_batch_gives_the_same_bytes(things: Dataset) -> None:
         staging = open_memory("staging")
         await ask(staging, ["parquet", "csv"])
         service = ConverterService(
-            Batches(staging, "converter"), open_memory("lake"), Catalog({"things": things})
+            Batches(staging, "converter"), open_memory("lake"), datasets_of({"things": things})
         )
         result = await service.convert(await put_processed(staging, things, ROWS * 1000))
         hashes.add(tuple(artifact.sha256 for artifact in result.artifacts))
@@ -248,7 +248,8 @@ async def test_of_several_replicas_with_one_batch_all_announce_the_same(
     await ask(staging, ["parquet", "csv"])
     processed = await put_processed(staging, things, ROWS)
     replicas = [
-        ConverterService(Batches(staging, "converter"), lake, Catalog({"things": things})) for _ in range(3)
+        ConverterService(Batches(staging, "converter"), lake, datasets_of({"things": things}))
+        for _ in range(3)
     ]
     results = await asyncio.gather(*(replica.convert(processed) for replica in replicas))
     assert results[0] == results[1] == results[2]

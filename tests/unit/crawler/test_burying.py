@@ -85,7 +85,7 @@ async def test_a_batch_without_a_plan_is_dead() -> None:
         burial = await crawler.handlers.bury(unit_record(), caught.value)
         [failed] = burial.announce
         assert isinstance(failed.event, BatchManifest)
-        assert (failed.event.status, failed.event.counts.read) == ("dead", 3)
+        assert (failed.event.status, failed.event.counts.read) == ("dead", 0)
 
 
 async def test_a_plan_unit_that_cannot_be_handled_still_ends_its_run() -> None:

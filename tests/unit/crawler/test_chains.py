@@ -90,9 +90,10 @@ async def test_a_long_chain_is_many_batches_each_naming_the_next(
         crawler = await crawled(source, batch_rows=rows)
         assert [m.first_position for m in crawler.batches] == [0, 20, 40]
         assert [m.batch_id for m in crawler.batches] == [ids.batch_id("r", "things", n) for n in range(3)]
-        assert crawler.batches[0].next == CursorWork(
-            url=f"{source.url}/things?_page=3&_limit=10", first_position=20
-        )
+        following = crawler.batches[0].next
+        assert following is not None
+        assert following.url == f"{source.url}/things?_page=3&_limit=10"
+        assert (following.first_position, following.pages, following.promised) == (20, 2, None)
         assert crawler.batches[2].next is None
         assert await all_rows(crawler) == things(57)
         assert [planned.batches for planned in crawler.planned] == [3]
@@ -119,7 +120,7 @@ async def test_a_page_that_finally_fails_ends_the_chain() -> None:
         source.fail("/things?_page=3&_limit=10", faults.status(500))
         crawler = await crawled(source)
         [manifest] = crawler.batches
-        assert await crawler.rows(manifest) == [*things(20), None]
+        assert await crawler.rows(manifest) == things(20)
         assert [(page.url, page.reason) for page in manifest.missing] == [
             (f"{source.url}/things?_page=3&_limit=10", "500 after 5 tries")
         ]
@@ -135,8 +136,8 @@ async def test_a_batch_whose_first_page_fails_is_dead_and_ends_the_chain(batch: 
         dead = crawler.batches[-1]
         assert (dead.reason, dead.counts.read, dead.counts.rejected, len(dead.missing)) == (
             Reason.FETCH,
-            1,
-            1,
+            0,
+            0,
             1,
         )
         assert dead.first_position == 20 * batch
@@ -162,7 +163,7 @@ async def test_a_cursor_that_leads_astray_is_a_failed_page_and_ends_the_chain(li
         source.fail("/things?_page=2&_limit=10", faults.records(things(20)[10:], Link=f"{link}; rel=next"))
         crawler = await crawled(source)
         [manifest] = crawler.batches
-        assert await crawler.rows(manifest) == [*things(20), None]
+        assert await crawler.rows(manifest) == things(20)
         [missing] = manifest.missing
         assert missing.reason.startswith(detail)
         assert manifest.next is None
@@ -174,7 +175,7 @@ async def test_links_that_stop_before_the_end_are_a_failed_page() -> None:
         source.fail("/things?at=x", faults.records(things(20)[10:]))
         crawler = await crawled(source)
         [manifest] = crawler.batches
-        assert await crawler.rows(manifest) == [*things(20), None]
+        assert await crawler.rows(manifest) == things(20)
         assert manifest.missing[0].reason == "no next page is named, and _page of this one is no number"
 
 
@@ -183,8 +184,8 @@ async def test_a_source_that_sends_its_last_page_for_ever_is_found_out() -> None
         source.fail("/things", faults.records(things(10)))
         crawler = await crawled(source)
         [manifest] = crawler.batches
-        assert await crawler.rows(manifest) == [*things(10), None]
-        assert manifest.missing[0].reason == "the source sends the same page again"
+        assert await crawler.rows(manifest) == things(10)
+        assert manifest.missing[0].reason.startswith("the page is the same as one before")
 
 
 async def test_a_chain_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ RATES = st.sampled_from([0.0, 0.5, 1.0, 10.0, 1000.0])
 
 def pages_of(plan: Plan) -> list[tuple[int, int]]:
     """First page and number of pages of each batch."""
-    works = [plan.work(n) for n in range(plan.batches or 0)]
+    works = [plan.work(n) for n in range(plan.units)]
     return [(work.first_page, work.pages) for work in works if isinstance(work, PageWork)]
 
 
@@ -103,8 +103,8 @@ def test_ids_are_asked_for_once_and_in_order(ids: list[int | str], limit: int | 
 def test_a_batch_is_50000_rows_or_1000_requests() -> None:
     big = plan_pages("r", "d", total=10**6, page_size=1000, limit=None, requests_per_second=0)
     small = plan_pages("r", "d", total=10**6, page_size=10, limit=None, requests_per_second=0)
-    assert (big.requests_per_batch, big.batches) == (50, 20)
-    assert (small.requests_per_batch, small.batches) == (1000, 100)
+    assert (big.requests_per_batch, big.units) == (50, 20)
+    assert (small.requests_per_batch, small.units) == (1000, 100)
 
 
 def test_a_slow_source_gets_batches_that_end_in_time() -> None:
@@ -114,7 +114,7 @@ def test_a_slow_source_gets_batches_that_end_in_time() -> None:
 
 def test_a_hundred_million_records_are_a_small_plan() -> None:
     plan = plan_pages("r", "d", total=10**8, page_size=100, limit=None, requests_per_second=100)
-    assert plan.batches == 2000
+    assert plan.units == 2000
     assert len(plan.model_dump_json()) < 500
 
 
@@ -126,6 +126,13 @@ def test_a_total_beyond_belief_is_refused() -> None:
 def test_a_limit_makes_an_unbelievable_total_harmless() -> None:
     plan = plan_pages("r", "d", total=10**18, page_size=100, limit=5, requests_per_second=0)
     assert plan.batches == 1
+
+
+@pytest.mark.parametrize(("limit", "batches"), [(None, None), (1001, None), (1000, 10), (999, 10), (0, 0)])
+def test_a_total_is_no_end_unless_the_limit_is(limit: int | None, batches: int | None) -> None:
+    """It may be capped, cached or behind."""
+    plan = plan_pages("r", "d", total=1000, page_size=1, limit=limit, requests_per_second=1)
+    assert (plan.batches, plan.is_last_known(9)) == (batches, batches is None)
 
 
 def test_nothing_wanted_is_no_batch() -> None:

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from services.crawler.fetcher.politeness import LATE_S, Turnstile
+from services.crawler.fetcher.politeness import LATE_S, Politeness, Turnstile
+from shared.datasets.model import ApiSource
 from tests.support.clock import in_no_time, now_s
 
 
@@ -62,3 +63,59 @@ def test_a_shorter_wish_does_not_end_a_longer_one() -> None:
         return now_s() - began_s
 
     assert in_no_time(ask) == pytest.approx(7)
+
+
+def a_source(concurrency: int, name: str = "shop") -> ApiSource:
+    return ApiSource.model_validate(
+        {
+            "name": name,
+            "kind": "api",
+            "base_url": "http://shop.example",
+            "path": "/things",
+            "pagination": {"kind": "none"},
+            "requests_per_second": 0,
+            "concurrency": concurrency,
+        }
+    )
+
+
+def most_at_once(politeness: Politeness, *asked: ApiSource, learnt: list[ApiSource] | None = None) -> int:
+    """How many requests were in flight at once; half-way the throttle learns other sources."""
+
+    async def ask() -> int:
+        flying, most = 0, 0
+
+        async def request(number: int, source: ApiSource) -> None:
+            nonlocal flying, most
+            async with politeness.turn(source):
+                flying += 1
+                most = max(most, flying) if learnt is None or number > len(asked) * 10 else most
+                await asyncio.sleep(1)
+                flying -= 1
+            if learnt is not None and number == len(asked) * 5:
+                politeness.learn(learnt)
+
+        sources = [source for _ in range(20) for source in asked]
+        await asyncio.gather(*(request(number, source) for number, source in enumerate(sources)))
+        return most
+
+    return in_no_time(ask)
+
+
+def test_the_least_that_the_datasets_of_a_source_ask_for_is_its_bound() -> None:
+    politeness = Politeness([a_source(5), a_source(2), a_source(9, "other")])
+    assert most_at_once(politeness, a_source(5)) == 2
+
+
+def test_a_source_that_the_throttle_has_not_met_is_bounded_by_its_own_number() -> None:
+    assert most_at_once(Politeness(), a_source(3)) == 3
+
+
+def test_two_datasets_of_a_new_source_share_its_slots() -> None:
+    assert most_at_once(Politeness(), a_source(3), a_source(3)) == 3
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 2), (2, 4)])
+def test_a_bound_that_changes_holds_for_the_next_requests(before: int, after: int) -> None:
+    politeness = Politeness([a_source(before)])
+    assert most_at_once(politeness, a_source(9), learnt=[a_source(after)]) == after

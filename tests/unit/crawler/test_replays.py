@@ -19,6 +19,7 @@ from shared.events.reasons import Reason
 from shared.storage import keys
 from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of, environment_for
+from tests.support.datasets import datasets_of
 from tests.support.source import SourceServer
 
 STAGES = ("processor", "converter", "loader", "s3sink")
@@ -61,7 +62,9 @@ async def stages(rows: Sequence[Any] = POSTS) -> AsyncIterator[Stage]:
         crawler_of(source.url, allow=source.allow) as crawler,
     ):
         catalog = load_catalog(environment=environment_for(source.url))
-        yield Stage(source, crawler, ProcessorService(Batches(crawler.staging, "processor"), catalog))
+        yield Stage(
+            source, crawler, ProcessorService(Batches(crawler.staging, "processor"), datasets_of(catalog))
+        )
 
 
 @pytest.fixture

@@ -1,11 +1,20 @@
+import json
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loader.domain import Merge, counts_of, result_of
+from services.loader.domain import (
+    MAX_RAW_BYTES,
+    Merge,
+    RefusedRow,
+    counts_of,
+    quarantine_line,
+    result_of,
+)
 from shared.events.models import BatchManifest, Counts
+from shared.events.reasons import Reason
 
 
 @pytest.mark.parametrize(
@@ -24,15 +33,24 @@ from shared.events.models import BatchManifest, Counts
     ],
 )
 def test_a_row_is_loaded_or_superseded(rows: int, written: int, same_run: int, expected: Counts) -> None:
-    assert counts_of(rows, Merge(written, same_run)) == expected
+    assert counts_of(rows, Merge(written, same_run, 0), 0) == expected
 
 
 @given(st.integers(0, 10**9), st.data())
 def test_the_books_of_a_load_balance(rows: int, data: st.DataObject) -> None:
-    written = data.draw(st.integers(0, rows))
-    counts = counts_of(rows, Merge(written, data.draw(st.integers(0, written))))
-    assert counts.loaded + counts.superseded == counts.read == rows
+    rejected = data.draw(st.integers(0, rows))
+    written = data.draw(st.integers(0, rows - rejected))
+    merge = Merge(
+        written, data.draw(st.integers(0, written)), data.draw(st.integers(0, rows - rejected - written))
+    )
+    counts = counts_of(rows, merge, rejected)
+    assert counts.loaded + counts.superseded + counts.rejected == counts.read == rows
     assert counts.loaded >= 0
+    assert merge.repeated <= counts.superseded
+
+
+def test_the_parts_of_a_merge_add_up() -> None:
+    assert Merge(5, 2, 1) + Merge(3, 1, 0) == Merge(8, 3, 1)
 
 
 def test_a_result_keeps_the_identity_of_its_batch_and_none_of_its_artifacts() -> None:
@@ -49,8 +67,38 @@ def test_a_result_keeps_the_identity_of_its_batch_and_none_of_its_artifacts() ->
         produced_at=moment,
         code_version="x",
     )
-    result = result_of(batch, Counts(read=2, loaded=2), {"title": 1}, produced_at=moment, code_version="y")
+    result = result_of(
+        batch,
+        Counts(read=2, loaded=2),
+        {"title": 1},
+        repeated=0,
+        refused=[],
+        artifacts=(),
+        produced_at=moment,
+        code_version="y",
+    )
     assert (result.run_id, result.dataset, result.batch_id, result.sequence) == ("r", "posts", "0" * 32, 3)
     assert (result.stage, result.status, result.first_position) == ("loader", "done", 17)
     assert result.nulls == {"title": 1}
     assert (result.parent_batch_ids, result.artifacts) == ((batch.batch_id,), ())
+
+
+def test_a_quarantine_line_is_as_the_processors() -> None:
+    row = RefusedRow(
+        17, Reason.RANGE, "PostgreSQL: too large", {"id": 1, "at": datetime(2026, 1, 1, tzinfo=UTC)}
+    )
+    line = json.loads(quarantine_line(row))
+    assert line == {
+        "source_position": 17,
+        "reason": "range",
+        "detail": "PostgreSQL: too large",
+        "url": None,
+        "raw": '{"id":1,"at":"2026-01-01T00:00:00+00:00"}',
+    }
+
+
+def test_of_a_long_row_the_beginning_is_kept_as_text() -> None:
+    row = RefusedRow(0, Reason.TOO_LARGE, "long", {"id": 1, "text": "é" * 2**20})
+    line = json.loads(quarantine_line(row))
+    assert len(line["raw"].encode()) in {MAX_RAW_BYTES - 1, MAX_RAW_BYTES}
+    assert line["detail"] == f"long; raw is the first {MAX_RAW_BYTES} of {2**21 + 18} bytes"

@@ -4,6 +4,7 @@ from services.processor.service import ProcessorService
 from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.datasets import datasets_of
 
 
 @pytest.fixture
@@ -23,4 +24,4 @@ def catalog() -> Catalog:
 
 @pytest.fixture
 def service(batches: Batches, catalog: Catalog) -> ProcessorService:
-    return ProcessorService(batches, catalog)
+    return ProcessorService(batches, datasets_of(catalog))

@@ -21,9 +21,13 @@ def test_every_built_in_dataset_has_a_layout() -> None:
         ("string", "\ud800"),
     ],
 )
-def test_a_fill_value_that_its_column_cannot_hold_stops_the_process(kind: str, fill: object) -> None:
-    dataset = a_dataset(
-        [{"name": "id", "type": "int64"}, {"name": "x", "type": kind, "fill": fill}], key=["id"]
-    )
+def test_a_fill_value_that_its_column_cannot_hold_is_refused_with_the_file(kind: str, fill: object) -> None:
+    with pytest.raises(ValueError, match="cannot be in a column of type"):
+        a_dataset([{"name": "id", "type": "int64"}, {"name": "x", "type": kind, "fill": fill}], key=["id"])
+
+
+def test_a_fill_value_before_the_calendar_s_first_instant_has_no_layout() -> None:
+    filled = {"name": "x", "type": "timestamp", "fill": "0001-01-01T00:00:00+14:00"}
+    dataset = a_dataset([{"name": "id", "type": "int64"}, filled], key=["id"])
     with pytest.raises(ConfigurationError, match="column x"):
         layout_of(dataset)

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.processor.domain import columnar
-from services.processor.domain.fields import UnnamedFields
 from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
-from services.processor.domain.parse import BLOCK_LINES, parse_chunk
+from services.processor.domain.parse import BLOCK_LINES, Watch, parse_chunk
 from tests.support.crawled import a_dataset
+from tests.support.spellings import spellings
 from tests.support.verdicts import Verdict, ignored_in, verdict_of
 
 THINGS = a_dataset(
@@ -30,6 +30,8 @@ THINGS = a_dataset(
         {"name": "note", "type": "string", "fill": "none"},
         {"name": "count", "type": "int64", "fill": 7},
         {"name": "since", "type": "timestamp", "fill": "2020-01-02T03:04:05Z"},
+        {"name": "rounded", "type": "int64", "inexact": "round"},
+        {"name": "exactly", "type": "float64", "inexact": "refuse"},
     ],
     key=["id", "code"],
 )
@@ -41,7 +43,7 @@ def parse(lines: list[bytes]) -> tuple[list[Verdict], int]:
     chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
     verdicts: dict[int, Verdict] = {}
     ignored = 0
-    for parsed in parse_chunk(chunk, 0, LAYOUT, UnnamedFields(LAYOUT.tree)):
+    for parsed in parse_chunk(chunk, 0, LAYOUT, Watch(LAYOUT, "run-1", "0" * 32)):
         rows = parsed.rows.to_pylist()
         assert parsed.rows.schema.equals(LAYOUT.schema)
         for row in rows:
@@ -89,6 +91,7 @@ TEXTS = st.one_of(
 NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    spellings(),
     st.sampled_from(
         [
             "0",
@@ -123,6 +126,20 @@ NUMBERS = st.one_of(
             "-Infinity",
             "Inf",
             "0x10",
+            "1e999999999999999999999999",
+            "-1e-999999999999999999999999",
+            "0e999999999999999999999999",
+            "0." + "0" * 400 + "12e403",
+            "1" + "0" * 400 + "e-400",
+            "123456789012345680000",
+            "9223372036854775807.0",
+            "9223372036854775807.5",
+            "9223372036854775808.0",
+            "-9223372036854775808.5",
+            "0.5",
+            "1.5",
+            "2.50",
+            "-0.500000000000000000000000000000001",
         ]
     ),
 )
@@ -140,6 +157,13 @@ MOMENTS = st.one_of(
             '"2024-05-06T07:08:09+05"',
             '"2024-05-06T24:00:00Z"',
             '"2024-05-06T23:59:60Z"',
+            '"2024-06-30t23:59:60.999z"',
+            '"2024-05-06T24:00:00.000+02:00"',
+            '"2024-05-06T24:00:01Z"',
+            '"2024-05-06T23:59:61Z"',
+            '"2024-05-06t07:08:09z"',
+            '"9999-12-31T23:59:60Z"',
+            '"9999-12-31T24:00:00+00:01"',
             '"2024-05-06T07:08:09+24:00"',
             '"2024-13-06"',
             '"2024-00-10"',
@@ -215,13 +239,15 @@ def records(*, clean: bool) -> st.SearchStrategy[str]:
         else (NUMBERS, TEXTS, MOMENTS)
     )
     geo = an_object({"lat": number}, clean=clean)
-    address = an_object({"city": text, "geo": geo}, clean=clean)
+    address = an_object({"city": text, "geo": geo | st.just("[]")}, clean=clean)
     required = st.tuples(st.integers(0, 3), CODES)
     optional = an_object(
         {
             "price": number,
             "sold": st.sampled_from(["true", "false", "null"]),
-            "address": address,
+            "address": address | st.just("[]"),
+            "rounded": number,
+            "exactly": number,
             "at": moment,
             "day": moment,
             "note": text,
@@ -343,7 +369,7 @@ def test_the_texts_of_a_key_fit_into_an_index_together(a: str, b: str, verdict: 
     line = json.dumps({"a": a, "n": 2**62, "b": b}, ensure_ascii=False).encode()
     for neighbour in (b'{"a":"a","n":1,"b":"b"}', b"null"):
         chunk = Chunk(0, 2, line + b"\n" + neighbour + b"\n")
-        [parsed] = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree))
+        [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
         reasons = {refused.line: refused.reason.value for refused in parsed.refused}
         assert reasons.get(0, "row") == verdict
 
@@ -352,7 +378,7 @@ def test_rows_with_long_texts_in_different_parts_of_their_keys_are_kept() -> Non
     layout = layout_of(PATHS)
     lines = [json.dumps({"a": "x" * a, "n": 1, "b": "y" * b}).encode() for a, b in ((1900, 1), (1, 1900))]
     chunk = Chunk(0, 2, b"".join(line + b"\n" for line in lines))
-    [parsed] = parse_chunk(chunk, 0, layout, UnnamedFields(layout.tree))
+    [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
     assert (parsed.rows.num_rows, parsed.refused) == (2, ())
 
 

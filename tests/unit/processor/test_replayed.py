@@ -84,6 +84,17 @@ async def test_the_rows_are_the_same_and_their_lineage_is_the_new_runs(
     assert all("/runs/run-2/posts/processor/" in artifact.uri for artifact in result.artifacts)
 
 
+async def test_why_rows_were_refused_and_what_was_absent_is_taken_over(
+    staging: ObjectStore, service: ProcessorService
+) -> None:
+    lines = [b'{"id":1,"user":1}', b"null", b'{"id":"x"}', b'{"id":"y"}']
+    old = await service.process(await put_crawled(staging, "posts", lines))
+    result = await service.process(await take_over(staging, old))
+    assert result.rejected_by_reason == old.rejected_by_reason == {"empty": 1, "type": 2}
+    assert result.absent == old.absent == ("user_id", "title", "body")
+    assert result.unnamed == old.unnamed == ("user",)
+
+
 async def test_a_batch_stamped_back_has_the_bytes_it_had(
     staging: ObjectStore, service: ProcessorService, old: BatchManifest
 ) -> None:

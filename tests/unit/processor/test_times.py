@@ -29,8 +29,29 @@ def utc(*parts: int) -> datetime:
         ("0001-01-01T00:00:00Z", utc(1, 1, 1)),
         ("9999-12-31T23:59:59.999999Z", utc(9999, 12, 31, 23, 59, 59, 999_999)),
         ("2024-02-30", Reason.TYPE),
-        ("2024-05-06T24:00:00Z", Reason.TYPE),
-        ("2024-05-06T23:59:60Z", Reason.TYPE),
+        ("2024-05-06t07:08:09z", utc(2024, 5, 6, 7, 8, 9)),
+        ("2024-05-06 07:08z", utc(2024, 5, 6, 7, 8)),
+        ("2016-12-31T23:59:60Z", utc(2017, 1, 1)),
+        ("2016-12-31T23:59:60", utc(2017, 1, 1)),
+        ("2016-12-31T23:59:60.999999Z", utc(2017, 1, 1)),
+        ("2016-12-31t18:59:60-05:00", utc(2017, 1, 1)),
+        ("2017-01-01T05:29:60.5+0530", utc(2017, 1, 1)),
+        ("9999-12-31T22:59:60-00:30", utc(9999, 12, 31, 23, 30)),
+        ("2024-02-28T24:00:00Z", utc(2024, 2, 29)),
+        ("2024-12-31 24:00", utc(2025, 1, 1)),
+        ("2024-05-06T24:00:00.000+02:00", utc(2024, 5, 6, 22)),
+        ("9999-12-31T24:00:00+00:01", utc(9999, 12, 31, 23, 59)),
+        ("0001-01-01T00:30:00-01:00", utc(1, 1, 1, 1, 30)),
+        ("2024-05-06T24:00:01Z", Reason.TYPE),
+        ("2024-05-06T24:01Z", Reason.TYPE),
+        ("2024-05-06T24:00:00.1Z", Reason.TYPE),
+        ("2024-05-06T24:00:60Z", Reason.TYPE),
+        ("2024-05-06T25:00:00Z", Reason.TYPE),
+        ("2024-05-06T23:59:61Z", Reason.TYPE),
+        ("2024-05-06T23:60:00Z", Reason.TYPE),
+        ("2024-05-06T07:08:09zz", Reason.TYPE),
+        ("9999-12-31T23:59:60Z", Reason.RANGE),
+        ("9999-12-31T24:00:00Z", Reason.RANGE),
         ("2024-05-06T07:08:09+24:00", Reason.TYPE),
         ("06.05.2024", Reason.TYPE),
         ("2024-05-06\n", Reason.TYPE),
@@ -77,8 +98,23 @@ def test_a_column_of_days_is_read_at_once_as_each_of_them(texts: list[str | None
     assert column.to_pylist() == [None if text is None else to_date(text) for text in texts]
 
 
+def test_small_letters_are_read_at_once() -> None:
+    column = to_timestamps(pa.array(["2024-05-06t07:08:09z", "2024-05-06T07:08:09Z", None]))
+    assert column is not None
+    assert column.to_pylist() == [utc(2024, 5, 6, 7, 8, 9), utc(2024, 5, 6, 7, 8, 9), None]
+
+
 @pytest.mark.parametrize(
-    "text", ["2024-02-30", "x", "0000-01-01", "10000-01-01", "2024-05-06T00:00:00+24:00"]
+    "text",
+    [
+        "2024-02-30",
+        "x",
+        "2016-12-31T23:59:60Z",
+        "2024-05-06T24:00Z",
+        "0000-01-01",
+        "10000-01-01",
+        "2024-05-06T00:00:00+24:00",
+    ],
 )
 def test_a_column_with_one_doubtful_value_is_not_read_at_once(text: str) -> None:
     texts: pa.Array[Any] = pa.array(["2024-05-06", text])

@@ -8,16 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.quality.domain.books import (
+    AbsentColumn,
+    Cause,
     DatasetPlan,
     Files,
     PartlyConverted,
+    Rejections,
     RunFacts,
     StageTotals,
     format_label,
     imbalances,
     summarize,
 )
-from services.quality.domain.verdict import MAX_REASON_CHARS, complete, decide, given_up
+from services.quality.domain.verdict import MAX_REASON_CHARS, Terms, complete, decide, given_up
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import (
     CheckResult,
@@ -116,9 +119,13 @@ def healthy(rows: int = 100, rejected: int = 0) -> Batch:
 
 
 def verdict(
-    facts: RunFacts, *checks: CheckResult, max_rejected_ratio: float = 0.01
+    facts: RunFacts,
+    *checks: CheckResult,
+    max_rejected_ratio: float = 0.01,
+    max_missing_ratio: float = 0,
 ) -> tuple[str, str | None]:
-    found = decide(facts, summarize(facts), checks, dict.fromkeys(facts.plans, max_rejected_ratio))
+    terms = dict.fromkeys(facts.plans, Terms(max_rejected_ratio, max_missing_ratio))
+    found = decide(facts, summarize(facts), checks, terms)
     return found.status, found.reason
 
 
@@ -213,33 +220,158 @@ def test_a_failed_check_fails_the_run_and_a_warning_does_not() -> None:
 @pytest.mark.parametrize(
     ("batches", "expected"),
     [
-        ([replace(healthy(), dead_at=frozenset({"crawler"}))], "1 batch is dead, 100 of 100 rows rejected"),
-        ([Batch(0, 50, 0, 0, frozenset())], "50 of 50 rows rejected"),
         (
-            [replace(healthy(), dead_at=frozenset({"loader", "s3sink"}))] * 2,
-            "2 batches are dead, 0 of 200 rows rejected",
+            [replace(healthy(), dead_at=frozenset({"crawler"}))],
+            "posts: 1 batch is dead; posts: 100 of 100 rows rejected (100 %, at most 1 %)",
         ),
+        ([Batch(0, 50, 0, 0, frozenset())], "posts: 50 of 50 rows rejected (100 %, at most 1 %)"),
+        ([replace(healthy(), dead_at=frozenset({"loader", "s3sink"}))] * 2, "posts: 2 batches are dead"),
     ],
 )
-def test_a_run_of_which_nothing_arrived_failed(batches: list[Batch], expected: str) -> None:
-    assert verdict(facts_of({"posts": batches})) == ("failed", f"nothing could be delivered: {expected}")
+def test_a_run_of_which_nothing_arrived_failed_and_the_cause_comes_first(
+    batches: list[Batch], expected: str
+) -> None:
+    assert verdict(facts_of({"posts": batches})) == ("failed", f"{expected}; nothing could be delivered")
+
+
+def test_rows_that_were_all_refused_within_the_bound_are_told_all_the_same() -> None:
+    facts = facts_of(
+        {"posts": [Batch(0, 3, 0, 0, frozenset())]}, rejections=(Rejections("posts", "type", 3),)
+    )
+    assert verdict(facts, max_rejected_ratio=1) == (
+        "failed",
+        "posts: 3 of 3 rows rejected: 3 type; nothing could be delivered",
+    )
 
 
 def test_a_source_that_promised_rows_and_gave_none_failed() -> None:
-    assert verdict(facts_of({"posts": []}, plans={"posts": DatasetPlan(0, 100)}))[0] == "failed"
+    assert verdict(facts_of({"posts": []}, plans={"posts": DatasetPlan(0, 30)})) == (
+        "failed",
+        "posts: 0 of 30 promised records came; nothing could be delivered",
+    )
+
+
+@pytest.mark.parametrize(
+    ("promised", "ratio", "status"),
+    [
+        (None, 0, "succeeded"),
+        (100, 0, "succeeded"),
+        (99, 0, "succeeded"),
+        (101, 0, "partial"),
+        (125, 0.2, "succeeded"),
+        (126, 0.2, "partial"),
+        (10**18, 0.999, "partial"),
+    ],
+)
+def test_fewer_records_than_promised_make_a_run_partial_unless_the_file_allows_it(
+    promised: int | None, ratio: float, status: str
+) -> None:
+    facts = facts_of({"posts": [healthy(60), healthy(40)]}, plans={"posts": DatasetPlan(2, promised)})
+    assert summarize(facts)["posts"].rows_promised == promised
+    found, reason = verdict(facts, max_missing_ratio=ratio)
+    assert (found, reason) == (
+        status,
+        None if status == "succeeded" else f"posts: 100 of {promised} promised records came",
+    )
+
+
+def test_a_record_that_came_twice_counts_once_against_what_was_promised() -> None:
+    facts = facts_of({"posts": [healthy()]}, plans={"posts": DatasetPlan(1, 100)})
+    again = tuple(
+        replace(total, repeated=1) if total.stage in {"loader", "processor"} else total
+        for total in facts.totals
+    )
+    assert verdict(replace(facts, totals=again)) == (
+        "partial",
+        "posts: 98 of 100 promised records came",
+    )
+
+
+def test_what_postgresql_refused_is_not_loaded_and_makes_a_run_partial() -> None:
+    facts = facts_of({"posts": [healthy()]})
+    totals = tuple(
+        replace(total, loaded=99, rejected=1) if total.stage == "loader" else total for total in facts.totals
+    )
+    facts = replace(facts, totals=totals)
+    assert summarize(facts)["posts"].rows_not_loaded == 1
+    assert verdict(facts) == ("partial", "posts: PostgreSQL refused 1 row")
+
+
+def test_a_column_that_no_record_has_is_a_warning_with_the_nearest_field() -> None:
+    facts = facts_of(
+        {"posts": [healthy()]},
+        absent=(
+            AbsentColumn("posts", "name", ("id2", "name", "zip")),
+            AbsentColumn("posts", "city", ("zip",)),
+        ),
+    )
+    completed = complete(facts, [], {"posts": Terms(fields={"name": "naem"})}, NOON)
+    assert completed.status == "succeeded"
+    assert completed.warnings == (
+        "posts: no record has the field naem, so the column name is null; the nearest that they have is name",
+        "posts: no record has the field city, so the column city is null",
+    )
+
+
+def test_reasons_stand_in_the_summary() -> None:
+    rejections = (
+        Rejections("posts", "no_key", 2),
+        Rejections("posts", "type", 1),
+        Rejections("users", "nul", 9),
+    )
+    facts = facts_of({"posts": [healthy(10, rejected=3)]}, rejections=rejections)
+    assert summarize(facts)["posts"].rejected_by_reason == {"no_key": 2, "type": 1}
+    assert verdict(facts) == (
+        "partial",
+        "posts: 3 of 10 rows rejected: 2 no_key, 1 type (30 %, at most 1 %)",
+    )
 
 
 def test_what_arrived_at_one_end_is_delivered() -> None:
     batch = replace(healthy(), dead_at=frozenset({"loader", "converter"}))
-    assert verdict(facts_of({"posts": [batch]})) == ("partial", "1 batch is dead")
+    assert verdict(facts_of({"posts": [batch]})) == ("partial", "posts: 1 batch is dead")
     superseded = replace(healthy(), superseded_share=1.0, dead_at=frozenset({"s3sink"}))
     assert verdict(facts_of({"posts": [superseded]}))[0] == "partial"
 
 
 def test_a_missing_page_makes_a_run_partial() -> None:
     run = {"posts": [healthy()]}
-    assert verdict(facts_of(run, missing_total=1)) == ("partial", "1 page is missing")
-    assert verdict(facts_of(run, missing_total=3)) == ("partial", "3 pages are missing")
+    page = MissingRecords(dataset="posts", url="http://a/1", reason="503 after 5 tries")
+    assert verdict(facts_of(run, missing=(page,), missing_total=1, missing_pages={"posts": 1})) == (
+        "partial",
+        "posts: 1 page is missing: 503 after 5 tries (http://a/1)",
+    )
+    three = facts_of(run, missing=(page,) * 3, missing_total=3, missing_pages={"posts": 3})
+    assert verdict(three) == (
+        "partial",
+        "posts: 3 pages are missing, the first: 503 after 5 tries (http://a/1)",
+    )
+
+
+def test_a_page_that_failed_is_told_once() -> None:
+    """Its batch is dead, and fewer records came than were promised: all for one cause."""
+    page = MissingRecords(dataset="posts", url="http://a/1", reason="503 after 5 tries")
+    facts = facts_of(
+        {"posts": [Batch(0, 0, 0, 0, frozenset({"crawler"}))]},
+        plans={"posts": DatasetPlan(1, 7)},
+        missing=(page,),
+        missing_total=1,
+        missing_pages={"posts": 1},
+        causes={"posts": Cause("crawler", "fetch", "every request failed (1)")},
+    )
+    assert verdict(facts) == (
+        "failed",
+        (
+            "posts: 1 page is missing: 503 after 5 tries (http://a/1), 0 of 7 promised records came; "
+            "nothing could be delivered"
+        ),
+    )
+
+
+def test_a_dead_batch_is_told_with_its_stage_and_the_words_for_it() -> None:
+    batch = replace(healthy(), dead_at=frozenset({"loader"}))
+    facts = facts_of({"posts": [batch] * 2}, causes={"posts": Cause("loader", "schema", "no column x")})
+    assert verdict(facts) == ("partial", "posts: 2 batches are dead, the first at the loader: no column x")
 
 
 def test_the_rejected_share_may_reach_its_bound_but_not_pass_it() -> None:
@@ -248,12 +380,13 @@ def test_the_rejected_share_may_reach_its_bound_but_not_pass_it() -> None:
     )
     assert verdict(facts_of({"posts": [healthy(500, rejected=21)]})) == (
         "partial",
-        "posts: 21 of 500 rows rejected (4.2 %), at most 1 %",
+        "posts: 21 of 500 rows rejected (4.2 %, at most 1 %)",
     )
 
 
 def exported(facts: RunFacts, formats: dict[str, tuple[str, ...]]) -> tuple[str, str | None]:
-    found = decide(facts, summarize(facts), [], dict.fromkeys(facts.plans, 1.0), formats)
+    terms = {name: Terms(1.0, formats=formats.get(name, ())) for name in facts.plans}
+    found = decide(facts, summarize(facts), [], terms)
     return found.status, found.reason
 
 
@@ -286,7 +419,7 @@ def test_a_failed_format_is_certain_even_where_its_name_is_not() -> None:
 
 @given(TEXTS | st.text(max_size=5000))
 def test_a_run_that_is_given_up_failed_for_a_reason_that_everybody_can_hold(cause: str) -> None:
-    completed = given_up(complete(facts_of({"posts": [healthy()]}), [], {"posts": 0.01}, NOON), cause)
+    completed = given_up(complete(facts_of({"posts": [healthy()]}), [], {"posts": Terms()}, NOON), cause)
     assert completed.status == "failed"
     assert completed.reason is not None
     assert completed.reason.startswith("the run could not be completed: ")
@@ -323,7 +456,7 @@ def test_the_event_fits_whatever_is_missing_or_dead(urls: list[str], dead: int, 
         * min(dead, 500),
         dead_total=dead,
     )
-    completed = complete(facts, [], {"posts": 0.01}, NOON)
+    completed = complete(facts, [], {"posts": Terms()}, NOON)
     assert len(encode(completed)) <= MAX_EVENT_BYTES
     assert RunCompleted.model_validate_json(encode(completed)) == completed
     listed = len(completed.missing) + len(completed.dead)

@@ -117,6 +117,7 @@ class World:
         request = CrawlRequest(run_id=run_id, datasets=("posts",), requested_at=WRITTEN)
         await self.staging.put(keys.request_key(run_id), encode(request))
         await self.staging.put(keys.plan_key(run_id, "posts"), b"{}")
+        await self.staging.put(keys.dataset_key(run_id, "posts"), b"{}")
         await self.staging.put(keys.cancel_key(run_id), b"{}")
 
     async def lake_object(self, number: int = 0, dataset: str = "posts") -> str:

@@ -1,0 +1,121 @@
+"""What the rows of a batch look like: the columns of the dataset's file as it was, and which of them can be compared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from console.verify.findings import Findings
+from console.verify.source import DTYPES
+from shared.datasets.model import Column, ColumnType, Dataset
+
+LINEAGE = ("_run_id", "_batch_id", "_requested_at", "_source_position")
+LINEAGE_TYPES: Mapping[str, Any] = {
+    "_run_id": pl.String(),
+    "_batch_id": pl.String(),
+    "_requested_at": pl.Datetime("us", "UTC"),
+    "_source_position": pl.Int64(),
+}
+
+TABLE_TYPES: Mapping[str, ColumnType] = {
+    "text": "string",
+    "bigint": "int64",
+    "double precision": "float64",
+    "boolean": "boolean",
+    "timestamp with time zone": "timestamp",
+    "date": "date",
+}
+"""By PostgreSQL's name."""
+
+RETYPED = "a column has another type now than in older runs, so its values of those are not compared"
+TAKEN_AWAY = (
+    "neither the table nor the dataset's file has the column any more, so its values are not compared"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`compared`: the columns whose values must be the same wherever the row is."""
+
+    dataset: Dataset
+    compared: tuple[str, ...]
+    is_certain: bool
+    """False: no file of that time and no clean Parquet is left, so today's file stands for it."""
+
+    @property
+    def types(self) -> dict[str, Any]:
+        return {column.name: DTYPES[column.type] for column in self.dataset.columns} | dict(LINEAGE_TYPES)
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.dataset.columns]
+
+
+@dataclass(slots=True)
+class Forms:
+    """Of the batches of one table."""
+
+    table: str
+    has: Mapping[str, str]
+    """The table's columns with PostgreSQL's types; empty where the table is not there."""
+    today: Mapping[str, Dataset]
+    """By name."""
+    findings: Findings
+
+    def of_file(self, dataset: Dataset, *, is_certain: bool = True) -> Form:
+        """By a dataset's file."""
+        return Form(dataset, self._compared(dataset), is_certain)
+
+    def of_parquet(self, dataset: Dataset, schema: Mapping[str, Any], *, has_source: bool) -> Form:
+        """By the columns that were written, where no file of that time is left.
+
+        With a source, a column whose place in the records nobody knows any more is not compared.
+        """
+        known = {column.name: column for column in dataset.columns}
+        columns, unsourced = [], set()
+        for name, dtype in schema.items():
+            if name in LINEAGE:
+                continue
+            column = known.get(name)
+            if column is None or DTYPES[column.type] != dtype:
+                column = Column(name=name, type=_type_of(dtype))
+                unsourced.add(name)
+            columns.append(column)
+        found = dataset.model_copy(update={"columns": tuple(columns)})
+        compared = self._compared(found)
+        if has_source:
+            compared = tuple(name for name in compared if name not in unsourced)
+        return Form(found, compared, is_certain=True)
+
+    def can_hold(self, form: Form, key: Sequence[str]) -> bool:
+        """Whether rows of this form can be found in the table by its key."""
+        return set(key) == set(form.dataset.key) and set(key) <= set(form.compared)
+
+    def _compared(self, dataset: Dataset) -> tuple[str, ...]:
+        found = []
+        today = self.today.get(dataset.name)
+        named = {column.name for column in today.columns} if today is not None else set()
+        for column in dataset.columns:
+            there = self.has.get(column.name)
+            if not self.has:
+                found.append(column.name)  # there is no table: the lake is looked at all the same
+            elif there is None:
+                # A column that today's file names and the table lacks is told of where the table is looked at.
+                if column.name not in named:
+                    self.findings.note(TAKEN_AWAY, f"{self.table}.{column.name}")
+            elif TABLE_TYPES.get(there) != column.type:
+                self.findings.note(RETYPED, f"{self.table}.{column.name}")
+            else:
+                found.append(column.name)
+        return tuple(found)
+
+
+def _type_of(dtype: Any) -> ColumnType:
+    """The type that is written so; a column of any other is compared with nothing, whatever it is called."""
+    return next((name for name, known in DTYPES.items() if known == dtype), "string")
+
+
+def digest(frame: pl.DataFrame, form: Form) -> pl.Series:
+    """A row's compared content as a number: equal rows have equal ones, in this process."""
+    return frame.select(*form.compared, *LINEAGE).hash_rows(seed=7).alias("_row")

@@ -1,0 +1,232 @@
+"""Which records were refused: a batch's quarantines and its log of requests say so, and each refusal is judged."""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import polars as pl
+import zstandard
+
+from console.verify.database import File, Result
+from console.verify.expected import Batch, Expected, require_deduplicated
+from console.verify.findings import Findings
+from console.verify.source import SourceRecords, complaint, is_beyond, parse, rows_of
+from console.verify.staging import Documents
+from shared.datasets.model import Dataset
+from shared.events import ids
+
+CHUNK = 50_000
+QUARANTINE = "quarantine.jsonl.zst"
+REQUESTS = "requests.jsonl.zst"
+GONE = "what was refused is swept, so the source's records are not compared"
+
+Read = Callable[[str], Awaitable[bytes | None]]
+"""The bytes of an object by its URI."""
+
+
+class GoneError(Exception):
+    """What would tell is not there any more, or cannot be read."""
+
+
+async def learn(
+    expected: Expected, loaded: dict[str, Result], documents: Documents, read: Read, findings: Findings
+) -> None:
+    """Reads the quarantines of every batch; one that cannot be told any more loses its source as a witness.
+
+    `loaded`: the loader's results by batch.
+    """
+    for batch in expected.batches.values():
+        if batch.source is not None:
+            try:
+                await _learn_rejected(batch, batch.source, documents, read, findings)
+            except GoneError:
+                findings.note(GONE, batch.processed.name)
+                batch.source = None
+        result = loaded.get(batch.processed.batch_id)
+        if result is not None and result["rejected"]:
+            await _learn_unloaded(batch, result, read, findings)
+
+
+def rows_of_source(batch: Batch, source: SourceRecords, findings: Findings) -> Iterator[pl.DataFrame]:
+    """The rows that the source gives for the batch, one per key, with their positions."""
+    pieces = []
+    lines = [line for line in range(batch.processed["read"]) if line not in batch.rejected]
+    for start in range(0, len(lines), CHUNK):
+        some = lines[start : start + CHUNK]
+        places = [batch.source_index(line) for line in some]
+        if places[-1] >= len(source):
+            findings.add(
+                "I1",
+                batch.processed.name,
+                f"it has a record {places[-1]}, the source ends before {len(source)}",
+            )
+            return
+        try:
+            frame = rows_of(batch.form.dataset, [parse(source[place]) for place in places])
+        except (TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError):
+            _name_what_no_rule_accepts(batch, places, source, findings)
+            return
+        positions = pl.Series("_source_position", [batch.first_position + line for line in some], pl.Int64)
+        pieces.append(frame.with_columns(positions))
+    accepted = sum(len(piece) for piece in pieces)
+    kept = (
+        pl.concat(pieces).unique(batch.form.dataset.key, keep="last", maintain_order=True) if pieces else None
+    )
+    require_deduplicated(batch, 0 if kept is None else len(kept), accepted, findings)
+    if kept is not None:
+        yield kept
+
+
+async def _learn_rejected(
+    batch: Batch, source: SourceRecords, documents: Documents, read: Read, findings: Findings
+) -> None:
+    name = batch.processed.name
+    lines = await _lines(batch.processed.files, QUARANTINE, read, name, findings)
+    if batch.processed["rejected"] and not lines and not _names(batch.processed.files, QUARANTINE):
+        raise GoneError
+    places = [line["source_position"] - batch.first_position for line in lines]
+    batch.rejected = frozenset(places)
+    batch.gaps = await _gaps(batch, lines, documents, read, findings)
+    findings.require(
+        "I1",
+        len(batch.rejected) == len(lines) == batch.processed["rejected"],
+        name,
+        f"{batch.processed['rejected']} records were rejected, {len(lines)} are in quarantine",
+    )
+    for place, line in zip(places, lines, strict=True):
+        _check_refusal(batch, place, line, source, findings)
+
+
+async def _gaps(
+    batch: Batch, lines: list[dict[str, Any]], documents: Documents, read: Read, findings: Findings
+) -> tuple[tuple[int, int], ...]:
+    """A missing page is passed over; one that a refused line stands for has that line in its place."""
+    if batch.page_size == 1:
+        return ()
+    stood_for = [
+        (line["source_position"] - batch.first_position + 1, batch.page_size - 1)
+        for line in lines
+        if line["reason"] == "fetch"
+    ]
+    crawled = documents.manifests.get((batch.processed.batch_id, "crawler"))
+    if stood_for or crawled is None or not crawled.result.missing:
+        return tuple(stood_for)
+    files = _log_files(batch, documents)
+    if not _names(files, REQUESTS):
+        raise GoneError
+    log = await _lines(files, REQUESTS, read, batch.processed.name, findings)
+    return tuple(
+        (entry["place"], batch.page_size)
+        for entry in log
+        if entry.get("reason") == "fetch" and entry.get("rows") == 0
+    )
+
+
+def _log_files(batch: Batch, documents: Documents) -> tuple[File, ...]:
+    """Of the run that asked the source: a replay from a later stage has no log of its own."""
+    processed = batch.processed
+    for run_id in documents.origin(batch.run.run_id, processed.dataset):
+        batch_id = ids.batch_id(run_id, processed.dataset, processed.sequence)
+        found = documents.manifests.get((batch_id, "crawler"))
+        if found is not None and _names(found.result.files, REQUESTS):
+            return found.result.files
+    return ()
+
+
+async def _learn_unloaded(batch: Batch, result: Result, read: Read, findings: Findings) -> None:
+    """PostgreSQL refused rows of the batch: those are in the loader's quarantine, and not in the table."""
+    try:
+        lines = await _lines(result.files, QUARANTINE, read, result.name, findings)
+    except GoneError:
+        batch.unloaded_unknown = result["rejected"]
+        return
+    batch.unloaded = frozenset(line["source_position"] for line in lines)
+    findings.require(
+        "I1",
+        len(batch.unloaded) == len(lines) == result["rejected"],
+        result.name,
+        f"PostgreSQL refused {result['rejected']} rows, {len(lines)} are in quarantine",
+    )
+
+
+def _names(files: tuple[File, ...], form: str) -> bool:
+    return any(file.format == form for file in files)
+
+
+async def _lines(
+    files: tuple[File, ...], form: str, read: Read, name: str, findings: Findings
+) -> list[dict[str, Any]]:
+    """Raises `GoneError`."""
+    lines: list[dict[str, Any]] = []
+    for file in files:
+        if file.format != form:
+            continue
+        packed = await read(file.uri)
+        if packed is None:
+            raise GoneError
+        try:
+            text = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+            lines += [json.loads(line) for line in text.split(b"\n") if line]
+        except (zstandard.ZstdError, ValueError) as error:
+            findings.add("I1", file.uri, f"the {form.partition('.')[0]} of {name} cannot be read: {error}")
+            raise GoneError from error
+    return lines
+
+
+def _check_refusal(
+    batch: Batch, place: int, line: dict[str, Any], source: SourceRecords, findings: Findings
+) -> None:
+    dataset: Dataset = batch.form.dataset
+    subject = f"{dataset.name} record {line['source_position']} of {batch.run.run_id}"
+    if line["reason"] == "fetch":
+        findings.count("I1")
+        return
+    index = batch.source_index(place)
+    if not findings.require(
+        "I1", index < len(source), subject, f"it is in quarantine, the source has {len(source)}"
+    ):
+        return
+    raw = line["raw"].encode() if "raw" in line else base64.b64decode(line.get("raw_base64", ""))
+    record = source[index]
+    if not same(raw, record, whole=line["reason"] != "too_large"):
+        findings.add(
+            "I1", subject, f"its raw text in quarantine is not the source's: {raw[:80]!r}, {record[:80]!r}"
+        )
+        return
+    try:
+        value = parse(record)
+    except ValueError:
+        return
+    deserved = complaint(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
+    findings.require(
+        "I1", deserved, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
+    )
+
+
+def same(raw: bytes, record: bytes, *, whole: bool = True) -> bool:
+    """Whether both are the same JSON value; white space between its parts does not matter."""
+    if raw == record or (not whole and record.startswith(raw)):
+        return True
+    try:
+        return bool(_exactly(raw) == _exactly(record))
+    except (ValueError, RecursionError):
+        return b"".join(raw.split()) == b"".join(record.split())
+
+
+def _exactly(text: bytes) -> Any:
+    return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=tuple)
+
+
+def _name_what_no_rule_accepts(
+    batch: Batch, places: list[int], source: SourceRecords, findings: Findings
+) -> None:
+    dataset = batch.form.dataset
+    for place in places:
+        try:
+            why = complaint(dataset, parse(source[place]))
+        except ValueError as error:
+            why = f"it is no JSON: {error}"
+        if why is not None:
+            subject = f"{dataset.name} record {place} of {batch.run.run_id}"
+            findings.add("I1", subject, f"it was accepted, though {why}")

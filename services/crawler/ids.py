@@ -1,0 +1,18 @@
+"""Sources that list ids: one request per id."""
+
+from collections.abc import Iterable
+
+from services.crawler.crawling import Crawl, Request
+from services.crawler.domain import urls
+from services.crawler.domain.plans import Plan
+from services.crawler.domain.records import split_item
+from shared.datasets.model import IdListPagination
+
+
+async def crawl_ids(crawl: Crawl, plan: Plan, pagination: IdListPagination, sequence: int) -> None:
+    await crawl.all(_requests(crawl, plan, pagination, sequence))
+
+
+def _requests(crawl: Crawl, plan: Plan, pagination: IdListPagination, sequence: int) -> Iterable[Request]:
+    for identity in plan.ids_of(sequence):
+        yield Request(urls.item_url(crawl.source, pagination, identity), split_item, is_page=False)

@@ -1,0 +1,209 @@
+"""How pages are read: those that are planned many at once, those behind them one after another to the end."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from services.crawler.crawling import Crawl, Request
+from services.crawler.domain import plans, urls
+from services.crawler.domain.ends import PageShown, is_end_shown, is_no_such_page, next_page, total_of
+from services.crawler.domain.fetching import Answer, Failure, failure_of
+from services.crawler.domain.plans import Plan
+from services.crawler.domain.records import split_page
+from services.crawler.domain.urls import CursorError
+from services.crawler.recorder import Fetched
+from shared.datasets.model import PagePagination
+from shared.events.models import CursorWork
+
+MAX_EMPTY_PAGES = 100
+"""In a row, each of them naming a next."""
+
+
+class Pages:
+    """A batch of pages. A page that finally fails or leads astray is missing; in a chain it ends it."""
+
+    def __init__(self, crawl: Crawl, plan: Plan, pagination: PagePagination, batch_rows: int) -> None:
+        self._crawl = crawl
+        self._recorder = crawl.recorder
+        self._plan = plan
+        self._pagination = pagination
+        self._batch_rows = batch_rows
+        self._seen: set[str] = set()
+        self._mark = ""
+        """Brent's search for a cycle: the page whose number in the chain was the last power of two."""
+        self._last_digest = ""
+        self._pages = 0
+        self._first_position = 0
+        self._last: PageShown | None = None
+        self._end_shown = False
+        self._empty_in_a_row = 0
+
+    async def planned(self, sequence: int, *, goes_on: bool) -> CursorWork | None:
+        """Crawls the planned pages of a batch, and with `goes_on` what is behind them.
+
+        The cursor to go on from; None: the end, or not for this batch to find.
+        """
+        self._first_position = self._plan.first_position(sequence)
+        self._recorder.promise(self._plan.rows)
+        await self._crawl.all(self._requests(sequence), self._take)
+        if not goes_on or self._last is None:
+            return None
+        try:
+            return await self._walk(self._next(self._last), sequence)
+        except CursorError as astray:
+            await self._lost(astray)
+            return None
+
+    async def follow(self, work: CursorWork, sequence: int) -> CursorWork | None:
+        """Crawls from `work` to the end of the batch: the cursor to go on from, None at the end of the chain."""
+        self._first_position = work.first_position
+        self._seen = set(work.seen)
+        self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
+        self._pages, self._end_shown = work.pages, work.end_shown
+        self._recorder.promise(self._plan.rows)
+        self._recorder.promise(work.promised)
+        try:
+            # An event is foreign data too.
+            return await self._walk(urls.check_cursor(work.url, self._crawl.source), sequence)
+        except CursorError as astray:
+            await self._lost(astray)
+            return None
+
+    @property
+    def _position(self) -> int:
+        return self._first_position + self._recorder.rows
+
+    def _requests(self, sequence: int) -> Iterable[Request]:
+        plan, source = self._plan, self._crawl.source
+        first = sequence * plan.requests_per_batch + 1
+        for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
+            parse = partial(split_page, path=source.records_path, most=plan.most_rows(page))
+            url = urls.page_url(source, self._pagination, page - 1 + plan.first_page, plan.page_size)
+            yield Request(url, parse, is_page=True)
+
+    async def _take(self, _request: Request, answer: Answer[Fetched] | Failure) -> None:
+        if isinstance(answer, Failure):
+            await self._recorder.add_failure(answer, is_page=True)
+            self._last = None
+        else:
+            await self._add(answer, by_link=False)
+
+    async def _walk(self, url: str | None, sequence: int) -> CursorWork | None:
+        """Pages from `url` on, one after another, to the end of the batch. Raises `CursorError`."""
+        asked: set[str] = set()
+        is_beyond = False
+        while url is not None:
+            # Behind a shown end nothing is to be expected: a batch of its own would be one too many.
+            if self._is_full() and (is_beyond or not self._end_shown):
+                return self._cursor(url, sequence)
+            is_beyond = self._is_full()
+            if url in asked:
+                raise CursorError(url, "the chain of pages leads back to where it was")
+            asked.add(url)
+            url = await self._page(url)
+        return None
+
+    def _is_full(self) -> bool:
+        return self._recorder.rows >= self._batch_rows or self._recorder.requests >= plans.BATCH_REQUESTS
+
+    def _cursor(self, url: str, sequence: int) -> CursorWork:
+        if sequence + 1 >= plans.MAX_CHAIN_BATCHES:
+            raise CursorError(url, f"the chain of pages has no end within {plans.MAX_CHAIN_BATCHES} batches")
+        return CursorWork(
+            url=url,
+            first_position=self._position,
+            seen=tuple(digest for digest in (self._mark, self._last_digest) if digest),
+            pages=self._pages,
+            promised=self._recorder.promised,
+            end_shown=self._end_shown,
+        )
+
+    async def _page(self, url: str) -> str | None:
+        """Records a page and finds the next one's URL. Raises `CursorError`."""
+        most = None if self._plan.limit is None else self._plan.limit - self._position
+        if most is not None and most <= 0:
+            return None
+        by_link = self._last is not None and url != _numbered_after(self._last, self._pagination)
+        parse = partial(split_page, path=self._crawl.source.records_path, most=most)
+        answer = await self._crawl.ask(Request(url, parse, is_page=True))
+        if isinstance(answer, Failure):
+            await self._fail(answer)
+            return None
+        try:
+            is_new = await self._add(answer, by_link=by_link)
+        finally:
+            answer.value.lines.close()
+        if not is_new or self._last is None or answer.value.rows == most:
+            return None
+        return self._next(self._last)
+
+    async def _fail(self, failure: Failure) -> None:
+        if is_no_such_page(failure, self._pagination, end_shown=self._end_shown):
+            await self._recorder.add_end(failure)
+            return
+        if failure.status is not None and 400 <= failure.status < 500 and self._recorder.rows:  # noqa: PLR2004 - client errors
+            hint = f"{failure.detail}; if the source ends this way: end_statuses: [{failure.status}]"
+            failure = failure_of(failure.url, hint, failure.status)
+        await self._recorder.add_failure(failure, is_page=True)
+
+    async def _add(self, answer: Answer[Fetched], *, by_link: bool) -> bool:
+        """Records a page. False: it came before, and nothing of it is recorded."""
+        fetched = answer.value
+        total = total_of(answer, self._pagination)
+        limit = self._plan.limit
+        self._recorder.promise(total if total is None or limit is None else min(total, limit))
+        if fetched.rows and fetched.digest in self._seen:
+            await self._repeated(answer)
+            self._last = None
+            return False
+        await self._recorder.add(answer)
+        self._remember(fetched)
+        self._last = PageShown(
+            answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
+        )
+        self._end_shown = is_end_shown(
+            fetched.rows, self._plan.page_size, self._position, self._recorder.promised
+        )
+        return True
+
+    async def _repeated(self, answer: Answer[Fetched]) -> None:
+        parameter = self._pagination.page_param
+        detail = (
+            f"the page is the same as one before: does the source know the parameter {parameter}? "
+            "If it ends this way: repeats: end"
+        )
+        page = failure_of(answer.url, detail, answer.status)
+        is_end = self._pagination.repeats == "end" or self._position == self._recorder.promised
+        await (self._recorder.add_end if is_end else self._recorder.add_missing)(page)
+
+    def _remember(self, fetched: Fetched) -> None:
+        if not fetched.rows:
+            return
+        self._pages += 1
+        self._last_digest = fetched.digest
+        if self._pages & (self._pages - 1) == 0:
+            self._mark = fetched.digest
+        self._seen.add(fetched.digest)
+
+    def _next(self, page: PageShown) -> str | None:
+        """Raises `CursorError`."""
+        self._empty_in_a_row = 0 if page.rows else self._empty_in_a_row + 1
+        if self._empty_in_a_row >= MAX_EMPTY_PAGES:
+            raise CursorError(page.url, f"{MAX_EMPTY_PAGES} pages in a row are empty and name a next one")
+        return next_page(
+            page,
+            self._crawl.source,
+            self._pagination,
+            page_size=self._plan.page_size,
+            came=self._position,
+            promised=self._recorder.promised,
+        )
+
+    async def _lost(self, astray: CursorError) -> None:
+        await self._recorder.add_failure(failure_of(astray.url, str(astray)), is_page=True)
+
+
+def _numbered_after(page: PageShown, pagination: PagePagination) -> str | None:
+    try:
+        return urls.next_by_number(page.url, pagination.page_param)
+    except CursorError:
+        return None

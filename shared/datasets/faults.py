@@ -1,0 +1,12 @@
+"""What is wrong with a dataset file, and where in it."""
+
+
+class FaultError(ValueError):
+    """One reason why a file cannot work, in words for whoever wrote it.
+
+    `at` leads from where it was found to the field that is to be changed.
+    """
+
+    def __init__(self, reason: str, *at: str | int) -> None:
+        super().__init__(reason)
+        self.at = at

@@ -1,0 +1,62 @@
+"""What libyaml finds wrong with a text, in words that say what to change."""
+
+from typing import Any
+
+_IN_WORDS = {
+    "mapping values are not allowed": (
+        "a colon stands where none can be: put a value that holds one in quotes, indent this line as its neighbours "
+        "are, and leave a blank after the colon of the line above"
+    ),
+    "did not find expected key": (
+        "a field is expected here, written `name: value`: compare this line's indentation with the lines above"
+    ),
+    "could not find expected ':'": "a field is expected here, written `name: value`: a colon and a blank are missing",
+    "did not find expected '-' indicator": (
+        "a list goes on with a hyphen: indent this line below the list's item, or end the list before it"
+    ),
+    "did not find expected ',' or ']'": "a [ is not closed, or a comma is missing between two values",
+    "did not find expected ',' or '}'": "a { is not closed, or a comma is missing between two fields",
+    "did not find expected node content": "a value is expected here: a [ or { is not closed, or a comma is too much",
+    "found unexpected ':'": "inside { } and [ ] a colon needs a blank after it, and a value that holds one needs quotes",
+    "block sequence entries are not allowed": "a list (a hyphen) cannot begin here: begin it on a line of its own",
+    "found unexpected end of stream": "a quote that was opened is not closed",
+    "found unexpected document indicator": "a quote that was opened is not closed",
+    "found unknown escape character": (
+        r"in double quotes a backslash begins an escape: write \\ for it, or use single quotes, as in 'user\.name'"
+    ),
+    "did not find expected hexdecimal number": r"in double quotes \x and \u need hexadecimal digits: use single quotes",
+    "found invalid Unicode character escape code": r"in double quotes \u names a character that does not exist",
+    "did not find expected alphabetic or numeric character": "& and * begin a reference: put such a value in quotes",
+    "found undefined tag handle": "a value that begins with ! is a tag: put it in quotes",
+    "did not find expected <document start>": (
+        "something stands after the end of the file's mapping: compare this line's indentation with the lines above"
+    ),
+    "found a tab character": "a tab stands where blanks belong: YAML indents with blanks only",
+    "found incompatible YAML document": "only YAML 1.1 and 1.2 are read: leave the line with % away",
+    "did not find expected comment or line break": "after | or > the text begins on the next line",
+}
+
+_OTHERWISE = "this line is no YAML: look at its indentation, colons, brackets and quotes"
+
+
+def explain_syntax(error: Any, text: str) -> tuple[int, str]:
+    """The line, from 1, and the reason."""
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or "")
+    lines = text.split("\n")
+    number = 1 if mark is None else min(mark.line + 1, max(1, len(lines)))
+    line = lines[number - 1]
+    if "cannot start any token" in problem and mark is not None:
+        sign = line[mark.column : mark.column + 1]
+        if sign == "\t" or "\t" in line[: mark.column]:
+            return number, _IN_WORDS["found a tab character"]
+        return (
+            number,
+            f"a value cannot begin with {sign}: put it in quotes, as in '{line[mark.column :].strip()[:40]}'",
+        )
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return number, _IN_WORDS["found a tab character"]
+    for words, said in _IN_WORDS.items():
+        if words in problem:
+            return number, said
+    return number, _OTHERWISE

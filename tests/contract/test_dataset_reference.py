@@ -1,0 +1,72 @@
+"""docs/datasets.md says all that a file may say, and what it shows is accepted."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from shared.datasets.catalog import DatasetFile, read_file
+from shared.datasets.model import RESERVED_COLUMNS, RESERVED_DATASETS, SYSTEM_COLUMNS, ColumnType, Dataset
+from shared.datasets.paths import parse_path
+from tests.support.records import ROOT
+
+TEXT = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+PATHS = re.findall(r"^\| `(\{\".*?\})` \| (.*) \|$", TEXT, re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_example_is_a_good_file(tmp_path: Path, example: str) -> None:
+    path = tmp_path / "example.yaml"
+    path.write_text(example, encoding="utf-8")
+    assert isinstance(read_file(path, {}), DatasetFile)
+
+
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models(field.annotation)
+    for part in get_args(annotation):
+        yield from models(part)
+
+
+def test_each_field_is_explained() -> None:
+    for model in models(Dataset):
+        for name, field in model.model_fields.items():
+            assert re.search(rf"`{field.alias or name}`|\b{field.alias or name}: ", TEXT), (
+                f"{model.__name__}.{name}"
+            )
+
+
+def test_each_type_and_each_name_that_is_taken_is_named() -> None:
+    for name in (*get_args(ColumnType), *RESERVED_COLUMNS, *RESERVED_DATASETS, *SYSTEM_COLUMNS):
+        assert f"`{name}`" in TEXT
+
+
+def test_the_full_example_uses_every_field_of_a_numbered_source() -> None:
+    full = EXAMPLES[1]
+    kinds = {"list_path", "item_path"}
+    for model in models(Dataset):
+        for name, field in model.model_fields.items():
+            assert name in kinds or f"{field.alias or name}:" in full, name
+
+
+@pytest.mark.parametrize(("record", "written"), PATHS)
+def test_each_key_is_named_as_it_is_said(tmp_path: Path, record: str, written: str) -> None:
+    keys = tuple(re.sub(r'\\(["\\])', r"\1", key) for key in re.findall(r'"((?:[^"\\]|\\.)*)":', record))
+    for example in re.findall(r"`from: (.*?)`", written):
+        path = tmp_path / "example.yaml"
+        text = EXAMPLES[0].replace("{name: placed_at, type", f"{{name: placed_at, from: {example}, type")
+        path.write_text(text, encoding="utf-8")
+        found = read_file(path, {})
+        assert isinstance(found, DatasetFile)
+        assert found.dataset.columns[1].path == keys
+        assert parse_path(found.dataset.columns[1].source_path or "") == keys
+
+
+def test_the_table_of_keys_is_read() -> None:
+    assert len(PATHS) == 9

@@ -1,0 +1,128 @@
+"""Dataset files of users: odd keys, a bad file among good ones, and what is added or changed while the stack runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.stack import LocalStack
+from tests.e2e.test_whole_way import new_run
+from tests.support.operator import Operator
+from tests.support.pipeline import Pipeline
+from tests.support.source import SourceServer
+
+pytestmark = pytest.mark.e2e
+
+RECORDS: dict[str, list[dict[str, Any]]] = {
+    "dotkeys": [
+        {"id": 1, "user.name": "ann", "@odata.etag": "W/1", "user": {"mail": "a@x"}},
+        {"id": 2, "user.name": "bob", "@odata.etag": "W/2", "user": {"mail": "b@x"}},
+    ],
+    "late": [{"id": n, "name": f"n{n}", "Full Name": f"N {n}"} for n in range(1, 4)],
+}
+
+WITHIN_S = 120
+
+
+@dataclass
+class Site:
+    folder: Path
+    url: str
+    pipeline: Pipeline
+    operator: Operator
+    said: list[str]
+
+    def write(self, name: str, columns: str) -> None:
+        (self.folder / f"{name}.yaml").write_text(file_of(name, self.url, columns))
+
+    async def run(self, name: str) -> dict[str, Any]:
+        return await self.pipeline.run({"run_id": new_run(), "datasets": [name]}, within_s=WITHIN_S)
+
+
+def file_of(name: str, url: str, columns: str) -> str:
+    return f"""\
+name: {name}
+source:
+  name: src_{name}
+  kind: api
+  base_url: {url}
+  path: /{name}
+  pagination: {{kind: none}}
+  requests_per_second: 0
+table: c_{name}
+key: [id]
+columns:
+  - {{name: id, type: int64}}
+{columns}"""
+
+
+@pytest.fixture(scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A stack that is started with a good file and a bad one."""
+    folder = tmp_path_factory.mktemp("files")
+    async with SourceServer(RECORDS) as source:
+        odd = """\
+  - {name: user_name, from: 'user\\.name', type: string}
+  - {name: user_mail, from: user.mail, type: string}
+  - {name: etag, from: '"@odata.etag"', type: string}
+"""
+        (folder / "dotkeys.yaml").write_text(file_of("dotkeys", source.url, odd))
+        (folder / "boxes.yaml").write_text(file_of("boxes", source.url, "  - {name: xmin, type: float64}\n"))
+        extra = {"ONPOINT_DATASETS_DIR": str(folder), "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow}
+        said: list[str] = []
+        stack = LocalStack(tmp_path_factory.mktemp("stack"), extra_env=extra, say=said.append)
+        with stack:
+            environment = {**stack.environment(), **extra}
+            yield Site(folder, source.url, Pipeline(environment), Operator(environment), said)
+            stack.down(wipe=True)
+
+
+async def test_a_stack_with_a_bad_file_starts_and_warns(site: Site) -> None:
+    [warning] = [line for line in site.said if "boxes.yaml" in line]
+    assert warning.startswith(f"left out: {site.folder}/boxes.yaml:13: columns 2.name: xmin is a column")
+
+
+async def test_keys_with_dots_arrive(site: Site) -> None:
+    done = await site.run("dotkeys")
+    assert (done["status"], done["reason"]) == ("succeeded", None)
+    rows = await site.pipeline.fetch("SELECT id, user_name, user_mail, etag FROM c_dotkeys ORDER BY id")
+    assert [tuple(row) for row in rows] == [(1, "ann", "a@x", "W/1"), (2, "bob", "b@x", "W/2")]
+
+
+async def test_a_request_for_the_bad_one_is_refused_with_its_reason(site: Site) -> None:
+    done = await site.run("boxes")
+    assert done["status"] == "failed"
+    assert f"boxes cannot be crawled: {site.folder}/boxes.yaml:13: " in done["reason"]
+
+
+async def test_a_dataset_that_is_added_runs_without_a_restart_and_waits_for_its_table(site: Site) -> None:
+    site.write("late", "  - {name: name, type: string}\n")
+    run = asyncio.create_task(site.run("late"))
+    await asyncio.sleep(5)
+    assert not run.done(), "the loader waits for the table"
+    migrated = await site.operator.says("migrate")
+    assert migrated.code == 1
+    assert "done table c_late" in migrated.out
+    assert "boxes.yaml:13" in migrated.err
+    done = await run
+    assert (done["status"], done["reason"]) == ("succeeded", None)
+    assert done["datasets"]["late"]["rows_loaded"] == 3
+
+
+async def test_a_column_that_is_added_is_filled_by_the_next_run(site: Site) -> None:
+    site.write(
+        "late", "  - {name: name, type: string}\n  - {name: full_name, from: Full Name, type: string}\n"
+    )
+    assert "done table c_late: column full_name" in (await site.operator.says("migrate")).out
+    done = await site.run("late")
+    assert (done["status"], done["reason"]) == ("succeeded", None)
+    rows = await site.pipeline.fetch("SELECT id, full_name FROM c_late ORDER BY id")
+    assert [tuple(row) for row in rows] == [(1, "N 1"), (2, "N 2"), (3, "N 3")]
+
+
+async def test_nothing_that_a_run_keeps_is_an_orphan(site: Site) -> None:
+    said = await site.operator.says("verify", "--only", "I3")
+    assert said.code == 0, said.out + said.err

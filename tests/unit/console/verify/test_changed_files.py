@@ -1,0 +1,140 @@
+"""A dataset's file changes, old rows stay: nothing is wrong with them, and whatever is wrong is still found."""
+
+from typing import Any
+
+import pytest
+
+from shared.datasets.model import ColumnType
+from tests.unit.console.verify.conftest import MakeYard, Yard, dataset_of
+
+OLD: dict[str, ColumnType] = {"id": "int64", "name": "string"}
+NEW: dict[str, ColumnType] = {**OLD, "extra": "int64"}
+WAYS: list[dict[str, Any]] = [{}, {"swept": True}, {"frozen": True}, {"frozen": True, "swept": True}]
+"""What is left of an old run: its staged rows, its file, both or nothing."""
+
+ways = pytest.mark.parametrize("way", WAYS, ids=str)
+
+
+def gained(make_yard: MakeYard, way: dict[str, Any], **changes: Any) -> Yard:
+    """A run of before a column was gained and one of after, which brought one of its two rows anew."""
+    yard = make_yard(NEW)
+    yard.run("old", dataset_of(OLD), [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], **way, **changes)
+    yard.run("new", dataset_of(NEW), [{"id": 2, "name": "c", "extra": 9}], **way)
+    yard.load("old", {"id": 1, "name": "a", "extra": None})
+    yard.load("new", {"id": 2, "name": "c", "extra": 9})
+    return yard
+
+
+@ways
+def test_objects_of_before_a_column_was_gained_are_right(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    assert gained(make_yard, way).complaints() == []
+
+
+@ways
+def test_the_sink_may_write_a_gained_column_without_values(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    stored = [{"id": 1, "name": "a", "extra": None}, {"id": 2, "name": "b", "extra": None}]
+    assert gained(make_yard, way, stored=stored).complaints() == []
+
+
+@ways
+def test_a_value_that_is_lost_in_an_old_object_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    yard = gained(make_yard, way, stored=[{"id": 1, "name": None}, {"id": 2, "name": "b"}])
+    [found] = yard.complaints()
+    assert found.startswith("d id=1 (record 0 of old)")
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.get("swept")], ids=str)
+def test_a_value_is_missed_where_the_table_has_a_newer_row(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    """Only the staged rows tell it: of what is swept, the lake itself is the last witness."""
+    yard = gained(make_yard, way, stored=[{"id": 1, "name": "a"}, {"id": 2, "name": "x"}])
+    [found] = yard.complaints()
+    assert found.startswith("d id=2 (record 1 of old)")
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != {"swept": True}], ids=str)
+def test_a_column_that_an_old_object_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    assert any(
+        "lake-old" in said for said in gained(make_yard, way, stored=[{"id": 1}, {"id": 2}]).complaints()
+    )
+
+
+@ways
+def test_a_row_that_vanished_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    yard = gained(make_yard, way)
+    yard.rows.pop(0)
+    assert yard.complaints() == ["d id=1 (record 0 of old): it is not in PostgreSQL"]
+
+
+@ways
+def test_a_gained_value_that_is_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    yard = gained(make_yard, way)
+    yard.rows[1]["extra"] = None
+    assert yard.complaints() == ["d id=2 (record 0 of new): it is not the same in PostgreSQL"]
+
+
+@ways
+def test_a_column_that_the_file_lost_may_stay_in_the_table(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    """A newer row leaves in it what the older one had brought."""
+    yard = make_yard(OLD, {"id": "bigint", "name": "text", "extra": "bigint"})
+    yard.run(
+        "old",
+        dataset_of(NEW),
+        [{"id": 1, "name": "a", "extra": 7}, {"id": 2, "name": "b", "extra": 8}],
+        **way,
+    )
+    yard.run("new", dataset_of(OLD), [{"id": 2, "name": "c"}], **way)
+    yard.load("old", {"id": 1, "name": "a", "extra": 7})
+    yard.load("new", {"id": 2, "name": "c", "extra": 8})
+    assert yard.complaints() == []
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != {"swept": True}], ids=str)
+def test_what_an_old_run_brought_to_a_column_that_the_file_lost_is_compared(
+    make_yard: MakeYard, way: dict[str, Any]
+) -> None:
+    yard = make_yard(OLD, {"id": "bigint", "name": "text", "extra": "bigint"})
+    yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
+    yard.load("old", {"id": 1, "name": "a", "extra": None})
+    assert yard.complaints() == ["d id=1 (record 0 of old): it is not the same in PostgreSQL"]
+
+
+@ways
+def test_a_column_that_file_and_table_lost_is_noted(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    yard = make_yard(OLD)
+    yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
+    yard.load("old", {"id": 1, "name": "a"})
+    assert yard.complaints() == []
+    assert any("onpoint_d.extra" in note for note in yard.findings.notes)
+
+
+@ways
+def test_a_column_that_the_table_alone_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    yard = make_yard(NEW, {"id": "bigint", "name": "text"})
+    yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
+    yard.load("old", {"id": 1, "name": "a"})
+    assert yard.complaints() == ["table onpoint_d: it has no column extra, which was loaded"]
+
+
+@ways
+def test_a_column_that_was_given_another_type_is_noted_and_the_others_are_compared(
+    make_yard: MakeYard, way: dict[str, Any]
+) -> None:
+    yard = make_yard({**OLD, "extra": "string"})
+    yard.run(
+        "old",
+        dataset_of(NEW),
+        [{"id": 1, "name": "a", "extra": 7}, {"id": 2, "name": "b", "extra": 8}],
+        **way,
+    )
+    yard.load("old", {"id": 1, "name": "a", "extra": "7"})
+    yard.load("old", {"id": 2, "name": "x", "extra": "8"}, 1)
+    assert yard.complaints() == ["d id=2 (record 1 of old): it is not the same in PostgreSQL"]
+    assert any("onpoint_d.extra" in note for note in yard.findings.notes)
+
+
+@ways
+def test_the_columns_may_stand_in_another_order(make_yard: MakeYard, way: dict[str, Any]) -> None:
+    yard = make_yard({"extra": "int64", "name": "string", "id": "int64"})
+    yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
+    yard.load("old", {"id": 1, "name": "a", "extra": 7})
+    assert yard.complaints() == []

@@ -1,0 +1,179 @@
+"""Which record of the source a line stands for when pages are missing, and which rows PostgreSQL refused."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+import zstandard
+
+from console.verify.database import Books, File, Result, Run
+from console.verify.expected import Batch, Expected, gather
+from console.verify.findings import Findings
+from console.verify.forms import Forms
+from console.verify.refusals import learn, rows_of_source
+from console.verify.source import SourceRecords
+from console.verify.staging import Documents, Manifest
+from shared.events import ids
+from tests.unit.console.verify.conftest import START, dataset_of
+
+SOURCE = SourceRecords(b"".join(b'{"id": %d, "name": "n"}\n' % n for n in range(12)))
+FILE = dataset_of({"id": "int64", "name": "string"})
+MISSING_PAGE: list[dict[str, Any]] = [
+    {"place": 0, "rows": 5, "reason": None},
+    {"place": 5, "rows": 0, "reason": "fetch"},
+    {"place": 5, "rows": 2, "reason": None},
+]
+"""Of three pages of five records the second failed."""
+
+
+def packed(lines: Sequence[Mapping[str, Any]]) -> bytes:
+    return zstandard.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+
+class Archive:
+    """What the store holds; the first run asked the source, and each later one replays the one before."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.documents = Documents()
+        self.results: list[Result] = []
+        self.runs: dict[str, Run] = {}
+        self.findings = Findings()
+
+    def file(self, name: str, form: str, lines: Sequence[Mapping[str, Any]] | None) -> File:
+        uri = f"s3://staging/{name}.{form}"
+        if lines is not None:
+            self.objects[uri] = packed(lines)
+        return File(uri, form, 0, 0, "")
+
+    def run(
+        self,
+        run_id: str,
+        counts: tuple[int, ...],
+        *,
+        log: Sequence[Mapping[str, Any]] | None = None,
+        refused: Sequence[Mapping[str, Any]] | None = None,
+        replays: str | None = None,
+        missing: int = 1,
+    ) -> str:
+        batch_id = ids.batch_id(run_id, "d", 0)
+        self.runs[run_id] = Run(run_id, "partial", START, START, ("d",), {}, None, None, {"d": 1})
+        files = () if replays else (self.file(f"{run_id}-log", "requests.jsonl.zst", log),)
+        crawled = Result(run_id, "d", 0, batch_id, "crawler", "done", None, counts, files, missing)
+        quarantine = (self.file(run_id, "quarantine.jsonl.zst", refused),) if refused is not None else ()
+        self.results.append(Result(run_id, "d", 0, batch_id, "processor", "done", None, counts, quarantine))
+        self.documents.manifests[batch_id, "crawler"] = Manifest("", crawled, 0)
+        plan: dict[str, Any] = {"page_size": 5}
+        if replays is not None:
+            plan = {"page_size": 0, "replay": {"run_id": replays, "stage": "processor"}}
+        self.documents.plans[run_id, "d"] = plan
+        return batch_id
+
+    async def learn(self) -> Expected:
+        books = Books(self.runs, frozenset(), self.results, [], [], [], frozenset())
+        forms = Forms("onpoint_d", {}, {"d": FILE}, self.findings)
+        files = {(run_id, "d"): (FILE, True) for run_id in self.runs}
+        expected = gather(forms, files, ["id"], {"id": pl.Int64()}, {"d": SOURCE}, books, self.documents)
+        loaded = {result.batch_id: result for result in self.results if result.stage == "loader"}
+        await learn(expected, loaded, self.documents, self._read, self.findings)
+        return expected
+
+    async def _read(self, uri: str) -> bytes | None:
+        return self.objects.get(uri)
+
+
+@pytest.fixture
+def archive() -> Archive:
+    return Archive()
+
+
+def source_ids(archive: Archive, batch: Batch) -> list[int]:
+    assert batch.source is not None
+    rows = list(rows_of_source(batch, batch.source, archive.findings))
+    return [] if not rows else rows[0]["id"].to_list()
+
+
+async def test_a_missing_page_without_a_line_is_passed_over(archive: Archive) -> None:
+    batch_id = archive.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
+    batch = (await archive.learn()).batches[batch_id]
+    assert source_ids(archive, batch) == [0, 1, 2, 3, 4, 10, 11]
+    assert archive.findings.violations == []
+
+
+async def test_a_missing_page_that_a_line_stands_for_is_passed_over(archive: Archive) -> None:
+    line = {"source_position": 5, "reason": "fetch", "raw": "null"}
+    batch_id = archive.run("first", (8, 7, 1, 0, 0, 0), log=[], refused=[line])
+    batch = (await archive.learn()).batches[batch_id]
+    assert source_ids(archive, batch) == [0, 1, 2, 3, 4, 10, 11]
+    assert archive.findings.violations == []
+
+
+async def test_two_missing_pages_are_passed_over(archive: Archive) -> None:
+    log: list[dict[str, Any]] = [
+        {"place": 0, "rows": 0, "reason": "fetch"},
+        {"place": 0, "rows": 0, "reason": "fetch"},
+        {"place": 0, "rows": 2, "reason": None},
+    ]
+    batch_id = archive.run("first", (2, 2, 0, 0, 0, 0), log=log, missing=2)
+    batch = (await archive.learn()).batches[batch_id]
+    assert source_ids(archive, batch) == [10, 11]
+
+
+async def test_a_request_that_found_nothing_behind_the_last_page_is_no_gap(archive: Archive) -> None:
+    log: list[dict[str, Any]] = [*MISSING_PAGE, {"place": 7, "rows": 0, "reason": None}]
+    batch_id = archive.run("first", (7, 7, 0, 0, 0, 0), log=log)
+    assert (await archive.learn()).batches[batch_id].gaps == ((5, 5),)
+
+
+async def test_a_replay_of_a_replay_has_the_gaps_of_the_first(archive: Archive) -> None:
+    archive.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
+    archive.run("second", (7, 7, 0, 0, 0, 0), replays="first")
+    third = archive.run("third", (7, 7, 0, 0, 0, 0), replays="second")
+    batch = (await archive.learn()).batches[third]
+    assert source_ids(archive, batch) == [0, 1, 2, 3, 4, 10, 11]
+
+
+async def test_where_no_log_tells_the_gaps_the_source_is_no_witness(archive: Archive) -> None:
+    batch_id = archive.run("first", (7, 7, 0, 0, 0, 0), log=None)
+    assert (await archive.learn()).batches[batch_id].source is None
+    assert archive.findings.holds
+    assert len(archive.findings.notes) == 1
+
+
+async def test_replays_in_a_circle_end(archive: Archive) -> None:
+    archive.run("first", (7, 7, 0, 0, 0, 0), replays="second")
+    archive.run("second", (7, 7, 0, 0, 0, 0), replays="first")
+    await archive.learn()
+    assert archive.findings.holds
+
+
+async def test_rows_that_postgresql_refused_are_known_by_the_loaders_quarantine(archive: Archive) -> None:
+    batch_id = archive.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    refused = archive.file(
+        "refused", "quarantine.jsonl.zst", [{"source_position": 3}, {"source_position": 9}]
+    )
+    counts = (12, 0, 2, 0, 10, 0)
+    archive.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
+    assert (await archive.learn()).batches[batch_id].unloaded == {3, 9}
+    assert archive.findings.holds
+
+
+async def test_a_refused_row_that_is_not_in_the_loaders_quarantine_is_named(archive: Archive) -> None:
+    batch_id = archive.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    refused = archive.file("refused", "quarantine.jsonl.zst", [{"source_position": 3}])
+    counts = (12, 0, 2, 0, 10, 0)
+    archive.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
+    await archive.learn()
+    assert [violation.message for violation in archive.findings.violations] == [
+        "PostgreSQL refused 2 rows, 1 are in quarantine"
+    ]
+
+
+async def test_of_a_loaders_quarantine_that_is_swept_the_number_is_known(archive: Archive) -> None:
+    batch_id = archive.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    refused = archive.file("refused", "quarantine.jsonl.zst", None)
+    counts = (12, 0, 2, 0, 10, 0)
+    archive.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
+    assert (await archive.learn()).batches[batch_id].unloaded_unknown == 2
