@@ -1,5 +1,6 @@
 """Where the settings come from: the environment, or else the local stack that runs in this checkout."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -12,6 +13,8 @@ from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.home import Home
 from deploy.local.state import running_state
+from shared.errors import ConfigurationError
+from shared.events.ids import is_dataset_name
 from shared.settings import (
     DatasetSettings,
     ObjectStoreSettings,
@@ -68,6 +71,29 @@ def catalog() -> "Catalog":
 
     environment = find()
     return load_catalog(load_settings(DatasetSettings, environment).datasets_dir, environment)
+
+
+def table_of(dataset: str) -> str:
+    """The table of a dataset, or the usual name of one where no file says: nothing else depends on it.
+
+    Looks first into the file that has the dataset's name, so that of many files one is read.
+    """
+    import yaml
+
+    from shared.datasets.catalog import BUILT_IN
+
+    with contextlib.suppress(ConfigurationError):
+        for folder in (BUILT_IN, load_settings(DatasetSettings, find()).datasets_dir):
+            if folder is None:
+                continue
+            with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+                found = yaml.safe_load((folder / f"{dataset}.yaml").read_text(encoding="utf-8"))
+                if isinstance(found, dict) and found.get("name") == dataset:
+                    table = str(found.get("table"))
+                    return table if is_dataset_name(table) else f"onpoint_{dataset}"
+        if dataset in (known := catalog()):
+            return known[dataset].table
+    return f"onpoint_{dataset}"
 
 
 def lake_bucket() -> str | None:

@@ -100,9 +100,13 @@ def _hide_types(command: Any) -> None:
     """An argument is explained by its name and its help: `<list[str]>` is a word of Python."""
     for parameter in command.params:
         if isinstance(parameter, TyperArgument):
-            parameter.display_type_rich = lambda *, ctx: ""  # type: ignore[method-assign]  # noqa: ARG005 - called by name
+            parameter.display_type_rich = _no_type  # type: ignore[method-assign,assignment]  # as it is called
     for inner in getattr(command, "commands", {}).values():
         _hide_types(inner)
+
+
+def _no_type(*, ctx: Any) -> None:
+    """What an argument has for its type in the help."""
 
 
 def _show_version(asked: bool) -> None:

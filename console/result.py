@@ -63,5 +63,5 @@ def places() -> "Places":
     return Places(
         psql=environment.psql(),
         lake_bucket=environment.lake_bucket(),
-        tables={name: dataset.table for name, dataset in environment.catalog().items()},
+        table_of=environment.table_of,
     )

@@ -32,8 +32,8 @@ class Places:
     psql: str
     """The command that opens the database."""
     lake_bucket: str | None
-    tables: Mapping[str, str]
-    """Table of each dataset."""
+    table_of: Callable[[str], str]
+    """Table of a dataset; asked for one of them."""
 
 
 def render(run: RunCompleted, places: Places) -> RenderableType:
@@ -286,7 +286,7 @@ def _where_to_look(run: RunCompleted, places: Places) -> RenderableType | None:
 def _results_of_first_dataset(run: RunCompleted, places: Places) -> Iterable[tuple[str, str]]:
     loaded = next((name for name, summary in run.datasets.items() if summary.rows_loaded), None)
     if loaded is not None:
-        table = places.tables.get(loaded, f"onpoint_{loaded}")
+        table = places.table_of(loaded)
         yield "rows", f"{places.psql} -c 'SELECT * FROM {table} LIMIT 5'"  # noqa: S608 - shown to a person, not run
     if places.lake_bucket is None:
         return

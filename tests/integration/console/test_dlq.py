@@ -7,7 +7,7 @@ import pty
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from shared.bus.record import Record, to_record
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
 from tests.integration.console.played import Onpoint, Result
+from tests.support import foreign_headers
 
 pytestmark = pytest.mark.integration
 
@@ -400,3 +401,24 @@ async def on_terminal(settings: dict[str, str], answer: str, *words: str) -> str
     await asyncio.wait_for(process.wait(), 60)
     os.close(ours)
     return " ".join(seen.decode("utf-8", "replace").split())
+
+
+async def test_headers_of_other_programs_are_shown_and_go_back_byte_for_byte(
+    onpoint: Onpoint, graveyard: Graveyard, retries: Retries
+) -> None:
+    died = replace(graveyard.record(), headers=foreign_headers.ALL)
+    name, _ = await graveyard.bury(of=died)
+
+    shown = await onpoint("dlq", "show", name)
+    document = json.loads((await onpoint("dlq", "show", name, "--json")).out)
+    replayed = await onpoint("dlq", "replay", name)
+
+    assert (shown.code, replayed.code) == (0, 0), shown.err + replayed.err
+    assert "\\xff" in shown.out
+    assert not set(shown.out) & set("\x00\x05\x1b")
+    assert (document["original"]["topic"], document["tries"]) == (died.topic, 1)
+    assert len(document["record"]["headers"]) > len(died.headers)
+    (sent,) = await retries()
+    attempt = next_attempt(sent)
+    assert attempt.record == died
+    assert (attempt.is_replay, attempt.failed_tries) == (True, 0)

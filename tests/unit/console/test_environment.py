@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from console import environment
 from console.errors import WrongUseError
+from shared.datasets.catalog import BUILT_IN
 from shared.errors import ConfigurationError
 from shared.settings import KafkaSettings, PostgresSettings
 
@@ -66,3 +69,34 @@ def test_an_address_that_would_be_misread_is_refused_where_it_is_only_of_use(
     with pytest.raises(ConfigurationError, match=r"ONPOINT_POSTGRES_DSN: .*%2F") as caught:
         environment.postgres_dsn()
     assert "secret" not in str(caught.value)
+
+
+def test_the_table_of_a_dataset_is_read_from_its_own_file_whatever_is_wrong_with_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ONPOINT_DATASETS_DIR", str(tmp_path))
+    (tmp_path / "orders.yaml").write_text("name: orders\ntable: shop_orders\n")
+    (tmp_path / "broken.yaml").write_text("name: [")
+    (tmp_path / "hostile.yaml").write_text('name: hostile\ntable: "x\'; rm -rf /"\n')
+
+    assert environment.table_of("posts") == "onpoint_posts"
+    assert environment.table_of("orders") == "shop_orders"
+    assert environment.table_of("hostile") == "onpoint_hostile"
+    assert environment.table_of("nobody") == "onpoint_nobody"
+    assert environment.table_of("broken") == "onpoint_broken"
+    assert environment.table_of("../etc") == "onpoint_../etc"
+
+
+def test_the_table_of_a_dataset_in_a_file_of_another_name_is_found_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ONPOINT_DATASETS_DIR", str(tmp_path))
+    posts = (
+        (BUILT_IN / "posts.yaml")
+        .read_text()
+        .replace("name: posts", "name: other")
+        .replace("onpoint_posts", "t")
+    )
+    (tmp_path / "anything.yaml").write_text(posts)
+
+    assert environment.table_of("other") == "t"

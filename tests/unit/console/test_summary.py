@@ -8,7 +8,7 @@ from console.summary import Places, render
 from shared.events.models import CheckResult, DatasetSummary, DeadBatch, MissingRecords, RunCompleted
 
 ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
-PLACES = Places(psql="psql", lake_bucket="onpoint-lake", tables={"posts": "onpoint_posts"})
+PLACES = Places(psql="psql", lake_bucket="onpoint-lake", table_of="onpoint_{}".format)
 BATCH = "0123456789abcdef0123456789abcdef"
 
 
@@ -183,7 +183,7 @@ def test_a_refused_run_has_no_tables_but_its_reason() -> None:
 
 
 def test_without_a_known_bucket_the_lake_is_left_out() -> None:
-    assert "s3://" not in text(completed(), places=Places("psql", None, {}))
+    assert "s3://" not in text(completed(), places=Places("psql", None, str))
 
 
 def test_markup_in_what_comes_from_outside_is_shown_as_it_is() -> None:
