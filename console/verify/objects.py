@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from console.verify.database import Books, File, LakeObject, Run
 from console.verify.findings import Findings
-from console.verify.staging import FROZEN, Documents
+from console.verify.staging import Documents
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.storage import keys
