@@ -84,3 +84,11 @@ def test_what_an_answer_promised_is_in_the_completion(promised: int, told: int, 
     results = [replace(CRAWLED, promised=promised), PROCESSED, LOADED]
     found = complaints(results, said(rejected_by_reason={"no_key": 1, "type": 1}, rows_promised=told))
     assert (found == []) is is_right
+
+
+@pytest.mark.parametrize(("told", "is_right"), [({}, True), ({"type": 1}, True), ({"type": 1000}, False)])
+def test_a_run_that_went_on_while_its_services_were_renewed_tells_some_reasons(
+    told: dict[str, int], *, is_right: bool
+) -> None:
+    old = [replace(result, rejected_by_reason={}) for result in RESULTS]
+    assert (complaints(old, said(rejected_by_reason=told)) == []) is is_right
