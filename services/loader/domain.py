@@ -31,19 +31,14 @@ class Merge:
     """Rows that are in the table now."""
     same_run: int
     """Of those, rows that replaced a row of their own run."""
-    lost_to_same_run: int = 0
-    """Rows that met a later one of their own run, which stays."""
-
-    @property
-    def repeated(self) -> int:
-        """Rows that met one of their own run, whichever lost: superseded all of them."""
-        return self.same_run + self.lost_to_same_run
+    repeated: int = 0
+    """Rows that met one of their own run with the same content, whichever lost: superseded all of them."""
 
     def __add__(self, other: "Merge") -> "Merge":
         return Merge(
             self.written + other.written,
             self.same_run + other.same_run,
-            self.lost_to_same_run + other.lost_to_same_run,
+            self.repeated + other.repeated,
         )
 
 

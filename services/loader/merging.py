@@ -73,7 +73,7 @@ async def merge(connection: Connection, dataset: Dataset, rows: int, processed_a
     written, lost = found["written"], 0
     if written < rows:
         lost = max(0, await connection.fetchval(statements.count_of_run(dataset)) - written)
-    return Merge(written, found["same_run"], lost)
+    return Merge(written, found["same_run"], found["repeated"] + lost)
 
 
 async def merge_in_parts(

@@ -86,6 +86,7 @@ def merge(dataset: Dataset) -> str:
         if name not in dataset.key
     )
     key = quote_all(dataset.key)
+    same = _same_content(dataset, "old", "new")
     return f"""
 WITH merged AS (
     INSERT INTO public.{quote(dataset.table)} AS stored ({written})
@@ -93,20 +94,30 @@ WITH merged AS (
     ON CONFLICT ({key}) DO UPDATE SET {changes}
     WHERE (stored._requested_at, stored._run_id COLLATE "C", stored._source_position)
         < (excluded._requested_at, excluded._run_id COLLATE "C", excluded._source_position)
-    RETURNING old._run_id IS NOT DISTINCT FROM new._run_id AS same_run
+    RETURNING old._run_id IS NOT DISTINCT FROM new._run_id AS same_run,
+        CASE WHEN old._run_id = new._run_id THEN {same} END AS same_content
 )
-SELECT count(*) AS written, count(*) FILTER (WHERE same_run) AS same_run FROM merged
+SELECT count(*) AS written, count(*) FILTER (WHERE same_run) AS same_run,
+    count(*) FILTER (WHERE same_content) AS repeated
+FROM merged
 """  # noqa: S608 - every name goes through quote()
 
 
 def count_of_run(dataset: Dataset) -> str:
-    """After a merge: how many of the incoming rows' keys are now a row's of the same run.
+    """After a merge: how many of the incoming rows are in the table as they came, by this run.
 
-    Those that were written, and those that lost against one: the merge has locked it. One probe of the key's index
-    for each.
+    Those that were written, and those that lost against one of the same content: the merge has locked it. One probe of
+    the key's index for each.
     """
     same_key = " AND ".join(f"stored.{quote(name)} = came.{quote(name)}" for name in dataset.key)
     return (
         f"SELECT count(*) FROM {INCOMING} AS came JOIN public.{quote(dataset.table)} AS stored ON {same_key} "  # noqa: S608 - quoted
-        "WHERE stored._run_id = came._run_id"
+        f"WHERE stored._run_id = came._run_id AND {_same_content(dataset, 'stored', 'came')}"
     )
+
+
+def _same_content(dataset: Dataset, one: str, other: str) -> str:
+    """Whether two rows of one key are alike in the dataset's other columns."""
+    names = [quote(column.name) for column in dataset.columns if column.name not in dataset.key]
+    rows = [", ".join(f"{row}.{name}" for name in names) for row in (one, other)]
+    return f"ROW({rows[0]}) IS NOT DISTINCT FROM ROW({rows[1]})" if names else "true"

@@ -219,7 +219,7 @@ class World:
                 continue
             self.table[key] = (place, batch.batch_id)
         # A row that lost counts as superseded by being none of those written.
-        return Merge(written=written, same_run=same_run, lost_to_same_run=lost)
+        return Merge(written=written, same_run=same_run, repeated=same_run + lost)
 
 
 def request_of(sequence: int) -> BatchManifest:
