@@ -33,7 +33,6 @@ RUNS = KINDS[: KINDS.index("replay")]
 
 WEIGHTS: dict[Kind, int] = {
     "good": 6, "replay": 6, "letters replayed": 4, "cancelled": 4, "every page fails": 3, "service restarted": 1,
-    "file changed": 1,
 }  # fmt: skip
 """Of the others: 2. What takes seconds is rare."""
 
