@@ -85,7 +85,7 @@ def run(
     chosen = (
         choose_datasets(datasets, catalog, catalog.why_refused)
         if datasets
-        else _all_datasets(sure=everything)
+        else _all_datasets(tuple(catalog), sure=everything)
     )
     order = Order(
         run_id=named,
@@ -97,10 +97,9 @@ def run(
     raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))
 
 
-def _all_datasets(*, sure: bool) -> tuple[str, ...]:
+def _all_datasets(known: tuple[str, ...], *, sure: bool) -> tuple[str, ...]:
     """Every dataset, if that is what the person wants. A program must say so."""
     environment.settings(KafkaSettings)  # nobody is asked about a run that cannot start
-    known = tuple(environment.catalog())
     if not sure:
         what = f"all {len(known)} datasets"
         if not (sys.stdin.isatty() and sys.stderr.isatty()):

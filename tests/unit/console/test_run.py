@@ -30,18 +30,18 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_all_is_all() -> None:
-    assert run._all_datasets(sure=True) == DATASETS  # noqa: SLF001 - the command would ask a real Kafka
+    assert run._all_datasets(DATASETS, sure=True) == DATASETS  # noqa: SLF001 - the command would ask a real Kafka
 
 
 def test_on_a_terminal_one_is_asked(answers: list[str]) -> None:
-    assert run._all_datasets(sure=False) == DATASETS  # noqa: SLF001 - as above
+    assert run._all_datasets(DATASETS, sure=False) == DATASETS  # noqa: SLF001 - as above
     assert answers == ["crawl all 7 datasets?"]
 
 
 def test_no_is_no(answers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - a terminal
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
     with pytest.raises(CommandError, match="nothing was asked for"):
-        run._all_datasets(sure=False)  # noqa: SLF001 - as above
+        run._all_datasets(DATASETS, sure=False)  # noqa: SLF001 - as above
 
 
 def test_nobody_is_asked_for_a_run_that_cannot_start(
@@ -49,7 +49,7 @@ def test_nobody_is_asked_for_a_run_that_cannot_start(
 ) -> None:
     monkeypatch.delenv("ONPOINT_KAFKA_BOOTSTRAP_SERVERS")
     with pytest.raises(WrongUseError, match="onpoint up"):
-        run._all_datasets(sure=False)  # noqa: SLF001 - as above
+        run._all_datasets(DATASETS, sure=False)  # noqa: SLF001 - as above
     assert answers == []
 
 
@@ -57,4 +57,4 @@ def test_a_program_must_say_what_it_wants() -> None:
     with pytest.raises(
         WrongUseError, match="Name some, as in `onpoint run albums`, or say --all for all 7 datasets"
     ):
-        run._all_datasets(sure=False)  # noqa: SLF001 - as above
+        run._all_datasets(DATASETS, sure=False)  # noqa: SLF001 - as above
