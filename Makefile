@@ -8,7 +8,7 @@ AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults test-chaos test-histories test-model chaos airflow-env test-airflow test-compose \
+.PHONY: help setup lint format test test-fast test-faults test-chaos test-histories test-model test-sources chaos airflow-env test-airflow test-compose \
 	bench demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -54,6 +54,9 @@ chaos: setup ## Kills, pauses and outages by a plan made of SEED; TIER=short, ci
 
 test-model: setup ## 2,000 random sequences through the commit protocol's model
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/unit/shared/test_commit_model.py
+
+test-sources: setup ## 2,000 random sources, awkward in every way, against the crawler over HTTP (SEED=… repeats)
+	SOURCES=$(or $(SOURCES),2000) $(BIN)/python -m pytest tests/unit/crawler/test_awkward_sources.py
 
 airflow-env: $(AIRFLOW_STAMP) ## Makes .venv-airflow: Airflow and what the DAGs need, apart from the services
 

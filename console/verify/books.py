@@ -102,11 +102,12 @@ def check_reasons(results: Iterable[Result], findings: Findings) -> None:
                 f"{result['rejected']} rows were refused, its reasons are of {total}",
             )
         if result.repeated:
+            gone = "superseded" if result.stage == "loader" else "deduplicated"
             findings.require(
                 "I2",
-                result.repeated <= result["superseded"],
+                result.repeated <= result[gone],
                 result.name,
-                f"{result.repeated} rows repeat others of the run, of {result['superseded']} superseded",
+                f"{result.repeated} rows repeat others of the run, of {result[gone]} {gone}",
             )
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.processor.domain.layout import Tree, graft
+from shared.datasets.paths import format_path
 from shared.events.models import MAX_UNNAMED_FIELDS
 
 OBSERVED_LINES = 200
@@ -36,7 +37,7 @@ class UnnamedFields:
         self._trusted = True
 
     def names(self) -> tuple[str, ...]:
-        """Some of them, sorted, their paths joined by dots: also those that were only null, or of many types."""
+        """Some of them, sorted, as a file would write them: also those that were only null, or of many types."""
         return tuple(sorted(self._names)[:MAX_UNNAMED_FIELDS])
 
     def observe(self, chunk: bytes) -> None:
@@ -80,7 +81,7 @@ class UnnamedFields:
 
     def _learn(self, path: _Path, value: Any) -> None:
         if len(self._names) < MAX_FIELDS:
-            self._names.add(".".join(path)[:MAX_NAME_SHOWN_CHARS])
+            self._names.add(format_path(path)[:MAX_NAME_SHOWN_CHARS])
         if value is None or not self._trusted:
             return
         kind = _kind(value)
