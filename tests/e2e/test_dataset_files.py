@@ -1,15 +1,18 @@
 """Dataset files of users: odd keys, a bad file among good ones, and what is added or changed while the stack runs."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from deploy.local.stack import LocalStack
 from tests.e2e.test_whole_way import new_run
+from tests.support import source as faults
 from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
@@ -30,10 +33,14 @@ WITHIN_S = 120
 @dataclass
 class Site:
     folder: Path
-    url: str
+    source: SourceServer
     pipeline: Pipeline
     operator: Operator
     said: list[str]
+
+    @property
+    def url(self) -> str:
+        return self.source.url
 
     def write(self, name: str, columns: str) -> None:
         (self.folder / f"{name}.yaml").write_text(file_of(name, self.url, columns))
@@ -71,12 +78,16 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 """
         (folder / "dotkeys.yaml").write_text(file_of("dotkeys", source.url, odd))
         (folder / "boxes.yaml").write_text(file_of("boxes", source.url, "  - {name: xmin, type: float64}\n"))
-        extra = {"ONPOINT_DATASETS_DIR": str(folder), "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow}
+        extra = {
+            "ONPOINT_DATASETS_DIR": str(folder),
+            "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
+            "ONPOINT_CRAWL_BATCH_ROWS": "3",
+        }
         said: list[str] = []
         stack = LocalStack(tmp_path_factory.mktemp("stack"), extra_env=extra, say=said.append)
         with stack:
             environment = {**stack.environment(), **extra}
-            yield Site(folder, source.url, Pipeline(environment), Operator(environment), said)
+            yield Site(folder, source, Pipeline(environment), Operator(environment), said)
             stack.down(wipe=True)
 
 
@@ -121,6 +132,81 @@ async def test_a_column_that_is_added_is_filled_by_the_next_run(site: Site) -> N
     assert (done["status"], done["reason"]) == ("succeeded", None)
     rows = await site.pipeline.fetch("SELECT id, full_name FROM c_late ORDER BY id")
     assert [tuple(row) for row in rows] == [(1, "N 1"), (2, "N 2"), (3, "N 3")]
+
+
+def of_pages(size: int) -> tuple[str, str]:
+    paged = f"{{kind: page, page_param: _page, size_param: _limit, size: {size}, total_header: X-Total-Count, first: 1}}"
+    return "{kind: none}", paged
+
+
+async def paged(site: Site, name: str, answer: faults.Fault) -> dict[str, Any]:
+    """A run of a dataset in pages of three, one to a batch, with what the source answers."""
+    file = file_of(name, site.url, "").replace(*of_pages(3))
+    (site.folder / f"{name}.yaml").write_text(file)
+    assert f"done table c_{name}" in (await site.operator.says("migrate")).out
+    site.source.fail(f"/{name}", answer)
+    return await site.run(name)
+
+
+def page_of(rows: list[dict[str, int]], request: web.Request, total: int) -> web.Response:
+    first = (int(request.query["_page"]) - 1) * 3
+    return web.json_response(rows[first : first + 3], headers={"X-Total-Count": str(total)})
+
+
+async def test_a_total_that_is_capped_ends_no_run(site: Site) -> None:
+    async def capped(request: web.Request) -> web.StreamResponse:
+        return page_of([{"id": n} for n in range(40)], request, 6)
+
+    done = await paged(site, "capped", capped)
+    books = done["datasets"]["capped"]
+    assert (done["status"], done["reason"]) == ("succeeded", None)
+    assert (books["rows_promised"], books["rows_loaded"], books["rows_stored"]) == (6, 40, 40)
+    assert books["batches"] > 10, "each of its own, announced at the end"
+
+
+async def test_a_list_that_grows_while_it_is_read_loses_nothing_that_was_there(site: Site) -> None:
+    async def growing(request: web.Request) -> web.StreamResponse:
+        rows = [{"id": n} for n in range(9)]
+        if request.query["_page"] != "1":  # it was read before
+            rows = [{"id": 99}, *rows]
+        return page_of(rows, request, len(rows))
+
+    done = await paged(site, "growing", growing)
+    books = done["datasets"]["growing"]
+    assert (books["rows_crawled"], books["rows_loaded"], books["rows_promised"]) == (10, 9, 10)
+    assert (done["status"], done["reason"]) == ("partial", "growing: 9 of 10 promised records came")
+    rows = await site.pipeline.fetch("SELECT id FROM c_growing ORDER BY id")
+    assert [row["id"] for row in rows] == list(range(9))
+
+
+async def test_a_server_that_sends_one_page_for_all_is_not_complete(site: Site) -> None:
+    """Each page is a batch of its own: only PostgreSQL sees that they are the same."""
+
+    async def same(_: web.Request) -> web.StreamResponse:
+        return web.json_response([{"id": n} for n in range(3)], headers={"X-Total-Count": "9"})
+
+    done = await paged(site, "same", same)
+    books = done["datasets"]["same"]
+    assert (done["status"], books["rows_loaded"], books["rows_promised"]) == ("partial", 3, 9)
+    assert "3 of 9 promised records came" in done["reason"]
+
+
+async def test_rows_that_are_refused_are_told_with_their_reasons(site: Site) -> None:
+    async def odd(request: web.Request) -> web.StreamResponse:
+        rows = [{"id": 1}, {"id": None}, {"id": "x"}, {"id": 2**63}, {"id": 2.5}, {"id": 3.0}]
+        return web.json_response(rows if request.query["_page"] == "1" else [])
+
+    done = await paged(site, "odd", odd)
+    books = done["datasets"]["odd"]
+    assert books["rejected_by_reason"] == {"no_key": 1, "range": 1, "type": 2}
+    assert done["reason"].startswith("odd: 4 of 6 rows rejected: 2 type, 1 no_key, 1 range")
+    shown = await site.operator.says("quarantine", done["run_id"], "--reason", "range", "--json")
+    assert [json.loads(line)["raw"] for line in shown.out.splitlines()] == ['{"id": 9223372036854775808}']
+
+
+async def test_verify_has_nothing_to_say_of_any_of_it(site: Site) -> None:
+    said = await site.operator.says("verify")
+    assert said.code == 0, said.out + said.err
 
 
 async def test_nothing_that_a_run_keeps_is_an_orphan(site: Site) -> None:

@@ -437,3 +437,13 @@ async def test_row_groups_are_bounded_by_their_bytes_too(
     file = pq.ParquetFile(io.BytesIO(await read(staging, result.artifacts[0])))
     assert file.num_row_groups > 1
     assert file.read().num_rows == 1000
+
+
+async def test_of_the_deduplicated_rows_those_that_say_nothing_new_are_told(
+    staging: ObjectStore, service: ProcessorService
+) -> None:
+    rows = [(1, "a"), (2, "b"), (1, "a"), (1, "a"), (2, "c"), (3, None), (3, None), (2, "b"), (4, "d")]
+    lines = [a_post(number, title=title) for number, title in rows]
+    result = await service.process(await put_crawled(staging, "posts", lines))
+    # Of 1 twice; of 2 the first, which is as the last, and not the one between; of 3 once.
+    assert (result.counts.deduplicated, result.repeated) == (5, 4)
