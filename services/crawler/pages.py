@@ -43,7 +43,6 @@ class Pages:
         The cursor to go on from; None: the end, or not for this batch to find.
         """
         self._first_position = self._plan.first_position(sequence)
-        self._recorder.promise(self._plan.rows)
         await self._crawl.all(self._requests(sequence), self._take)
         if not goes_on or self._last is None:
             return None
@@ -59,7 +58,6 @@ class Pages:
         self._seen = set(work.seen)
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
         self._pages, self._end_shown = work.pages, work.end_shown
-        self._recorder.promise(self._plan.rows)
         self._recorder.promise(work.promised)
         try:
             # An event is foreign data too.

@@ -208,8 +208,8 @@ class Column(_Model):
     @model_validator(mode="after")
     def only_numbers_are_inexact(self) -> Self:
         if self.inexact is not None and self.type not in _INEXACT:
-            raise ValueError(
-                f"inexact: only for columns of type {' and '.join(_INEXACT)}, not for {self.type}"
+            raise FaultError(
+                f"only for columns of type {' and '.join(_INEXACT)}, not for {self.type}", "inexact"
             )
         return self
 

@@ -74,8 +74,15 @@ WHERE run_id = $1 AND status IS NULL
 
 _HEAD = "SELECT requested_at, started_at, refused, formats FROM onpoint_runs.runs WHERE run_id = $1"
 
+# What the answers with the records promised; where they did not say, what the plan was made of.
 _PLANS = """
-SELECT d.dataset, d.batches_planned, d.rows_planned
+SELECT d.dataset, d.batches_planned, coalesce(
+    (
+        SELECT max(c.promised) FROM onpoint_runs.results c
+        WHERE c.run_id = r.run_id AND c.dataset = d.dataset AND c.stage = 'crawler'
+    ),
+    d.rows_planned
+) AS rows_promised
 FROM onpoint_runs.runs r
 JOIN onpoint_runs.datasets d ON d.run_id = r.run_id AND d.dataset = ANY (r.datasets)
 WHERE r.run_id = $1
@@ -304,7 +311,9 @@ class CompletionRepository:
             requested_at=head["requested_at"],
             started_at=head["started_at"],
             refused=head["refused"],
-            plans={row["dataset"]: DatasetPlan(row["batches_planned"], row["rows_planned"]) for row in plans},
+            plans={
+                row["dataset"]: DatasetPlan(row["batches_planned"], row["rows_promised"]) for row in plans
+            },
             totals=tuple(StageTotals(**row) for row in totals),
             files=tuple(Files(**row) for row in files),
             dead_batches={row["dataset"]: row["batches"] for row in deaths},

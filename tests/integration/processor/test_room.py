@@ -98,21 +98,6 @@ async def test_texts_of_every_length(connection: asyncpg.Connection) -> None:
     assert refused > 10
 
 
-async def test_numbers_alone(connection: asyncpg.Connection) -> None:
-    rows = [[n, *[n] * filled, *[None] * (1100 - filled)] for n, filled in enumerate(range(980, 1000))]
-    held, refused = await compare(connection, wide(["int64", "float64"] * 550), rows)
-    assert held > 5
-    assert refused > 5
-
-
-@pytest.mark.parametrize(("numbers", "fits"), [(1008, True), (1009, False)])
-async def test_numbers_without_a_null_need_no_bitmap(
-    connection: asyncpg.Connection, numbers: int, *, fits: bool
-) -> None:
-    held, _ = await compare(connection, wide(["int64"] * numbers), [[1] * (numbers + 1)])
-    assert held == fits
-
-
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_mixed_columns_with_nulls_anywhere(connection: asyncpg.Connection, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - for tests

@@ -39,10 +39,8 @@ async def facts_of(crawler: Crawler) -> tuple[RunFacts, set[int]]:
         for manifest in crawler.batches
         for page in manifest.missing
     )
-    promised = [m.promised for m in crawler.batches] + [planned.rows for planned in crawler.planned]
-    plan = DatasetPlan(
-        crawler.planned[0].batches, max((told for told in promised if told is not None), default=None)
-    )
+    promised = [m.promised for m in crawler.batches if m.promised is not None]
+    plan = DatasetPlan(crawler.planned[0].batches, max(promised, default=crawler.planned[0].rows))
     accepted = len(known)
     totals = (
         StageTotals("things", "crawler", "done", len(rows)),
