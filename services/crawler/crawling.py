@@ -1,13 +1,13 @@
 """How a batch asks its source: many requests at once, answers in source order."""
 
 import asyncio
-import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.crawler.domain.digests import KeyPath, digests_of
 from services.crawler.domain.fetching import Answer, Failure, Fetch, failure_of
 from services.crawler.domain.records import Records
 from services.crawler.recorder import Fetched, Recorder
@@ -49,8 +49,10 @@ class Crawl:
         folder: Path,
         recorder: Recorder,
         refuse_cancelled: Callable[[], Awaitable[None]],
+        key_paths: Sequence[KeyPath] = (),
     ) -> None:
-        """`refuse_cancelled` raises where nobody wants the batch any more."""
+        """`refuse_cancelled` raises where nobody wants the batch any more. `key_paths`: of the records' keys."""
+        self._key_paths = key_paths
         self._fetch = fetch
         self._refuse_cancelled = refuse_cancelled
         self._look_at_s = asyncio.get_running_loop().time() + CANCEL_LOOK_S
@@ -121,5 +123,6 @@ class Crawl:
         )
 
     def _spool(self, records: Records) -> Fetched:
-        digest = hashlib.sha256(records.data).hexdigest()
-        return Fetched(Spool.of(records.data, self._folder), records.rows, empty=records.empty, digest=digest)
+        lines = Spool.of(records.data, self._folder)
+        digests = digests_of(records, self._key_paths)
+        return Fetched(lines, records.rows, empty=records.empty, digests=digests)

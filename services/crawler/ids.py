@@ -8,9 +8,13 @@ from services.crawler.domain.plans import Plan
 from services.crawler.domain.records import split_item
 from shared.datasets.model import IdListPagination
 
+MORE = "not crawled: the list of ids names a next page, and it is read as one"
+
 
 async def crawl_ids(crawl: Crawl, plan: Plan, pagination: IdListPagination, sequence: int) -> None:
     await crawl.all(_requests(crawl, plan, pagination, sequence))
+    if plan.more is not None and sequence == 0:
+        crawl.recorder.miss(plan.more, MORE)
 
 
 def _requests(crawl: Crawl, plan: Plan, pagination: IdListPagination, sequence: int) -> Iterable[Request]:

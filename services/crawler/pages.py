@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from functools import partial
+from math import ceil
 
 from services.crawler.crawling import Crawl, Request
 from services.crawler.domain import plans, urls
-from services.crawler.domain.ends import PageShown, is_end_shown, is_no_such_page, next_page, total_of
+from services.crawler.domain.ends import PageShown, is_no_such_page, next_page, total_of
 from services.crawler.domain.fetching import Answer, Failure, failure_of
 from services.crawler.domain.plans import Plan
 from services.crawler.domain.records import split_page
@@ -34,7 +35,10 @@ class Pages:
         self._pages = 0
         self._first_position = 0
         self._last: PageShown | None = None
-        self._end_shown = False
+        self._is_short = False
+        """The last page was."""
+        self._by_link = False
+        """The first page to follow is one that a link named."""
         self._empty_in_a_row = 0
 
     async def planned(self, sequence: int, *, goes_on: bool) -> CursorWork | None:
@@ -57,7 +61,7 @@ class Pages:
         self._first_position = work.first_position
         self._seen = set(work.seen)
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
-        self._pages, self._end_shown = work.pages, work.end_shown
+        self._pages, self._is_short, self._by_link = work.pages, work.end_shown, work.by_link
         self._recorder.promise(work.promised)
         try:
             # An event is foreign data too.
@@ -91,7 +95,7 @@ class Pages:
         is_beyond = False
         while url is not None:
             # Behind a shown end nothing is to be expected: a batch of its own would be one too many.
-            if self._is_full() and (is_beyond or not self._end_shown):
+            if self._is_full() and (is_beyond or not (self._is_short or self._total_reached)):
                 return self._cursor(url, sequence)
             is_beyond = self._is_full()
             if url in asked:
@@ -101,7 +105,19 @@ class Pages:
         return None
 
     def _is_full(self) -> bool:
-        return self._recorder.rows >= self._batch_rows or self._recorder.requests >= plans.BATCH_REQUESTS
+        return self._recorder.rows >= self._batch_rows or self._recorder.requests >= self._most_requests
+
+    @property
+    def _most_requests(self) -> int:
+        rate = self._crawl.source.requests_per_second
+        return min(
+            plans.BATCH_REQUESTS, max(1, ceil(rate * plans.BATCH_RATE_S)) if rate else plans.BATCH_REQUESTS
+        )
+
+    @property
+    def _total_reached(self) -> bool:
+        """A total that more came than is proven wrong."""
+        return self._position == self._recorder.promised
 
     def _cursor(self, url: str, sequence: int) -> CursorWork:
         if sequence + 1 >= plans.MAX_CHAIN_BATCHES:
@@ -112,7 +128,8 @@ class Pages:
             seen=tuple(digest for digest in (self._mark, self._last_digest) if digest),
             pages=self._pages,
             promised=self._recorder.promised,
-            end_shown=self._end_shown,
+            end_shown=self._is_short,
+            by_link=self._leads_by_link(url),
         )
 
     async def _page(self, url: str) -> str | None:
@@ -120,7 +137,7 @@ class Pages:
         most = None if self._plan.limit is None else self._plan.limit - self._position
         if most is not None and most <= 0:
             return None
-        by_link = self._last is not None and url != _numbered_after(self._last, self._pagination)
+        by_link = self._leads_by_link(url)
         parse = partial(split_page, path=self._crawl.source.records_path, most=most)
         answer = await self._crawl.ask(Request(url, parse, is_page=True))
         if isinstance(answer, Failure):
@@ -134,8 +151,15 @@ class Pages:
             return None
         return self._next(self._last)
 
+    def _leads_by_link(self, url: str) -> bool:
+        if self._last is None:
+            return self._by_link
+        return url != _numbered_after(self._last, self._pagination)
+
     async def _fail(self, failure: Failure) -> None:
-        if is_no_such_page(failure, self._pagination, end_shown=self._end_shown):
+        if is_no_such_page(
+            failure, self._pagination, after_short=self._is_short, total_reached=self._total_reached
+        ):
             await self._recorder.add_end(failure)
             return
         if failure.status is not None and 400 <= failure.status < 500 and self._recorder.rows:  # noqa: PLR2004 - client errors
@@ -149,7 +173,7 @@ class Pages:
         total = total_of(answer, self._pagination)
         limit = self._plan.limit
         self._recorder.promise(total if total is None or limit is None else min(total, limit))
-        if fetched.rows and fetched.digest in self._seen:
+        if fetched.rows and not self._seen.isdisjoint(fetched.digests):
             await self._repeated(answer)
             self._last = None
             return False
@@ -158,9 +182,8 @@ class Pages:
         self._last = PageShown(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
         )
-        self._end_shown = is_end_shown(
-            fetched.rows, self._plan.page_size, self._position, self._recorder.promised
-        )
+        is_only = self._position == fetched.rows and fetched.rows < self._pagination.size
+        self._is_short = fetched.rows < self._plan.page_size or is_only
         return True
 
     async def _repeated(self, answer: Answer[Fetched]) -> None:
@@ -170,17 +193,17 @@ class Pages:
             "If it ends this way: repeats: end"
         )
         page = failure_of(answer.url, detail, answer.status)
-        is_end = self._pagination.repeats == "end" or self._position == self._recorder.promised
+        is_end = self._pagination.repeats == "end" or self._total_reached
         await (self._recorder.add_end if is_end else self._recorder.add_missing)(page)
 
     def _remember(self, fetched: Fetched) -> None:
         if not fetched.rows:
             return
         self._pages += 1
-        self._last_digest = fetched.digest
+        self._last_digest = fetched.digests[-1]
         if self._pages & (self._pages - 1) == 0:
-            self._mark = fetched.digest
-        self._seen.add(fetched.digest)
+            self._mark = fetched.digests[-1]
+        self._seen.update(fetched.digests)
 
     def _next(self, page: PageShown) -> str | None:
         """Raises `CursorError`."""

@@ -1,18 +1,22 @@
 """Asks a source how much there is, and makes the dataset's plan of it."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from services.crawler.domain import plans, urls
-from services.crawler.domain.ends import NO_SUCH_PAGE, total_of
-from services.crawler.domain.fetching import Answer, Failure, Fetch
+from services.crawler.domain.ends import NO_MORE, total_of
+from services.crawler.domain.fetching import Answer, Failure, Fetch, failure_of
 from services.crawler.domain.plans import Plan, PlanFailure
-from services.crawler.domain.records import Records, read_ids, split_page
+from services.crawler.domain.records import Records, first_lines, read_ids, split_page
 from shared.batches.batches import scratch_folder
 from shared.datasets.model import ApiSource, Dataset, IdListPagination, PagePagination
 from shared.events.models import CrawlRequest
 from shared.events.reasons import Reason
+
+BUSY = frozenset({202, 408, 425, 429, 502, 503, 504})
+"""Statuses of a source that has not answered the question."""
 
 COMPARED_ROWS = 1000
 """Of a page, to tell whether another holds the same."""
@@ -52,6 +56,7 @@ class Planner:
                 dataset.name,
                 ids=answer.value,
                 limit=limit,
+                more=_more(answer),
                 requests_per_second=source.requests_per_second,
             )
         except plans.UnbelievableError as error:
@@ -74,8 +79,8 @@ class Planner:
             return plans.plan_chain(
                 run_id, dataset.name, first_url=url, page_size=size, limit=limit, rows=rows
             )
-        # A source may cap the size, or ignore it: then what it sends is the page size.
-        size = max(pagination.size, seen) if seen == total else seen or pagination.size
+        # A source may cap the size, or ignore it: what it sends is the page size.
+        size = seen or pagination.size
         try:
             return plans.plan_pages(
                 run_id,
@@ -101,15 +106,18 @@ class Planner:
         answer = await self._page(source, pagination, number, folder)
         if pagination.first is not None:
             return answer, number, 0
-        if isinstance(answer, Failure) and answer.status not in NO_SUCH_PAGE:
-            return answer, number, 0
+        if isinstance(answer, Failure):
+            if answer.status not in NO_MORE:
+                return answer, number, 0
+            before = await self._page(source, pagination, 0, folder)
+            return (answer, number, 0) if isinstance(before, Failure) else (before, 0, 0)
+        rows, lines = answer.value.rows, first_lines(answer.value.data, COMPARED_ROWS)
+        answer = replace(answer, value=Records(b"", rows))  # two bodies at once would be one too many
         before = await self._page(source, pagination, 0, folder)
         if isinstance(before, Failure):
-            return answer, 1, 0
-        if isinstance(answer, Failure):
-            return before, 0, 0
-        if await asyncio.to_thread(_is_another, before.value, answer.value):
-            return before, 0, answer.value.rows
+            return (answer, 1, 0) if _says_no(before) else (_explained(before), 0, 0)
+        if await asyncio.to_thread(_is_another, before.value, lines):
+            return before, 0, rows
         return answer, 1, 0
 
     async def _page(
@@ -121,12 +129,21 @@ class Planner:
         )
 
 
-def _is_another(page: Records, after: Records) -> bool:
+def _says_no(page_0: Failure) -> bool:
+    """Whether the source says that it has no page 0: it answers, and not that it is busy or away."""
+    return page_0.status is not None and page_0.status not in BUSY
+
+
+def _explained(page_0: Failure) -> Failure:
+    hint = f"{page_0.detail}; it was asked for to see where the pages begin: `first: 1` says that there is no page 0"
+    return failure_of(page_0.url, hint, page_0.status)
+
+
+def _is_another(page: Records, following: list[bytes]) -> bool:
     """Whether a page with records is not the same as the one after it, be it that the source moved in between."""
     if page.rows == 0:
         return False
-    lines = set(page.data.split(b"\n", COMPARED_ROWS)[:COMPARED_ROWS])
-    following = after.data.split(b"\n", COMPARED_ROWS)[:COMPARED_ROWS] if after.rows else []
+    lines = set(first_lines(page.data, COMPARED_ROWS))
     return 2 * sum(line in lines for line in following) < max(1, len(following))
 
 
@@ -137,6 +154,14 @@ def _is_led_by_links(answer: Answer[Records], pagination: PagePagination, first:
     except urls.CursorError:
         return True
     return named is not None and urls.page_number(named, pagination.page_param) != first + 1
+
+
+def _more(answer: Answer[list[int | str]]) -> str | None:
+    """The next page of a list that was thought to be one."""
+    try:
+        return urls.next_by_link(answer.headers.get("link", ()), answer.answered_url)
+    except urls.CursorError as astray:
+        return astray.url
 
 
 def _failed(run_id: str, dataset: Dataset, failure: Failure) -> Plan:

@@ -1,6 +1,6 @@
 """A batch's two files while it is crawled: the raw lines, and the log of the requests that gave them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,15 +22,15 @@ BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch d
 
 
 class Fetched:
-    """The lines of one answer, waiting for their turn. `digest` is that of the lines."""
+    """The lines of one answer, waiting for their turn. `digests` tell whether it came before."""
 
-    __slots__ = ("digest", "empty", "lines", "rows")
+    __slots__ = ("digests", "empty", "lines", "rows")
 
-    def __init__(self, lines: Spool, rows: int, *, empty: bool, digest: str) -> None:
+    def __init__(self, lines: Spool, rows: int, *, empty: bool, digests: Sequence[str]) -> None:
         self.lines = lines
         self.rows = rows
         self.empty = empty
-        self.digest = digest
+        self.digests = digests
 
 
 class Recorder:

@@ -57,11 +57,11 @@ class Replaying:
                 f"run {work.run_id} has no result of its batch {work.sequence} at the {work.stage}",
             )
         if old.status == "dead":
-            raise _dead_there(unit, old)
+            raise _dead_there(unit, old, crawled or old)
         try:
             artifacts = tuple([await self._archive.copy(old, each, unit.run_id) for each in old.artifacts])
         except ObjectMissingError as gone:
-            raise _dead_as(unit, old, gone.reason, str(gone)) from gone
+            raise _dead_as(unit, old, crawled or old, gone.reason, str(gone)) from gone
         crashpoints.reach("crawler.put")
         return BatchManifest(
             **identity(unit),
@@ -89,18 +89,26 @@ class Replaying:
         return batches if is_whole else batches + 1
 
 
-def _dead_there(unit: CrawlBatchRequested, old: BatchManifest) -> BatchFailedError:
+def _dead_there(unit: CrawlBatchRequested, old: BatchManifest, crawled: BatchManifest) -> BatchFailedError:
     if old.reason is Reason.CANCELLED:
         # The old run was cancelled; this one was not.
-        return _dead_as(unit, old, Reason.OBJECT_MISSING, f"run {old.run_id} was cancelled before this batch")
+        return _dead_as(
+            unit, old, crawled, Reason.OBJECT_MISSING, f"run {old.run_id} was cancelled before this batch"
+        )
     reason = old.reason or Reason.HANDLER
-    return _dead_as(unit, old, reason, f"dead in run {old.run_id} at the {old.stage}: {old.detail}")
+    return _dead_as(unit, old, crawled, reason, f"dead in run {old.run_id} at the {old.stage}: {old.detail}")
 
 
-def _dead_as(unit: CrawlBatchRequested, old: BatchManifest, reason: Reason, detail: str) -> BatchFailedError:
+def _dead_as(
+    unit: CrawlBatchRequested, old: BatchManifest, crawled: BatchManifest, reason: Reason, detail: str
+) -> BatchFailedError:
     dead = dead_batch(unit, PermanentError(reason, detail), rows=old.counts.read)
     return BatchFailedError(
         dead.model_copy(
-            update={"first_position": old.first_position, "missing": old.missing, "promised": old.promised}
+            update={
+                "first_position": old.first_position,
+                "missing": crawled.missing,
+                "promised": crawled.promised,
+            }
         )
     )

@@ -241,7 +241,9 @@ class CrawlerService:
         self, unit: CrawlBatchRequested, plan: Plan, dataset: Dataset, folder: Path, recorder: Recorder
     ) -> CursorWork | None:
         still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
-        crawl = Crawl(self._fetch, dataset.source, folder, recorder, still_wanted)
+        paths = {column.name: tuple(column.path) for column in dataset.columns}
+        key_paths = [paths[name] for name in dataset.key]
+        crawl = Crawl(self._fetch, dataset.source, folder, recorder, still_wanted, key_paths)
         pagination = dataset.source.pagination
         if pagination.kind == "page":
             following = await self._ask_for_pages(
@@ -269,7 +271,7 @@ class CrawlerService:
             if not isinstance(unit.work, PageWork):
                 return []
             plan = await self._runs.plan(unit.run_id, unit.dataset)
-            if plan.announced is not None or not plan.is_last_known(unit.sequence):
+            if not plan.is_last_known(unit.sequence):
                 return []
             promised = promised if promised is not None else plan.rows
         request = await self._batches.request(unit.run_id)

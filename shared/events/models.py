@@ -139,7 +139,9 @@ class CursorWork(Part):
     promised: Count | None = None
     """The most records that the answers before this batch promised."""
     end_shown: bool = False
-    """The page before showed an end: that there is no page here is then no failure."""
+    """The page before was short: that there is no page here is then no failure."""
+    by_link: bool = False
+    """A link of the page before named it, and it is not the one after it by number."""
 
 
 class ReplayWork(Part):

@@ -8,8 +8,11 @@ from shared.datasets.model import ApiSource, PagePagination
 
 MAX_TOTAL_DIGITS = 18
 
-NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
-"""How sources answer for a page behind their last one. Believed where an end was shown before."""
+NO_SUCH_PAGE = frozenset({404, 410, 416})
+"""How sources answer for a page behind their last one: believed where the total was reached."""
+
+NO_MORE = NO_SUCH_PAGE | {400, 422}
+"""Believed after a short page. After a full one they may mean that a window is at its end, and not the records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class PageShown:
     rows: int
     links: tuple[str, ...]
     by_link: bool
-    """A link of the page before led here."""
+    """A link of the page before led here, and not to the page after it by number."""
 
 
 def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
@@ -34,17 +37,16 @@ def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
     return int(text)
 
 
-def is_end_shown(rows: int, page_size: int, came: int, promised: int | None) -> bool:
-    """Whether a page that is not there would be no surprise after one of `rows` records.
-
-    A total that more came than is proven wrong: it shows nothing.
-    """
-    return rows < page_size or came == promised
-
-
-def is_no_such_page(failure: Failure, pagination: PagePagination, *, end_shown: bool) -> bool:
+def is_no_such_page(
+    failure: Failure, pagination: PagePagination, *, after_short: bool, total_reached: bool
+) -> bool:
     """Whether a failed request for the next page says that there is none."""
-    return failure.status in pagination.end_statuses or (end_shown and failure.status in NO_SUCH_PAGE)
+    status = failure.status
+    return (
+        status in pagination.end_statuses
+        or (after_short and status in NO_MORE)
+        or (total_reached and status in NO_SUCH_PAGE)
+    )
 
 
 def next_page(
@@ -58,10 +60,10 @@ def next_page(
 ) -> str | None:
     """The URL of the page after this one; None: the source has shown its end.
 
-    The page that it names counts first. Pages that are numbered end with an empty one, or with a short one where as
-    many records came as were promised; a total that more came than is proven wrong and counts as none. `came` counts up
-    to this page. Raises `CursorError` for a next page that may not be asked for, and where a full page neither names the
-    next nor has a number.
+    The page that it names counts first. Links without a next are the end, unless they name a later last page or less
+    came than was promised; a page that a link led to and that names no next is the last. Numbered pages end with an empty
+    one, or with a short one where as many records came as were promised; a total that more came than is proven wrong and
+    counts as none. `came` counts up to this page. Raises `CursorError` for a next page that may not be asked for.
     """
     named = urls.next_by_link(page.links, page.answered_url)
     if named is not None:
@@ -70,13 +72,25 @@ def next_page(
         return None
     is_told = promised is not None and came <= promised
     is_behind = promised is not None and came < promised
-    is_numbered = urls.page_number(page.url, pagination.page_param) is not None
-    if urls.is_paginated(page.links):
-        goes_on = is_behind and is_numbered
+    own = None if page.by_link else urls.page_number(page.url, pagination.page_param)
+    if relations := urls.page_relations(page.links):
+        last = _number_of_last(page, pagination)
+        shows_end = bool(relations & {"prev", "previous"}) or last is not None
+        is_full = page.rows >= page_size
+        goes_on = own is not None and (is_behind or (last or 0) > own or (is_full and not shows_end))
     elif page.rows >= page_size:
-        goes_on = is_numbered or is_behind or not is_told
+        goes_on = own is not None
     else:
-        goes_on = is_numbered and (is_behind or not (is_told or page.by_link))
+        goes_on = own is not None and (is_behind or not is_told)
     if not goes_on:
         return None
     return urls.check_cursor(urls.next_by_number(page.url, pagination.page_param), source)
+
+
+def _number_of_last(page: PageShown, pagination: PagePagination) -> int | None:
+    """The number of the page that the source calls its last."""
+    try:
+        named = urls.linked("last", page.links, page.answered_url)
+    except urls.CursorError:
+        return None
+    return None if named is None else urls.page_number(named, pagination.page_param)

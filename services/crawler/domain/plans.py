@@ -83,6 +83,8 @@ class Plan(BaseModel):
     """Of pages: the crawl goes on behind the last planned one until the source shows its end."""
     ids: tuple[str, ...] = ()
     """The list that the plan was made from, in order, as one JSON array per batch: a batch parses its own only."""
+    more: Text | None = None
+    """Of ids: a further page that the list names; its ids are not in the plan."""
     first_url: Text | None = None
     """Where a chain begins."""
     failed: PlanFailure | None = None
@@ -182,9 +184,18 @@ def plan_pages(
 
 
 def plan_ids(
-    run_id: str, dataset: str, *, ids: Sequence[int | str], limit: int | None, requests_per_second: float
+    run_id: str,
+    dataset: str,
+    *,
+    ids: Sequence[int | str],
+    limit: int | None,
+    requests_per_second: float,
+    more: str | None = None,
 ) -> Plan:
-    """One request per id; an id that is listed twice is asked for once. Raises `UnbelievableError`."""
+    """One request per id; an id that is listed twice is asked for once. `more`: where the list goes on.
+
+    Raises `UnbelievableError`.
+    """
     unique = list(dict.fromkeys(ids))[:limit]
     if len(unique) > MAX_IDS:
         raise UnbelievableError(f"{len(unique)} ids are listed, at most {MAX_IDS} are taken")
@@ -197,6 +208,7 @@ def plan_ids(
         limit=limit,
         requests=len(unique),
         requests_per_batch=size,
+        more=more if limit is None or len(unique) < limit else None,
         ids=tuple(
             json.dumps(unique[start : start + size], separators=(",", ":"))
             for start in range(0, len(unique), size)

@@ -55,6 +55,19 @@ class Records:
     empty: bool = False
 
 
+def first_lines(data: bytes, most: int) -> list[bytes]:
+    """Of a page's lines, at most `most`; nothing else is copied."""
+    lines: list[bytes] = []
+    at = 0
+    while data and len(lines) < most:
+        stop = data.find(b"\n", at)
+        lines.append(data[at:] if stop < 0 else data[at:stop])
+        if stop < 0:
+            break
+        at = stop + 1
+    return lines
+
+
 def split_page(
     body: bytes, path: Sequence[str] = (), most: int | None = None, *, is_first: bool = False
 ) -> Records:

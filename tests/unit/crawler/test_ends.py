@@ -1,6 +1,7 @@
 """Where pages end: no source may end early and look complete. Each test is a source that did, or a way it might."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -59,6 +60,12 @@ async def crawl(
             parameters = {} if limit is None else {"things": {"limit": limit}}
             await crawler.run({"run_id": "r", "datasets": ["things"], "parameters": parameters})
             return crawler, source
+
+
+@asynccontextmanager
+async def free_turn(_: object) -> AsyncIterator[None]:
+    """Nobody waits for a rate."""
+    yield
 
 
 async def ids_of(crawler: Crawler) -> list[int]:
@@ -226,7 +233,6 @@ async def test_pages_that_begin_at_0_are_read_from_0(total: str | None, batch_ro
         faults.records(things(3)),
         faults.records([{"id": 99}, *things(2)]),
         faults.records(things(9)),
-        faults.close(),
     ],
 )
 async def test_a_page_0_that_is_none_of_its_own_changes_nothing(page_0: faults.Fault) -> None:
@@ -238,6 +244,18 @@ async def test_a_page_0_that_is_none_of_its_own_changes_nothing(page_0: faults.F
     crawler, source = await crawl(answer, {**UNSAID, "size": 3})
     assert (await ids_of(crawler), missing(crawler)) == (list(range(9)), [])
     assert source.asked[0] <= 5, "a look, as often as any other"
+
+
+@pytest.mark.parametrize("page_0", [faults.status(503), faults.status(429), faults.close()])
+async def test_a_page_0_of_which_nobody_knows_is_no_page_1(page_0: faults.Fault) -> None:
+    pages = listed(*cut(9), [], first=0)
+
+    def answer(number: int, before: int) -> faults.Fault | None:
+        return page_0 if number == 0 else pages(number, before)
+
+    crawler, _ = await crawl(answer, {**UNSAID, "size": 3, "total_header": None})
+    assert await ids_of(crawler) == []
+    assert "`first: 1` says that there is no page 0" in missing(crawler)[0]
 
 
 async def test_a_file_that_says_where_pages_begin_is_believed() -> None:
@@ -256,8 +274,17 @@ async def test_a_short_page_is_no_end_without_a_total(batch_rows: int) -> None:
 
 
 @BATCHES
-@pytest.mark.parametrize("status", [400, 404, 410, 416, 422])
-@pytest.mark.parametrize(("count", "total"), [(7, None), (7, "7"), (9, "9"), (8, "6")])
+@pytest.mark.parametrize(
+    ("status", "count", "total"),
+    [
+        *(
+            (status, *source)
+            for status in (400, 404, 410, 416, 422)
+            for source in ((7, None), (7, "7"), (8, "6"))
+        ),
+        *((status, 9, "9") for status in (404, 410, 416)),
+    ],
+)
 async def test_no_such_page_is_the_end_where_an_end_was_shown(
     status: int, count: int, total: str | None, batch_rows: int
 ) -> None:
@@ -320,9 +347,83 @@ async def test_a_link_without_a_next_is_no_end_where_less_came_than_promised() -
     assert await ids_of(crawler) == list(range(9))
 
 
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_window_that_ends_where_the_total_does_is_no_end(status: int) -> None:
+    """As of a search that shows its first records only, and counts no more."""
+    pages = listed(*cut(9), X_Total_Count="9")
+
+    def answer(number: int, before: int) -> faults.Fault | None:
+        return pages(number, before) or faults.status(status)
+
+    crawler, _ = await crawl(answer)
+    assert missing(crawler) == [f"{status}; if the source ends this way: end_statuses: [{status}]"]
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        "</things?_page=1>; rel=first, </things?_page=3>; rel=last",
+        "</things?_page=1>; rel=first",
+    ],
+)
+async def test_links_that_show_no_end_are_none(links: str) -> None:
+    crawler, _ = await crawl(listed(*cut(9), [], Link=links), THREES_NO_TOTAL)
+    assert await ids_of(crawler) == list(range(9))
+
+
+async def test_a_total_that_counts_the_page_is_not_all() -> None:
+    def answer(number: int, _before: int) -> faults.Fault:
+        rows = [*cut(9), []][min(number, 4) - 1]
+        return faults.records(rows, X_Total_Count=str(len(rows)))
+
+    crawler, _ = await crawl(answer, {**PAGES, "size": 100})
+    assert (await ids_of(crawler), missing(crawler)) == (list(range(9)), [])
+
+
+@pytest.mark.parametrize("total", [None, "9"])
+async def test_pages_that_come_again_with_other_bytes_are_found_by_their_keys(total: str | None) -> None:
+    headers: dict[str, Any] = {} if total is None else {"X_Total_Count": total}
+    served = 0
+
+    def same(_number: int, _before: int) -> faults.Fault:
+        nonlocal served
+        served += 1
+        return faults.records([{"id": n, "served": served} for n in range(3)], **headers)
+
+    crawler, source = await crawl(same, THREES if total else THREES_NO_TOTAL)
+    assert set(await ids_of(crawler)) == {0, 1, 2}
+    assert missing(crawler)
+    assert len(source.seen) < 10
+
+
+async def test_a_batch_behind_the_plan_ends_by_the_rate_of_its_source() -> None:
+    async with Scripted(listed(*cut(400), [], X_Total_Count="3")) as source:
+        datasets = {"things": dataset_of(source.url, THREES, requests_per_second=0.5)}
+        async with crawler_of(source.url, allow=source.allow, datasets=datasets) as crawler:
+            [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["things"]})
+            [unit] = await crawler.handle(plan_unit)
+            source.seen.clear()
+            crawler.handlers.service._fetch._politeness.turn = free_turn  # type: ignore[attr-defined]  # noqa: SLF001
+            await crawler.handle(unit)
+            assert len(source.seen) == 50
+
+
+async def test_a_list_of_ids_that_names_a_next_page_is_not_all() -> None:
+    listing = {"kind": "ids", "list_path": "/ids", "item_path": "/item/{id}"}
+    async with SourceServer() as source:
+        source.fail("/ids", faults.records([1], Link="</ids?page=2>; rel=next"))
+        source.fail("/item/1", faults.body(b'{"id": 1}'))
+        datasets = {"things": dataset_of(source.url, listing)}
+        async with crawler_of(source.url, allow=source.allow, datasets=datasets) as crawler:
+            await crawler.run({"run_id": "r", "datasets": ["things"]})
+            assert await ids_of(crawler) == [1]
+            [page] = crawler.batches[0].missing
+            assert page.url == f"{source.url}/ids?page=2"
+
+
 async def test_a_link_without_a_next_is_the_end() -> None:
     def answer(number: int, _before: int) -> faults.Fault | None:
-        link = "</things?_page=1>; rel=first" if number == 3 else f"</things?_page={number + 1}>; rel=next"
+        link = "</things?_page=2>; rel=prev" if number == 3 else f"</things?_page={number + 1}>; rel=next"
         return faults.records(cut(9)[number - 1], Link=link) if number <= 3 else None
 
     crawler, source = await crawl(answer, THREES_NO_TOTAL)

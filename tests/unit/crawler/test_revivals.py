@@ -91,7 +91,10 @@ async def test_the_batch_of_a_failed_plan_is_planned_and_crawled_anew(
     source.heal()
     [unit] = units(crawler)
     revived = await replay(crawler, unit)
-    assert [event.topic for event in revived] == [topics.BATCH_CRAWLED]
+    assert revived[0].topic == topics.BATCH_CRAWLED
+    assert {event.topic for event in revived[1:]} <= {topics.CRAWL_PLANNED}, (
+        "how many there are is said again"
+    )
     assert (result(revived).counts.accepted, result(revived).missing) == (rows, ())
     assert result(await replay(crawler, unit)) == result(revived)
 
@@ -148,7 +151,9 @@ async def test_a_failed_plan_that_turns_out_a_chain_has_its_one_batch_and_lists_
         await crawler.run({"run_id": "r", "datasets": ["things"]})
         source.heal()
         events = await replay(crawler, units(crawler)[0])
-        assert [event.topic for event in events] == [topics.BATCH_CRAWLED]
+        assert [event.topic for event in events] == [topics.BATCH_CRAWLED, topics.CRAWL_PLANNED], (
+            "sealed again"
+        )
         assert (result(events).counts.accepted, result(events).next) == (min(rows, 20), None)
         assert bool(result(events).missing) == is_cut
 
