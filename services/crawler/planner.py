@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.crawler.domain import plans, urls
 from services.crawler.domain.ends import NO_MORE, total_of
-from services.crawler.domain.fetching import Answer, Failure, Fetch, failure_of
+from services.crawler.domain.fetching import RETRIED_STATUSES, Answer, Failure, Fetch, failure_of
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.domain.records import Records, first_lines, read_ids, split_page
 from shared.batches.batches import scratch_folder
@@ -15,8 +15,9 @@ from shared.datasets.model import ApiSource, Dataset, IdListPagination, PagePagi
 from shared.events.models import CrawlRequest
 from shared.events.reasons import Reason
 
-BUSY = frozenset({202, 408, 425, 429, 502, 503, 504})
-"""Statuses of a source that has not answered the question."""
+REFUSED = frozenset(range(400, 500)) - RETRIED_STATUSES
+BROKEN = frozenset({500, 501})
+"""How sources answer for a page that they do not have. Other statuses are no answer to that question."""
 
 COMPARED_ROWS = 1000
 """Of a page, to tell whether another holds the same."""
@@ -115,7 +116,7 @@ class Planner:
         answer = replace(answer, value=Records(b"", rows))  # two bodies at once would be one too many
         before = await self._page(source, pagination, 0, folder)
         if isinstance(before, Failure):
-            return (answer, 1, 0) if _says_no(before) else (_explained(before), 0, 0)
+            return (answer, 1, 0) if _says_no(before, rows) else (_explained(before), 0, 0)
         if await asyncio.to_thread(_is_another, before.value, lines):
             return before, 0, rows
         return answer, 1, 0
@@ -129,9 +130,10 @@ class Planner:
         )
 
 
-def _says_no(page_0: Failure) -> bool:
-    """Whether the source says that it has no page 0: it answers, and not that it is busy or away."""
-    return page_0.status is not None and page_0.status not in BUSY
+def _says_no(page_0: Failure, rows_of_page_1: int) -> bool:
+    """Whether the source says that it has no page 0: it refuses it, or breaks on it and has a page 1."""
+    status = page_0.status or 0
+    return status in REFUSED if rows_of_page_1 == 0 else status in REFUSED | BROKEN
 
 
 def _explained(page_0: Failure) -> Failure:

@@ -294,6 +294,8 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
     if str(len(came)) in server.told and (shape.ignores_page or shape.page_rows < shape.size or shape.hidden):
         # Its total is as wrong as its pages are: so many records, and the last page again or a short one.
         return None
+    if shape.errors.get(0) in {"500", "403"} and shape.first == 0 and not shape.first_is_said and came:
+        return None  # so does a source that has no page 0
     if server.fell_silent and not any(told.isdigit() and int(told) > len(came) for told in server.told):
         return None  # an empty page is an end, and nobody said otherwise
     # Who deletes a record that was read moves another one past the reader. Where a total is told, one goes missing in

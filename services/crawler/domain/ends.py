@@ -73,11 +73,8 @@ def next_page(
     is_told = promised is not None and came <= promised
     is_behind = promised is not None and came < promised
     own = None if page.by_link else urls.page_number(page.url, pagination.page_param)
-    if relations := urls.page_relations(page.links):
-        last = _number_of_last(page, pagination)
-        shows_end = bool(relations & {"prev", "previous"}) or last is not None
-        is_full = page.rows >= page_size
-        goes_on = own is not None and (is_behind or (last or 0) > own or (is_full and not shows_end))
+    if urls.is_paginated(page.links):
+        goes_on = own is not None and (is_behind or _number_of_last(page, pagination) > own)
     elif page.rows >= page_size:
         goes_on = own is not None
     else:
@@ -87,10 +84,10 @@ def next_page(
     return urls.check_cursor(urls.next_by_number(page.url, pagination.page_param), source)
 
 
-def _number_of_last(page: PageShown, pagination: PagePagination) -> int | None:
-    """The number of the page that the source calls its last."""
+def _number_of_last(page: PageShown, pagination: PagePagination) -> int:
+    """The number of the page that the source calls its last; 0 where it calls none so."""
     try:
         named = urls.linked("last", page.links, page.answered_url)
     except urls.CursorError:
-        return None
-    return None if named is None else urls.page_number(named, pagination.page_param)
+        return 0
+    return (urls.page_number(named, pagination.page_param) or 0) if named is not None else 0

@@ -53,9 +53,9 @@ def item_url(source: ApiSource, pagination: IdListPagination, identity: int | st
     return source.base_url + pagination.item_path.replace("{id}", quote(str(identity), safe=""))
 
 
-def page_relations(headers: Iterable[str]) -> frozenset[str]:
-    """What Link headers (RFC 8288) say of pages; nothing where they speak of style sheets or documentation."""
-    return PAGE_RELATIONS & {rel for rels, _ in _links(headers) for rel in rels}
+def is_paginated(headers: Iterable[str]) -> bool:
+    """Whether Link headers (RFC 8288) speak of pages at all, and not of style sheets or documentation."""
+    return any(rels & PAGE_RELATIONS for rels, _ in _links(headers))
 
 
 def next_by_link(headers: Iterable[str], answered: str) -> str | None:
