@@ -80,8 +80,8 @@ class Planner:
             return plans.plan_chain(
                 run_id, dataset.name, first_url=url, page_size=size, limit=limit, rows=rows
             )
-        # A source may cap the size, or ignore it: what it sends is the page size.
-        size = seen or pagination.size
+        # A source may cap the size, or ignore it: then what it sends is the page size.
+        size = max(pagination.size, seen) if seen == total else seen or pagination.size
         try:
             return plans.plan_pages(
                 run_id,

@@ -366,15 +366,6 @@ async def test_links_that_name_a_later_last_page_are_no_end() -> None:
     assert await ids_of(crawler) == list(range(9))
 
 
-async def test_a_total_that_counts_the_page_is_not_all() -> None:
-    def answer(number: int, _before: int) -> faults.Fault:
-        rows = [*cut(9), []][min(number, 4) - 1]
-        return faults.records(rows, X_Total_Count=str(len(rows)))
-
-    crawler, _ = await crawl(answer, {**PAGES, "size": 100})
-    assert (await ids_of(crawler), missing(crawler)) == (list(range(9)), [])
-
-
 @pytest.mark.parametrize("total", [None, "9"])
 async def test_pages_that_come_again_with_other_bytes_are_found_by_their_keys(total: str | None) -> None:
     headers: dict[str, Any] = {} if total is None else {"X_Total_Count": total}
