@@ -57,7 +57,7 @@ class Planner:
                 dataset.name,
                 ids=answer.value,
                 limit=limit,
-                more=_more(answer),
+                more=_next_of(answer),
                 requests_per_second=source.requests_per_second,
             )
         except plans.UnbelievableError as error:
@@ -71,9 +71,9 @@ class Planner:
             return _failed(run_id, dataset, answer)
         url, seen = answer.url, answer.value.rows
         total = total_of(answer, pagination)
-        if total == 0 and seen == 0:
+        if total == 0 and seen == 0 and _next_of(answer) is None:
             return plans.plan_nothing(run_id, dataset.name, limit=limit)
-        if total is None or total < seen + more or _is_led_by_links(answer, pagination, first):
+        if not total or total < seen + more or _is_led_by_links(answer, pagination, first):
             # What page 1 holds is a full page, so that a source with smaller pages than asked for is not cut short.
             size = min(seen, pagination.size) or pagination.size
             rows = total if total is None or limit is None else min(total, limit)
@@ -158,8 +158,8 @@ def _is_led_by_links(answer: Answer[Records], pagination: PagePagination, first:
     return named is not None and urls.page_number(named, pagination.page_param) != first + 1
 
 
-def _more(answer: Answer[list[int | str]]) -> str | None:
-    """The next page of a list that was thought to be one."""
+def _next_of(answer: Answer[object]) -> str | None:
+    """The next page that an answer names, be it one that may not be asked for."""
     try:
         return urls.next_by_link(answer.headers.get("link", ()), answer.answered_url)
     except urls.CursorError as astray:

@@ -449,6 +449,15 @@ async def test_a_total_above_what_came_is_told() -> None:
     assert promised(crawler) == 9, "the verdict compares it with what came"
 
 
+async def test_a_total_of_nothing_is_no_end_where_a_next_page_is_named() -> None:
+    def answer(number: int, _before: int) -> faults.Fault:
+        link = f"</things?_page={number + 1}>; rel=next" if number < 3 else "</>; rel=first"
+        return faults.records([] if number < 3 else things(2), X_Total_Count="0", Link=link)
+
+    crawler, _ = await crawl(answer)
+    assert (await ids_of(crawler), missing(crawler)) == ([0, 1], [])
+
+
 async def test_one_answer_that_names_a_next_page_is_not_all() -> None:
     async with SourceServer() as source:
         datasets = {"things": dataset_of(source.url, {"kind": "none"})}
