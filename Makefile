@@ -56,7 +56,8 @@ test-model: setup ## 2,000 random sequences through the commit protocol's model
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/unit/shared/test_commit_model.py
 
 test-sources: setup ## 2,000 random sources, awkward in every way, against the crawler over HTTP (SEED=… repeats)
-	SOURCES=$(or $(SOURCES),2000) $(BIN)/python -m pytest tests/unit/crawler/test_awkward_sources.py
+	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; \
+	SEED=$$seed SOURCES=$(or $(SOURCES),2000) $(BIN)/python -m pytest tests/unit/crawler/test_awkward_sources.py
 
 airflow-env: $(AIRFLOW_STAMP) ## Makes .venv-airflow: Airflow and what the DAGs need, apart from the services
 

@@ -178,6 +178,8 @@ class Pages:
             self._last = None
             return False
         await self._recorder.add(answer)
+        if limit is not None and self._position >= limit:
+            self._recorder.promise(limit)  # so many were there: if some came twice, others did not come
         self._remember(fetched)
         self._last = PageShown(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link

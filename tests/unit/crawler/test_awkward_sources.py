@@ -1,6 +1,6 @@
 """Random sources, awkward in every way: a crawl is complete, or it is said that it is not.
 
-`make test-sources` reads 2,000 of them; `SEED=…` repeats a run.
+The same 150 in every run of the tests; `make test-sources` reads 2,000 others, and `SEED=…` repeats its run.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from shared.events.models import MissingRecords
 from tests.support.awkward import NOON, Awkward, AwkwardServer, awkward_sources, objection
 from tests.support.crawler import Crawler, crawler_of, dataset_of
 
-SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(4))
+SEED = int(os.environ.get("SEED", "1"))
 EXAMPLES = int(os.environ.get("SOURCES", "150"))
 
 
