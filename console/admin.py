@@ -12,7 +12,7 @@ from console import environment
 from console.errors import FAILED, CommandError
 from console.words import printable, quantity
 from deploy.local.names import LEFT_OUT
-from shared.settings import KafkaSettings
+from shared.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
     from shared.postgres.migrations import Migration

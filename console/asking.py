@@ -10,7 +10,7 @@ from console.errors import SUCCESS, CommandError, InterruptedByUserError
 from console.order import Order
 from console.result import show
 from console.words import duration, listed
-from shared.settings import KafkaSettings
+from shared.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,14 +15,10 @@ from deploy.local.home import Home
 from deploy.local.state import running_state
 from shared.errors import ConfigurationError
 from shared.events.ids import is_dataset_name
-from shared.settings import (
-    DatasetSettings,
-    ObjectStoreSettings,
-    PostgresDsn,
-    PostgresSettings,
-    Settings,
-    load_settings,
-)
+from shared.settings.datasets import DatasetSettings
+from shared.settings.model import Settings, load_settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresDsn, PostgresSettings
 
 if TYPE_CHECKING:
     from shared.datasets.catalog import Catalog

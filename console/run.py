@@ -19,7 +19,7 @@ from console.order import (
     requester,
 )
 from shared.events.stages import SUPPORTED_FORMATS
-from shared.settings import KafkaSettings
+from shared.settings.kafka import KafkaSettings
 
 EXAMPLES = """\b
 Examples:

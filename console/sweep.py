@@ -12,7 +12,7 @@ from console.errors import CommandError
 from console.result import print_json
 from console.words import number, one_line, quantity, size
 from shared.errors import PermanentError, TransientError
-from shared.settings import ObjectStoreSettings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.sweep.rules import KINDS, Kind, Limits, SweepReport
 from shared.sweep.settings import SweepSettings
 

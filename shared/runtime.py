@@ -22,7 +22,9 @@ from shared.errors import ConfigurationError
 from shared.observability.http import start_http
 from shared.observability.logging import configure_logging, get_logger
 from shared.observability.metrics import BROKER_REACHABLE, LOOP_LAG_SECONDS
-from shared.settings import KafkaSettings, ProcessSettings, load_settings
+from shared.settings.kafka import KafkaSettings
+from shared.settings.model import load_settings
+from shared.settings.process import ProcessSettings
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 KAFKA_RETRY_S = 0.5

@@ -29,7 +29,10 @@ from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import load_catalog
 from shared.datasets.model import Dataset
 from shared.postgres.migrations import create_table_sql
-from shared.settings import DatasetSettings, ObjectStoreSettings, PostgresSettings, load_settings
+from shared.settings.datasets import DatasetSettings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import ObjectStore, open_s3
 
 DATASET = "posts"

@@ -11,7 +11,10 @@ import polars as pl
 
 from console.bench.bare import DATASET, OBJECT_PREFIX, TABLE
 from shared.datasets.catalog import load_catalog
-from shared.settings import DatasetSettings, ObjectStoreSettings, PostgresSettings, load_settings
+from shared.settings.datasets import DatasetSettings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresSettings
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_s3
 

@@ -24,7 +24,8 @@ from console.result import print_json
 from console.words import listed, number, quantity
 from deploy.local.names import SERVICES
 from shared.bus.record import Record
-from shared.settings import KafkaSettings, PostgresSettings
+from shared.settings.kafka import KafkaSettings
+from shared.settings.postgres import PostgresSettings
 
 DISCARDED_AT_ONCE = 1000
 MAX_REASON_CHARS = 500

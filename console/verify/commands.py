@@ -21,7 +21,7 @@ from console.verify.letters import read_bad_events
 from console.verify.logs import read_secrets
 from console.verify.verify import Question, verify
 from console.words import listed
-from shared.settings import PostgresSettings
+from shared.settings.postgres import PostgresSettings
 
 EXAMPLES = """\b
 Examples:

@@ -30,7 +30,9 @@ from console.verify.table import Table
 from console.verify.tables import Tables
 from deploy.local.names import SERVICES
 from shared.errors import PermanentError, TransientError
-from shared.settings import KafkaSettings, ObjectStoreSettings, PostgresSettings
+from shared.settings.kafka import KafkaSettings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import open_s3
 from shared.sweep.settings import SweepSettings
 from shared.sweep.uploads import S3Uploads

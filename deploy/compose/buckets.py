@@ -7,7 +7,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from deploy.local.buckets import ALREADY_OURS
-from shared.settings import ObjectStoreSettings, load_settings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
 
 PATIENT = Config(retries={"mode": "standard", "max_attempts": 8}, s3={"addressing_style": "path"})
 

@@ -2,7 +2,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.settings import Settings
+from shared.settings.model import Settings
 
 
 class LoaderSettings(Settings):

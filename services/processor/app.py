@@ -8,7 +8,9 @@ from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.runtime import Process, run_service
-from shared.settings import DatasetSettings, ObjectStoreSettings, load_settings
+from shared.settings.datasets import DatasetSettings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import open_s3
 
 

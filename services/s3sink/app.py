@@ -15,7 +15,10 @@ from shared.errors import ConfigurationError
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
 from shared.runtime import Process, run_service
-from shared.settings import DatasetSettings, ObjectStoreSettings, PostgresSettings, load_settings
+from shared.settings.datasets import DatasetSettings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import open_s3
 
 CONSUMERS = 2

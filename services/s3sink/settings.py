@@ -2,7 +2,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from shared.settings import Settings
+from shared.settings.model import Settings
 
 
 class SinkSettings(Settings):

@@ -41,7 +41,7 @@ from shared.events.reasons import Reason
 from shared.memory import Memory
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BROKER_REACHABLE, MEMORY_USED_RATIO
-from shared.settings import KafkaSettings
+from shared.settings.kafka import KafkaSettings
 
 HEARTBEAT_INTERVAL_MS = 1_000
 """A member learns of a rebalance with its next heartbeat, so this bounds how long a start or a join takes."""

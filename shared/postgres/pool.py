@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 
 from shared.observability.logging import get_logger
-from shared.settings import PostgresSettings
+from shared.settings.postgres import PostgresSettings
 
 APPLICATION_NAME = "onpoint_pipeline"
 CONNECT_RETRY_S = 1.0

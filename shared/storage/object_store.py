@@ -22,7 +22,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
-from shared.settings import ObjectStoreSettings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.errors import ChecksumError, ObjectMissingError, StorageUnavailableError
 
 if TYPE_CHECKING:

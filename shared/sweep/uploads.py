@@ -9,7 +9,7 @@ import aioboto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.settings import ObjectStoreSettings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.errors import StorageUnavailableError
 from shared.sweep.ports import Upload
 

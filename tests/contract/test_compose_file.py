@@ -9,7 +9,10 @@ import yaml
 
 from deploy.compose import credentials
 from deploy.local.names import SERVICES
-from shared.settings import KafkaSettings, ObjectStoreSettings, PostgresSettings, load_settings
+from shared.settings.kafka import KafkaSettings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresSettings
 from shared.version import CODE_VERSION
 
 ROOT = Path(__file__).parents[2]

@@ -20,15 +20,13 @@ from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
 from services.processor.settings import ProcessorSettings
 from services.s3sink.settings import SinkSettings
-from shared.settings import (
-    PREFIX,
-    DatasetSettings,
-    KafkaSettings,
-    ObjectStoreSettings,
-    PostgresSettings,
-    ProcessSettings,
-    Settings,
-)
+from shared.settings.datasets import DatasetSettings
+from shared.settings.kafka import KafkaSettings
+from shared.settings.model import Settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresSettings
+from shared.settings.process import ProcessSettings
+from shared.settings.variables import PREFIX
 from shared.sweep.settings import SweepSettings
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from shared.settings import ObjectStoreSettings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage import object_store
 from shared.storage.errors import ChecksumError, StorageUnavailableError
 from shared.storage.object_store import ObjectStore, open_s3

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.bus.bus import Bus
 from shared.bus.record import Bury, Handler, Record, bury_alone
-from shared.settings import KafkaSettings
+from shared.settings.kafka import KafkaSettings
 
 REQUESTED_AT = "2026-11-24T06:00:00Z"
 

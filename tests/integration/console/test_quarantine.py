@@ -13,7 +13,8 @@ import pytest
 import zstandard
 
 from deploy.local.stack import LocalStack
-from shared.settings import ObjectStoreSettings, load_settings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import ObjectStore, open_s3
 from tests.integration.console.played import Onpoint
 

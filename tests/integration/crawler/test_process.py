@@ -18,7 +18,8 @@ from shared.bus.admin import apply_topics, load_topics
 from shared.events import topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlPlanned
-from shared.settings import ObjectStoreSettings, load_settings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import ObjectStore, open_s3
 from tests.support import source as faults
 from tests.support.crawler import environment_for, lines_of

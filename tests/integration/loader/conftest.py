@@ -10,7 +10,7 @@ from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.postgres.migrations import migrate
 from shared.postgres.pool import open_pool
-from shared.settings import PostgresSettings
+from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
 from tests.support.processed import a_dataset

@@ -21,7 +21,8 @@ from shared.bus.record import Outgoing, Record, to_record
 from shared.events import topics
 from shared.events.decode import decode_event, encode
 from shared.events.models import RunCompleted
-from shared.settings import ObjectStoreSettings, load_settings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage import keys
 from shared.storage.object_store import open_s3
 from tests.integration.quality.story import Batch, Story

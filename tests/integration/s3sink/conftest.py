@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from shared.postgres.pool import open_pool
-from shared.settings import PostgresSettings
+from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import open_memory
 from tests.support.sink import Sink
 

@@ -12,7 +12,7 @@ from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
 from shared.memory import Memory
-from shared.settings import KafkaSettings
+from shared.settings.kafka import KafkaSettings
 from tests.support.bus import Topics, run_drained, running
 
 pytestmark = pytest.mark.integration

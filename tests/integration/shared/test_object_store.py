@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import PermanentError
-from shared.settings import ObjectStoreSettings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.errors import ChecksumError, ObjectMissingError, StorageUnavailableError
 from shared.storage.object_store import ObjectStore, open_folder, open_memory, open_s3
 

@@ -9,7 +9,7 @@ from typing import Any
 import aioboto3
 import pytest
 
-from shared.settings import ObjectStoreSettings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.errors import StorageUnavailableError
 from shared.storage.object_store import open_memory, open_s3
 from shared.sweep.ports import Upload

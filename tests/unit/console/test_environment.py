@@ -6,7 +6,8 @@ from console import environment
 from console.errors import WrongUseError
 from shared.datasets.catalog import BUILT_IN
 from shared.errors import ConfigurationError
-from shared.settings import KafkaSettings, PostgresSettings
+from shared.settings.kafka import KafkaSettings
+from shared.settings.postgres import PostgresSettings
 
 STACK = {
     "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",

@@ -3,7 +3,7 @@ import pytest
 from services.crawler.app import _allowed_hosts
 from services.crawler.settings import CrawlSettings
 from shared.errors import ConfigurationError
-from shared.settings import load_settings
+from shared.settings.model import load_settings
 
 
 def test_nothing_private_is_allowed_unless_it_is_named() -> None:

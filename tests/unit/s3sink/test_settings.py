@@ -2,7 +2,7 @@ import pytest
 
 from services.s3sink.settings import SinkSettings
 from shared.errors import ConfigurationError
-from shared.settings import load_settings
+from shared.settings.model import load_settings
 
 
 def test_the_defaults_are_64_and_128_mib_and_a_minute() -> None:

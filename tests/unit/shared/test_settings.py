@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from shared.settings import (
-    KafkaSettings,
-    ObjectStoreSettings,
-    PostgresSettings,
-    ProcessSettings,
-    load_settings,
-)
+from shared.settings.kafka import KafkaSettings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.postgres import PostgresSettings
+from shared.settings.process import ProcessSettings
 
 DSN = "postgresql://u:hunter2@h/d"
 
