@@ -12,7 +12,6 @@ from console import environment
 from console.errors import FAILED, CommandError
 from console.words import printable, quantity
 from deploy.local.names import LEFT_OUT
-from shared.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
     from shared.postgres.migrations import Migration
@@ -67,7 +66,7 @@ def apply(
     from console.client import reason
     from shared.bus.admin import apply_topics, load_topics
 
-    servers = environment.settings(KafkaSettings).kafka_bootstrap_servers
+    servers = environment.bootstrap_servers()
     specs = load_topics(file)
     try:
         applied = asyncio.run(apply_topics(servers, specs, replication=replication))

@@ -5,12 +5,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from console import environment
-from console.client import open_completions, publish_request
 from console.errors import SUCCESS, CommandError, InterruptedByUserError
 from console.order import Order
 from console.result import show
 from console.words import duration, listed
-from shared.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,10 +19,12 @@ def ask(order: Order, *, may_exist: bool, wait: bool, timeout_s: float | None, a
 
     `may_exist`: somebody may have asked for it before, so that its end may be behind us.
     """
-    servers = environment.settings(KafkaSettings).kafka_bootstrap_servers
+    servers = environment.bootstrap_servers()
     if wait:
         completed = _ask_and_wait(order, servers, may_exist=may_exist, as_json=as_json, timeout_s=timeout_s)
         return show(completed, as_json=as_json)
+    from console.client import publish_request
+
     asyncio.run(publish_request(servers, order.run_id, order.value()))
     if as_json:
         print(json.dumps({"run_id": order.run_id}))
@@ -66,6 +66,7 @@ async def _ask_and_follow(
     timeout_s: float | None,
 ) -> dict[str, Any]:
     from console import display
+    from console.client import open_completions, publish_request
     from console.follow import Watch, follow
 
     dsn = environment.postgres_dsn()

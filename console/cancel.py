@@ -92,9 +92,8 @@ async def _cancel_and_follow(
     from console import display
     from console.client import open_completions
     from console.follow import Watch, follow
-    from shared.settings.kafka import KafkaSettings
 
-    async with open_completions(environment.settings(KafkaSettings).kafka_bootstrap_servers) as ends:
+    async with open_completions(environment.bootstrap_servers()) as ends:
         await _cancel(run_id, dsn, staging)
         run = await _find(dsn, run_id)
         if run is not None and run.completed is not None:

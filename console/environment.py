@@ -3,25 +3,20 @@
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, TypeVar
-
-from pydantic import Field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from console.errors import WrongUseError
-from deploy.local.config import StackConfig
-from deploy.local.credentials import load_or_create
-from deploy.local.environment import client_environment
+from deploy.local.client_settings import ClientSettings
 from deploy.local.home import Home
-from deploy.local.state import running_state
 from shared.errors import ConfigurationError
 from shared.events.ids import is_dataset_name
-from shared.settings.datasets import DatasetSettings
-from shared.settings.model import Settings, load_settings
-from shared.settings.object_store import ObjectStoreSettings
-from shared.settings.postgres import PostgresDsn, PostgresSettings
+from shared.settings.dsn import ADVICE, is_whole
+from shared.settings.variables import read_setting, variable_of
 
 if TYPE_CHECKING:
     from shared.datasets.catalog import Catalog
+    from shared.settings.model import Settings
     from shared.storage.object_store import ObjectStore
 
 ADDRESSES = ("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "ONPOINT_POSTGRES_DSN", "ONPOINT_S3_ENDPOINT_URL")
@@ -32,14 +27,7 @@ NO_STACK = (
     "ONPOINT_POSTGRES_DSN to use another"
 )
 
-_S = TypeVar("_S", bound=Settings)
-
-
-class ViewerSettings(Settings):
-    """What the command line shows more with, and can do without."""
-
-    postgres_dsn: Annotated[PostgresDsn | None, Field(description="where the run ledger is")] = None
-    lake_bucket: Annotated[str | None, Field(description="bucket of the data lake")] = None
+_S = TypeVar("_S", bound="Settings")
 
 
 def settings(model: type[_S]) -> _S:
@@ -47,15 +35,37 @@ def settings(model: type[_S]) -> _S:
 
     Raises `ConfigurationError` that names what is wrong, `WrongUseError` where there is no installation at all.
     """
-    environment = find()
-    if not is_addressed(environment):
-        raise WrongUseError(NO_STACK)
-    return load_settings(model, environment)
+    from shared.settings.model import load_settings
+
+    return load_settings(model, _of_installation())
 
 
 def ledger_dsn() -> str:
-    """The address of the run ledger. Raises as `settings`."""
-    return settings(PostgresSettings).postgres_dsn.get_secret_value()
+    """The address of the run ledger. Raises as `settings`, and reads this one setting without its model, which takes
+    longer to import than the ledger to answer.
+    """
+    if dsn := _dsn(_of_installation()):
+        return dsn
+    raise ConfigurationError(f"{variable_of('postgres_dsn')} is not set: it says where the run ledger is")
+
+
+def bootstrap_servers() -> str:
+    """The brokers' addresses, comma-separated. Raises and reads as `ledger_dsn`."""
+    if servers := read_setting("kafka_bootstrap_servers", _of_installation()):
+        return servers
+    raise ConfigurationError(
+        f"{variable_of('kafka_bootstrap_servers')} is not set: it names host:port of one or more brokers"
+    )
+
+
+def postgres_dsn() -> str | None:
+    """As `ledger_dsn`, None where the installation names no database."""
+    return _dsn(find())
+
+
+def lake_bucket() -> str | None:
+    """The bucket of the lake, None where the installation names none."""
+    return read_setting("lake_bucket", find())
 
 
 def catalog() -> "Catalog":
@@ -64,6 +74,8 @@ def catalog() -> "Catalog":
     Raises `ConfigurationError` if there is no folder of them.
     """
     from shared.datasets.catalog import load_catalog
+    from shared.settings.datasets import DatasetSettings
+    from shared.settings.model import load_settings
 
     environment = find()
     return load_catalog(load_settings(DatasetSettings, environment).datasets_dir, environment)
@@ -74,17 +86,15 @@ def table_of(dataset: str) -> str:
 
     Looks first into the file that has the dataset's name, so that of many files one is read.
     """
-    import yaml
-
-    from shared.datasets.catalog import BUILT_IN
+    from shared.datasets.built_in import BUILT_IN
+    from shared.datasets.document import DocumentError, read_document
 
     with contextlib.suppress(ConfigurationError):
-        for folder in (BUILT_IN, load_settings(DatasetSettings, find()).datasets_dir):
-            if folder is None:
-                continue
-            with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
-                found = yaml.safe_load((folder / f"{dataset}.yaml").read_text(encoding="utf-8"))
-                if isinstance(found, dict) and found.get("name") == dataset:
+        own = read_setting("datasets_dir", find())
+        for folder in (BUILT_IN, *([Path(own)] if own else ())):
+            with contextlib.suppress(OSError, DocumentError):
+                found, _ = read_document((folder / f"{dataset}.yaml").read_bytes())
+                if found.get("name") == dataset:
                     table = str(found.get("table"))
                     return table if is_dataset_name(table) else f"onpoint_{dataset}"
         if dataset in (known := catalog()):
@@ -92,20 +102,12 @@ def table_of(dataset: str) -> str:
     return f"onpoint_{dataset}"
 
 
-def lake_bucket() -> str | None:
-    return load_settings(ViewerSettings, find()).lake_bucket
-
-
-def postgres_dsn() -> str | None:
-    dsn = load_settings(ViewerSettings, find()).postgres_dsn
-    return dsn.get_secret_value() if dsn else None
-
-
 def staging() -> "ObjectStore":
     """The bucket of batches in flight. Does not connect.
 
     Raises `ConfigurationError` that names the settings that are missing.
     """
+    from shared.settings.object_store import ObjectStoreSettings
     from shared.storage.object_store import open_s3
 
     found = settings(ObjectStoreSettings)
@@ -137,9 +139,20 @@ def is_addressed(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) or environ.get(f"{name}_FILE") for name in ADDRESSES)
 
 
+def _of_installation() -> Mapping[str, str]:
+    environment = find()
+    if not is_addressed(environment):
+        raise WrongUseError(NO_STACK)
+    return environment
+
+
+def _dsn(environment: Mapping[str, str]) -> str | None:
+    dsn = read_setting("postgres_dsn", environment)
+    if dsn is not None and not is_whole(dsn):
+        raise ConfigurationError(f"{variable_of('postgres_dsn')}: {ADVICE}")
+    return dsn
+
+
 def _of_running_stack(environ: Mapping[str, str]) -> dict[str, str]:
-    home = Home.from_environment(environ)
-    if running_state(home) is None:
-        return {}
-    config = StackConfig.load(home)
-    return {**config.overrides, **client_environment(home, config, load_or_create(home))}
+    found = ClientSettings.of_running_stack(Home.from_environment(environ))
+    return {**found.overrides, **found.addresses} if found else {}

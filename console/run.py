@@ -19,7 +19,6 @@ from console.order import (
     requester,
 )
 from shared.events.stages import SUPPORTED_FORMATS
-from shared.settings.kafka import KafkaSettings
 
 EXAMPLES = """\b
 Examples:
@@ -99,7 +98,7 @@ def run(
 
 def _all_datasets(known: tuple[str, ...], *, sure: bool) -> tuple[str, ...]:
     """Every dataset, if that is what the person wants. A program must say so."""
-    environment.settings(KafkaSettings)  # nobody is asked about a run that cannot start
+    environment.bootstrap_servers()  # raises: nobody is asked about a run that cannot start
     if not sure:
         what = f"all {len(known)} datasets"
         if not (sys.stdin.isatty() and sys.stderr.isatty()):

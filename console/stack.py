@@ -7,22 +7,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import launcher
-from deploy.local.config import StackConfig
-from deploy.local.credentials import load_or_create
-from deploy.local.environment import client_environment, export_lines, overrides_from
+from deploy.local.client_settings import ClientSettings, export_lines
 from deploy.local.errors import StackError, UnknownNameError
-from deploy.local.fetch import components_folder
 from deploy.local.home import Home
 from deploy.local.names import SERVICES, SUPERVISOR
-from deploy.local.state import running_state
-from deploy.local.status import Row, rows
+
+if TYPE_CHECKING:
+    from deploy.local.launcher import Request, Say
+    from deploy.local.status import Row
 
 WRONG_USE = 2
 INTERRUPTED = 130
@@ -97,6 +95,8 @@ def up(
     ] = DEFAULT_TIMEOUT_S,
 ) -> None:
     """Start Kafka, PostgreSQL, S3 and the six services on this machine, and wait until they are ready."""
+    from deploy.local import launcher
+
     home = Home.from_environment(os.environ)
     request = launcher.Request(home, os.environ, () if no_services else SERVICES)
     with _errors_for_people():
@@ -113,6 +113,9 @@ def down(
     ] = False,
 ) -> None:
     """Stop the local stack and leave no process of it."""
+    from deploy.local import launcher
+    from deploy.local.fetch import components_folder
+
     home = Home.from_environment(os.environ)
     with _errors_for_people(), _progress() as say:
         ran = launcher.shut_down(home, say, wipe=wipe)
@@ -131,6 +134,9 @@ def ps(
     *, as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False
 ) -> None:
     """Show what runs: state, port, process, restarts, memory."""
+    from deploy.local.state import running_state
+    from deploy.local.status import rows
+
     home = Home.from_environment(os.environ)
     found = rows(home)
     if as_json:
@@ -148,16 +154,15 @@ def ps(
 def env() -> None:
     """Print the running stack's settings as `export NAME=…` lines for a shell."""
     home = Home.from_environment(os.environ)
-    if running_state(home) is None:
+    found = ClientSettings.of_running_stack(home)
+    if found is None:
         err.print(
             f"the stack of {home.path} does not run: start it with `onpoint up`",
             highlight=False,
             soft_wrap=True,
         )
         raise typer.Exit(1)
-    sys.stdout.write(
-        export_lines(client_environment(home, StackConfig.load(home), load_or_create(home))) + "\n"
-    )
+    sys.stdout.write(export_lines(found.addresses) + "\n")
 
 
 def logs(
@@ -192,7 +197,10 @@ def logs(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run_in_background(request: launcher.Request, timeout_s: float) -> None:
+def _run_in_background(request: "Request", timeout_s: float) -> None:
+    from deploy.local import launcher
+    from deploy.local.status import rows
+
     try:
         with _progress() as say:
             if launcher.launch(request, say) is None:
@@ -208,8 +216,8 @@ def _run_in_background(request: launcher.Request, timeout_s: float) -> None:
     _print_what_next()
 
 
-def _run_in_foreground(request: launcher.Request) -> None:
-    from deploy.local import supervisor
+def _run_in_foreground(request: "Request") -> None:
+    from deploy.local import launcher, supervisor
 
     request.home.create()
     with _progress() as say, launcher.launching(request.home, say):
@@ -223,7 +231,10 @@ def _run_in_foreground(request: launcher.Request) -> None:
         raise StackError(error)
 
 
-def _say_it_runs(request: launcher.Request, say: launcher.Say) -> None:
+def _say_it_runs(request: "Request", say: "Say") -> None:
+    from deploy.local.config import StackConfig
+    from deploy.local.environment import overrides_from
+
     say("the stack is already running")
     config = StackConfig.find(request.home)
     wanted = overrides_from(request.environ)
@@ -233,7 +244,7 @@ def _say_it_runs(request: launcher.Request, say: launcher.Say) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[launcher.Say]:
+def _progress() -> Iterator["Say"]:
     """A function that prints a line with the seconds since now; on a terminal a spinner turns below."""
     began = time.monotonic()
 
@@ -253,7 +264,7 @@ def _errors_for_people() -> Iterator[None]:
         raise typer.Exit(WRONG_USE if isinstance(error, UnknownNameError) else 1) from error
 
 
-def _table(found: list[Row]) -> Table:
+def _table(found: "list[Row]") -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "state"):
         table.add_column(heading)

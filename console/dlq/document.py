@@ -12,7 +12,7 @@ from typing import Any
 from console.dlq.preview import Preview
 from console.dlq.queue import Entry
 from console.dlq.replay import Outcome
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.events.times import utc_text
 
 

@@ -13,7 +13,7 @@ from console.cells import cut
 from console.dlq.preview import Preview
 from console.dlq.queue import STATES, Entry, State
 from console.words import moment, number, one_line, printable, quantity, size
-from shared.bus.record import Headers, Record
+from shared.bus.messages import Headers, Record
 
 STATE_STYLE: dict[str, str] = {"open": "red", "replayed": "cyan", "resolved": "green", "discarded": "dim"}
 WIDE = 110

@@ -16,8 +16,8 @@ from console.dlq.letter import Letter, Position, original_record
 from console.dlq.topics import DeadLetters
 from console.errors import WrongUseError
 from shared.bus.attempt import replay_headers
-from shared.bus.raw import send_raw
-from shared.bus.record import Record
+from shared.bus.kafka import send_raw
+from shared.bus.messages import Record
 from shared.events.topics import retry_topic
 
 AT_ONCE = 100

@@ -11,7 +11,8 @@ from console.client import CLIENT_ID, explained, lone_consumer, require_topic, s
 from console.dlq.letter import Position
 from console.errors import CommandError
 from deploy.local.names import SERVICES
-from shared.bus.record import Record, to_record
+from shared.bus.kafka import to_record
+from shared.bus.messages import Record
 from shared.events.topics import dead_letter_topic
 
 POLL_MS = 1000

@@ -15,7 +15,8 @@ from console.dlq.letter import Letter, original_record, to_letter
 from console.errors import CommandError
 from deploy.local.names import SERVICES
 from shared.bus.attempt import next_attempt
-from shared.bus.record import Record, to_record
+from shared.bus.kafka import to_record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import run_id_of_record

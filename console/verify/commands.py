@@ -7,21 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import asyncpg
-import structlog
 import typer
 
 from console import environment
 from console.errors import FAILED, SUCCESS, WrongUseError
 from console.result import print_json
-from console.verify import machine, render
-from console.verify.database import explained
 from console.verify.findings import INVARIANTS, Findings
-from console.verify.letters import read_bad_events
-from console.verify.logs import read_secrets
-from console.verify.verify import Question, verify
 from console.words import listed
-from shared.settings.postgres import PostgresSettings
 
 EXAMPLES = """\b
 Examples:
@@ -110,6 +102,13 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Check that everything is where it belongs, once, and that everybody says so."""
+    import structlog
+
+    from console.verify import machine
+    from console.verify.letters import read_bad_events
+    from console.verify.logs import read_secrets
+    from console.verify.verify import Question, verify
+
     # The drivers' logs are for services; what a person should know is in the findings.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if snapshot:
@@ -134,6 +133,8 @@ def command(
 
 def _show(findings: Findings, *, as_json: bool) -> None:
     """Ends the command, with the exit code that the findings give."""
+    from console.verify import render
+
     if as_json:
         print_json(findings.as_dict())
     else:
@@ -142,7 +143,12 @@ def _show(findings: Findings, *, as_json: bool) -> None:
 
 
 async def _snapshot() -> dict[str, Any]:
-    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    import asyncpg
+
+    from console.verify import machine
+    from console.verify.database import explained
+
+    dsn = environment.ledger_dsn()
     with explained():
         connection = await asyncpg.connect(dsn)
     try:

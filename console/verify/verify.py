@@ -30,9 +30,7 @@ from console.verify.table import Table
 from console.verify.tables import Tables
 from deploy.local.names import SERVICES
 from shared.errors import PermanentError, TransientError
-from shared.settings.kafka import KafkaSettings
 from shared.settings.object_store import ObjectStoreSettings
-from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import open_s3
 from shared.sweep.settings import SweepSettings
 from shared.sweep.uploads import S3Uploads
@@ -73,7 +71,7 @@ async def verify(question: Question) -> Findings:
         check_logs(question.logs, question.secrets, findings)
     if question.only <= {"I11"}:
         return findings
-    dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+    dsn = environment.ledger_dsn()
     with explained():
         connection = await asyncpg.connect(
             dsn,
@@ -127,7 +125,7 @@ class _Pass:
 
     async def _check_bus(self, books: Books, documents: Documents) -> None:
         question, findings = self._question, self._findings
-        bus: Bus = await read_bus(environment.settings(KafkaSettings).kafka_bootstrap_servers)
+        bus: Bus = await read_bus(environment.bootstrap_servers())
         if "I4" in question.only:
             endings.check_completions(books, bus, documents, findings)
             endings.check_observed(list(question.observed), books, findings)
@@ -139,7 +137,7 @@ class _Pass:
             Letters(books, bus, await self._actions(), findings, killed=killed).check(question.bad_events)
 
     async def _actions(self) -> list[Action]:
-        dsn = environment.settings(PostgresSettings).postgres_dsn.get_secret_value()
+        dsn = environment.ledger_dsn()
         async with open_journal(dsn) as journal:
             return [action async for piece in journal.actions(SERVICES) for action in piece]
 

@@ -14,8 +14,9 @@ from deploy.local.accounts import Account
 from deploy.local.backoff import Backoff
 from deploy.local.names import Kind, State
 from deploy.local.probes import Probe
+from deploy.local.process_id import ProcessId
 from deploy.local.spawn import kill_group, spawn
-from deploy.local.state import ChildState, ProcessId
+from deploy.local.state import ChildState
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deploy.local.errors import NotRunningError
 from deploy.local.home import Home, write_private
 from deploy.local.ports import Ports
-from deploy.local.state import ProcessId
+from deploy.local.process_id import ProcessId
 
 
 class Detour(BaseModel):

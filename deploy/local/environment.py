@@ -1,7 +1,6 @@
 """The settings that lead a client to the stack, and the environments of the stack's own processes."""
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -79,11 +78,6 @@ def client_environment(home: Home, config: StackConfig, credentials: Credentials
         "PGPASSWORD": credentials.postgres_password,
         "PGDATABASE": POSTGRES_DATABASE,
     }
-
-
-def export_lines(environment: Mapping[str, str]) -> str:
-    """Lines for `eval` in a shell."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 def process_environment(

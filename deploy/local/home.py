@@ -17,6 +17,7 @@ COMPONENTS = "components"
 OWN_ENTRIES = frozenset(
     {
         COMPONENTS,
+        "client.json",
         "config.json",
         "credentials.json",
         "data",
@@ -64,6 +65,10 @@ class Home:
     @property
     def config_file(self) -> Path:
         return self.path / "config.json"
+
+    @property
+    def client_file(self) -> Path:
+        return self.path / "client.json"
 
     @property
     def state_file(self) -> Path:

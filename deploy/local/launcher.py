@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 from deploy.local import fetch, locks, ports, tools
 from deploy.local.accounts import remove_place
+from deploy.local.client_settings import ClientSettings
 from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import (
     DEFAULT_LAKE_BUCKET,
     DEFAULT_STAGING_BUCKET,
+    client_environment,
     mark_of,
     overrides_from,
 )
@@ -23,9 +25,10 @@ from deploy.local.home import OWNER_ONLY, PROJECT_ROOT, Home
 from deploy.local.leftovers import end_leftovers, find_leftovers
 from deploy.local.logfiles import last_lines
 from deploy.local.names import SERVICES, SUPERVISOR
+from deploy.local.process_id import ProcessId
 from deploy.local.seaweedfs import remove_sockets
 from deploy.local.sockets import remove_socket_folder
-from deploy.local.state import ProcessId, StackState, running_state
+from deploy.local.state import StackState, running_state
 from deploy.local.waiting import POLL_S, wait_for
 
 Say = Callable[[str], None]
@@ -67,8 +70,7 @@ def prepare(request: Request, say: Say) -> None:
     components = fetch.fetch(environ, say)
     chosen = ports.choose(home, environ)
     ports.require_free(chosen, services=request.services)
-    load_or_create(home)
-    StackConfig(
+    config = StackConfig(
         ports=chosen,
         services=request.services,
         staging_bucket=environ.get("ONPOINT_STAGING_BUCKET") or DEFAULT_STAGING_BUCKET,
@@ -81,7 +83,9 @@ def prepare(request: Request, say: Say) -> None:
         hang_s=hang_s,
         parent=request.parent,
         detour=request.detour,
-    ).save(home)
+    )
+    ClientSettings(client_environment(home, config, load_or_create(home)), config.overrides).save(home)
+    config.save(home)
     home.state_file.unlink(missing_ok=True)
 
 

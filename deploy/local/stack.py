@@ -17,7 +17,8 @@ from deploy.local.environment import client_environment
 from deploy.local.errors import NotRunningError, StackError, UnknownNameError
 from deploy.local.home import Home
 from deploy.local.names import SERVICES
-from deploy.local.state import ProcessId, StackState
+from deploy.local.process_id import ProcessId
+from deploy.local.state import StackState
 from deploy.local.status import Row, rows
 from deploy.local.waiting import wait_for
 

@@ -22,10 +22,11 @@ from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.kafka import kafka_spec
 from deploy.local.leftovers import end_leftovers
 from deploy.local.postgres import postgres_spec
+from deploy.local.process_id import ProcessId
 from deploy.local.seaweedfs import remove_sockets, seaweedfs_spec
 from deploy.local.services import run_step, service_spec
 from deploy.local.sockets import make_socket_folder, remove_socket_folder
-from deploy.local.state import ProcessId, StackState
+from deploy.local.state import StackState
 
 TOPICS_FILE = PROJECT_ROOT / "deploy" / "kafka" / "topics.yaml"
 LOCK_WAIT_S = 10.0

@@ -6,7 +6,7 @@ import structlog
 from services.crawler.results import STAGE
 from services.crawler.service import CrawlerService
 from shared.batches.batches import check_identity, unreadable
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.decode import decode_event, parse_object

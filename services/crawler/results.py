@@ -6,7 +6,7 @@ from typing import Any, Final
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.recorder import Recorder
 from shared.batches.batches import MAX_DETAIL_CHARS, in_words
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.models import (

@@ -38,7 +38,7 @@ from shared.batches.batches import (
     in_words,
     scratch_folder,
 )
-from shared.bus.record import Burial, Outgoing
+from shared.bus.messages import Burial, Outgoing
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import ids

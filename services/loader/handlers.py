@@ -5,7 +5,7 @@ import structlog
 
 from services.loader.service import LoaderService
 from shared.batches.batches import announce, announcement_of, read_batch, read_parent, unreadable
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError
 
 

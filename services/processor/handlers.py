@@ -5,7 +5,7 @@ import structlog
 
 from services.processor.service import ProcessorService
 from shared.batches.batches import announce, read_batch
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 
 
 @dataclass(frozen=True, slots=True)

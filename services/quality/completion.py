@@ -8,7 +8,7 @@ from services.quality.domain.verdict import Terms, complete, given_up
 from services.quality.listings import Listings
 from services.quality.repository.completions import CompletionRepository, Decider, RunState
 from shared import crashpoints
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events import topics

@@ -8,7 +8,7 @@ from services.quality.completion import CompletionService, NotDrainedError
 from services.quality.domain.ledger import Failure
 from services.quality.repository.completions import Decider
 from services.quality.service import LedgerService
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, decode_failure

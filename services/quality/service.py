@@ -16,7 +16,7 @@ from services.quality.domain.ledger import (
 )
 from services.quality.repository.ledger import LedgerRepository
 from shared import crashpoints
-from shared.bus.record import Outgoing, Publish
+from shared.bus.messages import Outgoing, Publish
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event

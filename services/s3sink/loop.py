@@ -15,8 +15,8 @@ from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import announce, dead_manifest
+from shared.bus.messages import Publish, Record
 from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
-from shared.bus.record import Publish, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.events.reasons import Reason

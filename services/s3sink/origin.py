@@ -4,7 +4,7 @@ import base64
 
 import orjson
 
-from shared.bus.record import Record
+from shared.bus.messages import Record
 
 
 def pack(record: Record) -> str:

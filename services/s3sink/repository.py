@@ -11,7 +11,7 @@ from services.s3sink.claim import Claim, claim_object
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, kept, object_name
 from services.s3sink.origin import pack, unpack
 from shared import crashpoints
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest, RunSealed
 from shared.postgres.errors import translated

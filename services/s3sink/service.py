@@ -6,7 +6,7 @@ from services.s3sink.domain import stored
 from services.s3sink.repository import Held, SinkRepository
 from shared.batches.batches import BatchDeadError, Batches, dead_manifest
 from shared.batches.clean import clean_artifact
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest, RunSealed

@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared import crashpoints
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError, TransientError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, encode, explain

@@ -7,7 +7,7 @@ with their record as all that it brought.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.bus.record import Record, split_headers
+from shared.bus.messages import Record, split_headers
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
 

@@ -19,21 +19,11 @@ from shared import crashpoints
 from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
 from shared.bus.header_names import take_any
+from shared.bus.kafka import send_raw, to_record
+from shared.bus.messages import Bury, Handler, Outgoing, Record, Revive, bury_alone, revive_nothing, value_of
 from shared.bus.middleware import Settling
 from shared.bus.policy import AtLeastOnce
-from shared.bus.raw import send_raw
 from shared.bus.rebalance import DrainListener
-from shared.bus.record import (
-    Bury,
-    Handler,
-    Outgoing,
-    Record,
-    Revive,
-    bury_alone,
-    revive_nothing,
-    to_record,
-    value_of,
-)
 from shared.bus.transactions import TransactionalProducers
 from shared.errors import PermanentError
 from shared.events import topics

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 
 HEADER_PREFIX = "dlq."

@@ -34,7 +34,8 @@ from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attem
 from shared.bus.brake import PROBE_INTERVAL_S, Brake
 from shared.bus.dead_letters import Failure
 from shared.bus.in_flight import InFlight
-from shared.bus.record import Record, to_record
+from shared.bus.kafka import to_record
+from shared.bus.messages import Record
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.reasons import Reason
 from shared.events.topics import retry_topic

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shared.datasets.built_in import BUILT_IN
 from shared.datasets.document import MAX_BYTES, DocumentError, Mark, read_document
 from shared.datasets.model import Dataset
 from shared.datasets.wording import explain
 from shared.errors import ConfigurationError
 
-BUILT_IN = Path(__file__).parent
 SUFFIXES = (".yaml", ".yml")
 SOURCE_VARIABLE = "ONPOINT_SOURCE_{name}_{setting}"
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.bus.bus import Bus
-from shared.bus.record import Bury, Handler, Record, bury_alone
+from shared.bus.messages import Bury, Handler, Record, bury_alone
 from shared.settings.kafka import KafkaSettings
 
 REQUESTED_AT = "2026-11-24T06:00:00Z"

@@ -22,7 +22,7 @@ from services.crawler.replaying import Replaying
 from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.service import CrawlerService
 from shared.batches.batches import Batches
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.messages import Burial, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.events import ids, topics
 from shared.events.decode import encode
 from shared.events.models import (

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.batches.batches import Batches, scratch_folder
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.datasets.arrow import clean_schema
 from shared.datasets.model import Dataset
 from shared.events import topics

@@ -16,7 +16,7 @@ from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import Batches
-from shared.bus.record import Burial, Outgoing, Publish, Record
+from shared.bus.messages import Burial, Outgoing, Publish, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id

@@ -16,7 +16,7 @@ from services.quality.domain.books import (
     StageTotals,
 )
 from services.quality.repository.statements import IS_DRAINED
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.events.decode import decode_event, encode
 from shared.events.models import DeadBatch, MissingRecords, RunCompleted
 from shared.postgres.errors import translated

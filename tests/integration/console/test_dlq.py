@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from console.main import app
 from shared.bus.attempt import next_attempt
 from shared.bus.dead_letters import Failure, dead_letter_headers
-from shared.bus.record import Record, to_record
+from shared.bus.kafka import to_record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
 from tests.integration.console.played import Onpoint, Result

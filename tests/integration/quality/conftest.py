@@ -14,7 +14,7 @@ from services.quality.repository.completions import CompletionRepository
 from services.quality.repository.ledger import LedgerRepository
 from services.quality.repository.listings import ListingRepository
 from services.quality.service import LedgerService
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.datasets.model import Dataset
 from shared.events import topics
 from shared.events.decode import encode

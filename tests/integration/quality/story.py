@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.events import ids, topics
 from shared.events.models import (
     Artifact,

@@ -9,7 +9,7 @@ import pytest
 
 from services.quality.checks import Checks
 from shared import crashpoints
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode

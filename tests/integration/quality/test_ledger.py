@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode

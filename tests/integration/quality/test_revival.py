@@ -7,7 +7,7 @@ import random
 import pytest
 
 from shared import crashpoints
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.events import topics
 from shared.events.models import Stage
 from tests.integration.quality.conftest import Quality, open_quality

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber
 
 from services.s3sink import claim as claim_module
 from services.s3sink.claim import Claim
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
 from shared.events.reasons import Reason

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.bus.bus import Bus
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained

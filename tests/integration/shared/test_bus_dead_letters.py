@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from shared.bus import policy
 from shared.bus.attempt import first_attempt, retry_headers
-from shared.bus.record import Burial, Outgoing, Record
+from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained

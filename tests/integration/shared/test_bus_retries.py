@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained

@@ -9,7 +9,8 @@ from pathlib import Path
 from console.verify.letters import BadEvent
 from shared.bus.attempt import replay_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
-from shared.bus.record import Record, to_record
+from shared.bus.kafka import to_record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
 from tests.support.laboratory import Defects, Headers, Laboratory

@@ -8,7 +8,7 @@ from services.quality.domain.books import DatasetPlan, RunFacts, StageTotals, im
 from services.quality.domain.verdict import Terms, complete
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, object_name, stored
 from shared.batches.batches import BatchDeadError, announce, dead_manifest
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import decode_event

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services.loader.domain import Merge, counts_of, result_of
 from shared.batches.batches import BatchDeadError, Batches, announce, bury_batch, dead_manifest, revive_batch
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, encode

@@ -4,7 +4,7 @@ import pytest
 
 from console import environment
 from console.errors import WrongUseError
-from shared.datasets.catalog import BUILT_IN
+from shared.datasets.built_in import BUILT_IN
 from shared.errors import ConfigurationError
 from shared.settings.kafka import KafkaSettings
 from shared.settings.postgres import PostgresSettings

@@ -12,7 +12,8 @@ from deploy.local import launcher
 from deploy.local.environment import mark_of
 from deploy.local.home import Home
 from deploy.local.names import SUPERVISOR
-from deploy.local.state import Phase, ProcessId, StackState
+from deploy.local.process_id import ProcessId
+from deploy.local.state import Phase, StackState
 
 
 @pytest.mark.parametrize("words", [["down"], ["down", "--wipe"]])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlBatchRequested, PlanWork

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.batches.batches import Batches
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.events import ids, topics
 from shared.events.models import BatchManifest
 from shared.storage import keys

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.bus.record import Outgoing
+from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.models import BatchManifest, PlanWork

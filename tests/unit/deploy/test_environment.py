@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.client_settings import export_lines
 from deploy.local.config import Detour, StackConfig
 from deploy.local.credentials import Credentials, load_or_create
 from deploy.local.environment import (
@@ -13,7 +14,6 @@ from deploy.local.environment import (
     MARK,
     client_environment,
     component_environment,
-    export_lines,
     overrides_from,
     process_environment,
 )

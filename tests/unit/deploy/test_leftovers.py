@@ -13,7 +13,8 @@ import pytest
 from deploy.local.environment import mark_of
 from deploy.local.home import Home
 from deploy.local.leftovers import end_leftovers, find_leftovers
-from deploy.local.state import ChildState, ProcessId, StackState
+from deploy.local.process_id import ProcessId
+from deploy.local.state import ChildState, StackState
 from deploy.local.status import rows
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -5,7 +5,7 @@ import pytest
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
 from shared.batches.batches import Batches, bury_batch
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode

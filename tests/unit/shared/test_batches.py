@@ -18,7 +18,7 @@ from shared.batches.batches import (
     revive_batch,
     scratch_folder,
 )
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import encode

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.datasets.catalog import BUILT_IN, load_catalog
+from shared.datasets.built_in import BUILT_IN
+from shared.datasets.catalog import load_catalog
 from shared.errors import ConfigurationError
 
 GOOD = """\

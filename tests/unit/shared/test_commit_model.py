@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.bus.record import Outgoing, Record
+from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import decode_event

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.bus.dead_letters import CUT_HEADER, OUR_HEADERS_BYTES, fit_letter
-from shared.bus.record import Record
+from shared.bus.messages import Record
 
 MOST = 200_000
 ROOM = MOST - OUR_HEADERS_BYTES

@@ -7,7 +7,7 @@ from console.dlq.letter import Original, Position, original_record, parse_positi
 from console.errors import WrongUseError
 from shared.bus.attempt import next_attempt, replay_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events.reasons import Reason
 

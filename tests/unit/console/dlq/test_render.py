@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from console.dlq.preview import Preview
 from console.dlq.queue import Action, Entry
 from console.dlq.render import pretty, render_entry, render_list, summarised
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.events.models import Artifact
 from tests.unit.console.dlq.letters import action, letter
 

@@ -12,7 +12,7 @@ from console.dlq.replay import AT_ONCE, CUT, Outcome, Pace, Replayer, parse_rate
 from console.dlq.topics import stretches
 from console.errors import WrongUseError
 from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
-from shared.bus.record import Record
+from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events.decode import MAX_EVENT_BYTES
 from shared.events.reasons import Reason

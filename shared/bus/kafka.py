@@ -1,16 +1,28 @@
-"""Records of others, sent on as they are."""
+"""Between the client library's records and ours."""
 
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from shared.bus.record import Record
+from shared.bus.messages import Record
+
+
+def to_record(raw: ConsumerRecord) -> Record:
+    return Record(
+        topic=raw.topic,
+        partition=raw.partition,
+        offset=raw.offset,
+        timestamp_ms=raw.timestamp,
+        key=raw.key,
+        value=raw.value,
+        headers=tuple(raw.headers or ()),
+    )
 
 
 async def send_raw(
     producer: AIOKafkaProducer, topic: str, record: Record, headers: Sequence[tuple[str, bytes | None]]
 ) -> None:
-    """The record's key and value with these headers. Acked when it returns."""
+    """Sends a record on as it is: its key and value, with these headers. Acked when it returns."""
     if record.key is not None or record.value is not None:
         await producer.send_and_wait(topic, record.value, key=record.key, headers=list(headers))
         return

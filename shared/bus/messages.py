@@ -1,8 +1,8 @@
+"""The bus's own words for what it carries: records as they are in the log, and events to publish. Pure."""
+
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from aiokafka import ConsumerRecord
 
 from shared.errors import OnPointError, PermanentError
 from shared.events.decode import MAX_EVENT_BYTES, encode
@@ -36,18 +36,6 @@ class Record:
             return self.key.decode() if self.key is not None else None
         except UnicodeDecodeError:
             return None
-
-
-def to_record(raw: ConsumerRecord) -> Record:
-    return Record(
-        topic=raw.topic,
-        partition=raw.partition,
-        offset=raw.offset,
-        timestamp_ms=raw.timestamp,
-        key=raw.key,
-        value=raw.value,
-        headers=tuple(raw.headers or ()),
-    )
 
 
 def split_headers(headers: Headers, prefix: str, first: str) -> tuple[Headers, Headers]:
