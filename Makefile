@@ -22,6 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "installing what requirements.lock names into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q console deploy services shared
 	@touch $@
 
 lint: setup ## Ruff, mypy strict, import contracts

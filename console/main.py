@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from console.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
@@ -92,21 +92,7 @@ def load(name: str) -> TyperCommand | TyperGroup:
     part = typer.Typer(rich_markup_mode=None)
     import_module(COMMANDS[name]).register(part)
     command: TyperCommand | TyperGroup = get_group(part).commands[name]  # type: ignore[assignment]  # typer declares click's base class
-    _hide_types(command)
     return command
-
-
-def _hide_types(command: Any) -> None:
-    """An argument is explained by its name and its help: `<list[str]>` is a word of Python."""
-    for parameter in command.params:
-        if isinstance(parameter, TyperArgument):
-            parameter.display_type_rich = _no_type  # type: ignore[method-assign,assignment]  # as it is called
-    for inner in getattr(command, "commands", {}).values():
-        _hide_types(inner)
-
-
-def _no_type(*, ctx: Any) -> None:
-    """What an argument has for its type in the help."""
 
 
 def _show_version(asked: bool) -> None:

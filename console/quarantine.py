@@ -100,13 +100,13 @@ def _sheet(*, as_json: bool, as_csv: bool) -> "Sheet":
 async def _show(
     run_id: str, dataset: str | None, reason: str | None, limit: int | None, sheet: "Sheet"
 ) -> None:
-    from console.refused import read
-
-    staging = environment.staging()
     async with open_ledger(environment.ledger_dsn()) as ledger:
         run = await ledger.require_run(run_id)
         datasets = choose(run, dataset)
         counts = await ledger.rejections(run_id)
+        from console.refused import read  # once the run is known
+
+        staging = environment.staging()
         shown, has_more = 0, False
         async with (
             aclosing(ledger.quarantine(run_id, datasets, reason)) as files,

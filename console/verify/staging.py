@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from console.verify.database import COUNTS, Books, File, Result
 from console.verify.findings import Findings
 from shared.datasets.model import Dataset
-from shared.events.models import BatchManifest, Stage
+from shared.events.models import BatchManifest
+from shared.events.stages import Stage
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 

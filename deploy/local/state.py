@@ -4,7 +4,7 @@ supervisor.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import msgspec
 
 from deploy.local.home import Home, write_private
 from deploy.local.names import Kind, State
@@ -13,10 +13,8 @@ from deploy.local.process_id import ProcessId
 Phase = Literal["starting", "ready", "stopping", "stopped", "failed"]
 
 
-class ChildState(BaseModel):
+class ChildState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One component or service."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     kind: Kind
@@ -26,10 +24,8 @@ class ChildState(BaseModel):
     process: ProcessId | None = None
 
 
-class StackState(BaseModel):
+class StackState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The whole stack, as of the last change."""
-
-    model_config = ConfigDict(extra="forbid")
 
     supervisor: ProcessId
     phase: Phase = "starting"
@@ -42,7 +38,7 @@ class StackState(BaseModel):
     children: list[ChildState] = []
 
     def save(self, home: Home) -> None:
-        write_private(home.state_file, self.model_dump_json(indent=2))
+        write_private(home.state_file, msgspec.json.format(msgspec.json.encode(self), indent=2).decode())
 
     @classmethod
     def load(cls, home: Home) -> "StackState | None":
@@ -51,8 +47,8 @@ class StackState(BaseModel):
         Whether it is still true only `supervisor.find()` can tell.
         """
         try:
-            return cls.model_validate_json(home.state_file.read_text())
-        except (OSError, ValidationError):
+            return msgspec.json.decode(home.state_file.read_bytes(), type=cls)
+        except (OSError, msgspec.DecodeError):
             return None
 
     def child(self, name: str) -> ChildState | None:

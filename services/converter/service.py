@@ -12,8 +12,9 @@ from shared.batches.clean import clean_artifact, open_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
-from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts, Format
+from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts
 from shared.events.reasons import Reason
+from shared.events.stages import Format
 from shared.observability.logging import get_logger
 from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
 from shared.storage import keys

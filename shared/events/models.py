@@ -19,10 +19,7 @@ from pydantic import (
 
 from shared.events.ids import BATCH_ID_PATTERN, DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
 from shared.events.reasons import Reason
-from shared.events.stages import SUPPORTED_FORMATS as SUPPORTED_FORMATS  # noqa: PLC0414 - a name of the events too
-from shared.events.stages import Format as Format  # noqa: PLC0414 - a name of the events too
-from shared.events.stages import ReplayStage as ReplayStage  # noqa: PLC0414 - a name of the events too
-from shared.events.stages import Stage as Stage  # noqa: PLC0414 - a name of the events too
+from shared.events.stages import Format, ReplayStage, Severity, Stage
 from shared.events.times import utc_text
 
 VERSION: Final = 1
@@ -68,7 +65,6 @@ ReasonName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
 ReasonCounts = Annotated[dict[ReasonName, Count], Field(max_length=100), AfterValidator(_sorted)]
 """Rows by the reason of their refusal, in the order of the reasons' names."""
 RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
-Severity = Literal["error", "warn"]
 
 
 class Part(BaseModel):

@@ -1,9 +1,10 @@
-"""What the stages and the formats of exports are called. Apart from the events, so that a name alone costs no model."""
+"""What stages, export formats and kinds of checks are called, apart from the events: a name alone costs no model."""
 
 from typing import Literal
 
 Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
 ReplayStage = Literal["processor", "converter", "loader", "s3sink"]
+Severity = Literal["error", "warn"]
 Format = Literal["parquet", "csv", "json", "xlsx"]
 
 SUPPORTED_FORMATS: tuple[Format, ...] = ("parquet", "csv")

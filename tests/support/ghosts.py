@@ -6,14 +6,8 @@ from typing import Literal
 from shared.bus.messages import Outgoing
 from shared.events import ids, topics
 from shared.events.decode import encode
-from shared.events.models import (
-    Artifact,
-    BatchManifest,
-    Counts,
-    CrawlPlanned,
-    CrawlRequest,
-    Stage,
-)
+from shared.events.models import Artifact, BatchManifest, Counts, CrawlPlanned, CrawlRequest
+from shared.events.stages import Stage
 from shared.storage import keys
 from tests.support.pipeline import Pipeline
 

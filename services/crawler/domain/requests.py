@@ -10,14 +10,8 @@ from typing import Any
 from services.crawler.domain.naming import joined, listed
 from services.crawler.domain.replays import judge_replay
 from shared.events.ids import is_run_id
-from shared.events.models import (
-    MAX_TEXT_CHARS,
-    REVISION,
-    SUPPORTED_FORMATS,
-    VERSION,
-    CrawlRequest,
-    DatasetParameters,
-)
+from shared.events.models import MAX_TEXT_CHARS, REVISION, VERSION, CrawlRequest, DatasetParameters
+from shared.events.stages import SUPPORTED_FORMATS
 
 FIELDS = frozenset(
     {

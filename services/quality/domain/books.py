@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from shared.events.models import DatasetSummary, DeadBatch, MissingRecords, Stage
+from shared.events.models import DatasetSummary, DeadBatch, MissingRecords
+from shared.events.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from shared.events import ids
-from shared.events.models import BatchManifest, Stage
+from shared.events.models import BatchManifest
 from shared.events.reasons import Reason
+from shared.events.stages import Stage
 
 PARENT_STAGE: Mapping[Stage, Stage | None] = {
     "crawler": None,

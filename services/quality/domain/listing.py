@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import orjson
 
 from services.quality.domain.books import format_label
-from shared.events.models import RunCompleted, Stage
+from shared.events.models import RunCompleted
+from shared.events.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from shared.events.models import Stage
+from shared.events.stages import Stage
 
 FAILURES_KEPT_DAYS = 30
 """A death whose batch no plan ever named was of no run of ours."""

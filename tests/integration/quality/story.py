@@ -15,9 +15,9 @@ from shared.events.models import (
     CrawlRequest,
     DatasetSummary,
     MissingPage,
-    Stage,
 )
 from shared.events.reasons import Reason
+from shared.events.stages import Stage
 
 REQUESTED_AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 PRODUCED_AT = datetime(2026, 11, 23, 6, 1, tzinfo=UTC)

@@ -15,9 +15,9 @@ from shared.events.models import (
     MissingPage,
     RunCompleted,
     RunSealed,
-    Stage,
 )
 from shared.events.reasons import Reason
+from shared.events.stages import Stage
 from shared.storage import keys
 from tests.integration.quality.conftest import Quality, open_quality
 from tests.integration.quality.story import PRODUCED_AT, REQUESTED_AT, Batch, Story

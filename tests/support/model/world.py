@@ -17,8 +17,9 @@ from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, encode
-from shared.events.models import BatchManifest, Counts, RunCompleted, Stage
+from shared.events.models import BatchManifest, Counts, RunCompleted
 from shared.events.reasons import Reason
+from shared.events.stages import Stage
 from shared.storage import keys
 from shared.storage.object_store import open_memory
 

@@ -14,7 +14,7 @@ from console.progress import (
     plain_lines,
     render,
 )
-from shared.events.models import Stage
+from shared.events.stages import Stage
 
 
 def stage(

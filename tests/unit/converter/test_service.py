@@ -21,8 +21,9 @@ from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import encode
-from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest, Format
+from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest
 from shared.events.reasons import Reason
+from shared.events.stages import Format
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
