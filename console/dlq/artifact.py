@@ -15,7 +15,7 @@ from shared.batches.clean import read_clean
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import decode_event
 from shared.events.models import Artifact, BatchManifest
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.object_store import ObjectStore
 
 FORMATS = ("jsonl.zst", "parquet")

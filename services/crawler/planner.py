@@ -13,7 +13,7 @@ from services.crawler.domain.records import Records, first_lines, read_ids, spli
 from shared.batches.batches import scratch_folder
 from shared.datasets.model import ApiSource, Dataset, IdListPagination, PagePagination
 from shared.events.models import CrawlRequest
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 REFUSED = frozenset(range(400, 500)) - RETRIED_STATUSES
 BROKEN = frozenset({500, 501})

@@ -8,7 +8,7 @@ from shared.batches.batches import BatchFailedError
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.models import BatchManifest, CrawlBatchRequested, CrawlRequest, ReplayWork
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.errors import ObjectMissingError
 
 

@@ -21,8 +21,8 @@ from shared.events.models import (
     IdWork,
     MissingPage,
 )
-from shared.events.reasons import Reason
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.reasons import Reason
 from shared.version import CODE_VERSION
 
 STAGE: Final = "crawler"

@@ -52,8 +52,8 @@ from shared.events.models import (
     PlanWork,
     ReplayWork,
 )
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
+from shared.reasons import Reason
 from shared.storage.errors import ObjectMissingError
 
 RAW, REQUESTS = "jsonl.zst", "requests.jsonl.zst"

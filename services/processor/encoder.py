@@ -21,7 +21,7 @@ from shared.datasets.model import Dataset
 from shared.datasets.parquet import repetitive_columns
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 BLOCK_BYTES = 8 * 2**20
 """One parse: large enough that its fixed costs vanish, small enough that several times its size is little memory."""

@@ -15,9 +15,9 @@ from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.reasons import Reason
 from shared.version import CODE_VERSION
 
 RAW_FORMAT = "jsonl.zst"

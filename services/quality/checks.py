@@ -10,9 +10,9 @@ from services.quality.domain.checks import could_not_run, judge, unknown_dataset
 from shared.datasets.model import Check, Dataset, NotNullCheck, RowCountCheck, UniqueCheck
 from shared.errors import PermanentError
 from shared.events.models import CheckResult
-from shared.events.reasons import Reason
 from shared.postgres.errors import translated
 from shared.postgres.identifiers import quote
+from shared.reasons import Reason
 
 TIMEOUT_S = 400
 """Of all scans of a run. Below what a rebalance waits for a handler, with room for the rest of the completion."""

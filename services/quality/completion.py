@@ -13,9 +13,9 @@ from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.models import CheckResult, RunCompleted, RunDrained
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import CHECKS_FAILED, RUN_SECONDS, RUNS_COMPLETED
+from shared.reasons import Reason
 
 log = get_logger()
 

@@ -13,8 +13,8 @@ from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, decode_failure
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
+from shared.reasons import Reason
 
 _BATCH_ID = re.compile(ids.BATCH_ID_PATTERN)
 

@@ -21,10 +21,10 @@ from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlPlanned, RunDrained, RunSealed
-from shared.events.reasons import Reason
 from shared.events.stages import Stage
 from shared.observability.logging import get_logger
 from shared.observability.metrics import LEDGER_EVENTS
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 

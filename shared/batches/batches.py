@@ -23,8 +23,8 @@ from shared.errors import PermanentError, TransientError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import Artifact, BatchManifest, BatchUnreadable, CrawlRequest
-from shared.events.reasons import Reason
 from shared.events.stages import Stage
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore

@@ -11,7 +11,7 @@ from shared.datasets.arrow import LINEAGE_FIELDS, clean_schema
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 
 def clean_artifact(batch: BatchManifest) -> Artifact:

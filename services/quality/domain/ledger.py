@@ -7,8 +7,8 @@ from typing import Literal
 
 from shared.events import ids
 from shared.events.models import BatchManifest
-from shared.events.reasons import Reason
 from shared.events.stages import Stage
+from shared.reasons import Reason
 
 PARENT_STAGE: Mapping[Stage, Stage | None] = {
     "crawler": None,

@@ -8,8 +8,8 @@ import orjson
 from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, passed_on, printable
 from services.quality.repository import statements
 from shared.events.models import BatchManifest, CrawlPlanned
-from shared.events.reasons import Reason
 from shared.postgres.errors import translated
+from shared.reasons import Reason
 
 TABLES = [
     "onpoint_runs.runs",

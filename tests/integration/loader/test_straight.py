@@ -14,8 +14,8 @@ from shared.batches.batches import BatchDeadError
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.models import Artifact, Counts
-from shared.events.reasons import Reason
 from shared.postgres.errors import DatabaseUnavailableError
+from shared.reasons import Reason
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ENCODER, rows_of, thing
 from tests.support.processed import PRODUCED_AT, put_processed

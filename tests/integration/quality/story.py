@@ -16,8 +16,8 @@ from shared.events.models import (
     DatasetSummary,
     MissingPage,
 )
-from shared.events.reasons import Reason
 from shared.events.stages import Stage
+from shared.reasons import Reason
 
 REQUESTED_AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 PRODUCED_AT = datetime(2026, 11, 23, 6, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from shared.bus.policy import out_of_tries
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, CrawlPlanned, RunCompleted, RunDrained
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.errors import StorageUnavailableError
 from tests.integration.quality.conftest import Quality
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story

@@ -10,7 +10,7 @@ from shared.batches.batches import BatchDeadError
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from tests.support.processed import a_dataset, put_processed
 from tests.support.sink import LIMITS, Sink

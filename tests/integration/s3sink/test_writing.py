@@ -13,7 +13,7 @@ from services.s3sink.claim import Claim
 from shared.bus.messages import Outgoing
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.errors import StorageUnavailableError
 from tests.support.processed import REQUESTED_AT
 from tests.support.sink import Sink

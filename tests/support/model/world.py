@@ -18,8 +18,8 @@ from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest, Counts, RunCompleted
-from shared.events.reasons import Reason
 from shared.events.stages import Stage
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import open_memory
 

@@ -22,8 +22,8 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest
-from shared.events.reasons import Reason
 from shared.events.stages import Format
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of

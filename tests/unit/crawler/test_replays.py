@@ -15,7 +15,7 @@ from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts, CrawlRequest, ReplayWork
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of, environment_for

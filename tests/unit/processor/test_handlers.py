@@ -10,7 +10,7 @@ from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, Counts
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import put_crawled
 

@@ -16,7 +16,7 @@ from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import REQUESTED_AT, put_crawled

@@ -18,8 +18,8 @@ from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
-from shared.events.reasons import Reason
 from shared.observability.metrics import FIELDS_IGNORED
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.crawled import REQUESTED_AT, a_dataset, put_crawled, put_raw

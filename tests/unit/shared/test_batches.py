@@ -23,7 +23,7 @@ from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, BatchUnreadable, Counts
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.errors import ChecksumError, ObjectMissingError
 from shared.storage.object_store import ObjectStore, open_memory
 
