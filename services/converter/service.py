@@ -13,7 +13,7 @@ from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts
-from shared.events.stages import Format
+from shared.events.names import Format
 from shared.observability.logging import get_logger
 from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason

@@ -8,7 +8,7 @@ from shared.batches.batches import parse_frozen
 from shared.errors import TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest, CrawlRequest
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore

@@ -4,16 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
-from services.quality.domain.ledger import (
-    PARENT_STAGE,
-    STAGES_IN_STAGING,
-    Failure,
-    Milestone,
-    Place,
-    Plan,
-    Recorded,
-    find_batches,
-)
+from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, find_batches
 from services.quality.repository.ledger import LedgerRepository
 from shared import crashpoints
 from shared.bus.messages import Outgoing, Publish
@@ -21,7 +12,7 @@ from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlPlanned, RunDrained, RunSealed
-from shared.events.stages import Stage
+from shared.events.topology import PARENT_STAGE, STAGES_IN_STAGING, Stage
 from shared.observability.logging import get_logger
 from shared.observability.metrics import LEDGER_EVENTS
 from shared.reasons import Reason

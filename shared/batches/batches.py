@@ -20,10 +20,10 @@ from pydantic import BaseModel, ValidationError
 from shared import crashpoints
 from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError, TransientError
-from shared.events import ids, topics
+from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import Artifact, BatchManifest, BatchUnreadable, CrawlRequest
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
@@ -235,7 +235,7 @@ def announcement_of(winner: BatchManifest) -> Burial:
 
 def announce(result: BatchManifest) -> Outgoing:
     """The event that tells of a stage's result."""
-    topic = topics.BATCH_FAILED if result.status == "dead" else topics.RESULT_OF_STAGE[result.stage]
+    topic = topics.BATCH_FAILED if result.status == "dead" else topology.RESULT_OF_STAGE[result.stage]
     return Outgoing(topic, result.batch_id, result)
 
 

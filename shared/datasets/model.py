@@ -24,7 +24,7 @@ from shared.datasets.faults import FaultError
 from shared.datasets.paths import Path, format_path, parse_path
 from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.ids import DATASET_PATTERN
-from shared.events.stages import SUPPORTED_FORMATS, Format, Severity
+from shared.events.names import SUPPORTED_FORMATS, Format, Severity
 
 Name = Annotated[str, StringConstraints(pattern=f"^{DATASET_PATTERN}$")]
 """Also bounds identifiers to PostgreSQL's 63 bytes, so that no name is cut in silence."""

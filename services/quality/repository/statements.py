@@ -2,12 +2,10 @@
 
 from typing import Literal
 
-from shared.events.stages import Stage
+from shared.events.topology import STAGES
 
 FAILURES_KEPT_DAYS = 30
 """A death whose batch no plan ever named was of no run of ours."""
-
-_STAGES: tuple[Stage, ...] = ("crawler", "processor", "converter", "loader", "s3sink")
 
 # Every statement takes result, run, dataset in this order (each part reads from the one before), so two of them
 # wait for each other and never deadlock. A done result takes the place of a dead one: somebody replayed its dead letter.
@@ -61,7 +59,7 @@ FROM onpoint_runs.datasets d
 WHERE d.run_id = $1 AND d.dataset = $3 AND NOT EXISTS (SELECT FROM recorded)
 """
 
-RECORD = {stage: _RECORD.format(stage=stage) for stage in _STAGES}
+RECORD = {stage: _RECORD.format(stage=stage) for stage in STAGES}
 
 PLAN = """
 WITH run AS (

@@ -13,7 +13,7 @@ from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, RunCompleted, RunDrained, RunSealed
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
 from tests.support.model.world import ACCEPTED, DATASET, NOW, READ, RUN, Steps, World
 

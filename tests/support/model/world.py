@@ -15,10 +15,10 @@ from services.loader.domain import Merge, counts_of, result_of
 from shared.batches.batches import BatchDeadError, Batches, announce, bury_batch, dead_manifest, revive_batch
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
-from shared.events import ids, topics
+from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest, Counts, RunCompleted
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import open_memory
@@ -46,7 +46,7 @@ READERS: dict[str, tuple[str, ...]] = {
 }
 
 
-RESULTS = frozenset({*topics.RESULT_OF_STAGE.values(), topics.BATCH_FAILED})
+RESULTS = frozenset({*topology.RESULT_OF_STAGE.values(), topics.BATCH_FAILED})
 
 
 def keys_of(sequence: int) -> range:

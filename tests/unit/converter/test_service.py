@@ -22,7 +22,7 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest
-from shared.events.stages import Format
+from shared.events.names import Format
 from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory

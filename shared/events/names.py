@@ -1,9 +1,7 @@
-"""What stages, export formats and kinds of checks are called, apart from the events: a name alone costs no model."""
+"""What export formats and severities of checks are called, apart from the events: a name alone costs no model."""
 
 from typing import Literal
 
-Stage = Literal["crawler", "processor", "converter", "loader", "s3sink"]
-ReplayStage = Literal["processor", "converter", "loader", "s3sink"]
 Severity = Literal["error", "warn"]
 Format = Literal["parquet", "csv", "json", "xlsx"]
 
