@@ -1,5 +1,6 @@
 """The loader's SQL: all of it, with every name quoted."""
 
+from shared.datasets.lineage import LINEAGE, LINEAGE_NAMES
 from shared.datasets.model import Dataset
 from shared.postgres.identifiers import quote, quote_all
 from shared.postgres.migrations import POSTGRES_TYPE
@@ -13,7 +14,6 @@ server's defaults (8 and 4 MB) both spill, and a load takes 1.4 to 2 times as lo
 
 LEDGER_TABLE = "onpoint_loader.loaded_batches"
 
-LINEAGE = ("_run_id", "_batch_id", "_requested_at", "_source_position")
 
 FIND = "SELECT result FROM onpoint_loader.loaded_batches WHERE batch_id = $1"
 
@@ -63,11 +63,11 @@ def is_new(dataset: Dataset) -> str:
 
 def create_incoming(dataset: Dataset) -> str:
     """Several statements for one round trip. A session keeps the first `temp_buffers` it used: never vary it."""
-    columns = ", ".join(f"{quote(column.name)} {POSTGRES_TYPE[column.type]}" for column in dataset.columns)
+    own = [f"{quote(column.name)} {POSTGRES_TYPE[column.type]}" for column in dataset.columns]
+    columns = ", ".join(own + [f"{column.name} {column.sql_type}" for column in LINEAGE])
     return (
         f"{IMMEDIATELY}; SET LOCAL temp_buffers = '{INCOMING_MEMORY}'; SET LOCAL work_mem = '{INCOMING_MEMORY}'; "
-        f"CREATE TEMP TABLE {INCOMING} ({columns}, _run_id text, _batch_id text, _requested_at timestamptz, "
-        "_source_position bigint) ON COMMIT DROP"
+        f"CREATE TEMP TABLE {INCOMING} ({columns}) ON COMMIT DROP"
     )
 
 
@@ -78,7 +78,7 @@ def merge(dataset: Dataset) -> str:
     loading; `_run_id` compares by its bytes, so that no server's collation decides. Rows are taken in the order
     of their key: two loads at once wait for each other instead of deadlocking.
     """
-    columns = [*(column.name for column in dataset.columns), *LINEAGE]
+    columns = [*(column.name for column in dataset.columns), *LINEAGE_NAMES]
     written = quote_all([*columns, "etl_processed_at"])
     changes = ", ".join(
         f"{quote(name)} = excluded.{quote(name)}"

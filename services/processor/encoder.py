@@ -17,6 +17,7 @@ from services.processor.domain.parse import Refused
 from services.processor.domain.quarantine import RequestLog, quarantine_line
 from shared.batches.clean import read_clean
 from shared.datasets.arrow import clean_schema
+from shared.datasets.lineage import LINEAGE
 from shared.datasets.model import Dataset
 from shared.datasets.parquet import repetitive_columns
 from shared.errors import PermanentError
@@ -42,7 +43,7 @@ QUARANTINE_LEVEL = 3
 READ_ROWS = 16_384
 """Rows of a clean file decoded at a time."""
 
-STAMPED = frozenset({"_run_id", "_batch_id", "_requested_at"})
+STAMPED = frozenset(column.name for column in LINEAGE if column.of_batch)
 
 
 def inflate(file: Path) -> Iterator[bytes]:
