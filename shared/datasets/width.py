@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
+from shared.datasets.lineage import TABLE_LINEAGE
+
 ROW_BYTES = 8160
 """A row lies within a page of 8,192 bytes, beside the page's header and the pointer to it; only texts may move out."""
 
-from shared.datasets.lineage import TABLE_LINEAGE
 
 _HEADER_BYTES = 23
 _ALIGNMENT = 8
