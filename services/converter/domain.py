@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
-from shared.datasets.parquet import repetitive_columns
+from shared.parquet.columns import repetitive_columns
 
 FORMULA_START = r"^([=+\-@\t\r＝＋－＠])"  # noqa: RUF001 - spreadsheets take the full-width signs too
 """A spreadsheet runs a text that begins like this; an apostrophe before it makes it a text again."""

@@ -7,8 +7,6 @@ import pyarrow as pa
 
 from services.converter.encoder import Encode, write_csv_gz, write_parquet
 from shared import crashpoints
-from shared.batches.batches import Batches, hash_file, scratch_folder
-from shared.batches.clean import clean_artifact, open_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
@@ -16,7 +14,10 @@ from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts
 from shared.events.names import Format
 from shared.observability.logging import get_logger
 from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
+from shared.parquet.reader import clean_artifact, open_clean
 from shared.reasons import Reason
+from shared.stages.results import Batches
+from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from shared.version import CODE_VERSION
@@ -87,7 +88,7 @@ class ConverterService:
         """The files that could be written, and in words those that could not. Raises if there is none."""
         with scratch_folder() as folder:
             clean = folder / "clean.parquet"
-            await self._batches.fetch_artifact(processed, artifact, clean)
+            await self._batches.artifacts.fetch(processed, artifact, clean)
             results = await asyncio.gather(
                 *(self._export_one(processed, dataset, artifact, clean, name) for name in formats),
                 return_exceptions=True,

@@ -14,7 +14,6 @@ from services.crawler.results import STAGE
 from services.crawler.service import CrawlerService
 from services.crawler.settings import CrawlSettings
 from shared import memory
-from shared.batches.batches import Batches
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
@@ -23,6 +22,7 @@ from shared.runtime import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
+from shared.stages.results import Batches
 from shared.storage.object_store import open_s3
 
 BATCH_WORKERS = 3

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from pgpq import ArrowToPostgresBinaryEncoder
 
 from services.loader.domain import KeyRange
-from shared.batches.clean import read_clean
 from shared.datasets.model import Dataset
 from shared.events.models import Artifact
+from shared.parquet.reader import read_clean
 
 CHUNK_ROWS = 16_384
 """Rows encoded at a time. Larger chunks gain nothing and hold the interpreter longer (6 ms at 300 bytes a row)."""

@@ -15,13 +15,13 @@ import zstandard
 from services.processor.domain.duplicates import count_repeated, last_of_each_key
 from services.processor.domain.parse import Refused
 from services.processor.domain.quarantine import RequestLog, quarantine_line
-from shared.batches.clean import read_clean
 from shared.datasets.arrow import clean_schema
 from shared.datasets.lineage import LINEAGE
 from shared.datasets.model import Dataset
-from shared.datasets.parquet import repetitive_columns
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest
+from shared.parquet.columns import repetitive_columns
+from shared.parquet.reader import read_clean
 from shared.reasons import Reason
 
 BLOCK_BYTES = 8 * 2**20

@@ -9,15 +9,16 @@ from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
 from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
-from shared.batches.batches import Batches, scratch_folder
-from shared.batches.clean import open_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.parquet.reader import open_clean
 from shared.reasons import Reason
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.version import CODE_VERSION
 
 RAW_FORMAT = "jsonl.zst"
@@ -86,9 +87,9 @@ class ProcessorService:
         layout: Layout,
         folder: Path,
     ) -> Cleaned:
-        await self._batches.fetch_artifact(crawled, raw, folder / RAW_FORMAT)
+        await self._batches.artifacts.fetch(crawled, raw, folder / RAW_FORMAT)
         if requests is not None:
-            await self._batches.fetch_artifact(crawled, requests, folder / REQUESTS_FORMAT)
+            await self._batches.artifacts.fetch(crawled, requests, folder / REQUESTS_FORMAT)
         return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, layout)
 
     async def _restamp(
@@ -100,9 +101,9 @@ class ProcessorService:
         folder: Path,
     ) -> Cleaned:
         """A batch that another run has processed: its rows and its quarantine are taken as they are."""
-        await self._batches.fetch_artifact(crawled, clean, folder / "replayed.parquet")
+        await self._batches.artifacts.fetch(crawled, clean, folder / "replayed.parquet")
         if quarantine is not None:
-            await self._batches.fetch_artifact(crawled, quarantine, folder / QUARANTINE_FORMAT)
+            await self._batches.artifacts.fetch(crawled, quarantine, folder / QUARANTINE_FORMAT)
         await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
         return Cleaned(
             crawled.counts,
@@ -120,7 +121,7 @@ class ProcessorService:
             files.append((QUARANTINE_FORMAT, counts.rejected))
         return tuple(
             [
-                await self._batches.put_artifact(
+                await self._batches.artifacts.put(
                     crawled.run_id,
                     crawled.dataset,
                     folder / extension,

@@ -7,10 +7,10 @@ from services.quality.domain.listing import listing
 from services.quality.repository.completions import CompletionRepository
 from services.quality.repository.listings import ListingRepository
 from shared import crashpoints
-from shared.batches.batches import scratch_folder
 from shared.errors import TransientError
 from shared.events.models import RunCompleted
 from shared.observability.logging import get_logger
+from shared.stages.scratch import scratch_folder
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 

@@ -8,7 +8,6 @@ from services.s3sink.service import SinkService
 from services.s3sink.settings import SinkSettings
 from services.s3sink.statements import TABLES
 from services.s3sink.writer import ObjectWriter
-from shared.batches.batches import Batches
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
@@ -19,6 +18,7 @@ from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
+from shared.stages.results import Batches
 from shared.storage.object_store import open_s3
 
 CONSUMERS = 2

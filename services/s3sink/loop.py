@@ -14,7 +14,6 @@ from services.s3sink.errors import BatchUnusableError
 from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
-from shared.batches.batches import announce, dead_manifest
 from shared.bus.messages import Publish, Record
 from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.errors import PermanentError, TransientError
@@ -23,6 +22,8 @@ from shared.observability.busy import busy
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
+from shared.stages.failures import dead_manifest
+from shared.stages.messages import announce
 from shared.version import CODE_VERSION
 
 IDLE_S = 1.0

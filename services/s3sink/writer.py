@@ -8,12 +8,13 @@ from services.s3sink.claim import Claim
 from services.s3sink.encoder import READ_ROWS, LakeFile
 from services.s3sink.errors import BatchUnusableError
 from shared import crashpoints
-from shared.batches.batches import Batches, hash_file, scratch_folder
-from shared.batches.clean import open_clean, read_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
+from shared.parquet.reader import open_clean, read_clean
+from shared.stages.results import Batches
+from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage.keys import lake_key
 from shared.storage.object_store import ObjectStore
 
@@ -57,7 +58,7 @@ class ObjectWriter:
         [artifact] = batch.artifacts
         dataset = await self._dataset(batch)
         try:
-            await self._batches.fetch_artifact(batch, artifact, clean)
+            await self._batches.artifacts.fetch(batch, artifact, clean)
             with open_clean(clean, dataset, artifact) as parquet:
                 await asyncio.to_thread(lake.append, read_clean(parquet, artifact, READ_ROWS))
         except PermanentError as error:

@@ -15,12 +15,12 @@ from services.s3sink.loop import SinkLoop
 from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
-from shared.batches.batches import Batches
 from shared.bus.messages import Burial, Outgoing, Publish, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, RunSealed
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore
 from tests.support.datasets import datasets_of
 from tests.support.processed import REQUESTED_AT, a_dataset, put_processed, record_of

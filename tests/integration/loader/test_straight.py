@@ -10,12 +10,12 @@ import pytest
 
 from services.loader.encoder import encode_copy
 from services.loader.service import LoaderService
-from shared.batches.batches import BatchDeadError
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.models import Artifact, Counts
 from shared.postgres.errors import DatabaseUnavailableError
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ENCODER, rows_of, thing
 from tests.support.processed import PRODUCED_AT, put_processed

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from shared.batches.batches import BatchDeadError
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError
 from shared.storage import keys
 from tests.support.processed import a_dataset, put_processed
 from tests.support.sink import LIMITS, Sink

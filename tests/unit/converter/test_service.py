@@ -16,7 +16,6 @@ import pytest
 
 from services.converter import service as converter
 from services.converter.service import ConverterService, Export
-from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
@@ -24,6 +23,9 @@ from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest
 from shared.events.names import Format
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of

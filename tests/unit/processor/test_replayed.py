@@ -11,12 +11,12 @@ import pytest
 
 from services.processor import encoder
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
 from shared.reasons import Reason
+from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import REQUESTED_AT, put_crawled
@@ -130,7 +130,7 @@ async def test_a_column_that_the_dataset_gained_since_is_null(
 ) -> None:
     narrow = (await table_of(staging, old)).drop_columns(["body"])
     pq.write_table(narrow, tmp_path / "narrow")
-    artifact = await Batches(staging, "crawler").put_artifact(
+    artifact = await Batches(staging, "crawler").artifacts.put(
         "run-2", "posts", tmp_path / "narrow", extension="parquet", rows=50
     )
     crawled = await take_over(staging, old)

@@ -13,13 +13,14 @@ import zstandard
 
 from services.processor import encoder
 from services.processor.service import ProcessorService
-from shared.batches.batches import BatchDeadError, Batches, dead_manifest
 from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.observability.metrics import FIELDS_IGNORED
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.crawled import REQUESTED_AT, a_dataset, put_crawled, put_raw
