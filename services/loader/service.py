@@ -4,10 +4,10 @@ from pathlib import Path
 
 import zstandard
 
+from services.loader.adapters.encoder import Pieces, ascending_keys, encode_copy, null_counts
+from services.loader.adapters.merging import Rows
+from services.loader.adapters.repository import LoadRepository
 from services.loader.domain import RefusedRow, quarantine_line
-from services.loader.encoder import Pieces, ascending_keys, encode_copy, null_counts
-from services.loader.merging import Rows
-from services.loader.repository import LoadRepository
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from services.processor.adapters.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
 from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
-from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, PermanentError

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.quality.completion import CompletionService, NotDrainedError
+from services.quality.adapters.completions import Decider
 from services.quality.domain.ledger import Failure
-from services.quality.repository.completions import Decider
-from services.quality.service import LedgerService
+from services.quality.service.completion import CompletionService, NotDrainedError
+from services.quality.service.ledger import LedgerService
 from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics, topology

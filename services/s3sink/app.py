@@ -1,13 +1,13 @@
 import asyncio
 
+from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.statements import TABLES
+from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
-from services.s3sink.loop import SinkLoop
-from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.settings import SinkSettings
-from services.s3sink.statements import TABLES
-from services.s3sink.writer import ObjectWriter
+from services.s3sink.workers.object_writer import SinkLoop
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError

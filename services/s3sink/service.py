@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from services.s3sink.adapters.repository import Held, SinkRepository
 from services.s3sink.domain import stored
-from services.s3sink.repository import Held, SinkRepository
 from shared.bus.messages import Record
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError

@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
-from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.postgres.migrations import migrate

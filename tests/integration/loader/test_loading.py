@@ -9,9 +9,9 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 
-from services.loader.encoder import encode_copy
+from services.loader.adapters.encoder import encode_copy
+from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
-from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
 from services.processor.domain.layout import MAX_KEY_BYTES
 from shared.datasets.catalog import Catalog

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from services.loader.adapters.merging import MAX_REFUSED
+from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
-from services.loader.merging import MAX_REFUSED
-from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
 from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import Catalog

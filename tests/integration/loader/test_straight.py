@@ -8,7 +8,7 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 
-from services.loader.encoder import encode_copy
+from services.loader.adapters.encoder import encode_copy
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
@@ -90,7 +90,7 @@ async def test_a_straight_copy_that_takes_too_long_is_an_outage_and_the_next_try
 
     monkeypatch.setattr(ENCODER, slow)
     monkeypatch.setattr(
-        "services.loader.statements.STRAIGHT_LIMITS", "SET LOCAL transaction_timeout = '300ms'"
+        "services.loader.adapters.statements.STRAIGHT_LIMITS", "SET LOCAL transaction_timeout = '300ms'"
     )
     with pytest.raises(DatabaseUnavailableError):
         await service.load(batch)

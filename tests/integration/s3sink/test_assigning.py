@@ -85,7 +85,7 @@ async def test_a_sealed_run_wakes_the_loop_and_is_announced_at_once(
         waits.set()
         return await wait()
 
-    monkeypatch.setattr("services.s3sink.loop.IDLE_S", 3600.0)
+    monkeypatch.setattr("services.s3sink.workers.object_writer.IDLE_S", 3600.0)
     monkeypatch.setattr(sink.woken, "wait", wait_and_tell)
     await sink.deliver(await sink.make(10))
     loop = asyncio.create_task(sink.loop.run())

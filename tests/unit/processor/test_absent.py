@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.processor import encoder
+from services.processor.adapters import encoder
 from services.processor.domain import absent
 from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.processor import encoder
+from services.processor.adapters import encoder
 from services.processor.service import ProcessorService
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError

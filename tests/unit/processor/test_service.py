@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from services.processor import encoder
+from services.processor.adapters import encoder
 from services.processor.service import ProcessorService
 from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import Catalog

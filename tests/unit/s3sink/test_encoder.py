@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.s3sink import encoder
-from services.s3sink.encoder import LakeFile
+from services.s3sink.adapters import encoder
+from services.s3sink.adapters.encoder import LakeFile
 from shared.datasets.arrow import clean_schema
 from tests.support.processed import a_dataset
 

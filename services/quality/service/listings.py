@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
+from services.quality.adapters.completions import CompletionRepository
+from services.quality.adapters.listings import ListingRepository
 from services.quality.domain.listing import listing
-from services.quality.repository.completions import CompletionRepository
-from services.quality.repository.listings import ListingRepository
 from shared import crashpoints
 from shared.errors import TransientError
 from shared.events.models import RunCompleted

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
-from services.s3sink import statements
+from services.s3sink.adapters import statements
 from services.s3sink.domain import LakeObject, object_name
 from shared import crashpoints
 from shared.events.decode import decode_event, encode

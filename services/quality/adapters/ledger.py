@@ -5,8 +5,8 @@ from typing import Literal
 import asyncpg
 import orjson
 
+from services.quality.adapters import statements
 from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, passed_on, printable
-from services.quality.repository import statements
 from shared.events.models import BatchManifest, CrawlPlanned
 from shared.postgres.errors import translated
 from shared.reasons import Reason

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.s3sink.claim import Claim
-from services.s3sink.encoder import READ_ROWS, LakeFile
+from services.s3sink.adapters.claim import Claim
+from services.s3sink.adapters.encoder import READ_ROWS, LakeFile
 from services.s3sink.errors import BatchUnusableError
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets

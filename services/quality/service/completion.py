@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from services.quality.checks import Checks
+from services.quality.adapters.completions import CompletionRepository, Decider, RunState
 from services.quality.domain.books import summarize
 from services.quality.domain.verdict import Terms, complete, given_up
-from services.quality.listings import Listings
-from services.quality.repository.completions import CompletionRepository, Decider, RunState
+from services.quality.service.checks import Checks
+from services.quality.service.listings import Listings
 from shared import crashpoints
 from shared.bus.messages import Outgoing
 from shared.datasets.frozen import RunDatasets

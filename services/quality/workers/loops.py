@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from aiokafka.errors import KafkaError
 
-from services.quality.listings import Listings
-from services.quality.service import LedgerService
+from services.quality.service.ledger import LedgerService
+from services.quality.service.listings import Listings
 from shared.bus.policy import POISONED_PRODUCER
 from shared.errors import TransientError
 from shared.observability.logging import get_logger

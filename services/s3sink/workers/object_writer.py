@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiokafka.errors import KafkaError
 
-from services.s3sink.claim import Claim
+from services.s3sink.adapters.claim import Claim
+from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import stored
 from services.s3sink.errors import BatchUnusableError
-from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
-from services.s3sink.writer import ObjectWriter
 from shared.bus.messages import Publish, Record
 from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.errors import PermanentError, TransientError

@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
 
-from services.loader import statements
-from services.loader.domain import Merge, RefusedRow, counts_of, result_of
-from services.loader.merging import (
+from services.loader.adapters import statements
+from services.loader.adapters.merging import (
     Connection,
     Rows,
     copy,
@@ -15,6 +14,7 @@ from services.loader.merging import (
     merge_in_parts,
     unless_refused,
 )
+from services.loader.domain import Merge, RefusedRow, counts_of, result_of
 from shared import crashpoints
 from shared.datasets.model import Dataset
 from shared.errors import TransientError

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
+from services.quality.adapters.ledger import LedgerRepository
 from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, find_batches
-from services.quality.repository.ledger import LedgerRepository
 from shared import crashpoints
 from shared.bus.messages import Outgoing, Publish
 from shared.errors import PermanentError

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from services.s3sink import statements
-from services.s3sink.claim import Claim, claim_object
+from services.s3sink.adapters import statements
+from services.s3sink.adapters.claim import Claim, claim_object
+from services.s3sink.adapters.origin import pack, unpack
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, kept, object_name
-from services.s3sink.origin import pack, unpack
 from shared import crashpoints
 from shared.bus.messages import Record
 from shared.events.decode import decode_event, encode

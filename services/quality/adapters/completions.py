@@ -5,6 +5,7 @@ from datetime import datetime
 
 import asyncpg
 
+from services.quality.adapters.statements import IS_DRAINED
 from services.quality.domain.books import (
     AbsentColumn,
     Cause,
@@ -15,7 +16,6 @@ from services.quality.domain.books import (
     RunFacts,
     StageTotals,
 )
-from services.quality.repository.statements import IS_DRAINED
 from shared.bus.messages import Record
 from shared.events.decode import decode_event, encode
 from shared.events.models import DeadBatch, MissingRecords, RunCompleted

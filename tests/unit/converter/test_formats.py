@@ -6,7 +6,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.converter.domain import choose_encodings, encode_csv, export_table
+from services.converter.formats.base import export_table
+from services.converter.formats.csv import encode_csv
+from services.converter.formats.parquet import choose_encodings
 from tests.support.processed import a_dataset
 
 PAIRS = a_dataset({"name": "string", "value": "float64"}, key=["name"])

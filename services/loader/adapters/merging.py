@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from services.loader import statements
+from services.loader.adapters import statements
 from services.loader.domain import NOTHING_MERGED, KeyRange, Merge, RefusedRow
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
