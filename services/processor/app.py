@@ -6,7 +6,7 @@ from services.processor.settings import ProcessorSettings
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
-from shared.runtime import Process, run_service
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings

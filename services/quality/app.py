@@ -14,7 +14,7 @@ from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
-from shared.runtime import Process, run_service
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings

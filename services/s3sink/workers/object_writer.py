@@ -18,10 +18,10 @@ from shared.bus.messages import Publish, Record
 from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
-from shared.observability.busy import busy
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
+from shared.runtime.busy import busy
 from shared.stages.failures import dead_manifest
 from shared.stages.messages import announce
 from shared.version import CODE_VERSION

@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.observability.metrics import REGISTRY
-from shared.observability.paths import RESUME_PATH
+from shared.runtime.paths import RESUME_PATH
 
 Complaints = Callable[[], list[str]]
 """What is wrong right now, in words; empty: nothing."""

@@ -16,12 +16,12 @@ from typing import Any
 import uvloop
 from aiokafka.errors import KafkaError
 
-from shared import memory
 from shared.bus.bus import Bus
 from shared.errors import ConfigurationError
-from shared.observability.http import start_http
 from shared.observability.logging import configure_logging, get_logger
 from shared.observability.metrics import BROKER_REACHABLE, LOOP_LAG_SECONDS
+from shared.runtime import memory
+from shared.runtime.http import start_http
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 from shared.settings.process import ProcessSettings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.memory import MAX_ROWS, MIN_ROWS, ROW_BYTES, Memory, measure
+from shared.runtime.memory import MAX_ROWS, MIN_ROWS, ROW_BYTES, Memory, measure
 
 MIB = 2**20
 
