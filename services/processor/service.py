@@ -4,7 +4,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from services.processor.adapters.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
+from services.processor.adapters.clean_file import rewrite_lineage, write_clean
+from services.processor.adapters.quarantine_file import QuarantineFile
+from services.processor.adapters.raw_file import inflate
+from services.processor.adapters.spill_file import SpillFile
 from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
@@ -180,7 +183,7 @@ def _replayed_artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | No
 def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:
     """In this thread."""
     with open_clean(folder / "replayed.parquet", dataset, clean) as parquet:
-        restamp_clean(parquet, clean, folder / "parquet", crawled, dataset)
+        rewrite_lineage(parquet, clean, folder / "parquet", crawled, dataset)
 
 
 def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
@@ -188,8 +191,8 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
     watch = Watch(layout, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0
     with (
-        RowStore(folder / "rows.arrow", layout.schema) as store,
-        Quarantine(
+        SpillFile(folder / "rows.arrow", layout.schema) as store,
+        QuarantineFile(
             folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
         ) as quarantine,
     ):

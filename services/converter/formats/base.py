@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
+from shared.parquet.columns import align
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +25,4 @@ class ExportFormat:
 def row_groups(clean: pq.ParquetFile, dataset: Dataset) -> Iterator[pa.Table]:
     """The rows of a clean file as an export has them, one row group at a time."""
     for number in range(clean.num_row_groups):
-        yield export_table(clean.read_row_group(number), dataset)
-
-
-def export_table(rows: pa.Table, dataset: Dataset) -> pa.Table:
-    """The dataset's own columns in its file's order. A column that is newer than the rows is null."""
-    schema = data_schema(dataset)
-    columns = [
-        rows.column(field.name)
-        if field.name in rows.column_names
-        else pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
+        yield align(clean.read_row_group(number), data_schema(dataset))

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from services.s3sink.adapters.claim import Claim
-from services.s3sink.adapters.encoder import READ_ROWS, LakeFile
+from services.s3sink.adapters.lake_file import READ_ROWS, open_lake_file
 from services.s3sink.errors import BatchUnusableError
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
-from shared.events.models import BatchManifest
+from shared.events.models import Artifact, BatchManifest
 from shared.parquet.reader import open_clean, read_clean
+from shared.parquet.writer import RowGroupWriter
 from shared.stages.results import Batches
 from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage.keys import lake_key
@@ -46,7 +49,7 @@ class ObjectWriter:
         return await claim.written(uri=self._lake.uri(key), rows=rows, size=size, sha256=sha256)
 
     async def _encode(self, folder: Path, file: Path, batches: Sequence[BatchManifest]) -> int:
-        lake = LakeFile(file, await self._dataset(batches[0]))
+        lake = open_lake_file(file, await self._dataset(batches[0]))
         try:
             for batch in batches:
                 await self._append(lake, folder / "clean.parquet", batch)
@@ -54,13 +57,13 @@ class ObjectWriter:
         finally:
             lake.abandon()
 
-    async def _append(self, lake: LakeFile, clean: Path, batch: BatchManifest) -> None:
+    async def _append(self, lake: RowGroupWriter, clean: Path, batch: BatchManifest) -> None:
         [artifact] = batch.artifacts
         dataset = await self._dataset(batch)
         try:
             await self._batches.artifacts.fetch(batch, artifact, clean)
             with open_clean(clean, dataset, artifact) as parquet:
-                await asyncio.to_thread(lake.append, read_clean(parquet, artifact, READ_ROWS))
+                await asyncio.to_thread(_copy, parquet, artifact, lake)
         except PermanentError as error:
             raise BatchUnusableError(batch, error) from error
 
@@ -69,3 +72,8 @@ class ObjectWriter:
             return await self._datasets.get(batch.run_id, batch.dataset)
         except PermanentError as error:
             raise BatchUnusableError(batch, error) from error
+
+
+def _copy(clean: pq.ParquetFile, artifact: Artifact, lake: RowGroupWriter) -> None:
+    for piece in read_clean(clean, artifact, READ_ROWS):
+        lake.append(piece)

@@ -6,9 +6,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.converter.formats.base import export_table
 from services.converter.formats.csv import encode_csv
 from services.converter.formats.parquet import choose_encodings
+from shared.datasets.arrow import data_schema
+from shared.parquet.columns import align
 from tests.support.processed import a_dataset
 
 PAIRS = a_dataset({"name": "string", "value": "float64"}, key=["name"])
@@ -47,7 +48,7 @@ def test_slices_make_the_same_csv_as_the_whole(rows: list[tuple[str, float | Non
 
 def test_an_export_has_the_dataset_s_columns_in_its_order_and_no_lineage() -> None:
     rows = pa.table({"_run_id": ["r"], "value": [1.5], "name": ["n"]})
-    table = export_table(rows, PAIRS)
+    table = align(rows, data_schema(PAIRS))
     assert table.column_names == ["name", "value"]
     assert table.to_pylist() == [{"name": "n", "value": 1.5}]
 

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.s3sink.adapters import encoder
-from services.s3sink.adapters.encoder import LakeFile
+from services.s3sink.adapters import lake_file
+from services.s3sink.adapters.lake_file import open_lake_file
 from shared.datasets.arrow import clean_schema
+from shared.parquet.writer import RowGroupLimits
 from tests.support.processed import a_dataset
 
 DATASET = a_dataset({"id": "int64", "title": "string", "score": "float64"}, key=["id"])
@@ -23,9 +24,10 @@ def a_table(rows: int, first: int = 0) -> pa.Table:
 
 
 def write(file: Path, tables: list[pa.Table]) -> int:
-    lake = LakeFile(file, DATASET)
+    lake = open_lake_file(file, DATASET)
     for table in tables:
-        lake.append(table.to_batches(max_chunksize=1000))
+        for piece in table.to_batches(max_chunksize=1000):
+            lake.append(piece)
     return lake.finish()
 
 
@@ -38,7 +40,7 @@ def test_all_rows_are_there_in_order_with_the_clean_schema(tmp_path: Path) -> No
 
 
 def test_row_groups_are_full_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "ROW_GROUP_ROWS", 1000)
+    monkeypatch.setattr(lake_file, "ROW_GROUPS", RowGroupLimits(rows=1000, size_bytes=2**30))
     write(tmp_path / "o.parquet", [a_table(700), a_table(700, 700), a_table(1600, 1400)])
     metadata = pq.read_metadata(tmp_path / "o.parquet")
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [
@@ -49,7 +51,7 @@ def test_row_groups_are_full_across_batches(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wide_rows_end_a_row_group_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "ROW_GROUP_BYTES", 100_000)
+    monkeypatch.setattr(lake_file, "ROW_GROUPS", RowGroupLimits(rows=10**6, size_bytes=100_000))
     write(tmp_path / "o.parquet", [a_table(10_000)])
     assert pq.read_metadata(tmp_path / "o.parquet").num_row_groups > 2
 
