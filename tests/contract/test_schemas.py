@@ -36,6 +36,11 @@ def test_no_schema_is_left_of_an_event_that_is_gone() -> None:
     assert {path.stem for path in SCHEMAS.glob("*.json")} == {event.__name__ for event in EVENTS}
 
 
+def test_the_schema_of_every_event_is_frozen() -> None:
+    classes = {each for each in vars(models).values() if isinstance(each, type)}
+    assert {each for each in classes if issubclass(each, models.Event)} - {models.Event} <= set(EVENTS)
+
+
 if __name__ == "__main__":
     for each in EVENTS:
         (SCHEMAS / f"{each.__name__}.json").write_text(schema_of(each))
