@@ -64,7 +64,7 @@ def apply(
     from aiokafka.errors import KafkaError
 
     from console.client import reason
-    from shared.bus.admin import apply_topics, load_topics
+    from shared.bus.topic_admin import apply_topics, load_topics
 
     servers = environment.bootstrap_servers()
     specs = load_topics(file)

@@ -15,9 +15,9 @@ from console.dlq.journal import Journal
 from console.dlq.letter import Letter, Position, original_record
 from console.dlq.topics import DeadLetters
 from console.errors import WrongUseError
-from shared.bus.attempt import replay_headers
 from shared.bus.kafka import send_raw
 from shared.bus.messages import Record
+from shared.bus.retry_headers import replay_headers
 from shared.events.topics import retry_topic
 
 AT_ONCE = 100

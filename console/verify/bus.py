@@ -14,9 +14,9 @@ from console.client import CLIENT_ID, explained, lone_consumer, stop
 from console.dlq.letter import Letter, original_record, to_letter
 from console.errors import CommandError
 from deploy.local.names import SERVICES
-from shared.bus.attempt import next_attempt
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
+from shared.bus.retry_headers import next_attempt
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import run_id_of_record

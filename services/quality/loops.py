@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError
 
 from services.quality.listings import Listings
 from services.quality.service import LedgerService
-from shared.bus.policy import POISONED_PRODUCER
+from shared.bus.delivery import POISONED_PRODUCER
 from shared.errors import TransientError
 from shared.observability.logging import get_logger
 

@@ -15,8 +15,8 @@ from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.writer import ObjectWriter
 from shared.batches.batches import announce, dead_manifest
+from shared.bus.delivery import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.bus.messages import Publish, Record
-from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.observability.busy import busy

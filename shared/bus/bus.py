@@ -16,14 +16,14 @@ from faststream.kafka.subscriber.usecase import LogicSubscriber
 from faststream.message import StreamMessage
 
 from shared import crashpoints
-from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
+from shared.bus.delivery import AtLeastOnce
 from shared.bus.header_names import take_any
 from shared.bus.kafka import send_raw, to_record
 from shared.bus.messages import Bury, Handler, Outgoing, Record, Revive, bury_alone, revive_nothing, value_of
 from shared.bus.middleware import Settling
-from shared.bus.policy import AtLeastOnce
 from shared.bus.rebalance import DrainListener
+from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, first_attempt, next_attempt, retry_headers
 from shared.bus.transactions import TransactionalProducers
 from shared.errors import PermanentError
 from shared.events import topics
@@ -236,7 +236,9 @@ class Bus:
             group_id=self._group,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
-            listener=DrainListener(self._policy, 0.9 * WORST_HANDLER_S, assigned),
+            listener=DrainListener(
+                self._policy.in_flight, self._policy.forget, 0.9 * WORST_HANDLER_S, assigned
+            ),
             rebalance_timeout_ms=WORST_HANDLER_S * 1000,
             max_poll_interval_ms=2 * WORST_HANDLER_S * 1000,
             session_timeout_ms=self._session_timeout_ms,

@@ -12,7 +12,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream import BaseMiddleware
 
-from shared.bus.policy import AtLeastOnce
+from shared.bus.delivery import AtLeastOnce
 from shared.observability.metrics import RECORD_SECONDS
 
 

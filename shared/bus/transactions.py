@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared import crashpoints
+from shared.bus.delivery import NotNowError
 from shared.bus.messages import Outgoing, Record, value_of
-from shared.bus.policy import NotNowError
 from shared.observability.logging import get_logger
 
 REBALANCE_PAUSE_S = 0.2

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from shared.bus.admin import apply_topics, load_topics
+from shared.bus.topic_admin import apply_topics, load_topics
 from shared.events import topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlPlanned

@@ -15,10 +15,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.local.stack import LocalStack
-from shared.bus.admin import apply_topics, load_topics
-from shared.bus.attempt import replay_headers
 from shared.bus.kafka import to_record
 from shared.bus.messages import Outgoing, Record
+from shared.bus.retry_headers import replay_headers
+from shared.bus.topic_admin import apply_topics, load_topics
 from shared.events import topics
 from shared.events.decode import decode_event, encode
 from shared.events.models import RunCompleted

@@ -9,8 +9,8 @@ from services.quality.checks import Checks
 from services.quality.completion import NotDrainedError
 from services.quality.listings import Listings
 from shared import crashpoints
+from shared.bus.delivery import out_of_tries
 from shared.bus.messages import Outgoing
-from shared.bus.policy import out_of_tries
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, CrawlPlanned, RunCompleted, RunDrained

@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
-from shared.bus import policy
-from shared.bus.attempt import first_attempt, retry_headers
+from shared.bus import delivery
 from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.retry_headers import first_attempt, retry_headers
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 async def test_a_record_whose_burial_fails_leaves_its_letter_and_its_partition_goes_on(
     topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy, "RETRY_DELAY_S", 0.05)
+    monkeypatch.setattr(delivery, "RETRY_DELAY_S", 0.05)
     burials: list[bytes | None] = []
 
     async def handler(record: Record) -> Sequence[Outgoing]:
@@ -42,7 +42,7 @@ async def test_a_record_whose_burial_fails_leaves_its_letter_and_its_partition_g
     async with running(topics, handler, bury=bury) as bus:
         await topics.drained(60)
         assert bus.complaints() == []
-    assert burials == [b"nonsense"] * policy.MAX_BURIALS
+    assert burials == [b"nonsense"] * delivery.MAX_BURIALS
     assert [record.value for record in await topics.read(topics.dead)] == [b"nonsense"]
     assert [record.key for record in await topics.read(topics.output)] == [b"behind"]
 

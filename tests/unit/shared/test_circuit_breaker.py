@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from shared.bus.brake import MAX_DEAD_IN_A_ROW, PROBE_INTERVAL_S, Brake
+from shared.bus.circuit_breaker import MAX_DEAD_IN_A_ROW, PROBE_INTERVAL_S, Brake
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -30,12 +30,12 @@ from aiokafka.errors import (
 )
 
 from shared import crashpoints
-from shared.bus.attempt import RETRY_DELAY_S, Attempt, first_attempt, next_attempt
-from shared.bus.brake import PROBE_INTERVAL_S, Brake
+from shared.bus.circuit_breaker import PROBE_INTERVAL_S, Brake
 from shared.bus.dead_letters import Failure
-from shared.bus.in_flight import InFlight
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
+from shared.bus.rebalance import InFlight
+from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, first_attempt, next_attempt
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.topics import retry_topic
 from shared.observability.logging import get_logger
