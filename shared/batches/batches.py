@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared import crashpoints
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError, TransientError
 from shared.events import ids, topics
 from shared.events.decode import decode_event, encode, explain
@@ -93,7 +93,7 @@ class Batches:
             raise TransientError(f"{key} was there and is gone: staging is being swept")
         return winner
 
-    async def forget_death(self, run_id: str, dataset: str, batch_id: str) -> None:
+    async def clear_failure(self, run_id: str, dataset: str, batch_id: str) -> None:
         """Takes back this stage's result if the batch is dead; a done batch stays done. Idempotent."""
         key = keys.manifest_key(run_id, dataset, self.stage, batch_id)
         found = await self._read(key)
@@ -147,24 +147,24 @@ class Batches:
         return None if value is None else decode_event(BatchManifest, value)
 
 
-async def bury_batch(batches: Batches, record: Record, error: PermanentError) -> Burial:
+async def mark_batch_failed(batches: Batches, record: Record, error: PermanentError) -> FailureOutcome:
     """Commits the death of a record's batch in staging; what a stage without a database does with a dead record.
 
     If the batch was done before, that stands and is announced again.
     """
     parent = read_parent(record)
     if parent is None:
-        return unreadable(record, error, batches.stage)
+        return undecodable_record(record, error, batches.stage)
     dead = (
         error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
     )
-    return announcement_of(await batches.commit(dead))
+    return outcome_of(await batches.commit(dead))
 
 
-async def revive_batch(batches: Batches, record: Record) -> None:
-    """Takes back the death of a record's batch in staging; the counterpart of `bury_batch`."""
+async def redrive_batch(batches: Batches, record: Record) -> None:
+    """Takes back the death of a record's batch in staging; the counterpart of `mark_batch_failed`."""
     if (parent := read_parent(record)) is not None:
-        await batches.forget_death(parent.run_id, parent.dataset, parent.batch_id)
+        await batches.clear_failure(parent.run_id, parent.dataset, parent.batch_id)
 
 
 def read_batch(record: Record) -> BatchManifest:
@@ -194,15 +194,15 @@ def read_parent(record: Record) -> BatchManifest | None:
         return None
 
 
-def unreadable(record: Record, error: PermanentError, stage: Stage) -> Burial:
+def undecodable_record(record: Record, error: PermanentError, stage: Stage) -> FailureOutcome:
     """A record that no one can read: its key alone tells quality which batch it was."""
     try:
         failed = BatchUnreadable(
-            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=in_words(error)
+            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=error_text(error)
         )
     except ValidationError:
-        return Burial(dead=True)  # no key, or not one of ours: the dead letter is all there can be
-    return Burial(dead=True, announce=(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed),))
+        return FailureOutcome(dead=True)  # no key, or not one of ours: the dead letter is all there can be
+    return FailureOutcome(dead=True, events=(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed),))
 
 
 def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) -> BatchManifest:
@@ -215,7 +215,7 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
         stage,
         status="dead",
         reason=error.reason,
-        detail=in_words(error),
+        detail=error_text(error),
         counts=parent.counts.model_copy(
             update={"read": read, "accepted": 0, "rejected": 0, "deduplicated": 0}
         ),
@@ -224,16 +224,16 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
     )
 
 
-def in_words(error: PermanentError) -> str:
+def error_text(error: PermanentError) -> str:
     """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
     return str(error)[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
-def announcement_of(winner: BatchManifest) -> Burial:
-    return Burial(dead=winner.status == "dead", announce=(announce(winner),))
+def outcome_of(winner: BatchManifest) -> FailureOutcome:
+    return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner),))
 
 
-def announce(result: BatchManifest) -> Outgoing:
+def result_event(result: BatchManifest) -> Outgoing:
     """The event that tells of a stage's result."""
     topic = topics.BATCH_FAILED if result.status == "dead" else topics.RESULT_OF_STAGE[result.stage]
     return Outgoing(topic, result.batch_id, result)

@@ -1,7 +1,7 @@
-"""The brake: when everything fails, the fault is ours, and filling the dead letters would only hide it.
+"""The circuit breaker: it stops a service whose every record fails, before its dead-letter topic fills.
 
-After Sentry's arroyo (`DlqLimit`). Counts only records that ran out of tries: garbage from outside is dead-lettered
-at any rate, and an outage never is.
+After Sentry's arroyo (`DlqLimit`). It counts only records that ran out of tries. Undecodable records and outages do not
+count.
 """
 
 from collections import deque
@@ -16,41 +16,41 @@ PROBE_INTERVAL_S = 5.0
 
 
 @dataclass(slots=True)
-class Brake:
-    """Off: records flow. On: one is let through every `PROBE_INTERVAL_S`; the first that works takes the brake off."""
+class CircuitBreaker:
+    """Closed: records flow. Open: one probe passes every `PROBE_INTERVAL_S`; the first success closes it."""
 
-    on_since: datetime | None = None
+    open_since: datetime | None = None
     why: str = ""
     _outcomes: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _in_a_row: int = 0
     _next_probe_s: float = 0.0
 
-    def holds(self, now_s: float) -> float | None:
-        """Seconds a record must wait, or None: it may go (and is the probe, if the brake is on)."""
-        if self.on_since is None:
+    def retry_after(self, now_s: float) -> float | None:
+        """Seconds a record must wait, or None: it may go (and is the probe, if the breaker is open)."""
+        if self.open_since is None:
             return None
         if now_s < self._next_probe_s:
             return self._next_probe_s - now_s
         self._next_probe_s = now_s + PROBE_INTERVAL_S
         return None
 
-    def worked(self) -> bool:
-        """A record was handled. True if that took the brake off."""
+    def record_success(self) -> bool:
+        """A record was handled. True if that closed the breaker."""
         self._in_a_row = 0
         self._outcomes.append(False)
-        return self.release()
+        return self.reset()
 
-    def release(self) -> bool:
-        """Lets everything go again and forgets the past. True if the brake was on."""
-        was_on = self.on_since is not None
-        if was_on:
-            self.on_since, self._in_a_row = None, 0
+    def reset(self) -> bool:
+        """Closes the breaker and forgets earlier failures. True if it was open."""
+        was_open = self.open_since is not None
+        if was_open:
+            self.open_since, self._in_a_row = None, 0
             self._outcomes.clear()
-        return was_on
+        return was_open
 
-    def admit_death(self, now: datetime) -> bool:
-        """A record ran out of tries. True: it may die, and counts. False: the brake is on, maybe by it, and it stays."""
-        if self.on_since is not None:
+    def allow_failure(self, now: datetime) -> bool:
+        """A record ran out of tries. True: it becomes a dead letter, and counts. False: the breaker is open."""
+        if self.open_since is not None:
             return False
         dead = sum(self._outcomes) + 1
         seen = len(self._outcomes) + 1
@@ -62,5 +62,5 @@ class Brake:
             self._in_a_row += 1
             self._outcomes.append(True)
             return True
-        self.on_since = now
+        self.open_since = now
         return False

@@ -1,25 +1,20 @@
-"""At least once, for every subscriber (docs/adr/0004).
+"""At-least-once delivery, for every subscription (docs/adr/0004).
 
 A record is settled in one of four ways:
 
 - done: its output is acked by the broker, then exactly its offset is committed;
-- outage of ours (`TransientError`): its partition pauses, seeks back and tries again, without end;
-- permanent (`PermanentError`): its death is committed, then its dead letter (none for `cancelled`), then its offset;
-- anything else: it goes to `<service>.retry` and its partition goes on; after `MAX_TRIES` tries it is as permanent,
-  unless the brake finds that everything fails: then it stays, and the service stands still and says so.
-
-A partition that waits is paused, not slept on: the others go on.
+- outage (`TransientError`): its partition pauses, seeks back and tries again, without end;
+- permanent (`PermanentError`): its failure is committed, then its dead letter (none for `cancelled`), then its offset;
+- any other error: it goes to `<service>.retry` and its partition goes on. After `MAX_TRIES` tries the error is permanent,
+  unless the circuit breaker opens: then the record stays, and the service stops.
 """
 
-import asyncio
-import contextlib
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -30,36 +25,32 @@ from aiokafka.errors import (
 )
 
 from shared import crashpoints
-from shared.bus.circuit_breaker import PROBE_INTERVAL_S, Brake
+from shared.bus.circuit_breaker import PROBE_INTERVAL_S, CircuitBreaker
 from shared.bus.dead_letters import Failure
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
+from shared.bus.partition_retries import Fetched, PartitionRetries, PartitionRetryState
 from shared.bus.rebalance import InFlight
 from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, first_attempt, next_attempt
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.topics import retry_topic
 from shared.observability.logging import get_logger
-from shared.observability.metrics import (
-    BRAKE_OPEN,
-    PARTITIONS_PAUSED,
-    RECORD_RETRIES,
-    RECORDS_HANDLED,
-)
+from shared.observability.metrics import BRAKE_OPEN, RECORD_RETRIES, RECORDS_HANDLED
 from shared.reasons import Reason
 
 MAX_TRIES = 5
-"""Of a record whose error is neither permanent nor an outage of ours."""
+"""Of a record whose error is neither permanent nor an outage."""
 
-MAX_BURIALS = 30
-"""A minute: an outage that nobody recognises as one may be over by then, and the death is told after all."""
+MAX_FAILED_MARKS = 30
+"""One minute. An outage that no driver error names may be over by then."""
 
 OUTAGE_DELAYS_S = (0.25, 0.5, 1.0, 2.0)
-"""While something of ours is down: short enough that work goes on at once when it is back."""
+"""Short, so that work goes on at once after an outage."""
 
 MEMORY_PAUSE_S = 1.0
 
 LONGEST_DELAY_S = 60.0
-"""No retry is due later than the delay and what two clocks may differ: a later one is a mistake, and due now."""
+"""The retry delay and the difference of two clocks. A retry that claims to be due later is due now."""
 
 POISONED_PRODUCER = (OutOfOrderSequenceNumber, ProducerFenced)
 """A producer never recovers from these: leave the record uncommitted and end the process."""
@@ -67,138 +58,101 @@ POISONED_PRODUCER = (OutOfOrderSequenceNumber, ProducerFenced)
 log = get_logger()
 
 
-class NotNowError(OnPointError):
-    """The record is not to be handled before some seconds have passed: a retry that is not due, or the brake."""
+class DeferRecord(OnPointError):  # noqa: N818 - it is a request, not a failure
+    """The record comes again after some seconds: a retry that is not due, tight memory, or an open circuit breaker."""
 
     def __init__(self, delay_s: float) -> None:
         super().__init__(f"not before {delay_s:.1f} s have passed")
         self.delay_s = delay_s
 
 
-@dataclass(slots=True)
-class Trouble:
-    """The outages and in-place tries of the record that a partition is at."""
-
-    offset: int
-    first_failed_at: datetime
-    errors: int = 0
-    outages: int = 0
-    burials: int = 0
-    """Those that failed."""
-
-
-Bury = Callable[[Record, Failure], Awaitable[None]]
+RecordFailure = Callable[[Record, Failure], Awaitable[None]]
 Retry = Callable[[Attempt, datetime], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class AtLeastOnce:
-    """The policy and its state. One per process; the middleware settles each record by it."""
+    """The delivery policy and its state. One per process; the middleware settles each record by it."""
 
     service: str
-    bury: Bury
-    """Commits the record's death, publishes its dead letter and announces it. Idempotent."""
-    set_aside: Bury
+    mark_failed: RecordFailure
+    """Commits the record's failure, publishes its dead letter and its result. Idempotent."""
+    dead_letter_only: RecordFailure
     """Publishes the record's dead letter and does nothing else."""
     retry: Retry
     """Publishes the record for a later try. Acked when it returns."""
     fatal: Callable[[BaseException], None]
-    """Ends the process soon: a restart is the only cure."""
-    brake: Brake = field(default_factory=Brake)
+    """Ends the process soon. Only a restart helps."""
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     commits_itself: frozenset[str] = frozenset()
     """Topics whose handler commits the offset in its own transaction."""
-    troubles: dict[TopicPartition, Trouble] = field(default_factory=dict)
-    epochs: Counter[TopicPartition] = field(default_factory=Counter)
+    partitions: PartitionRetries = field(default_factory=PartitionRetries)
     in_flight: InFlight = field(default_factory=InFlight)
-    paused_since: dict[TopicPartition, datetime] = field(default_factory=dict)
     memory_is_tight: bool = False
-    """Nothing new is begun beside what is in hand; with nothing in hand one record goes, so that there is progress."""
-    _resumes: set[asyncio.Task[None]] = field(default_factory=set)
+    """Records wait while another is in hand; with none in hand one goes, so that there is progress."""
 
-    async def settle(
-        self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, epoch: int, error: BaseException | None
-    ) -> None:
-        """Commits the record's offset, buries it, hands it to retry, or seeks back to it; see the module.
+    async def settle(self, fetched: Fetched, error: BaseException | None) -> None:
+        """Commits the record's offset, marks it failed, sends it to retry, or seeks back to it; see the module.
 
-        Raises nothing: whatever goes wrong here makes the record come again.
+        Raises nothing: any error in here makes the record come again.
         """
-        partition = TopicPartition(raw.topic, raw.partition)
         if error is not None and not isinstance(error, Exception):
             return  # cancelled or exiting: not committed, so it comes again
         try:
             if error is None:
-                await self._done(raw, consumer, partition, epoch)
+                await self._done(fetched)
             else:
-                await self._failed(raw, consumer, partition, epoch, error)
+                await self._failed(fetched, error)
         except (CommitFailedError, IllegalStateError) as refusal:
             log.warning("commit_refused", error=str(refusal))
-        except Exception as outage:  # noqa: BLE001 - whatever it is, the record must come again
-            # Burying or committing did not work: the record stays where it is.
-            if isinstance(outage, POISONED_PRODUCER):
-                self.fatal(outage)
-            kind = TransientError if isinstance(outage, TransientError | KafkaError) else type(outage)
-            self._come_again(raw, consumer, partition, epoch, outage, is_outage=kind is TransientError)
+        except Exception as unsettled:  # noqa: BLE001 - whatever it is, the record must come again
+            if isinstance(unsettled, POISONED_PRODUCER):
+                self.fatal(unsettled)
+            self._try_again(fetched, unsettled)
 
-    async def _done(
-        self, raw: ConsumerRecord, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int
-    ) -> None:
-        if self.epochs[partition] != epoch:
+    async def _done(self, fetched: Fetched) -> None:
+        if not self.partitions.is_current(fetched):
             log.warning("partition_reassigned_while_handling")
             return
         crashpoints.reach(f"{self.service}.commit")
+        raw = fetched.raw
         if raw.topic not in self.commits_itself:
-            await consumer.commit({partition: raw.offset + 1})
-        if self.brake.worked():
-            log.info("brake_closed")
+            await fetched.consumer.commit({fetched.partition: raw.offset + 1})
+        if self.breaker.record_success():
+            log.info("circuit_breaker_closed")
             BRAKE_OPEN.set(0)
-        self._over(partition, raw.topic, "done")
+        self._settled(fetched, "done")
 
-    async def _failed(
-        self,
-        raw: ConsumerRecord,
-        consumer: AIOKafkaConsumer,
-        partition: TopicPartition,
-        epoch: int,
-        error: Exception,
-    ) -> None:
+    async def _failed(self, fetched: Fetched, error: Exception) -> None:
         if isinstance(error, POISONED_PRODUCER):
             self.fatal(error)
-            return
-        if isinstance(error, NotNowError):
-            self._wait(raw, consumer, partition, epoch, error.delay_s)
-            return
-        if isinstance(error, TransientError | KafkaError):
-            self._come_again(raw, consumer, partition, epoch, error, is_outage=True)
-            return
-        trouble = self._trouble(partition, raw.offset)
-        attempt = self.attempt_of(raw)
-        tries = attempt.failed_tries + trouble.errors + 1
-        first_failed_at = attempt.first_failed_at or trouble.first_failed_at
-        if isinstance(error, PermanentError):
-            failure = Failure(error, tries, first_failed_at, datetime.now(UTC))
-        elif tries < MAX_TRIES:
-            log.warning("record_failed", tries=tries, exc_info=error)
-            if raw.topic in self.commits_itself:
-                self._come_again(raw, consumer, partition, epoch, error, is_outage=False)
-                return
-            if await self._sent_to_retry(attempt, first_failed_at):
-                await self._leave(raw, consumer, partition, epoch, "retried")
-                return
-            failure = Failure(out_of_tries(error), tries, first_failed_at, datetime.now(UTC))
-        elif not trouble.burials and not self.brake.admit_death(datetime.now(UTC)):
-            log.error("brake_open", why=self.brake.why, exc_info=error)
+        elif isinstance(error, DeferRecord):
+            self.partitions.retry_after(fetched, error.delay_s)
+        elif isinstance(error, TransientError | KafkaError):
+            self._try_again(fetched, error)
+        elif isinstance(error, PermanentError):
+            await self._give_up(fetched, error)
+        elif self.attempt_of(fetched.raw).failed_tries + self._state(fetched).errors + 1 < MAX_TRIES:
+            await self._retry_later(fetched, error)
+        elif not self._state(fetched).failed_marks and not self.breaker.allow_failure(datetime.now(UTC)):
+            log.error("circuit_breaker_open", why=self.breaker.why, exc_info=error)
             BRAKE_OPEN.set(1)
-            self._wait(raw, consumer, partition, epoch, PROBE_INTERVAL_S)
-            return
+            self.partitions.retry_after(fetched, PROBE_INTERVAL_S)
         else:
-            failure = Failure(out_of_tries(error), tries, first_failed_at, datetime.now(UTC))
-        reason, detail = failure.error.reason, str(failure.error)
-        log.error("record_dead", reason=reason, detail=detail, tries=tries)
-        await self._bury(attempt.record, failure, trouble)
-        await self._leave(raw, consumer, partition, epoch, "dead")
+            await self._give_up(fetched, out_of_tries(error))
+
+    async def _retry_later(self, fetched: Fetched, error: Exception) -> None:
+        attempt, state = self.attempt_of(fetched.raw), self._state(fetched)
+        log.warning("record_failed", tries=attempt.failed_tries + state.errors + 1, exc_info=error)
+        if fetched.raw.topic in self.commits_itself:
+            self._try_again(fetched, error)
+        elif await self._sent_to_retry(attempt, attempt.first_failed_at or state.first_failed_at):
+            await self._leave(fetched, "retried")
+        else:
+            await self._give_up(fetched, out_of_tries(error))
 
     async def _sent_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> bool:
-        """False for a record that its topic just held, and that is too large with what the next attempt has to know."""
+        """False for a record that is too large together with its retry headers."""
         try:
             await self.retry(attempt, first_failed_at)
         except MessageSizeTooLargeError:
@@ -206,21 +160,30 @@ class AtLeastOnce:
         RECORD_RETRIES.labels(attempt.record.topic, "error").inc()
         return True
 
-    async def _bury(self, record: Record, failure: Failure, trouble: Trouble) -> None:
-        """A record whose burial itself fails again and again must not hold its partition: its letter is kept alone."""
+    async def _give_up(self, fetched: Fetched, error: PermanentError) -> None:
+        attempt, state = self.attempt_of(fetched.raw), self._state(fetched)
+        tries = attempt.failed_tries + state.errors + 1
+        first_failed_at = attempt.first_failed_at or state.first_failed_at
+        failure = Failure(error, tries, first_failed_at, datetime.now(UTC))
+        log.error("record_dead", reason=error.reason, detail=str(error), tries=tries)
+        await self._mark_failed(attempt.record, failure, state)
+        await self._leave(fetched, "dead")
+
+    async def _mark_failed(self, record: Record, failure: Failure, state: PartitionRetryState) -> None:
+        """After `MAX_FAILED_MARKS` failures of its own it writes the dead letter alone, and the partition goes on."""
         try:
-            await self.bury(record, failure)
-        except (TransientError, KafkaError, NotNowError):
+            await self.mark_failed(record, failure)
+        except (TransientError, KafkaError, DeferRecord):
             raise
         except Exception:
-            trouble.burials += 1
-            if trouble.burials < MAX_BURIALS:
+            state.failed_marks += 1
+            if state.failed_marks < MAX_FAILED_MARKS:
                 raise
-            log.exception("burial_failed")
-            await self.set_aside(record, failure)
+            log.exception("failure_not_committed")
+            await self.dead_letter_only(record, failure)
 
     def attempt_of(self, raw: ConsumerRecord) -> Attempt:
-        """What the record stands for; one on the retry topic that cannot be read stands for itself."""
+        """What the record stands for. An undecodable one on the retry topic stands for itself."""
         record = to_record(raw)
         if record.topic != retry_topic(self.service):
             return first_attempt(record)
@@ -230,108 +193,50 @@ class AtLeastOnce:
             return first_attempt(record)
 
     def check_may_go(self, attempt: Attempt) -> None:
-        """Raises `NotNowError` for a retry that is not due, while memory is tight and while the brake is on."""
+        """Raises `DeferRecord` for a retry that is not due, in tight memory, and while the circuit breaker is open."""
         if self.memory_is_tight and self.in_flight.total() > 1:
-            raise NotNowError(MEMORY_PAUSE_S)
+            raise DeferRecord(MEMORY_PAUSE_S)
         if (
             attempt.due_at is not None
             and 0 < (delay_s := (attempt.due_at - datetime.now(UTC)).total_seconds()) <= LONGEST_DELAY_S
         ):
-            raise NotNowError(min(delay_s, RETRY_DELAY_S))
-        if (delay_s_ := self.brake.holds(time.monotonic())) is not None:
-            raise NotNowError(delay_s_)
+            raise DeferRecord(min(delay_s, RETRY_DELAY_S))
+        if (delay_s_ := self.breaker.retry_after(time.monotonic())) is not None:
+            raise DeferRecord(delay_s_)
 
-    def release_brake(self) -> bool:
-        """Somebody says that the cause is mended. True if the brake was on."""
-        was_on = self.brake.release()
-        if was_on:
-            log.info("brake_released")
+    def reset_circuit_breaker(self) -> bool:
+        """True if it was open."""
+        was_open = self.breaker.reset()
+        if was_open:
+            log.info("circuit_breaker_reset")
         BRAKE_OPEN.set(0)
-        return was_on
+        return was_open
 
-    async def _leave(
-        self,
-        raw: ConsumerRecord,
-        consumer: AIOKafkaConsumer,
-        partition: TopicPartition,
-        epoch: int,
-        outcome: str,
-    ) -> None:
-        if self.epochs[partition] == epoch:
+    async def _leave(self, fetched: Fetched, outcome: str) -> None:
+        if self.partitions.is_current(fetched):
             crashpoints.reach(f"{self.service}.leave")
-            await consumer.commit({partition: raw.offset + 1})
-            self._over(partition, raw.topic, outcome)
+            await fetched.consumer.commit({fetched.partition: fetched.raw.offset + 1})
+            self._settled(fetched, outcome)
 
-    def _over(self, partition: TopicPartition, topic: str, outcome: str) -> None:
-        RECORDS_HANDLED.labels(topic, outcome).inc()
-        self.troubles.pop(partition, None)
-        if (since := self.paused_since.pop(partition, None)) is not None:
-            log.info("partition_goes_on", paused_since=since.isoformat())
-            PARTITIONS_PAUSED.set(len(self.paused_since))
+    def _settled(self, fetched: Fetched, outcome: str) -> None:
+        RECORDS_HANDLED.labels(fetched.raw.topic, outcome).inc()
+        self.partitions.settled(fetched.partition)
 
-    def _trouble(self, partition: TopicPartition, offset: int) -> Trouble:
-        trouble = self.troubles.get(partition)
-        if trouble is None or trouble.offset != offset:
-            trouble = self.troubles[partition] = Trouble(offset, datetime.now(UTC))
-        return trouble
+    def _state(self, fetched: Fetched) -> PartitionRetryState:
+        return self.partitions.state_of(fetched)
 
-    def _come_again(
-        self,
-        raw: ConsumerRecord,
-        consumer: AIOKafkaConsumer,
-        partition: TopicPartition,
-        epoch: int,
-        error: BaseException,
-        *,
-        is_outage: bool,
-    ) -> None:
-        trouble = self._trouble(partition, raw.offset)
+    def _try_again(self, fetched: Fetched, error: Exception) -> None:
+        state = self._state(fetched)
+        is_outage = isinstance(error, TransientError | KafkaError)
         if is_outage:
-            delay_s = OUTAGE_DELAYS_S[min(trouble.outages, len(OUTAGE_DELAYS_S) - 1)]
-            trouble.outages += 1
-            if partition not in self.paused_since:
-                self.paused_since[partition] = datetime.now(UTC)
-                log.warning("partition_paused", why=f"{type(error).__name__}: {error}"[:500])
+            delay_s = OUTAGE_DELAYS_S[min(state.outages, len(OUTAGE_DELAYS_S) - 1)]
+            state.outages += 1
+            self.partitions.pause(fetched.partition, error)
         else:
-            trouble.errors += 1
             delay_s = RETRY_DELAY_S
-        RECORD_RETRIES.labels(raw.topic, "outage" if is_outage else "error").inc()
-        PARTITIONS_PAUSED.set(len(self.paused_since))
-        self._wait(raw, consumer, partition, epoch, delay_s)
-
-    def _wait(
-        self,
-        raw: ConsumerRecord,
-        consumer: AIOKafkaConsumer,
-        partition: TopicPartition,
-        epoch: int,
-        delay_s: float,
-    ) -> None:
-        """Back to the record, and nothing of its partition before the delay is over."""
-        if self.epochs[partition] != epoch:
-            return
-        # Where it is no longer ours, its new owner starts at the committed offset.
-        with contextlib.suppress(IllegalStateError):
-            consumer.pause(partition)
-            consumer.seek(partition, raw.offset)
-            task = asyncio.create_task(self._resume_later(consumer, partition, epoch, delay_s))
-            self._resumes.add(task)
-            task.add_done_callback(self._resumes.discard)
-
-    async def _resume_later(
-        self, consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: int, delay_s: float
-    ) -> None:
-        await asyncio.sleep(delay_s)
-        if self.epochs[partition] == epoch:
-            with contextlib.suppress(IllegalStateError):
-                consumer.resume(partition)
-
-    def forget(self, partitions: set[TopicPartition]) -> None:
-        for partition in partitions:
-            self.epochs[partition] += 1
-            self.troubles.pop(partition, None)
-            self.paused_since.pop(partition, None)
-        PARTITIONS_PAUSED.set(len(self.paused_since))
+            state.errors += 1
+        RECORD_RETRIES.labels(fetched.raw.topic, "outage" if is_outage else "error").inc()
+        self.partitions.retry_after(fetched, delay_s)
 
 
 def out_of_tries(error: Exception) -> PermanentError:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.bus.bus import MAX_DEAD_LETTER_BYTES
+from shared.bus.publisher import MAX_DEAD_LETTER_BYTES
 from shared.bus.topic_admin import load_topics
 from shared.events import topics
 

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from shared.bus.bus import Bus
-from shared.bus.messages import Bury, Handler, Record, bury_alone
+from shared.bus.messages import Handler, MarkFailed, Record, dead_letter_only
+from shared.bus.publisher import Publisher
+from shared.bus.subscriptions import Subscriptions
 from shared.settings.kafka import KafkaSettings
 
 REQUESTED_AT = "2026-11-24T06:00:00Z"
@@ -109,19 +110,23 @@ async def running(
     topics: Topics,
     handler: Handler,
     *,
-    bury: Bury = bury_alone,
+    mark_failed: MarkFailed = dead_letter_only,
     transactional: bool = False,
     workers: int = 1,
-) -> AsyncIterator[Bus]:
+) -> AsyncIterator[Subscriptions]:
     faults: list[BaseException] = []
-    bus = Bus(KafkaSettings(kafka_bootstrap_servers=topics.servers), topics.service, fatal=faults.append)
+    settings = KafkaSettings(kafka_bootstrap_servers=topics.servers)
+    publisher = Publisher(settings, topics.service)
+    bus = Subscriptions(settings, topics.service, publisher, fatal=faults.append)
     if transactional:
         bus.subscribe_transactional(topics.input, handler=handler)
     else:
-        bus.subscribe(topics.input, handler=handler, bury=bury, workers=workers)
+        bus.subscribe(topics.input, handler=handler, mark_failed=mark_failed, workers=workers)
+    await publisher.start()
     await bus.start()
     try:
         yield bus
     finally:
         await bus.stop()
+        await publisher.stop()
         assert not faults
