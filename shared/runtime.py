@@ -17,6 +17,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from shared import memory
+from shared.bus.kafka import KafkaClients
 from shared.bus.publisher import Publisher
 from shared.bus.subscriptions import Subscriptions
 from shared.errors import ConfigurationError
@@ -73,8 +74,11 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    publisher = Publisher(kafka, name)
-    subscriptions = Subscriptions(kafka, name, publisher, fatal=fatal)
+    clients = KafkaClients(kafka, f"onpoint-{name}")
+    publisher = Publisher(clients, name)
+    subscriptions = Subscriptions(
+        clients, name, publisher, session_timeout_ms=kafka.kafka_session_timeout_ms, fatal=fatal
+    )
     process = Process(publisher, subscriptions, AsyncExitStack())
     state = ["starting"]
     runner = await start_http(

@@ -10,14 +10,13 @@ from aiokafka.errors import KafkaError
 
 from shared import crashpoints
 from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
-from shared.bus.kafka import send_raw
+from shared.bus.kafka import KafkaClients, send_raw
 from shared.bus.messages import Outgoing, Record, value_of
 from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, retry_headers
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BROKER_REACHABLE
-from shared.settings.kafka import KafkaSettings
 
 MAX_DEAD_LETTER_BYTES = 2_000_000
 """A record of at most 1 MiB, its headers and the `dlq.*` headers. The topics allow 2 MiB. A record that another client
@@ -39,8 +38,8 @@ log = get_logger()
 class Publisher:
     """One per process. `start` needs a broker that answers."""
 
-    def __init__(self, settings: KafkaSettings, service: str) -> None:
-        self._servers = settings.kafka_bootstrap_servers.split(",")
+    def __init__(self, kafka: KafkaClients, service: str) -> None:
+        self._kafka = kafka
         self._service = service
         self._group = topics.consumer_group(service)
         self._producer: AIOKafkaProducer | None = None
@@ -52,10 +51,9 @@ class Publisher:
         return self._producer is not None
 
     async def start(self) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers, client_id=f"onpoint-{self._service}", **PRODUCER
-        )
-        await self._producer.start()
+        """Raises `KafkaAccessError` where the brokers refuse this service."""
+        self._producer = self._kafka.producer(**PRODUCER)
+        await self._kafka.start(self._producer)
         BROKER_REACHABLE.set(1)
         self._monitor = asyncio.create_task(self._watch_broker())
 

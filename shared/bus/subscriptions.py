@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
@@ -14,7 +14,7 @@ from faststream.message import StreamMessage
 from shared.bus.dead_letters import Failure
 from shared.bus.delivery import AtLeastOnce
 from shared.bus.header_names import take_any
-from shared.bus.kafka import to_record
+from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Handler, MarkFailed, Record, Redrive, dead_letter_only, no_failure_to_clear
 from shared.bus.middleware import Settling
 from shared.bus.publisher import Publisher
@@ -27,7 +27,6 @@ from shared.memory import Memory
 from shared.observability.logging import get_logger
 from shared.observability.metrics import MEMORY_USED_RATIO
 from shared.reasons import Reason
-from shared.settings.kafka import KafkaSettings
 
 HEARTBEAT_INTERVAL_MS = 1_000
 """A member learns of a rebalance with its next heartbeat, so this bounds how long a start or a join takes."""
@@ -41,33 +40,45 @@ DRAIN_S = 25
 log = get_logger()
 
 
+class _Broker(KafkaBroker):
+    """FastStream's broker, whose consumers come from the factory of all Kafka clients."""
+
+    def __init__(self, kafka: KafkaClients, **options: Any) -> None:
+        super().__init__(kafka.servers.split(","), client_id=kafka.client_id, **options)
+        self._kafka = kafka
+
+    async def _connect(self) -> Callable[..., AIOKafkaConsumer]:
+        await super()._connect()
+        self.config.broker_config.builder = self._kafka.consumer
+        return self._kafka.consumer
+
+
 class Subscriptions:
     """One per process. Subscriptions are made before `start`; `start` needs a publisher that is started."""
 
     def __init__(
         self,
-        settings: KafkaSettings,
+        kafka: KafkaClients,
         service: str,
         publisher: Publisher,
         *,
+        session_timeout_ms: int,
         fatal: Callable[[BaseException], None],
     ) -> None:
         self._service = service
         self._group = topics.consumer_group(service)
-        self._session_timeout_ms = settings.kafka_session_timeout_ms
+        self._session_timeout_ms = session_timeout_ms
         self._publisher = publisher
         self._handlers: dict[str, Handler] = {}
         self._mark_failed: dict[str, MarkFailed] = {}
         self._redrive: dict[str, Redrive] = {}
-        servers = settings.kafka_bootstrap_servers.split(",")
-        self._transactional = TransactionalProducers(servers, service, self._group)
+        self._transactional = TransactionalProducers(kafka, service, self._group)
         self._policy = AtLeastOnce(
             service, self._mark_record_failed, publisher.send_failure, publisher.send_to_retry, fatal
         )
         self._middleware = partial(Settling, self._policy)
-        self._broker = KafkaBroker(
-            servers,
-            client_id=f"onpoint-{service}",
+        self._broker = _Broker(
+            kafka,
             consumer_only=True,
             graceful_timeout=DRAIN_S,
             allow_auto_create_topics=False,

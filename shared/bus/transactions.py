@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from shared import crashpoints
 from shared.bus.delivery import DeferRecord
+from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Outgoing, Record, value_of
 from shared.observability.logging import get_logger
 
@@ -23,8 +24,8 @@ log = get_logger()
 class TransactionalProducers:
     """Their transactional ids come from the input partitions, so that a new owner fences the old one."""
 
-    def __init__(self, servers: Sequence[str], service: str, group: str) -> None:
-        self._servers = servers
+    def __init__(self, kafka: KafkaClients, service: str, group: str) -> None:
+        self._kafka = kafka
         self._service = service
         self._group = group
         self._producers: dict[TopicPartition, AIOKafkaProducer] = {}
@@ -75,8 +76,7 @@ class TransactionalProducers:
     async def _open_one(self, partition: TopicPartition) -> None:
         if (old := self._producers.pop(partition, None)) is not None:
             await _stop(old)
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
+        producer = self._kafka.producer(
             transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type="lz4",

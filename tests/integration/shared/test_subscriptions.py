@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from shared.bus.messages import Outgoing, Record
-from shared.bus.publisher import Publisher
-from shared.bus.subscriptions import Subscriptions
 from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
 from shared.memory import Memory
-from shared.settings.kafka import KafkaSettings
-from tests.support.bus import Topics, run_drained, running
+from tests.support.bus import Topics, bus_of, run_drained, running
 
 pytestmark = pytest.mark.integration
 
@@ -113,9 +110,7 @@ async def test_a_transaction_holds_output_and_offset_together(topics: Topics) ->
 
 
 async def test_a_subscriber_that_could_lose_records_stops_the_start(topics: Topics) -> None:
-    settings = KafkaSettings(kafka_bootstrap_servers=topics.servers)
-    publisher = Publisher(settings, topics.service)
-    bus = Subscriptions(settings, topics.service, publisher, fatal=lambda _: None)
+    _, bus = bus_of(topics, lambda _: None)
     bus._broker.subscriber(topics.input, group_id="g")(lambda _: None)  # noqa: SLF001 - the mistake to be caught
     with pytest.raises(AssertionError, match="could lose records"):
         await bus.start()
