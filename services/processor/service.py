@@ -8,9 +8,9 @@ from services.processor.adapters.clean_file import rewrite_lineage, write_clean
 from services.processor.adapters.quarantine_file import QuarantineFile
 from services.processor.adapters.raw_file import inflate
 from services.processor.adapters.spill_file import SpillFile
-from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
+from services.processor.domain.parse_schema import ParseSchema, parse_schema_of
 from services.processor.domain.quarantine import RequestLog, read_request_log
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
@@ -70,12 +70,12 @@ class ProcessorService:
             return before
         await self._batches.refuse_cancelled(crawled.run_id)
         dataset = await self._datasets.get(crawled.run_id, crawled.dataset)
-        layout = _layout_of(dataset)
+        parse_schema = _parse_schema_of(dataset)
         with scratch_folder() as folder:
             if is_processed:
                 cleaned = await self._restamp(crawled, *found, dataset, folder)
             else:
-                cleaned = await self._clean(crawled, *found, dataset, layout, folder)
+                cleaned = await self._clean(crawled, *found, dataset, parse_schema, folder)
             artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
         result = await self._batches.commit(_manifest(crawled, artifacts, cleaned))
         _report(result, cleaned)
@@ -87,13 +87,13 @@ class ProcessorService:
         raw: Artifact,
         requests: Artifact | None,
         dataset: Dataset,
-        layout: Layout,
+        parse_schema: ParseSchema,
         folder: Path,
     ) -> Cleaned:
         await self._batches.artifacts.fetch(crawled, raw, folder / RAW_FORMAT)
         if requests is not None:
             await self._batches.artifacts.fetch(crawled, requests, folder / REQUESTS_FORMAT)
-        return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, layout)
+        return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, parse_schema)
 
     async def _restamp(
         self,
@@ -145,9 +145,9 @@ def _check_origin(crawled: BatchManifest) -> None:
 
 
 @lru_cache(maxsize=LAYOUTS_CACHED)
-def _layout_of(dataset: Dataset) -> Layout:
+def _parse_schema_of(dataset: Dataset) -> ParseSchema:
     try:
-        return layout_of(dataset)
+        return parse_schema_of(dataset)
     except ConfigurationError as error:
         raise PermanentError(Reason.SCHEMA, str(error)) from error
 
@@ -186,12 +186,14 @@ def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dat
         rewrite_lineage(parquet, clean, folder / "parquet", crawled, dataset)
 
 
-def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
+def _clean(
+    folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, parse_schema: ParseSchema
+) -> Cleaned:
     """Raw lines to Parquet and quarantine, in this thread."""
-    watch = Watch(layout, crawled.run_id, crawled.batch_id)
+    watch = Watch(parse_schema, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0
     with (
-        SpillFile(folder / "rows.arrow", layout.schema) as store,
+        SpillFile(folder / "rows.arrow", parse_schema.schema) as store,
         QuarantineFile(
             folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
         ) as quarantine,
@@ -204,7 +206,7 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
             lines += piece.lines
             if lines > rows:
                 break
-            for parsed in parse_chunk(piece, crawled.first_position, layout, watch):
+            for parsed in parse_chunk(piece, crawled.first_position, parse_schema, watch):
                 store.add(parsed.rows)
                 quarantine.add(parsed.refused)
                 refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored

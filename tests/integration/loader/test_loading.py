@@ -13,7 +13,7 @@ from services.loader.adapters.encoder import encode_copy
 from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
 from services.loader.service import LoaderService
-from services.processor.domain.layout import MAX_KEY_BYTES
+from services.processor.domain.parse_schema import MAX_KEY_BYTES
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError, TransientError
 from shared.events import topics

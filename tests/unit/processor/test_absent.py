@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from services.processor.adapters import raw_file
 from services.processor.domain import absent
-from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import Watch, parse_chunk
+from services.processor.domain.parse_schema import parse_schema_of
 from services.processor.service import ProcessorService
 from shared.events.models import BatchManifest
 from shared.observability.metrics import ROWS_REJECTED
@@ -131,11 +131,11 @@ OBJECTS: st.SearchStrategy[Any] = st.recursive(
 @settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.sampled_from(["Name", "address", "größe/cm", "x"]), OBJECTS), max_size=4))
 def test_the_shortcuts_find_what_a_look_at_every_record_finds(records: list[dict[str, Any]]) -> None:
-    layout = layout_of(USERS)
-    watch = Watch(layout, "run-1", "0" * 32)
+    parse_schema = parse_schema_of(USERS)
+    watch = Watch(parse_schema, "run-1", "0" * 32)
     for number, record in enumerate(records):
         line = json.dumps({"id": number, **record}, ensure_ascii=number % 2 == 0).encode()
-        list(parse_chunk(Chunk(number, 1, line + b"\n"), 0, layout, watch))
+        list(parse_chunk(Chunk(number, 1, line + b"\n"), 0, parse_schema, watch))
     expected = [
         column.name
         for column in USERS.columns

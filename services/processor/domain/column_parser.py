@@ -1,4 +1,4 @@
-"""Whole chunks of lines to Arrow at once, or not at all: whatever is doubtful is left to `exact`.
+"""Whole chunks of lines to Arrow at once, or not at all: whatever is doubtful is left to `row_parser`.
 
 The parser is quick and almost strict. What it lets pass, and one input that ends the process (a line `null`), is
 looked for here in the bytes before, and in the columns after.
@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.json
 import stringzilla
 
-from services.processor.domain.fields import UnnamedFields, value_at
-from services.processor.domain.layout import MAX_KEY_BYTES, Layout, Target, Tree, tree_schema
+from services.processor.domain.parse_schema import MAX_KEY_BYTES, ParseSchema, Target, Tree, tree_schema
 from services.processor.domain.times import to_dates, to_timestamps
+from services.processor.domain.unmapped_fields import UnnamedFields, value_at
 
 EXACT_FLOATS = 2.0**53
 """From here on not every integer is a float: only the digits tell whether one was rounded."""
@@ -28,7 +28,7 @@ Columns = list["pa.Array[Any]"]
 
 
 def read_columns(
-    data: bytes, lines: int, layout: Layout, fields: UnnamedFields
+    data: bytes, lines: int, parse_schema: ParseSchema, fields: UnnamedFields
 ) -> tuple[Columns, int] | None:
     """The dataset's columns and how many values no column is for; None if a single line is doubtful."""
     if not _is_plain(data, lines):
@@ -38,17 +38,17 @@ def read_columns(
     table = _parse(data, tree)
     if table is not None:
         ignored = fields.count(table)
-    elif tree != layout.tree and (table := _parse(data, layout.tree)) is not None:
+    elif tree != parse_schema.tree and (table := _parse(data, parse_schema.tree)) is not None:
         fields.distrust()
     if table is None or table.num_rows != lines:
         return None
     columns: Columns = []
-    for target in layout.targets:
+    for target in parse_schema.targets:
         column = _take(table, target)
         if column is None:
             return None
         columns.append(column)
-    if not _has_short_keys([columns[place] for place in layout.key_texts]):
+    if not _has_short_keys([columns[place] for place in parse_schema.key_texts]):
         return None
     return columns, ignored
 

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.processor.domain.layout import Tree, graft
+from services.processor.domain.parse_schema import Tree, graft
 from shared.datasets.paths import format_path
 from shared.events.models import MAX_UNNAMED_FIELDS
 

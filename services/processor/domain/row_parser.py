@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.processor.domain.fields import count_unnamed
-from services.processor.domain.layout import MAX_KEY_BYTES, Layout, Target
 from services.processor.domain.numbers import Numeral, to_float64, to_int64
+from services.processor.domain.parse_schema import MAX_KEY_BYTES, ParseSchema, Target
 from services.processor.domain.times import to_date, to_timestamp
+from services.processor.domain.unmapped_fields import count_unnamed
 from shared.datasets.model import ColumnType
 from shared.datasets.paths import format_path
 from shared.reasons import Reason
@@ -20,12 +20,12 @@ MAX_SHOWN_CHARS = 40
 @dataclass(frozen=True, slots=True)
 class Row:
     values: tuple[Any, ...]
-    """In the order of the layout's targets."""
+    """In the order of the parse_schema's targets."""
     ignored: int
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RejectedLine:
     reason: Reason
     detail: str
     is_placeholder: bool = False
@@ -36,41 +36,41 @@ class NestedTooDeepError(ValueError):
     """Deeper than Python's parser goes."""
 
 
-def read_line(line: bytes, layout: Layout) -> Row | Refusal:
+def read_line(line: bytes, parse_schema: ParseSchema) -> Row | RejectedLine:
     """Raises `NestedTooDeepError`."""
     record = _decode(line)
-    if isinstance(record, Refusal):
+    if isinstance(record, RejectedLine):
         return record
     if record is None:
-        return Refusal(Reason.EMPTY, "the record is null", is_placeholder=True)
+        return RejectedLine(Reason.EMPTY, "the record is null", is_placeholder=True)
     if not isinstance(record, dict):
-        return Refusal(Reason.TYPE, f"{_name(record)} where an object is expected")
+        return RejectedLine(Reason.TYPE, f"{_name(record)} where an object is expected")
     values = []
-    for target in layout.targets:
+    for target in parse_schema.targets:
         value = _value(record, target)
-        if isinstance(value, Refusal):
+        if isinstance(value, RejectedLine):
             return value
         values.append(value)
-    key_bytes = sum(len(values[place].encode()) for place in layout.key_texts)
+    key_bytes = sum(len(values[place].encode()) for place in parse_schema.key_texts)
     if key_bytes > MAX_KEY_BYTES:
-        return Refusal(
+        return RejectedLine(
             Reason.TOO_LARGE,
             f"the texts of its key have {key_bytes} bytes, at most {MAX_KEY_BYTES} are taken",
         )
-    return Row(tuple(values), count_unnamed(record, layout.tree))
+    return Row(tuple(values), count_unnamed(record, parse_schema.tree))
 
 
 def _decode(line: bytes) -> Any:
     if b"\0" in line:
-        return Refusal(Reason.NUL, "the line holds a NUL byte")
+        return RejectedLine(Reason.NUL, "the line holds a NUL byte")
     try:
         return _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
-        return Refusal(Reason.ENCODING, f"not UTF-8: {error.reason} at byte {error.start}")
+        return RejectedLine(Reason.ENCODING, f"not UTF-8: {error.reason} at byte {error.start}")
     except RecursionError as error:
         raise NestedTooDeepError(str(error)) from error
     except ValueError as error:
-        return Refusal(Reason.DECODE, f"not JSON: {error}")
+        return RejectedLine(Reason.DECODE, f"not JSON: {error}")
 
 
 def _value(record: dict[str, Any], target: Target) -> Any:
@@ -82,15 +82,17 @@ def _value(record: dict[str, Any], target: Target) -> Any:
             break
         if not isinstance(value, dict):
             path = format_path(target.path[:depth])
-            return Refusal(Reason.TYPE, f"{path}: {_name(value)} where an object is expected")
+            return RejectedLine(Reason.TYPE, f"{path}: {_name(value)} where an object is expected")
         value = value.get(key)
         if value is None:
             break
     if value is None:
-        return Refusal(Reason.NO_KEY, f"key column {target.name} has no value") if target.is_key else None
+        return (
+            RejectedLine(Reason.NO_KEY, f"key column {target.name} has no value") if target.is_key else None
+        )
     checked = _CHECKS[target.type](value, target)
     if isinstance(checked, Reason):
-        return Refusal(checked, f"{target.name}: {_complaint(checked, value, target)}")
+        return RejectedLine(checked, f"{target.name}: {_complaint(checked, value, target)}")
     return checked
 
 

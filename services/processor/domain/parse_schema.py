@@ -38,7 +38,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ParseSchema:
     targets: tuple[Target, ...]
     tree: Tree
     """The named paths only."""
@@ -49,7 +49,7 @@ class Layout:
     """Which targets are the key's texts."""
 
 
-def layout_of(dataset: Dataset) -> Layout:
+def parse_schema_of(dataset: Dataset) -> ParseSchema:
     """Raises `ConfigurationError` for a fill value that its column cannot hold."""
     tree: Tree = {}
     for column in dataset.columns:
@@ -68,7 +68,7 @@ def layout_of(dataset: Dataset) -> Layout:
     key_texts = tuple(
         place for place, target in enumerate(targets) if target.is_key and target.type == "string"
     )
-    return Layout(targets, tree, data_schema(dataset).append(POSITION), dataset.key, key_texts)
+    return ParseSchema(targets, tree, data_schema(dataset).append(POSITION), dataset.key, key_texts)
 
 
 def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:

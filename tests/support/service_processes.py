@@ -20,7 +20,7 @@ KILLED = 137
 POLL_S = 0.05
 
 
-class Actor:
+class ServiceProcess:
     """One process of a service."""
 
     def __init__(self, service: str, process: subprocess.Popen[bytes], log_file: Path) -> None:
@@ -75,13 +75,13 @@ class Actor:
             ) from None
 
 
-class Troupe:
-    """Starts actors on a stack's components; a context manager that leaves none behind."""
+class ServiceProcesses:
+    """Starts replicas on a stack's components; a context manager that leaves none behind."""
 
     def __init__(self, stack: LocalStack, folder: Path) -> None:
         self._stack = stack
         self._folder = folder
-        self._actors: list[Actor] = []
+        self._actors: list[ServiceProcess] = []
 
     def __enter__(self) -> Self:
         return self
@@ -89,10 +89,10 @@ class Troupe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for actor in self._actors:
-            actor.kill()
+        for replica in self._actors:
+            replica.kill()
 
-    def start(self, service: str, **environment: str) -> Actor:
+    def start(self, service: str, **environment: str) -> ServiceProcess:
         home = self._stack.home
         own = process_environment(service, home, StackConfig.load(home), load_or_create(home))
         log_file = self._folder / f"{len(self._actors):03d}-{service}.log"
@@ -104,6 +104,6 @@ class Troupe:
                 stdout=log,
                 stderr=log,
             )
-        actor = Actor(service, process, log_file)
-        self._actors.append(actor)
-        return actor
+        replica = ServiceProcess(service, process, log_file)
+        self._actors.append(replica)
+        return replica

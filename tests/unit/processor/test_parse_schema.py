@@ -1,6 +1,6 @@
 import pytest
 
-from services.processor.domain.layout import layout_of
+from services.processor.domain.parse_schema import parse_schema_of
 from shared.datasets.catalog import load_catalog
 from shared.errors import ConfigurationError
 from tests.support.crawled import a_dataset
@@ -8,7 +8,7 @@ from tests.support.crawled import a_dataset
 
 def test_every_built_in_dataset_has_a_layout() -> None:
     for dataset in load_catalog(environment={}).values():
-        assert layout_of(dataset).key == dataset.key
+        assert parse_schema_of(dataset).key == dataset.key
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_a_fill_value_before_the_calendar_s_first_instant_has_no_layout() -> Non
     filled = {"name": "x", "type": "timestamp", "fill": "0001-01-01T00:00:00+14:00"}
     dataset = a_dataset([{"name": "id", "type": "int64"}, filled], key=["id"])
     with pytest.raises(ConfigurationError, match="column x"):
-        layout_of(dataset)
+        parse_schema_of(dataset)

@@ -18,7 +18,7 @@ Death = Literal["processor", "late", "bare"]
 """At the processor; at every stage after it for want of the artifact; the same because the manifest names none."""
 
 
-async def haunt(pipeline: Pipeline, run_id: str, death: Death) -> None:
+async def commit_failing_batch(pipeline: Pipeline, run_id: str, death: Death) -> None:
     """A run of one batch that dies, complete from request to manifest, as if its artifacts had been lost."""
     now = datetime.now(UTC)
     request = CrawlRequest(run_id=run_id, datasets=(DATASET,), requested_at=now, formats=("csv",))

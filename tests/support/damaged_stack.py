@@ -23,7 +23,7 @@ Headers = list[tuple[str, bytes | None]]
 
 
 @dataclass
-class Laboratory:
+class DamagedStack:
     """The services are stopped, so nothing heals itself meanwhile."""
 
     pipeline: Pipeline
@@ -201,7 +201,7 @@ class Laboratory:
             self.pipeline.s3.put_object(Bucket=bucket, Key=key, Body=data)
 
 
-Seed = Callable[[Laboratory], AsyncIterator[str]]
+Seed = Callable[[DamagedStack], AsyncIterator[str]]
 
 
 @dataclass(frozen=True)
