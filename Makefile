@@ -81,7 +81,7 @@ test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs r
 	$(BIN)/python -m pytest -m compose tests/compose
 
 docs: setup ## The pages of docs/ as a site, in site/; fails at a dead link and at a page outside the nav
-	@$(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 bench: setup ## The whole way for a million records beside the bare chain, three times (quiet machine, < 10 min)

@@ -1,4 +1,4 @@
-"""The dead letter of a record: its own bytes, key and headers, and why (names: GUARANTEES §5)."""
+"""The dead letter of a record: its own bytes, key and headers, and why (docs/guarantees.md, C8)."""
 
 import hashlib
 import traceback
