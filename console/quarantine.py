@@ -15,7 +15,7 @@ from console.errors import CommandError, WrongUseError
 from console.ledger import RunRow, open_ledger
 from console.words import did_you_mean, listed, number, quantity, reasons_in_words
 from shared.errors import TransientError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 if TYPE_CHECKING:
     from console.sheets import Sheet

@@ -13,7 +13,7 @@ from console.errors import CommandError
 from console.foreign import parse_object
 from console.ledger import QuarantineFile
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 

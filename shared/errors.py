@@ -3,7 +3,7 @@
 Adapters convert foreign exceptions where they arise, so nothing above them needs to know a driver.
 """
 
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 
 class OnPointError(Exception):

@@ -24,8 +24,9 @@ from console.bench.usage import Meter
 from console.client import open_completions, publish_request
 from console.errors import CommandError
 from deploy.local.home import PROJECT_ROOT
-from deploy.local.names import COMPONENTS, SERVICES
+from deploy.local.names import COMPONENTS
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 
 PAGE_ROWS = 1_000
 WARM_UP_ROWS = 20_000

@@ -15,8 +15,8 @@ from console.errors import WrongUseError
 from console.services import check_service
 from shared.bus.dead_letters import CUT_HEADER, FIRST, HEADER_PREFIX
 from shared.bus.messages import Headers, Record, split_headers
-from shared.events.reasons import Reason
-from shared.events.topics import STAGE_OF_RESULT
+from shared.events.topology import STAGE_OF_RESULT
+from shared.reasons import Reason
 
 CONNECT_PREFIX = "__connect.errors."
 MAX_PARTITION = 2**31 - 1

@@ -9,7 +9,7 @@ from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import ApiSource, Dataset
 from shared.errors import PermanentError
 from shared.events.models import CrawlRequest
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 FREEZES_AT_ONCE = 8
 

@@ -11,7 +11,7 @@ from services.crawler.domain.records import NULL_LINE
 from services.crawler.encoder import LineFile
 from services.crawler.spool import Spool
 from shared.events.models import Counts, CursorWork, MissingPage
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 MAX_URL_CHARS = 2000
 MAX_MISSING_URL_CHARS = 300

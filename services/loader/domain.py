@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.events.models import Artifact, BatchManifest, Counts
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 MAX_RAW_BYTES = 2**20
 """So much of a refused row is kept."""

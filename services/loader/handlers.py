@@ -4,9 +4,10 @@ from dataclasses import dataclass
 import structlog
 
 from services.loader.service import LoaderService
-from shared.batches.batches import announce, announcement_of, read_batch, read_parent, unreadable
 from shared.bus.messages import Burial, Outgoing, Record
 from shared.errors import PermanentError
+from shared.stages.failures import announcement_of, unreadable
+from shared.stages.messages import announce, read_batch, read_parent
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.processor.service import ProcessorService
-from shared.batches.batches import announce, read_batch
 from shared.bus.messages import Outgoing, Record
+from shared.stages.messages import announce, read_batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,24 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from services.processor.adapters.clean_file import rewrite_lineage, write_clean
+from services.processor.adapters.quarantine_file import QuarantineFile
+from services.processor.adapters.raw_file import inflate
+from services.processor.adapters.spill_file import SpillFile
 from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
 from services.processor.domain.quarantine import RequestLog, read_request_log
-from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
-from shared.batches.batches import Batches, scratch_folder
-from shared.batches.clean import open_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
-from shared.events.reasons import Reason
 from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.parquet.reader import open_clean
+from shared.reasons import Reason
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.version import CODE_VERSION
 
 RAW_FORMAT = "jsonl.zst"
@@ -86,9 +90,9 @@ class ProcessorService:
         layout: Layout,
         folder: Path,
     ) -> Cleaned:
-        await self._batches.fetch_artifact(crawled, raw, folder / RAW_FORMAT)
+        await self._batches.artifacts.fetch(crawled, raw, folder / RAW_FORMAT)
         if requests is not None:
-            await self._batches.fetch_artifact(crawled, requests, folder / REQUESTS_FORMAT)
+            await self._batches.artifacts.fetch(crawled, requests, folder / REQUESTS_FORMAT)
         return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, layout)
 
     async def _restamp(
@@ -100,9 +104,9 @@ class ProcessorService:
         folder: Path,
     ) -> Cleaned:
         """A batch that another run has processed: its rows and its quarantine are taken as they are."""
-        await self._batches.fetch_artifact(crawled, clean, folder / "replayed.parquet")
+        await self._batches.artifacts.fetch(crawled, clean, folder / "replayed.parquet")
         if quarantine is not None:
-            await self._batches.fetch_artifact(crawled, quarantine, folder / QUARANTINE_FORMAT)
+            await self._batches.artifacts.fetch(crawled, quarantine, folder / QUARANTINE_FORMAT)
         await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
         return Cleaned(
             crawled.counts,
@@ -120,7 +124,7 @@ class ProcessorService:
             files.append((QUARANTINE_FORMAT, counts.rejected))
         return tuple(
             [
-                await self._batches.put_artifact(
+                await self._batches.artifacts.put(
                     crawled.run_id,
                     crawled.dataset,
                     folder / extension,
@@ -179,7 +183,7 @@ def _replayed_artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | No
 def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:
     """In this thread."""
     with open_clean(folder / "replayed.parquet", dataset, clean) as parquet:
-        restamp_clean(parquet, clean, folder / "parquet", crawled, dataset)
+        rewrite_lineage(parquet, clean, folder / "parquet", crawled, dataset)
 
 
 def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
@@ -187,8 +191,8 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
     watch = Watch(layout, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0
     with (
-        RowStore(folder / "rows.arrow", layout.schema) as store,
-        Quarantine(
+        SpillFile(folder / "rows.arrow", layout.schema) as store,
+        QuarantineFile(
             folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
         ) as quarantine,
     ):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from shared.bus.messages import Record, split_headers
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 PREFIX = "retry."
 FIRST = PREFIX + "topic"

@@ -27,10 +27,10 @@ from shared.bus.rebalance import DrainListener
 from shared.bus.transactions import TransactionalProducers
 from shared.errors import PermanentError
 from shared.events import topics
-from shared.events.reasons import Reason
-from shared.memory import Memory
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BROKER_REACHABLE, MEMORY_USED_RATIO
+from shared.reasons import Reason
+from shared.runtime.memory import Memory
 from shared.settings.kafka import KafkaSettings
 
 HEARTBEAT_INTERVAL_MS = 1_000

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from shared.observability.busy import begin, end
+from shared.runtime.busy import begin, end
 
 
 @dataclass(slots=True)

@@ -37,7 +37,6 @@ from shared.bus.in_flight import InFlight
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
 from shared.errors import OnPointError, PermanentError, TransientError
-from shared.events.reasons import Reason
 from shared.events.topics import retry_topic
 from shared.observability.logging import get_logger
 from shared.observability.metrics import (
@@ -46,6 +45,7 @@ from shared.observability.metrics import (
     RECORD_RETRIES,
     RECORDS_HANDLED,
 )
+from shared.reasons import Reason
 
 MAX_TRIES = 5
 """Of a record whose error is neither permanent nor an outage of ours."""

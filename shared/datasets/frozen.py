@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import explain
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 

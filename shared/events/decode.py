@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from shared.errors import PermanentError
 from shared.events.models import REVISION, VERSION, BatchManifest, BatchUnreadable, Event, Part
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 MAX_EVENT_BYTES = 1_000_000
 """Cap before parsing. Producers stay below it; the broker's own limit is 1 MiB."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from shared.errors import PermanentError, TransientError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 _BEHIND = ("42P01", "42703", "3F000")
 """A table, column or schema that is not there."""

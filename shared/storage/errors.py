@@ -1,5 +1,5 @@
 from shared.errors import PermanentError, TransientError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 
 class ObjectMissingError(PermanentError):

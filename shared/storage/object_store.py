@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.errors import ChecksumError, ObjectMissingError, StorageUnavailableError
 

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 from tests.support import source as faults
 from tests.support.actors import KILLED, Troupe
 from tests.support.crash_points import POINTS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.names import SERVICES
 from deploy.local.ports import free_port
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 from tests.faults.test_kills import DATASETS, PARAMETERS, assert_content
 from tests.support.actors import Troupe
 from tests.support.pipeline import Pipeline

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 from tests.support.actors import Actor, Troupe
 from tests.support.ghosts import haunt
 from tests.support.pipeline import Completions, Pipeline

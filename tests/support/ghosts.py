@@ -7,7 +7,7 @@ from shared.bus.messages import Outgoing
 from shared.events import ids, topics
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, Counts, CrawlPlanned, CrawlRequest
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.storage import keys
 from tests.support.pipeline import Pipeline
 

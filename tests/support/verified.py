@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer
 from console.verify import machine
 from console.verify.letters import BadEvent
 from console.verify.verify import Question
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 from tests.support.laboratory import Laboratory
 from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline

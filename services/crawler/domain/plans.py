@@ -21,7 +21,7 @@ from shared.events.models import (
     RunId,
     Text,
 )
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 BATCH_REQUESTS = 1_000
 """A batch ends at so many requests or at its rows, whichever comes first: seconds of work, so that a crash costs little."""

@@ -11,7 +11,7 @@ from services.processor.domain.numbers import Numeral, to_float64, to_int64
 from services.processor.domain.times import to_date, to_timestamp
 from shared.datasets.model import ColumnType
 from shared.datasets.paths import format_path
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 MAX_SHOWN_CHARS = 40
 """Of a number, in the words of a refusal."""

@@ -10,7 +10,7 @@ from shared.datasets.arrow import ARROW_TYPE, PARSED_TYPE, data_schema
 from shared.datasets.model import Column, ColumnType, Dataset
 from shared.datasets.paths import format_path
 from shared.errors import ConfigurationError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 Tree = dict[str, "Tree | pa.DataType"]
 """The shape of a record: keys to the type of a value, or to the shape of a nested object."""

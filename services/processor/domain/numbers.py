@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

@@ -16,7 +16,7 @@ from services.processor.domain.layout import Layout, Target
 from services.processor.domain.lines import MAX_LINE_BYTES, Chunk, LongLine
 from services.processor.domain.room import MAX_ROW_BYTES, RowRoom, WideRow
 from shared.datasets.arrow import ARROW_TYPE
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 BLOCK_LINES = 256
 """A line that needs a look costs its neighbours the quick way: few enough that one in a thousand hurts little."""

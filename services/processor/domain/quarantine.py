@@ -8,7 +8,7 @@ import orjson
 
 from services.processor.domain.parse import Refused
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 MAX_RAW_BYTES = 2**20
 """So much of a refused line is kept: enough to see what it was, too little to fill a disk."""

@@ -23,7 +23,7 @@ from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.integration.console.played import Onpoint, Result
 from tests.support import foreign_headers
 

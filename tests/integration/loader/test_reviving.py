@@ -8,7 +8,7 @@ from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.object_store import ObjectStore
 from tests.support.processed import put_processed, record_of
 

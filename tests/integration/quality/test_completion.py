@@ -7,14 +7,14 @@ from typing import NoReturn
 
 import pytest
 
-from services.quality.checks import Checks
+from services.quality.service.checks import Checks
 from shared import crashpoints
 from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import MissingPage, RunCompleted, RunDrained
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.integration.quality.conftest import Quality, open_quality
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story
 

@@ -16,8 +16,8 @@ from shared.events.models import (
     RunCompleted,
     RunSealed,
 )
-from shared.events.reasons import Reason
-from shared.events.stages import Stage
+from shared.events.topology import Stage
+from shared.reasons import Reason
 from shared.storage import keys
 from tests.integration.quality.conftest import Quality, open_quality
 from tests.integration.quality.story import PRODUCED_AT, REQUESTED_AT, Batch, Story

@@ -5,16 +5,16 @@ from typing import NoReturn
 
 import pytest
 
-from services.quality.checks import Checks
-from services.quality.completion import NotDrainedError
-from services.quality.listings import Listings
+from services.quality.service.checks import Checks
+from services.quality.service.completion import NotDrainedError
+from services.quality.service.listings import Listings
 from shared import crashpoints
 from shared.bus.messages import Outgoing
 from shared.bus.policy import out_of_tries
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, CrawlPlanned, RunCompleted, RunDrained
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage.errors import StorageUnavailableError
 from tests.integration.quality.conftest import Quality
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story

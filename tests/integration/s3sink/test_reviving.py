@@ -4,7 +4,7 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support.processed import record_of
 from tests.support.sink import Sink
 

@@ -11,7 +11,7 @@ from shared.bus.messages import Outgoing, Record
 from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
-from shared.memory import Memory
+from shared.runtime.memory import Memory
 from shared.settings.kafka import KafkaSettings
 from tests.support.bus import Topics, run_drained, running
 

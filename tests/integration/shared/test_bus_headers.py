@@ -11,7 +11,7 @@ from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support.bus import Topics, run_drained, running
 from tests.support.foreign_headers import KINDS, with_odd_name
 

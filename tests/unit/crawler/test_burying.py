@@ -9,7 +9,7 @@ from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlBatchRequested, PlanWork
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support.crawler import APPENDED_AT, APPENDED_MS, POSTS, crawler_of, essence, only_batch
 from tests.support.source import SourceServer
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from tests.support.crawler import POSTS, crawler_of, things
 from tests.support.source import SourceServer

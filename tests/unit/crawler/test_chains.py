@@ -7,7 +7,7 @@ import pytest
 from services.crawler.domain import plans
 from shared.events import ids, topics
 from shared.events.models import BatchManifest, CursorWork
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of, things
 from tests.support.source import SourceServer

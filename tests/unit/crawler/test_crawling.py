@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.events import topics
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support import source as faults
 from tests.support.crawler import PAGES, POSTS, STORIES, crawler_of, dataset_of, only_batch, things
 from tests.support.source import SourceServer

@@ -9,7 +9,7 @@ import pytest
 from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import Watch, parse_chunk
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support.crawler import Crawler, crawler_of, dataset_of
 from tests.support.raw_source import Answer, RawSource, answer
 

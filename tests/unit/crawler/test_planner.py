@@ -4,7 +4,7 @@ import pytest
 
 from services.crawler.domain import plans
 from shared.events.models import IdWork, PageWork
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support import source as faults
 from tests.support.crawler import PAGES, POSTS, STORIES, crawler_of, dataset_of, only_batch, things
 from tests.support.source import SourceServer

@@ -21,7 +21,7 @@ from services.crawler.domain.plans import (
     plan_single,
 )
 from shared.events.models import CursorWork, IdWork, PageWork
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 BATCH_ROWS = 50_000
 plan_pages = partial(plans.plan_pages, batch_rows=BATCH_ROWS)

@@ -9,7 +9,7 @@ from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.models import BatchManifest, PlanWork
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of

@@ -14,7 +14,7 @@ from services.loader.domain import (
     result_of,
 )
 from shared.events.models import BatchManifest, Counts
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.processor import encoder
+from services.processor.adapters import raw_file
 from services.processor.domain import absent
 from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
@@ -82,7 +82,7 @@ async def test_a_batch_without_records_has_no_absent_column(staging: ObjectStore
 async def test_one_record_with_the_field_is_enough_in_whatever_chunk_it_is(
     staging: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(raw_file, "BLOCK_BYTES", 500)
     lines = [json.dumps({"id": n}).encode() for n in range(1000)]
     lines[700] = b'{"id":700,"Name":null}'
     lines[800] = b'{"id":"bad","address":{"city":"x"}}'
@@ -113,7 +113,7 @@ async def test_no_more_than_fifty_fields_are_named(staging: ObjectStore) -> None
 async def test_fields_are_named_though_one_of_them_changes_its_type(
     staging: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(raw_file, "BLOCK_BYTES", 10_000)
     lines = [json.dumps({"id": n, "x": 1 if n < 500 else "one"}).encode() for n in range(1000)]
     lines.append(b'{"id":1000,"late":1}')
     assert (await of(staging, lines)).unnamed == ("late", "x")

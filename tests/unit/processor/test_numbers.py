@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.processor.domain.numbers import Numeral, to_float64, to_int64
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support.spellings import respellings, spellings
 
 VALUES = st.decimals(

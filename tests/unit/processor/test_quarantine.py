@@ -13,7 +13,7 @@ from services.processor.domain.quarantine import (
     read_request_log,
 )
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 LOG = RequestLog(
     [

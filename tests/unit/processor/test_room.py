@@ -9,9 +9,9 @@ from services.processor.domain import room
 from services.processor.domain.layout import layout_of
 from services.processor.domain.room import RowRoom
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches
 from shared.datasets.arrow import data_schema
 from shared.datasets.catalog import load_catalog
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import a_dataset, put_crawled
 from tests.support.datasets import datasets_of

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.processor.domain.times import to_date, to_dates, to_timestamp, to_timestamps
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 
 def utc(*parts: int) -> datetime:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.errors import PermanentError
 from shared.events.decode import MAX_EVENT_BYTES, decode_event, encode, parse_object
 from shared.events.models import REVISION, BatchManifest, RunDrained
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 GOOD: dict[str, Any] = {"run_id": "r", "requested_at": "2026-11-24T06:00:00Z"}
 

@@ -8,7 +8,7 @@ from shared.datasets.catalog import load_catalog
 from shared.datasets.frozen import DATASETS_CACHED, RunDatasets, dump
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.crawled import a_dataset

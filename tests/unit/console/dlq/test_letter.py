@@ -9,7 +9,7 @@ from shared.bus.attempt import next_attempt, replay_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.messages import Record
 from shared.errors import PermanentError
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 DIED = Record(

@@ -15,7 +15,7 @@ from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
 from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events.decode import MAX_EVENT_BYTES
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support.clock import in_no_time, now_s
 
 
