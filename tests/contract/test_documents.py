@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from console.verify.findings import INVARIANTS
+from tests.support.defects.catalog import ALL
 from tests.support.records import ROOT
 
 FOLDERS = ("console", "deploy", "docs", "services", "shared", "tests")
@@ -123,6 +124,10 @@ def test_every_page_is_in_the_navigation_of_the_site() -> None:
     docs = ROOT / "docs"
     assert {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} <= named
     assert {f"services/{path.parent.name}.md" for path in ROOT.glob("services/*/README.md")} <= named
+
+
+def test_the_number_of_defects_that_the_checker_finds_is_that_of_the_catalog() -> None:
+    assert f"each of {len(ALL)} single defects" in GUARANTEES
 
 
 def test_every_invariant_of_the_checker_is_among_the_guarantees() -> None:
