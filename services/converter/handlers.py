@@ -5,7 +5,7 @@ import structlog
 
 from services.converter.service import ConverterService
 from shared.bus.messages import Outgoing, Record
-from shared.stages.messages import announce, read_batch
+from shared.stages.messages import read_batch, result_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,4 +15,4 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         processed = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=processed.run_id, batch_id=processed.batch_id)
-        return [announce(await self.service.convert(processed))]
+        return [result_event(await self.service.convert(processed))]

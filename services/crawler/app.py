@@ -51,12 +51,12 @@ async def build(process: Process) -> None:
         datasets, runs, Batches(staging, STAGE), fetch, Planner(fetch, rows), replaying, batch_rows=rows
     )
     handlers = Handlers(service)
-    process.bus.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)
-    process.bus.subscribe(
+    process.subscriptions.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)
+    process.subscriptions.subscribe(
         topics.CRAWL_BATCH_REQUESTED,
         handler=handlers.on_batch_requested,
-        bury=handlers.bury,
-        revive=handlers.revive,
+        mark_failed=handlers.mark_failed,
+        redrive=handlers.redrive,
         workers=BATCH_WORKERS,
     )
 

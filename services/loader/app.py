@@ -27,11 +27,11 @@ async def build(process: Process) -> None:
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "loader")
     handlers = Handlers(LoaderService(batches, LoadRepository(pool), RunDatasets(staging, folder.read)))
-    process.bus.subscribe(
+    process.subscriptions.subscribe(
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,
-        bury=handlers.bury,
-        revive=handlers.revive,
+        mark_failed=handlers.mark_failed,
+        redrive=handlers.redrive,
         workers=settings.loader_workers,
     )
 

@@ -49,7 +49,7 @@ class LoaderService:
         _report(result)
         return result
 
-    async def bury(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
+    async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
         """Commits the death of a batch; what was committed before stands, and is returned."""
         dead = dead_manifest(batch, "loader", error)
         if not await self._repository.commit_dead(dead):
@@ -57,9 +57,9 @@ class LoaderService:
         STAGE_BATCHES.labels("loader", batch.dataset, "dead").inc()
         return dead
 
-    async def revive(self, batch: BatchManifest) -> None:
+    async def redrive(self, batch: BatchManifest) -> None:
         """Takes back the death of a batch; one that is loaded stays so. Idempotent."""
-        await self._repository.forget_death(batch.batch_id)
+        await self._repository.clear_failure(batch.batch_id)
 
     async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:
         dataset = await self._datasets.get(batch.run_id, batch.dataset)

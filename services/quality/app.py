@@ -35,13 +35,15 @@ async def build(process: Process) -> None:
     staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
     completions = CompletionRepository(pool)
     listings = Listings(ListingRepository(pool), completions, lake)
-    ledger = LedgerService(LedgerRepository(pool), staging, process.bus.publish_all)
+    ledger = LedgerService(LedgerRepository(pool), staging, process.publisher.publish_all)
     handlers = Handlers(
         ledger, CompletionService(completions, listings, Checks(pool), RunDatasets(staging, folder.read))
     )
-    process.bus.subscribe(*LEDGER_TOPICS, handler=handlers.on_ledger_event, bury=handlers.bury)
-    process.bus.subscribe_transactional(
-        topics.RUN_DRAINED, handler=handlers.on_run_drained, bury=handlers.bury_drained
+    process.subscriptions.subscribe(
+        *LEDGER_TOPICS, handler=handlers.on_ledger_event, mark_failed=handlers.mark_failed
+    )
+    process.subscriptions.subscribe_transactional(
+        topics.RUN_DRAINED, handler=handlers.on_run_drained, mark_failed=handlers.mark_drained_failed
     )
     process.loops += [partial(announce_forever, ledger), partial(list_forever, listings)]
     if sweeping.sweep_interval_s:

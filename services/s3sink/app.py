@@ -50,15 +50,17 @@ async def build(process: Process) -> None:
     batches, datasets = Batches(staging, "s3sink"), RunDatasets(staging, folder.read)
     service = SinkService(batches, repository, datasets, woken.set)
     handlers = Handlers(service)
-    process.bus.subscribe(
+    process.subscriptions.subscribe(
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,
-        bury=handlers.bury,
-        revive=handlers.revive,
+        mark_failed=handlers.mark_failed,
+        redrive=handlers.redrive,
     )
-    process.bus.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
+    process.subscriptions.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
     writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), datasets)
-    loop = SinkLoop(repository, service, writer, process.bus.publish_all, process.bus.send_dead_letter, woken)
+    loop = SinkLoop(
+        repository, service, writer, process.publisher.publish_all, process.publisher.send_dead_letter, woken
+    )
     process.loops.extend([loop.run] * settings.s3sink_writers)
 
 

@@ -62,7 +62,7 @@ class SinkService:
                 log.info("objects_assigned", objects=count, run_id=group[0], dataset=group[1])
                 self._wake()
 
-    async def bury(self, batch: BatchManifest, error: PermanentError) -> BatchManifest | None:
+    async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> BatchManifest | None:
         """Commits the death of a batch, unless it arrived before. Returns what may be announced, if anything."""
         dead = dead_manifest(batch, "s3sink", error)
         if await self._repository.commit_dead(dead):
@@ -72,9 +72,9 @@ class SinkService:
         held = await self._held(batch)
         return held.result if held.result is not None else _result(held)
 
-    async def revive(self, batch: BatchManifest) -> None:
+    async def redrive(self, batch: BatchManifest) -> None:
         """Takes back the death of a batch; one that is held or stored stays so. Idempotent."""
-        await self._repository.forget_death(batch.batch_id)
+        await self._repository.clear_failure(batch.batch_id)
 
     async def _held(self, batch: BatchManifest) -> Held:
         held = await self._repository.find(batch.batch_id)

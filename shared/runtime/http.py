@@ -9,14 +9,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from shared.observability.metrics import REGISTRY
 from shared.runtime.paths import RESUME_PATH
 
-Complaints = Callable[[], list[str]]
-"""What is wrong right now, in words; empty: nothing."""
+Problems = Callable[[], list[str]]
+"""The problems of this moment, for people; empty: none."""
 
 
 async def start_http(
-    host: str, port: int, *, alive: Complaints, ready: Complaints, resume: Callable[[], bool]
+    host: str, port: int, *, alive: Problems, ready: Problems, resume: Callable[[], bool]
 ) -> web.AppRunner:
-    """Serves until the runner's `cleanup`. 200 without complaints, else 503 with them, one a line.
+    """Serves until the runner's `cleanup`. 200 without problems, else 503 with them, one a line.
 
     `resume` releases the brake and tells whether it was on; only a program on this machine may ask for it.
     """
@@ -44,8 +44,8 @@ async def start_http(
     return runner
 
 
-def _verdict(complaints: list[str]) -> web.Response:
-    return web.Response(status=503 if complaints else 200, text="\n".join(complaints) or "ok")
+def _verdict(problems: list[str]) -> web.Response:
+    return web.Response(status=503 if problems else 200, text="\n".join(problems) or "ok")
 
 
 def _is_local_program(request: web.Request) -> bool:

@@ -16,7 +16,9 @@ from typing import Any
 import uvloop
 from aiokafka.errors import KafkaError
 
-from shared.bus.bus import Bus
+from shared.bus.kafka import KafkaClients
+from shared.bus.publisher import Publisher
+from shared.bus.subscriptions import Subscriptions
 from shared.errors import ConfigurationError
 from shared.observability.logging import configure_logging, get_logger
 from shared.observability.metrics import BROKER_REACHABLE, LOOP_LAG_SECONDS
@@ -38,7 +40,8 @@ log = get_logger()
 class Process:
     """What a service's `build` gets: where to subscribe, what to close at the end, what to run meanwhile."""
 
-    bus: Bus
+    publisher: Publisher
+    subscriptions: Subscriptions
     resources: AsyncExitStack
     loops: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     """Run from ready to stop. One that ends or raises ends the process: it is restarted whole."""
@@ -71,16 +74,21 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    bus = Bus(kafka, name, fatal=fatal)
+    clients = KafkaClients(kafka, f"onpoint-{name}")
+    publisher = Publisher(clients, name)
+    subscriptions = Subscriptions(
+        clients, name, publisher, session_timeout_ms=kafka.kafka_session_timeout_ms, fatal=fatal
+    )
+    process = Process(publisher, subscriptions, AsyncExitStack())
     state = ["starting"]
     runner = await start_http(
         settings.http_host,
         settings.http_port,
-        alive=bus.dead_loops,
-        ready=lambda: state + bus.complaints(),
-        resume=bus.release_brake,
+        alive=subscriptions.stopped_consumers,
+        ready=lambda: state + subscriptions.readiness_problems(),
+        resume=subscriptions.reset_circuit_breaker,
     )
-    work = asyncio.create_task(_work(build, Process(bus, AsyncExitStack()), state, stop, fatal))
+    work = asyncio.create_task(_work(build, process, state, stop, fatal))
     try:
         await work
     except ConfigurationError:
@@ -106,11 +114,11 @@ async def _work(
         state.clear()
         log.info("ready")
         loops = [asyncio.create_task(_forever(run, fatal)) for run in process.loops]
-        loops.append(asyncio.create_task(_forever(partial(_watch, process.bus), fatal)))
+        loops.append(asyncio.create_task(_forever(partial(_watch, process.subscriptions), fatal)))
         await stop.wait()
         state.append("stopping")
         log.info("stopping")
-        await process.bus.stop()
+        await _stop_kafka(process)
         for task in loops:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
@@ -121,17 +129,24 @@ async def _start(build: Build, process: Process) -> None:
     waiting = False
     while True:
         try:
-            await process.bus.start()
+            await process.publisher.start()
+            await process.subscriptions.start()
         except (KafkaError, OSError) as error:
             BROKER_REACHABLE.set(0)
             if not waiting:
                 log.warning("waiting_for_kafka", error=str(error))
                 waiting = True
             with contextlib.suppress(Exception):
-                await process.bus.stop()
+                await _stop_kafka(process)
             await asyncio.sleep(KAFKA_RETRY_S)
         else:
             return
+
+
+async def _stop_kafka(process: Process) -> None:
+    """The publisher last: handlers that finish publish their results."""
+    await process.subscriptions.stop()
+    await process.publisher.stop()
 
 
 async def _unless_stopped(task: asyncio.Task[None], stop: asyncio.Event) -> bool:
@@ -157,7 +172,7 @@ async def _forever(
         fatal(error)
 
 
-async def _watch(bus: Bus) -> None:
+async def _watch(subscriptions: Subscriptions) -> None:
     """CPU work on the loop would starve heartbeats: say so before the broker does. Looks at memory, too."""
     loop = asyncio.get_running_loop()
     while True:
@@ -165,6 +180,6 @@ async def _watch(bus: Bus) -> None:
         await asyncio.sleep(LOOP_PROBE_S)
         lag_s = max(0.0, loop.time() - due)
         LOOP_LAG_SECONDS.set(lag_s)
-        bus.mind_memory(memory.measure())
+        subscriptions.apply_memory_pressure(memory.measure())
         if lag_s > LOOP_LAG_WARNING_S:
             log.warning("loop_lag", lag_s=round(lag_s, 3))

@@ -5,13 +5,13 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, BatchUnreadable
 from shared.events.topology import Stage
 from shared.reasons import Reason
-from shared.stages.messages import announce
+from shared.stages.messages import result_event
 from shared.version import CODE_VERSION
 
 MAX_DETAIL_CHARS = 1000
@@ -48,7 +48,7 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
         stage,
         status="dead",
         reason=error.reason,
-        detail=in_words(error),
+        detail=error_text(error),
         counts=parent.counts.model_copy(
             update={"read": read, "accepted": 0, "rejected": 0, "deduplicated": 0}
         ),
@@ -57,21 +57,21 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
     )
 
 
-def unreadable(record: Record, error: PermanentError, stage: Stage) -> Burial:
+def undecodable_record(record: Record, error: PermanentError, stage: Stage) -> FailureOutcome:
     """A record that no one can read: its key alone tells quality which batch it was."""
     try:
         failed = BatchUnreadable(
-            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=in_words(error)
+            batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=error_text(error)
         )
     except ValidationError:
-        return Burial(dead=True)  # no key, or not one of ours: the dead letter is all there can be
-    return Burial(dead=True, announce=(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed),))
+        return FailureOutcome(dead=True)  # no key, or not one of ours: the dead letter is all there can be
+    return FailureOutcome(dead=True, events=(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed),))
 
 
-def announcement_of(winner: BatchManifest) -> Burial:
-    return Burial(dead=winner.status == "dead", announce=(announce(winner),))
+def outcome_of(winner: BatchManifest) -> FailureOutcome:
+    return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner),))
 
 
-def in_words(error: PermanentError) -> str:
+def error_text(error: PermanentError) -> str:
     """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
     return str(error)[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")

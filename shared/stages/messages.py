@@ -35,7 +35,7 @@ def read_parent(record: Record) -> BatchManifest | None:
         return None
 
 
-def announce(result: BatchManifest) -> Outgoing:
+def result_event(result: BatchManifest) -> Outgoing:
     """The event that tells of a stage's result."""
     topic = topics.BATCH_FAILED if result.status == "dead" else topology.RESULT_OF_STAGE[result.stage]
     return Outgoing(topic, result.batch_id, result)

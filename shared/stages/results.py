@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared import crashpoints
-from shared.bus.messages import Burial, Record
+from shared.bus.messages import FailureOutcome, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import BatchManifest, CrawlRequest
@@ -20,9 +20,9 @@ from shared.stages.artifacts import Artifacts
 from shared.stages.failures import (
     BatchDeadError,
     BatchFailedError,
-    announcement_of,
     dead_manifest,
-    unreadable,
+    outcome_of,
+    undecodable_record,
 )
 from shared.stages.messages import read_parent
 from shared.storage import keys
@@ -66,7 +66,7 @@ class Batches:
             raise TransientError(f"{key} was there and is gone: staging is being swept")
         return winner
 
-    async def forget_death(self, run_id: str, dataset: str, batch_id: str) -> None:
+    async def clear_failure(self, run_id: str, dataset: str, batch_id: str) -> None:
         """Takes back this stage's result if the batch is dead; a done batch stays done. Idempotent."""
         key = keys.manifest_key(run_id, dataset, self.stage, batch_id)
         found = await self._read(key)
@@ -93,24 +93,24 @@ class Batches:
         return None if value is None else decode_event(BatchManifest, value)
 
 
-async def bury_batch(batches: Batches, record: Record, error: PermanentError) -> Burial:
+async def mark_batch_failed(batches: Batches, record: Record, error: PermanentError) -> FailureOutcome:
     """Commits the death of a record's batch in staging; what a stage without a database does with a dead record.
 
     If the batch was done before, that stands and is announced again.
     """
     parent = read_parent(record)
     if parent is None:
-        return unreadable(record, error, batches.stage)
+        return undecodable_record(record, error, batches.stage)
     dead = (
         error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
     )
-    return announcement_of(await batches.commit(dead))
+    return outcome_of(await batches.commit(dead))
 
 
-async def revive_batch(batches: Batches, record: Record) -> None:
+async def redrive_batch(batches: Batches, record: Record) -> None:
     """Takes back the death of a record's batch in staging; the counterpart of `bury_batch`."""
     if (parent := read_parent(record)) is not None:
-        await batches.forget_death(parent.run_id, parent.dataset, parent.batch_id)
+        await batches.clear_failure(parent.run_id, parent.dataset, parent.batch_id)
 
 
 def parse_frozen(model: type[_Frozen], value: bytes, key: str) -> _Frozen:

@@ -15,7 +15,7 @@ import pytest
 from console.order import Order
 from services.crawler.domain.requests import judge
 from shared.errors import PermanentError
-from shared.events import models, topics
+from shared.events import models, topics, topology
 from shared.events.decode import decode_event, decode_failure, encode, parse_object
 from shared.events.models import CrawlRequest, Event, Part
 from tests.support import golden
@@ -48,7 +48,7 @@ DECODERS: dict[str, Callable[[bytes], Part]] = {
 """By topic; requests are apart: whoever likes writes them, in as few words as they like."""
 
 SCHEMAS_OF_TOPICS = {
-    "BatchManifest": tuple(topics.RESULT_OF_STAGE.values()),
+    "BatchManifest": tuple(topology.RESULT_OF_STAGE.values()),
     "BatchUnreadable": (topics.BATCH_FAILED,),
     "CrawlBatchRequested": (topics.CRAWL_BATCH_REQUESTED,),
     "CrawlPlanned": (topics.CRAWL_PLANNED,),

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from shared.bus.admin import load_topics
-from shared.bus.attempt import Attempt, replay_headers, retry_headers
-from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
+from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
 from shared.bus.messages import Headers, Record
+from shared.bus.retry_headers import Attempt, replay_headers, retry_headers
+from shared.bus.topic_admin import load_topics
 from shared.errors import PermanentError
 from shared.events import topics
-from shared.events.reasons import Reason
+from shared.reasons import Reason
 from tests.support import golden
 from tests.support.records import ROOT
 
@@ -43,7 +43,7 @@ def a_failure() -> Failure:
 
 
 def a_letter(most_bytes: int) -> Headers:
-    body, cut = fit_letter(RECORD, most_bytes)
+    body, cut = truncate_to_limit(RECORD, most_bytes)
     group = topics.consumer_group("loader")
     return (*dead_letter_headers(body, a_failure(), service="loader", group=group), *cut)
 

@@ -15,7 +15,7 @@ from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
 from services.s3sink.service import SinkService
 from services.s3sink.workers.object_writer import SinkLoop
-from shared.bus.messages import Burial, Outgoing, Publish, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Publish, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
@@ -86,8 +86,8 @@ class Sink:
         sealed = RunSealed(run_id=run_id, requested_at=REQUESTED_AT, batches={"posts": batches})
         assert await self.handlers.on_run_sealed(record_of(sealed, run_id, topics.RUN_SEALED)) == []
 
-    async def bury(self, batch: BatchManifest, error: PermanentError) -> Burial:
-        return await self.handlers.bury(record_of(batch, batch.batch_id), error)
+    async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> FailureOutcome:
+        return await self.handlers.mark_failed(record_of(batch, batch.batch_id), error)
 
     async def drain(self) -> None:
         """Turns until there is nothing to do now."""

@@ -55,10 +55,10 @@ class LoadRepository:
                 await self._pool.fetchval(statements.CLAIM, *_ledger_row(dead), encode(dead).decode())
             )
 
-    async def forget_death(self, batch_id: str) -> None:
+    async def clear_failure(self, batch_id: str) -> None:
         """A batch that is not dead is left as it is."""
         with translated():
-            await self._pool.execute(statements.FORGET_DEATH, batch_id)
+            await self._pool.execute(statements.CLEAR_FAILURE, batch_id)
 
     async def load(
         self,

@@ -30,7 +30,7 @@ SET rows_loaded = $2, rows_superseded = $3, result = $4
 WHERE batch_id = $1
 """
 
-FORGET_DEATH = "DELETE FROM onpoint_loader.loaded_batches WHERE batch_id = $1 AND status = 'dead'"
+CLEAR_FAILURE = "DELETE FROM onpoint_loader.loaded_batches WHERE batch_id = $1 AND status = 'dead'"
 
 
 HAS_NOTHING_BETWEEN = "SELECT NOT EXISTS (SELECT FROM public.{table} WHERE {key} BETWEEN $1 AND $2)"

@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError
 
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
-from shared.bus.policy import POISONED_PRODUCER
+from shared.bus.delivery import POISONED_PRODUCER
 from shared.errors import TransientError
 from shared.observability.logging import get_logger
 

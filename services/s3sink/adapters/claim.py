@@ -63,7 +63,7 @@ class Claim:
             await self.connection.execute(statements.ANNOUNCED, self.name)
         crashpoints.reach("s3sink.announced")
 
-    async def bury(self, dead: BatchManifest) -> bool:
+    async def mark_failed(self, dead: BatchManifest) -> bool:
         """One batch is dead and is yet to be announced so; the others wait for an object again."""
         crashpoints.reach("s3sink.unusable")
         with translated():

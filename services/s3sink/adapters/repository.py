@@ -56,10 +56,10 @@ class SinkRepository:
         crashpoints.reach("s3sink.death")
         return await self._insert(dead, 0, 0, "dead", dead, None)
 
-    async def forget_death(self, batch_id: str) -> None:
+    async def clear_failure(self, batch_id: str) -> None:
         """A batch that is not dead is left as it is."""
         with translated():
-            await self._pool.execute(statements.FORGET_DEATH, batch_id)
+            await self._pool.execute(statements.CLEAR_FAILURE, batch_id)
 
     async def find(self, batch_id: str) -> Held | None:
         """What is known of a batch: waiting, assigned, stored, empty or dead. None: it never came."""

@@ -19,7 +19,7 @@ WHERE b.batch_id = $1
 
 # The seal counted the death: without it the run waits for one batch less, so that nothing of a run that was complete
 # waits for an object because of a batch that is tried anew.
-FORGET_DEATH = """
+CLEAR_FAILURE = """
 WITH gone AS (
     DELETE FROM onpoint_lake.batches WHERE batch_id = $1 AND status = 'dead' RETURNING run_id, dataset
 )

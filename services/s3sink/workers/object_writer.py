@@ -14,8 +14,8 @@ from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import stored
 from services.s3sink.errors import BatchUnusableError
 from services.s3sink.service import SinkService
+from shared.bus.delivery import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.bus.messages import Publish, Record
-from shared.bus.policy import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
@@ -23,7 +23,7 @@ from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
 from shared.runtime.busy import busy
 from shared.stages.failures import dead_manifest
-from shared.stages.messages import announce
+from shared.stages.messages import result_event
 from shared.version import CODE_VERSION
 
 IDLE_S = 1.0
@@ -103,7 +103,7 @@ class SinkLoop:
         if claim.lake is None and not await self._write(claim, batches):
             return
         results = [stored(batch, claim.lake, code_version=CODE_VERSION) for batch in batches]
-        await self._publish([announce(result) for result in results])
+        await self._publish([result_event(result) for result in results])
         await claim.announced()
         self._tries.pop(claim.name, None)
         rows = sum(result.counts.accepted for result in results)
@@ -117,7 +117,7 @@ class SinkLoop:
         try:
             return await self._writer.write(claim, batches)
         except BatchUnusableError as unusable:
-            await self._bury(claim, unusable.batch, unusable.error)
+            await self._mark_failed(claim, unusable.batch, unusable.error)
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is counted and said
@@ -136,10 +136,10 @@ class SinkLoop:
             await claim.split(batches)
         else:
             permanent = PermanentError(Reason.HANDLER, f"{type(error).__name__}: {error}"[:1000])
-            await self._bury(claim, batches[0], permanent)
+            await self._mark_failed(claim, batches[0], permanent)
 
-    async def _bury(self, claim: Claim, batch: BatchManifest, error: PermanentError) -> None:
-        if await claim.bury(dead_manifest(batch, "s3sink", error)):
+    async def _mark_failed(self, claim: Claim, batch: BatchManifest, error: PermanentError) -> None:
+        if await claim.mark_failed(dead_manifest(batch, "s3sink", error)):
             STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
             log.error("batch_dead", batch_id=batch.batch_id, reason=error.reason, detail=str(error))
 
@@ -150,7 +150,7 @@ class SinkLoop:
                 reason, detail = death.result.reason or Reason.HANDLER, death.result.detail or ""
                 await self._send_dead_letter(death.record, PermanentError(reason, detail))
         if deaths:
-            await self._publish([announce(death.result) for death in deaths])
+            await self._publish([result_event(death.result) for death in deaths])
             await self._repository.deaths_announced([death.result.batch_id for death in deaths])
 
     def _resting(self) -> list[str]:

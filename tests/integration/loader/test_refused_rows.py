@@ -229,7 +229,7 @@ async def test_more_refused_rows_than_the_bound_kill_the_batch(
         'the dead letter. The first, at position 1: PostgreSQL: new row for relation "onpoint_things" violates check '
         'constraint "negative"'
     )
-    assert (await handlers.bury(record, caught.value)).dead
+    assert (await handlers.mark_failed(record, caught.value)).dead
     assert await rows_of(pool, "onpoint_things") == []
     assert await ledger_of(pool) == [(batch.batch_id, "dead", 0, 0)]
 

@@ -140,7 +140,7 @@ async def test_a_batch_that_died_meanwhile_takes_back_what_it_copied(
     async def dying(
         parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        await service.bury(batch, PermanentError(Reason.HANDLER, "elsewhere"))
+        await service.mark_failed(batch, PermanentError(Reason.HANDLER, "elsewhere"))
         async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
             yield chunk
 

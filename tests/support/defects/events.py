@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from console.verify.letters import BadEvent
-from shared.bus.attempt import replay_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
+from shared.bus.retry_headers import replay_headers
 from shared.errors import PermanentError
 from shared.reasons import Reason
 from tests.support.laboratory import Defects, Headers, Laboratory

@@ -14,8 +14,8 @@ from shared.events.decode import encode
 from shared.events.models import BatchManifest, BatchUnreadable, Counts
 from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, dead_manifest
-from shared.stages.messages import announce, read_batch, read_parent
-from shared.stages.results import Batches, bury_batch, revive_batch
+from shared.stages.messages import read_batch, read_parent, result_event
+from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.stages.scratch import scratch_folder
 from shared.storage.errors import ChecksumError, ObjectMissingError
 from shared.storage.object_store import ObjectStore, open_memory
@@ -78,9 +78,9 @@ async def test_a_batch_is_done_or_dead_never_both(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
-    burial = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "x"))
-    assert burial.dead
-    assert [outgoing.topic for outgoing in burial.announce] == [topics.BATCH_FAILED]
+    outcome = await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "x"))
+    assert outcome.dead
+    assert [outgoing.topic for outgoing in outcome.events] == [topics.BATCH_FAILED]
     late = await batches.commit(manifest("converter"))
     assert late.status == "dead"
     with pytest.raises(BatchDeadError):
@@ -91,19 +91,19 @@ async def test_a_death_after_a_done_is_no_death(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     done = await batches.commit(manifest("converter"))
     parent = manifest()
-    burial = await bury_batch(
+    outcome = await mark_batch_failed(
         batches, record_of(encode(parent), parent.batch_id.encode()), PermanentError(Reason.HANDLER, "x")
     )
-    assert not burial.dead
-    assert burial.announce == (announce(done),)
+    assert not outcome.dead
+    assert outcome.events == (result_event(done),)
 
 
 async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
-    first = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "first"))
-    second = await bury_batch(batches, record, PermanentError(Reason.HANDLER, "second"))
+    first = await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "first"))
+    second = await mark_batch_failed(batches, record, PermanentError(Reason.HANDLER, "second"))
     assert first == second
 
 
@@ -111,11 +111,11 @@ async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: O
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
-    await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "x"))
-    await revive_batch(batches, record)
+    await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "x"))
+    await redrive_batch(batches, record)
     assert await batches.committed("r", "posts", parent.batch_id) is None
     done = await batches.commit(manifest("converter"))
-    await revive_batch(batches, record)
+    await redrive_batch(batches, record)
     assert await batches.committed("r", "posts", parent.batch_id) == done
 
 
@@ -167,21 +167,21 @@ async def test_an_unreadable_record_is_announced_by_its_key_alone(
     staging: ObjectStore, value: bytes | None
 ) -> None:
     batch_id = "0" * 32
-    burial = await bury_batch(
+    outcome = await mark_batch_failed(
         Batches(staging, "loader"), record_of(value, batch_id.encode()), PermanentError(Reason.DECODE, "x")
     )
-    (outgoing,) = burial.announce
+    (outgoing,) = outcome.events
     assert isinstance(outgoing.event, BatchUnreadable)
     assert outgoing.event.batch_id == batch_id
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff", b"not an id"])
 async def test_without_a_key_the_dead_letter_is_all(staging: ObjectStore, key: bytes | None) -> None:
-    burial = await bury_batch(
+    outcome = await mark_batch_failed(
         Batches(staging, "loader"), record_of(b"{", key), PermanentError(Reason.DECODE, "x")
     )
-    assert burial.dead
-    assert not burial.announce
+    assert outcome.dead
+    assert not outcome.events
 
 
 async def test_an_artifact_arrives_as_it_was_put(staging: ObjectStore, tmp_path: Path) -> None:

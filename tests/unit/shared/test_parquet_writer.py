@@ -10,7 +10,8 @@ import pytest
 
 from shared.parquet.writer import RowGroupLimits, RowGroupWriter
 
-SCHEMA = pa.schema([("id", pa.int64()), ("title", pa.string())])
+COLUMNS: dict[str, pa.DataType] = {"id": pa.int64(), "title": pa.string()}
+SCHEMA = pa.schema(COLUMNS)
 LIMITS = RowGroupLimits(rows=10, size_bytes=2**20)
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bus.attempt import Attempt, first_attempt, next_attempt, replay_headers, retry_headers
 from shared.bus.messages import Record
+from shared.bus.retry_headers import Attempt, first_attempt, next_attempt, replay_headers, retry_headers
 from shared.errors import PermanentError
 
 AT = datetime(2026, 11, 24, 6, 0, 0, 123456, tzinfo=UTC)

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.bus.bus import Bus
 from shared.bus.messages import Outgoing, Record
 from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
 from shared.runtime.memory import Memory
-from shared.settings.kafka import KafkaSettings
-from tests.support.bus import Topics, run_drained, running
+from tests.support.bus import Topics, bus_of, run_drained, running
 
 pytestmark = pytest.mark.integration
 
@@ -42,11 +40,11 @@ async def test_while_memory_is_tight_one_record_at_a_time_is_in_hand(topics: Top
         return ()
 
     async with running(topics, handler, workers=2) as bus:
-        bus.mind_memory(Memory(limit_bytes=100, used_bytes=90))
+        bus.apply_memory_pressure(Memory(limit_bytes=100, used_bytes=90))
         await topics.send(*((number % 2, run_drained(f"run-{number}"), ()) for number in range(4)))
         await topics.drained(30)
         assert (most, done) == (1, 4)
-        bus.mind_memory(Memory(limit_bytes=100, used_bytes=10))
+        bus.apply_memory_pressure(Memory(limit_bytes=100, used_bytes=10))
         await topics.send(*((number % 2, run_drained(f"more-{number}"), ()) for number in range(4)))
         await topics.drained(30)
         assert (most, done) == (2, 8)
@@ -66,7 +64,7 @@ async def test_a_cancelled_helper_task_does_not_end_the_consumer(topics: Topics)
     await topics.send((0, run_drained("a"), []), (1, run_drained("b"), []))
     async with running(topics, handler) as bus:
         await topics.drained(15)
-        assert not bus.dead_loops()
+        assert not bus.stopped_consumers()
     assert len(tries) == 3
 
 
@@ -112,7 +110,7 @@ async def test_a_transaction_holds_output_and_offset_together(topics: Topics) ->
 
 
 async def test_a_subscriber_that_could_lose_records_stops_the_start(topics: Topics) -> None:
-    bus = Bus(KafkaSettings(kafka_bootstrap_servers=topics.servers), topics.service, fatal=lambda _: None)
+    _, bus = bus_of(topics, lambda _: None)
     bus._broker.subscriber(topics.input, group_id="g")(lambda _: None)  # noqa: SLF001 - the mistake to be caught
     with pytest.raises(AssertionError, match="could lose records"):
         await bus.start()

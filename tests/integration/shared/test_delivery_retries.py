@@ -1,4 +1,4 @@
-"""What is tried again: outages for as long as they last, errors that nobody knows five times."""
+"""What is tried again: outages for as long as they last, unknown errors five times."""
 
 import asyncio
 import json
@@ -39,10 +39,10 @@ async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_
         async with asyncio.timeout(10):
             while "other" not in order:
                 await asyncio.sleep(0.05)
-            while not any("paused since" in line for line in bus.complaints()):
+            while not any("paused since" in line for line in bus.readiness_problems()):
                 await asyncio.sleep(0.05)
         await topics.drained(30)
-        assert not bus.complaints()
+        assert not bus.readiness_problems()
     assert order == ["other", "stuck", "behind"]
     assert tries["stuck"] == 9
     assert not await topics.read(topics.dead)
@@ -92,7 +92,7 @@ async def test_retry_headers_on_another_topic_are_not_believed(topics: Topics) -
     assert tries == {topics.input: 5}
 
 
-async def test_when_everything_fails_the_brake_stops_the_service_and_a_probe_that_works_releases_it(
+async def test_when_everything_fails_the_circuit_breaker_opens_and_a_probe_that_works_closes_it(
     topics: Topics,
 ) -> None:
     broken = True
@@ -108,12 +108,12 @@ async def test_when_everything_fails_the_brake_stops_the_service_and_a_probe_tha
     await topics.send(*[(n % 2, run_drained(name), []) for n, name in enumerate(sorted(names))])
     async with running(topics, handler) as bus:
         async with asyncio.timeout(60):
-            while not any("brake" in line for line in bus.complaints()):
+            while not any("circuit breaker" in line for line in bus.readiness_problems()):
                 await asyncio.sleep(0.1)
         await asyncio.sleep(1)
         dead = {json.loads(record.value or b"")["run_id"] for record in await topics.read(topics.dead)}
         assert len(dead) <= 10
         broken = False
         await topics.drained(60)
-        assert not bus.complaints()
+        assert not bus.readiness_problems()
     assert done == names - dead

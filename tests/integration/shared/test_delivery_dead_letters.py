@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
@@ -57,21 +57,23 @@ async def test_every_kind_of_bad_record_becomes_a_dead_letter_with_its_bytes_and
     assert len(places) == len(bad)
 
 
-async def test_what_was_cancelled_is_buried_and_announced_but_leaves_no_dead_letter(topics: Topics) -> None:
-    buried: list[int] = []
+async def test_what_was_cancelled_is_marked_failed_and_published_but_leaves_no_dead_letter(
+    topics: Topics,
+) -> None:
+    marked: list[int] = []
 
     async def handler(_record: Record) -> Sequence[Outgoing]:
         raise PermanentError(Reason.CANCELLED, "the run was cancelled")
 
-    async def bury(record: Record, _error: PermanentError) -> Burial:
-        buried.append(record.offset)
+    async def mark_failed(record: Record, _error: PermanentError) -> FailureOutcome:
+        marked.append(record.offset)
         event = decode_event(RunDrained, record.value)
-        return Burial(dead=True, announce=(Outgoing(topics.output, event.run_id, event),))
+        return FailureOutcome(dead=True, events=(Outgoing(topics.output, event.run_id, event),))
 
     await topics.send((0, run_drained("a"), []))
-    async with running(topics, handler, bury=bury):
+    async with running(topics, handler, mark_failed=mark_failed):
         await topics.drained(10)
-    assert buried == [0]
+    assert marked == [0]
     assert len(await topics.read(topics.output)) == 1
     assert not await topics.read(topics.dead)
 

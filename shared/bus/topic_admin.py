@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared.bus.kafka import KafkaClients
 from shared.errors import ConfigurationError
 from shared.events.topics import dead_letter_topic, retry_topic
 
@@ -59,13 +60,11 @@ def load_topics(path: Path) -> dict[str, TopicSpec]:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-async def apply_topics(
-    bootstrap_servers: str, specs: dict[str, TopicSpec], *, replication: int = 1
-) -> Applied:
+async def apply_topics(kafka: KafkaClients, specs: dict[str, TopicSpec], *, replication: int = 1) -> Applied:
     """Creates missing topics and sets the configuration of the others. Idempotent; deletes nothing."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
+    admin = kafka.admin()
     try:
+        await kafka.start(admin)
         existing = set(await admin.list_topics())
         missing = [name for name in specs if name not in existing]
         if missing:

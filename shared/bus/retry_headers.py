@@ -1,7 +1,6 @@
 """How often a record was tried, kept in its headers on `<service>.retry`.
 
-Only records of that topic are believed: the same headers on any other topic are somebody's mistake or mischief, and stay
-with their record as all that it brought.
+They count only on that topic. On any other topic they are headers like all others, and stay with their record.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from shared.reasons import Reason
 
 PREFIX = "retry."
 FIRST = PREFIX + "topic"
-"""The first of ours in a record: what stands before it is the record's own, whatever its name."""
+"""The first appended header: those before it are the record's own, whatever their names."""
 RETRY_DELAY_S = 2.0
 """Fixed, so that a retry topic is in due order and its head is always the next one."""
 
@@ -29,7 +28,7 @@ class Attempt:
     due_at: datetime | None
     """Not to be tried before; None: now."""
     is_replay: bool = False
-    """Somebody replays a dead letter: what its death left is taken back first."""
+    """A dead letter is replayed: the dead result of its batch is cleared first."""
 
 
 def first_attempt(record: Record) -> Attempt:
@@ -63,7 +62,7 @@ def replay_headers(record: Record, *, now: datetime) -> list[tuple[str, bytes | 
 def next_attempt(retried: Record) -> Attempt:
     """The attempt that a record on a retry topic stands for.
 
-    Raises `PermanentError` (`decode`) for one that no service of ours can have written.
+    Raises `PermanentError` (`decode`) for one that no service can have written.
     """
     theirs, ours = split_headers(retried.headers, PREFIX, FIRST)
     found = {name.removeprefix(PREFIX): value for name, value in ours}

@@ -1,4 +1,4 @@
-"""What must not hold a partition for ever, on a real broker: burials that fail, retries that do not fit, slow fences."""
+"""What must not hold a partition for ever: failures that cannot be committed, retries that do not fit, slow fences."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
-from shared.bus import policy
-from shared.bus.attempt import first_attempt, retry_headers
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus import delivery
+from shared.bus.messages import FailureOutcome, Outgoing, Record
+from shared.bus.retry_headers import first_attempt, retry_headers
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
@@ -24,25 +24,25 @@ from tests.support.bus import Topics, run_drained, running
 pytestmark = pytest.mark.integration
 
 
-async def test_a_record_whose_burial_fails_leaves_its_letter_and_its_partition_goes_on(
+async def test_a_record_whose_failure_cannot_be_committed_leaves_a_dead_letter_and_its_partition_goes_on(
     topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy, "RETRY_DELAY_S", 0.05)
-    burials: list[bytes | None] = []
+    monkeypatch.setattr(delivery, "RETRY_DELAY_S", 0.05)
+    marks: list[bytes | None] = []
 
     async def handler(record: Record) -> Sequence[Outgoing]:
         event = decode_event(RunDrained, record.value)
         return [Outgoing(topics.output, event.run_id, event)]
 
-    async def bury(record: Record, _error: PermanentError) -> Burial:
-        burials.append(record.value)
+    async def mark_failed(record: Record, _error: PermanentError) -> FailureOutcome:
+        marks.append(record.value)
         raise ZeroDivisionError
 
     await topics.send((0, b"nonsense", []), (0, run_drained("behind"), []))
-    async with running(topics, handler, bury=bury) as bus:
+    async with running(topics, handler, mark_failed=mark_failed) as bus:
         await topics.drained(60)
-        assert bus.complaints() == []
-    assert burials == [b"nonsense"] * policy.MAX_BURIALS
+        assert bus.readiness_problems() == []
+    assert marks == [b"nonsense"] * delivery.MAX_FAILED_MARKS
     assert [record.value for record in await topics.read(topics.dead)] == [b"nonsense"]
     assert [record.key for record in await topics.read(topics.output)] == [b"behind"]
 
