@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format test test-fast test-faults test-chaos test-histories test-model test-sources chaos airflow-env test-airflow test-compose \
-	bench demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
+	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs r
 	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 13 min on 2 cores"
 	$(BIN)/python -m pytest -m compose tests/compose
 
+docs: setup ## The pages of docs/ as a site, in site/; fails at a dead link and at a page outside the nav
+	@$(BIN)/mkdocs build --strict
+	@echo "site/index.html"
+
 bench: setup ## The whole way for a million records beside the bare chain, three times (quiet machine, < 10 min)
 	@$(BIN)/onpoint bench e2e --rows $(or $(ROWS),1000000) --repeat 3
 
@@ -115,10 +119,10 @@ compose-ps: ## Shows the containers
 
 lock: setup ## Writes requirements.lock and requirements.services.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --generate-hashes --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --extra docs --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-emit-index-url --upgrade -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --constraints requirements.lock --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.services.lock
 
 clean: ## Removes caches; keeps .venv and .onpoint
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

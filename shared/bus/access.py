@@ -49,4 +49,4 @@ def what_is_denied(error: KafkaError, user: str | None) -> str:
     """For one of `DENIED`."""
     what = " ".join(str(part) for part in error.args) or type(error).__name__
     kind = "the topic" if isinstance(error, TopicAuthorizationFailedError) else "the consumer group"
-    return f"Kafka denies the user {user!r} {kind} {what}: grant its ACLs (docs/security.md)"
+    return f"Kafka denies the user {user!r} {kind} {what}: grant its ACLs"

@@ -1,4 +1,4 @@
-"""asyncpg's errors as ours: what an outage is, and what trying again cannot help (GUARANTEES C7)."""
+"""asyncpg's errors as ours: what an outage is, and what trying again cannot help (docs/guarantees.md, C7)."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Removes what nobody needs any more from both buckets (docs: GUARANTEES C6).
+"""Removes what nobody needs any more from both buckets (docs/guarantees.md, C6).
 
 Artifacts go; manifests, plans, dataset files and listings stay. What a run that goes on may need, and what a manifest, a
 result or a listing names, is never touched; a superseded listing is a listing. Any number of sweeps may run at once.
