@@ -29,7 +29,7 @@ def test_all_six_services_are_there() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_has_its_rooms_and_says_what_it_is(service: str) -> None:
     folder = ROOT / "services" / service
-    assert {"app.py", "handlers.py", "service.py", "README.md"} <= {path.name for path in folder.iterdir()}
+    assert {"app", "handlers", "service", "README"} <= {path.stem for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("service", SERVICES)
