@@ -18,6 +18,9 @@ REBALANCE_PAUSE_S = 0.2
 
 TRANSACTION_TIMEOUT_MS = 30_000
 
+COMPRESSION = "gzip"
+"""`run.completed` is for other programs: every Kafka client reads gzip without a further library."""
+
 log = get_logger()
 
 
@@ -79,7 +82,7 @@ class TransactionalProducers:
         producer = self._kafka.producer(
             transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
         )
         try:
             await producer.start()
