@@ -89,7 +89,7 @@ class Subscriptions:
         """Every record of the topics goes through `handler`, at least once, in the order of its partition.
 
         All subscriptions with one worker share one consumer. With more, `workers` consumers share the partitions of
-        one topic.
+        one topic. Retries have a consumer of their own, so that a large replay holds up no new record.
         """
         self._handlers.update(dict.fromkeys(names, handler))
         self._mark_failed.update(dict.fromkeys(names, mark_failed))
@@ -120,7 +120,9 @@ class Subscriptions:
         take_any()
         if not self._reads_retries:
             self._reads_retries = True
-            self._subscribe((*self._shared_topics, topics.retry_topic(self._service)), self._handle, 1)
+            if self._shared_topics:
+                self._subscribe(self._shared_topics, self._handle, 1)
+            self._subscribe((topics.retry_topic(self._service),), self._handle, 1)
         self.assert_at_least_once()
         await self._kafka.check_permissions(self._group, self._topic_names())
         await self._broker.start()
