@@ -11,7 +11,7 @@ import asyncpg
 
 from console.errors import CommandError
 from console.words import did_you_mean
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 
 TIMEOUT_S = 10.0
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"

@@ -12,7 +12,7 @@ from typing import Any
 from console.errors import WrongUseError
 from console.words import did_you_mean, listed
 from shared.events.ids import is_run_id
-from shared.events.stages import SUPPORTED_FORMATS
+from shared.events.names import SUPPORTED_FORMATS
 
 MAX_LIMIT = 10**12
 """The contract's own bound."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from console.ledger import StageProgress
 from console.words import duration, number, quantity
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 VERB: dict[str, str] = {

@@ -12,7 +12,8 @@ from console.errors import CommandError, WrongUseError
 from console.ledger import RunRow, open_ledger
 from console.order import Order, check_run_id, new_run_id, parse_formats, requester
 from console.words import did_you_mean, listed
-from shared.events.stages import SUPPORTED_FORMATS, ReplayStage
+from shared.events.names import SUPPORTED_FORMATS
+from shared.events.topology import ReplayStage
 
 STAGES: tuple[str, ...] = get_args(ReplayStage)
 

@@ -18,7 +18,7 @@ from console.order import (
     parse_limits,
     requester,
 )
-from shared.events.stages import SUPPORTED_FORMATS
+from shared.events.names import SUPPORTED_FORMATS
 
 EXAMPLES = """\b
 Examples:

@@ -2,7 +2,7 @@
 
 from console.errors import WrongUseError
 from console.words import did_you_mean, listed
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 
 def check_service(name: str) -> str:

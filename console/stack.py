@@ -16,7 +16,8 @@ from rich.table import Table
 from deploy.local.client_settings import ClientSettings, export_lines
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import Home
-from deploy.local.names import SERVICES, SUPERVISOR
+from deploy.local.names import SUPERVISOR
+from shared.events.topology import SERVICES
 
 if TYPE_CHECKING:
     from deploy.local.launcher import Request, Say

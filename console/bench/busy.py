@@ -4,8 +4,8 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 
 METRIC = "onpoint_busy_seconds_total"
 TIMEOUT_S = 10

@@ -12,7 +12,7 @@ from console.order import parse_formats
 from console.result import print_json
 from console.words import size
 from deploy.local.errors import StackError
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 if TYPE_CHECKING:
     from console.bench import e2e

@@ -25,9 +25,10 @@ from console.client import open_completions, publish_request
 from console.environment import CLIENT_ID
 from console.errors import CommandError
 from deploy.local.home import PROJECT_ROOT
-from deploy.local.names import COMPONENTS, SERVICES
+from deploy.local.names import COMPONENTS
 from deploy.local.stack import LocalStack
 from shared.bus.kafka import KafkaClients
+from shared.events.topology import SERVICES
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from console.errors import FAILED, SUCCESS, WrongUseError
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 MAX_REASON_CHARS = 500
 

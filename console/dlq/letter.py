@@ -15,7 +15,7 @@ from console.errors import WrongUseError
 from console.services import check_service
 from shared.bus.dead_letters import FIRST, HEADER_PREFIX, TRUNCATED_HEADER
 from shared.bus.messages import Headers, Record, split_headers
-from shared.events.topics import STAGE_OF_RESULT
+from shared.events.topology import STAGE_OF_RESULT
 from shared.reasons import Reason
 
 CONNECT_PREFIX = "__connect.errors."

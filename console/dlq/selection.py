@@ -14,8 +14,8 @@ from console.errors import CommandError, WrongUseError
 from console.ledger import open_ledger
 from console.services import check_service
 from console.words import did_you_mean, listed
-from deploy.local.names import SERVICES
 from shared.events.topics import dead_letter_topic
+from shared.events.topology import SERVICES
 from shared.reasons import Reason
 
 EVERYTHING = 10**9

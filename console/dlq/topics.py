@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from console.client import explained, lone_consumer, require_topic, stop
 from console.dlq.letter import Position
 from console.errors import CommandError
-from deploy.local.names import SERVICES
 from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
 from shared.events.topics import dead_letter_topic
+from shared.events.topology import SERVICES
 
 POLL_MS = 1000
 RECORDS_AT_ONCE = 500

@@ -6,7 +6,7 @@ from console.verify.bus import CONSUMES, Bus, Place, Seen, name_of
 from console.verify.database import Books, Run
 from console.verify.endings import ENDED
 from console.verify.findings import Findings
-from shared.events import topics
+from shared.events import topics, topology
 from shared.events.topics import retry_topic
 
 
@@ -80,7 +80,7 @@ class Accounting:
             case topics.BATCH_FAILED:
                 stage = str(says.get("stage"))
             case _ if service == "quality":
-                stage = topics.STAGE_OF_RESULT[topic]
+                stage = topology.STAGE_OF_RESULT[topic]
         place = (str(says.get("batch_id")), stage)
         return place in self._results or (topic == topics.BATCH_FAILED and place in self._books.unmatched)
 

@@ -7,7 +7,7 @@ from typing import Any
 from console.verify.database import COUNTS, Books, Result, Run
 from console.verify.findings import Findings
 from console.verify.staging import STAGES, Documents
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 
 LAST_STAGES: tuple[Stage, ...] = ("converter", "loader", "s3sink")
 

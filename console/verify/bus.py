@@ -12,16 +12,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from console.client import explained, lone_consumer, stop
 from console.dlq.letter import Letter, original_record, to_letter
 from console.errors import CommandError
-from deploy.local.names import SERVICES
 from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
 from shared.bus.retry_headers import next_attempt
 from shared.errors import PermanentError
-from shared.events import topics
+from shared.events import topics, topology
 from shared.events.ids import run_id_of_record
 from shared.events.topics import consumer_group, dead_letter_topic, retry_topic
+from shared.events.topology import SERVICES
 
-RESULTS = tuple(topics.RESULT_OF_STAGE.values())
+RESULTS = tuple(topology.RESULT_OF_STAGE.values())
 CONSUMES: Mapping[str, tuple[str, ...]] = {
     "crawler": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
     "processor": (topics.BATCH_CRAWLED,),

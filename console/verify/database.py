@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from console.errors import CommandError
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
 
 TIMEOUT_S = 300.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from console.errors import WrongUseError
 from console.verify.findings import Findings
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 LEAST_CHARS = 6
 """Shorter words would be found by chance."""

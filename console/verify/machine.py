@@ -16,8 +16,8 @@ from console.errors import WrongUseError
 from console.verify.database import explained
 from console.verify.findings import Findings
 from deploy.local.home import Home
-from deploy.local.names import SERVICES
 from deploy.local.state import StackState
+from shared.events.topology import SERVICES
 
 MIB = 2**20
 RATIO = 0.10

@@ -12,7 +12,7 @@ from console.verify.database import COUNTS, Books, File, Result
 from console.verify.findings import Findings
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 

@@ -28,8 +28,8 @@ from console.verify.source import open_source
 from console.verify.staging import Documents, read_documents
 from console.verify.table import Table
 from console.verify.tables import Tables
-from deploy.local.names import SERVICES
 from shared.errors import PermanentError, TransientError
+from shared.events.topology import SERVICES
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import open_s3
 from shared.sweep.settings import SweepSettings

@@ -24,12 +24,13 @@ from deploy.local.errors import StackError
 from deploy.local.home import OWNER_ONLY, PROJECT_ROOT, Home
 from deploy.local.leftovers import end_leftovers, find_leftovers
 from deploy.local.logfiles import last_lines
-from deploy.local.names import SERVICES, SUPERVISOR
+from deploy.local.names import SUPERVISOR
 from deploy.local.process_id import ProcessId
 from deploy.local.seaweedfs import remove_sockets
 from deploy.local.sockets import remove_socket_folder
 from deploy.local.state import StackState, running_state
 from deploy.local.waiting import POLL_S, wait_for
+from shared.events.topology import SERVICES
 
 Say = Callable[[str], None]
 

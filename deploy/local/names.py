@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+from shared.events.topology import SERVICES
+
 Kind = Literal["component", "service"]
 State = Literal["starting", "ready", "restarting", "stopped"]
 
 COMPONENTS = ("kafka", "postgres", "seaweedfs")
-SERVICES = ("crawler", "processor", "converter", "loader", "s3sink", "quality")
 STEPS = ("buckets", "topics", "migrate")
 """Programs that run once at every start and must succeed."""
 LEFT_OUT = "left out: "

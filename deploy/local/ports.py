@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from deploy.local.errors import PortTakenError, StackError
 from deploy.local.home import Home, write_private
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 HOST = "127.0.0.1"
 FREE_RANGE = range(15_000, 32_000)

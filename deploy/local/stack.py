@@ -16,11 +16,11 @@ from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.errors import NotRunningError, StackError, UnknownNameError
 from deploy.local.home import Home
-from deploy.local.names import SERVICES
 from deploy.local.process_id import ProcessId
 from deploy.local.state import StackState
 from deploy.local.status import Row, rows
 from deploy.local.waiting import wait_for
+from shared.events.topology import SERVICES
 
 READY_TIMEOUT_S = 300.0
 REAP_TIMEOUT_S = 10.0

@@ -3,14 +3,14 @@ from functools import partial
 from services.converter.handlers import Handlers
 from services.converter.service import ConverterService
 from services.converter.settings import ConverterSettings
-from shared.batches.batches import Batches, mark_batch_failed, redrive_batch
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
-from shared.runtime import Process, run_service
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
+from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.storage.object_store import open_s3
 
 

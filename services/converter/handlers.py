@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.converter.service import ConverterService
-from shared.batches.batches import read_batch, result_event
 from shared.bus.messages import Outgoing, Record
+from shared.stages.messages import read_batch, result_event
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,16 @@ from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.results import STAGE
 from services.crawler.service import CrawlerService
 from services.crawler.settings import CrawlSettings
-from shared import memory
-from shared.batches.batches import Batches
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
 from shared.events import topics
-from shared.runtime import Process, run_service
+from shared.runtime import memory
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
+from shared.stages.results import Batches
 from shared.storage.object_store import open_s3
 
 BATCH_WORKERS = 3

@@ -5,12 +5,13 @@ import structlog
 
 from services.crawler.results import STAGE
 from services.crawler.service import CrawlerService
-from shared.batches.batches import check_identity, undecodable_record
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.decode import decode_event, parse_object
 from shared.events.models import CrawlBatchRequested, PlanWork
+from shared.stages.failures import undecodable_record
+from shared.stages.messages import check_identity
 
 
 @dataclass(frozen=True, slots=True)

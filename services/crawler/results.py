@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.recorder import Recorder
-from shared.batches.batches import MAX_DETAIL_CHARS, error_text
 from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
 from shared.events import ids, topics
@@ -23,6 +22,7 @@ from shared.events.models import (
 )
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
+from shared.stages.failures import MAX_DETAIL_CHARS, error_text
 from shared.version import CODE_VERSION
 
 STAGE: Final = "crawler"

@@ -30,14 +30,6 @@ from services.crawler.results import (
     unit_event,
 )
 from services.crawler.single import crawl_single
-from shared.batches.batches import (
-    BatchDeadError,
-    Batches,
-    BatchFailedError,
-    error_text,
-    result_event,
-    scratch_folder,
-)
 from shared.bus.messages import FailureOutcome, Outgoing
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
@@ -54,6 +46,10 @@ from shared.events.models import (
 )
 from shared.observability.logging import get_logger
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, BatchFailedError, error_text
+from shared.stages.messages import result_event
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.storage.errors import ObjectMissingError
 
 RAW, REQUESTS = "jsonl.zst", "requests.jsonl.zst"
@@ -282,7 +278,7 @@ class CrawlerService:
         return [unit_event(request, unit.dataset, batch_id, sequence, winner.next)]
 
     async def _put(self, unit: CrawlBatchRequested, file: Path, extension: str, rows: int) -> Artifact:
-        return await self._batches.put_artifact(
+        return await self._batches.artifacts.put(
             unit.run_id, unit.dataset, file, extension=extension, rows=rows
         )
 

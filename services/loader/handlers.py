@@ -4,9 +4,10 @@ from dataclasses import dataclass
 import structlog
 
 from services.loader.service import LoaderService
-from shared.batches.batches import outcome_of, read_batch, read_parent, result_event, undecodable_record
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
+from shared.stages.failures import outcome_of, undecodable_record
+from shared.stages.messages import read_batch, read_parent, result_event
 
 
 @dataclass(frozen=True, slots=True)

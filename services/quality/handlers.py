@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.quality.completion import CompletionService, NotDrainedError
+from services.quality.adapters.completions import Decider
 from services.quality.domain.ledger import Failure
-from services.quality.repository.completions import Decider
-from services.quality.service import LedgerService
+from services.quality.service.completion import CompletionService, NotDrainedError
+from services.quality.service.ledger import LedgerService
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
-from shared.events import ids, topics
+from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, decode_failure
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained
 from shared.observability.logging import get_logger
@@ -18,7 +18,7 @@ from shared.reasons import Reason
 
 _BATCH_ID = re.compile(ids.BATCH_ID_PATTERN)
 
-LEDGER_TOPICS = (topics.CRAWL_PLANNED, *topics.STAGE_OF_RESULT, topics.BATCH_FAILED)
+LEDGER_TOPICS = (topics.CRAWL_PLANNED, *topology.STAGE_OF_RESULT, topics.BATCH_FAILED)
 
 log = get_logger()
 
@@ -41,7 +41,7 @@ class Handlers:
 
     async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
         """A result that the ledger cannot read is in staging, or counts as its batch's death there: no run waits for it."""
-        stage, batch_id = topics.STAGE_OF_RESULT.get(record.topic), record.key_text
+        stage, batch_id = topology.STAGE_OF_RESULT.get(record.topic), record.key_text
         if stage is not None and batch_id is not None and _BATCH_ID.fullmatch(batch_id):
             failure = Failure(batch_id, stage, unread=True, reason=error.reason, detail=str(error)[:1000])
             try:
@@ -85,7 +85,7 @@ class Handlers:
 
     async def _on_result(self, record: Record, result: BatchManifest) -> None:
         structlog.contextvars.bind_contextvars(run_id=result.run_id, batch_id=result.batch_id)
-        if record.topic not in {topics.BATCH_FAILED, topics.RESULT_OF_STAGE[result.stage]}:
+        if record.topic not in {topics.BATCH_FAILED, topology.RESULT_OF_STAGE[result.stage]}:
             raise PermanentError(Reason.SCHEMA, f"a result of {result.stage} has no place on {record.topic}")
         if record.key_text not in {None, result.batch_id}:
             raise PermanentError(Reason.SCHEMA, "the record's key is not its batch id")

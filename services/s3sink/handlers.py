@@ -4,11 +4,12 @@ from dataclasses import dataclass
 import structlog
 
 from services.s3sink.service import SinkService
-from shared.batches.batches import outcome_of, read_batch, read_parent, result_event, undecodable_record
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunSealed
+from shared.stages.failures import outcome_of, undecodable_record
+from shared.stages.messages import read_batch, read_parent, result_event
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 
+from services.s3sink.adapters.repository import Held, SinkRepository
 from services.s3sink.domain import stored
-from services.s3sink.repository import Held, SinkRepository
-from shared.batches.batches import BatchDeadError, Batches, dead_manifest
-from shared.batches.clean import clean_artifact
 from shared.bus.messages import Record
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest, RunSealed
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES
+from shared.parquet.reader import clean_artifact
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.results import Batches
 from shared.version import CODE_VERSION
 
 log = get_logger()

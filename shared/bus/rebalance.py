@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from shared.observability.busy import begin, end
 from shared.observability.logging import get_logger
+from shared.runtime.busy import begin, end
 
 log = get_logger()
 

@@ -23,10 +23,10 @@ from shared.bus.retry_headers import first_attempt, next_attempt
 from shared.bus.transactions import TransactionalProducers
 from shared.errors import PermanentError
 from shared.events import topics
-from shared.memory import Memory
 from shared.observability.logging import get_logger
 from shared.observability.metrics import MEMORY_USED_RATIO
 from shared.reasons import Reason
+from shared.runtime.memory import Memory
 
 HEARTBEAT_INTERVAL_MS = 1_000
 """A member learns of a rebalance with its next heartbeat, so this bounds how long a start or a join takes."""

@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from shared.events.ids import BATCH_ID_PATTERN, DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
-from shared.events.stages import Format, ReplayStage, Severity, Stage
+from shared.events.names import Format, Severity
 from shared.events.times import utc_text
+from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
 
 VERSION: Final = 1

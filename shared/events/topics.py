@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from shared.events.stages import Stage
-
 CRAWL_REQUESTED: Final = "crawl.requested"
 CRAWL_BATCH_REQUESTED: Final = "crawl.batch.requested"
 CRAWL_PLANNED: Final = "crawl.planned"
@@ -16,15 +14,6 @@ BATCH_FAILED: Final = "batch.failed"
 RUN_SEALED: Final = "run.sealed"
 RUN_DRAINED: Final = "run.drained"
 RUN_COMPLETED: Final = "run.completed"
-
-RESULT_OF_STAGE: Final[dict[Stage, str]] = {
-    "crawler": BATCH_CRAWLED,
-    "processor": BATCH_PROCESSED,
-    "converter": BATCH_CONVERTED,
-    "loader": BATCH_LOADED,
-    "s3sink": BATCH_STORED,
-}
-STAGE_OF_RESULT: Final = {topic: stage for stage, topic in RESULT_OF_STAGE.items()}
 
 
 def retry_topic(service: str) -> str:

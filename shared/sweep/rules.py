@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from shared.events.ids import DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
+from shared.events.topology import STAGES
 
 Kind = Literal["artifacts", "losers", "uploads", "lake_objects", "exports"]
 KINDS: tuple[Kind, ...] = ("artifacts", "losers", "uploads", "lake_objects", "exports")
 """Artifacts past their TTL; artifacts that no manifest names; uploads left open; lake objects and exports that
 nothing names."""
 
-_STAGE = "(?P<stage>crawler|processor|converter|loader|s3sink)"
+_STAGE = f"(?P<stage>{'|'.join(STAGES)})"
 _ARTIFACT = re.compile(
     rf"runs/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/{_STAGE}/{SHA256_PATTERN}\.[a-z0-9.]{{1,32}}"
 )

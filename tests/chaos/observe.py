@@ -13,8 +13,8 @@ import psutil
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 from tests.support.lag import LagReader
 
 EVERY_S = 1.0

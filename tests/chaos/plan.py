@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, TypeVar
 
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 _T = TypeVar("_T")
 

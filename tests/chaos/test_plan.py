@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 from tests.chaos.plan import SHARES, TIERS, Fault, Tier, make_plan
 
 EVERY_TIER = pytest.mark.parametrize("tier", TIERS.values(), ids=TIERS)

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 Document = dict[str, Any]
 

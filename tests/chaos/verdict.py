@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.home import PROJECT_ROOT
-from deploy.local.names import SERVICES
 from deploy.local.status import Row
+from shared.events.topology import SERVICES
 from tests.chaos.injector import Strike
 from tests.chaos.plan import Plan
 from tests.chaos.probe import Sighting

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 from tests.compose.cluster import ROOT, Cluster
 from tests.compose.conftest import VERSION
 from tests.compose.engine import Engine

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deploy.compose import credentials
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings

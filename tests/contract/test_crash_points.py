@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from itertools import product
 
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 from tests.support.crash_points import OF_EVERY_SERVICE, POINTS
 from tests.support.records import ROOT
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from shared.bus.publisher import MAX_DEAD_LETTER_BYTES
 from shared.bus.topic_admin import load_topics
 from shared.events import topics
+from shared.events.topology import SERVICES
 
 FILE = Path(__file__).parents[2] / "deploy" / "kafka" / "topics.yaml"
-SERVICES = ("crawler", "processor", "converter", "loader", "s3sink", "quality")
 
 
 def named_in_code() -> set[str]:

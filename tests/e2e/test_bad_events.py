@@ -13,9 +13,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
 from shared.events import ids
+from shared.events.topology import SERVICES
 from tests.e2e.test_whole_way import EVERYTHING, new_run
 from tests.support import foreign_headers
 from tests.support.pipeline import Letter, Pipeline

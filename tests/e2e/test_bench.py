@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 from tests.support.pipeline import Pipeline
 from tests.support.records import TestData
 

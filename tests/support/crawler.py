@@ -21,7 +21,6 @@ from services.crawler.planner import Planner
 from services.crawler.replaying import Replaying
 from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.service import CrawlerService
-from shared.batches.batches import Batches
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
@@ -29,6 +28,7 @@ from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, CrawlBatchRequested, CrawlPlanned
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
 

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 GROUPS = tuple(f"onpoint-{name}" for name in SERVICES)
 

@@ -7,7 +7,8 @@ from typing import Any, cast, get_args
 from services.crawler.domain.naming import listed
 from shared.events.ids import is_run_id
 from shared.events.models import CrawlRequest
-from shared.events.stages import Format, ReplayStage
+from shared.events.names import Format
+from shared.events.topology import ReplayStage
 
 STAGES: tuple[ReplayStage, ...] = get_args(ReplayStage)
 

@@ -11,7 +11,7 @@ from services.crawler.domain.naming import joined, listed
 from services.crawler.domain.replays import judge_replay
 from shared.events.ids import is_run_id
 from shared.events.models import MAX_TEXT_CHARS, REVISION, VERSION, CrawlRequest, DatasetParameters
-from shared.events.stages import SUPPORTED_FORMATS
+from shared.events.names import SUPPORTED_FORMATS
 
 FIELDS = frozenset(
     {

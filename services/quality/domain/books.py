@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared.events.models import DatasetSummary, DeadBatch, MissingRecords
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 
 
 @dataclass(frozen=True, slots=True)

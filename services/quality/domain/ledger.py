@@ -7,20 +7,8 @@ from typing import Literal
 
 from shared.events import ids
 from shared.events.models import BatchManifest
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
-
-PARENT_STAGE: Mapping[Stage, Stage | None] = {
-    "crawler": None,
-    "processor": "crawler",
-    "converter": "processor",
-    "loader": "processor",
-    "s3sink": "processor",
-}
-"""Whose result a stage works on."""
-
-STAGES_IN_STAGING: frozenset[Stage] = frozenset({"crawler", "processor", "converter"})
-"""Stages whose results are manifests in staging too; those of the others are events only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import orjson
 
 from services.quality.domain.books import format_label
 from shared.events.models import RunCompleted
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ import pytest
 
 from services.loader.handlers import Handlers
 from services.loader.service import LoaderService
-from shared.batches.batches import BatchDeadError
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ledger_of, pair, rows_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shared.bus.messages import Outgoing
-from shared.events import ids, topics
+from shared.events import ids, topics, topology
 from shared.events.models import (
     Artifact,
     BatchManifest,
@@ -16,7 +16,7 @@ from shared.events.models import (
     DatasetSummary,
     MissingPage,
 )
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
 
 REQUESTED_AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -122,7 +122,7 @@ class Story:
             produced_at=PRODUCED_AT,
             code_version="test",
         )
-        topic = topics.BATCH_FAILED if dead else topics.RESULT_OF_STAGE[stage]
+        topic = topics.BATCH_FAILED if dead else topology.RESULT_OF_STAGE[stage]
         return Outgoing(topic, manifest.batch_id, manifest)
 
     def batch_id(self, dataset: str, sequence: int) -> str:

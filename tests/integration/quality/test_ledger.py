@@ -16,7 +16,7 @@ from shared.events.models import (
     RunCompleted,
     RunSealed,
 )
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
 from shared.storage import keys
 from tests.integration.quality.conftest import Quality, open_quality

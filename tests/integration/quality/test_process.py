@@ -19,7 +19,7 @@ from shared.bus.kafka import to_record
 from shared.bus.messages import Outgoing, Record
 from shared.bus.retry_headers import replay_headers
 from shared.bus.topic_admin import apply_topics, load_topics
-from shared.events import topics
+from shared.events import topics, topology
 from shared.events.decode import decode_event, encode
 from shared.events.models import RunCompleted
 from shared.settings.model import load_settings
@@ -244,7 +244,12 @@ async def test_a_record_of_every_kind_of_garbage_holds_up_nothing(environment: M
     story = Story(f"beside-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
     servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
     garbage = [None, b"", b"\xff", b"[]", b"{}", b'{"version":9}', b'{"batch_id":1}']
-    heard = [topics.CRAWL_PLANNED, *topics.RESULT_OF_STAGE.values(), topics.BATCH_FAILED, topics.RUN_DRAINED]
+    heard = [
+        topics.CRAWL_PLANNED,
+        *topology.RESULT_OF_STAGE.values(),
+        topics.BATCH_FAILED,
+        topics.RUN_DRAINED,
+    ]
     async with completions(servers) as consumer, quality_process(environment):
         async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
             for topic in heard:

@@ -5,9 +5,9 @@ from typing import NoReturn
 
 import pytest
 
-from services.quality.checks import Checks
-from services.quality.completion import NotDrainedError
-from services.quality.listings import Listings
+from services.quality.service.checks import Checks
+from services.quality.service.completion import NotDrainedError
+from services.quality.service.listings import Listings
 from shared import crashpoints
 from shared.bus.delivery import out_of_tries
 from shared.bus.messages import Outgoing

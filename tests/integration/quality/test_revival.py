@@ -9,7 +9,7 @@ import pytest
 from shared import crashpoints
 from shared.bus.messages import Outgoing
 from shared.events import topics
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from tests.integration.quality.conftest import Quality, open_quality
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story
 from tests.integration.quality.test_completion import CutOffError, cut_off_at

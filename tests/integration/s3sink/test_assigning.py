@@ -6,11 +6,11 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from shared.batches.batches import BatchDeadError
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError
 from shared.storage import keys
 from tests.support.processed import a_dataset, put_processed
 from tests.support.sink import LIMITS, Sink
@@ -85,7 +85,7 @@ async def test_a_sealed_run_wakes_the_loop_and_is_announced_at_once(
         waits.set()
         return await wait()
 
-    monkeypatch.setattr("services.s3sink.loop.IDLE_S", 3600.0)
+    monkeypatch.setattr("services.s3sink.workers.object_writer.IDLE_S", 3600.0)
     monkeypatch.setattr(sink.woken, "wait", wait_and_tell)
     await sink.deliver(await sink.make(10))
     loop = asyncio.create_task(sink.loop.run())

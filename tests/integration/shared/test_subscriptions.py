@@ -13,7 +13,7 @@ from shared.bus.retry_headers import replay_headers
 from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
-from shared.memory import Memory
+from shared.runtime.memory import Memory
 from tests.support.bus import Topics, bus_of, run_drained, running
 
 pytestmark = pytest.mark.integration

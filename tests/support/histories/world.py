@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from console.main import app
 from console.verify.findings import Findings
 from console.verify.verify import Question, verify
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
+from shared.events.topology import SERVICES
 from tests.support.histories.plan import DATASETS, SEVERAL, STAGES, Step
 from tests.support.operator import Operator
 from tests.support.pipeline import Completions, Pipeline

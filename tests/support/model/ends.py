@@ -7,14 +7,15 @@ from typing import Literal
 from services.quality.domain.books import DatasetPlan, RunFacts, StageTotals, imbalances, summarize
 from services.quality.domain.verdict import Terms, complete
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, object_name, stored
-from shared.batches.batches import BatchDeadError, dead_manifest, result_event
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, RunCompleted, RunDrained, RunSealed
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.messages import result_event
 from tests.support.model.world import ACCEPTED, DATASET, NOW, READ, RUN, Steps, World
 
 BYTES = 100

@@ -12,21 +12,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from services.loader.domain import Merge, counts_of, result_of
-from shared.batches.batches import (
-    BatchDeadError,
-    Batches,
-    dead_manifest,
-    mark_batch_failed,
-    redrive_batch,
-    result_event,
-)
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
-from shared.events import ids, topics
+from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest, Counts, RunCompleted
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.messages import result_event
+from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.storage import keys
 from shared.storage.object_store import open_memory
 
@@ -53,7 +48,7 @@ READERS: dict[str, tuple[str, ...]] = {
 }
 
 
-RESULTS = frozenset({*topics.RESULT_OF_STAGE.values(), topics.BATCH_FAILED})
+RESULTS = frozenset({*topology.RESULT_OF_STAGE.values(), topics.BATCH_FAILED})
 
 
 def keys_of(sequence: int) -> range:
@@ -143,7 +138,7 @@ class World:
             file = Path(self._folder.name) / "artifact"
             file.write_bytes(f"{stage} {parent.sequence}".encode())
             rows = READ if stage == "crawler" else ACCEPTED
-            artifact = await batches.put_artifact(RUN, DATASET, file, extension="parquet", rows=rows)
+            artifact = await batches.artifacts.put(RUN, DATASET, file, extension="parquet", rows=rows)
             yield "put"
             result = parent.model_copy(
                 update={

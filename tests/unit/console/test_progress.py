@@ -14,7 +14,7 @@ from console.progress import (
     plain_lines,
     render,
 )
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 
 
 def stage(

@@ -2,12 +2,12 @@ import pytest
 
 from services.converter.handlers import Handlers
 from services.converter.service import ConverterService
-from shared.batches.batches import Batches, mark_batch_failed
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, CrawlRequest
+from shared.stages.results import Batches, mark_batch_failed
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.support.processed import REQUESTED_AT, put_processed, record_of

@@ -9,7 +9,7 @@ import pytest
 from deploy.local import logfiles, logtail
 from deploy.local.errors import UnknownNameError
 from deploy.local.home import Home
-from deploy.local.names import SERVICES
+from shared.events.topology import SERVICES
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 100])

@@ -7,8 +7,9 @@ import pytest
 
 from deploy.local.errors import PortTakenError, StackError
 from deploy.local.home import Home
-from deploy.local.names import COMPONENTS, SERVICES
+from deploy.local.names import COMPONENTS
 from deploy.local.ports import HOST, Ports, choose, is_free, require_free, setting_of
+from shared.events.topology import SERVICES
 
 
 @pytest.fixture

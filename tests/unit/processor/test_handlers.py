@@ -4,13 +4,13 @@ import pytest
 
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches, mark_batch_failed
 from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, Counts
 from shared.reasons import Reason
+from shared.stages.results import Batches, mark_batch_failed
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import put_crawled
 

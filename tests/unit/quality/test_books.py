@@ -23,7 +23,7 @@ from services.quality.domain.books import (
 from services.quality.domain.verdict import MAX_REASON_CHARS, Terms, complete, decide, given_up
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, DeadBatch, MissingRecords, RunCompleted
-from shared.events.stages import Severity
+from shared.events.names import Severity
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROWS = st.integers(0, 1000)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.quality.domain.listing import ListedFile, listing
 from shared.events.models import DatasetSummary, RunCompleted
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NAMES = ("comments", "posts", "users")

@@ -7,23 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from shared.batches.batches import (
-    BatchDeadError,
-    Batches,
-    dead_manifest,
-    mark_batch_failed,
-    read_batch,
-    read_parent,
-    redrive_batch,
-    result_event,
-    scratch_folder,
-)
 from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, BatchUnreadable, Counts
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.messages import read_batch, read_parent, result_event
+from shared.stages.results import Batches, mark_batch_failed, redrive_batch
+from shared.stages.scratch import scratch_folder
 from shared.storage.errors import ChecksumError, ObjectMissingError
 from shared.storage.object_store import ObjectStore, open_memory
 
@@ -194,12 +187,12 @@ async def test_without_a_key_the_dead_letter_is_all(staging: ObjectStore, key: b
 async def test_an_artifact_arrives_as_it_was_put(staging: ObjectStore, tmp_path: Path) -> None:
     source = tmp_path / "a"
     source.write_bytes(b"rows")
-    artifact = await Batches(staging, "crawler").put_artifact(
+    artifact = await Batches(staging, "crawler").artifacts.put(
         "r", "posts", source, extension="jsonl.zst", rows=1
     )
     assert artifact.sha256 in artifact.uri
     target = tmp_path / "b"
-    await Batches(staging, "processor").fetch_artifact(manifest("crawler"), artifact, target)
+    await Batches(staging, "processor").artifacts.fetch(manifest("crawler"), artifact, target)
     assert target.read_bytes() == b"rows"
 
 
@@ -207,14 +200,14 @@ async def test_an_artifact_that_changed_or_went_is_refused(staging: ObjectStore,
     source = tmp_path / "a"
     source.write_bytes(b"rows")
     batches = Batches(staging, "crawler")
-    artifact = await batches.put_artifact("r", "posts", source, extension="jsonl.zst", rows=1)
+    artifact = await batches.artifacts.put("r", "posts", source, extension="jsonl.zst", rows=1)
     key = artifact.uri.split("/", 3)[3]
     await staging.put(key, b"rowz")
     with pytest.raises(ChecksumError):
-        await batches.fetch_artifact(manifest(), artifact, tmp_path / "b")
+        await batches.artifacts.fetch(manifest(), artifact, tmp_path / "b")
     await staging.delete(key)
     with pytest.raises(ObjectMissingError):
-        await batches.fetch_artifact(manifest(), artifact, tmp_path / "b")
+        await batches.artifacts.fetch(manifest(), artifact, tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -233,9 +226,9 @@ async def test_an_artifact_of_another_place_is_not_fetched(
     source = tmp_path / "a"
     source.write_bytes(b"rows")
     batches = Batches(staging, "crawler")
-    artifact = await batches.put_artifact("r", "posts", source, extension="jsonl.zst", rows=1)
+    artifact = await batches.artifacts.put("r", "posts", source, extension="jsonl.zst", rows=1)
     with pytest.raises(PermanentError):
-        await batches.fetch_artifact(manifest(), artifact.model_copy(update={"uri": uri}), tmp_path / "b")
+        await batches.artifacts.fetch(manifest(), artifact.model_copy(update={"uri": uri}), tmp_path / "b")
 
 
 def test_a_scratch_folder_is_gone_afterwards_whatever_happens() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.events import ids
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, CrawlRequest
-from shared.events.stages import Stage
+from shared.events.topology import Stage
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from shared.sweep import sweep as sweep_module

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from airflow.sdk import Param
 
-from shared.events.stages import SUPPORTED_FORMATS
+from shared.events.names import SUPPORTED_FORMATS
 
 
 def form(daily: Sequence[str]) -> dict[str, Param]:
