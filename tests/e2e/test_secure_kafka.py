@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from deploy.local.config import StackConfig
-from deploy.local.names import SERVICES
 from deploy.local.stack import LocalStack
 from shared.bus.kafka import KafkaAccessError, KafkaClients
 from shared.bus.topic_admin import apply_topics, load_topics
 from shared.events import topics
+from shared.events.topology import SERVICES
 from tests.support.acls import GROUP, READ, TOPIC, Acl, documented
-from tests.support.actors import Troupe
 from tests.support.certificates import make_ca
 from tests.support.crawler import environment_for
 from tests.support.secure_kafka import ADMIN, SecureKafka, password_of
+from tests.support.service_processes import ServiceProcesses
 from tests.support.source import SourceServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -43,17 +43,17 @@ async def kafka(
 
 
 @pytest.fixture
-def troupe(components: LocalStack, tmp_path: Path) -> Iterator[Troupe]:
-    with Troupe(components, tmp_path) as troupe:
-        yield troupe
+def processes(components: LocalStack, tmp_path: Path) -> Iterator[ServiceProcesses]:
+    with ServiceProcesses(components, tmp_path) as processes:
+        yield processes
 
 
 async def test_a_run_goes_through_six_services_that_have_the_documented_rights(
-    troupe: Troupe, kafka: SecureKafka, postgres_dsn: str, source: SourceServer
+    processes: ServiceProcesses, kafka: SecureKafka, postgres_dsn: str, source: SourceServer
 ) -> None:
     crawling = {"ONPOINT_CRAWL_ALLOW_HOSTS": source.allow, **environment_for(source.url)}
     services = [
-        troupe.start(service, **crawling, **kafka.environment(service), ONPOINT_POSTGRES_DSN=postgres_dsn)
+        processes.start(service, **crawling, **kafka.environment(service), ONPOINT_POSTGRES_DSN=postgres_dsn)
         for service in SERVICES
     ]
     for service in services:
@@ -89,10 +89,10 @@ async def test_a_run_goes_through_six_services_that_have_the_documented_rights(
     ids=["wrong password", "no ACL"],
 )
 async def test_a_service_that_the_broker_refuses_ends_with_one_sentence(
-    troupe: Troupe, kafka: SecureKafka, user: str, password: str, sentence: str
+    processes: ServiceProcesses, kafka: SecureKafka, user: str, password: str, sentence: str
 ) -> None:
     settings = {**kafka.environment(user), "ONPOINT_KAFKA_SASL_PASSWORD": password}
-    service = troupe.start("processor", **settings)
+    service = processes.start("processor", **settings)
 
     assert await service.exited(60) == WRONG_SETTINGS
     said = service.log().splitlines()
