@@ -4,6 +4,7 @@ import ssl
 
 from aiokafka.errors import (
     AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     KafkaError,
     SaslAuthenticationFailed,
@@ -14,7 +15,7 @@ from aiokafka.errors import (
 from shared.settings.kafka import KafkaSettings
 from shared.settings.variables import variable_of
 
-DENIED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError)
+DENIED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 """The user is known and has no permission."""
 
 
@@ -47,6 +48,14 @@ def why_refused(error: BaseException, server: str, settings: KafkaSettings) -> s
 
 def what_is_denied(error: KafkaError, user: str | None) -> str:
     """For one of `DENIED`."""
-    what = " ".join(str(part) for part in error.args) or type(error).__name__
-    kind = "the topic" if isinstance(error, TopicAuthorizationFailedError) else "the consumer group"
-    return f"Kafka denies the user {user!r} {kind} {what}: grant its ACLs"
+    if isinstance(error, ClusterAuthorizationFailedError):
+        what = "to publish: it may write to no topic"  # what a producer needs of the cluster comes with any topic
+    else:
+        kind = "topics" if isinstance(error, TopicAuthorizationFailedError) else "consumer group"
+        what = f"the {kind} {', '.join(_names(part) for part in error.args)}"
+    who = f"user {user!r}" if user else "client"
+    return f"Kafka denies the {who} {what}; docs/security.md lists the ACLs"
+
+
+def _names(part: object) -> str:
+    return ", ".join(sorted(part)) if isinstance(part, set | frozenset | list) else str(part)

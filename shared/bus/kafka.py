@@ -7,9 +7,15 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 
-from shared.bus.access import why_refused
+from shared.bus.access import DENIED, what_is_denied, why_refused
+from shared.bus.consumer import GroupConsumer
 from shared.bus.messages import Record
 from shared.errors import ConfigurationError
 from shared.settings.kafka import KafkaSettings
@@ -50,17 +56,55 @@ class KafkaClients:
     def consumer(self, **options: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(**{**self._options, **options})
 
+    def group_consumer(self, **options: Any) -> GroupConsumer:
+        return GroupConsumer(**{**self._options, **options})
+
     def admin(self, **options: Any) -> AIOKafkaAdminClient:
         return AIOKafkaAdminClient(**{**self._options, **options})
 
     async def start(self, client: _Client) -> None:
-        """Starts a client. Raises `KafkaAccessError` where every broker that answers refuses it, else as the client."""
+        """Starts a client. Raises `KafkaAccessError` where the brokers refuse it, else as the client."""
         try:
             await client.start()
         except KafkaConnectionError as error:
             if (refusal := await self._refusal()) is not None:
                 raise KafkaAccessError(refusal) from error
             raise
+        except DENIED as error:
+            raise KafkaAccessError(self.denial(error)) from error
+
+    async def check_permissions(self, group: str, topics: Sequence[str]) -> None:
+        """Raises `KafkaAccessError` that names what this client may not read."""
+        admin = self.admin()
+        try:
+            await self.start(admin)
+            described = await admin.describe_topics(list(topics))
+            names = [
+                topic["topic"]
+                for topic in described
+                if topic["error_code"] == TopicAuthorizationFailedError.errno
+            ]
+            if names:
+                raise TopicAuthorizationFailedError(", ".join(sorted(names)))
+            await self._find_coordinator(admin, group)
+        except GroupAuthorizationFailedError as error:
+            raise KafkaAccessError(self.denial(GroupAuthorizationFailedError(group))) from error
+        except DENIED as error:
+            raise KafkaAccessError(self.denial(error)) from error
+        finally:
+            await admin.close()
+
+    async def _find_coordinator(self, admin: AIOKafkaAdminClient, group: str) -> None:
+        """A cluster without any group yet has no coordinator: that is no refusal."""
+        try:
+            await admin.find_coordinator(group)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+
+    def denial(self, error: KafkaError) -> str:
+        """One sentence for a permission that this client misses."""
+        return what_is_denied(error, self._settings.kafka_sasl_username)
 
     async def _refusal(self) -> str | None:
         """Why the brokers refuse this client; None where one takes it or none answers.

@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId
 
 from shared import crashpoints
 from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
 from shared.bus.kafka import KafkaClients, send_raw
 from shared.bus.messages import Outgoing, Record, value_of
 from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, retry_headers
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BROKER_REACHABLE
@@ -24,6 +25,9 @@ compressed to 1 MiB may be far larger: its dead-letter record is truncated."""
 
 MONITOR_INTERVAL_S = 2.0
 
+RETIRE_S = 5.0
+"""A stopping process waits that long for producers that were replaced."""
+
 PRODUCER = {
     "acks": "all",
     "enable_idempotence": True,
@@ -32,11 +36,19 @@ PRODUCER = {
     "max_request_size": MAX_DEAD_LETTER_BYTES,
 }
 
+UNUSABLE_PRODUCER = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced)
+"""After a network fault or a refused record the broker may no longer take an idempotent producer's sequence. The producer
+never recovers from that."""
+
 log = get_logger()
 
 
 class Publisher:
-    """One per process. `start` needs a broker that answers."""
+    """One per process. `start` needs a broker that answers.
+
+    Every method that publishes raises `TransientError` where the broker no longer takes the producer's sequence: a new
+    producer is in place then, and the record comes again.
+    """
 
     def __init__(self, kafka: KafkaClients, service: str) -> None:
         self._kafka = kafka
@@ -44,6 +56,8 @@ class Publisher:
         self._group = topics.consumer_group(service)
         self._producer: AIOKafkaProducer | None = None
         self._monitor: asyncio.Task[None] | None = None
+        self._replacing = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
         self.unreachable_since: datetime | None = None
 
     @property
@@ -61,6 +75,8 @@ class Publisher:
         """Sends what it holds first."""
         if self._monitor is not None:
             self._monitor.cancel()
+        if self._retiring:
+            await asyncio.wait(self._retiring, timeout=RETIRE_S)
         if self._producer is not None:
             with contextlib.suppress(KafkaError):
                 await self._producer.stop()
@@ -70,24 +86,24 @@ class Publisher:
         if not outgoing:
             return
         crashpoints.reach(f"{self._service}.publish")
-        producer = self._require_producer()
         values = [value_of(event) for event in outgoing]
-        await asyncio.gather(
-            *(
-                producer.send_and_wait(event.topic, value, key=event.key.encode())
-                for event, value in zip(outgoing, values, strict=True)
+        async with self._usable_producer() as producer:
+            await asyncio.gather(
+                *(
+                    producer.send_and_wait(event.topic, value, key=event.key.encode())
+                    for event, value in zip(outgoing, values, strict=True)
+                )
             )
-        )
 
     async def send_again(self, record: Record) -> None:
         """Publishes the record to its own topic, as it is. Acked when it returns."""
-        await send_raw(self._require_producer(), record.topic, record, record.headers)
+        await self._send(record.topic, record, record.headers)
 
     async def send_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> None:
         """Publishes the record to the service's retry topic. Acked when it returns."""
         due_at = datetime.now(UTC) + timedelta(seconds=RETRY_DELAY_S)
         headers = retry_headers(attempt, first_failed_at=first_failed_at, due_at=due_at)
-        await send_raw(self._require_producer(), topics.retry_topic(self._service), attempt.record, headers)
+        await self._send(topics.retry_topic(self._service), attempt.record, headers)
 
     async def send_dead_letter(self, record: Record, error: PermanentError) -> None:
         """For a record that was handled, and whose work failed afterwards. Acked when it returns."""
@@ -99,13 +115,42 @@ class Publisher:
         crashpoints.reach(f"{self._service}.dead_letter")
         body, truncated = truncate_to_limit(record, MAX_DEAD_LETTER_BYTES)
         headers = dead_letter_headers(body, failure, service=self._service, group=self._group)
-        topic = topics.dead_letter_topic(self._service)
-        await send_raw(self._require_producer(), topic, body, [*headers, *truncated])
+        await self._send(topics.dead_letter_topic(self._service), body, [*headers, *truncated])
+
+    async def _send(self, topic: str, record: Record, headers: Sequence[tuple[str, bytes | None]]) -> None:
+        async with self._usable_producer() as producer:
+            await send_raw(producer, topic, record, headers)
+
+    @asynccontextmanager
+    async def _usable_producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        producer = self._require_producer()
+        try:
+            yield producer
+        except UNUSABLE_PRODUCER as error:
+            await self._replace(producer, error)
+            raise TransientError(f"the producer was replaced: {type(error).__name__}") from error
+
+    async def _replace(self, producer: AIOKafkaProducer, error: KafkaError) -> None:
+        """Once for each producer, however many of its records failed."""
+        async with self._replacing:
+            if self._producer is not producer:
+                return
+            fresh = self._kafka.producer(**PRODUCER)
+            try:
+                await fresh.start()
+            except BaseException:
+                await fresh.stop()
+                raise
+            self._producer = fresh
+        log.warning("producer_replaced", error=type(error).__name__)
+        # It may hold records of other handlers: it ends when they are sent.
+        task = asyncio.create_task(_retire(producer))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def _watch_broker(self) -> None:
-        client = self._require_producer().client
         while True:
-            reachable = bool(await client.force_metadata_update())
+            reachable = bool(await self._require_producer().client.force_metadata_update())
             BROKER_REACHABLE.set(int(reachable))
             if reachable and self.unreachable_since is not None:
                 log.info("broker_reachable", unreachable_since=self.unreachable_since.isoformat())
@@ -119,3 +164,8 @@ class Publisher:
         if self._producer is None:
             raise RuntimeError("the publisher is not started")
         return self._producer
+
+
+async def _retire(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(KafkaError):
+        await producer.stop()

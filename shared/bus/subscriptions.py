@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker
-from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from faststream.kafka.subscriber.usecase import LogicSubscriber
-from faststream.message import StreamMessage
 
+from shared.bus.broker import ConsumingBroker
+from shared.bus.consumer import GroupConsumer
 from shared.bus.dead_letters import Failure
 from shared.bus.delivery import AtLeastOnce
 from shared.bus.header_names import take_any
-from shared.bus.kafka import KafkaClients, to_record
+from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Handler, MarkFailed, Record, Redrive, dead_letter_only, no_failure_to_clear
 from shared.bus.middleware import Settling
 from shared.bus.publisher import Publisher
@@ -40,19 +40,6 @@ DRAIN_S = 25
 log = get_logger()
 
 
-class _Broker(KafkaBroker):
-    """FastStream's broker, whose consumers come from the factory of all Kafka clients."""
-
-    def __init__(self, kafka: KafkaClients, **options: Any) -> None:
-        super().__init__(kafka.servers.split(","), client_id=kafka.client_id, **options)
-        self._kafka = kafka
-
-    async def _connect(self) -> Callable[..., AIOKafkaConsumer]:
-        await super()._connect()
-        self.config.broker_config.builder = self._kafka.consumer
-        return self._kafka.consumer
-
-
 class Subscriptions:
     """One per process. Subscriptions are made before `start`; `start` needs a publisher that is started."""
 
@@ -68,6 +55,7 @@ class Subscriptions:
         self._service = service
         self._group = topics.consumer_group(service)
         self._session_timeout_ms = session_timeout_ms
+        self._kafka = kafka
         self._publisher = publisher
         self._handlers: dict[str, Handler] = {}
         self._mark_failed: dict[str, MarkFailed] = {}
@@ -77,21 +65,18 @@ class Subscriptions:
             service, self._mark_record_failed, publisher.send_failure, publisher.send_to_retry, fatal
         )
         self._middleware = partial(Settling, self._policy)
-        self._broker = _Broker(
-            kafka,
-            consumer_only=True,
+        self._broker = ConsumingBroker(
+            kafka.servers.split(","),
+            partial(kafka.group_consumer, denied=self._set_denied),
+            client_id=kafka.client_id,
             graceful_timeout=DRAIN_S,
-            allow_auto_create_topics=False,
-            apply_types=False,
             middlewares=[self._middleware],
-            parser=_parse,
-            decoder=_decode,
-            logger=None,
         )
         self._subscribers: list[LogicSubscriber[Any]] = []
         self._shared_topics: tuple[str, ...] = ()
         self._reads_retries = False
         self._is_started = False
+        self._denials: dict[GroupConsumer, str] = {}
 
     def subscribe(
         self,
@@ -104,7 +89,7 @@ class Subscriptions:
         """Every record of the topics goes through `handler`, at least once, in the order of its partition.
 
         All subscriptions with one worker share one consumer. With more, `workers` consumers share the partitions of
-        one topic.
+        one topic. Retries have a consumer of their own, so that a large replay holds up no new record.
         """
         self._handlers.update(dict.fromkeys(names, handler))
         self._mark_failed.update(dict.fromkeys(names, mark_failed))
@@ -131,12 +116,15 @@ class Subscriptions:
         self._subscribe((name,), handle, 1, assigned=self._transactional.open)
 
     async def start(self) -> None:
-        """Raises `AssertionError` if any subscriber is not at least once."""
+        """Raises `KafkaAccessError` where an ACL is missing, `AssertionError` if a subscriber could lose records."""
         take_any()
         if not self._reads_retries:
             self._reads_retries = True
-            self._subscribe((*self._shared_topics, topics.retry_topic(self._service)), self._handle, 1)
+            if self._shared_topics:
+                self._subscribe(self._shared_topics, self._handle, 1)
+            self._subscribe((topics.retry_topic(self._service),), self._handle, 1)
         self.assert_at_least_once()
+        await self._kafka.check_permissions(self._group, self._topic_names())
         await self._broker.start()
         self._is_started = True
 
@@ -163,6 +151,8 @@ class Subscriptions:
             return ["waiting for Kafka"]
         if (since := self._publisher.unreachable_since) is not None:
             return [f"broker unreachable since {since.isoformat()}"]
+        if self._denials:
+            return sorted(set(self._denials.values()))
         breaker = self._policy.breaker
         if breaker.open_since is not None:
             return [f"paused by the circuit breaker since {breaker.open_since.isoformat()}: {breaker.why}"]
@@ -217,6 +207,16 @@ class Subscriptions:
         subscriber(handle)
         self._subscribers.append(subscriber)
 
+    def _topic_names(self) -> list[str]:
+        return sorted({name for subscriber in self._subscribers for name in subscriber.topic_names})
+
+    def _set_denied(self, consumer: GroupConsumer, error: KafkaError | None) -> None:
+        if error is None:
+            self._denials.pop(consumer, None)
+        elif (denial := self._kafka.denial(error)) != self._denials.get(consumer):
+            self._denials[consumer] = denial
+            log.error("kafka_denies", error=denial)
+
     async def _handle(self, record: Record) -> None:
         is_retry = record.topic == topics.retry_topic(self._service)
         attempt = next_attempt(record) if is_retry else first_attempt(record)
@@ -245,14 +245,3 @@ class Subscriptions:
         if outcome.dead and failure.error.reason is not Reason.CANCELLED:
             await self._publisher.send_failure(record, failure)
         await self._publisher.publish_all(outcome.events)
-
-
-async def _parse(raw: ConsumerRecord) -> KafkaMessage:
-    """Headers stay undecoded: FastStream's own parser raises on those that are no text."""
-    return KafkaMessage(
-        body=raw.value or b"", raw_message=raw, headers={}, consumer=getattr(raw, "consumer", FAKE_CONSUMER)
-    )
-
-
-async def _decode(message: StreamMessage[ConsumerRecord]) -> Record:
-    return to_record(message.raw_message)

@@ -5,18 +5,22 @@ import contextlib
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 
 from shared import crashpoints
 from shared.bus.delivery import DeferRecord
 from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Outgoing, Record, value_of
+from shared.errors import TransientError
 from shared.observability.logging import get_logger
 
 REBALANCE_PAUSE_S = 0.2
 """How long a record waits whose partition has no producer yet."""
 
 TRANSACTION_TIMEOUT_MS = 30_000
+
+COMPRESSION = "gzip"
+"""`run.completed` is for other programs: every Kafka client reads gzip without a further library."""
 
 log = get_logger()
 
@@ -40,11 +44,17 @@ class TransactionalProducers:
         """
         partition = TopicPartition(record.topic, record.partition)
         producer = await self._of(partition)
-        async with producer.transaction():
-            for event in outgoing:
-                await producer.send_and_wait(event.topic, value_of(event), key=event.key.encode())
-            crashpoints.reach(f"{self._service}.transaction")
-            await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
+        try:
+            async with producer.transaction():
+                for event in outgoing:
+                    await producer.send_and_wait(event.topic, value_of(event), key=event.key.encode())
+                crashpoints.reach(f"{self._service}.transaction")
+                await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
+        except OutOfOrderSequenceNumber as error:
+            # It never recovers from that: the record comes again, with a new producer.
+            self._producers.pop(partition, None)
+            await _stop(producer)
+            raise TransientError("the transactional producer was replaced") from error
 
     async def open(self, assigned: set[TopicPartition]) -> None:
         """A fresh producer for each of these, which fences whoever had it; those of others are closed."""
@@ -79,7 +89,7 @@ class TransactionalProducers:
         producer = self._kafka.producer(
             transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
         )
         try:
             await producer.start()

@@ -41,6 +41,12 @@ PARTITIONS_PAUSED = Gauge(
     "Partitions that wait because something of ours is down. Above 0 for long: look at the service's log.",
     registry=REGISTRY,
 )
+OFFSET_RESETS = Counter(
+    "onpoint_offset_resets_total",
+    "Times that a partition's next record was gone. Above 0: records were skipped; the log names their offsets.",
+    ["topic"],
+    registry=REGISTRY,
+)
 BRAKE_OPEN = Gauge(
     "onpoint_brake_open",
     "1 while the service stands still because nearly every record fails: mend the cause, then resume.",

@@ -139,6 +139,9 @@ async def _start(build: Build, process: Process) -> None:
             with contextlib.suppress(Exception):
                 await _stop_kafka(process)
             await asyncio.sleep(KAFKA_RETRY_S)
+        except ConfigurationError:
+            await _stop_kafka(process)
+            raise
         else:
             return
 

@@ -3,10 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from shared.bus.messages import Outgoing, Record
+from shared.bus.retry_headers import replay_headers
 from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
@@ -48,6 +51,30 @@ async def test_while_memory_is_tight_one_record_at_a_time_is_in_hand(topics: Top
         await topics.send(*((number % 2, run_drained(f"more-{number}"), ()) for number in range(4)))
         await topics.drained(30)
         assert (most, done) == (2, 8)
+
+
+async def test_a_large_replay_holds_up_no_new_record(topics: Topics) -> None:
+    replayed = 20
+    order: list[bytes | None] = []
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        if record.value == b"replayed":
+            await asyncio.sleep(0.2)
+        order.append(record.value)
+        return ()
+
+    headers = replay_headers(Record(topics.input, 0, 0, 1, b"k", b"replayed"), now=datetime.now(UTC))
+    async with AIOKafkaProducer(bootstrap_servers=topics.servers) as producer:
+        for _ in range(replayed):
+            await producer.send_and_wait(topics.retry, b"replayed", key=b"k", headers=headers)
+    async with running(topics, handler):
+        async with asyncio.timeout(30):
+            while not order:
+                await asyncio.sleep(0.05)
+        await topics.send((0, b"new", ()))
+        await topics.drained(60)
+    assert len(order) == replayed + 1
+    assert order.index(b"new") < replayed / 2
 
 
 async def test_a_cancelled_helper_task_does_not_end_the_consumer(topics: Topics) -> None:

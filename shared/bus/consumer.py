@@ -1,0 +1,73 @@
+"""The consumer of a service's group: it reports what aiokafka only logs."""
+
+import contextlib
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+
+from shared.bus.access import DENIED
+from shared.observability.logging import get_logger
+from shared.observability.metrics import OFFSET_RESETS
+
+log = get_logger()
+
+
+class Denied(Protocol):
+    """Called with each refusal of the broker, and with None once a record comes through."""
+
+    def __call__(self, consumer: "GroupConsumer", error: KafkaError | None, /) -> None: ...
+
+
+class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
+    """Begins with the earliest record, and logs where that skips records that its group has not read."""
+
+    def __init__(self, *topics: str, denied: Denied, **options: Any) -> None:
+        """`auto_offset_reset` is overruled: aiokafka itself would reset in silence."""
+        super().__init__(*topics, **{**options, "auto_offset_reset": "none"})
+        self._denied = denied
+
+    async def getone(self, *partitions: Any) -> ConsumerRecord:
+        while True:
+            try:
+                record = await super().getone(*partitions)
+            except NoOffsetForPartitionError as error:
+                await self._begin(error.args[0])
+            except OffsetOutOfRangeError as error:
+                for partition, offset in error.args[0].items():
+                    await self._reset(partition, offset)
+            except DENIED as error:
+                self._denied(self, error)
+                raise
+            else:
+                self._denied(self, None)
+                return record
+
+    async def _reset(self, partition: TopicPartition, offset: int) -> None:
+        """The record at the offset is gone: it is older than the topic's retention, or the topic was made anew."""
+        first = await self._begin(partition)
+        if first is None:
+            return
+        OFFSET_RESETS.labels(partition.topic).inc()
+        log.error(
+            "records_skipped",
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=offset,
+            first_offset=first,
+            skipped=max(0, first - offset),
+            why="Kafka removed them before this service read them: their runs do not end by themselves",
+        )
+
+    async def _begin(self, partition: TopicPartition) -> int | None:
+        """The offset of the earliest record, or None where the partition was revoked meanwhile."""
+        with contextlib.suppress(IllegalStateError):
+            if await self.seek_to_beginning(partition):
+                position: int = await self.position(partition)
+                return position
+        return None
