@@ -49,6 +49,10 @@ class ConverterService:
         self._lake = lake
         self._datasets = datasets
 
+    async def is_asked(self, batch: BatchManifest) -> bool:
+        """Whether the batch's run has this stage; a replay from another stage has not."""
+        return await self._batches.is_asked(batch.run_id)
+
     async def convert(self, processed: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a row group per format.
 

@@ -23,7 +23,7 @@ from shared.errors import PermanentError, TransientError
 from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import Artifact, BatchManifest, BatchUnreadable, CrawlRequest
-from shared.events.topology import Stage
+from shared.events.topology import Stage, stages_of
 from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
@@ -141,6 +141,14 @@ class Batches:
         if len(self._requests) > REQUESTS_CACHED:
             self._requests.popitem(last=False)
         return request
+
+    async def is_asked(self, run_id: str) -> bool:
+        """Whether this stage is part of the run; it is in every run that has no request in staging."""
+        try:
+            request = await self.request(run_id)
+        except ObjectMissingError:
+            return True
+        return self.stage in stages_of(request.from_stage)
 
     async def _read(self, key: str) -> BatchManifest | None:
         value = await self._staging.get(key)

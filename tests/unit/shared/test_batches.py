@@ -22,8 +22,10 @@ from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import encode
-from shared.events.models import BatchManifest, BatchUnreadable, Counts
+from shared.events.models import BatchManifest, BatchUnreadable, Counts, CrawlRequest
+from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
+from shared.storage import keys
 from shared.storage.errors import ChecksumError, ObjectMissingError
 from shared.storage.object_store import ObjectStore, open_memory
 
@@ -124,6 +126,29 @@ async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: O
     done = await batches.commit(manifest("converter"))
     await revive_batch(batches, record)
     assert await batches.committed("r", "posts", parent.batch_id) == done
+
+
+@pytest.mark.parametrize(
+    ("from_stage", "asked"),
+    [
+        (None, {"converter", "loader", "s3sink"}),
+        ("processor", {"converter", "loader", "s3sink"}),
+        ("converter", {"converter"}),
+        ("loader", {"loader"}),
+        ("s3sink", {"s3sink"}),
+    ],
+)
+async def test_the_frozen_request_says_which_stages_a_run_has(
+    staging: ObjectStore, from_stage: ReplayStage | None, asked: set[str]
+) -> None:
+    request = CrawlRequest(run_id="r", datasets=("posts",), requested_at=AT, from_stage=from_stage)
+    await staging.put(keys.request_key("r"), encode(request))
+    stages: tuple[Stage, ...] = ("converter", "loader", "s3sink")
+    assert {stage for stage in stages if await Batches(staging, stage).is_asked("r")} == asked
+
+
+async def test_a_run_without_a_request_has_every_stage(staging: ObjectStore) -> None:
+    assert await Batches(staging, "loader").is_asked("nobody")
 
 
 def test_the_dead_of_a_stage_are_the_rows_that_it_was_given() -> None:
