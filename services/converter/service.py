@@ -72,11 +72,11 @@ class ConverterService:
         failed: list[str] = []
         if artifact.rows and formats:
             exports, failed = await self._export(processed, dataset, artifact, formats)
-        result = await self._batches.commit(_manifest(processed, artifact.rows, exports, failed))
-        STAGE_ROWS.labels("converter", processed.dataset, "accepted").inc(artifact.rows)
-        STAGE_BATCHES.labels("converter", processed.dataset, result.status).inc()
-        log.info("batch_converted", rows=artifact.rows, files=len(exports), formats_failed=len(failed))
-        return result
+        result = _manifest(processed, artifact.rows, exports, failed)
+        winner = await self._batches.commit(result)
+        if winner is result:
+            _report(result, formats_failed=len(failed))
+        return winner
 
     async def _formats(self, processed: BatchManifest, dataset: Dataset) -> tuple[Format, ...]:
         asked = (await self._batches.request(processed.run_id)).formats
@@ -151,6 +151,14 @@ def _raise_what_stops_all(errors: list[BaseException], formats: int) -> None:
             raise error
     if len(errors) == formats:
         raise errors[0]
+
+
+def _report(result: BatchManifest, *, formats_failed: int) -> None:
+    """Once per result, by the process that committed it."""
+    rows, files = result.counts.accepted, len(result.artifacts)
+    STAGE_ROWS.labels("converter", result.dataset, "accepted").inc(rows)
+    STAGE_BATCHES.labels("converter", result.dataset, result.status).inc()
+    log.info("batch_converted", rows=rows, files=files, formats_failed=formats_failed)
 
 
 def _manifest(

@@ -24,6 +24,7 @@ from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import Artifact, BatchManifest, BatchUnreadable, CrawlRequest
 from shared.events.topology import Stage, stages_of
+from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
@@ -166,7 +167,10 @@ async def bury_batch(batches: Batches, record: Record, error: PermanentError) ->
     dead = (
         error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
     )
-    return announcement_of(await batches.commit(dead))
+    winner = await batches.commit(dead)
+    if winner is dead:
+        STAGE_BATCHES.labels(batches.stage, dead.dataset, "dead").inc()
+    return announcement_of(winner)
 
 
 async def revive_batch(batches: Batches, record: Record) -> None:

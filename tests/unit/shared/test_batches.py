@@ -24,10 +24,12 @@ from shared.events import ids, topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, BatchUnreadable, Counts, CrawlRequest
 from shared.events.topology import ReplayStage, Stage
+from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.errors import ChecksumError, ObjectMissingError
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.counters import gained
 
 AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
 
@@ -100,10 +102,12 @@ async def test_a_death_after_a_done_is_no_death(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     done = await batches.commit(manifest("converter"))
     parent = manifest()
-    burial = await bury_batch(
-        batches, record_of(encode(parent), parent.batch_id.encode()), PermanentError(Reason.HANDLER, "x")
-    )
+    with gained(STAGE_BATCHES) as counted:
+        burial = await bury_batch(
+            batches, record_of(encode(parent), parent.batch_id.encode()), PermanentError(Reason.HANDLER, "x")
+        )
     assert not burial.dead
+    assert counted == {}
     assert burial.announce == (announce(done),)
 
 
@@ -111,9 +115,11 @@ async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> Non
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
-    first = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "first"))
-    second = await bury_batch(batches, record, PermanentError(Reason.HANDLER, "second"))
+    with gained(STAGE_BATCHES) as counted:
+        first = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "first"))
+        second = await bury_batch(batches, record, PermanentError(Reason.HANDLER, "second"))
     assert first == second
+    assert counted == {("converter", "posts", "dead"): 1}
 
 
 async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: ObjectStore) -> None:
