@@ -64,14 +64,14 @@ def apply(
     from aiokafka.errors import KafkaError
 
     from console.client import reason
-    from shared.bus.admin import apply_topics, load_topics
+    from shared.bus.topic_admin import apply_topics, load_topics
 
-    servers = environment.bootstrap_servers()
+    kafka = environment.kafka()
     specs = load_topics(file)
     try:
-        applied = asyncio.run(apply_topics(servers, specs, replication=replication))
+        applied = asyncio.run(apply_topics(kafka, specs, replication=replication))
     except (KafkaError, OSError) as error:
-        raise CommandError(f"Kafka at {servers} could not be asked: {reason(error)}") from error
+        raise CommandError(f"Kafka at {kafka.servers} could not be asked: {reason(error)}") from error
     for label, names in (("created", applied.created), ("configured", applied.changed)):
         for name in names:
             print(f"{label} {name}")

@@ -13,19 +13,21 @@ from console.words import duration, listed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from shared.bus.kafka import KafkaClients
+
 
 def ask(order: Order, *, may_exist: bool, wait: bool, timeout_s: float | None, as_json: bool) -> int:
     """Returns the exit code: without `wait`, 0 says that the run was asked for.
 
     `may_exist`: somebody may have asked for it before, so that its end may be behind us.
     """
-    servers = environment.bootstrap_servers()
+    kafka = environment.kafka()
     if wait:
-        completed = _ask_and_wait(order, servers, may_exist=may_exist, as_json=as_json, timeout_s=timeout_s)
+        completed = _ask_and_wait(order, kafka, may_exist=may_exist, as_json=as_json, timeout_s=timeout_s)
         return show(completed, as_json=as_json)
     from console.client import publish_request
 
-    asyncio.run(publish_request(servers, order.run_id, order.value()))
+    asyncio.run(publish_request(kafka, order.run_id, order.value()))
     if as_json:
         print(json.dumps({"run_id": order.run_id}))
     else:
@@ -35,7 +37,7 @@ def ask(order: Order, *, may_exist: bool, wait: bool, timeout_s: float | None, a
 
 
 def _ask_and_wait(
-    order: Order, servers: str, *, may_exist: bool, as_json: bool, timeout_s: float | None
+    order: Order, kafka: "KafkaClients", *, may_exist: bool, as_json: bool, timeout_s: float | None
 ) -> dict[str, Any]:
     """The run's `run.completed`; what ends the wait before it becomes a sentence."""
     from rich.console import Console
@@ -43,7 +45,7 @@ def _ask_and_wait(
     console = Console(stderr=True)
     asked = asyncio.Event()
     try:
-        return asyncio.run(_ask_and_follow(order, servers, console, asked, may_exist, as_json, timeout_s))
+        return asyncio.run(_ask_and_follow(order, kafka, console, asked, may_exist, as_json, timeout_s))
     except KeyboardInterrupt as error:
         state = "goes on" if asked.is_set() else "may have been asked for"
         raise InterruptedByUserError(
@@ -58,7 +60,7 @@ def _ask_and_wait(
 
 async def _ask_and_follow(
     order: Order,
-    servers: str,
+    kafka: "KafkaClients",
     console: "Console",
     asked: asyncio.Event,
     may_exist: bool,
@@ -70,14 +72,14 @@ async def _ask_and_follow(
     from console.follow import Watch, follow
 
     dsn = environment.postgres_dsn()
-    async with open_completions(servers) as ends:
+    async with open_completions(kafka) as ends:
         if may_exist and (earlier := await _earlier_result(dsn, order.run_id)) is not None:
             # Its one `run.completed` is behind us and never comes again.
             console.print(
                 f"run {order.run_id} was asked for before and is over: this is its result", highlight=False
             )
             return earlier
-        await publish_request(servers, order.run_id, order.value())
+        await publish_request(kafka, order.run_id, order.value())
         asked.set()
         with display.choose(console, as_json=as_json) as screen:
             return await follow(

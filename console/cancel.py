@@ -93,7 +93,7 @@ async def _cancel_and_follow(
     from console.client import open_completions
     from console.follow import Watch, follow
 
-    async with open_completions(environment.bootstrap_servers()) as ends:
+    async with open_completions(environment.kafka()) as ends:
         await _cancel(run_id, dsn, staging)
         run = await _find(dsn, run_id)
         if run is not None and run.completed is not None:

@@ -12,13 +12,13 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from console.errors import CommandError
 from console.foreign import parse_object
 from shared.bus.header_names import take_any
+from shared.bus.kafka import KafkaClients
 from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
 
 PUBLISH_TIMEOUT_S = 30.0
 """An idempotent producer waits out an outage of any length; a person does not."""
 
 STOP_TIMEOUT_S = 2.0
-CLIENT_ID = "onpoint-console"
 
 ENDS = TopicPartition(RUN_COMPLETED, 0)
 """The topic has one partition, as declared in deploy/kafka/topics.yaml."""
@@ -31,24 +31,19 @@ class NotAcknowledgedError(CommandError):
     """The broker did not say that it has the request. It may have it all the same."""
 
 
-async def publish_request(servers: str, run_id: str, value: bytes) -> None:
+async def publish_request(kafka: KafkaClients, run_id: str, value: bytes) -> None:
     """Publishes to `crawl.requested`; returns when every replica in sync has it.
 
     Raises `CommandError` when Kafka cannot be reached or refuses, `NotAcknowledgedError` after 30 s of silence.
     """
     if len(value) > MAX_REQUEST_BYTES:
         raise CommandError(f"the request has {len(value):,} bytes, {MAX_REQUEST_BYTES:,} at most are taken")
-    producer = AIOKafkaProducer(
-        bootstrap_servers=servers,
-        client_id=CLIENT_ID,
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=MAX_REQUEST_BYTES,
-    )
+    servers = kafka.servers
+    producer = kafka.producer(acks="all", enable_idempotence=True, max_request_size=MAX_REQUEST_BYTES)
     sent = False
     try:
         async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-            await producer.start()
+            await kafka.start(producer)
             metadata = await producer.client.fetch_all_metadata()
             require_topic(CRAWL_REQUESTED, metadata.topics(), servers)
             sent = True
@@ -86,16 +81,16 @@ class Completions:
 
 
 @asynccontextmanager
-async def open_completions(servers: str) -> AsyncIterator[Completions]:
+async def open_completions(kafka: KafkaClients) -> AsyncIterator[Completions]:
     """Open it before the request is published, so that no run is too quick to be seen.
 
     Raises `CommandError` when Kafka does not answer.
     """
-    consumer = lone_consumer(servers, isolation_level="read_committed")
+    consumer = lone_consumer(kafka, isolation_level="read_committed")
     try:
-        async with explained(servers):
-            await consumer.start()
-            require_topic(RUN_COMPLETED, await consumer.topics(), servers)
+        async with explained(kafka.servers):
+            await kafka.start(consumer)
+            require_topic(RUN_COMPLETED, await consumer.topics(), kafka.servers)
             consumer.assign([ENDS])
             consumer.seek(ENDS, (await consumer.end_offsets([ENDS]))[ENDS])
         yield Completions(consumer)
@@ -103,17 +98,10 @@ async def open_completions(servers: str) -> AsyncIterator[Completions]:
         await stop(consumer)
 
 
-def lone_consumer(servers: str, **options: Any) -> AIOKafkaConsumer:
+def lone_consumer(kafka: KafkaClients, **options: Any) -> AIOKafkaConsumer:
     """Of no group: nothing is committed, nobody is disturbed. It begins with the earliest record; not started."""
     take_any()
-    return AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        client_id=CLIENT_ID,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        **options,
-    )
+    return kafka.consumer(group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", **options)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from shared.settings.dsn import ADVICE, is_whole
 from shared.settings.variables import read_setting, variable_of
 
 if TYPE_CHECKING:
+    from shared.bus.kafka import KafkaClients
     from shared.datasets.catalog import Catalog
     from shared.settings.model import Settings
     from shared.storage.object_store import ObjectStore
@@ -26,6 +27,8 @@ NO_STACK = (
     "no stack is running here: start one with `onpoint up`, or set ONPOINT_KAFKA_BOOTSTRAP_SERVERS and "
     "ONPOINT_POSTGRES_DSN to use another"
 )
+
+CLIENT_ID = "onpoint-console"
 
 _S = TypeVar("_S", bound="Settings")
 
@@ -56,6 +59,15 @@ def bootstrap_servers() -> str:
     raise ConfigurationError(
         f"{variable_of('kafka_bootstrap_servers')} is not set: it names host:port of one or more brokers"
     )
+
+
+def kafka() -> "KafkaClients":
+    """What builds this command's Kafka clients. Raises as `settings`."""
+    from shared.bus.kafka import KafkaClients
+    from shared.settings.kafka import KafkaSettings
+
+    bootstrap_servers()
+    return KafkaClients(settings(KafkaSettings), CLIENT_ID)
 
 
 def postgres_dsn() -> str | None:

@@ -11,7 +11,7 @@ from console.services import check_service
 from deploy.local.home import Home
 from deploy.local.ports import HOST
 from deploy.local.status import rows
-from shared.observability.paths import RESUME_PATH
+from shared.runtime.paths import RESUME_PATH
 
 TIMEOUT_S = 5.0
 

@@ -22,11 +22,15 @@ from console.bench.content import Difference, compare, forget
 from console.bench.second import second_processes
 from console.bench.usage import Meter
 from console.client import open_completions, publish_request
+from console.environment import CLIENT_ID
 from console.errors import CommandError
 from deploy.local.home import PROJECT_ROOT
 from deploy.local.names import COMPONENTS
 from deploy.local.stack import LocalStack
+from shared.bus.kafka import KafkaClients
 from shared.events.topology import SERVICES
+from shared.settings.kafka import KafkaSettings
+from shared.settings.model import load_settings
 
 PAGE_ROWS = 1_000
 WARM_UP_ROWS = 20_000
@@ -180,8 +184,8 @@ class Bench:
         )
 
     def _pipeline(self, environment: Mapping[str, str], run_id: str, rows: int) -> None:
-        servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
-        completed = asyncio.run(_run(servers, run_id, rows, self.formats))
+        kafka = KafkaClients(load_settings(KafkaSettings, environment), CLIENT_ID)
+        completed = asyncio.run(_run(kafka, run_id, rows, self.formats))
         loaded = completed["datasets"].get(DATASET, {}).get("rows_loaded")
         if completed["status"] != "succeeded" or loaded != rows:
             raise CommandError(
@@ -204,7 +208,7 @@ class Bench:
         return float(done.stdout), cpu_s
 
 
-async def _run(servers: str, run_id: str, rows: int, formats: tuple[str, ...]) -> dict[str, Any]:
+async def _run(kafka: KafkaClients, run_id: str, rows: int, formats: tuple[str, ...]) -> dict[str, Any]:
     request = {
         "run_id": run_id,
         "datasets": [DATASET],
@@ -212,8 +216,8 @@ async def _run(servers: str, run_id: str, rows: int, formats: tuple[str, ...]) -
         "formats": formats,
         "requested_by": "onpoint bench",
     }
-    async with open_completions(servers) as ends:
-        await publish_request(servers, run_id, json.dumps(request).encode())
+    async with open_completions(kafka) as ends:
+        await publish_request(kafka, run_id, json.dumps(request).encode())
         return await ends.of(run_id)
 
 

@@ -21,6 +21,7 @@ from console.dlq.topics import open_dead_letters
 from console.errors import CommandError, InterruptedByUserError
 from console.result import print_json
 from console.words import listed, number, quantity
+from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Record
 
 __all__ = [
@@ -163,16 +164,16 @@ def _note(sentence: str) -> None:
     sys.stderr.write(f"onpoint: {sentence}\n")
 
 
-def _addresses() -> tuple[str, str]:
-    """Kafka's and PostgreSQL's."""
-    servers = environment.bootstrap_servers()
-    return servers, environment.ledger_dsn()
+def _addresses() -> tuple[KafkaClients, str]:
+    """Kafka's clients and PostgreSQL's address."""
+    kafka = environment.kafka()
+    return kafka, environment.ledger_dsn()
 
 
 async def _list(filters: Filters, limit: int) -> tuple[list[Entry], dict[State, int]]:
-    servers, dsn = _addresses()
+    kafka, dsn = _addresses()
     async with (
-        open_dead_letters(servers) as letters,
+        open_dead_letters(kafka) as letters,
         selection.open_queue(letters, dsn, selection.services_of(filters)) as queue,
     ):
         return queue.latest(filters, limit), queue.count(replace(filters, state=None))
@@ -181,8 +182,8 @@ async def _list(filters: Filters, limit: int) -> tuple[list[Entry], dict[State, 
 async def _show(position: Position, rows: int) -> tuple[Entry, Record | None, list[Preview]]:
     from console.dlq.artifact import preview, read_manifest
 
-    servers, dsn = _addresses()
-    async with open_dead_letters(servers) as letters:
+    kafka, dsn = _addresses()
+    async with open_dead_letters(kafka) as letters:
         (found,) = await selection.find(letters, dsn, [position])
         record = None
         async for _, record_ in letters.at([found.letter.position]):
@@ -194,18 +195,18 @@ async def _show(position: Position, rows: int) -> tuple[Entry, Record | None, li
 
 
 async def _choose(asked: Selection) -> list[Entry]:
-    servers, dsn = _addresses()
-    async with open_dead_letters(servers) as letters:
+    kafka, dsn = _addresses()
+    async with open_dead_letters(kafka) as letters:
         return await chosen(letters, dsn, asked)
 
 
 async def _replay(found: Sequence[Entry], pace: Pace, outcome: Outcome, *, as_json: bool) -> None:
-    servers, dsn = _addresses()
+    kafka, dsn = _addresses()
     console = Console(stderr=True)
     async with (
-        open_dead_letters(servers) as letters,
+        open_dead_letters(kafka) as letters,
         open_journal(dsn) as journal,
-        open_replayer(servers, journal) as replayer,
+        open_replayer(kafka, journal) as replayer,
     ):
         with _progress(console, shown=console.is_terminal and not as_json) as progress:
             task = progress.add_task("replaying", total=len(found))

@@ -10,12 +10,13 @@ import zstandard
 
 from console import foreign
 from console.dlq.preview import Preview
-from shared.batches.batches import Batches, scratch_folder
-from shared.batches.clean import read_clean
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import decode_event
 from shared.events.models import Artifact, BatchManifest
+from shared.parquet.reader import read_clean
 from shared.reasons import Reason
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.storage.object_store import ObjectStore
 
 FORMATS = ("jsonl.zst", "parquet")
@@ -45,7 +46,7 @@ async def _of_artifact(batches: Batches, manifest: BatchManifest, artifact: Arti
     try:
         with scratch_folder() as folder:
             file = folder / "artifact"
-            await batches.fetch_artifact(manifest, artifact, file)
+            await batches.artifacts.fetch(manifest, artifact, file)
             read = read_parquet if artifact.format == "parquet" else read_lines
             return Preview(artifact, tuple(read(file, artifact, rows)))
     except (PermanentError, TransientError) as error:

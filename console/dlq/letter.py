@@ -13,7 +13,7 @@ import orjson
 
 from console.errors import WrongUseError
 from console.services import check_service
-from shared.bus.dead_letters import CUT_HEADER, FIRST, HEADER_PREFIX
+from shared.bus.dead_letters import FIRST, HEADER_PREFIX, TRUNCATED_HEADER
 from shared.bus.messages import Headers, Record, split_headers
 from shared.events.topology import STAGE_OF_RESULT
 from shared.reasons import Reason
@@ -125,7 +125,7 @@ def to_letter(record: Record, service: str) -> Letter:
         run_id=fields.get("run_id", ""),
         batch_id=fields.get("batch_id", ""),
         size=len(record.key or b"") + len(record.value or b""),
-        is_cut=any(name == CUT_HEADER for name, _ in ours),
+        is_cut=any(name == TRUNCATED_HEADER for name, _ in ours),
     )
 
 

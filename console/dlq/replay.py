@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, RecordTooLargeError
 
-from console.client import CLIENT_ID, explained, require_topic, stop
+from console.client import explained, require_topic, stop
 from console.dlq.journal import Journal
 from console.dlq.letter import Letter, Position, original_record
 from console.dlq.topics import DeadLetters
 from console.errors import WrongUseError
-from shared.bus.attempt import replay_headers
-from shared.bus.kafka import send_raw
+from shared.bus.kafka import KafkaClients, send_raw
 from shared.bus.messages import Record
+from shared.bus.retry_headers import replay_headers
 from shared.events.topics import retry_topic
 
 AT_ONCE = 100
@@ -156,19 +156,14 @@ async def _pieces(
 
 
 @asynccontextmanager
-async def open_replayer(servers: str, journal: Journal) -> AsyncIterator[Replayer]:
+async def open_replayer(kafka: KafkaClients, journal: Journal) -> AsyncIterator[Replayer]:
     """Not idempotent on purpose: a replay may come twice, and a refused record must not poison the others."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=servers,
-        client_id=CLIENT_ID,
-        acks="all",
-        compression_type="lz4",
-        linger_ms=5,
-        max_request_size=MAX_RECORD_BYTES,
+    producer = kafka.producer(
+        acks="all", compression_type="lz4", linger_ms=5, max_request_size=MAX_RECORD_BYTES
     )
     try:
-        async with explained(servers):
-            await producer.start()
-        yield Replayer(producer, journal, servers)
+        async with explained(kafka.servers):
+            await kafka.start(producer)
+        yield Replayer(producer, journal, kafka.servers)
     finally:
         await stop(producer)

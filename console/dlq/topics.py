@@ -5,12 +5,11 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
-from console.client import CLIENT_ID, explained, lone_consumer, require_topic, stop
+from console.client import explained, lone_consumer, require_topic, stop
 from console.dlq.letter import Position
 from console.errors import CommandError
-from shared.bus.kafka import to_record
+from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
 from shared.events.topics import dead_letter_topic
 from shared.events.topology import SERVICES
@@ -111,23 +110,23 @@ def stretches(offsets: Sequence[int]) -> list[tuple[int, int]]:
 
 
 @asynccontextmanager
-async def open_dead_letters(servers: str) -> AsyncIterator[DeadLetters]:
+async def open_dead_letters(kafka: KafkaClients) -> AsyncIterator[DeadLetters]:
     """Raises `CommandError` when Kafka does not answer."""
-    consumer = lone_consumer(servers, max_partition_fetch_bytes=FETCH_BYTES)
+    consumer = lone_consumer(kafka, max_partition_fetch_bytes=FETCH_BYTES)
     try:
-        async with explained(servers):
-            partitions = await _find_partitions(servers)
-            await consumer.start()
-        yield DeadLetters(consumer, servers, partitions)
+        async with explained(kafka.servers):
+            partitions = await _find_partitions(kafka)
+            await kafka.start(consumer)
+        yield DeadLetters(consumer, kafka.servers, partitions)
     finally:
         await stop(consumer)
 
 
-async def _find_partitions(servers: str) -> dict[str, list[TopicPartition]]:
+async def _find_partitions(kafka: KafkaClients) -> dict[str, list[TopicPartition]]:
     """Of the services' dead-letter topics, as far as they are there."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=CLIENT_ID)
-    await admin.start()
+    admin = kafka.admin()
     try:
+        await kafka.start(admin)
         existing = set(await admin.list_topics())
         topics = [topic for topic in map(dead_letter_topic, SERVICES) if topic in existing]
         described = await admin.describe_topics(topics)

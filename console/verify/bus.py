@@ -8,14 +8,13 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
-from console.client import CLIENT_ID, explained, lone_consumer, stop
+from console.client import explained, lone_consumer, stop
 from console.dlq.letter import Letter, original_record, to_letter
 from console.errors import CommandError
-from shared.bus.attempt import next_attempt
-from shared.bus.kafka import to_record
+from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
+from shared.bus.retry_headers import next_attempt
 from shared.errors import PermanentError
 from shared.events import topics, topology
 from shared.events.ids import run_id_of_record
@@ -99,40 +98,40 @@ def name_of(place: Place) -> str:
     return f"record {topic}-{partition} offset {offset}"
 
 
-async def read_bus(servers: str) -> Bus:
+async def read_bus(kafka: KafkaClients) -> Bus:
     """Every topic as it is now. Memory is some hundred bytes of each record.
 
     Raises `CommandError` when Kafka does not answer, or lacks a topic.
     """
     bus = Bus()
-    consumer = lone_consumer(servers, isolation_level="read_committed", fetch_max_wait_ms=100)
+    consumer = lone_consumer(kafka, isolation_level="read_committed", fetch_max_wait_ms=100)
     try:
-        async with explained(servers):
-            partitions = await _positions_of_groups(servers, bus)
-            await consumer.start()
+        async with explained(kafka.servers):
+            partitions = await _positions_of_groups(kafka, bus)
+            await kafka.start(consumer)
             bus.begins = dict(await consumer.beginning_offsets(partitions))
             bus.ends = dict(await consumer.end_offsets(partitions))
         held = [tp for tp in partitions if bus.begins[tp] < bus.ends[tp]]
         consumer.assign(held)
         for tp in held:
             consumer.seek(tp, bus.begins[tp])
-        await _read(consumer, held, bus, servers)
+        await _read(consumer, held, bus, kafka.servers)
     finally:
         await stop(consumer)
     return bus
 
 
-async def _positions_of_groups(servers: str, bus: Bus) -> list[TopicPartition]:
+async def _positions_of_groups(kafka: KafkaClients, bus: Bus) -> list[TopicPartition]:
     """Every partition of our topics. Notes what each group has committed."""
     wanted = {topics.RUN_COMPLETED}
     for service, names in CONSUMES.items():
         wanted |= {*names, retry_topic(service), dead_letter_topic(service)}
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, client_id=CLIENT_ID)
-    await admin.start()
+    admin = kafka.admin()
     try:
+        await kafka.start(admin)
         if missing := sorted(wanted - set(await admin.list_topics())):
             raise CommandError(
-                f"Kafka at {servers} has no topic {', '.join(missing)}: run `onpoint topics apply`"
+                f"Kafka at {kafka.servers} has no topic {', '.join(missing)}: run `onpoint topics apply`"
             )
         for service in SERVICES:
             offsets = await admin.list_consumer_group_offsets(consumer_group(service))

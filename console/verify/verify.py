@@ -125,7 +125,7 @@ class _Pass:
 
     async def _check_bus(self, books: Books, documents: Documents) -> None:
         question, findings = self._question, self._findings
-        bus: Bus = await read_bus(environment.bootstrap_servers())
+        bus: Bus = await read_bus(environment.kafka())
         if "I4" in question.only:
             endings.check_completions(books, bus, documents, findings)
             endings.check_observed(list(question.observed), books, findings)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.converter.service import ConverterService
-from shared.batches.batches import announce, read_batch
 from shared.bus.messages import Outgoing, Record
+from shared.stages.messages import read_batch, result_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,4 +17,4 @@ class Handlers:
         structlog.contextvars.bind_contextvars(run_id=processed.run_id, batch_id=processed.batch_id)
         if not await self.service.is_asked(processed):
             return []
-        return [announce(await self.service.convert(processed))]
+        return [result_event(await self.service.convert(processed))]

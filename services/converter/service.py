@@ -1,14 +1,12 @@
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
-from services.converter.encoder import Encode, write_csv_gz, write_parquet
+from services.converter.formats.base import ExportFormat
+from services.converter.formats.registry import FORMATS
 from shared import crashpoints
-from shared.batches.batches import Batches, hash_file, scratch_folder
-from shared.batches.clean import clean_artifact, open_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
@@ -16,7 +14,10 @@ from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts
 from shared.events.names import Format
 from shared.observability.logging import get_logger
 from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
+from shared.parquet.reader import clean_artifact, open_clean
 from shared.reasons import Reason
+from shared.stages.results import Batches
+from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from shared.version import CODE_VERSION
@@ -25,20 +26,6 @@ HASH_CHARS = 16
 """Of a file's SHA-256 in its name: two writers of different bytes never overwrite each other."""
 
 log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """How a format is written, and what its files end in."""
-
-    extension: str
-    encode: Encode
-
-
-EXPORTS: dict[Format, Export] = {
-    "parquet": Export("parquet", write_parquet),
-    "csv": Export("csv.gz", write_csv_gz),
-}
 
 
 class ConverterService:
@@ -81,7 +68,7 @@ class ConverterService:
     async def _formats(self, processed: BatchManifest, dataset: Dataset) -> tuple[Format, ...]:
         asked = (await self._batches.request(processed.run_id)).formats
         formats = tuple(dict.fromkeys(dataset.formats if asked is None else asked))
-        if unknown := [name for name in formats if name not in EXPORTS]:
+        if unknown := [name for name in formats if name not in FORMATS]:
             raise PermanentError(Reason.SCHEMA, f"{', '.join(unknown)} is not supported")
         return formats
 
@@ -91,7 +78,7 @@ class ConverterService:
         """The files that could be written, and in words those that could not. Raises if there is none."""
         with scratch_folder() as folder:
             clean = folder / "clean.parquet"
-            await self._batches.fetch_artifact(processed, artifact, clean)
+            await self._batches.artifacts.fetch(processed, artifact, clean)
             results = await asyncio.gather(
                 *(self._export_one(processed, dataset, artifact, clean, name) for name in formats),
                 return_exceptions=True,
@@ -107,10 +94,10 @@ class ConverterService:
     async def _export_one(
         self, processed: BatchManifest, dataset: Dataset, artifact: Artifact, clean: Path, name: Format
     ) -> Artifact:
-        export = EXPORTS[name]
+        export = FORMATS[name]
         with scratch_folder() as folder:
             file = folder / export.extension
-            sha256, size = await asyncio.to_thread(_encode, export.encode, clean, dataset, artifact, file)
+            sha256, size = await asyncio.to_thread(_write, export, clean, dataset, artifact, file)
             key = keys.export_key(
                 processed.run_id,
                 processed.dataset,
@@ -130,13 +117,13 @@ class ConverterService:
         )
 
 
-def _encode(
-    encode: Encode, clean: Path, dataset: Dataset, artifact: Artifact, target: Path
+def _write(
+    export: ExportFormat, clean: Path, dataset: Dataset, artifact: Artifact, target: Path
 ) -> tuple[str, int]:
     """Writes the file in this thread; its hash and size."""
     with open_clean(clean, dataset, artifact) as parquet:
         try:
-            encode(parquet, dataset, target)
+            export.write(parquet, dataset, target)
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.batches.batches import parse_frozen
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchId, Count, CrawlBatchRequested, MissingPage
 from shared.observability.logging import get_logger
+from shared.stages.results import parse_frozen
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 

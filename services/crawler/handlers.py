@@ -5,12 +5,13 @@ import structlog
 
 from services.crawler.results import STAGE
 from services.crawler.service import CrawlerService
-from shared.batches.batches import check_identity, unreadable
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.decode import decode_event, parse_object
 from shared.events.models import CrawlBatchRequested, PlanWork
+from shared.stages.failures import undecodable_record
+from shared.stages.messages import check_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +34,19 @@ class Handlers:
             return await self.service.plan(unit)
         return await self.service.crawl(unit)
 
-    async def revive(self, record: Record) -> None:
+    async def redrive(self, record: Record) -> None:
         try:
             unit = _decode(record)
         except PermanentError:
             return  # handling it says so again
-        await self.service.revive(unit)
+        await self.service.redrive(unit)
 
-    async def bury(self, record: Record, error: PermanentError) -> Burial:
+    async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
         try:
             unit = _decode(record)
         except PermanentError:
-            return unreadable(record, error, STAGE)
-        return await self.service.bury(unit, error)
+            return undecodable_record(record, error, STAGE)
+        return await self.service.mark_failed(unit, error)
 
 
 def _decode(record: Record) -> CrawlBatchRequested:

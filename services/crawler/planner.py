@@ -10,10 +10,10 @@ from services.crawler.domain.ends import NO_MORE, total_of
 from services.crawler.domain.fetching import RETRIED_STATUSES, Answer, Failure, Fetch, failure_of
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.domain.records import Records, first_lines, read_ids, split_page
-from shared.batches.batches import scratch_folder
 from shared.datasets.model import ApiSource, Dataset, IdListPagination, PagePagination
 from shared.events.models import CrawlRequest
 from shared.reasons import Reason
+from shared.stages.scratch import scratch_folder
 
 REFUSED = frozenset(range(400, 500)) - RETRIED_STATUSES
 BROKEN = frozenset({500, 501})

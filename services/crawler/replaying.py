@@ -4,11 +4,11 @@ from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_r
 from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.results import dead_batch, identity
 from shared import crashpoints
-from shared.batches.batches import BatchFailedError
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.models import BatchManifest, CrawlBatchRequested, CrawlRequest, ReplayWork
 from shared.reasons import Reason
+from shared.stages.failures import BatchFailedError
 from shared.storage.errors import ObjectMissingError
 
 

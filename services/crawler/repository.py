@@ -4,11 +4,11 @@ from collections import OrderedDict
 
 from services.crawler.domain.plans import Plan
 from shared import crashpoints
-from shared.batches.batches import parse_frozen
 from shared.errors import TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest, CrawlRequest
 from shared.events.topology import Stage
+from shared.stages.results import parse_frozen
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore

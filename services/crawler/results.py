@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.recorder import Recorder
-from shared.batches.batches import MAX_DETAIL_CHARS, in_words
 from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
 from shared.events import ids, topics
@@ -23,6 +22,7 @@ from shared.events.models import (
 )
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
+from shared.stages.failures import MAX_DETAIL_CHARS, error_text
 from shared.version import CODE_VERSION
 
 STAGE: Final = "crawler"
@@ -91,7 +91,7 @@ def dead_batch(unit: CrawlBatchRequested, error: PermanentError, *, rows: int | 
         **identity(unit),
         status="dead",
         reason=error.reason,
-        detail=in_words(error),
+        detail=error_text(error),
         counts=Counts(read=failed, rejected=failed),
         rejected_by_reason={error.reason: failed} if failed else {},
     )

@@ -1,4 +1,4 @@
-"""The crawler's use cases: accept a request, plan a dataset, crawl a batch, bury what cannot be handled."""
+"""The crawler's use cases: accept a request, plan a dataset, crawl a batch, mark what cannot be handled as failed."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,15 +31,7 @@ from services.crawler.results import (
     unit_event,
 )
 from services.crawler.single import crawl_single
-from shared.batches.batches import (
-    BatchDeadError,
-    Batches,
-    BatchFailedError,
-    announce,
-    in_words,
-    scratch_folder,
-)
-from shared.bus.messages import Burial, Outgoing
+from shared.bus.messages import FailureOutcome, Outgoing
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import ids, topics
@@ -55,6 +47,10 @@ from shared.events.models import (
 )
 from shared.observability.logging import get_logger
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, BatchFailedError, error_text
+from shared.stages.messages import result_event
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.storage.errors import ObjectMissingError
 
 RAW, REQUESTS = "jsonl.zst", "requests.jsonl.zst"
@@ -139,12 +135,12 @@ class CrawlerService:
         winner = await self._batches.committed(unit.run_id, unit.dataset, unit.batch_id)
         if winner is None and (winner := await self._crawl(unit)) is None:
             return [Outgoing(topics.CRAWL_BATCH_REQUESTED, unit.batch_id, unit)]
-        return [announce(winner), *await self._after(unit, winner)]
+        return [result_event(winner), *await self._after(unit, winner)]
 
-    async def bury(self, unit: CrawlBatchRequested, error: PermanentError) -> Burial:
+    async def mark_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
         """Commits the death of a unit so that its run still ends. Done before stays done, and is announced again."""
         if isinstance(unit.work, PlanWork):
-            return await self._bury_plan(unit, error)
+            return await self._mark_plan_failed(unit, error)
         dead = error.result if isinstance(error, BatchFailedError) else dead_batch(unit, error)
         winner = await self._batches.commit(dead)
         if winner is dead:
@@ -153,9 +149,9 @@ class CrawlerService:
             after = await self._after(unit, winner)
         except ObjectMissingError:  # the run is swept: nobody waits for its end
             after = []
-        return Burial(dead=winner.status == "dead", announce=(announce(winner), *after))
+        return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner), *after))
 
-    async def revive(self, unit: CrawlBatchRequested) -> None:
+    async def redrive(self, unit: CrawlBatchRequested) -> None:
         """Takes back the death of a unit whose dead letter is replayed; what is done stays done. Idempotent.
 
         How many batches there are was announced when it died, so no more may follow from what is crawled now: a
@@ -175,7 +171,7 @@ class CrawlerService:
             return
         elif plan.is_last_known(unit.sequence) and plan.announced is None and await self._is_dead(unit):
             await self._runs.replace_plan(plan.model_copy(update={"announced": sequence + 1}))
-        await self._batches.forget_death(unit.run_id, unit.dataset, batch_id)
+        await self._batches.clear_failure(unit.run_id, unit.dataset, batch_id)
 
     async def _is_dead(self, unit: CrawlBatchRequested) -> bool:
         try:
@@ -189,14 +185,14 @@ class CrawlerService:
             return await self._replaying.plan(request, unit.dataset)
         return await self._planner.make(request, await self._datasets.of(unit.run_id, unit.dataset))
 
-    async def _bury_plan(self, unit: CrawlBatchRequested, error: PermanentError) -> Burial:
+    async def _mark_plan_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
         try:
             request = await self._batches.request(unit.run_id)
         except ObjectMissingError:
-            return Burial(dead=True)
-        why = PlanFailure(url="", reason=error.reason, detail=in_words(error))
+            return FailureOutcome(dead=True)
+        why = PlanFailure(url="", reason=error.reason, detail=error_text(error))
         plan = await self._runs.freeze_plan(failed_plan(unit.run_id, unit.dataset, why))
-        return Burial(dead=plan.failed is not None, announce=tuple(announce_plan(request, plan)))
+        return FailureOutcome(dead=plan.failed is not None, events=tuple(announce_plan(request, plan)))
 
     async def _crawl(self, unit: CrawlBatchRequested) -> BatchManifest | None:
         """None: its time is over, and it goes on from a checkpoint."""
@@ -308,7 +304,7 @@ class CrawlerService:
         return [unit_event(request, unit.dataset, batch_id, sequence, winner.next)]
 
     async def _put(self, unit: CrawlBatchRequested, file: Path, extension: str, rows: int) -> Artifact:
-        return await self._batches.put_artifact(
+        return await self._batches.artifacts.put(
             unit.run_id, unit.dataset, file, extension=extension, rows=rows
         )
 

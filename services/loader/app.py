@@ -1,18 +1,18 @@
+from services.loader.adapters.repository import LoadRepository
+from services.loader.adapters.statements import LEDGER_TABLE
 from services.loader.handlers import Handlers
-from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
 from services.loader.settings import LoaderSettings
-from services.loader.statements import LEDGER_TABLE
-from shared.batches.batches import Batches
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
-from shared.runtime import Process, run_service
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
+from shared.stages.results import Batches
 from shared.storage.object_store import open_s3
 
 
@@ -27,11 +27,11 @@ async def build(process: Process) -> None:
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "loader")
     handlers = Handlers(LoaderService(batches, LoadRepository(pool), RunDatasets(staging, folder.read)))
-    process.bus.subscribe(
+    process.subscriptions.subscribe(
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,
-        bury=handlers.bury,
-        revive=handlers.revive,
+        mark_failed=handlers.mark_failed,
+        redrive=handlers.redrive,
         workers=settings.loader_workers,
     )
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 import structlog
 
 from services.loader.service import LoaderService
-from shared.batches.batches import announce, announcement_of, read_batch, read_parent, unreadable
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
+from shared.stages.failures import outcome_of, undecodable_record
+from shared.stages.messages import read_batch, read_parent, result_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +19,14 @@ class Handlers:
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
         if not await self.service.is_asked(batch):
             return []
-        return [announce(await self.service.load(batch))]
+        return [result_event(await self.service.load(batch))]
 
-    async def revive(self, record: Record) -> None:
+    async def redrive(self, record: Record) -> None:
         if (batch := read_parent(record)) is not None:
-            await self.service.revive(batch)
+            await self.service.redrive(batch)
 
-    async def bury(self, record: Record, error: PermanentError) -> Burial:
+    async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
         batch = read_parent(record)
         if batch is None:
-            return unreadable(record, error, "loader")
-        return announcement_of(await self.service.bury(batch, error))
+            return undecodable_record(record, error, "loader")
+        return outcome_of(await self.service.mark_failed(batch, error))

@@ -4,17 +4,19 @@ from pathlib import Path
 
 import zstandard
 
+from services.loader.adapters.encoder import Pieces, ascending_keys, encode_copy, null_counts
+from services.loader.adapters.merging import Rows
+from services.loader.adapters.repository import LoadRepository
 from services.loader.domain import RefusedRow, quarantine_line
-from services.loader.encoder import Pieces, ascending_keys, encode_copy, null_counts
-from services.loader.merging import Rows
-from services.loader.repository import LoadRepository
-from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
-from shared.batches.clean import clean_artifact, open_clean
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
 from shared.observability.logging import get_logger
 from shared.observability.metrics import ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.parquet.reader import clean_artifact, open_clean
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
 
@@ -51,7 +53,7 @@ class LoaderService:
         _report(result)
         return result
 
-    async def bury(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
+    async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
         """Commits the death of a batch; what was committed before stands, and is returned."""
         dead = dead_manifest(batch, "loader", error)
         if not await self._repository.commit_dead(dead):
@@ -59,15 +61,15 @@ class LoaderService:
         STAGE_BATCHES.labels("loader", batch.dataset, "dead").inc()
         return dead
 
-    async def revive(self, batch: BatchManifest) -> None:
+    async def redrive(self, batch: BatchManifest) -> None:
         """Takes back the death of a batch; one that is loaded stays so. Idempotent."""
-        await self._repository.forget_death(batch.batch_id)
+        await self._repository.clear_failure(batch.batch_id)
 
     async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:
         dataset = await self._datasets.get(batch.run_id, batch.dataset)
         with scratch_folder() as folder:
             file = folder / "clean.parquet"
-            await self._batches.fetch_artifact(batch, artifact, file)
+            await self._batches.artifacts.fetch(batch, artifact, file)
             with open_clean(file, dataset, artifact) as parquet:
                 pieces = Pieces(parquet, artifact)
                 rows = Rows(
@@ -90,7 +92,7 @@ class LoaderService:
     async def _keep(self, batch: BatchManifest, refused: Sequence[RefusedRow], file: Path) -> Artifact:
         lines = b"".join(map(quarantine_line, refused))
         await asyncio.to_thread(file.write_bytes, zstandard.compress(lines))
-        return await self._batches.put_artifact(
+        return await self._batches.artifacts.put(
             batch.run_id, batch.dataset, file, extension=QUARANTINE_FORMAT, rows=len(refused)
         )
 

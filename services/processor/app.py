@@ -3,14 +3,14 @@ from functools import partial
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
 from services.processor.settings import ProcessorSettings
-from shared.batches.batches import Batches, bury_batch, revive_batch
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
-from shared.runtime import Process, run_service
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
+from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.storage.object_store import open_s3
 
 
@@ -22,11 +22,11 @@ async def build(process: Process) -> None:
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "processor")
     handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read)))
-    process.bus.subscribe(
+    process.subscriptions.subscribe(
         topics.BATCH_CRAWLED,
         handler=handlers.on_batch_crawled,
-        bury=partial(bury_batch, batches),
-        revive=partial(revive_batch, batches),
+        mark_failed=partial(mark_batch_failed, batches),
+        redrive=partial(redrive_batch, batches),
         workers=settings.processor_workers,
     )
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.processor.service import ProcessorService
-from shared.batches.batches import announce, read_batch
 from shared.bus.messages import Outgoing, Record
+from shared.stages.messages import read_batch, result_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,4 +15,4 @@ class Handlers:
     async def on_batch_crawled(self, record: Record) -> Sequence[Outgoing]:
         crawled = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=crawled.run_id, batch_id=crawled.batch_id)
-        return [announce(await self.service.process(crawled))]
+        return [result_event(await self.service.process(crawled))]

@@ -4,20 +4,24 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from services.processor.domain.layout import Layout, layout_of
+from services.processor.adapters.clean_file import rewrite_lineage, write_clean
+from services.processor.adapters.quarantine_file import QuarantineFile
+from services.processor.adapters.raw_file import inflate
+from services.processor.adapters.spill_file import SpillFile
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
+from services.processor.domain.parse_schema import ParseSchema, parse_schema_of
 from services.processor.domain.quarantine import RequestLog, read_request_log
-from services.processor.encoder import Quarantine, RowStore, inflate, restamp_clean, write_clean
-from shared.batches.batches import Batches, scratch_folder
-from shared.batches.clean import open_clean
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.parquet.reader import open_clean
 from shared.reasons import Reason
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.version import CODE_VERSION
 
 RAW_FORMAT = "jsonl.zst"
@@ -66,12 +70,12 @@ class ProcessorService:
             return before
         await self._batches.refuse_cancelled(crawled.run_id)
         dataset = await self._datasets.get(crawled.run_id, crawled.dataset)
-        layout = _layout_of(dataset)
+        parse_schema = _parse_schema_of(dataset)
         with scratch_folder() as folder:
             if is_processed:
                 cleaned = await self._restamp(crawled, *found, dataset, folder)
             else:
-                cleaned = await self._clean(crawled, *found, dataset, layout, folder)
+                cleaned = await self._clean(crawled, *found, dataset, parse_schema, folder)
             artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
         result = _manifest(crawled, artifacts, cleaned)
         winner = await self._batches.commit(result)
@@ -85,13 +89,13 @@ class ProcessorService:
         raw: Artifact,
         requests: Artifact | None,
         dataset: Dataset,
-        layout: Layout,
+        parse_schema: ParseSchema,
         folder: Path,
     ) -> Cleaned:
-        await self._batches.fetch_artifact(crawled, raw, folder / RAW_FORMAT)
+        await self._batches.artifacts.fetch(crawled, raw, folder / RAW_FORMAT)
         if requests is not None:
-            await self._batches.fetch_artifact(crawled, requests, folder / REQUESTS_FORMAT)
-        return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, layout)
+            await self._batches.artifacts.fetch(crawled, requests, folder / REQUESTS_FORMAT)
+        return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, parse_schema)
 
     async def _restamp(
         self,
@@ -102,9 +106,9 @@ class ProcessorService:
         folder: Path,
     ) -> Cleaned:
         """A batch that another run has processed: its rows and its quarantine are taken as they are."""
-        await self._batches.fetch_artifact(crawled, clean, folder / "replayed.parquet")
+        await self._batches.artifacts.fetch(crawled, clean, folder / "replayed.parquet")
         if quarantine is not None:
-            await self._batches.fetch_artifact(crawled, quarantine, folder / QUARANTINE_FORMAT)
+            await self._batches.artifacts.fetch(crawled, quarantine, folder / QUARANTINE_FORMAT)
         await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
         return Cleaned(
             crawled.counts,
@@ -122,7 +126,7 @@ class ProcessorService:
             files.append((QUARANTINE_FORMAT, counts.rejected))
         return tuple(
             [
-                await self._batches.put_artifact(
+                await self._batches.artifacts.put(
                     crawled.run_id,
                     crawled.dataset,
                     folder / extension,
@@ -143,9 +147,9 @@ def _check_origin(crawled: BatchManifest) -> None:
 
 
 @lru_cache(maxsize=LAYOUTS_CACHED)
-def _layout_of(dataset: Dataset) -> Layout:
+def _parse_schema_of(dataset: Dataset) -> ParseSchema:
     try:
-        return layout_of(dataset)
+        return parse_schema_of(dataset)
     except ConfigurationError as error:
         raise PermanentError(Reason.SCHEMA, str(error)) from error
 
@@ -181,16 +185,18 @@ def _replayed_artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | No
 def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:
     """In this thread."""
     with open_clean(folder / "replayed.parquet", dataset, clean) as parquet:
-        restamp_clean(parquet, clean, folder / "parquet", crawled, dataset)
+        rewrite_lineage(parquet, clean, folder / "parquet", crawled, dataset)
 
 
-def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, layout: Layout) -> Cleaned:
+def _clean(
+    folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, parse_schema: ParseSchema
+) -> Cleaned:
     """Raw lines to Parquet and quarantine, in this thread."""
-    watch = Watch(layout, crawled.run_id, crawled.batch_id)
+    watch = Watch(parse_schema, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0
     with (
-        RowStore(folder / "rows.arrow", layout.schema) as store,
-        Quarantine(
+        SpillFile(folder / "rows.arrow", parse_schema.schema) as store,
+        QuarantineFile(
             folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
         ) as quarantine,
     ):
@@ -202,7 +208,7 @@ def _clean(folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, la
             lines += piece.lines
             if lines > rows:
                 break
-            for parsed in parse_chunk(piece, crawled.first_position, layout, watch):
+            for parsed in parse_chunk(piece, crawled.first_position, parse_schema, watch):
                 store.add(parsed.rows)
                 quarantine.add(parsed.refused)
                 refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored

@@ -1,20 +1,20 @@
 from functools import partial
 
-from services.quality.checks import Checks
-from services.quality.completion import CompletionService
+from services.quality.adapters.completions import CompletionRepository
+from services.quality.adapters.ledger import TABLES, LedgerRepository
+from services.quality.adapters.listings import ListingRepository
 from services.quality.handlers import LEDGER_TOPICS, Handlers
-from services.quality.listings import Listings
-from services.quality.loops import announce_forever, list_forever
-from services.quality.repository.completions import CompletionRepository
-from services.quality.repository.ledger import TABLES, LedgerRepository
-from services.quality.repository.listings import ListingRepository
-from services.quality.service import LedgerService
-from services.quality.sweeper import Sweeper
+from services.quality.service.checks import Checks
+from services.quality.service.completion import CompletionService
+from services.quality.service.ledger import LedgerService
+from services.quality.service.listings import Listings
+from services.quality.workers.loops import announce_forever, list_forever
+from services.quality.workers.sweeper import Sweeper
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
-from shared.runtime import Process, run_service
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
@@ -35,13 +35,15 @@ async def build(process: Process) -> None:
     staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
     completions = CompletionRepository(pool)
     listings = Listings(ListingRepository(pool), completions, lake)
-    ledger = LedgerService(LedgerRepository(pool), staging, process.bus.publish_all)
+    ledger = LedgerService(LedgerRepository(pool), staging, process.publisher.publish_all)
     handlers = Handlers(
         ledger, CompletionService(completions, listings, Checks(pool), RunDatasets(staging, folder.read))
     )
-    process.bus.subscribe(*LEDGER_TOPICS, handler=handlers.on_ledger_event, bury=handlers.bury)
-    process.bus.subscribe_transactional(
-        topics.RUN_DRAINED, handler=handlers.on_run_drained, bury=handlers.bury_drained
+    process.subscriptions.subscribe(
+        *LEDGER_TOPICS, handler=handlers.on_ledger_event, mark_failed=handlers.mark_failed
+    )
+    process.subscriptions.subscribe_transactional(
+        topics.RUN_DRAINED, handler=handlers.on_run_drained, mark_failed=handlers.mark_drained_failed
     )
     process.loops += [partial(announce_forever, ledger), partial(list_forever, listings)]
     if sweeping.sweep_interval_s:

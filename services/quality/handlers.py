@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.quality.completion import CompletionService, NotDrainedError
+from services.quality.adapters.completions import Decider
 from services.quality.domain.ledger import Failure
-from services.quality.repository.completions import Decider
-from services.quality.service import LedgerService
-from shared.bus.messages import Burial, Outgoing, Record
+from services.quality.service.completion import CompletionService, NotDrainedError
+from services.quality.service.ledger import LedgerService
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, decode_failure
@@ -39,7 +39,7 @@ class Handlers:
                 await self._on_result(record, decode_event(BatchManifest, record.value))
         return ()
 
-    async def bury(self, record: Record, error: PermanentError) -> Burial:
+    async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
         """A result that the ledger cannot read is in staging, or counts as its batch's death there: no run waits for it."""
         stage, batch_id = topology.STAGE_OF_RESULT.get(record.topic), record.key_text
         if stage is not None and batch_id is not None and _BATCH_ID.fullmatch(batch_id):
@@ -48,23 +48,23 @@ class Handlers:
                 await self.ledger.record_failure(failure)
             except PermanentError as again:
                 log.warning("unread_result_lost", detail=str(again))
-        return Burial(dead=True)
+        return FailureOutcome(dead=True)
 
     async def on_run_drained(self, record: Record) -> Sequence[Outgoing]:
         drained = decode_event(RunDrained, record.value)
         structlog.contextvars.bind_contextvars(run_id=drained.run_id)
         return await self.completion.complete(drained, Decider.of(record))
 
-    async def bury_drained(self, record: Record, error: PermanentError) -> Burial:
+    async def mark_drained_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
         """Ends a run that cannot be completed as failed; not for a record that came early or is no event of ours."""
         if isinstance(error, NotDrainedError):
-            return Burial(dead=True)
+            return FailureOutcome(dead=True)
         try:
             drained = decode_event(RunDrained, record.value)
         except PermanentError:
-            return Burial(dead=True)
+            return FailureOutcome(dead=True)
         announce = await self.completion.give_up(drained, Decider.of(record), error)
-        return Burial(dead=True, announce=tuple(announce))
+        return FailureOutcome(dead=True, events=tuple(announce))
 
     async def _on_planned(self, record: Record) -> None:
         planned = decode_event(CrawlPlanned, record.value)

@@ -1,24 +1,24 @@
 import asyncio
 
+from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.statements import TABLES
+from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
-from services.s3sink.loop import SinkLoop
-from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
 from services.s3sink.settings import SinkSettings
-from services.s3sink.statements import TABLES
-from services.s3sink.writer import ObjectWriter
-from shared.batches.batches import Batches
+from services.s3sink.workers.object_writer import SinkLoop
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
 from shared.events import topics
 from shared.postgres.pool import open_pool, wait_for_migrations
-from shared.runtime import Process, run_service
+from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
+from shared.stages.results import Batches
 from shared.storage.object_store import open_s3
 
 CONSUMERS = 2
@@ -50,15 +50,17 @@ async def build(process: Process) -> None:
     batches, datasets = Batches(staging, "s3sink"), RunDatasets(staging, folder.read)
     service = SinkService(batches, repository, datasets, woken.set)
     handlers = Handlers(service)
-    process.bus.subscribe(
+    process.subscriptions.subscribe(
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,
-        bury=handlers.bury,
-        revive=handlers.revive,
+        mark_failed=handlers.mark_failed,
+        redrive=handlers.redrive,
     )
-    process.bus.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
+    process.subscriptions.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
     writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), datasets)
-    loop = SinkLoop(repository, service, writer, process.bus.publish_all, process.bus.send_dead_letter, woken)
+    loop = SinkLoop(
+        repository, service, writer, process.publisher.publish_all, process.publisher.send_dead_letter, woken
+    )
     process.loops.extend([loop.run] * settings.s3sink_writers)
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 import structlog
 
 from services.s3sink.service import SinkService
-from shared.batches.batches import announce, announcement_of, read_batch, read_parent, unreadable
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunSealed
+from shared.stages.failures import outcome_of, undecodable_record
+from shared.stages.messages import read_batch, read_parent, result_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Handlers:
         if not await self.service.is_asked(batch):
             return []
         result = await self.service.hold(batch, record)
-        return [] if result is None else [announce(result)]
+        return [] if result is None else [result_event(result)]
 
     async def on_run_sealed(self, record: Record) -> Sequence[Outgoing]:
         run = decode_event(RunSealed, record.value)
@@ -29,13 +30,13 @@ class Handlers:
         await self.service.seal(run)
         return []
 
-    async def revive(self, record: Record) -> None:
+    async def redrive(self, record: Record) -> None:
         if (batch := read_parent(record)) is not None:
-            await self.service.revive(batch)
+            await self.service.redrive(batch)
 
-    async def bury(self, record: Record, error: PermanentError) -> Burial:
+    async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
         batch = read_parent(record)
         if batch is None:
-            return unreadable(record, error, "s3sink")
-        result = await self.service.bury(batch, error)
-        return Burial(dead=False) if result is None else announcement_of(result)
+            return undecodable_record(record, error, "s3sink")
+        result = await self.service.mark_failed(batch, error)
+        return FailureOutcome(dead=False) if result is None else outcome_of(result)

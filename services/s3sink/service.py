@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 
+from services.s3sink.adapters.repository import Held, SinkRepository
 from services.s3sink.domain import stored
-from services.s3sink.repository import Held, SinkRepository
-from shared.batches.batches import BatchDeadError, Batches, dead_manifest
-from shared.batches.clean import clean_artifact
 from shared.bus.messages import Record
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest, RunSealed
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES
+from shared.parquet.reader import clean_artifact
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.results import Batches
 from shared.version import CODE_VERSION
 
 log = get_logger()
@@ -65,7 +66,7 @@ class SinkService:
                 log.info("objects_assigned", objects=count, run_id=group[0], dataset=group[1])
                 self._wake()
 
-    async def bury(self, batch: BatchManifest, error: PermanentError) -> BatchManifest | None:
+    async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> BatchManifest | None:
         """Commits the death of a batch, unless it arrived before. Returns what may be announced, if anything."""
         dead = dead_manifest(batch, "s3sink", error)
         if await self._repository.commit_dead(dead):
@@ -75,9 +76,9 @@ class SinkService:
         held = await self._held(batch)
         return held.result if held.result is not None else _result(held)
 
-    async def revive(self, batch: BatchManifest) -> None:
+    async def redrive(self, batch: BatchManifest) -> None:
         """Takes back the death of a batch; one that is held or stored stays so. Idempotent."""
-        await self._repository.forget_death(batch.batch_id)
+        await self._repository.clear_failure(batch.batch_id)
 
     async def _held(self, batch: BatchManifest) -> Held:
         held = await self._repository.find(batch.batch_id)

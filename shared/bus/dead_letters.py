@@ -1,4 +1,4 @@
-"""The dead letter of a record: its own bytes, key and headers, and why (names: GUARANTEES §5)."""
+"""The dead-letter record: the bytes, key and headers of the record that failed, and why it failed."""
 
 import hashlib
 import traceback
@@ -12,12 +12,12 @@ from shared.errors import PermanentError
 
 HEADER_PREFIX = "dlq."
 FIRST = HEADER_PREFIX + "original.topic"
-"""The first of ours in a letter: what stands before it is the record's own, whatever its name."""
-CUT_HEADER = HEADER_PREFIX + "original.bytes"
-"""Only on a letter that does not hold its whole record: the length of the value that is still in its topic."""
+"""The first appended header: those before it are the record's own, whatever their names."""
+TRUNCATED_HEADER = HEADER_PREFIX + "original.bytes"
+"""Only on a truncated dead-letter record: the length of the whole value, which is in the original topic."""
 
 MAX_MESSAGE_BYTES = 2000
-OUR_HEADERS_BYTES = 32_000
+DLQ_HEADERS_BYTES = 32_000
 KEPT_KEY_BYTES = 1000
 
 
@@ -31,14 +31,15 @@ class Failure:
     failed_at: datetime
 
 
-def fit_letter(record: Record, most_bytes: int) -> tuple[Record, list[tuple[str, bytes | None]]]:
-    """The record as a letter can hold it, and the header that says so where that is not all of it.
+def truncate_to_limit(record: Record, most_bytes: int) -> tuple[Record, list[tuple[str, bytes | None]]]:
+    """The record as its dead-letter record can hold it, and the header that marks a truncated one.
 
-    The value is cut; where the headers and the key alone are too large, they are left out and cut too.
+    The value is truncated. Where headers and key alone exceed half of the limit, the headers are dropped and the key is
+    truncated too.
     """
-    room = most_bytes - OUR_HEADERS_BYTES
+    room = most_bytes - DLQ_HEADERS_BYTES
     headers_bytes = sum(len(name) * 4 + len(value or b"") for name, value in record.headers)
-    # The key is in the letter twice: as its key, and among our headers.
+    # The dead-letter record holds the key twice: as its key, and in a header.
     frame_bytes = headers_bytes + 2 * len(record.key or b"")
     size = len(record.value or b"")
     if frame_bytes + size <= room:
@@ -47,13 +48,13 @@ def fit_letter(record: Record, most_bytes: int) -> tuple[Record, list[tuple[str,
     if frame_bytes > room // 2:
         key, headers, frame_bytes = (key or b"")[:KEPT_KEY_BYTES], (), 2 * KEPT_KEY_BYTES
     value = None if record.value is None else record.value[: room - frame_bytes]
-    return replace(record, key=key, value=value, headers=headers), [(CUT_HEADER, str(size).encode())]
+    return replace(record, key=key, value=value, headers=headers), [(TRUNCATED_HEADER, str(size).encode())]
 
 
 def dead_letter_headers(
     record: Record, failure: Failure, *, service: str, group: str
 ) -> list[tuple[str, bytes | None]]:
-    """The record's own headers as they came, then ours."""
+    """The record's own headers as they came, then the `dlq.*` headers."""
     cause = failure.error.__cause__ or failure.error
     stack = "".join(traceback.format_exception(cause))
     ids = _ids(record)
@@ -86,7 +87,7 @@ def _bounded(text: str) -> bytes:
 
 
 def _ids(record: Record) -> dict[str, str]:
-    """What can be read of the record, so that people can filter; a wrong value is better than none."""
+    """What can be read of an undecodable record, so that people can filter by it."""
     found: dict[str, str] = {}
     for name, value in record.headers:
         if name in {"trace_id", "traceparent"} and value is not None:

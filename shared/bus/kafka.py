@@ -1,10 +1,120 @@
-"""Between the client library's records and ours."""
+"""Builds every Kafka client, and converts the driver's records."""
 
+import ssl
 from collections.abc import Sequence
+from typing import Any, Protocol
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from shared.bus.access import why_refused
 from shared.bus.messages import Record
+from shared.errors import ConfigurationError
+from shared.settings.kafka import KafkaSettings
+from shared.settings.variables import variable_of
+
+PROBE_TIMEOUT_MS = 5_000
+
+
+class KafkaAccessError(ConfigurationError):
+    """The brokers answer and refuse this client: its certificate, its user, its password, or its permissions."""
+
+
+class _Client(Protocol):
+    async def start(self) -> None: ...
+
+
+class KafkaClients:
+    """Clients with the addresses, TLS and login of the settings. None is started.
+
+    Raises `ConfigurationError` where a certificate or key file cannot be used.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self.servers = settings.kafka_bootstrap_servers
+        """Comma-separated, as in the settings."""
+        self.client_id = client_id
+        self._settings = settings
+        self._security = _security(settings)
+        self._options = {
+            "bootstrap_servers": self.servers.split(","),
+            "client_id": client_id,
+            **self._security,
+        }
+
+    def producer(self, **options: Any) -> AIOKafkaProducer:
+        return AIOKafkaProducer(**{**self._options, **options})
+
+    def consumer(self, **options: Any) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(**{**self._options, **options})
+
+    def admin(self, **options: Any) -> AIOKafkaAdminClient:
+        return AIOKafkaAdminClient(**{**self._options, **options})
+
+    async def start(self, client: _Client) -> None:
+        """Starts a client. Raises `KafkaAccessError` where every broker that answers refuses it, else as the client."""
+        try:
+            await client.start()
+        except KafkaConnectionError as error:
+            if (refusal := await self._refusal()) is not None:
+                raise KafkaAccessError(refusal) from error
+            raise
+
+    async def _refusal(self) -> str | None:
+        """Why the brokers refuse this client; None where one takes it or none answers.
+
+        A client that cannot connect raises the same error for a broker that is away and for one that refuses it.
+        """
+        refusal = None
+        for server in self.servers.split(","):
+            host, _, port = server.strip().rpartition(":")
+            try:
+                connection = await create_conn(
+                    host.strip("[]"), int(port), request_timeout_ms=PROBE_TIMEOUT_MS, **self._security
+                )
+            except (KafkaError, OSError, ValueError, TimeoutError) as error:
+                refusal = refusal or why_refused(error, server, self._settings)
+            else:
+                connection.close()
+                return None
+        return refusal
+
+
+def _security(settings: KafkaSettings) -> dict[str, Any]:
+    found: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
+    if settings.kafka_uses_tls:
+        found["ssl_context"] = _tls(settings)
+    if settings.kafka_uses_sasl and settings.kafka_sasl_password is not None:
+        found["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        found["sasl_plain_username"] = settings.kafka_sasl_username
+        found["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+    return found
+
+
+def _tls(settings: KafkaSettings) -> ssl.SSLContext:
+    """The broker's certificate and its host name are verified."""
+    ca, certificate, key = (
+        settings.kafka_ssl_ca_file,
+        settings.kafka_ssl_cert_file,
+        settings.kafka_ssl_key_file,
+    )
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise _unusable("kafka_ssl_ca_file", ca, error) from error
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable("kafka_ssl_cert_file", f"{certificate} with {key}", error) from error
+    return context
+
+
+def _unusable(field: str, file: str | None, error: Exception) -> ConfigurationError:
+    why = getattr(error, "strerror", None) or type(error).__name__
+    return ConfigurationError(f"{variable_of(field)}: {file} cannot be used: {why}")
 
 
 def to_record(raw: ConsumerRecord) -> Record:

@@ -1,4 +1,4 @@
-"""The bus's own words for what it carries: records as they are in the log, and events to publish. Pure."""
+"""Records as they are in the log, events to publish, and what a handler is. Knows no driver."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import Part
 
 Headers = tuple[tuple[str, bytes | None], ...]
-"""In the order of the record. Those of other programs are never read, and never changed: a value may be any bytes or
-null, and a name may come twice or be empty."""
+"""In the order of the record. A value may be any bytes or null. A name may come twice or be empty.
+Headers of other programs are neither read nor changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Record:
 
 
 def split_headers(headers: Headers, prefix: str, first: str) -> tuple[Headers, Headers]:
-    """Those that a record brought, and those that the bus put behind them.
+    """The record's own headers, and those that the bus appended.
 
-    Ours begin with the last `first` and have the `prefix`. Whatever else has such a name is somebody else's, and stays
-    with the record as it came. Without a `first` none is ours.
+    The appended ones begin with the last header named `first` and have the `prefix`. Any other header is the record's
+    own, whatever its name.
     """
     begin = max((place for place, (name, _) in enumerate(headers) if name == first), default=len(headers))
     behind = headers[begin:]
@@ -60,7 +60,7 @@ class Outgoing:
 
 
 class EventTooLargeError(OnPointError):
-    """An event of ours is above the broker's limit; sending it would poison the producer."""
+    """The event is above the broker's limit. Sending it would make the producer unusable."""
 
 
 def value_of(outgoing: Outgoing) -> bytes:
@@ -81,28 +81,27 @@ Handler = Callable[[Record], Awaitable[Sequence[Outgoing]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Burial:
-    """What became of a record that cannot be handled.
-
-    `dead` False: someone finished its batch before, so there is no dead letter, and `announce` is the result.
-    """
+class FailureOutcome:
+    """What became of a record that cannot be handled."""
 
     dead: bool
-    announce: tuple[Outgoing, ...] = ()
+    """False where its batch already has a result: no dead letter is written."""
+    events: tuple[Outgoing, ...] = ()
+    """To publish: the result of its batch, whichever it is."""
 
 
-Bury = Callable[[Record, PermanentError], Awaitable[Burial]]
-"""Commits the death of the record's batch where the stage commits its results (first writer wins)."""
+MarkFailed = Callable[[Record, PermanentError], Awaitable[FailureOutcome]]
+"""Commits a dead result for the record's batch where the stage commits its results (first writer wins)."""
 
 
-Revive = Callable[[Record], Awaitable[None]]
-"""Takes back the death of a record's batch, if it is dead: somebody replays its dead letter."""
+Redrive = Callable[[Record], Awaitable[None]]
+"""Clears the dead result of a record's batch before the record's dead letter is handled again."""
 
 
-async def revive_nothing(_record: Record) -> None:
-    """For records whose death was committed nowhere."""
+async def no_failure_to_clear(_record: Record) -> None:
+    """For records that leave no dead result."""
 
 
-async def bury_alone(_record: Record, _error: PermanentError) -> Burial:
-    """For records that belong to no batch: the dead letter is all."""
-    return Burial(dead=True)
+async def dead_letter_only(_record: Record, _error: PermanentError) -> FailureOutcome:
+    """For records that belong to no batch."""
+    return FailureOutcome(dead=True)

@@ -12,7 +12,8 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream import BaseMiddleware
 
-from shared.bus.policy import AtLeastOnce
+from shared.bus.delivery import AtLeastOnce
+from shared.bus.partition_retries import Fetched
 from shared.observability.metrics import RECORD_SECONDS
 
 
@@ -26,7 +27,7 @@ class Settling(BaseMiddleware):
         if msg is not None:
             self._record: ConsumerRecord = msg
             self._partition = TopicPartition(msg.topic, msg.partition)
-            self._epoch = policy.epochs[self._partition]
+            self._epoch = policy.partitions.epochs[self._partition]
 
     async def on_receive(self) -> None:
         raw = self._record
@@ -56,7 +57,7 @@ class Settling(BaseMiddleware):
         # `consumer` is on the record only where a subscriber has several workers.
         consumer = getattr(raw, "consumer", None) or self.context.get("handler_").consumer
         try:
-            await self._policy.settle(raw, consumer, self._epoch, exc_val)
+            await self._policy.settle(Fetched(raw, consumer, self._epoch), exc_val)
         finally:
             self._policy.in_flight.left(self._partition)
             RECORD_SECONDS.labels(raw.topic).observe(time.monotonic() - self._started_s)

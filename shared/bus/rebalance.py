@@ -1,33 +1,65 @@
+"""A rebalance waits for the records in hand, so that no record runs on two members at once."""
+
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from shared.bus.policy import AtLeastOnce
 from shared.observability.logging import get_logger
+from shared.runtime.busy import begin, end
 
 log = get_logger()
 
 
+@dataclass(slots=True)
+class InFlight:
+    """The records in hand, counted by partition."""
+
+    _counts: Counter[TopicPartition] = field(default_factory=Counter)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def entered(self, partition: TopicPartition) -> None:
+        self._counts[partition] += 1
+        begin()
+
+    def left(self, partition: TopicPartition) -> None:
+        self._counts[partition] -= 1
+        end()
+        self._settled.set()
+
+    def total(self) -> int:
+        return self._counts.total()
+
+    async def idle(self, partitions: set[TopicPartition]) -> None:
+        """Returns once no record of these is in hand. Waits without end."""
+        while any(self._counts[partition] for partition in partitions):
+            self._settled.clear()
+            await self._settled.wait()
+
+
 class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Holds a rebalance until what is in flight is settled, so that no record runs on two members at once."""
+    """Holds a rebalance until what is in flight is settled or `drain_s` have passed."""
 
     def __init__(
         self,
-        policy: AtLeastOnce,
+        in_flight: InFlight,
+        forget: Callable[[set[TopicPartition]], None],
         drain_s: float,
         assigned: Callable[[set[TopicPartition]], Awaitable[None]] | None,
     ) -> None:
-        self._policy = policy
+        self._in_flight = in_flight
+        self._forget = forget
         self._drain_s = drain_s
         self._assigned = assigned
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         try:
-            await asyncio.wait_for(self._policy.in_flight.idle(set(revoked)), self._drain_s)
+            await asyncio.wait_for(self._in_flight.idle(set(revoked)), self._drain_s)
         except TimeoutError:
             log.warning("drain_gave_up", partitions=[f"{tp.topic}-{tp.partition}" for tp in revoked])
-        self._policy.forget(set(revoked))
+        self._forget(set(revoked))
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         if self._assigned is not None:

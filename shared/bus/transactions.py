@@ -8,12 +8,13 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared import crashpoints
+from shared.bus.delivery import DeferRecord
+from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Outgoing, Record, value_of
-from shared.bus.policy import NotNowError
 from shared.observability.logging import get_logger
 
 REBALANCE_PAUSE_S = 0.2
-"""A record of a partition whose transactions are not open yet waits so long."""
+"""How long a record waits whose partition has no producer yet."""
 
 TRANSACTION_TIMEOUT_MS = 30_000
 
@@ -23,8 +24,8 @@ log = get_logger()
 class TransactionalProducers:
     """Their transactional ids come from the input partitions, so that a new owner fences the old one."""
 
-    def __init__(self, servers: Sequence[str], service: str, group: str) -> None:
-        self._servers = servers
+    def __init__(self, kafka: KafkaClients, service: str, group: str) -> None:
+        self._kafka = kafka
         self._service = service
         self._group = group
         self._producers: dict[TopicPartition, AIOKafkaProducer] = {}
@@ -34,7 +35,7 @@ class TransactionalProducers:
     async def publish_with_offset(self, record: Record, outgoing: Sequence[Outgoing]) -> None:
         """All of it and the record's offset are committed, or none of it.
 
-        Raises `NotNowError` while the record's partition is not ours, `EventTooLargeError`, `ProducerFenced` where a
+        Raises `DeferRecord` while the record's partition is not assigned, `EventTooLargeError`, `ProducerFenced` where a
         new owner has it, and `KafkaError` in an outage.
         """
         partition = TopicPartition(record.topic, record.partition)
@@ -66,8 +67,8 @@ class TransactionalProducers:
     async def _of(self, partition: TopicPartition) -> AIOKafkaProducer:
         async with self._opening:
             if partition not in self._assigned:
-                # A rebalance goes on: what was fetched before it comes again to whom it is given.
-                raise NotNowError(REBALANCE_PAUSE_S)
+                # During a rebalance: the record comes again to the partition's next owner.
+                raise DeferRecord(REBALANCE_PAUSE_S)
             if partition not in self._producers:
                 await self._open_one(partition)
             return self._producers[partition]
@@ -75,8 +76,7 @@ class TransactionalProducers:
     async def _open_one(self, partition: TopicPartition) -> None:
         if (old := self._producers.pop(partition, None)) is not None:
             await _stop(old)
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
+        producer = self._kafka.producer(
             transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type="lz4",

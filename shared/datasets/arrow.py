@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from shared.datasets.lineage import LINEAGE
 from shared.datasets.model import Column, ColumnType, Dataset
 
 ARROW_TYPE: dict[ColumnType, pa.DataType] = {
@@ -22,11 +23,14 @@ PARSED_TYPE: dict[ColumnType, pa.DataType] = {
     "date": pa.string(),
 }
 
-LINEAGE_FIELDS = (
-    pa.field("_run_id", pa.string(), nullable=False),
-    pa.field("_batch_id", pa.string(), nullable=False),
-    pa.field("_requested_at", pa.timestamp("us", tz="UTC"), nullable=False),
-    pa.field("_source_position", pa.int64(), nullable=False),
+_LINEAGE_TYPE: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "bigint": pa.int64(),
+}
+
+LINEAGE_FIELDS = tuple(
+    pa.field(column.name, _LINEAGE_TYPE[column.sql_type], nullable=False) for column in LINEAGE
 )
 
 

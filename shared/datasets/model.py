@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.datasets.faults import FaultError
+from shared.datasets.lineage import RESERVED_COLUMNS
 from shared.datasets.paths import Path, format_path, parse_path
 from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.ids import DATASET_PATTERN
@@ -30,10 +31,6 @@ Name = Annotated[str, StringConstraints(pattern=f"^{DATASET_PATTERN}$")]
 """Also bounds identifiers to PostgreSQL's 63 bytes, so that no name is cut in silence."""
 
 ColumnType = Literal["string", "int64", "float64", "boolean", "timestamp", "date"]
-
-RESERVED_COLUMNS = frozenset(
-    {"_run_id", "_batch_id", "_requested_at", "_source_position", "etl_processed_at"}
-)
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 """Every table of PostgreSQL has them."""

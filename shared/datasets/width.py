@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 
+from shared.datasets.lineage import TABLE_LINEAGE
+
 ROW_BYTES = 8160
 """A row lies within a page of 8,192 bytes, beside the page's header and the pointer to it; only texts may move out."""
+
 
 _HEADER_BYTES = 23
 _ALIGNMENT = 8
@@ -15,8 +18,6 @@ _EMPTY_TEXT_BYTES = 1
 _MOVED_TEXT_BYTES = 18
 """What is left in the row of a text that lies elsewhere. Texts are not aligned."""
 
-_LINEAGE_COLUMNS = 5
-
 
 def full_row_bytes(types: Iterable[str]) -> int:
     """The least that a row takes whose columns are all filled: every text is empty, and the batch's id moved out.
@@ -25,7 +26,7 @@ def full_row_bytes(types: Iterable[str]) -> int:
     both kinds, and one that fits by the bitmap's bytes only would be refused at its first null.
     """
     columns = list(types)
-    bitmap = (len(columns) + _LINEAGE_COLUMNS + 7) // 8
+    bitmap = (len(columns) + len(TABLE_LINEAGE) + 7) // 8
     end = _align(_HEADER_BYTES + bitmap, _ALIGNMENT)
     for column in columns:
         size = _FIXED_BYTES.get(column)

@@ -366,7 +366,7 @@ class RunCompleted(Event):
     checks: tuple[CheckResult, ...] = ()
     dead: tuple[DeadBatch, ...] = ()
     missing: tuple[MissingRecords, ...] = ()
-    from_stage: ReplayStage | None = None
-    """Where a replay begins: the figures of the stages that it does not have are 0. None: every stage has run."""
     warnings: tuple[Text, ...] = ()
     """What did not change the status and yet deserves a look, one sentence each."""
+    from_stage: ReplayStage | None = None
+    """Where a replay begins: the figures of the stages that it does not have are 0. None: every stage has run."""

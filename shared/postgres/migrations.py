@@ -7,6 +7,7 @@ from pathlib import Path
 
 import asyncpg
 
+from shared.datasets.lineage import TABLE_LINEAGE
 from shared.datasets.model import Column, ColumnType, Dataset
 from shared.errors import ConfigurationError
 from shared.postgres.identifiers import quote, quote_all
@@ -34,13 +35,7 @@ POSTGRES_TYPE: dict[ColumnType, str] = {
     "date": "date",
 }
 
-LINEAGE_DDL = (
-    "_run_id text NOT NULL, _batch_id text NOT NULL, _requested_at timestamptz NOT NULL, "
-    "_source_position bigint NOT NULL, etl_processed_at timestamptz NOT NULL"
-)
-
-
-LINEAGE_COLUMNS = ("_run_id", "_batch_id", "_requested_at", "_source_position", "etl_processed_at")
+LINEAGE_DDL = ", ".join(f"{column.name} {column.sql_type} NOT NULL" for column in TABLE_LINEAGE)
 
 _HAS_BRIN = """
 SELECT EXISTS (
@@ -182,7 +177,7 @@ async def _make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[
 
 def _check_lineage(existing: Mapping[str, str]) -> None:
     """A table of somebody else is not ours to change."""
-    if missing := [name for name in LINEAGE_COLUMNS if name not in existing]:
+    if missing := [column.name for column in TABLE_LINEAGE if column.name not in existing]:
         raise ConfigurationError(
             f"a table of that name is there, and OnPoint did not make it (it has no column {missing[0]}); nothing was "
             "changed: name another table in the file"

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 import orjson
 
-from shared.batches.batches import parse_frozen
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlRequest
 from shared.observability.logging import get_logger
+from shared.stages.results import parse_frozen
 from shared.storage import keys
 from shared.storage.object_store import ObjectInfo, ObjectStore
 from shared.sweep.ports import RunBook, Uploads

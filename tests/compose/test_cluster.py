@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import LocalStack
-from shared import memory
 from shared.events.topology import SERVICES
+from shared.runtime import memory
 from tests.compose import images
 from tests.compose.cluster import ROOT, VOLUMES, Cluster, crawler_settings
 from tests.compose.commands import run

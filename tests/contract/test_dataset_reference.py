@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from shared.datasets.catalog import DatasetFile, read_file
-from shared.datasets.model import RESERVED_COLUMNS, RESERVED_DATASETS, SYSTEM_COLUMNS, ColumnType, Dataset
+from shared.datasets.lineage import RESERVED_COLUMNS
+from shared.datasets.model import RESERVED_DATASETS, SYSTEM_COLUMNS, ColumnType, Dataset
 from shared.datasets.paths import parse_path
 from tests.support.records import ROOT
 

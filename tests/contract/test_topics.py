@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from shared.bus.admin import load_topics
-from shared.bus.bus import MAX_DEAD_LETTER_BYTES
+from shared.bus.publisher import MAX_DEAD_LETTER_BYTES
+from shared.bus.topic_admin import load_topics
 from shared.events import topics
 from shared.events.topology import SERVICES
 

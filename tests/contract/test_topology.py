@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deploy.local.ports import Ports
-from shared.bus.admin import load_topics
+from shared.bus.topic_admin import load_topics
 from shared.events import topics
 from shared.events.topology import (
     LAST_STAGES,

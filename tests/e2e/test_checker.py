@@ -5,20 +5,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from console.verify.findings import INVARIANTS
+from tests.support.damaged_stack import DamagedStack, Defect, named
 from tests.support.defects.catalog import ONE_OF_EACH
-from tests.support.laboratory import Defect, Laboratory, named
-from tests.support.verified import open_laboratory
+from tests.support.verified import open_damaged_stack
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Laboratory]:
-    async with open_laboratory(tmp_path_factory.mktemp("verified")) as lab:
+async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DamagedStack]:
+    async with open_damaged_stack(tmp_path_factory.mktemp("verified")) as lab:
         yield lab
 
 
-async def test_every_invariant_is_checked_and_holds(lab: Laboratory) -> None:
+async def test_every_invariant_is_checked_and_holds(lab: DamagedStack) -> None:
     found = await lab.ask()
     assert found.violations == []
     assert {name for name in INVARIANTS if found.checked[name]} == set(INVARIANTS)
@@ -29,6 +29,6 @@ def test_a_defect_of_every_invariant_is_tried() -> None:
 
 
 @pytest.mark.parametrize("defect", ONE_OF_EACH, ids=str)
-async def test_a_single_defect_is_found_and_named(lab: Laboratory, defect: Defect) -> None:
+async def test_a_single_defect_is_found_and_named(lab: DamagedStack, defect: Defect) -> None:
     subject, found = await lab.seeded(defect)
     assert named(found.violations, defect.invariant, subject), (subject, found.violations)

@@ -9,21 +9,21 @@ from typer.testing import CliRunner
 
 from console.main import app
 from console.verify.findings import INVARIANTS
+from tests.support.damaged_stack import DamagedStack, Defect, named
 from tests.support.defects.catalog import ALL
-from tests.support.laboratory import Defect, Laboratory, named
 from tests.support.operator import Operator
-from tests.support.verified import open_laboratory
+from tests.support.verified import open_damaged_stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Laboratory]:
-    async with open_laboratory(tmp_path_factory.mktemp("verified")) as lab:
+async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DamagedStack]:
+    async with open_damaged_stack(tmp_path_factory.mktemp("verified")) as lab:
         yield lab
 
 
-async def test_what_is_right_raises_no_alarm(lab: Laboratory) -> None:
+async def test_what_is_right_raises_no_alarm(lab: DamagedStack) -> None:
     found = await lab.ask()
     assert found.violations == []
     assert set(found.checked) == set(INVARIANTS)
@@ -31,16 +31,16 @@ async def test_what_is_right_raises_no_alarm(lab: Laboratory) -> None:
 
 
 @pytest.mark.parametrize("defect", ALL, ids=str)
-async def test_a_single_defect_is_found_and_named(lab: Laboratory, defect: Defect) -> None:
+async def test_a_single_defect_is_found_and_named(lab: DamagedStack, defect: Defect) -> None:
     subject, found = await lab.seeded(defect)
     assert named(found.violations, defect.invariant, subject), (subject, found.violations)
 
 
-async def test_every_defect_was_mended_and_nothing_is_wrong_again(lab: Laboratory) -> None:
+async def test_every_defect_was_mended_and_nothing_is_wrong_again(lab: DamagedStack) -> None:
     assert (await lab.ask()).violations == []
 
 
-async def test_an_aborted_completion_is_none(lab: Laboratory) -> None:
+async def test_an_aborted_completion_is_none(lab: DamagedStack) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=lab.pipeline.servers, transactional_id="verified")
     await producer.start()
     await producer.begin_transaction()
@@ -50,19 +50,21 @@ async def test_an_aborted_completion_is_none(lab: Laboratory) -> None:
     assert (await lab.ask("I4", "I6")).violations == []
 
 
-async def test_runs_can_be_looked_at_alone(lab: Laboratory) -> None:
+async def test_runs_can_be_looked_at_alone(lab: DamagedStack) -> None:
     async with lab.altered("public.onpoint_photos", "DELETE FROM public.onpoint_photos WHERE id = 1"):
         assert (await lab.ask(runs=["first", "second"], bad_events=None)).violations == []
         assert not (await lab.ask("I1", runs=["gap"])).holds
 
 
-async def test_without_a_source_the_lake_and_postgresql_are_held_against_each_other(lab: Laboratory) -> None:
+async def test_without_a_source_the_lake_and_postgresql_are_held_against_each_other(
+    lab: DamagedStack,
+) -> None:
     assert (await lab.ask("I1", sources={})).violations == []
     async with lab.altered("public.onpoint_posts", "DELETE FROM public.onpoint_posts WHERE id = 17"):
         assert named((await lab.ask("I1", sources={})).violations, "I1", "posts id=17")
 
 
-async def test_the_command_names_what_is_wrong_and_fails(lab: Laboratory) -> None:
+async def test_the_command_names_what_is_wrong_and_fails(lab: DamagedStack) -> None:
     operator = Operator({**lab.pipeline.environment, "ONPOINT_HOME": str(lab.home.path)})
     folder = str(lab.question.sources["posts"].parent)
     good = await operator.says("verify", "--source-folder", folder, "--logs", str(lab.home.logs))
@@ -91,14 +93,14 @@ async def test_the_command_names_what_is_wrong_and_fails(lab: Laboratory) -> Non
         ("--logs", "not-there"),
     ],
 )
-async def test_wrong_use_is_told_in_a_sentence(lab: Laboratory, words: tuple[str, ...]) -> None:
+async def test_wrong_use_is_told_in_a_sentence(lab: DamagedStack, words: tuple[str, ...]) -> None:
     assert lab.question.logs
     said = await asyncio.to_thread(CliRunner().invoke, app, ["verify", *words])
     assert (said.exit_code, said.stdout) == (2, "")
     assert said.stderr.startswith("onpoint: ")
 
 
-async def test_a_second_completion_and_one_of_no_run_are_named(lab: Laboratory) -> None:
+async def test_a_second_completion_and_one_of_no_run_are_named(lab: DamagedStack) -> None:
     """Last, as nothing can be taken from a compacted topic."""
     value = await lab.value("SELECT value::text FROM onpoint_runs.verdicts WHERE run_id = 'first'")
     second = await lab.send("run.completed", value.encode(), key=b"first")

@@ -22,11 +22,11 @@ from aiokafka import AIOKafkaProducer
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES
 from tests.support import source as faults
-from tests.support.actors import KILLED, Troupe
 from tests.support.crash_points import POINTS
-from tests.support.ghosts import haunt
+from tests.support.failing_batches import commit_failing_batch
 from tests.support.pipeline import Completions, Pipeline
 from tests.support.records import TestData
+from tests.support.service_processes import KILLED, ServiceProcesses
 from tests.support.source import SourceServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
@@ -61,7 +61,7 @@ class Swept:
     seconds: float = 0.0
     good: list[str] = field(default_factory=list)
     replays: list[str] = field(default_factory=list)
-    ghosts: dict[str, str] = field(default_factory=dict)
+    failing: dict[str, str] = field(default_factory=dict)
     garbage: list[bytes] = field(default_factory=list)
     completions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class Swept:
 
     @property
     def runs(self) -> list[str]:
-        return [*self.good, *self.replays, *self.ghosts]
+        return [*self.good, *self.replays, *self.failing]
 
 
 @pytest.fixture(scope="module")
@@ -99,25 +99,27 @@ async def swept(
     folder = tmp_path_factory.mktemp("crashes")
     with (
         LocalStack(folder / "stack", services=(), extra_env=extra) as stack,
-        Troupe(stack, folder) as troupe,
+        ServiceProcesses(stack, folder) as processes,
     ):
         pipeline, seen = Pipeline(stack.environment()), Swept(test_data)
         async with pipeline.completions() as completions:
-            await sweep(troupe, pipeline, completions, seen)
+            await sweep(processes, pipeline, completions, seen)
         yield pipeline, seen
         stack.down(wipe=True)
 
 
-async def sweep(troupe: Troupe, pipeline: Pipeline, completions: Completions, seen: Swept) -> None:
-    actors = [troupe.start(service) for service in SERVICES]
+async def sweep(
+    processes: ServiceProcesses, pipeline: Pipeline, completions: Completions, seen: Swept
+) -> None:
+    replicas = [processes.start(service) for service in SERVICES]
     await ask_good(pipeline, seen)
     await completions.of(seen.good[0], END_S)
-    await asyncio.gather(*(actor.stop() for actor in actors))
+    await asyncio.gather(*(replica.stop() for replica in replicas))
 
     started = time.monotonic()
     feeder = asyncio.create_task(feed(pipeline, seen))
     try:
-        await asyncio.gather(*(die_everywhere(troupe, service, seen) for service in SERVICES))
+        await asyncio.gather(*(die_everywhere(processes, service, seen) for service in SERVICES))
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
@@ -126,12 +128,12 @@ async def sweep(troupe: Troupe, pipeline: Pipeline, completions: Completions, se
     seen.completions = list(await completions.for_a_while(5))
 
 
-async def die_everywhere(troupe: Troupe, service: str, seen: Swept) -> None:
+async def die_everywhere(processes: ServiceProcesses, service: str, seen: Swept) -> None:
     """The service, killed at one of its points after another; in the end it is well."""
     for point, hit in product(POINTS[service], HITS):
-        actor = troupe.start(service, CRASH_AT=f"{service}.{point}:{hit}")
-        seen.codes[service, point, hit] = await actor.exited(POINT_S)
-    await troupe.start(service).ready()
+        replica = processes.start(service, CRASH_AT=f"{service}.{point}:{hit}")
+        seen.codes[service, point, hit] = await replica.exited(POINT_S)
+    await processes.start(service).ready()
 
 
 async def feed(pipeline: Pipeline, seen: Swept) -> None:
@@ -140,9 +142,9 @@ async def feed(pipeline: Pipeline, seen: Swept) -> None:
         await ask_good(pipeline, seen)
         if number % 2 == 0:
             for death in ("processor", "late", "bare"):
-                run_id = new_run(f"ghost-{death}")
-                seen.ghosts[run_id] = death
-                await haunt(pipeline, run_id, death)
+                run_id = new_run(f"failing_run-{death}")
+                seen.failing[run_id] = death
+                await commit_failing_batch(pipeline, run_id, death)
             await ask_replay(pipeline, seen)
         await send_garbage(pipeline, seen)
         await asyncio.sleep(BUNDLE_S)
@@ -222,7 +224,7 @@ async def test_every_run_ended_once_and_as_the_same_run_did_before_anything_was_
     for run_id in seen.replays:
         assert {name: ended[run_id]["datasets"][name] for name in DATASETS} == whole
     late = [("photos", "converter"), ("photos", "loader"), ("photos", "s3sink")]
-    for run_id, death in seen.ghosts.items():
+    for run_id, death in seen.failing.items():
         found = [dead[:2] for dead in ended[run_id]["dead"]]
         assert found == ([("photos", "processor")] if death == "processor" else late)
 

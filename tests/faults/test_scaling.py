@@ -12,9 +12,9 @@ from deploy.local.ports import free_port
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES
 from tests.faults.test_kills import DATASETS, PARAMETERS, assert_content
-from tests.support.actors import Troupe
 from tests.support.pipeline import Pipeline
 from tests.support.records import TestData
+from tests.support.service_processes import ServiceProcesses
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -26,9 +26,9 @@ STAYS_S = (0.5, 4.0)
 RUN_S = 240.0
 
 
-async def cycle(troupe: Troupe, service: str, stays_s: float) -> float:
+async def cycle(processes: ServiceProcesses, service: str, stays_s: float) -> float:
     """Seconds that the second process took to leave."""
-    second = await troupe.start(service, ONPOINT_HTTP_PORT=str(free_port())).ready(within_s=90)
+    second = await processes.start(service, ONPOINT_HTTP_PORT=str(free_port())).ready(within_s=90)
     await asyncio.sleep(stays_s)
     asked_s = time.monotonic()
     assert await second.stop(within_s=2 * DRAIN_S) == 0
@@ -42,14 +42,14 @@ async def test_scaling_up_and_down_under_load_loses_nothing(
     run_ids: list[str] = []
     drains_s: list[float] = []
     async with pipeline.completions() as completions:
-        with Troupe(breakable, tmp_path) as troupe:
+        with ServiceProcesses(breakable, tmp_path) as processes:
             for _ in range(ROUNDS):
                 run_ids.append(f"scale-{uuid.uuid4().hex[:8]}")
                 await pipeline.request(
                     {"run_id": run_ids[-1], "datasets": list(DATASETS), "parameters": PARAMETERS}
                 )
                 drains_s += await asyncio.gather(
-                    *(cycle(troupe, service, dice.uniform(*STAYS_S)) for service in SERVICES)
+                    *(cycle(processes, service, dice.uniform(*STAYS_S)) for service in SERVICES)
                 )
         ended = await completions.all(set(run_ids), RUN_S)
         again = [value["run_id"] for value in await completions.for_a_while(3)]

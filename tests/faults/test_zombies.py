@@ -16,10 +16,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES
-from tests.support.actors import Actor, Troupe
-from tests.support.ghosts import haunt
+from tests.support.failing_batches import commit_failing_batch
 from tests.support.pipeline import Completions, Pipeline
 from tests.support.records import TestData
+from tests.support.service_processes import ServiceProcess, ServiceProcesses
 from tests.support.source import SourceServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
@@ -69,7 +69,7 @@ SETTLED_S = 8.0
 
 @dataclass(frozen=True)
 class Stage:
-    troupe: Troupe
+    processes: ServiceProcesses
     pipeline: Pipeline
     test_data: TestData
 
@@ -85,9 +85,9 @@ async def stage(
     folder = tmp_path_factory.mktemp("zombies")
     with (
         LocalStack(folder / "stack", services=(), extra_env=extra) as stack,
-        Troupe(stack, folder) as troupe,
+        ServiceProcesses(stack, folder) as processes,
     ):
-        yield Stage(troupe, Pipeline(stack.environment()), test_data)
+        yield Stage(processes, Pipeline(stack.environment()), test_data)
         stack.down(wipe=True)
 
 
@@ -121,18 +121,18 @@ async def everything(pipeline: Pipeline, runs: list[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("points", ROUNDS, ids=lambda points: "-".join(points.values()))
 async def test_what_a_paused_process_does_late_changes_nothing(stage: Stage, points: dict[str, str]) -> None:
     pipeline = stage.pipeline
-    good, ghost = (f"zombie-{uuid.uuid4().hex[:8]}" for _ in range(2))
-    paused = [stage.troupe.start(name, STOP_AT=f"{name}.{points[name]}:1") for name in SERVICES]
+    good, failing_run = (f"zombie-{uuid.uuid4().hex[:8]}" for _ in range(2))
+    paused = [stage.processes.start(name, STOP_AT=f"{name}.{points[name]}:1") for name in SERVICES]
     async with pipeline.completions() as completions:
         await pipeline.request({"run_id": good, "datasets": list(DATASETS)})
         for_death = "death" in points.values()
-        runs = [good, ghost] if for_death else [good]
+        runs = [good, failing_run] if for_death else [good]
         if for_death:
-            await haunt(pipeline, ghost, "processor")
+            await commit_failing_batch(pipeline, failing_run, "processor")
             late = f"zombie-{uuid.uuid4().hex[:8]}"
             runs.append(late)
-            await haunt(pipeline, late, "late")
-        others = await take_over(stage.troupe, paused)
+            await commit_failing_batch(pipeline, late, "late")
+        others = await take_over(stage.processes, paused)
         await finish(stage, completions, runs, good)
         before = await everything(pipeline, runs)
         for zombie in paused:
@@ -140,15 +140,15 @@ async def test_what_a_paused_process_does_late_changes_nothing(stage: Stage, poi
         seen = await completions.for_a_while(SETTLED_S)
         assert await everything(pipeline, runs) == before
         assert Counter(value["run_id"] for value in seen) == dict.fromkeys(runs, 1)
-    await asyncio.gather(*(actor.stop() for actor in (*paused, *others) if actor.is_running()))
+    await asyncio.gather(*(replica.stop() for replica in (*paused, *others) if replica.is_running()))
 
 
-async def take_over(troupe: Troupe, paused: list[Actor]) -> list[Actor]:
+async def take_over(processes: ServiceProcesses, paused: list[ServiceProcess]) -> list[ServiceProcess]:
     """Starts the second process of each service as soon as the first is paused: they wait for each other's work."""
 
-    async def second(first: Actor) -> Actor:
+    async def second(first: ServiceProcess) -> ServiceProcess:
         await first.paused(WITHIN_S)
-        return troupe.start(first.service)
+        return processes.start(first.service)
 
     return list(await asyncio.gather(*(second(first) for first in paused)))
 
@@ -200,8 +200,8 @@ async def test_two_processes_of_each_service_that_get_the_same_events_come_to_on
 ) -> None:
     pipeline = stage.pipeline
     runs = [f"twins-{uuid.uuid4().hex[:8]}" for _ in range(3)]
-    actors = [stage.troupe.start(name) for name in (*SERVICES, *SERVICES)]
-    await asyncio.gather(*(actor.ready(120) for actor in actors))
+    replicas = [stage.processes.start(name) for name in (*SERVICES, *SERVICES)]
+    await asyncio.gather(*(replica.ready(120) for replica in replicas))
     doubling = asyncio.create_task(double_everything(pipeline))
     try:
         async with pipeline.completions() as completions:
@@ -226,4 +226,4 @@ async def test_two_processes_of_each_service_that_get_the_same_events_come_to_on
     assert {(row["stage"], row["status"]): row["n"] for row in results} == {
         (name, "done"): len(runs) * len(DATASETS) for name in SERVICES if name != "quality"
     }
-    await asyncio.gather(*(actor.stop() for actor in actors))
+    await asyncio.gather(*(replica.stop() for replica in replicas))

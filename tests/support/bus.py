@@ -3,16 +3,19 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from shared.bus.bus import Bus
-from shared.bus.messages import Bury, Handler, Record, bury_alone
+from shared.bus.kafka import KafkaClients
+from shared.bus.messages import Handler, MarkFailed, Record, dead_letter_only
+from shared.bus.publisher import Publisher
+from shared.bus.subscriptions import Subscriptions
 from shared.settings.kafka import KafkaSettings
 
+SESSION_TIMEOUT_MS = 10_000
 REQUESTED_AT = "2026-11-24T06:00:00Z"
 
 
@@ -104,24 +107,39 @@ class Topics:
             await asyncio.sleep(0.05)
 
 
+def plain_kafka(servers: str) -> KafkaClients:
+    """Clients of a broker without TLS and login."""
+    return KafkaClients(KafkaSettings(kafka_bootstrap_servers=servers), "onpoint-test")
+
+
+def bus_of(topics: Topics, fatal: Callable[[BaseException], None]) -> tuple[Publisher, Subscriptions]:
+    kafka = plain_kafka(topics.servers)
+    publisher = Publisher(kafka, topics.service)
+    return publisher, Subscriptions(
+        kafka, topics.service, publisher, session_timeout_ms=SESSION_TIMEOUT_MS, fatal=fatal
+    )
+
+
 @asynccontextmanager
 async def running(
     topics: Topics,
     handler: Handler,
     *,
-    bury: Bury = bury_alone,
+    mark_failed: MarkFailed = dead_letter_only,
     transactional: bool = False,
     workers: int = 1,
-) -> AsyncIterator[Bus]:
+) -> AsyncIterator[Subscriptions]:
     faults: list[BaseException] = []
-    bus = Bus(KafkaSettings(kafka_bootstrap_servers=topics.servers), topics.service, fatal=faults.append)
+    publisher, bus = bus_of(topics, faults.append)
     if transactional:
         bus.subscribe_transactional(topics.input, handler=handler)
     else:
-        bus.subscribe(topics.input, handler=handler, bury=bury, workers=workers)
+        bus.subscribe(topics.input, handler=handler, mark_failed=mark_failed, workers=workers)
+    await publisher.start()
     await bus.start()
     try:
         yield bus
     finally:
         await bus.stop()
+        await publisher.stop()
         assert not faults

@@ -7,10 +7,11 @@ from typing import Any
 
 import zstandard
 
-from shared.batches.batches import Batches, scratch_folder
 from shared.datasets.model import Dataset
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.storage.object_store import ObjectStore
 
 REQUESTED_AT = datetime(2026, 11, 23, 4, 5, 6, 789, tzinfo=UTC)
@@ -84,7 +85,7 @@ async def put_raw(
         for extension, data, count in files:
             (folder / extension).write_bytes(data)
             artifacts.append(
-                await batches.put_artifact(
+                await batches.artifacts.put(
                     run_id, dataset, folder / extension, extension=extension, rows=count
                 )
             )

@@ -22,14 +22,14 @@ from services.crawler.planner import Planner
 from services.crawler.replaying import Replaying
 from services.crawler.repository import Archive, FrozenRuns
 from services.crawler.service import CrawlerService
-from shared.batches.batches import Batches
-from shared.bus.messages import Burial, Outgoing, Record
+from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, CrawlBatchRequested, CrawlPlanned
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
 
@@ -75,15 +75,15 @@ class Crawler:
                 waiting.extend(await self.handle(event))
 
     async def handle(self, event: Outgoing) -> list[Outgoing]:
-        """As the bus does it: a permanent error buries the record, and burying announces."""
+        """As the subscription does it: a permanent error marks the record failed, and publishes the result."""
         record = self.record(event)
         try:
             return list(await self.handlers.on_batch_requested(record))
         except PermanentError as error:
-            burial: Burial = await self.handlers.bury(record, error)
-            if burial.dead:
+            outcome: FailureOutcome = await self.handlers.mark_failed(record, error)
+            if outcome.dead:
                 self.dead_letters.append(record)
-            return list(burial.announce)
+            return list(outcome.events)
 
     def record(self, event: Outgoing) -> Record:
         return Record(event.topic, 0, 0, APPENDED_MS, event.key.encode(), encode(event.event))

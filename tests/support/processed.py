@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.batches.batches import Batches, scratch_folder
 from shared.bus.messages import Record
 from shared.datasets.arrow import clean_schema
 from shared.datasets.model import Dataset
@@ -16,6 +15,8 @@ from shared.events import topics
 from shared.events.decode import encode
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts, Part
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.storage.object_store import ObjectStore
 
 REQUESTED_AT = datetime(2026, 11, 23, 4, 5, 6, tzinfo=UTC)
@@ -104,7 +105,7 @@ async def put_file(
     first_position: int = 0,
 ) -> BatchManifest:
     batches = Batches(staging, "processor")
-    artifact = await batches.put_artifact(run_id, dataset.name, file, extension="parquet", rows=rows)
+    artifact = await batches.artifacts.put(run_id, dataset.name, file, extension="parquet", rows=rows)
     return BatchManifest(
         run_id=run_id,
         dataset=dataset.name,

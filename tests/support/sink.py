@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from aiokafka.errors import KafkaConnectionError
 
+from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
-from services.s3sink.loop import SinkLoop
-from services.s3sink.repository import SinkRepository
 from services.s3sink.service import SinkService
-from services.s3sink.writer import ObjectWriter
-from shared.batches.batches import Batches
-from shared.bus.messages import Burial, Outgoing, Publish, Record
+from services.s3sink.workers.object_writer import SinkLoop
+from shared.bus.messages import FailureOutcome, Outgoing, Publish, Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, RunSealed
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore
 from tests.support.datasets import datasets_of
 from tests.support.processed import REQUESTED_AT, a_dataset, put_processed, record_of
@@ -86,8 +86,8 @@ class Sink:
         sealed = RunSealed(run_id=run_id, requested_at=REQUESTED_AT, batches={"posts": batches})
         assert await self.handlers.on_run_sealed(record_of(sealed, run_id, topics.RUN_SEALED)) == []
 
-    async def bury(self, batch: BatchManifest, error: PermanentError) -> Burial:
-        return await self.handlers.bury(record_of(batch, batch.batch_id), error)
+    async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> FailureOutcome:
+        return await self.handlers.mark_failed(record_of(batch, batch.batch_id), error)
 
     async def drain(self) -> None:
         """Turns until there is nothing to do now."""

@@ -16,7 +16,7 @@ from console.verify.letters import BadEvent
 from console.verify.verify import Question
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES
-from tests.support.laboratory import Laboratory
+from tests.support.damaged_stack import DamagedStack
 from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer, status
@@ -67,7 +67,7 @@ GAINED = "  - {name: extra, type: int64}\n"
 
 
 @asynccontextmanager
-async def open_laboratory(folder: Path) -> AsyncIterator[Laboratory]:
+async def open_damaged_stack(folder: Path) -> AsyncIterator[DamagedStack]:
     """After runs of every kind, a replay and a bad event; all services but one are stopped.
 
     There are a missing page, a refused request, a run with a limit, one that stored nothing, a dead letter that was
@@ -91,7 +91,7 @@ async def open_laboratory(folder: Path) -> AsyncIterator[Laboratory]:
 
 
 @asynccontextmanager
-async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> AsyncIterator[Laboratory]:
+async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> AsyncIterator[DamagedStack]:
     datasets = folder / "datasets"
     environment = {**stack.environment(), "ONPOINT_DATASETS_DIR": str(datasets)}
     pipeline = Pipeline(environment)
@@ -122,7 +122,7 @@ async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> Asy
             baseline=await machine.snapshot(database),
         )
         assert question.baseline is not None
-        yield Laboratory(pipeline, stack.home, database, producer, question, question.baseline)
+        yield DamagedStack(pipeline, stack.home, database, producer, question, question.baseline)
     finally:
         await database.close()
         await producer.stop()

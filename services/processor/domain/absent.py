@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import stringzilla
 
-from services.processor.domain.layout import Target
+from services.processor.domain.parse_schema import Target
 
 _FEW = 32
 """So many names are looked for in the bytes one by one; more are faster found by reading every record."""

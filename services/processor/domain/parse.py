@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.processor.domain.absent import AbsentFields
-from services.processor.domain.columnar import Columns, read_columns
-from services.processor.domain.exact import NestedTooDeepError, Refusal, Row, read_line
-from services.processor.domain.fields import UnnamedFields
-from services.processor.domain.layout import Layout, Target
+from services.processor.domain.column_parser import Columns, read_columns
 from services.processor.domain.lines import MAX_LINE_BYTES, Chunk, LongLine
+from services.processor.domain.parse_schema import ParseSchema, Target
 from services.processor.domain.room import MAX_ROW_BYTES, RowRoom, WideRow
+from services.processor.domain.row_parser import NestedTooDeepError, RejectedLine, Row, read_line
+from services.processor.domain.unmapped_fields import UnnamedFields
 from shared.datasets.arrow import ARROW_TYPE
 from shared.reasons import Reason
 
@@ -35,7 +35,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a run of lines became. `rows` has the layout's schema; both are in the lines' order."""
+    """What a run of lines became. `rows` has the parse_schema's schema; both are in the lines' order."""
 
     rows: pa.RecordBatch
     refused: tuple[Refused, ...]
@@ -46,16 +46,18 @@ class Parsed:
 class Watch:
     """What is watched through all chunks of one batch."""
 
-    def __init__(self, layout: Layout, run_id: str, batch_id: str) -> None:
-        self.unnamed = UnnamedFields(layout.tree)
-        self.absent = AbsentFields(layout.targets)
-        self.room = RowRoom(layout.targets, run_id, batch_id)
+    def __init__(self, parse_schema: ParseSchema, run_id: str, batch_id: str) -> None:
+        self.unnamed = UnnamedFields(parse_schema.tree)
+        self.absent = AbsentFields(parse_schema.targets)
+        self.room = RowRoom(parse_schema.targets, run_id, batch_id)
 
 
-def parse_chunk(chunk: Chunk, first_position: int, layout: Layout, watch: Watch) -> Iterator[Parsed]:
+def parse_chunk(
+    chunk: Chunk, first_position: int, parse_schema: ParseSchema, watch: Watch
+) -> Iterator[Parsed]:
     """The chunk's rows and refusals, in pieces."""
     lines: list[bytes] = []
-    for parsed in _parse(chunk, first_position, layout, watch):
+    for parsed in _parse(chunk, first_position, parse_schema, watch):
         wide = watch.room.too_wide(parsed.rows)
         if wide:
             lines = lines or chunk.data.split(b"\n")
@@ -63,16 +65,16 @@ def parse_chunk(chunk: Chunk, first_position: int, layout: Layout, watch: Watch)
     watch.absent.look(chunk.data)
 
 
-def _parse(chunk: Chunk, first_position: int, layout: Layout, watch: Watch) -> Iterator[Parsed]:
+def _parse(chunk: Chunk, first_position: int, parse_schema: ParseSchema, watch: Watch) -> Iterator[Parsed]:
     watch.unnamed.observe(chunk.data)
-    found = read_columns(chunk.data, chunk.lines, layout, watch.unnamed)
+    found = read_columns(chunk.data, chunk.lines, parse_schema, watch.unnamed)
     if found is not None:
-        yield _whole(found, chunk.first_line + first_position, layout, watch)
+        yield _whole(found, chunk.first_line + first_position, parse_schema, watch)
         return
     lines = chunk.data.split(b"\n")[:-1]
     for start in range(0, len(lines), BLOCK_LINES):
         block = lines[start : start + BLOCK_LINES]
-        yield _parse_block(block, chunk.first_line + start, first_position, layout, watch)
+        yield _parse_block(block, chunk.first_line + start, first_position, parse_schema, watch)
 
 
 def refuse_long(line: LongLine) -> Refused:
@@ -81,16 +83,16 @@ def refuse_long(line: LongLine) -> Refused:
 
 
 def _parse_block(
-    lines: list[bytes], first_line: int, first_position: int, layout: Layout, watch: Watch
+    lines: list[bytes], first_line: int, first_position: int, parse_schema: ParseSchema, watch: Watch
 ) -> Parsed:
-    found = read_columns(b"\n".join(lines) + b"\n", len(lines), layout, watch.unnamed)
+    found = read_columns(b"\n".join(lines) + b"\n", len(lines), parse_schema, watch.unnamed)
     if found is not None:
-        return _whole(found, first_line + first_position, layout, watch)
+        return _whole(found, first_line + first_position, parse_schema, watch)
     rows: list[Row] = []
     positions: list[int] = []
     refused: list[Refused] = []
     for number, line in enumerate(lines, first_line):
-        verdict = _read_line(line, layout, watch.unnamed)
+        verdict = _read_line(line, parse_schema, watch.unnamed)
         if isinstance(verdict, Row):
             rows.append(verdict)
             positions.append(number + first_position)
@@ -100,34 +102,36 @@ def _parse_block(
             )
     columns: Columns = [
         pa.array([row.values[place] for row in rows], ARROW_TYPE[target.type])
-        for place, target in enumerate(layout.targets)
+        for place, target in enumerate(parse_schema.targets)
     ]
-    batch = _batch(columns, pa.array(positions, pa.int64()), layout, watch)
+    batch = _batch(columns, pa.array(positions, pa.int64()), parse_schema, watch)
     return Parsed(batch, tuple(refused), sum(row.ignored for row in rows))
 
 
-def _read_line(line: bytes, layout: Layout, fields: UnnamedFields) -> Row | Refusal:
+def _read_line(line: bytes, parse_schema: ParseSchema, fields: UnnamedFields) -> Row | RejectedLine:
     try:
-        return read_line(line, layout)
+        return read_line(line, parse_schema)
     except NestedTooDeepError:
         # The columnar parser does not recurse: a deep value that no column is for does not matter to it.
-        found = read_columns(line + b"\n", 1, layout, fields)
+        found = read_columns(line + b"\n", 1, parse_schema, fields)
         if found is None:
-            return Refusal(Reason.DECODE, "nested too deep")
+            return RejectedLine(Reason.DECODE, "nested too deep")
         columns, ignored = found
         return Row(tuple(column[0].as_py() for column in columns), ignored)
 
 
-def _whole(found: tuple[Columns, int], position: int, layout: Layout, watch: Watch) -> Parsed:
+def _whole(found: tuple[Columns, int], position: int, parse_schema: ParseSchema, watch: Watch) -> Parsed:
     columns, ignored = found
     positions = pl.int_range(position, position + len(columns[0]), dtype=pl.Int64, eager=True).to_arrow()
-    return Parsed(_batch(columns, positions, layout, watch), (), ignored)
+    return Parsed(_batch(columns, positions, parse_schema, watch), (), ignored)
 
 
-def _batch(columns: Columns, positions: "pa.Array[Any]", layout: Layout, watch: Watch) -> pa.RecordBatch:
+def _batch(
+    columns: Columns, positions: "pa.Array[Any]", parse_schema: ParseSchema, watch: Watch
+) -> pa.RecordBatch:
     watch.absent.saw(columns)
-    filled = [_filled(column, target) for column, target in zip(columns, layout.targets, strict=True)]
-    return pa.RecordBatch.from_arrays([*filled, positions], schema=layout.schema)
+    filled = [_filled(column, target) for column, target in zip(columns, parse_schema.targets, strict=True)]
+    return pa.RecordBatch.from_arrays([*filled, positions], schema=parse_schema.schema)
 
 
 def _without(

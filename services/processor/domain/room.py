@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.processor.domain.layout import Target
+from services.processor.domain.parse_schema import Target
 from shared.datasets.model import ColumnType
 
 MAX_ROW_BYTES = 8160

@@ -14,8 +14,8 @@ from typing import Any
 if any(argument.startswith("services.") for argument in sys.orig_argv):
     from aiokafka import AIOKafkaConsumer
 
-    from shared.batches import batches
     from shared.events.models import BatchManifest
+    from shared.stages import artifacts, results
     from shared.storage import object_store
     from shared.storage.object_store import ObjectStore
 
@@ -37,9 +37,9 @@ if any(argument.startswith("services.") for argument in sys.orig_argv):
         kept: Any = {name: value for name, value in config.items() if name != "checksum_algorithm"}
         return guarded_store(bucket, config=kept, **options)
 
-    setattr(batches, "hash_file", name_file)  # noqa: B010 - mypy would rightly refuse the assignments
-    setattr(batches.Batches, "commit", commit_nothing)  # noqa: B010
-    setattr(batches.Batches, "committed", find_nothing)  # noqa: B010
+    setattr(artifacts, "hash_file", name_file)  # noqa: B010 - mypy would rightly refuse the assignments
+    setattr(results.Batches, "commit", commit_nothing)  # noqa: B010
+    setattr(results.Batches, "committed", find_nothing)  # noqa: B010
     setattr(object_store, "S3Store", store_without_checksum)  # noqa: B010
     setattr(ObjectStore, "download", download_unchecked)  # noqa: B010
     setattr(AIOKafkaConsumer, "commit", find_nothing)  # noqa: B010

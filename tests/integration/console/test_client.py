@@ -6,6 +6,7 @@ import pytest
 
 from console import client
 from console.errors import CommandError
+from tests.support.bus import plain_kafka
 
 pytestmark = pytest.mark.integration
 
@@ -31,20 +32,20 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_broker_that_hangs_ends_the_asking_in_time(silent_server: str) -> None:
     began_s = time.monotonic()
     with pytest.raises(CommandError, match="did not answer within 1 s"):
-        await client.publish_request(silent_server, "r1", b"{}")
+        await client.publish_request(plain_kafka(silent_server), "r1", b"{}")
 
     assert time.monotonic() - began_s < 5
 
 
 async def test_a_broker_that_hangs_ends_the_wait_for_the_end_of_the_topic_too(silent_server: str) -> None:
     with pytest.raises(CommandError, match="did not answer within 1 s"):
-        async with client.open_completions(silent_server):
+        async with client.open_completions(plain_kafka(silent_server)):
             pass
 
 
 async def test_a_request_that_the_broker_would_refuse_is_refused_before_it_is_sent() -> None:
     with pytest.raises(CommandError, match="1,000,001 bytes, 1,000,000 at most"):
-        await client.publish_request("127.0.0.1:1", "r1", b"x" * 1_000_001)
+        await client.publish_request(plain_kafka("127.0.0.1:1"), "r1", b"x" * 1_000_001)
 
 
 async def test_a_missing_topic_is_told_at_once_with_the_way_to_make_it(
@@ -54,7 +55,7 @@ async def test_a_missing_topic_is_told_at_once_with_the_way_to_make_it(
     monkeypatch.setattr(client, "RUN_COMPLETED", "no.such.topic")
     monkeypatch.setattr(client, "CRAWL_REQUESTED", "no.such.topic")
     with pytest.raises(CommandError, match=r"no topic no\.such\.topic: run `onpoint topics apply`"):
-        async with client.open_completions(kafka_servers):
+        async with client.open_completions(plain_kafka(kafka_servers)):
             pass
     with pytest.raises(CommandError, match=r"no topic no\.such\.topic: run `onpoint topics apply`"):
-        await client.publish_request(kafka_servers, "r1", b"{}")
+        await client.publish_request(plain_kafka(kafka_servers), "r1", b"{}")

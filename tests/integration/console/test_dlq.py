@@ -18,10 +18,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from typer.testing import CliRunner
 
 from console.main import app
-from shared.bus.attempt import next_attempt
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
+from shared.bus.retry_headers import next_attempt
 from shared.errors import PermanentError
 from shared.reasons import Reason
 from tests.integration.console.played import Onpoint, Result

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from shared.bus.admin import apply_topics, load_topics
+from shared.bus.topic_admin import apply_topics, load_topics
 from shared.events import topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlPlanned
@@ -22,6 +22,7 @@ from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import ObjectStore, open_s3
 from tests.support import source as faults
+from tests.support.bus import plain_kafka
 from tests.support.crawler import environment_for, lines_of
 from tests.support.source import SourceServer
 
@@ -46,7 +47,8 @@ POINTS = [
 @pytest.fixture
 async def environment(s3_environment: Mapping[str, str]) -> Mapping[str, str]:
     await apply_topics(
-        s3_environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"], load_topics(ROOT / "deploy/kafka/topics.yaml")
+        plain_kafka(s3_environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]),
+        load_topics(ROOT / "deploy/kafka/topics.yaml"),
     )
     return {**os.environ, **s3_environment, "ONPOINT_HTTP_PORT": "0"}
 

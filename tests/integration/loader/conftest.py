@@ -3,14 +3,14 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
-from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
-from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.postgres.migrations import migrate
 from shared.postgres.pool import open_pool
 from shared.settings.postgres import PostgresSettings
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
 from tests.support.processed import a_dataset

@@ -8,12 +8,12 @@ import pytest
 
 from services.loader.handlers import Handlers
 from services.loader.service import LoaderService
-from shared.batches.batches import BatchDeadError
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ledger_of, pair, rows_of
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.integration
 
 
 async def dead_after(handlers: Handlers, batch: BatchManifest) -> BatchManifest:
-    """Handles the batch as the bus does: what kills it, then its burial."""
+    """Handles the batch as the bus does: what kills it, then its outcome."""
     record = record_of(batch, batch.batch_id)
     with pytest.raises(PermanentError) as caught:
         await handlers.on_batch_processed(record)
-    burial = await handlers.bury(record, caught.value)
-    assert burial.dead
-    [announced] = burial.announce
+    outcome = await handlers.mark_failed(record, caught.value)
+    assert outcome.dead
+    [announced] = outcome.events
     assert announced.topic == topics.BATCH_FAILED
     assert isinstance(announced.event, BatchManifest)
     return announced.event
@@ -65,9 +65,9 @@ async def test_a_dead_batch_stays_dead_and_is_announced_again(
     record = record_of(batch, batch.batch_id)
     with pytest.raises(BatchDeadError) as caught:
         await handlers.on_batch_processed(record)
-    again = await handlers.bury(record, caught.value)
+    again = await handlers.mark_failed(record, caught.value)
     assert again.dead
-    assert [event.event for event in again.announce] == [first]
+    assert [event.event for event in again.events] == [first]
 
 
 async def test_a_death_after_a_load_is_ignored(
@@ -75,9 +75,11 @@ async def test_a_death_after_a_load_is_ignored(
 ) -> None:
     batch = await put_processed(staging, catalog["pairs"], [pair("x")])
     done = await service.load(batch)
-    burial = await handlers.bury(record_of(batch, batch.batch_id), PermanentError(Reason.HANDLER, "late"))
-    assert not burial.dead
-    assert [(event.topic, event.event) for event in burial.announce] == [(topics.BATCH_LOADED, done)]
+    outcome = await handlers.mark_failed(
+        record_of(batch, batch.batch_id), PermanentError(Reason.HANDLER, "late")
+    )
+    assert not outcome.dead
+    assert [(event.topic, event.event) for event in outcome.events] == [(topics.BATCH_LOADED, done)]
 
 
 async def test_two_rows_with_one_key_in_a_batch_kill_it(

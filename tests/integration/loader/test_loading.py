@@ -9,17 +9,17 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 
-from services.loader.encoder import encode_copy
+from services.loader.adapters.encoder import encode_copy
+from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
-from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
-from services.processor.domain.layout import MAX_KEY_BYTES
-from shared.batches.batches import Batches
+from services.processor.domain.parse_schema import MAX_KEY_BYTES
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.models import Artifact, Counts
 from shared.postgres.migrations import migrate
+from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ENCODER, ledger_of, pair, rows_of

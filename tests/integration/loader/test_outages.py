@@ -7,7 +7,7 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 
-from services.loader.encoder import encode_copy
+from services.loader.adapters.encoder import encode_copy
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
 from shared.events.models import Artifact, Counts

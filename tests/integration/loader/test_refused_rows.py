@@ -14,11 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from services.loader.adapters.merging import MAX_REFUSED
+from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
-from services.loader.merging import MAX_REFUSED
-from services.loader.repository import LoadRepository
 from services.loader.service import LoaderService
-from shared.batches.batches import Batches
 from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
@@ -26,6 +25,8 @@ from shared.events.models import BatchManifest, Counts
 from shared.observability.metrics import ROWS_REJECTED
 from shared.postgres.errors import DatabaseUnavailableError
 from shared.postgres.migrations import migrate
+from shared.stages.artifacts import Artifacts
+from shared.stages.results import Batches
 from shared.storage.errors import StorageUnavailableError
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ledger_of, pair, rows_of, thing
@@ -228,7 +229,7 @@ async def test_more_refused_rows_than_the_bound_kill_the_batch(
         'the dead letter. The first, at position 1: PostgreSQL: new row for relation "onpoint_things" violates check '
         'constraint "negative"'
     )
-    assert (await handlers.bury(record, caught.value)).dead
+    assert (await handlers.mark_failed(record, caught.value)).dead
     assert await rows_of(pool, "onpoint_things") == []
     assert await ledger_of(pool) == [(batch.batch_id, "dead", 0, 0)]
 
@@ -316,7 +317,7 @@ async def test_an_outage_of_the_store_leaves_nothing_and_the_next_try_is_right(
         raise StorageUnavailableError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Batches, "put_artifact", away)
+        patched.setattr(Artifacts, "put", away)
         with pytest.raises(StorageUnavailableError):
             await service.load(batch)
     assert await rows_of(pool, "onpoint_things") == []

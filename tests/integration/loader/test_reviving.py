@@ -31,11 +31,11 @@ async def test_a_dead_batch_is_loaded_when_its_record_is_replayed(
 ) -> None:
     batch = await a_batch(staging, catalog)
     record = record_of(batch, batch.batch_id)
-    await handlers.bury(record, PermanentError(Reason.HANDLER, "a bug"))
-    await handlers.revive(record)
+    await handlers.mark_failed(record, PermanentError(Reason.HANDLER, "a bug"))
+    await handlers.redrive(record)
     [first] = await handlers.on_batch_processed(record)
     assert first.topic == topics.BATCH_LOADED
-    await handlers.revive(record)
+    await handlers.redrive(record)
     assert await handlers.on_batch_processed(record) == [first], "a second replay finds it loaded"
     assert await statuses(pool) == ["done"]
     assert await pool.fetchval("SELECT count(*) FROM onpoint_pairs") == 1
@@ -46,12 +46,12 @@ async def test_a_batch_that_fails_again_is_dead_again(
 ) -> None:
     batch = await a_batch(staging, catalog)
     record = record_of(batch, batch.batch_id)
-    await handlers.bury(record, PermanentError(Reason.HANDLER, "a bug"))
-    await handlers.revive(record)
+    await handlers.mark_failed(record, PermanentError(Reason.HANDLER, "a bug"))
+    await handlers.redrive(record)
     assert await statuses(pool) == []
-    burial = await handlers.bury(record, PermanentError(Reason.CHECKSUM, "still bad"))
-    assert burial.dead
-    [announced] = burial.announce
+    outcome = await handlers.mark_failed(record, PermanentError(Reason.CHECKSUM, "still bad"))
+    assert outcome.dead
+    [announced] = outcome.events
     assert isinstance(announced.event, BatchManifest)
     assert (announced.event.status, announced.event.reason) == ("dead", Reason.CHECKSUM)
     assert await statuses(pool) == ["dead"]
@@ -61,8 +61,8 @@ async def test_only_the_batch_of_the_record_is_revived_and_garbage_revives_nothi
     handlers: Handlers, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     batch = await a_batch(staging, catalog)
-    await handlers.bury(record_of(batch, batch.batch_id), PermanentError(Reason.HANDLER, "a bug"))
+    await handlers.mark_failed(record_of(batch, batch.batch_id), PermanentError(Reason.HANDLER, "a bug"))
     other = await put_processed(staging, catalog["pairs"], [], sequence=1)
-    await handlers.revive(record_of(other, other.batch_id))
-    await handlers.revive(record_of(batch, "0" * 32))
+    await handlers.redrive(record_of(other, other.batch_id))
+    await handlers.redrive(record_of(batch, "0" * 32))
     assert await statuses(pool) == ["dead"]

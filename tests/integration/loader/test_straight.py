@@ -8,14 +8,14 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 
-from services.loader.encoder import encode_copy
+from services.loader.adapters.encoder import encode_copy
 from services.loader.service import LoaderService
-from shared.batches.batches import BatchDeadError
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.models import Artifact, Counts
 from shared.postgres.errors import DatabaseUnavailableError
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import ENCODER, rows_of, thing
 from tests.support.processed import PRODUCED_AT, put_processed
@@ -90,7 +90,7 @@ async def test_a_straight_copy_that_takes_too_long_is_an_outage_and_the_next_try
 
     monkeypatch.setattr(ENCODER, slow)
     monkeypatch.setattr(
-        "services.loader.statements.STRAIGHT_LIMITS", "SET LOCAL transaction_timeout = '300ms'"
+        "services.loader.adapters.statements.STRAIGHT_LIMITS", "SET LOCAL transaction_timeout = '300ms'"
     )
     with pytest.raises(DatabaseUnavailableError):
         await service.load(batch)
@@ -140,7 +140,7 @@ async def test_a_batch_that_died_meanwhile_takes_back_what_it_copied(
     async def dying(
         parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        await service.bury(batch, PermanentError(Reason.HANDLER, "elsewhere"))
+        await service.mark_failed(batch, PermanentError(Reason.HANDLER, "elsewhere"))
         async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
             yield chunk
 

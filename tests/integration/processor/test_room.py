@@ -10,7 +10,7 @@ import asyncpg
 import pyarrow as pa
 import pytest
 
-from services.processor.domain.layout import layout_of
+from services.processor.domain.parse_schema import parse_schema_of
 from services.processor.domain.room import MAX_ROW_BYTES, RowRoom
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
@@ -56,7 +56,7 @@ async def compare(
     schema = data_schema(dataset)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    reckoned = RowRoom(layout_of(dataset).targets, run_id, BATCH_ID).too_wide(batch)
+    reckoned = RowRoom(parse_schema_of(dataset).targets, run_id, BATCH_ID).too_wide(batch)
     found = [await size_in_postgres(connection, row, run_id) for row in rows]
     sizes = {row.place: row.bytes for row in reckoned}
     assert [sizes.get(place) for place in range(len(rows))] == found
@@ -138,7 +138,7 @@ async def test_a_row_is_never_refused_that_compression_makes_fit(connection: asy
     batch = pa.RecordBatch.from_pylist(
         [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
     )
-    reckoned = RowRoom(layout_of(dataset).targets, RUN_ID, BATCH_ID).too_wide(batch)
+    reckoned = RowRoom(parse_schema_of(dataset).targets, RUN_ID, BATCH_ID).too_wide(batch)
     sizes = {n: await size_in_postgres(connection, row, RUN_ID) for n, row in enumerate(rows)}
     held = {n for n, size in sizes.items() if size is None}
     assert held

@@ -6,14 +6,14 @@ import asyncpg
 import orjson
 import pytest
 
-from services.quality.checks import Checks
-from services.quality.completion import CompletionService
+from services.quality.adapters.completions import CompletionRepository
+from services.quality.adapters.ledger import LedgerRepository
+from services.quality.adapters.listings import ListingRepository
 from services.quality.handlers import Handlers
-from services.quality.listings import Listings
-from services.quality.repository.completions import CompletionRepository
-from services.quality.repository.ledger import LedgerRepository
-from services.quality.repository.listings import ListingRepository
-from services.quality.service import LedgerService
+from services.quality.service.checks import Checks
+from services.quality.service.completion import CompletionService
+from services.quality.service.ledger import LedgerService
+from services.quality.service.listings import Listings
 from shared.bus.messages import Outgoing, Record
 from shared.datasets.model import Dataset
 from shared.events import topics

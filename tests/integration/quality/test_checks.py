@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.quality import checks
+from services.quality.service import checks
 from shared.datasets.model import Dataset
 from shared.postgres.migrations import create_table_sql
 from tests.integration.quality.conftest import Quality, dataset
@@ -153,7 +153,7 @@ async def test_checks_that_take_too_long_have_failed(
     await fill(quality, checked, "slow", [(1, "a")])
     await quality.pool.execute(f"ALTER TABLE {checked.table} RENAME TO slow")
     await quality.pool.execute(f"CREATE VIEW {checked.table} AS SELECT slow.* FROM slow, pg_sleep(5)")
-    monkeypatch.setattr("services.quality.checks.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("services.quality.service.checks.TIMEOUT_S", 0.2)
     completed = await quality.complete("slow")
     assert completed.reason is not None
     assert "could not run: QueryCanceledError" in completed.reason

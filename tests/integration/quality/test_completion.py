@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from services.quality.checks import Checks
+from services.quality.service.checks import Checks
 from shared import crashpoints
 from shared.bus.messages import Record
 from shared.errors import PermanentError

@@ -238,7 +238,7 @@ async def test_a_result_that_the_ledger_cannot_read_is_taken_from_staging(
     garbage = Record(result.topic, 0, 7, 0, result.key.encode(), b"\xff")
     with pytest.raises(PermanentError) as refusal:
         await quality.handlers.on_ledger_event(garbage)
-    assert (await quality.handlers.bury(garbage, refusal.value)).dead
+    assert (await quality.handlers.mark_failed(garbage, refusal.value)).dead
     completed = await quality.complete(story.run_id)
     check_books(story, completed)
 
@@ -250,7 +250,7 @@ async def test_garbage_under_the_key_of_a_batch_does_not_take_the_place_of_its_r
     processed = story.result("posts", 0, "processor")
     garbage = Record(processed.topic, 0, 7, 0, processed.key.encode(), b"{")
     await quality.hear(*story.plans())
-    await quality.handlers.bury(garbage, PermanentError(Reason.DECODE, "not JSON"))
+    await quality.handlers.mark_failed(garbage, PermanentError(Reason.DECODE, "not JSON"))
     await quality.hear(*story.results("posts"))
     check_books(story, await quality.complete("garbage"))
 
@@ -260,7 +260,7 @@ async def test_an_announcement_of_a_loader_that_cannot_be_read_is_a_death_there(
     died = story.result("posts", 0, "loader")
     await quality.hear(*(event for event in story.events() if event != died))
     garbage = Record(topics.BATCH_LOADED, 0, 7, 0, died.key.encode(), b"")
-    await quality.handlers.bury(garbage, PermanentError(Reason.VERSION, "version 9"))
+    await quality.handlers.mark_failed(garbage, PermanentError(Reason.VERSION, "version 9"))
     check_books(story, await quality.complete("unread-loaded"))
 
 

@@ -15,10 +15,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.local.stack import LocalStack
-from shared.bus.admin import apply_topics, load_topics
-from shared.bus.attempt import replay_headers
 from shared.bus.kafka import to_record
 from shared.bus.messages import Outgoing, Record
+from shared.bus.retry_headers import replay_headers
+from shared.bus.topic_admin import apply_topics, load_topics
 from shared.events import topics, topology
 from shared.events.decode import decode_event, encode
 from shared.events.models import RunCompleted
@@ -27,6 +27,7 @@ from shared.settings.object_store import ObjectStoreSettings
 from shared.storage import keys
 from shared.storage.object_store import open_s3
 from tests.integration.quality.story import Batch, Story
+from tests.support.bus import plain_kafka
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +50,8 @@ seconds), and what they leave in the database is tested without a broker too."""
 async def environment(components: LocalStack, postgres_dsn: str) -> Mapping[str, str]:
     settings = components.environment()
     await apply_topics(
-        settings["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"], load_topics(ROOT / "deploy/kafka/topics.yaml")
+        plain_kafka(settings["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]),
+        load_topics(ROOT / "deploy/kafka/topics.yaml"),
     )
     return {**os.environ, **settings, "ONPOINT_POSTGRES_DSN": postgres_dsn, "ONPOINT_HTTP_PORT": "0"}
 

@@ -5,12 +5,12 @@ from typing import NoReturn
 
 import pytest
 
-from services.quality.checks import Checks
-from services.quality.completion import NotDrainedError
-from services.quality.listings import Listings
+from services.quality.service.checks import Checks
+from services.quality.service.completion import NotDrainedError
+from services.quality.service.listings import Listings
 from shared import crashpoints
+from shared.bus.delivery import out_of_tries
 from shared.bus.messages import Outgoing
-from shared.bus.policy import out_of_tries
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunCompleted, RunDrained
@@ -245,17 +245,17 @@ async def test_a_format_that_could_not_be_written_makes_the_run_partial_and_is_n
 
 
 async def complete_dead(quality: Quality, run_id: str, error: PermanentError = BROKEN) -> list[Outgoing]:
-    burial = await quality.handlers.bury_drained(quality.drained_record(run_id), error)
-    assert burial.dead
-    return list(burial.announce)
+    outcome = await quality.handlers.mark_drained_failed(quality.drained_record(run_id), error)
+    assert outcome.dead
+    return list(outcome.events)
 
 
 async def test_a_run_whose_record_ran_out_of_tries_ends_as_failed(quality: Quality) -> None:
     await quality.hear(*small("broken").events())
     record = quality.drained_record("broken")
-    burial = await quality.handlers.bury_drained(record, BROKEN)
-    assert burial.dead
-    [outgoing] = burial.announce
+    outcome = await quality.handlers.mark_drained_failed(record, BROKEN)
+    assert outcome.dead
+    [outgoing] = outcome.events
     completed = outgoing.event
     assert isinstance(completed, RunCompleted)
     assert (outgoing.topic, outgoing.key, completed.status) == (topics.RUN_COMPLETED, "broken", "failed")
@@ -269,7 +269,7 @@ async def test_a_run_whose_record_ran_out_of_tries_ends_as_failed(quality: Quali
     assert tuple(row) == (completed.status, completed.reason)
     # Killed before its offset was committed: the very same event, whichever way the record goes now.
     assert list(await quality.handlers.on_run_drained(record)) == [outgoing]
-    assert (await quality.handlers.bury_drained(record, BROKEN)).announce == (outgoing,)
+    assert (await quality.handlers.mark_drained_failed(record, BROKEN)).events == (outgoing,)
     # Any other copy, a replayed dead letter among them, tells nothing.
     assert not await quality.handlers.on_run_drained(quality.drained_record("broken"))
     assert not await complete_dead(quality, "broken")
@@ -306,7 +306,7 @@ async def test_a_verdict_that_could_not_be_carried_out_gives_way(
         with pytest.raises(CutOffError):
             await quality.handlers.on_run_drained(record)
     assert (await quality.listing("decided") or {})["status"] == "succeeded"
-    [outgoing] = (await quality.handlers.bury_drained(record, BROKEN)).announce
+    [outgoing] = (await quality.handlers.mark_drained_failed(record, BROKEN)).events
     assert isinstance(outgoing.event, RunCompleted)
     assert outgoing.event.status == "failed"
     assert (await quality.listing("decided") or {})["status"] == "failed"
@@ -330,8 +330,8 @@ async def test_an_outage_while_giving_up_is_an_outage(
     with monkeypatch.context() as patch:
         patch.setattr(Listings, "write", away)
         with pytest.raises(StorageUnavailableError):
-            await quality.handlers.bury_drained(record, BROKEN)
-    [outgoing] = (await quality.handlers.bury_drained(record, BROKEN)).announce
+            await quality.handlers.mark_drained_failed(record, BROKEN)
+    [outgoing] = (await quality.handlers.mark_drained_failed(record, BROKEN)).events
     assert outgoing.topic == topics.RUN_COMPLETED
 
 
@@ -343,13 +343,13 @@ async def test_an_early_or_unreadable_record_fails_no_run(quality: Quality) -> N
         (quality.record(event), BROKEN),
         (replace(quality.record(event), value=b"{"), BROKEN),
     ):
-        burial = await quality.handlers.bury_drained(record, error)
-        assert (burial.dead, burial.announce) == (True, ())
+        outcome = await quality.handlers.mark_drained_failed(record, error)
+        assert (outcome.dead, outcome.events) == (True, ())
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.verdicts") == 0
     await quality.hear(small("open").events()[-1])
     drained = quality.drained_record("open")
     garbage = replace(drained, value=b"\xff")
-    assert not (await quality.handlers.bury_drained(garbage, BROKEN)).announce
+    assert not (await quality.handlers.mark_drained_failed(garbage, BROKEN)).events
     assert (await quality.complete("open")).status == "succeeded"
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.quality.sweeper import Sweeper
+from services.quality.workers.sweeper import Sweeper
 from shared.events.models import BatchManifest
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore

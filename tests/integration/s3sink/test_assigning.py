@@ -6,11 +6,11 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from shared.batches.batches import BatchDeadError
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError
 from shared.storage import keys
 from tests.support.processed import a_dataset, put_processed
 from tests.support.sink import LIMITS, Sink
@@ -85,7 +85,7 @@ async def test_a_sealed_run_wakes_the_loop_and_is_announced_at_once(
         waits.set()
         return await wait()
 
-    monkeypatch.setattr("services.s3sink.loop.IDLE_S", 3600.0)
+    monkeypatch.setattr("services.s3sink.workers.object_writer.IDLE_S", 3600.0)
     monkeypatch.setattr(sink.woken, "wait", wait_and_tell)
     await sink.deliver(await sink.make(10))
     loop = asyncio.create_task(sink.loop.run())
@@ -115,8 +115,8 @@ async def test_runs_do_not_share_an_object(sink: Sink) -> None:
 async def test_a_dead_batch_counts_for_a_sealed_run(sink: Sink) -> None:
     await sink.deliver(await sink.make(10, 0))
     await sink.seal(2)
-    burial = await sink.bury(await sink.make(5, 1), PermanentError(Reason.HANDLER, "poison"))
-    assert burial.dead
+    outcome = await sink.mark_failed(await sink.make(5, 1), PermanentError(Reason.HANDLER, "poison"))
+    assert outcome.dead
     await sink.drain()
     assert sorted(sink.results()) == [0]
     assert await sink.statuses() == ["assigned", "dead"]
@@ -157,21 +157,21 @@ async def test_a_batch_that_comes_again_after_it_is_stored_is_announced_again(si
 async def test_a_death_after_the_arrival_is_ignored(sink: Sink) -> None:
     batch = await sink.make(10)
     await sink.deliver(batch)
-    burial = await sink.bury(batch, PermanentError(Reason.HANDLER, "late"))
-    assert (burial.dead, burial.announce) == (False, ())
+    outcome = await sink.mark_failed(batch, PermanentError(Reason.HANDLER, "late"))
+    assert (outcome.dead, outcome.events) == (False, ())
     await sink.seal(1)
     await sink.drain()
-    burial = await sink.bury(batch, PermanentError(Reason.HANDLER, "later"))
-    assert (burial.dead, list(burial.announce)) == (False, sink.published)
+    outcome = await sink.mark_failed(batch, PermanentError(Reason.HANDLER, "later"))
+    assert (outcome.dead, list(outcome.events)) == (False, sink.published)
 
 
 async def test_a_dead_batch_stays_dead_and_is_announced_again(sink: Sink) -> None:
     batch = await sink.make(10)
-    first = await sink.bury(batch, PermanentError(Reason.HANDLER, "nul \x00 and \ud800"))
+    first = await sink.mark_failed(batch, PermanentError(Reason.HANDLER, "nul \x00 and \ud800"))
     with pytest.raises(BatchDeadError) as caught:
         await sink.deliver(batch)
-    assert await sink.bury(batch, caught.value) == first
-    [announced] = first.announce
+    assert await sink.mark_failed(batch, caught.value) == first
+    [announced] = first.events
     assert announced.topic == topics.BATCH_FAILED
     assert isinstance(announced.event, BatchManifest)
     assert (announced.event.stage, announced.event.counts) == ("s3sink", Counts(read=10))
@@ -190,7 +190,7 @@ async def test_a_batch_of_a_cancelled_run_is_dead_and_one_that_was_held_before_i
     with pytest.raises(PermanentError) as caught:
         await sink.deliver(late)
     assert caught.value.reason is Reason.CANCELLED
-    assert (await sink.bury(late, caught.value)).dead
+    assert (await sink.mark_failed(late, caught.value)).dead
     await sink.seal(2)
     await sink.drain()
     assert await sink.statuses() == ["assigned", "dead"]

@@ -16,11 +16,11 @@ BUG = PermanentError(Reason.HANDLER, "a bug")
 async def test_a_dead_batch_of_a_sealed_run_is_stored_at_once_when_it_is_replayed(sink: Sink) -> None:
     dead = await sink.make(5, 1)
     await sink.deliver(await sink.make(10, 0))
-    await sink.bury(dead, BUG)
+    await sink.mark_failed(dead, BUG)
     await sink.seal(2)
     await sink.drain()
     for _ in range(2):  # a second replay finds it stored
-        await sink.handlers.revive(record_of(dead, dead.batch_id))
+        await sink.handlers.redrive(record_of(dead, dead.batch_id))
         await sink.deliver(dead)
         await sink.drain()
     assert await sink.statuses() == ["assigned", "assigned"]
@@ -33,15 +33,15 @@ async def test_each_of_several_dead_batches_is_stored_without_waiting_for_the_ot
     dead = [await sink.make(5, sequence) for sequence in (1, 2, 3)]
     await sink.deliver(await sink.make(10, 0))
     for batch in dead:
-        await sink.bury(batch, BUG)
+        await sink.mark_failed(batch, BUG)
     await sink.seal(4)
     await sink.drain()
     for batch in dead:
-        await sink.handlers.revive(record_of(batch, batch.batch_id))
+        await sink.handlers.redrive(record_of(batch, batch.batch_id))
     await sink.deliver(dead[1])
     await sink.drain()
     assert sorted(sink.results()) == [0, 2]
-    await sink.bury(dead[0], BUG)
+    await sink.mark_failed(dead[0], BUG)
     await sink.deliver(dead[2])
     await sink.drain()
     assert sorted(sink.results()) == [0, 2, 3]
@@ -60,9 +60,9 @@ async def test_a_batch_beyond_the_seal_is_stored_at_once(sink: Sink) -> None:
 
 async def test_a_batch_that_is_revived_before_its_run_is_sealed_is_stored_with_the_others(sink: Sink) -> None:
     dead = await sink.make(5, 1)
-    await sink.bury(dead, BUG)
+    await sink.mark_failed(dead, BUG)
     await sink.deliver(await sink.make(10, 0))
-    await sink.handlers.revive(record_of(dead, dead.batch_id))
+    await sink.handlers.redrive(record_of(dead, dead.batch_id))
     await sink.seal(2)
     await sink.drain()
     assert sink.results() == {}
@@ -74,11 +74,11 @@ async def test_a_batch_that_is_revived_before_its_run_is_sealed_is_stored_with_t
 async def test_what_is_held_or_stored_is_never_taken_back(sink: Sink) -> None:
     held = await sink.make(10, 0)
     await sink.deliver(held)
-    await sink.handlers.revive(record_of(held, held.batch_id))
+    await sink.handlers.redrive(record_of(held, held.batch_id))
     assert await sink.statuses() == ["pending"]
     await sink.seal(1)
     await sink.drain()
-    await sink.handlers.revive(record_of(held, held.batch_id))
+    await sink.handlers.redrive(record_of(held, held.batch_id))
     assert await sink.statuses() == ["assigned"]
     assert await sink.deliver(held) == sink.published
 
@@ -94,7 +94,7 @@ async def test_a_batch_that_died_while_its_object_was_written_can_be_revived(sin
     await sink.drain()
     assert await sink.statuses() == ["dead"]
     await sink.staging.put(key, content or b"")
-    await sink.handlers.revive(record_of(batch, batch.batch_id))
+    await sink.handlers.redrive(record_of(batch, batch.batch_id))
     await sink.deliver(batch)
     await sink.drain()
     assert [sink.results()[0].status, *await sink.statuses()] == ["done", "assigned"]
@@ -119,7 +119,7 @@ async def test_a_batch_that_dies_while_its_object_is_written_leaves_its_record_a
     assert letter == record
     assert error.reason is Reason.CHECKSUM
     await sink.staging.put(key, content)
-    await sink.handlers.revive(letter)
+    await sink.handlers.redrive(letter)
     await sink.deliver(broken)
     await sink.drain()
     assert {result.status for result in sink.results().values()} == {"done"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber
 
-from services.s3sink import claim as claim_module
-from services.s3sink.claim import Claim
+from services.s3sink.adapters import claim as claim_module
+from services.s3sink.adapters.claim import Claim
 from shared.bus.messages import Outgoing
 from shared.events import topics
 from shared.events.models import BatchManifest, Counts
@@ -309,7 +309,7 @@ async def test_an_outage_kills_no_batch_and_work_goes_on_after_it(
         await append(*arguments)
 
     monkeypatch.setattr(sink.writer, "_append", failing)
-    monkeypatch.setattr("services.s3sink.loop.OUTAGE_DELAYS_S", (0.01,))
+    monkeypatch.setattr("services.s3sink.workers.object_writer.OUTAGE_DELAYS_S", (0.01,))
     await run_until_published(sink)
     assert [result.status for result in sink.results().values()] == ["done", "done"]
 
@@ -324,7 +324,7 @@ async def test_a_broker_that_is_away_is_waited_for(sink: Sink, monkeypatch: pyte
         sink.published.extend(outgoing)
 
     sink.rebuild(publish=publish)
-    monkeypatch.setattr("services.s3sink.loop.OUTAGE_DELAYS_S", (0.01,))
+    monkeypatch.setattr("services.s3sink.workers.object_writer.OUTAGE_DELAYS_S", (0.01,))
     await run_until_published(sink)
     assert await sink.states() == ["announced"]
 

@@ -6,8 +6,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from console.dlq.letter import original_record, to_letter
-from shared.bus.attempt import PREFIX, next_attempt
 from shared.bus.messages import Outgoing, Record
+from shared.bus.retry_headers import PREFIX, next_attempt
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from tests.support.laboratory import Defects, Laboratory
+from tests.support.damaged_stack import DamagedStack, Defects
 
 RESULTS = "onpoint_runs.results"
 VERDICTS = "onpoint_runs.verdicts"
@@ -22,7 +22,7 @@ def _statement(invariant: str, says: str, table: str, sql: str, *, subject: str 
     """About the first batch of posts in the first run, which `$1` names and which is what must be named."""
 
     @defect(invariant, says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         batch_id = await lab.batch()
         arguments = [batch_id] if "$1" in sql else []
         async with lab.altered(table, sql, *arguments):
@@ -110,14 +110,14 @@ _statement("I6", "a run was forgotten", RUNS, f"UPDATE {RUNS} SET status = NULL 
 
 
 @defect("I4", "a run has ended and nobody was told")
-async def untold(lab: Laboratory) -> AsyncIterator[str]:
+async def untold(lab: DamagedStack) -> AsyncIterator[str]:
     run = f"INSERT INTO {RUNS} (run_id, requested_at, status, finished_at) VALUES ('untold', now(), 'failed', now())"
     async with lab.altered(RUNS, run):
         yield "run.completed of untold"
 
 
 @defect("I2", "a manifest is gone from staging")
-async def no_manifest(lab: Laboratory) -> AsyncIterator[str]:
+async def no_manifest(lab: DamagedStack) -> AsyncIterator[str]:
     batch_id = await lab.batch()
     async with lab.put(
         f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/processor/{batch_id}.json", None
@@ -126,7 +126,7 @@ async def no_manifest(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I2", "a manifest counts otherwise")
-async def other_manifest(lab: Laboratory) -> AsyncIterator[str]:
+async def other_manifest(lab: DamagedStack) -> AsyncIterator[str]:
     def change(data: bytes) -> bytes:
         manifest = json.loads(data)
         manifest["counts"]["accepted"] += 1
@@ -139,7 +139,7 @@ async def other_manifest(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I2", "a manifest lies under the name of another batch")
-async def misplaced_manifest(lab: Laboratory) -> AsyncIterator[str]:
+async def misplaced_manifest(lab: DamagedStack) -> AsyncIterator[str]:
     batch_id = await lab.batch()
     folder = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/processor/"
     async with lab.put(f"{folder}{'e' * 32}.json", lab.pipeline.read(f"{folder}{batch_id}.json")):
@@ -147,14 +147,14 @@ async def misplaced_manifest(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I2", "a manifest cannot be read")
-async def no_json(lab: Laboratory) -> AsyncIterator[str]:
+async def no_json(lab: DamagedStack) -> AsyncIterator[str]:
     uri = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/crawler/{await lab.batch()}.json"
     async with lab.put(uri, b"{"):
         yield uri
 
 
 @defect("I5", "a session waits in a transaction")
-async def idle(lab: Laboratory) -> AsyncIterator[str]:
+async def idle(lab: DamagedStack) -> AsyncIterator[str]:
     dsn = lab.pipeline.environment["ONPOINT_POSTGRES_DSN"]
     other = await asyncpg.connect(dsn, server_settings={"application_name": "onpoint_forgetful"})
     await other.execute("BEGIN; SELECT 1")
@@ -168,7 +168,7 @@ async def idle(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I5", "a temporary table is left over")
-async def leftover(lab: Laboratory) -> AsyncIterator[str]:
+async def leftover(lab: DamagedStack) -> AsyncIterator[str]:
     await lab.database.execute("CREATE TEMP TABLE onpoint_incoming (id int)")
     yield ".onpoint_incoming"
     await lab.database.execute("DROP TABLE onpoint_incoming")

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from console.verify.letters import BadEvent
-from shared.bus.attempt import replay_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
+from shared.bus.retry_headers import replay_headers
 from shared.errors import PermanentError
 from shared.reasons import Reason
-from tests.support.laboratory import Defects, Headers, Laboratory
+from tests.support.damaged_stack import DamagedStack, Defects, Headers
 
 REQUESTED = "crawl.batch.requested"
 UNKNOWN = json.dumps(
@@ -25,14 +25,14 @@ defect = Defects()
 
 
 @defect("I6", "a record waits to be handled")
-async def waits(lab: Laboratory) -> AsyncIterator[str]:
+async def waits(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.sent(REQUESTED, UNKNOWN) as offset, lab.committed("crawler", REQUESTED, offset):
         yield f"group onpoint-crawler on {REQUESTED}-0"
 
 
 def _passed_over(says: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
     @defect("I6", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.sent(topic, value, key=key) as offset, lab.committed(service, topic, offset + 1):
             yield f"record {topic}-0 offset {offset}"
 
@@ -43,7 +43,7 @@ _passed_over("a tombstone was passed over", "s3sink", "run.sealed", None, b"firs
 
 
 @defect("I6", "a retry was passed over")
-async def retry_passed_over(lab: Laboratory) -> AsyncIterator[str]:
+async def retry_passed_over(lab: DamagedStack) -> AsyncIterator[str]:
     headers = replay_headers(replace(_record(lab, value=UNKNOWN), offset=123_456), now=NOW)
     async with (
         lab.sent("converter.retry", UNKNOWN, headers=headers) as offset,
@@ -53,7 +53,7 @@ async def retry_passed_over(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I6", "a retry waits")
-async def retry_waits(lab: Laboratory) -> AsyncIterator[str]:
+async def retry_waits(lab: DamagedStack) -> AsyncIterator[str]:
     headers = replay_headers(replace(_record(lab, value=UNKNOWN), offset=123_456), now=NOW)
     async with (
         lab.sent("converter.retry", UNKNOWN, headers=headers) as offset,
@@ -63,13 +63,13 @@ async def retry_waits(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I6", "a group has committed what is not there")
-async def beyond_the_end(lab: Laboratory) -> AsyncIterator[str]:
+async def beyond_the_end(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.committed("converter", "batch.processed", 10_000):
         yield "group onpoint-converter on batch.processed-0"
 
 
-def _record(lab: Laboratory, value: bytes | None = b"\xffbad") -> Record:
-    """The bad event that the laboratory published to `batch.processed`."""
+def _record(lab: DamagedStack, value: bytes | None = b"\xffbad") -> Record:
+    """The bad event that the damaged stack published to `batch.processed`."""
     assert lab.question.bad_events
     topic, partition, offset = lab.question.bad_events[0].place
     return Record(topic, partition, offset, 1_795_000_000_000, b"bad", value, (("own", b"1"),))
@@ -84,7 +84,7 @@ def _dead(
     says: str, record_changes: dict[str, object], *, without: str = "", value: bytes | None = b"\xffbad"
 ) -> None:
     @defect("I7", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         record = replace(_record(lab), **record_changes)  # type: ignore[arg-type]  # fields of the record
         headers = [entry for entry in _letter(record) if entry[0] != without]
         async with lab.sent("converter.dlq", value, key=record.key, headers=headers) as offset:
@@ -101,14 +101,14 @@ _dead("a dead letter is of a record that never was", {"offset": 123_456})
 
 
 @defect("I7", "a record has two dead letters")
-async def twice_dead(lab: Laboratory) -> AsyncIterator[str]:
+async def twice_dead(lab: DamagedStack) -> AsyncIterator[str]:
     record = _record(lab)
     async with lab.sent("converter.dlq", record.value, key=record.key, headers=_letter(record)):
         yield "dead letter converter:"  # which of the two is not said: they are read in any order
 
 
 @defect("I7", "a good record is in the dead letters")
-async def undeserved(lab: Laboratory) -> AsyncIterator[str]:
+async def undeserved(lab: DamagedStack) -> AsyncIterator[str]:
     seen = await lab.records("batch.processed")
     record = next(to_record(raw) for raw in seen if raw.value.startswith(b"{"))
     headers = _letter(record)
@@ -117,7 +117,7 @@ async def undeserved(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I7", "a bad event has no dead letter")
-async def no_letter(lab: Laboratory) -> AsyncIterator[str]:
+async def no_letter(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.sent(REQUESTED, b"\xffbad") as offset:
         bad = BadEvent((REQUESTED, 0, offset), b"\xffbad")
         with lab.asking(bad_events=[*(lab.question.bad_events or ()), bad]):
@@ -125,13 +125,13 @@ async def no_letter(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I4", "a completion was seen before its rows")
-async def seen_early(lab: Laboratory) -> AsyncIterator[str]:
+async def seen_early(lab: DamagedStack) -> AsyncIterator[str]:
     with lab.asking(observed=[{"run_id": "second", "rows": {"posts": 3}, "listing": True}]):
         yield "run.completed of second"
 
 
 @defect("I4", "a completion was seen before its listing")
-async def seen_unlisted(lab: Laboratory) -> AsyncIterator[str]:
+async def seen_unlisted(lab: DamagedStack) -> AsyncIterator[str]:
     with lab.asking(observed=[{"run_id": "second", "rows": {}, "listing": False}]):
         yield "run.completed of second"
 
@@ -140,7 +140,7 @@ def _baseline(says: str, **less: int) -> None:
     """The snapshot was by so much lower."""
 
     @defect("I10", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         now = lab.usages["loader"]
         before = replace(now, **{name: getattr(now, name) - by for name, by in less.items()})
         with lab.asking(baseline={"loader": before}):
@@ -155,14 +155,14 @@ _baseline("a process has ended by itself", restarts=1)
 
 
 @defect("I10", "a process is gone")
-async def process_gone(lab: Laboratory) -> AsyncIterator[str]:
-    with lab.asking(baseline={**lab.usages, "ghost": lab.usages["loader"]}):
-        yield "process ghost"
+async def process_gone(lab: DamagedStack) -> AsyncIterator[str]:
+    with lab.asking(baseline={**lab.usages, "failing_run": lab.usages["loader"]}):
+        yield "process failing_run"
 
 
 def _log(says: str, line: str) -> None:
     @defect("I11", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         assert lab.question.logs is not None
         file = Path(lab.question.logs) / "loader.log"
         before = file.read_bytes()

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from tests.support.laboratory import Defects, Laboratory
+from tests.support.damaged_stack import DamagedStack, Defects
 
 RESULTS = "onpoint_runs.results"
 
@@ -23,7 +23,7 @@ def _flip(place: int) -> Callable[[bytes], bytes]:
 
 def _damage(says: str, stage: str, form: str, change: Callable[[bytes], bytes]) -> None:
     @defect("I3", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         uri = await lab.file(stage, form)
         async with lab.damaged(uri, change):
             yield uri
@@ -42,7 +42,7 @@ _damage("an export has a byte more", "converter", "parquet", lambda data: data +
 
 def _deletion(says: str, stage: str, form: str) -> None:
     @defect("I3", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         uri = await lab.file(stage, form)
         async with lab.put(uri, None):
             yield uri
@@ -54,7 +54,7 @@ _deletion("an export is gone", "converter", "parquet")
 
 
 @defect("I3", "most artifacts of a run are gone, though nobody swept them")
-async def mostly_gone(lab: Laboratory) -> AsyncIterator[str]:
+async def mostly_gone(lab: DamagedStack) -> AsyncIterator[str]:
     async with AsyncExitStack() as stack:
         for stage, form in (
             ("crawler", "jsonl.zst"),
@@ -68,7 +68,7 @@ async def mostly_gone(lab: Laboratory) -> AsyncIterator[str]:
 
 def _orphan(says: str, bucket: str, key: str) -> None:
     @defect("I3", says, sweep_age=timedelta(0))
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         uri = f"s3://{getattr(lab.pipeline, bucket)}/{key}"
         async with lab.put(uri, b"nobody's"):
             yield uri
@@ -88,7 +88,7 @@ _orphan("a listing of a run that nobody knows", "lake_bucket", "_runs/x.json")
 
 
 @defect("I3", "an upload was never finished", sweep_age=timedelta(0))
-async def open_upload(lab: Laboratory) -> AsyncIterator[str]:
+async def open_upload(lab: DamagedStack) -> AsyncIterator[str]:
     s3, where = lab.pipeline.s3, {"Bucket": lab.pipeline.lake_bucket, "Key": "posts/open.parquet"}
     upload = s3.create_multipart_upload(**where)["UploadId"]
     yield "posts/open.parquet"
@@ -96,7 +96,7 @@ async def open_upload(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I3", "the ledger says another number of rows than the file has")
-async def other_rows(lab: Laboratory) -> AsyncIterator[str]:
+async def other_rows(lab: DamagedStack) -> AsyncIterator[str]:
     uri = await lab.file("s3sink", "parquet")
     listing = f"s3://{lab.pipeline.lake_bucket}/_runs/first.json"
     change = _listing(lambda posts: posts["objects"][0].update(rows=1))
@@ -119,7 +119,7 @@ def _listing(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes
 
 def _listed(says: str, change: Callable[[dict[str, Any]], Any]) -> None:
     @defect("I4", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", _listing(change)):
             yield "_runs/first.json"
 
@@ -131,14 +131,14 @@ _listed("a listing says another size", lambda posts: posts["objects"][0].update(
 
 
 @defect("I4", "a listing is not there")
-async def unlisted(lab: Laboratory) -> AsyncIterator[str]:
+async def unlisted(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.put(f"s3://{lab.pipeline.lake_bucket}/_runs/second.json", None):
         yield "_runs/second.json"
 
 
 def _mistold(says: str, run_id: str, **fields: str) -> None:
     @defect("I4", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         def change(data: bytes) -> bytes:
             return json.dumps({**json.loads(data), **fields}).encode()
 
@@ -151,14 +151,14 @@ _mistold("a listing does not say which run superseded it", "first", superseded_b
 
 
 @defect("I1", "what a listing lacks is not in the lake")
-async def not_in_the_lake(lab: Laboratory) -> AsyncIterator[str]:
+async def not_in_the_lake(lab: DamagedStack) -> AsyncIterator[str]:
     change = _listing(lambda posts: posts["objects"].clear())
     async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", change):
         yield "posts id=17"
 
 
 @defect("I9", "a batch has the id of none")
-async def underived_batch(lab: Laboratory) -> AsyncIterator[str]:
+async def underived_batch(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.altered(
         RESULTS,
         f"UPDATE {RESULTS} SET batch_id = repeat('a', 32) WHERE batch_id = $1 AND stage = 'loader'",
@@ -168,7 +168,7 @@ async def underived_batch(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I9", "a lake object has another name than its batches give")
-async def underived_object(lab: Laboratory) -> AsyncIterator[str]:
+async def underived_object(lab: DamagedStack) -> AsyncIterator[str]:
     objects = "onpoint_lake.objects"
     async with lab.altered(
         objects,
@@ -178,7 +178,7 @@ async def underived_object(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I9", "an artifact has the name of other bytes")
-async def underived_artifact(lab: Laboratory) -> AsyncIterator[str]:
+async def underived_artifact(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.altered(
         RESULTS,
         f"UPDATE {RESULTS} SET artifacts = jsonb_set(artifacts, '{{0,sha256}}', to_jsonb(repeat('b', 64))) "

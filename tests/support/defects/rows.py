@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import zstandard
 
-from tests.support.laboratory import Defects, Laboratory
+from tests.support.damaged_stack import DamagedStack, Defects
 
 POSTS = "public.onpoint_posts"
 STORIES = "public.onpoint_stories"
@@ -20,7 +20,7 @@ defect = Defects()
 
 def _statement(says: str, subject: str, sql: str, *, table: str = POSTS) -> None:
     @defect("I1", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.altered(table, sql):
             yield subject
 
@@ -48,7 +48,7 @@ _post("a row says that an older run brought it", 23, "_run_id = 'first'")
 
 
 @defect("I1", "a row of an older run has won")
-async def older_won(lab: Laboratory) -> AsyncIterator[str]:
+async def older_won(lab: DamagedStack) -> AsyncIterator[str]:
     first = await lab.batch("first")
     requested_at = await lab.value("SELECT requested_at FROM onpoint_runs.v_runs WHERE run_id = 'first'")
     async with lab.altered(
@@ -72,7 +72,7 @@ _statement(
 
 
 @defect("I1", "a row is there twice")
-async def twice(lab: Laboratory) -> AsyncIterator[str]:
+async def twice(lab: DamagedStack) -> AsyncIterator[str]:
     name = await lab.value(
         f"SELECT conname FROM pg_constraint WHERE conrelid = '{POSTS}'::regclass AND contype = 'p'"
     )
@@ -108,7 +108,7 @@ def _with_value(table: pa.Table, column: str, row: int, value: Any) -> pa.Table:
     )
 
 
-async def _position(lab: Laboratory, row: int) -> str:
+async def _position(lab: DamagedStack, row: int) -> str:
     uri = await lab.file("s3sink", "parquet")
     table = pa.BufferReader(lab.pipeline.read(uri))
     positions = pa.parquet.read_table(table)["_source_position"].to_pylist()
@@ -117,7 +117,7 @@ async def _position(lab: Laboratory, row: int) -> str:
 
 def _lake(says: str, change: Callable[[pa.Table], pa.Table], row: int) -> None:
     @defect("I1", says)
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         subject = await _position(lab, row)
         async with lab.rewritten(await lab.file("s3sink", "parquet"), change):
             yield subject
@@ -133,7 +133,7 @@ _lake(
 
 
 @defect("I1", "a column of a lake object has another name")
-async def other_column(lab: Laboratory) -> AsyncIterator[str]:
+async def other_column(lab: DamagedStack) -> AsyncIterator[str]:
     uri = await lab.file("s3sink", "parquet")
     async with lab.rewritten(uri, lambda table: table.rename_columns(["ident", *table.column_names[1:]])):
         yield uri
@@ -149,21 +149,21 @@ def _lines(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Ca
 
 
 @defect("I1", "a refused record is not in quarantine")
-async def not_in_quarantine(lab: Laboratory) -> AsyncIterator[str]:
+async def not_in_quarantine(lab: DamagedStack) -> AsyncIterator[str]:
     uri = await lab.file("processor", "quarantine.jsonl.zst")
     async with lab.damaged(uri, _lines(lambda lines: lines[1:])):
         yield await lab.batch()
 
 
 @defect("I1", "the raw text of a refused record is another")
-async def other_raw(lab: Laboratory) -> AsyncIterator[str]:
+async def other_raw(lab: DamagedStack) -> AsyncIterator[str]:
     uri = await lab.file("processor", "quarantine.jsonl.zst")
     async with lab.damaged(uri, _lines(lambda lines: [{**lines[0], "raw": '{"id": 1}'}, *lines[1:]])):
         yield "posts record 40 of first"
 
 
 @defect("I1", "a good record is in quarantine")
-async def good_in_quarantine(lab: Laboratory) -> AsyncIterator[str]:
+async def good_in_quarantine(lab: DamagedStack) -> AsyncIterator[str]:
     uri = await lab.file("processor", "quarantine.jsonl.zst")
     with lab.question.sources["posts"].open(encoding="utf-8") as lines:
         good = lines.read().splitlines()[50]
@@ -173,13 +173,13 @@ async def good_in_quarantine(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I1", "a row vanished after a run that stored nothing", sources={})
-async def vanished(lab: Laboratory) -> AsyncIterator[str]:
+async def vanished(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.altered(POSTS, f"DELETE FROM {POSTS} WHERE id = 17"):
         yield "posts id=17"
 
 
 @defect("I1", "a refused run has brought a row", sources={})
-async def of_a_refused_run(lab: Laboratory) -> AsyncIterator[str]:
+async def of_a_refused_run(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.altered(
         POSTS,
         f"INSERT INTO {POSTS} SELECT 999998, user_id, title, body, 'refused', _batch_id, _requested_at, "
@@ -189,7 +189,7 @@ async def of_a_refused_run(lab: Laboratory) -> AsyncIterator[str]:
 
 
 @defect("I1", "a run that stored nothing has brought a row", sources={})
-async def of_a_run_without_data(lab: Laboratory) -> AsyncIterator[str]:
+async def of_a_run_without_data(lab: DamagedStack) -> AsyncIterator[str]:
     moment = await lab.value("SELECT requested_at FROM onpoint_runs.v_runs WHERE run_id = 'nothing'")
     async with lab.altered(
         POSTS, f"UPDATE {POSTS} SET _run_id = 'nothing', _requested_at = $1 WHERE id = 28", moment
@@ -199,7 +199,7 @@ async def of_a_run_without_data(lab: Laboratory) -> AsyncIterator[str]:
 
 def _albums(says: str, sql: str, subject: str) -> None:
     @defect("I1", says, sources={})
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.altered(ALBUMS, sql):
             yield subject
 
@@ -214,7 +214,7 @@ _albums("a row is of the batch whose dead letter was discarded",
 
 
 @defect("I1", "a lake object of a batch whose dead letter was discarded has lost a row", sources={})
-async def lost_of_discarded(lab: Laboratory) -> AsyncIterator[str]:
+async def lost_of_discarded(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.rewritten(
         await lab.file("s3sink", "parquet", "lost", "albums"), lambda table: table.slice(1)
     ):
@@ -229,7 +229,7 @@ def _late(
     for how, asks in asked:
 
         @defect("I1", says + how, **asks)
-        async def seed(lab: Laboratory) -> AsyncIterator[str]:
+        async def seed(lab: DamagedStack) -> AsyncIterator[str]:
             uri = await lab.file("s3sink", "parquet", run_id, "late")
             async with lab.rewritten(uri, change):
                 yield subject or uri
@@ -249,7 +249,7 @@ _late("a column of an object has another type",
 
 def _late_row(says: str, change: str, subject: str) -> None:
     @defect("I1", says, sources={})
-    async def seed(lab: Laboratory) -> AsyncIterator[str]:
+    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.altered(LATE, f"UPDATE {LATE} SET {change}"):
             yield subject
 
@@ -259,14 +259,14 @@ _late_row("a row of before a column was gained has lost a value", "name = NULL W
 
 
 @defect("I1", "the table has lost a column", sources={})
-async def lost_column(lab: Laboratory) -> AsyncIterator[str]:
+async def lost_column(lab: DamagedStack) -> AsyncIterator[str]:
     await lab.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN extra TO gone")
     yield "table onpoint_late"
     await lab.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN gone TO extra")
 
 
 @defect("I1", "the table is gone", sources={})
-async def lost_table(lab: Laboratory) -> AsyncIterator[str]:
+async def lost_table(lab: DamagedStack) -> AsyncIterator[str]:
     await lab.database.execute(f"ALTER TABLE {LATE} RENAME TO gone")
     yield "table onpoint_late"
     await lab.database.execute("ALTER TABLE public.gone RENAME TO onpoint_late")

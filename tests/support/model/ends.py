@@ -7,7 +7,6 @@ from typing import Literal
 from services.quality.domain.books import DatasetPlan, RunFacts, StageTotals, imbalances, summarize
 from services.quality.domain.verdict import Terms, complete
 from services.s3sink.domain import LakeObject, Limits, Pending, cut, object_name, stored
-from shared.batches.batches import BatchDeadError, announce, dead_manifest
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
@@ -15,6 +14,8 @@ from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, RunCompleted, RunDrained, RunSealed
 from shared.events.topology import Stage
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.messages import result_event
 from tests.support.model.world import ACCEPTED, DATASET, NOW, READ, RUN, Steps, World
 
 BYTES = 100
@@ -66,11 +67,11 @@ class Sink:
             raise BatchDeadError(Reason.SCHEMA, "dead")
         entry = self.objects.get(held.object_name or "")
         if entry is not None and entry.state == "announced":
-            self.world.bus.publish(announce(stored(held.batch, entry.lake, code_version="")))
+            self.world.bus.publish(result_event(stored(held.batch, entry.lake, code_version="")))
         self.assign()
         yield "assigned"
 
-    async def bury(self, record: Record, error: PermanentError) -> Steps:
+    async def mark_failed(self, record: Record, error: PermanentError) -> Steps:
         batch = decode_event(BatchManifest, record.value)
         dead = dead_manifest(batch, "s3sink", error)
         held = self.held.setdefault(batch.batch_id, Held(batch, "dead", result=dead))
@@ -80,10 +81,10 @@ class Sink:
         if error.reason is not Reason.CANCELLED:
             self.world.bus.letters.append(("s3sink", record))
             yield "lettered"
-        self.world.bus.publish(announce(held.result))
+        self.world.bus.publish(result_event(held.result))
         yield "published"
 
-    def revive(self, record: Record) -> None:
+    def redrive(self, record: Record) -> None:
         batch_id = decode_event(BatchManifest, record.value).batch_id
         if batch_id in self.held and self.held[batch_id].status == "dead":
             del self.held[batch_id]
@@ -118,7 +119,9 @@ class Sink:
             entry.state = "written" if entry.state == "assigned" else entry.state
             yield "written"
         for batch_id in entry.batch_ids:
-            self.world.bus.publish(announce(stored(self.held[batch_id].batch, entry.lake, code_version="")))
+            self.world.bus.publish(
+                result_event(stored(self.held[batch_id].batch, entry.lake, code_version=""))
+            )
             yield "published"
         entry.state = "announced"
         yield "announced"

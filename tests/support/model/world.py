@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from services.loader.domain import Merge, counts_of, result_of
-from shared.batches.batches import BatchDeadError, Batches, announce, bury_batch, dead_manifest, revive_batch
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics, topology
@@ -20,6 +19,9 @@ from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest, Counts, RunCompleted
 from shared.events.topology import Stage
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.messages import result_event
+from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.storage import keys
 from shared.storage.object_store import open_memory
 
@@ -136,7 +138,7 @@ class World:
             file = Path(self._folder.name) / "artifact"
             file.write_bytes(f"{stage} {parent.sequence}".encode())
             rows = READ if stage == "crawler" else ACCEPTED
-            artifact = await batches.put_artifact(RUN, DATASET, file, extension="parquet", rows=rows)
+            artifact = await batches.artifacts.put(RUN, DATASET, file, extension="parquet", rows=rows)
             yield "put"
             result = parent.model_copy(
                 update={
@@ -149,16 +151,16 @@ class World:
             )
             found = await batches.commit(result)
             yield "committed"
-        self.bus.publish(announce(found))
+        self.bus.publish(result_event(found))
         yield "published"
 
-    async def bury_in_staging(self, stage: Stage, record: Record, error: PermanentError) -> Steps:
-        burial = await bury_batch(self.staging[stage], record, error)
+    async def mark_failed_in_staging(self, stage: Stage, record: Record, error: PermanentError) -> Steps:
+        outcome = await mark_batch_failed(self.staging[stage], record, error)
         yield "died"
-        if burial.dead and error.reason is not Reason.CANCELLED:
+        if outcome.dead and error.reason is not Reason.CANCELLED:
             self.bus.letters.append((stage, record))
             yield "lettered"
-        for event in burial.announce:
+        for event in outcome.events:
             self.bus.publish(event)
         yield "published"
 
@@ -185,27 +187,27 @@ class World:
         found = self.loaded[batch.batch_id]
         if found.status == "dead":
             raise BatchDeadError(found.reason or Reason.HANDLER, "dead")
-        self.bus.publish(announce(found))
+        self.bus.publish(result_event(found))
         yield "published"
 
-    async def bury_loaded(self, record: Record, error: PermanentError) -> Steps:
+    async def mark_loaded_failed(self, record: Record, error: PermanentError) -> Steps:
         batch = decode_event(BatchManifest, record.value)
         found = self.loaded.setdefault(batch.batch_id, dead_manifest(batch, "loader", error))
         yield "died"
         if found.status == "dead" and error.reason is not Reason.CANCELLED:
             self.bus.letters.append(("loader", record))
             yield "lettered"
-        self.bus.publish(announce(found))
+        self.bus.publish(result_event(found))
         yield "published"
 
-    async def revive(self, stage: str, record: Record) -> None:
+    async def redrive(self, stage: str, record: Record) -> None:
         """Takes back the death of a replayed letter's batch."""
         batch_id = decode_event(BatchManifest, record.value).batch_id
         if stage == "loader":
             if self.loaded.get(batch_id, _ALIVE).status == "dead":
                 del self.loaded[batch_id]
         elif stage in self.staging:
-            await revive_batch(self.staging[stage], record)
+            await redrive_batch(self.staging[stage], record)
 
     def _merge(self, batch: BatchManifest) -> Merge:
         written = same_run = lost = 0

@@ -1,8 +1,8 @@
 import pytest
 
 from services.converter.service import ConverterService
-from shared.batches.batches import Batches
 from shared.datasets.model import Dataset
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
 from tests.support.processed import a_dataset

@@ -2,12 +2,12 @@ import pytest
 
 from services.converter.handlers import Handlers
 from services.converter.service import ConverterService
-from shared.batches.batches import Batches, bury_batch
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, CrawlRequest
+from shared.stages.results import Batches, mark_batch_failed
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.support.processed import REQUESTED_AT, put_processed, record_of
@@ -30,8 +30,8 @@ async def test_a_batch_that_cannot_be_converted_is_buried_with_its_rows(
     record = record_of(processed, processed.batch_id)
     with pytest.raises(PermanentError) as caught:
         await Handlers(service).on_batch_processed(record)
-    burial = await bury_batch(batches, record, caught.value)
-    (outgoing,) = burial.announce
+    outcome = await mark_batch_failed(batches, record, caught.value)
+    (outgoing,) = outcome.events
     assert outgoing.topic == topics.BATCH_FAILED
     assert isinstance(outgoing.event, BatchManifest)
     assert (outgoing.event.stage, outgoing.event.counts.read) == ("converter", 2)

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.converter import service as converter
-from services.converter.service import ConverterService, Export
-from shared.batches.batches import BatchDeadError, Batches, dead_manifest, scratch_folder
+from services.converter.formats.base import ExportFormat
+from services.converter.formats.registry import FORMATS
+from services.converter.service import ConverterService
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
@@ -25,6 +25,9 @@ from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest
 from shared.events.names import Format
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.counters import gained
@@ -375,23 +378,23 @@ async def test_other_columns_than_the_dataset_s_are_refused(
     assert await failure_of(service, processed) == Reason.SCHEMA
 
 
-def failing(error: Exception) -> Export:
+def failing(error: Exception) -> ExportFormat:
     def fail(*_: object) -> None:
         raise error
 
-    return Export("csv.gz", fail)
+    return ExportFormat("csv.gz", fail)
 
 
 @pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch) -> dict[Format, Export]:
+def exports(monkeypatch: pytest.MonkeyPatch) -> dict[Format, ExportFormat]:
     """The formats, for a test to break one."""
-    formats = dict(converter.EXPORTS)
-    monkeypatch.setattr(converter, "EXPORTS", formats)
+    formats = dict(FORMATS)
+    monkeypatch.setattr("services.converter.service.FORMATS", formats)
     return formats
 
 
 async def test_a_format_that_fails_leaves_the_others_and_is_named(
-    staging: ObjectStore, service: ConverterService, things: Dataset, exports: dict[Format, Export]
+    staging: ObjectStore, service: ConverterService, things: Dataset, exports: dict[Format, ExportFormat]
 ) -> None:
     await ask(staging, ["csv", "parquet"])
     exports["csv"] = failing(RuntimeError("no way"))
@@ -407,7 +410,7 @@ async def test_a_batch_of_which_no_format_can_be_written_is_not_done(
     service: ConverterService,
     batches: Batches,
     things: Dataset,
-    exports: dict[Format, Export],
+    exports: dict[Format, ExportFormat],
 ) -> None:
     await ask(staging, ["csv"])
     exports["csv"] = failing(RuntimeError("no way"))
@@ -423,7 +426,7 @@ async def test_an_outage_of_one_format_makes_the_whole_batch_come_again(
     service: ConverterService,
     batches: Batches,
     things: Dataset,
-    exports: dict[Format, Export],
+    exports: dict[Format, ExportFormat],
     error: Exception,
 ) -> None:
     await ask(staging, ["parquet", "csv"])

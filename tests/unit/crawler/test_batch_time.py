@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from services.crawler import crawling
-from shared.bus.bus import WORST_HANDLER_S
+from shared.bus.subscriptions import WORST_HANDLER_S
 from shared.events.models import BatchManifest, CrawlBatchRequested
 from shared.storage import keys
 from tests.support import source as faults

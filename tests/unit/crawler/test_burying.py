@@ -48,9 +48,9 @@ async def test_a_unit_that_cannot_be_believed_is_reported_by_its_key(record: Rec
     async with crawler_of("http://127.0.0.1:1", allow="") as crawler:
         with pytest.raises(PermanentError) as caught:
             await crawler.handlers.on_batch_requested(record)
-        burial = await crawler.handlers.bury(record, caught.value)
-        assert burial.dead
-        [failed] = burial.announce
+        outcome = await crawler.handlers.mark_failed(record, caught.value)
+        assert outcome.dead
+        [failed] = outcome.events
         assert isinstance(failed.event, BatchUnreadable)
         assert failed.key == record.key_text
 
@@ -82,8 +82,8 @@ async def test_a_batch_without_a_plan_is_dead() -> None:
         with pytest.raises(PermanentError) as caught:
             await crawler.handlers.on_batch_requested(unit_record())
         assert caught.value.reason is Reason.OBJECT_MISSING
-        burial = await crawler.handlers.bury(unit_record(), caught.value)
-        [failed] = burial.announce
+        outcome = await crawler.handlers.mark_failed(unit_record(), caught.value)
+        [failed] = outcome.events
         assert isinstance(failed.event, BatchManifest)
         assert (failed.event.status, failed.event.counts.read) == ("dead", 0)
 
@@ -94,11 +94,11 @@ async def test_a_plan_unit_that_cannot_be_handled_still_ends_its_run() -> None:
         crawler_of(source.url, allow=source.allow) as crawler,
     ):
         [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
-        burial = await crawler.handlers.bury(
+        outcome = await crawler.handlers.mark_failed(
             crawler.record(plan_unit), PermanentError(Reason.HANDLER, "a bug \x00 \udcff")
         )
-        assert burial.dead
-        await crawler.drive(list(burial.announce))
+        assert outcome.dead
+        await crawler.drive(list(outcome.events))
         manifest = await only_batch(crawler)
         assert (crawler.planned[0].batches, manifest.status, manifest.reason) == (1, "dead", Reason.HANDLER)
         assert source.seen == []
@@ -111,11 +111,11 @@ async def test_a_plan_that_was_made_is_not_buried() -> None:
     ):
         [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
         planned = await crawler.handle(plan_unit)
-        burial = await crawler.handlers.bury(
+        outcome = await crawler.handlers.mark_failed(
             crawler.record(plan_unit), PermanentError(Reason.HANDLER, "a bug")
         )
-        assert not burial.dead
-        assert essence(list(burial.announce)) == essence(planned)
+        assert not outcome.dead
+        assert essence(list(outcome.events)) == essence(planned)
 
 
 async def test_a_plan_unit_of_a_run_that_was_swept_is_a_dead_letter_alone() -> None:
@@ -131,5 +131,5 @@ async def test_a_plan_unit_of_a_run_that_was_swept_is_a_dead_letter_alone() -> N
         record = crawler.record(Outgoing(topics.CRAWL_BATCH_REQUESTED, unit.batch_id, unit))
         with pytest.raises(PermanentError) as caught:
             await crawler.handlers.on_batch_requested(record)
-        burial = await crawler.handlers.bury(record, caught.value)
-        assert (burial.dead, burial.announce) == (True, ())
+        outcome = await crawler.handlers.mark_failed(record, caught.value)
+        assert (outcome.dead, outcome.events) == (True, ())

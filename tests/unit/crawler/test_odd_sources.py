@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import Watch, parse_chunk
+from services.processor.domain.parse_schema import parse_schema_of
 from shared.reasons import Reason
 from tests.support.crawler import Crawler, crawler_of, dataset_of
 from tests.support.raw_source import Answer, RawSource, answer
@@ -143,7 +143,7 @@ async def test_a_deep_value_that_no_column_names_costs_nothing(depth: int) -> No
 
 def processed(lines: list[bytes]) -> tuple[int, dict[int, Reason]]:
     """How many the processor accepts, and why it refuses which others."""
-    layout = layout_of(dataset_of("http://127.0.0.1", AT_ONCE))
+    layout = parse_schema_of(dataset_of("http://127.0.0.1", AT_ONCE))
     chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
     parsed = list(parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32)))
     return sum(part.rows.num_rows for part in parsed), {

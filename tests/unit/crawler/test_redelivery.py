@@ -2,10 +2,10 @@
 
 import pytest
 
-from shared.batches.batches import Batches
 from shared.bus.messages import Outgoing
 from shared.events import ids, topics
 from shared.events.models import BatchManifest
+from shared.stages.results import Batches
 from shared.storage import keys
 from tests.support import source as faults
 from tests.support.crawler import POSTS, crawler_of, essence, only_batch

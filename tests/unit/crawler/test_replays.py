@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches, dead_manifest
 from shared.datasets.catalog import load_catalog
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts, CrawlRequest, ReplayWork
 from shared.reasons import Reason
+from shared.stages.failures import dead_manifest
+from shared.stages.results import Batches
 from shared.storage import keys
 from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of, environment_for

@@ -35,9 +35,9 @@ async def replay(crawler: Crawler, unit: Outgoing) -> list[Outgoing]:
     """As the bus does it with a dead letter that comes back."""
     record = crawler.record(unit)
     try:
-        await crawler.handlers.revive(record)
+        await crawler.handlers.redrive(record)
     except PermanentError as error:
-        return list((await crawler.handlers.bury(record, error)).announce)
+        return list((await crawler.handlers.mark_failed(record, error)).events)
     return await crawler.handle(unit)
 
 
@@ -183,8 +183,10 @@ async def test_a_chain_that_died_goes_on_to_the_end_of_the_batch_and_lists_what_
 
 async def test_a_plan_unit_that_died_plans_its_one_batch_anew(crawler: Crawler) -> None:
     [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
-    burial = await crawler.handlers.bury(crawler.record(plan_unit), PermanentError(Reason.HANDLER, "a bug"))
-    await crawler.drive(list(burial.announce))
+    outcome = await crawler.handlers.mark_failed(
+        crawler.record(plan_unit), PermanentError(Reason.HANDLER, "a bug")
+    )
+    await crawler.drive(list(outcome.events))
     planned, unit = await replay(crawler, plan_unit)
     assert getattr(planned.event, "batches", None) == 1
     assert result(await crawler.handle(unit)).counts.accepted == 120
@@ -229,8 +231,8 @@ async def test_a_batch_of_a_replay_is_taken_over_when_the_old_one_was_revived(
 
 async def test_letters_that_nobody_can_read_or_whose_run_is_gone_die_again(crawler: Crawler) -> None:
     garbage: Any = crawler.record((await crawler.ask({"run_id": "r", "datasets": ["posts"]}))[0])
-    await crawler.handlers.revive(type(garbage)(garbage.topic, 0, 0, 0, b"k", b"{"))
+    await crawler.handlers.redrive(type(garbage)(garbage.topic, 0, 0, 0, b"k", b"{"))
     await crawler.staging.delete(keys.request_key("r"))
-    await crawler.handlers.revive(garbage)
+    await crawler.handlers.redrive(garbage)
     assert await crawler.staging.get(keys.plan_key("r", "posts")) is None
     assert ids.plan_unit_id("r", "posts") == garbage.key_text

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.loader.encoder import CHUNK_ROWS, Pieces, encode_copy, null_counts
+from services.loader.adapters.encoder import CHUNK_ROWS, Pieces, encode_copy, null_counts
 from shared.datasets.catalog import load_catalog
 from shared.events.models import Artifact
 

@@ -1,4 +1,4 @@
-from services.loader import statements
+from services.loader.adapters import statements
 from tests.support.processed import a_dataset
 
 DATASET = a_dataset({"order": "int64", "user": "string", "time": "timestamp"}, key=["order"])

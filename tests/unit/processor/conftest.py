@@ -1,8 +1,8 @@
 import pytest
 
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog, load_catalog
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
 

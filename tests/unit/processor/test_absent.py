@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.processor import encoder
+from services.processor.adapters import raw_file
 from services.processor.domain import absent
-from services.processor.domain.layout import layout_of
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import Watch, parse_chunk
+from services.processor.domain.parse_schema import parse_schema_of
 from services.processor.service import ProcessorService
 from shared.events.models import BatchManifest
 from shared.observability.metrics import ROWS_REJECTED
@@ -82,7 +82,7 @@ async def test_a_batch_without_records_has_no_absent_column(staging: ObjectStore
 async def test_one_record_with_the_field_is_enough_in_whatever_chunk_it_is(
     staging: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(raw_file, "BLOCK_BYTES", 500)
     lines = [json.dumps({"id": n}).encode() for n in range(1000)]
     lines[700] = b'{"id":700,"Name":null}'
     lines[800] = b'{"id":"bad","address":{"city":"x"}}'
@@ -113,7 +113,7 @@ async def test_no_more_than_fifty_fields_are_named(staging: ObjectStore) -> None
 async def test_fields_are_named_though_one_of_them_changes_its_type(
     staging: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(raw_file, "BLOCK_BYTES", 10_000)
     lines = [json.dumps({"id": n, "x": 1 if n < 500 else "one"}).encode() for n in range(1000)]
     lines.append(b'{"id":1000,"late":1}')
     assert (await of(staging, lines)).unnamed == ("late", "x")
@@ -131,11 +131,11 @@ OBJECTS: st.SearchStrategy[Any] = st.recursive(
 @settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.sampled_from(["Name", "address", "größe/cm", "x"]), OBJECTS), max_size=4))
 def test_the_shortcuts_find_what_a_look_at_every_record_finds(records: list[dict[str, Any]]) -> None:
-    layout = layout_of(USERS)
-    watch = Watch(layout, "run-1", "0" * 32)
+    parse_schema = parse_schema_of(USERS)
+    watch = Watch(parse_schema, "run-1", "0" * 32)
     for number, record in enumerate(records):
         line = json.dumps({"id": number, **record}, ensure_ascii=number % 2 == 0).encode()
-        list(parse_chunk(Chunk(number, 1, line + b"\n"), 0, layout, watch))
+        list(parse_chunk(Chunk(number, 1, line + b"\n"), 0, parse_schema, watch))
     expected = [
         column.name
         for column in USERS.columns

@@ -4,13 +4,13 @@ import pytest
 
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches, bury_batch
 from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import BatchManifest, Counts
 from shared.reasons import Reason
+from shared.stages.results import Batches, mark_batch_failed
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import put_crawled
 
@@ -52,9 +52,9 @@ async def test_a_batch_that_cannot_be_processed_is_buried_with_its_rows(
     record = record_of(encode(crawled), crawled.batch_id)
     with pytest.raises(PermanentError) as caught:
         await Handlers(service).on_batch_crawled(record)
-    burial = await partial(bury_batch, batches)(record, caught.value)
-    (outgoing,) = burial.announce
-    assert burial.dead
+    outcome = await partial(mark_batch_failed, batches)(record, caught.value)
+    (outgoing,) = outcome.events
+    assert outcome.dead
     assert outgoing.topic == topics.BATCH_FAILED
     assert isinstance(outgoing.event, BatchManifest)
     assert (outgoing.event.stage, outgoing.event.reason) == ("processor", Reason.SCHEMA)

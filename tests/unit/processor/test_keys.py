@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.processor.domain.layout import Layout, layout_of
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import Watch, parse_chunk
+from services.processor.domain.parse_schema import ParseSchema, parse_schema_of
 from shared.datasets.model import Dataset
 from shared.datasets.paths import format_path
 from tests.support.crawled import a_dataset
@@ -18,9 +18,9 @@ ODD = b'{"id": "not a number"}'
 """A line that sends its neighbours the slow way."""
 
 
-def rows_of(layout: Layout, lines: list[bytes]) -> list[dict[str, Any]]:
+def rows_of(parse_schema: ParseSchema, lines: list[bytes]) -> list[dict[str, Any]]:
     chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
-    found = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
+    found = parse_chunk(chunk, 0, parse_schema, Watch(parse_schema, "run-1", "0" * 32))
     rows = [row for parsed in found for row in parsed.rows.to_pylist()]
     for row in rows:
         del row["_source_position"]
@@ -29,10 +29,10 @@ def rows_of(layout: Layout, lines: list[bytes]) -> list[dict[str, Any]]:
 
 def both_ways(dataset: Dataset, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the records become; it must be the same in both ways."""
-    layout = layout_of(dataset)
+    parse_schema = parse_schema_of(dataset)
     lines = [json.dumps(record, ensure_ascii=False).encode() for record in records]
-    quick = rows_of(layout, lines)
-    assert rows_of(layout, [*lines, ODD]) == quick
+    quick = rows_of(parse_schema, lines)
+    assert rows_of(parse_schema, [*lines, ODD]) == quick
     return quick
 
 
@@ -88,9 +88,9 @@ def test_any_key_can_be_named(path: str, record: dict[str, Any]) -> None:
 
 
 def test_a_key_that_the_record_writes_with_escapes_is_the_same_key() -> None:
-    layout = layout_of(columns(value=r"a\.b"))
+    parse_schema = parse_schema_of(columns(value=r"a\.b"))
     lines = [rb'{"id": 1, "a\u002eb": "x"}']
-    assert rows_of(layout, lines) == rows_of(layout, [*lines, ODD]) == [{"id": 1, "value": "x"}]
+    assert rows_of(parse_schema, lines) == rows_of(parse_schema, [*lines, ODD]) == [{"id": 1, "value": "x"}]
 
 
 def test_keys_that_differ_in_a_dot_only_are_never_mixed_up() -> None:
@@ -100,9 +100,9 @@ def test_keys_that_differ_in_a_dot_only_are_never_mixed_up() -> None:
 
 
 def test_a_value_where_a_key_leads_on_is_refused_with_the_path_as_it_is_written() -> None:
-    layout = layout_of(columns(value=r"a\.b.c"))
+    parse_schema = parse_schema_of(columns(value=r"a\.b.c"))
     chunk = Chunk(0, 1, b'{"id": 1, "a.b": 5}\n')
-    [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
+    [parsed] = parse_chunk(chunk, 0, parse_schema, Watch(parse_schema, "run-1", "0" * 32))
     [refused] = parsed.refused
     assert refused.detail == '"a.b": a number where an object is expected'
 

@@ -9,9 +9,9 @@ import pytest
 import zstandard
 
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import a_dataset, put_crawled
 from tests.support.datasets import datasets_of

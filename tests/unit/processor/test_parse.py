@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from services.processor.domain import columnar
-from services.processor.domain.layout import layout_of
+from services.processor.domain import column_parser
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import BLOCK_LINES, Watch, parse_chunk
+from services.processor.domain.parse_schema import parse_schema_of
 from tests.support.crawled import a_dataset
 from tests.support.spellings import spellings
 from tests.support.verdicts import Verdict, ignored_in, verdict_of
@@ -35,7 +35,7 @@ THINGS = a_dataset(
     ],
     key=["id", "code"],
 )
-LAYOUT = layout_of(THINGS)
+LAYOUT = parse_schema_of(THINGS)
 
 
 def parse(lines: list[bytes]) -> tuple[list[Verdict], int]:
@@ -337,13 +337,13 @@ def test_clean_records_become_what_each_of_them_says(texts: list[str]) -> None:
 def parses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Bytes of every call of the columnar parser."""
     calls: list[int] = []
-    original = columnar._parse  # noqa: SLF001 - the point of the tests is when it is not called
+    original = column_parser._parse  # noqa: SLF001 - the point of the tests is when it is not called
 
     def counted(data: bytes, tree: Any) -> Any:
         calls.append(len(data))
         return original(data, tree)
 
-    monkeypatch.setattr(columnar, "_parse", counted)
+    monkeypatch.setattr(column_parser, "_parse", counted)
     return calls  # type: ignore[return-value]  # a generator is not needed
 
 
@@ -365,20 +365,20 @@ PATHS = a_dataset(
 )
 def test_the_texts_of_a_key_fit_into_an_index_together(a: str, b: str, verdict: str) -> None:
     """Whatever the row's neighbours are: plain ones, or one that takes all of them the exact way."""
-    layout = layout_of(PATHS)
+    parse_schema = parse_schema_of(PATHS)
     line = json.dumps({"a": a, "n": 2**62, "b": b}, ensure_ascii=False).encode()
     for neighbour in (b'{"a":"a","n":1,"b":"b"}', b"null"):
         chunk = Chunk(0, 2, line + b"\n" + neighbour + b"\n")
-        [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
+        [parsed] = parse_chunk(chunk, 0, parse_schema, Watch(parse_schema, "run-1", "0" * 32))
         reasons = {refused.line: refused.reason.value for refused in parsed.refused}
         assert reasons.get(0, "row") == verdict
 
 
 def test_rows_with_long_texts_in_different_parts_of_their_keys_are_kept() -> None:
-    layout = layout_of(PATHS)
+    parse_schema = parse_schema_of(PATHS)
     lines = [json.dumps({"a": "x" * a, "n": 1, "b": "y" * b}).encode() for a, b in ((1900, 1), (1, 1900))]
     chunk = Chunk(0, 2, b"".join(line + b"\n" for line in lines))
-    [parsed] = parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32))
+    [parsed] = parse_chunk(chunk, 0, parse_schema, Watch(parse_schema, "run-1", "0" * 32))
     assert (parsed.rows.num_rows, parsed.refused) == (2, ())
 
 

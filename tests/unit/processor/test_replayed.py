@@ -9,14 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.processor import encoder
+from services.processor.adapters import clean_file
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
+from shared.parquet.writer import RowGroupLimits
 from shared.reasons import Reason
+from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import REQUESTED_AT, put_crawled
@@ -116,8 +117,8 @@ async def test_a_batch_without_rows_is_done_without_rows(
 async def test_many_rows_keep_their_order_and_row_groups(
     staging: ObjectStore, service: ProcessorService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "ROW_GROUP_ROWS", 1000)
-    monkeypatch.setattr(encoder, "READ_ROWS", 300)
+    monkeypatch.setattr(clean_file, "ROW_GROUPS", RowGroupLimits(rows=1000, size_bytes=2**30))
+    monkeypatch.setattr(clean_file, "READ_ROWS", 300)
     old = await service.process(await put_crawled(staging, "posts", [a_post(n) for n in range(2500)]))
     result = await service.process(await take_over(staging, old))
     assert (await table_of(staging, result)).column("id").to_pylist() == list(range(2500))
@@ -130,7 +131,7 @@ async def test_a_column_that_the_dataset_gained_since_is_null(
 ) -> None:
     narrow = (await table_of(staging, old)).drop_columns(["body"])
     pq.write_table(narrow, tmp_path / "narrow")
-    artifact = await Batches(staging, "crawler").put_artifact(
+    artifact = await Batches(staging, "crawler").artifacts.put(
         "run-2", "posts", tmp_path / "narrow", extension="parquet", rows=50
     )
     crawled = await take_over(staging, old)

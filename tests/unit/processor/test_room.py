@@ -6,12 +6,12 @@ import pyarrow as pa
 import pytest
 
 from services.processor.domain import room
-from services.processor.domain.layout import layout_of
+from services.processor.domain.parse_schema import parse_schema_of
 from services.processor.domain.room import RowRoom
 from services.processor.service import ProcessorService
-from shared.batches.batches import Batches
 from shared.datasets.arrow import data_schema
 from shared.datasets.catalog import load_catalog
+from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore
 from tests.support.crawled import a_dataset, put_crawled
 from tests.support.datasets import datasets_of
@@ -102,7 +102,7 @@ def test_columns_that_cannot_exceed_a_row_are_not_looked_at(monkeypatch: pytest.
             for name in schema.names
         }
         batch = pa.RecordBatch.from_pylist([row], schema=pa.schema([(f.name, f.type) for f in schema]))
-        assert RowRoom(layout_of(dataset).targets, "r" * 128, "0" * 32).too_wide(batch) == []
+        assert RowRoom(parse_schema_of(dataset).targets, "r" * 128, "0" * 32).too_wide(batch) == []
 
 
 async def test_the_reckoning_takes_the_run_s_own_name(staging: ObjectStore) -> None:

@@ -11,15 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from services.processor import encoder
+from services.processor.adapters import clean_file, raw_file
 from services.processor.service import ProcessorService
-from shared.batches.batches import BatchDeadError, Batches, dead_manifest
 from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.observability.metrics import FIELDS_IGNORED, STAGE_BATCHES, STAGE_ROWS
+from shared.parquet.writer import RowGroupLimits
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.counters import gained
@@ -407,7 +409,7 @@ async def test_a_requests_log_that_cannot_be_read_is_refused(
 async def test_a_decompression_bomb_is_defused(
     staging: ObjectStore, service: ProcessorService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "FREE_INFLATED_BYTES", 2**20)
+    monkeypatch.setattr(raw_file, "FREE_INFLATED_BYTES", 2**20)
     crawled = await put_raw(staging, "posts", zstandard.compress(b" " * 64 * 2**20), rows=1)
     assert await failure_of(service, crawled) == Reason.TOO_LARGE
 
@@ -434,8 +436,8 @@ async def test_a_line_of_many_megabytes_is_a_row(staging: ObjectStore, service: 
 async def test_row_groups_are_bounded_by_their_bytes_too(
     staging: ObjectStore, service: ProcessorService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "ROW_GROUP_BYTES", 100_000)
-    monkeypatch.setattr(encoder, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(clean_file, "ROW_GROUPS", RowGroupLimits(rows=50_000, size_bytes=100_000))
+    monkeypatch.setattr(raw_file, "BLOCK_BYTES", 10_000)
     lines = [a_post(n, body="z" * 1000) for n in range(1000)]
     result = await service.process(await put_crawled(staging, "posts", lines))
     file = pq.ParquetFile(io.BytesIO(await read(staging, result.artifacts[0])))

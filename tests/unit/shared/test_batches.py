@@ -7,17 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.batches.batches import (
-    BatchDeadError,
-    Batches,
-    announce,
-    bury_batch,
-    dead_manifest,
-    read_batch,
-    read_parent,
-    revive_batch,
-    scratch_folder,
-)
 from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
@@ -26,6 +15,10 @@ from shared.events.models import BatchManifest, BatchUnreadable, Counts, CrawlRe
 from shared.events.topology import ReplayStage, Stage
 from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, dead_manifest
+from shared.stages.messages import read_batch, read_parent, result_event
+from shared.stages.results import Batches, mark_batch_failed, redrive_batch
+from shared.stages.scratch import scratch_folder
 from shared.storage import keys
 from shared.storage.errors import ChecksumError, ObjectMissingError
 from shared.storage.object_store import ObjectStore, open_memory
@@ -89,9 +82,9 @@ async def test_a_batch_is_done_or_dead_never_both(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
-    burial = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "x"))
-    assert burial.dead
-    assert [outgoing.topic for outgoing in burial.announce] == [topics.BATCH_FAILED]
+    outcome = await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "x"))
+    assert outcome.dead
+    assert [outgoing.topic for outgoing in outcome.events] == [topics.BATCH_FAILED]
     late = await batches.commit(manifest("converter"))
     assert late.status == "dead"
     with pytest.raises(BatchDeadError):
@@ -103,12 +96,12 @@ async def test_a_death_after_a_done_is_no_death(staging: ObjectStore) -> None:
     done = await batches.commit(manifest("converter"))
     parent = manifest()
     with gained(STAGE_BATCHES) as counted:
-        burial = await bury_batch(
+        outcome = await mark_batch_failed(
             batches, record_of(encode(parent), parent.batch_id.encode()), PermanentError(Reason.HANDLER, "x")
         )
-    assert not burial.dead
+    assert not outcome.dead
     assert counted == {}
-    assert burial.announce == (announce(done),)
+    assert outcome.events == (result_event(done),)
 
 
 async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> None:
@@ -116,8 +109,8 @@ async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> Non
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
     with gained(STAGE_BATCHES) as counted:
-        first = await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "first"))
-        second = await bury_batch(batches, record, PermanentError(Reason.HANDLER, "second"))
+        first = await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "first"))
+        second = await mark_batch_failed(batches, record, PermanentError(Reason.HANDLER, "second"))
     assert first == second
     assert counted == {("converter", "posts", "dead"): 1}
 
@@ -126,11 +119,11 @@ async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: O
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
-    await bury_batch(batches, record, PermanentError(Reason.CHECKSUM, "x"))
-    await revive_batch(batches, record)
+    await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "x"))
+    await redrive_batch(batches, record)
     assert await batches.committed("r", "posts", parent.batch_id) is None
     done = await batches.commit(manifest("converter"))
-    await revive_batch(batches, record)
+    await redrive_batch(batches, record)
     assert await batches.committed("r", "posts", parent.batch_id) == done
 
 
@@ -205,32 +198,32 @@ async def test_an_unreadable_record_is_announced_by_its_key_alone(
     staging: ObjectStore, value: bytes | None
 ) -> None:
     batch_id = "0" * 32
-    burial = await bury_batch(
+    outcome = await mark_batch_failed(
         Batches(staging, "loader"), record_of(value, batch_id.encode()), PermanentError(Reason.DECODE, "x")
     )
-    (outgoing,) = burial.announce
+    (outgoing,) = outcome.events
     assert isinstance(outgoing.event, BatchUnreadable)
     assert outgoing.event.batch_id == batch_id
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff", b"not an id"])
 async def test_without_a_key_the_dead_letter_is_all(staging: ObjectStore, key: bytes | None) -> None:
-    burial = await bury_batch(
+    outcome = await mark_batch_failed(
         Batches(staging, "loader"), record_of(b"{", key), PermanentError(Reason.DECODE, "x")
     )
-    assert burial.dead
-    assert not burial.announce
+    assert outcome.dead
+    assert not outcome.events
 
 
 async def test_an_artifact_arrives_as_it_was_put(staging: ObjectStore, tmp_path: Path) -> None:
     source = tmp_path / "a"
     source.write_bytes(b"rows")
-    artifact = await Batches(staging, "crawler").put_artifact(
+    artifact = await Batches(staging, "crawler").artifacts.put(
         "r", "posts", source, extension="jsonl.zst", rows=1
     )
     assert artifact.sha256 in artifact.uri
     target = tmp_path / "b"
-    await Batches(staging, "processor").fetch_artifact(manifest("crawler"), artifact, target)
+    await Batches(staging, "processor").artifacts.fetch(manifest("crawler"), artifact, target)
     assert target.read_bytes() == b"rows"
 
 
@@ -238,14 +231,14 @@ async def test_an_artifact_that_changed_or_went_is_refused(staging: ObjectStore,
     source = tmp_path / "a"
     source.write_bytes(b"rows")
     batches = Batches(staging, "crawler")
-    artifact = await batches.put_artifact("r", "posts", source, extension="jsonl.zst", rows=1)
+    artifact = await batches.artifacts.put("r", "posts", source, extension="jsonl.zst", rows=1)
     key = artifact.uri.split("/", 3)[3]
     await staging.put(key, b"rowz")
     with pytest.raises(ChecksumError):
-        await batches.fetch_artifact(manifest(), artifact, tmp_path / "b")
+        await batches.artifacts.fetch(manifest(), artifact, tmp_path / "b")
     await staging.delete(key)
     with pytest.raises(ObjectMissingError):
-        await batches.fetch_artifact(manifest(), artifact, tmp_path / "b")
+        await batches.artifacts.fetch(manifest(), artifact, tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -264,9 +257,9 @@ async def test_an_artifact_of_another_place_is_not_fetched(
     source = tmp_path / "a"
     source.write_bytes(b"rows")
     batches = Batches(staging, "crawler")
-    artifact = await batches.put_artifact("r", "posts", source, extension="jsonl.zst", rows=1)
+    artifact = await batches.artifacts.put("r", "posts", source, extension="jsonl.zst", rows=1)
     with pytest.raises(PermanentError):
-        await batches.fetch_artifact(manifest(), artifact.model_copy(update={"uri": uri}), tmp_path / "b")
+        await batches.artifacts.fetch(manifest(), artifact.model_copy(update={"uri": uri}), tmp_path / "b")
 
 
 def test_a_scratch_folder_is_gone_afterwards_whatever_happens() -> None:

@@ -173,16 +173,16 @@ class Pipeline(RuleBasedStateMachine):
     def _funeral(self, group: str, record: Record, error: PermanentError) -> Steps:
         match group:
             case "loader":
-                return self.world.bury_loaded(record, error)
+                return self.world.mark_loaded_failed(record, error)
             case "s3sink":
-                return self.sink.bury(record, error)
+                return self.sink.mark_failed(record, error)
             case _:
-                return self.world.bury_in_staging(group, record, error)  # type: ignore[arg-type]  # a stage
+                return self.world.mark_failed_in_staging(group, record, error)  # type: ignore[arg-type]  # a stage
 
     async def _handle(self, group: str, delivery: Delivery, dies_at: int | None) -> None:
         """To the end, or until the process dies: then the record comes again."""
         if delivery.replayed:
-            self.sink.revive(delivery.record) if group == "s3sink" else await self.world.revive(
+            self.sink.redrive(delivery.record) if group == "s3sink" else await self.world.redrive(
                 group, delivery.record
             )
         try:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from shared.bus.dead_letters import CUT_HEADER, OUR_HEADERS_BYTES, fit_letter
+from shared.bus.dead_letters import DLQ_HEADERS_BYTES, TRUNCATED_HEADER, truncate_to_limit
 from shared.bus.messages import Record
 
 MOST = 200_000
-ROOM = MOST - OUR_HEADERS_BYTES
+ROOM = MOST - DLQ_HEADERS_BYTES
 
 
 def record(
@@ -17,15 +17,15 @@ def record(
 
 @pytest.mark.parametrize("value", [None, b"", b"x", b"x" * (ROOM - 2)])
 def test_what_fits_is_left_as_it_is(value: bytes | None) -> None:
-    assert fit_letter(record(value), MOST) == (record(value), [])
+    assert truncate_to_limit(record(value), MOST) == (record(value), [])
 
 
 def test_a_value_that_is_too_large_is_cut_and_the_letter_says_how_long_it_was() -> None:
-    body, said = fit_letter(record(b"ab" * MOST, headers=(("h", b"1"),)), MOST)
+    body, said = truncate_to_limit(record(b"ab" * MOST, headers=(("h", b"1"),)), MOST)
     assert (body.key, body.headers) == (b"k", (("h", b"1"),))
     assert body.value == (b"ab" * MOST)[: len(body.value or b"")]
     assert ROOM - 100 < len(body.value or b"") <= ROOM
-    assert said == [(CUT_HEADER, str(2 * MOST).encode())]
+    assert said == [(TRUNCATED_HEADER, str(2 * MOST).encode())]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_value_that_is_too_large_is_cut_and_the_letter_says_how_long_it_was() 
 def test_a_key_or_headers_that_are_too_large_go_before_the_value(
     key: bytes | None, headers: tuple[tuple[str, bytes | None], ...]
 ) -> None:
-    body, said = fit_letter(record(b"{}", key, headers), MOST)
+    body, said = truncate_to_limit(record(b"{}", key, headers), MOST)
     assert (body.value, body.headers) == (b"{}", ())
     assert len(body.key or b"") <= 1000
-    assert said == [(CUT_HEADER, b"2")]
+    assert said == [(TRUNCATED_HEADER, b"2")]

@@ -5,8 +5,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from shared.observability.http import _is_local_program, start_http
-from shared.observability.paths import RESUME_PATH
+from shared.runtime.http import _is_local_program, start_http
+from shared.runtime.paths import RESUME_PATH
 
 
 class Brake:

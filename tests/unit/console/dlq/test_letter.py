@@ -5,9 +5,9 @@ import pytest
 
 from console.dlq.letter import Original, Position, original_record, parse_position, to_letter
 from console.errors import WrongUseError
-from shared.bus.attempt import next_attempt, replay_headers
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.messages import Record
+from shared.bus.retry_headers import next_attempt, replay_headers
 from shared.errors import PermanentError
 from shared.reasons import Reason
 

@@ -11,7 +11,7 @@ from console.dlq.queue import Filters, WorkQueue
 from console.dlq.replay import AT_ONCE, CUT, Outcome, Pace, Replayer, parse_rate
 from console.dlq.topics import stretches
 from console.errors import WrongUseError
-from shared.bus.dead_letters import Failure, dead_letter_headers, fit_letter
+from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
 from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events.decode import MAX_EVENT_BYTES
@@ -91,7 +91,7 @@ def buried(offset: int, value: bytes) -> Record:
     died_at = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
     failure = Failure(PermanentError(Reason.TOO_LARGE, "too large"), 1, died_at, died_at)
     record = Record("batch.processed", 0, offset, 1, b"k", value)
-    kept, said = fit_letter(record, MAX_EVENT_BYTES)
+    kept, said = truncate_to_limit(record, MAX_EVENT_BYTES)
     headers = dead_letter_headers(kept, failure, service="loader", group="onpoint-loader")
     return Record("loader.dlq", 0, offset, 1, kept.key, kept.value, (*headers, *said))
 

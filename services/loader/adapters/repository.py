@@ -1,0 +1,196 @@
+"""The ledger of loaded batches and the data tables, always in one transaction."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import asyncpg
+
+from services.loader.adapters import statements
+from services.loader.adapters.merging import (
+    Connection,
+    Rows,
+    copy,
+    may_be_of_one_row,
+    merge,
+    merge_in_parts,
+    unless_refused,
+)
+from services.loader.domain import Merge, RefusedRow, counts_of, result_of
+from shared import crashpoints
+from shared.datasets.model import Dataset
+from shared.errors import TransientError
+from shared.events.decode import decode_event, encode
+from shared.events.models import Artifact, BatchManifest
+from shared.observability.logging import get_logger
+from shared.postgres.errors import translated
+from shared.version import CODE_VERSION
+
+log = get_logger()
+
+_MET_ANOTHER = (asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+"""Keys that were new turned out not to be, or another transaction is about to write them."""
+
+Keep = Callable[[Sequence[RefusedRow]], Awaitable[Artifact]]
+"""Puts refused rows into quarantine, durably."""
+
+
+class LoadRepository:
+    """Every method raises `DatabaseUnavailableError` in an outage, `PermanentError` for what PostgreSQL refuses."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._cut_off: set[str] = set()
+        """Batches whose straight copy an outage ended, its time limit perhaps: the next try takes the merge."""
+
+    async def find(self, batch_id: str) -> BatchManifest | None:
+        """The committed result of a batch, done or dead."""
+        with translated():
+            result = await self._pool.fetchval(statements.FIND, batch_id)
+        return None if result is None else decode_event(BatchManifest, result.encode())
+
+    async def commit_dead(self, dead: BatchManifest) -> bool:
+        """False: the batch has a result already, which stands."""
+        crashpoints.reach("loader.death")
+        with translated():
+            return bool(
+                await self._pool.fetchval(statements.CLAIM, *_ledger_row(dead), encode(dead).decode())
+            )
+
+    async def clear_failure(self, batch_id: str) -> None:
+        """A batch that is not dead is left as it is."""
+        with translated():
+            await self._pool.execute(statements.CLEAR_FAILURE, batch_id)
+
+    async def load(
+        self,
+        batch: BatchManifest,
+        dataset: Dataset,
+        rows: Rows | None,
+        nulls: Mapping[str, int],
+        keep: Keep,
+    ) -> BatchManifest | None:
+        """All rows and the ledger's row, or nothing. None: someone else was first, and nothing is changed.
+
+        `rows` is None for a batch without any; `nulls` counts theirs by column. Keys that are new to the table are
+        copied straight into it; all others go through a temporary table and are merged, which costs three times as
+        much. Rows that PostgreSQL refuses are looked for, left out and kept before the commit.
+        """
+        may_go_straight = batch.batch_id not in self._cut_off
+        try:
+            with translated():
+                async with self._pool.acquire() as connection, connection.transaction():
+                    result = await _load(
+                        connection, batch, dataset, rows, nulls, keep, may_go_straight=may_go_straight
+                    )
+                    crashpoints.reach("loader.merged")
+        except _AnotherWasFirstError:
+            return None
+        except TransientError:
+            self._cut_off.add(batch.batch_id)
+            raise
+        self._cut_off.discard(batch.batch_id)
+        crashpoints.reach("loader.committed")
+        return result
+
+
+class _AnotherWasFirstError(Exception):
+    """Takes back what was copied."""
+
+
+async def _load(
+    connection: Connection,
+    batch: BatchManifest,
+    dataset: Dataset,
+    rows: Rows | None,
+    nulls: Mapping[str, int],
+    keep: Keep,
+    *,
+    may_go_straight: bool,
+) -> BatchManifest:
+    straight = 0 if rows is None else None
+    if rows is not None and may_go_straight:
+        straight = await _copy_straight(connection, batch, dataset, rows)
+    if rows is None or straight is not None:
+        await _claim(connection, batch, "straight")
+        merged, refused = Merge(straight or 0, same_run=0), list[RefusedRow]()
+    else:
+        merged, refused = await _merge(connection, batch, dataset, rows)
+    counts = counts_of(0 if rows is None else rows.count, merged, len(refused))
+    loaded_at = await connection.fetchval("SELECT now()")
+    result = result_of(
+        batch,
+        counts,
+        nulls,
+        repeated=merged.repeated,
+        refused=refused,
+        artifacts=(await keep(refused),) if refused else (),
+        produced_at=loaded_at,
+        code_version=CODE_VERSION,
+    )
+    await connection.execute(
+        statements.RECORD, batch.batch_id, counts.loaded, counts.superseded, encode(result).decode()
+    )
+    return result
+
+
+async def _merge(
+    connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows
+) -> tuple[Merge, list[RefusedRow]]:
+    """Together, or, where a row is refused, in parts and without it."""
+
+    async def copy_all() -> bool:
+        await copy(connection, rows, rows.body(None))
+        return True
+
+    async def merge_all() -> Merge:
+        return await merge(connection, dataset, rows.count, batch.produced_at)
+
+    await connection.execute(statements.create_incoming(dataset))
+    is_copied = await unless_refused(connection, dataset, copy_all)
+    await _claim(connection, batch, "merge" if is_copied else "parts")
+    merged = await unless_refused(connection, dataset, merge_all) if is_copied else None
+    if merged is not None:
+        return merged, []
+    log.warning("batch_in_parts", rows=rows.count)
+    return await merge_in_parts(connection, dataset, rows, batch.produced_at)
+
+
+async def _claim(connection: Connection, batch: BatchManifest, way: str) -> None:
+    """Takes the ledger's row: after the COPY, so that a process that was paused in it keeps no other from the ledger.
+
+    Raises `_AnotherWasFirstError`.
+    """
+    log.info("batch_copied", way=way)
+    crashpoints.reach("loader.copied")
+    if not await connection.fetchval(statements.CLAIM, *_ledger_row(batch), "{}"):
+        raise _AnotherWasFirstError
+
+
+async def _copy_straight(
+    connection: Connection, batch: BatchManifest, dataset: Dataset, rows: Rows
+) -> int | None:
+    """The rows that are in the table now; None, and nothing changed, where a key may be there already, or a row is
+    refused.
+    """
+    if rows.keys is None or not await connection.fetchval(
+        statements.is_new(dataset), rows.keys.least, rows.keys.greatest
+    ):
+        return None
+    try:
+        async with connection.transaction():
+            await connection.execute(statements.STRAIGHT_LIMITS)
+            status = await connection.copy_to_table(
+                dataset.table,
+                schema_name="public",
+                source=rows.body(batch.produced_at),
+                columns=[*rows.columns, "etl_processed_at"],
+                format="binary",
+            )
+    except asyncpg.PostgresError as error:
+        if isinstance(error, _MET_ANOTHER) or may_be_of_one_row(error):
+            return None
+        raise
+    return int(status.removeprefix("COPY "))
+
+
+def _ledger_row(batch: BatchManifest) -> tuple[str, str, str, str]:
+    return batch.batch_id, batch.run_id, batch.dataset, batch.status

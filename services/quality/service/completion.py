@@ -1,0 +1,148 @@
+"""Ends a run: checks, verdict, listing, completion, in this order."""
+
+from collections.abc import Sequence
+
+from services.quality.adapters.completions import CompletionRepository, Decider, RunState
+from services.quality.domain.books import summarize
+from services.quality.domain.verdict import Terms, complete, given_up
+from services.quality.service.checks import Checks
+from services.quality.service.listings import Listings
+from shared import crashpoints
+from shared.bus.messages import Outgoing
+from shared.datasets.frozen import RunDatasets
+from shared.errors import PermanentError, TransientError
+from shared.events import topics
+from shared.events.models import CheckResult, RunCompleted, RunDrained
+from shared.observability.logging import get_logger
+from shared.observability.metrics import CHECKS_FAILED, RUN_SECONDS, RUNS_COMPLETED
+from shared.reasons import Reason
+
+log = get_logger()
+
+
+class NotDrainedError(PermanentError):
+    """The run goes on, or is none of ours: its record came too early or from somebody else."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(Reason.SCHEMA, f"run {run_id} is not drained")
+
+
+class CompletionService:
+    """Raises `DatabaseUnavailableError` and `StorageUnavailableError` in an outage."""
+
+    def __init__(
+        self,
+        completions: CompletionRepository,
+        listings: Listings,
+        checks: Checks,
+        datasets: RunDatasets,
+    ) -> None:
+        self._completions = completions
+        self._listings = listings
+        self._checks = checks
+        self._datasets = datasets
+
+    async def complete(self, drained: RunDrained, decider: Decider) -> Sequence[Outgoing]:
+        """The run's `run.completed`, or nothing if another record has decided or a batch was revived meanwhile.
+
+        The verdict is written once, before the listing that is made of it; a crash anywhere leads to the same
+        verdict and the same event. Raises `NotDrainedError` for a run that is not drained in the ledger.
+        """
+        run_id = drained.run_id
+        state = await self._completions.state(run_id)
+        if state is None or not state.drained:
+            raise NotDrainedError(run_id)
+        if state.completed_by is not None and state.completed_by != decider:
+            log.info("completion_dropped", decided_by=state.completed_by.offset)
+            return ()
+        completed = await self._completions.verdict(run_id) or await self._decide(run_id)
+        if completed is None:
+            log.info("completion_waits")
+            await self._completions.announce_again(run_id)
+            return ()
+        if state.completed_by is None:
+            crashpoints.reach("quality.checked")
+            listed = await self._listings.write(completed)
+            crashpoints.reach("quality.listed")
+            if not await self._completions.complete(completed, decider, listed):
+                await self._listings.written(run_id, listed)
+                return await self.complete(drained, decider)  # someone was first: the row is there now
+            _count(completed)
+        crashpoints.reach("quality.completed")
+        return (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
+
+    async def give_up(
+        self, drained: RunDrained, decider: Decider, error: PermanentError
+    ) -> Sequence[Outgoing]:
+        """As `complete`, of a run whose record ran out of tries: it ends as failed, so that nobody waits for ever."""
+        run_id = drained.run_id
+        state = await self._completions.state(run_id)
+        if state is None or not state.drained:
+            return ()
+        if state.completed_by is None:
+            failed = given_up(await self._whatever_is_known(run_id, state), str(error))
+            if not await self._completions.fail(failed, decider):
+                return await self.give_up(drained, decider, error)
+            _count(failed)
+        elif state.completed_by != decider:
+            return ()
+        await self._list_if_possible(run_id)
+        completed = await self._completions.verdict(run_id)
+        return () if completed is None else (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
+
+    async def _decide(self, run_id: str) -> RunCompleted | None:
+        verdict = await self._judge(run_id, run_checks=True)
+        return None if verdict is None else await self._completions.decide(verdict)
+
+    async def _judge(self, run_id: str, *, run_checks: bool) -> RunCompleted | None:
+        """What the run came to; None while a batch is on its way again."""
+        facts = await self._completions.facts(run_id)
+        if facts is None:
+            return None
+        delivered = {
+            # A row that a later run had loaded first is there as well: what this run brought did arrive.
+            name: books.rows_loaded + books.rows_superseded
+            for name, books in summarize(facts).items()
+        }
+        datasets = await self._datasets.find_all(run_id, delivered)
+        checks: list[CheckResult] = []
+        if run_checks and "loader" in facts.stages:
+            checks = await self._checks.run(run_id, delivered, datasets)
+        terms = {name: Terms.of(dataset) for name, dataset in datasets.items()}
+        return complete(facts, checks, terms, await self._completions.clock())
+
+    async def _whatever_is_known(self, run_id: str, state: RunState) -> RunCompleted:
+        try:
+            if (known := await self._judge(run_id, run_checks=False)) is not None:
+                return known
+        except TransientError:
+            raise
+        except Exception:
+            log.exception("facts_unknown")
+        return RunCompleted(
+            run_id=run_id,
+            status="failed",
+            reason=None,
+            requested_at=state.requested_at,
+            started_at=state.started_at,
+            finished_at=await self._completions.clock(),
+            datasets={},
+        )
+
+    async def _list_if_possible(self, run_id: str) -> None:
+        """Before the event, as ever; but what keeps the listing from being written must not keep the run open."""
+        try:
+            await self._listings.rewrite(run_id)
+        except TransientError:
+            raise
+        except Exception:
+            log.exception("listing_failed")
+
+
+def _count(completed: RunCompleted) -> None:
+    RUNS_COMPLETED.labels(completed.status).inc()
+    RUN_SECONDS.observe(max(0.0, (completed.finished_at - completed.requested_at).total_seconds()))
+    for check in completed.checks:
+        if not check.passed:
+            CHECKS_FAILED.labels(check.dataset, check.severity).inc()
+    log.info("run_completed", status=completed.status, reason=completed.reason)

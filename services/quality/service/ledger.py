@@ -1,0 +1,145 @@
+"""Keeps the run ledger and announces what a run has reached by it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+from services.quality.adapters.ledger import LedgerRepository
+from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, find_batches
+from shared import crashpoints
+from shared.bus.messages import Outgoing, Publish
+from shared.errors import PermanentError
+from shared.events import ids, topics
+from shared.events.decode import decode_event
+from shared.events.models import BatchManifest, CrawlPlanned, RunDrained, RunSealed
+from shared.events.topology import PARENT_STAGE, STAGES_IN_STAGING, Stage
+from shared.observability.logging import get_logger
+from shared.observability.metrics import LEDGER_EVENTS
+from shared.reasons import Reason
+from shared.storage import keys
+from shared.storage.object_store import ObjectStore
+
+LEFT_BEHIND_S = 2.0
+"""A milestone that is not announced after so long was left by a crash. Announcing takes milliseconds."""
+
+IDS_PER_QUERY = 10_000
+
+log = get_logger()
+
+
+class LedgerService:
+    """Idempotent; events may come in any order, twice, and to several replicas at once.
+
+    Every method raises `DatabaseUnavailableError` or `StorageUnavailableError` in an outage.
+    """
+
+    def __init__(self, ledger: LedgerRepository, staging: ObjectStore, publish: Publish) -> None:
+        self._ledger = ledger
+        self._staging = staging
+        self._publish = publish
+
+    async def record_plan(self, planned: CrawlPlanned) -> None:
+        """Raises `PermanentError` (`schema`) for a plan that contradicts its own request."""
+        request = planned.request
+        if request.run_id != planned.run_id:
+            raise PermanentError(Reason.SCHEMA, "the plan is of another run than its request")
+        if request.refused is None and planned.dataset not in request.datasets:
+            raise PermanentError(Reason.SCHEMA, f"dataset {planned.dataset} is not part of the request")
+        await self._ledger.plan(planned)
+        if planned.dataset is not None and await self._ledger.any_failure():
+            await self._match_failures(
+                Plan(planned.run_id, planned.dataset, planned.batches, planned.requested_at)
+            )
+        await self._advance(planned.run_id, ("sealed", "drained"))
+
+    async def record_result(self, result: BatchManifest) -> None:
+        """Counts a stage's result unless the batch has one there that stands: any but a death, which a replay undoes.
+
+        Raises `PermanentError` for an id that is no batch's.
+        """
+        if result.batch_id != ids.batch_id(result.run_id, result.dataset, result.sequence):
+            raise PermanentError(Reason.SCHEMA, "the batch id is not that of its run, dataset and sequence")
+        await self._count(result.run_id, result.stage, await self._ledger.record(result))
+
+    async def record_failure(self, failure: Failure) -> None:
+        """Finds the batch of a failure, now or when its plan arrives; an id of no batch is dropped after a while."""
+        # Kept first, then looked for; a plan is kept first, then matched: of two at once, one sees the other.
+        await self._ledger.keep_failure(failure)
+        place = await self._ledger.place_of(failure.batch_id)
+        if place is None:
+            plans = await self._ledger.open_plans()
+            found = await asyncio.to_thread(find_batches, plans, frozenset({failure.batch_id}))
+            place = found.get(failure.batch_id)
+        if place is None:
+            log.warning("failure_unmatched", failed_batch_id=failure.batch_id, stage=failure.stage)
+        else:
+            await self._match(failure, place)
+
+    async def announce_left_behind(self) -> int:
+        """Announces what a crash kept from being announced; returns how much. Announcing twice is harmless."""
+        milestones = await self._ledger.left_behind(LEFT_BEHIND_S)
+        for milestone in milestones:
+            log.warning("milestone_left_behind", run_id=milestone.run_id, kind=milestone.kind)
+            await self._announce(milestone.run_id, [milestone])
+        return len(milestones)
+
+    async def _match_failures(self, plan: Plan) -> None:
+        batch_ids = await asyncio.to_thread(lambda: list(plan.batch_ids()))
+        sequences = {batch_id: sequence for sequence, batch_id in enumerate(batch_ids)}
+        for start in range(0, len(batch_ids), IDS_PER_QUERY):
+            for failure in await self._ledger.failures_of(batch_ids[start : start + IDS_PER_QUERY]):
+                await self._match(failure, plan.place(sequences[failure.batch_id]))
+
+    async def _match(self, failure: Failure, place: Place) -> None:
+        """What nobody could read from the bus may be in staging, where it was put before it was announced."""
+        if failure.unread and failure.stage in STAGES_IN_STAGING:
+            # If it is not there, the record was no result of that stage: the true one is still to come.
+            await self._record_from_staging(place, failure.batch_id, failure.stage)
+        else:
+            if (parent := PARENT_STAGE[failure.stage]) is not None and not failure.unread:
+                await self._record_from_staging(place, failure.batch_id, parent)
+            await self._count(place.run_id, failure.stage, await self._ledger.record_death(place, failure))
+        await self._ledger.forget_failure(failure)
+
+    async def _record_from_staging(self, place: Place, batch_id: str, stage: Stage) -> None:
+        found = await self._staging.get(keys.manifest_key(place.run_id, place.dataset, stage, batch_id))
+        if found is None:
+            return
+        try:
+            result = decode_event(BatchManifest, found)
+        except PermanentError as error:
+            log.warning("manifest_unreadable", stage=stage, detail=str(error))
+            return
+        await self._count(place.run_id, stage, await self._ledger.record(result))
+
+    async def _count(self, run_id: str, stage: Stage, recorded: Recorded) -> None:
+        LEDGER_EVENTS.labels(stage, "recorded" if recorded.inserted else "duplicate").inc()
+        if recorded.revived:
+            log.info("batch_revived", stage=stage)
+        crashpoints.reach("quality.recorded")
+        # A result that was there before is looked at too: a crash may have come between it and the milestone.
+        if recorded.may_be_drained:
+            await self._advance(run_id, ("sealed", "drained"))
+        elif recorded.may_be_sealed and stage in {"crawler", "processor"}:
+            await self._advance(run_id, ("sealed",))
+
+    async def _advance(self, run_id: str, kinds: Sequence[Literal["sealed", "drained"]]) -> None:
+        reached = [milestone for kind in kinds if (milestone := await self._ledger.assign(kind, run_id))]
+        if reached:
+            crashpoints.reach("quality.assigned")
+            await self._announce(run_id, reached)
+
+    async def _announce(self, run_id: str, milestones: Sequence[Milestone]) -> None:
+        await self._publish([_announcement(milestone) for milestone in milestones])
+        crashpoints.reach("quality.announced")
+        await self._ledger.announced(run_id, [milestone.kind for milestone in milestones])
+        for milestone in milestones:
+            log.info("milestone_announced", run_id=run_id, kind=milestone.kind)
+
+
+def _announcement(milestone: Milestone) -> Outgoing:
+    run_id, requested_at = milestone.run_id, milestone.requested_at
+    if milestone.kind == "drained":
+        return Outgoing(topics.RUN_DRAINED, run_id, RunDrained(run_id=run_id, requested_at=requested_at))
+    sealed = RunSealed(run_id=run_id, requested_at=requested_at, batches=dict(milestone.batches))
+    return Outgoing(topics.RUN_SEALED, run_id, sealed)

@@ -1,0 +1,37 @@
+"""What goes on beside the records: it finishes what a crash left, and what a run's end was too early for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiokafka.errors import KafkaError
+
+from services.quality.service.ledger import LedgerService
+from services.quality.service.listings import Listings
+from shared.bus.delivery import POISONED_PRODUCER
+from shared.errors import TransientError
+from shared.observability.logging import get_logger
+
+INTERVAL_S = 1.0
+
+log = get_logger()
+
+
+async def announce_forever(ledger: LedgerService) -> None:
+    """Finishes what a crash left between reaching a milestone and announcing it."""
+    await _repeat(ledger.announce_left_behind)
+
+
+async def list_forever(listings: Listings) -> None:
+    """Rewrites the listings of ended runs that the ledger has changed since."""
+    await _repeat(listings.catch_up)
+
+
+async def _repeat(work: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await asyncio.sleep(INTERVAL_S)
+        try:
+            await work()
+        except POISONED_PRODUCER:
+            raise
+        except (TransientError, KafkaError) as outage:
+            log.warning("loop_waits", error=str(outage))

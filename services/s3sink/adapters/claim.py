@@ -1,0 +1,173 @@
+"""One object on its way `assigned → written → announced`, held by one process."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from services.s3sink.adapters import statements
+from services.s3sink.domain import LakeObject, object_name
+from shared import crashpoints
+from shared.events.decode import decode_event, encode
+from shared.events.models import BatchManifest
+from shared.observability.logging import get_logger
+from shared.postgres.errors import DatabaseUnavailableError, translated
+
+STALE_AFTER_S = 30.0
+"""A claim that old is taken over though its session lives: its process may be paused. Writing twice is harmless."""
+
+RENEW_EVERY_S = 10.0
+"""A claim is renewed so often while its object is written: two renewals may be late before it counts as stale."""
+
+LOOKED_AT = 32
+"""Objects looked at per claim; more than the replicas and their writers."""
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Claim:
+    """Methods raise `DatabaseUnavailableError` in an outage.
+
+    Those that return a bool: False where the object went another way meanwhile, and nothing is changed.
+    """
+
+    connection: asyncpg.pool.PoolConnectionProxy
+    name: str
+    run_id: str
+    dataset: str
+    requested_at: datetime
+    batch_ids: tuple[str, ...]
+    lake: LakeObject | None
+    """None: it is not written yet."""
+    claimed_at: datetime
+    is_lost: bool = False
+    """Another process has taken the object over."""
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renews the claim while the block runs, so that a slow write is not taken over.
+
+        The block must not use the connection.
+        """
+        over = asyncio.Event()
+        renewing = asyncio.create_task(self._renew_until(over))
+        try:
+            yield
+        finally:
+            over.set()
+            await renewing
+
+    async def _renew_until(self, over: asyncio.Event) -> None:
+        """Ends early where PostgreSQL is away: what the process commits next says so."""
+        while not self.is_lost:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), RENEW_EVERY_S)
+                return
+            try:
+                with translated():
+                    at = await self.connection.fetchval(statements.RENEW, self.name, self.claimed_at)
+            except DatabaseUnavailableError as error:
+                log.warning("claim_not_renewed", why=str(error))
+                return
+            self.is_lost = at is None
+            self.claimed_at = at or self.claimed_at
+
+    async def batches(self) -> list[BatchManifest]:
+        """In the order of the object; fewer than `batch_ids` where the object went another way meanwhile."""
+        with translated():
+            rows = await self.connection.fetch(statements.BATCHES_OF_OBJECT, self.name)
+        found = {row["batch_id"]: row["manifest"] for row in rows}
+        return [
+            decode_event(BatchManifest, found[batch_id].encode())
+            for batch_id in self.batch_ids
+            if batch_id in found
+        ]
+
+    async def written(self, *, uri: str, rows: int, size: int, sha256: str) -> bool:
+        with translated():
+            written_at = await self.connection.fetchval(
+                statements.WRITTEN, self.name, uri, rows, size, sha256
+            )
+        if written_at is None:
+            return False
+        self.lake = LakeObject(uri, rows, size, sha256, written_at)
+        crashpoints.reach("s3sink.written")
+        return True
+
+    async def announced(self) -> None:
+        with translated():
+            await self.connection.execute(statements.ANNOUNCED, self.name)
+        crashpoints.reach("s3sink.announced")
+
+    async def mark_failed(self, dead: BatchManifest) -> bool:
+        """One batch is dead and is yet to be announced so; the others wait for an object again."""
+        crashpoints.reach("s3sink.unusable")
+        with translated():
+            async with self.connection.transaction():
+                if not await self.connection.fetchval(statements.UNDO, self.name):
+                    return False
+                await self.connection.execute(statements.DIE, dead.batch_id, encode(dead).decode())
+                await self.connection.execute(statements.WAIT_AGAIN, self.name)
+        return True
+
+    async def split(self, batches: list[BatchManifest]) -> bool:
+        """Each batch in an object of its own, so that one that cannot be written takes no other with it."""
+        with translated():
+            async with self.connection.transaction():
+                if not await self.connection.fetchval(statements.UNDO, self.name):
+                    return False
+                for batch in batches:
+                    name = object_name(self.run_id, self.dataset, [batch.batch_id])
+                    [clean] = batch.artifacts
+                    await self.connection.execute(
+                        statements.MAKE_OBJECT,
+                        name,
+                        self.run_id,
+                        self.dataset,
+                        self.requested_at,
+                        [batch.batch_id],
+                        clean.bytes,
+                    )
+                    await self.connection.execute(statements.PUT_INTO_OBJECT, name, [batch.batch_id])
+        return True
+
+
+async def claim_object(
+    connection: asyncpg.pool.PoolConnectionProxy, resting: Collection[str]
+) -> Claim | None:
+    """Locks the oldest object that is free. Releasing the connection to its pool unlocks it."""
+    with translated():
+        candidates = await connection.fetch(statements.UNFINISHED, STALE_AFTER_S, list(resting), LOOKED_AT)
+        for name, is_stale in candidates:
+            is_ours = await connection.fetchval(statements.TRY_LOCK, _lock_key(name))
+            if not is_ours and not is_stale:
+                continue
+            row = await connection.fetchrow(statements.CLAIM, name, STALE_AFTER_S, not is_ours)
+            if row is not None:
+                return _claim(connection, row)
+    return None
+
+
+def _lock_key(name: str) -> int:
+    """The first 64 bits of the name, which is a hash."""
+    return int.from_bytes(bytes.fromhex(name[:16]), "big", signed=True)
+
+
+def _claim(connection: asyncpg.pool.PoolConnectionProxy, row: asyncpg.Record) -> Claim:
+    lake = None
+    if row["state"] == "written":
+        lake = LakeObject(row["uri"], row["rows"], row["bytes"], row["sha256"], row["written_at"])
+    return Claim(
+        connection=connection,
+        name=row["object_name"],
+        run_id=row["run_id"],
+        dataset=row["dataset"],
+        requested_at=row["requested_at"],
+        batch_ids=tuple(row["batch_ids"]),
+        lake=lake,
+        claimed_at=row["claimed_at"],
+    )

@@ -1,0 +1,182 @@
+"""What arrived, what it was assigned to, and how far that got."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from services.s3sink.adapters import statements
+from services.s3sink.adapters.claim import Claim, claim_object
+from services.s3sink.adapters.origin import pack, unpack
+from services.s3sink.domain import LakeObject, Limits, Pending, cut, kept, object_name
+from shared import crashpoints
+from shared.bus.messages import Record
+from shared.events.decode import decode_event, encode
+from shared.events.models import Artifact, BatchManifest, RunSealed
+from shared.postgres.errors import translated
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is known of a batch that arrived."""
+
+    status: str
+    """pending, assigned, empty or dead."""
+    batch: BatchManifest
+    result: BatchManifest | None
+    """Of a dead batch."""
+    announced: LakeObject | None
+    """The object that holds the batch, once it is announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Of a batch that was held, and of which nobody was told yet."""
+
+    result: BatchManifest
+    record: Record | None
+    """What brought it; None for a batch that came before records were kept."""
+
+
+class SinkRepository:
+    """Every method raises `DatabaseUnavailableError` in an outage. One connection at a time per call."""
+
+    def __init__(self, pool: asyncpg.Pool, limits: Limits) -> None:
+        self._pool = pool
+        self._limits = limits
+
+    async def arrive(self, batch: BatchManifest, clean: Artifact, record: Record) -> bool:
+        """False: it was here before. `record` brought it."""
+        status = "pending" if clean.rows else "empty"
+        return await self._insert(kept(batch, clean), clean.rows, clean.bytes, status, None, pack(record))
+
+    async def commit_dead(self, dead: BatchManifest) -> bool:
+        """The death of a batch that never arrived. False: it did, and that stands."""
+        crashpoints.reach("s3sink.death")
+        return await self._insert(dead, 0, 0, "dead", dead, None)
+
+    async def clear_failure(self, batch_id: str) -> None:
+        """A batch that is not dead is left as it is."""
+        with translated():
+            await self._pool.execute(statements.CLEAR_FAILURE, batch_id)
+
+    async def find(self, batch_id: str) -> Held | None:
+        """What is known of a batch: waiting, assigned, stored, empty or dead. None: it never came."""
+        with translated():
+            row = await self._pool.fetchrow(statements.FIND, batch_id)
+        if row is None:
+            return None
+        announced = None
+        if row["is_announced"]:
+            announced = LakeObject(row["uri"], row["rows"], row["bytes"], row["sha256"], row["written_at"])
+        result = None if row["result"] is None else _manifest(row["result"])
+        return Held(row["status"], _manifest(row["manifest"]), result, announced)
+
+    async def seal(self, run: RunSealed) -> None:
+        """Idempotent: the first seal of a run counts."""
+        with translated():
+            await self._pool.execute(
+                statements.SEAL, run.run_id, list(run.batches), list(run.batches.values())
+            )
+
+    async def due(self, run_id: str | None = None, dataset: str | None = None) -> list[tuple[str, str]]:
+        """Runs and datasets to call `assign` for: all, or the given one."""
+        with translated():
+            rows = await self._pool.fetch(
+                statements.DUE,
+                self._limits.target_bytes,
+                self._limits.age_s,
+                run_id,
+                dataset,
+                self._limits.target_rows,
+            )
+        return [(row["run_id"], row["dataset"]) for row in rows]
+
+    async def assign(self, run_id: str, dataset: str) -> int:
+        """Assigns what can be written now; returns the number of new objects.
+
+        Rows that another replica holds are left to it, or to a later call.
+        """
+        with translated():
+            async with self._pool.acquire() as connection, connection.transaction():
+                is_complete = await connection.fetchval(statements.IS_COMPLETE, run_id, dataset)
+                ratio = await connection.fetchval(statements.RATIO, dataset)
+                rows = await connection.fetch(statements.LOCK_PENDING, run_id, dataset, self._limits.age_s)
+                pending = [Pending(row["batch_id"], row["bytes"], row["is_old"], row["rows"]) for row in rows]
+                objects = cut(pending, self._limits, ratio=ratio, is_complete=is_complete)
+                for batches in objects:
+                    batch_ids = [batch.batch_id for batch in batches]
+                    name = object_name(run_id, dataset, batch_ids)
+                    size = sum(batch.clean_bytes for batch in batches)
+                    await connection.execute(
+                        statements.MAKE_OBJECT,
+                        name,
+                        run_id,
+                        dataset,
+                        rows[0]["requested_at"],
+                        batch_ids,
+                        size,
+                    )
+                    await connection.execute(statements.PUT_INTO_OBJECT, name, batch_ids)
+        if objects:
+            crashpoints.reach("s3sink.assigned")
+        return len(objects)
+
+    @asynccontextmanager
+    async def claim(self, resting: Collection[str]) -> AsyncIterator[Claim | None]:
+        """An object to finish that nobody else is at, the oldest first, or None. `resting` are left alone.
+
+        The claim is a session's advisory lock: it ends with the block or with this process. It only saves work;
+        two that finish one object do the same.
+        """
+        with translated():
+            connection = await self._pool.acquire()
+        try:
+            yield await claim_object(connection, resting)
+        finally:
+            with translated():
+                await self._pool.release(connection)
+
+    async def unannounced_deaths(self) -> list[Death]:
+        with translated():
+            rows = await self._pool.fetch(statements.UNANNOUNCED)
+        return [
+            Death(_manifest(row["result"]), None if row["record"] is None else unpack(row["record"]))
+            for row in rows
+        ]
+
+    async def deaths_announced(self, batch_ids: Sequence[str]) -> None:
+        crashpoints.reach("s3sink.told")
+        with translated():
+            await self._pool.execute(statements.DEATH_ANNOUNCED, batch_ids)
+
+    async def _insert(
+        self,
+        batch: BatchManifest,
+        rows: int,
+        size: int,
+        status: str,
+        result: BatchManifest | None,
+        record: str | None,
+    ) -> bool:
+        with translated():
+            inserted = await self._pool.fetchval(
+                statements.ARRIVE,
+                batch.batch_id,
+                batch.run_id,
+                batch.dataset,
+                batch.sequence,
+                batch.requested_at,
+                rows,
+                size,
+                encode(batch).decode(),
+                status,
+                None if result is None else encode(result).decode(),
+                record,
+            )
+        return bool(inserted)
+
+
+def _manifest(value: str) -> BatchManifest:
+    return decode_event(BatchManifest, value.encode())

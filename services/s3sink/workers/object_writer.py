@@ -1,0 +1,159 @@
+"""Finishes what is assigned: writes objects, announces their batches. The only place where that happens."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.s3sink.adapters.claim import Claim
+from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.writer import ObjectWriter
+from services.s3sink.domain import stored
+from services.s3sink.errors import BatchUnusableError
+from services.s3sink.service import SinkService
+from shared.bus.delivery import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
+from shared.bus.messages import Publish, Record
+from shared.errors import PermanentError, TransientError
+from shared.events.models import BatchManifest
+from shared.observability.logging import get_logger
+from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.reasons import Reason
+from shared.runtime.busy import busy
+from shared.stages.failures import dead_manifest
+from shared.stages.messages import result_event
+from shared.version import CODE_VERSION
+
+IDLE_S = 1.0
+"""Between two looks when nobody woke the loop: for batches that grew old, and for what another replica left."""
+
+RETRY_DELAY_S = 1.0
+"""Times the number of tries so far, before an object that failed is tried again."""
+
+SendDeadLetter = Callable[[Record, PermanentError], Awaitable[None]]
+"""Acked when it returns."""
+
+log = get_logger()
+
+
+class SinkLoop:
+    def __init__(
+        self,
+        repository: SinkRepository,
+        service: SinkService,
+        writer: ObjectWriter,
+        publish: Publish,
+        send_dead_letter: SendDeadLetter,
+        woken: asyncio.Event,
+        *,
+        retry_delay_s: float = RETRY_DELAY_S,
+    ) -> None:
+        self._repository = repository
+        self._service = service
+        self._writer = writer
+        self._publish = publish
+        self._send_dead_letter = send_dead_letter
+        self._woken = woken
+        self._retry_delay_s = retry_delay_s
+        self._tries: dict[str, int] = {}
+        self._rests_until: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Never returns. In an outage of ours it waits, says so once, and goes on.
+
+        Raises only what a new process must cure: a producer that the broker refuses for good.
+        """
+        outages = 0
+        while True:
+            self._woken.clear()
+            try:
+                is_busy = await self.turn()
+            except POISONED_PRODUCER:
+                raise
+            except (TransientError, KafkaError) as error:
+                if outages == 0:
+                    log.warning("sink_paused", why=f"{type(error).__name__}: {error}"[:500])
+                await asyncio.sleep(OUTAGE_DELAYS_S[min(outages, len(OUTAGE_DELAYS_S) - 1)])
+                outages += 1
+                continue
+            if outages:
+                log.info("sink_goes_on")
+                outages = 0
+            if not is_busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), IDLE_S)
+
+    async def turn(self) -> bool:
+        """One step: assigns what is due, tells of deaths, takes one object further. False: there was none."""
+        await self._service.assign_due()
+        await self._announce_deaths()
+        async with self._repository.claim(self._resting()) as claim:
+            if claim is None:
+                return False
+            with busy(), structlog.contextvars.bound_contextvars(run_id=claim.run_id, object=claim.name):
+                await self._finish(claim)
+        return True
+
+    async def _finish(self, claim: Claim) -> None:
+        batches = await claim.batches()
+        if len(batches) < len(claim.batch_ids):
+            return  # undone by another replica since it was claimed
+        if claim.lake is None and not await self._write(claim, batches):
+            return
+        results = [stored(batch, claim.lake, code_version=CODE_VERSION) for batch in batches]
+        await self._publish([result_event(result) for result in results])
+        await claim.announced()
+        self._tries.pop(claim.name, None)
+        rows = sum(result.counts.accepted for result in results)
+        STAGE_ROWS.labels("s3sink", claim.dataset, "accepted").inc(rows)
+        STAGE_BATCHES.labels("s3sink", claim.dataset, "done").inc(len(results))
+        log.info(
+            "object_stored", batches=len(results), rows=rows, bytes=claim.lake.bytes if claim.lake else 0
+        )
+
+    async def _write(self, claim: Claim, batches: list[BatchManifest]) -> bool:
+        try:
+            return await self._writer.write(claim, batches)
+        except BatchUnusableError as unusable:
+            await self._mark_failed(claim, unusable.batch, unusable.error)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is counted and said
+            await self._failed(claim, batches, error)
+        return False
+
+    async def _failed(self, claim: Claim, batches: list[BatchManifest], error: Exception) -> None:
+        """Nobody knows whether trying again helps: some times, then one batch at a time, then it is dead."""
+        tries = self._tries[claim.name] = self._tries.get(claim.name, 0) + 1
+        log.warning("object_failed", tries=tries, exc_info=error)
+        if tries < MAX_TRIES:
+            self._rests_until[claim.name] = time.monotonic() + self._retry_delay_s * tries
+            return
+        del self._tries[claim.name]
+        if len(batches) > 1:
+            await claim.split(batches)
+        else:
+            permanent = PermanentError(Reason.HANDLER, f"{type(error).__name__}: {error}"[:1000])
+            await self._mark_failed(claim, batches[0], permanent)
+
+    async def _mark_failed(self, claim: Claim, batch: BatchManifest, error: PermanentError) -> None:
+        if await claim.mark_failed(dead_manifest(batch, "s3sink", error)):
+            STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
+            log.error("batch_dead", batch_id=batch.batch_id, reason=error.reason, detail=str(error))
+
+    async def _announce_deaths(self) -> None:
+        deaths = await self._repository.unannounced_deaths()
+        for death in deaths:
+            if death.record is not None:
+                reason, detail = death.result.reason or Reason.HANDLER, death.result.detail or ""
+                await self._send_dead_letter(death.record, PermanentError(reason, detail))
+        if deaths:
+            await self._publish([result_event(death.result) for death in deaths])
+            await self._repository.deaths_announced([death.result.batch_id for death in deaths])
+
+    def _resting(self) -> list[str]:
+        now = time.monotonic()
+        self._rests_until = {name: until for name, until in self._rests_until.items() if until > now}
+        return list(self._rests_until)

@@ -1,0 +1,121 @@
+"""Publishes what a service has to tell: events, dead letters, and records for a later try."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from shared import crashpoints
+from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
+from shared.bus.kafka import KafkaClients, send_raw
+from shared.bus.messages import Outgoing, Record, value_of
+from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, retry_headers
+from shared.errors import PermanentError
+from shared.events import topics
+from shared.observability.logging import get_logger
+from shared.observability.metrics import BROKER_REACHABLE
+
+MAX_DEAD_LETTER_BYTES = 2_000_000
+"""A record of at most 1 MiB, its headers and the `dlq.*` headers. The topics allow 2 MiB. A record that another client
+compressed to 1 MiB may be far larger: its dead-letter record is truncated."""
+
+MONITOR_INTERVAL_S = 2.0
+
+PRODUCER = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "compression_type": "lz4",
+    "linger_ms": 2,
+    "max_request_size": MAX_DEAD_LETTER_BYTES,
+}
+
+log = get_logger()
+
+
+class Publisher:
+    """One per process. `start` needs a broker that answers."""
+
+    def __init__(self, kafka: KafkaClients, service: str) -> None:
+        self._kafka = kafka
+        self._service = service
+        self._group = topics.consumer_group(service)
+        self._producer: AIOKafkaProducer | None = None
+        self._monitor: asyncio.Task[None] | None = None
+        self.unreachable_since: datetime | None = None
+
+    @property
+    def is_started(self) -> bool:
+        return self._producer is not None
+
+    async def start(self) -> None:
+        """Raises `KafkaAccessError` where the brokers refuse this service."""
+        self._producer = self._kafka.producer(**PRODUCER)
+        await self._kafka.start(self._producer)
+        BROKER_REACHABLE.set(1)
+        self._monitor = asyncio.create_task(self._watch_broker())
+
+    async def stop(self) -> None:
+        """Sends what it holds first."""
+        if self._monitor is not None:
+            self._monitor.cancel()
+        if self._producer is not None:
+            with contextlib.suppress(KafkaError):
+                await self._producer.stop()
+
+    async def publish_all(self, outgoing: Sequence[Outgoing]) -> None:
+        """All are acked by the broker when it returns. Waits through an outage. Raises `EventTooLargeError`."""
+        if not outgoing:
+            return
+        crashpoints.reach(f"{self._service}.publish")
+        producer = self._require_producer()
+        values = [value_of(event) for event in outgoing]
+        await asyncio.gather(
+            *(
+                producer.send_and_wait(event.topic, value, key=event.key.encode())
+                for event, value in zip(outgoing, values, strict=True)
+            )
+        )
+
+    async def send_again(self, record: Record) -> None:
+        """Publishes the record to its own topic, as it is. Acked when it returns."""
+        await send_raw(self._require_producer(), record.topic, record, record.headers)
+
+    async def send_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> None:
+        """Publishes the record to the service's retry topic. Acked when it returns."""
+        due_at = datetime.now(UTC) + timedelta(seconds=RETRY_DELAY_S)
+        headers = retry_headers(attempt, first_failed_at=first_failed_at, due_at=due_at)
+        await send_raw(self._require_producer(), topics.retry_topic(self._service), attempt.record, headers)
+
+    async def send_dead_letter(self, record: Record, error: PermanentError) -> None:
+        """For a record that was handled, and whose work failed afterwards. Acked when it returns."""
+        now = datetime.now(UTC)
+        await self.send_failure(record, Failure(error, 1, now, now))
+
+    async def send_failure(self, record: Record, failure: Failure) -> None:
+        """Publishes the record to the service's dead-letter topic. Acked when it returns."""
+        crashpoints.reach(f"{self._service}.dead_letter")
+        body, truncated = truncate_to_limit(record, MAX_DEAD_LETTER_BYTES)
+        headers = dead_letter_headers(body, failure, service=self._service, group=self._group)
+        topic = topics.dead_letter_topic(self._service)
+        await send_raw(self._require_producer(), topic, body, [*headers, *truncated])
+
+    async def _watch_broker(self) -> None:
+        client = self._require_producer().client
+        while True:
+            reachable = bool(await client.force_metadata_update())
+            BROKER_REACHABLE.set(int(reachable))
+            if reachable and self.unreachable_since is not None:
+                log.info("broker_reachable", unreachable_since=self.unreachable_since.isoformat())
+                self.unreachable_since = None
+            elif not reachable and self.unreachable_since is None:
+                self.unreachable_since = datetime.now(UTC)
+                log.warning("broker_unreachable", since=self.unreachable_since.isoformat())
+            await asyncio.sleep(MONITOR_INTERVAL_S)
+
+    def _require_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise RuntimeError("the publisher is not started")
+        return self._producer

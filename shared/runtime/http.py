@@ -1,0 +1,57 @@
+"""/livez, /readyz, /metrics and /resume of a service."""
+
+import ipaddress
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.observability.metrics import REGISTRY
+from shared.runtime.paths import RESUME_PATH
+
+Problems = Callable[[], list[str]]
+"""The problems of this moment, for people; empty: none."""
+
+
+async def start_http(
+    host: str, port: int, *, alive: Problems, ready: Problems, resume: Callable[[], bool]
+) -> web.AppRunner:
+    """Serves until the runner's `cleanup`. 200 without problems, else 503 with them, one a line.
+
+    `resume` releases the brake and tells whether it was on; only a program on this machine may ask for it.
+    """
+
+    async def livez(_: web.Request) -> web.Response:
+        return _verdict(alive())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _verdict(ready())
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def release(request: web.Request) -> web.Response:
+        if not _is_local_program(request):
+            return web.Response(status=403, text="only for programs on this machine")
+        return web.Response(text="the brake is released" if resume() else "the brake was not on")
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes([web.post(RESUME_PATH, release)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    return runner
+
+
+def _verdict(problems: list[str]) -> web.Response:
+    return web.Response(status=503 if problems else 200, text="\n".join(problems) or "ok")
+
+
+def _is_local_program(request: web.Request) -> bool:
+    """A page in a browser on this machine comes from it too, but says where it is from."""
+    try:
+        is_local = ipaddress.ip_address(request.remote or "").is_loopback
+    except ValueError:
+        return False
+    return is_local and not {"Origin", "Referer", "Sec-Fetch-Site"} & request.headers.keys()

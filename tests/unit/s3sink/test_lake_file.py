@@ -1,0 +1,81 @@
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from services.s3sink.adapters import lake_file
+from services.s3sink.adapters.lake_file import open_lake_file
+from shared.datasets.arrow import clean_schema
+from shared.parquet.writer import RowGroupLimits
+from tests.support.processed import a_dataset
+
+DATASET = a_dataset({"id": "int64", "title": "string", "score": "float64"}, key=["id"])
+MOMENT = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def a_table(rows: int, first: int = 0) -> pa.Table:
+    ids = list(range(first, first + rows))
+    columns = [ids, [f"title {number}" for number in ids], [number / 2 for number in ids]]
+    lineage = [["run"] * rows, ["b"] * rows, [MOMENT] * rows, ids]
+    return pa.table([*columns, *lineage], schema=clean_schema(DATASET))
+
+
+def write(file: Path, tables: list[pa.Table]) -> int:
+    lake = open_lake_file(file, DATASET)
+    for table in tables:
+        for piece in table.to_batches(max_chunksize=1000):
+            lake.append(piece)
+    return lake.finish()
+
+
+def test_all_rows_are_there_in_order_with_the_clean_schema(tmp_path: Path) -> None:
+    tables = [a_table(1500), a_table(700, 1500), a_table(1, 2200)]
+    assert write(tmp_path / "o.parquet", tables) == 2201
+    found = pq.read_table(tmp_path / "o.parquet")
+    assert found.equals(pa.concat_tables(tables))
+    assert found.schema == clean_schema(DATASET)
+
+
+def test_row_groups_are_full_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_file, "ROW_GROUPS", RowGroupLimits(rows=1000, size_bytes=2**30))
+    write(tmp_path / "o.parquet", [a_table(700), a_table(700, 700), a_table(1600, 1400)])
+    metadata = pq.read_metadata(tmp_path / "o.parquet")
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [
+        1000,
+        1000,
+        1000,
+    ]
+
+
+def test_wide_rows_end_a_row_group_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_file, "ROW_GROUPS", RowGroupLimits(rows=10**6, size_bytes=100_000))
+    write(tmp_path / "o.parquet", [a_table(10_000)])
+    assert pq.read_metadata(tmp_path / "o.parquet").num_row_groups > 2
+
+
+def test_the_same_batches_give_the_same_bytes(tmp_path: Path) -> None:
+    tables = [a_table(5000), a_table(5000, 5000)]
+    for name in ("a", "b"):
+        write(tmp_path / name, tables)
+    digests = {hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a", "b")}
+    assert len(digests) == 1
+
+
+def test_a_column_that_an_older_file_lacks_is_null(tmp_path: Path) -> None:
+    write(tmp_path / "o.parquet", [a_table(2).drop_columns(["score"]), a_table(1, 2)])
+    assert pq.read_table(tmp_path / "o.parquet").column("score").to_pylist() == [None, None, 1.0]
+
+
+def test_columns_are_compressed_and_have_statistics(tmp_path: Path) -> None:
+    write(tmp_path / "o.parquet", [a_table(100)])
+    group = pq.read_metadata(tmp_path / "o.parquet").row_group(0)
+    columns = {group.column(place).path_in_schema: group.column(place) for place in range(group.num_columns)}
+    assert {column.compression for column in columns.values()} == {"ZSTD"}
+    statistics = columns["id"].statistics
+    assert statistics is not None
+    assert (statistics.min, statistics.max) == (0, 99)
+    assert columns["_run_id"].has_dictionary_page
+    assert not columns["id"].has_dictionary_page

@@ -1,0 +1,53 @@
+"""The settings of the connection to Kafka: what belongs together, and what each mistake is called."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigurationError
+from shared.settings.kafka import KafkaSettings
+from shared.settings.model import load_settings
+
+SERVERS = {"ONPOINT_KAFKA_BOOTSTRAP_SERVERS": "kafka.example.org:9093"}
+
+
+def test_without_more_settings_there_is_neither_tls_nor_a_login() -> None:
+    settings = load_settings(KafkaSettings, SERVERS)
+
+    assert not settings.kafka_uses_tls
+    assert not settings.kafka_uses_sasl
+
+
+def test_the_password_may_be_a_file_and_is_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("s3cret\n")
+    settings = load_settings(
+        KafkaSettings,
+        {
+            **SERVERS,
+            "ONPOINT_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "ONPOINT_KAFKA_SASL_USERNAME": "loader",
+            "ONPOINT_KAFKA_SASL_PASSWORD_FILE": str(tmp_path / "password"),
+        },
+    )
+
+    assert settings.kafka_sasl_password is not None
+    assert settings.kafka_sasl_password.get_secret_value() == "s3cret"
+    assert settings.kafka_sasl_mechanism == "SCRAM-SHA-512"
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"SECURITY_PROTOCOL": "TLS"}, "ONPOINT_KAFKA_SECURITY_PROTOCOL"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL", "SASL_PASSWORD": "p"}, "ONPOINT_KAFKA_SASL_USERNAME"),
+        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_USERNAME": "u"}, "ONPOINT_KAFKA_SASL_PASSWORD"),
+        ({"SASL_MECHANISM": "GSSAPI"}, "ONPOINT_KAFKA_SASL_MECHANISM"),
+        ({"SSL_CERT_FILE": "client.pem"}, "ONPOINT_KAFKA_SSL_KEY_FILE"),
+        ({"SSL_KEY_FILE": "client.key"}, "ONPOINT_KAFKA_SSL_KEY_FILE"),
+    ],
+)
+def test_a_mistake_is_named_by_its_variable(environment: dict[str, str], named: str) -> None:
+    variables = {f"ONPOINT_KAFKA_{name}": value for name, value in environment.items()}
+    with pytest.raises(ConfigurationError, match=f"(?m)^{named}: "):
+        load_settings(KafkaSettings, {**SERVERS, **variables})
