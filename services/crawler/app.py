@@ -53,7 +53,7 @@ async def build(process: Process) -> None:
         runs,
         Batches(staging, STAGE),
         fetch,
-        Planner(fetch, rows),
+        Planner(fetch, runs.keep_ids, rows),
         replaying,
         Checkpoints(staging),
         batch_rows=rows,

@@ -276,7 +276,8 @@ class CrawlerService:
                 return None
             return following
         if plan.requests and pagination.kind == "ids":
-            await crawl_ids(crawl, plan, pagination, unit.sequence)
+            ids_of_batch = await self._runs.ids_of(plan, unit.sequence)
+            await crawl_ids(crawl, plan, pagination, ids_of_batch, unit.sequence)
         elif plan.requests:
             await crawl_single(crawl, plan)
         return None

@@ -25,6 +25,11 @@ def plan_key(run_id: str, dataset: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}plan.json"
 
 
+def plan_piece_key(run_id: str, dataset: str, sha256: str) -> str:
+    """A part of a plan that is too long for one object. It stays as long as the plan."""
+    return f"{dataset_prefix(run_id, dataset)}plan/{_name(sha256)}.jsonl"
+
+
 def dataset_key(run_id: str, dataset: str) -> str:
     """The dataset's file as it was when the run was accepted."""
     return f"{dataset_prefix(run_id, dataset)}dataset.json"

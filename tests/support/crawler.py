@@ -179,7 +179,7 @@ async def crawler_of(
             runs,
             Batches(store, "crawler"),
             fetch,
-            Planner(fetch, batch_rows),
+            Planner(fetch, runs.keep_ids, batch_rows),
             replaying,
             Checkpoints(store),
             batch_rows=batch_rows,
