@@ -98,9 +98,15 @@ def left_s(stage: StageProgress, rows_per_s: float | None) -> float | None:
     return None
 
 
+def stages_shown(snapshot: Snapshot) -> tuple[Stage, ...]:
+    """Those that the run has: the ledger tells of no other. All as long as it tells of none."""
+    told = {stage for _, stage in snapshot.stages}
+    return tuple(name for name in STAGES if name in told) or STAGES
+
+
 def render(snapshot: Snapshot, *, width: int, height: int) -> RenderableType:
     """A line for each dataset and stage where the screen has room for them, else one for each dataset."""
-    detailed = len(snapshot.datasets) * (len(STAGES) + 1) + LINES_AROUND <= height
+    detailed = len(snapshot.datasets) * (len(stages_shown(snapshot)) + 1) + LINES_AROUND <= height
     body = _stage_lines(snapshot, width) if detailed else _dataset_lines(snapshot, width, height)
     parts: list[RenderableType] = [_heading(snapshot), Text(), body]
     if snapshot.note:
@@ -152,7 +158,7 @@ def _stage_lines(snapshot: Snapshot, width: int) -> Table:
     bar_width = min(40, max(8, width - (66 if wide else 44)))
     for dataset in snapshot.datasets:
         table.add_row(Text(dataset, "bold"))
-        for name in STAGES:
+        for name in stages_shown(snapshot):
             stage = snapshot.stages.get((dataset, name))
             pace = None if is_over(stage) else snapshot.rows_per_s.get((dataset, name))
             left = left_s(stage, pace) if stage else None
@@ -172,13 +178,14 @@ def _dataset_lines(snapshot: Snapshot, width: int, height: int) -> RenderableTyp
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     name_width = min(20, max(map(len, snapshot.datasets), default=0))
     table.add_column(width=name_width, no_wrap=True)
-    bar_width = min(16, max(7, (width - name_width - 16) // len(STAGES) - 2))
-    for name in STAGES:
+    names = stages_shown(snapshot)
+    bar_width = min(16, max(7, (width - name_width - 16) // len(names) - 2))
+    for name in names:
         table.add_column(VERB[name], width=bar_width)
     table.add_column("rows", justify="right", no_wrap=True, min_width=12)
     shown = _most_interesting(snapshot, max(1, height - LINES_AROUND - 1))
     for dataset in shown:
-        stages = [snapshot.stages.get((dataset, name)) for name in STAGES]
+        stages = [snapshot.stages.get((dataset, name)) for name in names]
         rows = stages[0].rows if stages[0] else 0
         table.add_row(dataset, *(_bar(stage, bar_width) for stage in stages), number(rows))
     hidden = len(snapshot.datasets) - len(shown)
@@ -190,8 +197,10 @@ def _most_interesting(snapshot: Snapshot, room: int) -> list[str]:
     if len(snapshot.datasets) <= room:
         return list(snapshot.datasets)
 
+    names = stages_shown(snapshot)
+
     def rank(dataset: str) -> int:
-        stages = [snapshot.stages.get((dataset, name)) for name in STAGES]
+        stages = [snapshot.stages.get((dataset, name)) for name in names]
         if all(is_over(stage) for stage in stages):
             return 2
         return 0 if any(stage is not None and _ended(stage) for stage in stages) else 1

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -13,20 +13,23 @@ from console.ledger import RunRow, open_ledger
 from console.order import Order, check_run_id, new_run_id, parse_formats, requester
 from console.words import did_you_mean, listed
 from shared.events.names import SUPPORTED_FORMATS
-from shared.events.topology import ReplayStage
+from shared.events.topology import ReplayStage, stages_of
 
 STAGES: tuple[str, ...] = get_args(ReplayStage)
 
 EXAMPLES = """\b
 Examples:
-  onpoint replay 2026-11-23 --from loader --wait      load and store it again
+  onpoint replay 2026-11-23 --from loader --wait      load it again
   onpoint replay 2026-11-23 --from processor          with rules that changed
   onpoint replay 2026-11-23 --from converter --dataset posts --formats csv
 
 \b
 The source is not asked again: the new run begins with what the old one
-stored before that stage, for as long as it is kept. In PostgreSQL the newer
-run wins; the lake keeps both, and the old listing names the new run.
+stored before that stage, for as long as it is kept. Only that stage runs, and
+what depends on it: converter writes exports, loader fills PostgreSQL, s3sink
+writes the lake, processor does all three. In PostgreSQL the newer run wins;
+the lake keeps both, and the old listing names the new run where that wrote
+the lake.
 
 \b
 Exit codes: as `onpoint run`; 1 also where there is no such run.
@@ -71,7 +74,7 @@ def replay(
         bool, typer.Option("--json", help="Print JSON: run.completed's value, or the run id without --wait.")
     ] = False,
 ) -> None:
-    """Do the later stages of a run again, as a new run, from what it has stored."""
+    """Do a stage of a run and what depends on it again, as a new run, from what it has stored."""
     if timeout is not None and not wait:
         raise WrongUseError("--timeout is of use only with --wait")
     if from_stage not in STAGES:
@@ -82,6 +85,10 @@ def replay(
     if new_id == run:
         raise WrongUseError("the replay is a new run: it cannot have the id of the old one")
     wanted = parse_formats(formats or [])
+    if wanted and "converter" not in stages_of(cast("ReplayStage", from_stage)):
+        raise WrongUseError(
+            f"--formats is of use only where exports are written, not in a replay from {from_stage}"
+        )
     dsn = environment.ledger_dsn()
     order = Order(
         run_id=new_id,

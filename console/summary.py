@@ -20,6 +20,7 @@ from console.words import (
     size,
 )
 from shared.events.models import CheckResult, DatasetSummary, RunCompleted
+from shared.events.topology import Stage, stages_of
 
 SHOWN = 10
 """Of datasets with rejected rows, warnings, failed checks, dead batches and missing pages each; `--json` has all."""
@@ -72,6 +73,8 @@ class _Column:
     is_shown: Callable[[DatasetSummary], bool] | None = None
     """Some dataset must have it so; None: always."""
     style: str = ""
+    stage: Stage | None = None
+    """Whose figure it is: left out where the run does not have the stage."""
 
 
 def _has_any(value: Callable[[DatasetSummary], int]) -> Callable[[DatasetSummary], bool]:
@@ -90,10 +93,10 @@ ROW_COLUMNS = (
     _Column("accepted", lambda d: d.rows_accepted),
     _Column("rejected", lambda d: d.rows_rejected, style="yellow"),
     _optional("duplicates", lambda d: d.rows_deduplicated),
-    _Column("loaded", lambda d: d.rows_loaded),
+    _Column("loaded", lambda d: d.rows_loaded, stage="loader"),
     _optional("superseded", lambda d: d.rows_superseded),
     _optional("not loaded", lambda d: d.rows_not_loaded, "red"),
-    _Column("stored", lambda d: d.rows_stored),
+    _Column("stored", lambda d: d.rows_stored, stage="s3sink"),
     _optional("not stored", lambda d: d.rows_not_stored, "red"),
 )
 
@@ -117,8 +120,14 @@ class _DatasetTables:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("dataset", no_wrap=True)
         summaries = self._run.datasets
+        stages = stages_of(self._run.from_stage)
         columns = (
-            [c for c in ROW_COLUMNS if c.is_shown is None or any(map(c.is_shown, summaries.values()))]
+            [
+                c
+                for c in ROW_COLUMNS
+                if (c.stage is None or c.stage in stages)
+                and (c.is_shown is None or any(map(c.is_shown, summaries.values())))
+            ]
             if rows
             else []
         )

@@ -68,7 +68,10 @@ def read_lines(file: Path, artifact: Artifact, rows: int) -> list[Any]:
     """Memory is one line. Raises `PermanentError` (`decode`) for what is not compressed as it should be."""
     found: list[Any] = []
     try:
-        with file.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as stream:
+        with (
+            file.open("rb") as packed,
+            zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream,
+        ):
             text = io.BufferedReader(stream)
             while len(found) < rows and (line := text.readline(MAX_LINE_BYTES)):
                 found.append(_value(line.rstrip(b"\n")))

@@ -81,6 +81,8 @@ class Accounting:
                 stage = str(says.get("stage"))
             case _ if service == "quality":
                 stage = topology.STAGE_OF_RESULT[topic]
+            case topics.BATCH_PROCESSED if run is not None and not run.has(service):
+                return True
         place = (str(says.get("batch_id")), stage)
         return place in self._results or (topic == topics.BATCH_FAILED and place in self._books.unmatched)
 

@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from console.verify.database import COUNTS, Books, Result, Run
+from console.verify.database import COUNTS, LAST_STAGES, Books, Result, Run
 from console.verify.findings import Findings
 from console.verify.staging import STAGES, Documents
 from shared.events.topology import Stage
-
-LAST_STAGES: tuple[Stage, ...] = ("converter", "loader", "s3sink")
 
 ByBatch = Mapping[tuple[str, str], Result]
 """By batch id and stage."""
@@ -32,7 +30,7 @@ def check_books(books: Books, documents: Documents, findings: Findings) -> None:
 
 
 def check_plan(run: Run, dataset: str, books: Books, findings: Findings) -> None:
-    """Every batch of the plan is done or dead at every stage that it reached; no batch is there that was not planned."""
+    """Every batch of the plan is done or dead at every stage of the run that it reached."""
     planned = run.planned[dataset]
     subject = f"{run.run_id}/{dataset}"
     found = {
@@ -47,7 +45,7 @@ def check_plan(run: Run, dataset: str, books: Books, findings: Findings) -> None
         if crawled is None or crawled.status == "done":
             expected.append("processor")
             if processed is None or processed.status == "done":
-                expected += LAST_STAGES
+                expected += run.last_stages
         for stage in expected:
             findings.require(
                 "I2",
@@ -63,9 +61,21 @@ def check_plan(run: Run, dataset: str, books: Books, findings: Findings) -> None
                     f"batch {sequence} of {subject} at {stage}",
                     "it has a result, though the processor says that it is dead",
                 )
+    check_unasked(run, planned, found, findings)
+
+
+def check_unasked(
+    run: Run, planned: int, found: Mapping[tuple[int, Stage], Result], findings: Findings
+) -> None:
+    """No batch is there that was not planned, and none is done at a stage that the run does not have."""
     for sequence, stage in sorted(found):
+        result = found[sequence, stage]
         if sequence >= planned:
-            findings.add("I2", found[sequence, stage].name, f"{planned} batches were planned")
+            findings.add("I2", result.name, f"{planned} batches were planned")
+        if result.status == "done" and not run.has(stage):
+            findings.add(
+                "I2", result.name, f"it is done, and the run is a replay from {run.from_stage} alone"
+            )
 
 
 def check_handovers(ledger: ByBatch, findings: Findings) -> None:
@@ -236,7 +246,7 @@ def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any],
         )
         return
     for dataset, said in completed.get("datasets", {}).items():
-        own = [r for r in results if r.dataset == dataset]
+        own = [r for r in results if r.dataset == dataset and run.has(r.stage)]
         _check_told(run, dataset, own, said, findings)
         sums = summary_of(run, dataset, own)
         for name, value in sums.items():

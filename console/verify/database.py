@@ -19,6 +19,8 @@ SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute
 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 
+LAST_STAGES: tuple[Stage, ...] = ("converter", "loader", "s3sink")
+
 COUNTS = ("read", "accepted", "rejected", "deduplicated", "loaded", "superseded")
 
 
@@ -77,6 +79,16 @@ class Run:
     superseded_by: str | None
     planned: dict[str, int | None] = field(default_factory=dict)
     """Batches per dataset, as its plan says."""
+    from_stage: str | None = None
+    """Where a replay begins."""
+
+    @property
+    def last_stages(self) -> tuple[Stage, ...]:
+        """The stages behind the processor that the run has: a replay from one of them has no other."""
+        return tuple(stage for stage in LAST_STAGES if self.from_stage in {None, "processor", stage})
+
+    def has(self, stage: str) -> bool:
+        return stage not in LAST_STAGES or stage in self.last_stages
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -146,7 +158,8 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
     """Of these runs, or of all. Raises `CommandError` for a run that is not there."""
     with explained():
         rows = await connection.fetch(
-            "SELECT run_id, status, requested_at, finished_at, datasets, completed, replay_of, superseded_by "
+            "SELECT run_id, status, requested_at, finished_at, datasets, completed, replay_of, superseded_by, "
+            "from_stage "
             "FROM onpoint_runs.v_runs ORDER BY requested_at, run_id"
         )
         known = {row["run_id"] for row in rows}

@@ -136,6 +136,9 @@ class Objects:
             for dataset in {*run.planned, *run.datasets}:
                 yield self.staging.uri(keys.plan_key(run.run_id, dataset))
                 yield self.staging.uri(keys.dataset_key(run.run_id, dataset))
+        for (run_id, dataset), plan in documents.plans.items():
+            for piece in plan.get("pieces") or ():
+                yield self.staging.uri(keys.plan_piece_key(run_id, dataset, str(piece["sha256"])))
         for manifest in documents.manifests.values():
             yield self.staging.uri(manifest.key)
             for file in manifest.result.files:

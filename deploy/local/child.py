@@ -44,7 +44,7 @@ class ChildSpec:
     is_ready: Probe
     is_alive: Probe | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_timeout_s: float = 25.0
+    stop_timeout_s: float = 35.0
     account: Account | None = None
     prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare
     """Runs before each start; an exception ends the whole start of the stack."""

@@ -20,7 +20,9 @@ KILL_WAIT_S = 5.0
 
 STOP_S = {SUPERVISOR: 90.0, "kafka": 30.0, "postgres": 30.0, "seaweedfs": STOP_TIMEOUT_S}
 """How long each may take to stop; whatever is not named here is a service or a program of the stack."""
-SERVICE_STOP_S = 25.0
+
+SERVICE_STOP_S = 35.0
+"""A service drains its handlers for up to 25 s, then ends its loops, leaves its groups and closes its connections."""
 
 STOP_SIGNALS = {"postgres": signal.SIGINT}
 """PostgreSQL's SIGTERM would wait for its clients."""

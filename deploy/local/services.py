@@ -9,11 +9,11 @@ from deploy.local.config import StackConfig
 from deploy.local.credentials import Credentials
 from deploy.local.environment import process_environment
 from deploy.local.home import Home
+from deploy.local.leftovers import SERVICE_STOP_S
 from deploy.local.logfiles import last_lines, size_of
 from deploy.local.names import LEFT_OUT
 from deploy.local.once import run_once
 
-SERVICE_STOP_S = 25.0
 STEP_TIMEOUT_S = 180.0
 LINES_READ = 1000
 

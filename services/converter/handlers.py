@@ -15,4 +15,6 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         processed = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=processed.run_id, batch_id=processed.batch_id)
+        if not await self.service.is_asked(processed):
+            return []
         return [result_event(await self.service.convert(processed))]

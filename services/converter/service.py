@@ -36,6 +36,10 @@ class ConverterService:
         self._lake = lake
         self._datasets = datasets
 
+    async def is_asked(self, batch: BatchManifest) -> bool:
+        """Whether the batch's run has this stage; a replay from another stage has not."""
+        return await self._batches.is_asked(batch.run_id)
+
     async def convert(self, processed: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a row group per format.
 
@@ -55,11 +59,11 @@ class ConverterService:
         failed: list[str] = []
         if artifact.rows and formats:
             exports, failed = await self._export(processed, dataset, artifact, formats)
-        result = await self._batches.commit(_manifest(processed, artifact.rows, exports, failed))
-        STAGE_ROWS.labels("converter", processed.dataset, "accepted").inc(artifact.rows)
-        STAGE_BATCHES.labels("converter", processed.dataset, result.status).inc()
-        log.info("batch_converted", rows=artifact.rows, files=len(exports), formats_failed=len(failed))
-        return result
+        result = _manifest(processed, artifact.rows, exports, failed)
+        winner = await self._batches.commit(result)
+        if winner is result:
+            _report(result, formats_failed=len(failed))
+        return winner
 
     async def _formats(self, processed: BatchManifest, dataset: Dataset) -> tuple[Format, ...]:
         asked = (await self._batches.request(processed.run_id)).formats
@@ -134,6 +138,14 @@ def _raise_what_stops_all(errors: list[BaseException], formats: int) -> None:
             raise error
     if len(errors) == formats:
         raise errors[0]
+
+
+def _report(result: BatchManifest, *, formats_failed: int) -> None:
+    """Once per result, by the process that committed it."""
+    rows, files = result.counts.accepted, len(result.artifacts)
+    STAGE_ROWS.labels("converter", result.dataset, "accepted").inc(rows)
+    STAGE_BATCHES.labels("converter", result.dataset, result.status).inc()
+    log.info("batch_converted", rows=rows, files=files, formats_failed=formats_failed)
 
 
 def _manifest(

@@ -1,5 +1,6 @@
 """Composition root of the crawler: the only place that reads settings and builds clients."""
 
+from services.crawler.checkpoints import Checkpoints
 from services.crawler.datasets import CrawlDatasets
 from services.crawler.domain.addresses import AllowedHosts
 from services.crawler.domain.fetching import RetryPolicy
@@ -48,7 +49,14 @@ async def build(process: Process) -> None:
     replaying = Replaying(runs, Archive(staging))
     rows = settings.crawl_batch_rows or memory.measure().batch_rows()
     service = CrawlerService(
-        datasets, runs, Batches(staging, STAGE), fetch, Planner(fetch, rows), replaying, batch_rows=rows
+        datasets,
+        runs,
+        Batches(staging, STAGE),
+        fetch,
+        Planner(fetch, runs.keep_ids, rows),
+        replaying,
+        Checkpoints(staging),
+        batch_rows=rows,
     )
     handlers = Handlers(service)
     process.subscriptions.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)

@@ -14,12 +14,15 @@ LEVEL = 1
 
 
 class LineFile:
-    """A zstd file of lines, written in order. Raises `TransientError` when the disk refuses: an outage of ours."""
+    """A zstd file of lines, written in order, behind what the file has.
+
+    Raises `TransientError` when the disk refuses: an outage of ours.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._buffer = bytearray()
-        self._file: IO[bytes] = path.open("wb")
+        self._file: IO[bytes] = path.open("ab")
         self._stream = zstandard.ZstdCompressor(level=LEVEL).stream_writer(self._file, closefd=False)
 
     async def write(self, block: bytes) -> None:
@@ -28,7 +31,7 @@ class LineFile:
             await self._flush()
 
     async def finish(self) -> None:
-        """Completes the file; without a line it is an empty frame."""
+        """Completes the file; without a line it gains an empty frame."""
         await self._flush()
         try:
             self._stream.close()  # type: ignore[no-untyped-call]  # zstandard's stubs are partial

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import partial
 from math import ceil
 
-from services.crawler.crawling import Crawl, Request
+from services.crawler.crawling import Crawl, OutOfTimeError, Request
 from services.crawler.domain import plans, urls
 from services.crawler.domain.ends import PageShown, is_no_such_page, next_page, total_of
 from services.crawler.domain.fetching import Answer, Failure, failure_of
@@ -28,7 +28,7 @@ class Pages:
         self._plan = plan
         self._pagination = pagination
         self._batch_rows = batch_rows
-        self._seen: set[str] = set()
+        self._seen = crawl.recorder.seen
         self._mark = ""
         """Brent's search for a cycle: the page whose number in the chain was the last power of two."""
         self._last_digest = ""
@@ -59,7 +59,7 @@ class Pages:
     async def follow(self, work: CursorWork, sequence: int) -> CursorWork | None:
         """Crawls from `work` to the end of the batch: the cursor to go on from, None at the end of the chain."""
         self._first_position = work.first_position
-        self._seen = set(work.seen)
+        self._seen.update(work.seen)
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
         self._pages, self._is_short, self._by_link = work.pages, work.end_shown, work.by_link
         self._recorder.promise(work.promised)
@@ -101,11 +101,19 @@ class Pages:
             if url in asked:
                 raise CursorError(url, "the chain of pages leads back to where it was")
             asked.add(url)
-            url = await self._page(url)
+            try:
+                following = await self._page(url)
+            except OutOfTimeError:
+                return self._cursor(url, sequence)
+            url = following
         return None
 
     def _is_full(self) -> bool:
-        return self._recorder.rows >= self._batch_rows or self._recorder.requests >= self._most_requests
+        return (
+            self._recorder.rows >= self._batch_rows
+            or self._recorder.requests >= self._most_requests
+            or (self._crawl.is_out_of_time and self._recorder.requests > 0)
+        )
 
     @property
     def _most_requests(self) -> int:

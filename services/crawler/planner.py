@@ -1,6 +1,7 @@
 """Asks a source how much there is, and makes the dataset's plan of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,8 @@ from services.crawler.domain import plans, urls
 from services.crawler.domain.ends import NO_MORE, total_of
 from services.crawler.domain.fetching import RETRIED_STATUSES, Answer, Failure, Fetch, failure_of
 from services.crawler.domain.plans import Plan, PlanFailure
-from services.crawler.domain.records import Records, first_lines, read_ids, split_page
+from services.crawler.domain.records import Records, first_lines, split_page
+from services.crawler.id_file import IdFile, pieces_of, write_ids
 from shared.datasets.model import ApiSource, Dataset, IdListPagination, PagePagination
 from shared.events.models import CrawlRequest
 from shared.reasons import Reason
@@ -23,9 +25,14 @@ COMPARED_ROWS = 1000
 """Of a page, to tell whether another holds the same."""
 
 
+KeepIds = Callable[[str, str, bytes], Awaitable[str]]
+"""Keeps a piece of the ids of a run's dataset; durable when it returns the hash that names it."""
+
+
 class Planner:
-    def __init__(self, fetch: Fetch, batch_rows: int) -> None:
+    def __init__(self, fetch: Fetch, keep_ids: KeepIds, batch_rows: int) -> None:
         self._fetch = fetch
+        self._keep_ids = keep_ids
         self._batch_rows = batch_rows
 
     async def make(self, request: CrawlRequest, dataset: Dataset) -> Plan:
@@ -47,21 +54,35 @@ class Planner:
     ) -> Plan:
         source = dataset.source
         url = urls.list_url(source, pagination)
-        answer = await self._fetch(source, url, read_ids, folder)
+        answer = await self._fetch(source, url, partial(write_ids, file=folder / "ids", limit=limit), folder)
         if isinstance(answer, Failure):
             return _failed(run_id, dataset, answer)
         try:
-            return await asyncio.to_thread(
-                plans.plan_ids,
+            plan = plans.plan_ids(
                 run_id,
                 dataset.name,
-                ids=answer.value,
+                count=answer.value.count,
                 limit=limit,
                 more=_next_of(answer),
                 requests_per_second=source.requests_per_second,
             )
         except plans.UnbelievableError as error:
             return _unbelievable(run_id, dataset, url, error)
+        return await self._with_ids(plan, answer.value)
+
+    async def _with_ids(self, plan: Plan, listed: IdFile) -> Plan:
+        """A long list goes into pieces, which are durable before the plan names them."""
+        batches = listed.batches(plan.requests_per_batch)
+        if listed.size <= plans.IDS_IN_PLAN_BYTES:
+            ids = await asyncio.to_thread(lambda: tuple(batch.decode() for batch in batches))
+            return plan.model_copy(update={"ids": ids})
+        pieces: list[plans.IdPiece] = []
+        first, cut = 0, pieces_of(batches)
+        while (piece := await asyncio.to_thread(next, cut, None)) is not None:
+            sha256 = await self._keep_ids(plan.run_id, plan.dataset, b"\n".join(piece))
+            pieces.append(plans.IdPiece(first=first, sha256=sha256))
+            first += len(piece)
+        return plan.model_copy(update={"pieces": tuple(pieces)})
 
     async def _by_pages(
         self, run_id: str, dataset: Dataset, pagination: PagePagination, limit: int | None, folder: Path

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import orjson
 
+from services.crawler.checkpoints import Checkpoint
 from services.crawler.domain.fetching import Answer, Failure
 from services.crawler.domain.records import NULL_LINE
 from services.crawler.encoder import LineFile
 from services.crawler.spool import Spool
 from shared.events.models import Counts, CursorWork, MissingPage
 from shared.reasons import Reason
+
+RAW_FILE, LOG_FILE = "raw", "requests"
 
 MAX_URL_CHARS = 2000
 MAX_MISSING_URL_CHARS = 300
@@ -46,6 +49,15 @@ class Recorder:
         self.promised: int | None = None
         self.missing: list[MissingPage] = []
         self.last_failure: Failure | None = None
+        self.seen: set[str] = set()
+        """Digests of the pages: one of them that comes again is a repetition."""
+
+    def go_on_from(self, before: Checkpoint) -> None:
+        """The files hold what the checkpoint names."""
+        self.rows, self.requests = before.raw.rows, before.requests.rows
+        self.rejected, self.failed = before.rejected, before.failed
+        self.promised, self.missing = before.promised, list(before.missing)
+        self.seen = set(before.seen)
 
     @property
     def counts(self) -> Counts:
@@ -131,7 +143,7 @@ class Recorder:
 @contextmanager
 def recording(folder: Path) -> Iterator[Recorder]:
     """A recorder whose files are closed at the end, finished or not."""
-    recorder = Recorder(LineFile(folder / "raw"), LineFile(folder / "requests"))
+    recorder = Recorder(LineFile(folder / RAW_FILE), LineFile(folder / LOG_FILE))
     try:
         yield recorder
     finally:

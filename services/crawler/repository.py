@@ -1,6 +1,9 @@
 """What a run is, frozen in staging before its first batch is asked for: the first writer wins."""
 
+import hashlib
 from collections import OrderedDict
+
+import orjson
 
 from services.crawler.domain.plans import Plan
 from shared import crashpoints
@@ -14,7 +17,7 @@ from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
 
 PLANS_CACHED = 8
-"""Plans of ids hold their list: 10 bytes per id."""
+"""The longest hold a megabyte of ids."""
 
 
 class FrozenRuns:
@@ -54,6 +57,24 @@ class FrozenRuns:
             return cached
         found = await self._staging.get(key)
         return None if found is None else self._remember(key, parse_frozen(Plan, found, key))
+
+    async def keep_ids(self, run_id: str, dataset: str, lines: bytes) -> str:
+        """Keeps a piece of a plan's ids, a line per batch; durable when it returns the hash that names it."""
+        sha256 = hashlib.sha256(lines).hexdigest()
+        await self._staging.put(keys.plan_piece_key(run_id, dataset, sha256), lines)
+        return sha256
+
+    async def ids_of(self, plan: Plan, sequence: int) -> list[int | str]:
+        """The ids of a batch. Raises `ObjectMissingError` where their piece is gone."""
+        if not plan.pieces:
+            return plan.ids_of(sequence)
+        piece = plan.piece_of(sequence)
+        key = keys.plan_piece_key(plan.run_id, plan.dataset, piece.sha256)
+        found = await self._staging.get(key)
+        if found is None:
+            raise ObjectMissingError(self._staging.uri(key))
+        ids: list[int | str] = orjson.loads(found.split(b"\n")[sequence - piece.first])
+        return ids
 
     async def plan(self, run_id: str, dataset: str) -> Plan:
         """Raises `ObjectMissingError` where there is none: batches are asked for after the plan is frozen."""

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.crawler.crawling import Crawl
+from services.crawler.checkpoints import Checkpoint, Checkpoints
+from services.crawler.crawling import Crawl, OutOfTimeError
 from services.crawler.datasets import CrawlDatasets
 from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
@@ -15,7 +16,7 @@ from services.crawler.domain.requests import judge
 from services.crawler.ids import crawl_ids
 from services.crawler.pages import Pages
 from services.crawler.planner import Planner
-from services.crawler.recorder import Recorder, recording
+from services.crawler.recorder import LOG_FILE, RAW_FILE, Recorder, recording
 from services.crawler.replaying import Replaying
 from services.crawler.repository import FrozenRuns
 from services.crawler.results import (
@@ -33,7 +34,7 @@ from services.crawler.single import crawl_single
 from shared.bus.messages import FailureOutcome, Outgoing
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
-from shared.events import ids
+from shared.events import ids, topics
 from shared.events.models import (
     Artifact,
     BatchManifest,
@@ -68,6 +69,7 @@ class CrawlerService:
         fetch: Fetch,
         planner: Planner,
         replaying: Replaying,
+        checkpoints: Checkpoints,
         *,
         batch_rows: int,
     ) -> None:
@@ -77,6 +79,7 @@ class CrawlerService:
         self._fetch = fetch
         self._planner = planner
         self._replaying = replaying
+        self._checkpoints = checkpoints
         self._batch_rows = batch_rows
 
     async def accept(
@@ -124,14 +127,14 @@ class CrawlerService:
         return announce_plan(request, plan)
 
     async def crawl(self, unit: CrawlBatchRequested) -> list[Outgoing]:
-        """Crawls a batch unless that was done, and announces its result.
+        """Crawls a batch unless that was done, and announces its result; asks for it again where its time was over.
 
         Raises `BatchFailedError` for a batch that is dead by its data: every request failed, or there is no plan;
         `PermanentError` for one of a cancelled run, or that is not the plan's.
         """
         winner = await self._batches.committed(unit.run_id, unit.dataset, unit.batch_id)
-        if winner is None:
-            winner = await self._crawl(unit)
+        if winner is None and (winner := await self._crawl(unit)) is None:
+            return [Outgoing(topics.CRAWL_BATCH_REQUESTED, unit.batch_id, unit)]
         return [result_event(winner), *await self._after(unit, winner)]
 
     async def mark_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
@@ -191,7 +194,8 @@ class CrawlerService:
         plan = await self._runs.freeze_plan(failed_plan(unit.run_id, unit.dataset, why))
         return FailureOutcome(dead=plan.failed is not None, events=tuple(announce_plan(request, plan)))
 
-    async def _crawl(self, unit: CrawlBatchRequested) -> BatchManifest:
+    async def _crawl(self, unit: CrawlBatchRequested) -> BatchManifest | None:
+        """None: its time is over, and it goes on from a checkpoint."""
         await self._batches.refuse_cancelled(unit.run_id)
         plan = await self._runs.plan(unit.run_id, unit.dataset)
         _check_unit(unit, plan)
@@ -203,7 +207,8 @@ class CrawlerService:
         if isinstance(unit.work, ReplayWork):
             return await self._commit(await self._replaying.take_over(unit, unit.work))
         dataset = await self._datasets.of(unit.run_id, unit.dataset)
-        return await self._commit(await self._fetch_all(unit, plan, dataset))
+        crawled = await self._fetch_all(unit, plan, dataset)
+        return None if crawled is None else await self._commit(crawled)
 
     async def _commit(self, manifest: BatchManifest) -> BatchManifest:
         winner = await self._batches.commit(manifest)
@@ -213,16 +218,29 @@ class CrawlerService:
             log.info("batch_crawled", rows=counts.read, rejected=counts.rejected)
         return winner
 
-    async def _fetch_all(self, unit: CrawlBatchRequested, plan: Plan, dataset: Dataset) -> BatchManifest:
-        with scratch_folder() as folder, recording(folder) as recorder:
-            following = await self._ask_source(unit, plan, dataset, folder, recorder)
-            await recorder.raw.finish()
-            await recorder.log.finish()
-            if recorder.all_failed:
+    async def _fetch_all(
+        self, unit: CrawlBatchRequested, plan: Plan, dataset: Dataset
+    ) -> BatchManifest | None:
+        with scratch_folder() as folder:
+            before = await self._checkpoints.find(unit, folder / RAW_FILE, folder / LOG_FILE)
+            with recording(folder) as recorder:
+                if before is not None:
+                    recorder.go_on_from(before)
+                crawl = self._begin(unit, dataset, folder, recorder, before)
+                following, is_over = None, True
+                try:
+                    following = await self._ask_source(crawl, unit, plan)
+                except OutOfTimeError:
+                    is_over = False
+                await recorder.raw.finish()
+                await recorder.log.finish()
                 requests = await self._put(unit, recorder.log.path, REQUESTS, recorder.requests)
-                raise BatchFailedError(dead_by_source(unit, plan, recorder, requests))
-            raw = await self._put(unit, recorder.raw.path, RAW, recorder.rows)
-            requests = await self._put(unit, recorder.log.path, REQUESTS, recorder.requests)
+                if is_over and recorder.all_failed:
+                    raise BatchFailedError(dead_by_source(unit, plan, recorder, requests))
+                raw = await self._put(unit, recorder.raw.path, RAW, recorder.rows)
+                if not is_over:
+                    await self._checkpoints.keep(unit, crawl.checkpoint(unit.batch_id, raw, requests))
+                    return None
         return BatchManifest(
             **identity(unit),
             first_position=first_position(unit, plan),
@@ -233,24 +251,33 @@ class CrawlerService:
             next=following,
         )
 
-    async def _ask_source(
-        self, unit: CrawlBatchRequested, plan: Plan, dataset: Dataset, folder: Path, recorder: Recorder
-    ) -> CursorWork | None:
+    def _begin(
+        self,
+        unit: CrawlBatchRequested,
+        dataset: Dataset,
+        folder: Path,
+        recorder: Recorder,
+        before: Checkpoint | None,
+    ) -> Crawl:
         still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
         paths = {column.name: tuple(column.path) for column in dataset.columns}
         key_paths = [paths[name] for name in dataset.key]
-        crawl = Crawl(self._fetch, dataset.source, folder, recorder, still_wanted, key_paths)
-        pagination = dataset.source.pagination
+        return Crawl(self._fetch, dataset.source, folder, recorder, still_wanted, key_paths, before)
+
+    async def _ask_source(self, crawl: Crawl, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
+        """Raises `OutOfTimeError` where requests of the plan are left."""
+        pagination = crawl.source.pagination
         if pagination.kind == "page":
             following = await self._ask_for_pages(
                 Pages(crawl, plan, pagination, self._batch_rows), unit, plan
             )
             if following is not None and unit.sequence + 1 == plan.announced:
-                recorder.end_at(following)
+                crawl.recorder.end_at(following)
                 return None
             return following
         if plan.requests and pagination.kind == "ids":
-            await crawl_ids(crawl, plan, pagination, unit.sequence)
+            ids_of_batch = await self._runs.ids_of(plan, unit.sequence)
+            await crawl_ids(crawl, plan, pagination, ids_of_batch, unit.sequence)
         elif plan.requests:
             await crawl_single(crawl, plan)
         return None

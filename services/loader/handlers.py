@@ -17,6 +17,8 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         batch = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
+        if not await self.service.is_asked(batch):
+            return []
         return [result_event(await self.service.load(batch))]
 
     async def redrive(self, record: Record) -> None:

@@ -31,6 +31,10 @@ class LoaderService:
         self._repository = repository
         self._datasets = datasets
 
+    async def is_asked(self, batch: BatchManifest) -> bool:
+        """Whether the batch's run has this stage; a replay from another stage has not."""
+        return await self._batches.is_asked(batch.run_id)
+
     async def load(self, batch: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Streams: memory is one chunk.
 

@@ -77,9 +77,11 @@ class ProcessorService:
             else:
                 cleaned = await self._clean(crawled, *found, dataset, parse_schema, folder)
             artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
-        result = await self._batches.commit(_manifest(crawled, artifacts, cleaned))
-        _report(result, cleaned)
-        return result
+        result = _manifest(crawled, artifacts, cleaned)
+        winner = await self._batches.commit(result)
+        if winner is result:
+            _report(result, cleaned)
+        return winner
 
     async def _clean(
         self,
@@ -255,6 +257,7 @@ def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: 
 
 
 def _report(result: BatchManifest, cleaned: Cleaned) -> None:
+    """Once per result, by the process that committed it."""
     dataset, counts = result.dataset, cleaned.counts
     for outcome in ("read", "accepted", "rejected", "deduplicated"):
         STAGE_ROWS.labels("processor", dataset, outcome).inc(getattr(counts, outcome))

@@ -2,6 +2,10 @@ from shared.errors import OnPointError, PermanentError
 from shared.events.models import BatchManifest
 
 
+class ClaimLostError(OnPointError):
+    """Another process has taken the object over, and writes it."""
+
+
 class BatchUnusableError(OnPointError):
     """An object cannot be written because of this batch: it is dead, and the others are assigned anew."""
 

@@ -19,6 +19,8 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         batch = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
+        if not await self.service.is_asked(batch):
+            return []
         result = await self.service.hold(batch, record)
         return [] if result is None else [result_event(result)]
 

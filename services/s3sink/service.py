@@ -30,6 +30,10 @@ class SinkService:
         self._wake = wake
         """Called when there is an object to write."""
 
+    async def is_asked(self, batch: BatchManifest) -> bool:
+        """Whether the batch's run has this stage; a replay from another stage has not."""
+        return await self._batches.is_asked(batch.run_id)
+
     async def hold(self, batch: BatchManifest, record: Record) -> BatchManifest | None:
         """Takes note of a batch that `record` brought. Idempotent.
 

@@ -24,7 +24,7 @@ from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
 
 VERSION: Final = 1
-REVISION: Final = 2
+REVISION: Final = 3
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
@@ -368,3 +368,5 @@ class RunCompleted(Event):
     missing: tuple[MissingRecords, ...] = ()
     warnings: tuple[Text, ...] = ()
     """What did not change the status and yet deserves a look, one sentence each."""
+    from_stage: ReplayStage | None = None
+    """Where a replay begins: the figures of the stages that it does not have are 0. None: every stage has run."""

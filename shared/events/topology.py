@@ -44,3 +44,21 @@ STAGE_OF_RESULT: Final[Mapping[str, Stage]] = {stage.result_topic: stage.name fo
 STAGES_IN_STAGING: Final = frozenset(stage.name for stage in PIPELINE if stage.commits_in_staging)
 LAST_STAGES: Final = tuple(name for name in STAGES if name not in PARENT_STAGE.values())
 """The stages that deliver: no other works on their results."""
+
+
+def stages_of(from_stage: ReplayStage | None) -> tuple[Stage, ...]:
+    """The stages that a run has: all, or, in a replay, `from_stage`, what it depends on and what depends on it.
+
+    None: the run is not a replay. A replay copies the results of the stages before `from_stage`.
+    """
+    if from_stage is None:
+        return STAGES
+    return tuple(name for name in STAGES if from_stage in _line(name) or name in _line(from_stage))
+
+
+def _line(stage: Stage) -> list[Stage]:
+    """The stage, its parent and so on."""
+    line = [stage]
+    while (parent := PARENT_STAGE[line[-1]]) is not None:
+        line.append(parent)
+    return line

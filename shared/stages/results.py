@@ -14,7 +14,8 @@ from shared.bus.messages import FailureOutcome, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import BatchManifest, CrawlRequest
-from shared.events.topology import Stage
+from shared.events.topology import Stage, stages_of
+from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
 from shared.stages.artifacts import Artifacts
 from shared.stages.failures import (
@@ -88,6 +89,14 @@ class Batches:
             self._requests.popitem(last=False)
         return request
 
+    async def is_asked(self, run_id: str) -> bool:
+        """Whether this stage is part of the run; it is in every run that has no request in staging."""
+        try:
+            request = await self.request(run_id)
+        except ObjectMissingError:
+            return True
+        return self.stage in stages_of(request.from_stage)
+
     async def _read(self, key: str) -> BatchManifest | None:
         value = await self._staging.get(key)
         return None if value is None else decode_event(BatchManifest, value)
@@ -104,7 +113,10 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
     dead = (
         error.result if isinstance(error, BatchFailedError) else dead_manifest(parent, batches.stage, error)
     )
-    return outcome_of(await batches.commit(dead))
+    winner = await batches.commit(dead)
+    if winner is dead:
+        STAGE_BATCHES.labels(batches.stage, dead.dataset, "dead").inc()
+    return outcome_of(winner)
 
 
 async def redrive_batch(batches: Batches, record: Record) -> None:

@@ -1,5 +1,6 @@
 """Every key of the two buckets, built in this one place. Inputs are validated names and hashes."""
 
+import hashlib
 import re
 from datetime import datetime
 
@@ -24,6 +25,11 @@ def plan_key(run_id: str, dataset: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}plan.json"
 
 
+def plan_piece_key(run_id: str, dataset: str, sha256: str) -> str:
+    """A part of a plan that is too long for one object. It stays as long as the plan."""
+    return f"{dataset_prefix(run_id, dataset)}plan/{_name(sha256)}.jsonl"
+
+
 def dataset_key(run_id: str, dataset: str) -> str:
     """The dataset's file as it was when the run was accepted."""
     return f"{dataset_prefix(run_id, dataset)}dataset.json"
@@ -39,6 +45,12 @@ def manifest_key(run_id: str, dataset: str, stage: str, batch_id: str) -> str:
 
 def artifact_key(run_id: str, dataset: str, stage: str, sha256: str, extension: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/{_name(sha256)}.{_name(extension)}"
+
+
+def checkpoint_key(run_id: str, dataset: str, batch_id: str) -> str:
+    """What a crawl batch has so far. Named like an artifact, so that it is swept like one that no manifest names."""
+    name = hashlib.sha256(f"checkpoint {batch_id}".encode()).hexdigest()
+    return artifact_key(run_id, dataset, "crawler", name, "checkpoint")
 
 
 def export_key(run_id: str, dataset: str, file_format: str, name: str, extension: str) -> str:

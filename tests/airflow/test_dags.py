@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.airflow.deployment import DAGS, PLUGINS, Airflow
+from tests.airflow.deployment import DAGS, PLUGINS, ROOT, Airflow
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
@@ -87,6 +87,41 @@ async def test_notices_are_off_without_settings_and_on_with_them(
     both = ["SlackWebhookNotifier", "SmtpNotifier"]
     assert (found["notices"], found["done"]) == ([], [])
     assert (told["notices"], told["done"]) == (both, both)
+
+
+RENDER = """
+import json, sys
+from airflow.sdk import DAG
+from onpoint_airflow import notices
+
+class Task:
+    task_id, log_url = "wait", "https://airflow/log?a=1&b=2"
+    def xcom_pull(self, **_):
+        return sys.argv[1]
+
+dag, found = DAG("daily", schedule=None), {}
+for kind, notifiers in (("success", notices.on_success()), ("failure", notices.on_failure())):
+    for notifier in notifiers:
+        notifier.render_template_fields({"ti": Task(), "dag": dag, "run_id": "r", "exception": sys.argv[1]})
+    slack, mail = notifiers
+    found[kind] = {"slack": slack.text, "mail": mail.html_content}
+print("FOUND" + json.dumps(found))
+"""
+
+
+async def test_a_text_of_a_source_is_text_in_every_notice(bare: Airflow) -> None:
+    foreign = "<img src=x onerror=alert(1)> & <!channel> {{ dag }}"
+    settings = {"ONPOINT_NOTIFY_SLACK_CONN_ID": "onpoint_slack", "ONPOINT_NOTIFY_EMAIL": "a@example.org"}
+    code, said = await bare.python(RENDER, foreign, **settings, PYTHONPATH=f"{ROOT}:{PLUGINS}")
+    assert code == 0, said
+    found = json.loads(next(line for line in said.splitlines() if line.startswith("FOUND"))[5:])
+    escaped = "&lt;img src=x onerror=alert(1)&gt; &amp; &lt;!channel&gt; {{ dag }}"
+    for texts in found.values():
+        assert escaped in texts["mail"]
+        assert escaped in texts["slack"]
+        assert texts["mail"].startswith("<pre>")
+        assert "<" not in texts["mail"].removeprefix("<pre>").removesuffix("</pre>")
+        assert "<" not in texts["slack"]
 
 
 def test_no_code_of_a_service_is_loaded(found: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
 import yaml
 
 from deploy.local.ports import Ports
@@ -18,6 +19,7 @@ from shared.events.topology import (
     STAGES,
     ReplayStage,
     Stage,
+    stages_of,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,22 @@ def test_every_stage_but_the_first_can_be_replayed_from() -> None:
 
 def test_the_last_stages_deliver() -> None:
     assert LAST_STAGES == ("converter", "loader", "s3sink")
+
+
+@pytest.mark.parametrize(
+    ("from_stage", "stages"),
+    [
+        (None, STAGES),
+        ("processor", STAGES),
+        ("converter", ("crawler", "processor", "converter")),
+        ("loader", ("crawler", "processor", "loader")),
+        ("s3sink", ("crawler", "processor", "s3sink")),
+    ],
+)
+def test_a_replay_has_its_stage_and_what_depends_on_it(
+    from_stage: ReplayStage | None, stages: tuple[Stage, ...]
+) -> None:
+    assert stages_of(from_stage) == stages
 
 
 def test_every_result_topic_and_every_service_s_own_topics_are_declared() -> None:

@@ -31,7 +31,7 @@ async def test_a_run_is_replayed_and_the_old_one_says_by_which(
     assert (await operator.says("run", "albums", "users", "--run-id", old, "--wait")).code == 0
 
     said = await operator.says(
-        "replay", old, "--from", "loader", "--dataset", "albums", "--run-id", new, "--wait", "--json"
+        "replay", old, "--from", "processor", "--dataset", "albums", "--run-id", new, "--wait", "--json"
     )
 
     assert said.code == 0, said.err

@@ -10,6 +10,7 @@ from typing import Any
 
 import zstandard
 
+from services.crawler.checkpoints import Checkpoints
 from services.crawler.datasets import CrawlDatasets
 from services.crawler.domain.addresses import AllowedHosts
 from services.crawler.domain.fetching import RetryPolicy
@@ -178,8 +179,9 @@ async def crawler_of(
             runs,
             Batches(store, "crawler"),
             fetch,
-            Planner(fetch, batch_rows),
+            Planner(fetch, runs.keep_ids, batch_rows),
             replaying,
+            Checkpoints(store),
             batch_rows=batch_rows,
         )
         yield Crawler(Handlers(service), store)

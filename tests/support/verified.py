@@ -141,7 +141,7 @@ async def _run_everything(pipeline: Pipeline) -> None:
         await pipeline.request({"run_id": "second", "datasets": ["posts", "stories"]})
         done = await completions.all({"first", "gap", "refused", "limited", "second"}, 120)
         assert (done["first"]["status"], done["gap"]["status"]) == ("partial", "partial")
-        await pipeline.request({"run_id": "again", "replay_of": "first", "from_stage": "loader"})
+        await pipeline.request({"run_id": "again", "replay_of": "first", "from_stage": "processor"})
         await completions.of("again", 60)
         await pipeline.request({"run_id": "gap-loader", "replay_of": "gap", "from_stage": "loader"})
         await completions.of("gap-loader", 60)

@@ -4,7 +4,7 @@ Everything about batch n follows from a few totals, so the plan of 100 million r
 """
 
 import json
-from collections.abc import Sequence
+from bisect import bisect_right
 from math import ceil
 from typing import Annotated, Literal, Self
 
@@ -19,6 +19,7 @@ from shared.events.models import (
     PageWork,
     ReplayWork,
     RunId,
+    Sha256,
     Text,
 )
 from shared.reasons import Reason
@@ -36,6 +37,9 @@ MAX_CHAIN_BATCHES = 100_000
 """A chain that is longer has no end."""
 
 MAX_IDS = 5_000_000
+
+IDS_IN_PLAN_BYTES = 2**20
+"""More ids are kept in pieces beside the plan: a plan is read and cached whole."""
 
 
 class UnbelievableError(ValueError):
@@ -61,6 +65,16 @@ class Replayed(BaseModel):
     stage: Literal["crawler", "processor"]
 
 
+class IdPiece(BaseModel):
+    """Ids of some batches, as an object beside the plan: a line per batch, each a JSON array."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first: Count
+    """Sequence of the first batch."""
+    sha256: Sha256
+
+
 class Plan(BaseModel):
     """What `runs/<run_id>/<dataset>/plan.json` holds."""
 
@@ -83,6 +97,8 @@ class Plan(BaseModel):
     """Of pages: the crawl goes on behind the last planned one until the source shows its end."""
     ids: tuple[str, ...] = ()
     """The list that the plan was made from, in order, as one JSON array per batch: a batch parses its own only."""
+    pieces: tuple[IdPiece, ...] = ()
+    """The same list where it is long, in the order of the batches."""
     more: Text | None = None
     """Of ids: a further page that the list names; its ids are not in the plan."""
     first_url: Text | None = None
@@ -144,8 +160,13 @@ class Plan(BaseModel):
         return sequence * self.requests_per_batch * rows_per_request
 
     def ids_of(self, sequence: int) -> list[int | str]:
+        """Of a plan that holds its ids itself."""
         ids: list[int | str] = json.loads(self.ids[sequence])
         return ids
+
+    def piece_of(self, sequence: int) -> IdPiece:
+        """The piece with the ids of batch `sequence`."""
+        return self.pieces[bisect_right(self.pieces, sequence, key=lambda piece: piece.first) - 1]
 
     def most_rows(self, page: int) -> int | None:
         """How many rows of a page (from 1) belong to the run; None: all of them."""
@@ -187,32 +208,21 @@ def plan_ids(
     run_id: str,
     dataset: str,
     *,
-    ids: Sequence[int | str],
+    count: int,
     limit: int | None,
     requests_per_second: float,
     more: str | None = None,
 ) -> Plan:
-    """One request per id; an id that is listed twice is asked for once. `more`: where the list goes on.
-
-    Raises `UnbelievableError`.
-    """
-    unique = list(dict.fromkeys(ids))[:limit]
-    if len(unique) > MAX_IDS:
-        raise UnbelievableError(f"{len(unique)} ids are listed, at most {MAX_IDS} are taken")
-    size = _per_batch(len(unique), BATCH_REQUESTS, requests_per_second)
+    """One request for each of `count` ids, which are yet to be put into the plan. `more`: where the list goes on."""
     return Plan(
         run_id=run_id,
         dataset=dataset,
         kind="ids",
-        rows=len(unique),
+        rows=count,
         limit=limit,
-        requests=len(unique),
-        requests_per_batch=size,
-        more=more if limit is None or len(unique) < limit else None,
-        ids=tuple(
-            json.dumps(unique[start : start + size], separators=(",", ":"))
-            for start in range(0, len(unique), size)
-        ),
+        requests=count,
+        requests_per_batch=_per_batch(count, BATCH_REQUESTS, requests_per_second),
+        more=more if limit is None or count < limit else None,
     )
 
 

@@ -19,6 +19,7 @@ from services.quality.domain.books import (
 from shared.bus.messages import Record
 from shared.events.decode import decode_event, encode
 from shared.events.models import DeadBatch, MissingRecords, RunCompleted
+from shared.events.topology import stages_of
 from shared.postgres.errors import translated
 
 LISTED = 500
@@ -35,7 +36,7 @@ _VERDICT = "SELECT value FROM onpoint_runs.verdicts WHERE run_id = $1"
 
 _DECIDE = "INSERT INTO onpoint_runs.verdicts (run_id, value) VALUES ($1, $2::json) ON CONFLICT DO NOTHING RETURNING true"
 
-# A replay that delivered something supersedes its original; of several, the one that was requested last.
+# A replay that delivered something to the lake supersedes its original; of several, the one that was requested last.
 _COMPLETE = """
 WITH completed AS (
     INSERT INTO onpoint_runs.completions (run_id, topic, "partition", "offset")
@@ -47,6 +48,7 @@ WITH completed AS (
     SET superseded_by = r.run_id, listing_changes = old.listing_changes + 1
     FROM completed JOIN onpoint_runs.runs r USING (run_id)
     WHERE $5 IN ('succeeded', 'partial')
+      AND coalesce(r.from_stage, 's3sink') IN ('processor', 's3sink')
       AND old.run_id = r.replay_of
       AND old.run_id <> r.run_id
       AND NOT EXISTS (
@@ -72,7 +74,9 @@ UPDATE onpoint_runs.runs SET drained_state = 'assigned', drained_at = clock_time
 WHERE run_id = $1 AND status IS NULL
 """
 
-_HEAD = "SELECT requested_at, started_at, refused, formats FROM onpoint_runs.runs WHERE run_id = $1"
+_HEAD = (
+    "SELECT requested_at, started_at, refused, formats, from_stage FROM onpoint_runs.runs WHERE run_id = $1"
+)
 
 # What the answers with the records promised; where they did not say, what the plan was made of.
 _PLANS = """
@@ -109,7 +113,7 @@ LEFT JOIN onpoint_runs.results p
     ON p.batch_id = r.batch_id
     AND p.stage = CASE WHEN r.status = 'done' OR r.stage = 'crawler' THEN NULL
         WHEN r.stage = 'processor' THEN 'crawler' ELSE 'processor' END
-WHERE r.run_id = $1
+WHERE r.run_id = $1 AND r.stage = ANY ($2::text[])
 GROUP BY r.dataset, r.stage, r.status
 """
 
@@ -118,7 +122,7 @@ SELECT dataset, stage, format, count(*) AS count, sum(bytes)::bigint AS bytes
 FROM (
     SELECT DISTINCT ON (r.dataset, r.stage, a.uri) r.dataset, r.stage, a.uri, a.format, a.bytes
     FROM onpoint_runs.results r, jsonb_to_recordset(r.artifacts) AS a (uri text, format text, bytes bigint)
-    WHERE r.run_id = $1 AND r.stage IN ('converter', 's3sink') AND r.status = 'done'
+    WHERE r.run_id = $1 AND r.stage IN ('converter', 's3sink') AND r.stage = ANY ($2::text[]) AND r.status = 'done'
 ) AS files
 GROUP BY dataset, stage, format
 ORDER BY dataset, stage, format
@@ -127,16 +131,16 @@ ORDER BY dataset, stage, format
 _DEAD_BATCHES = """
 SELECT dataset, count(DISTINCT batch_id) AS batches, count(*) AS results, bool_or(reason = 'cancelled') AS cancelled
 FROM onpoint_runs.results
-WHERE run_id = $1 AND status = 'dead'
+WHERE run_id = $1 AND stage = ANY ($2::text[]) AND status = 'dead'
 GROUP BY dataset
 """
 
 _DEAD = """
 SELECT dataset, batch_id, stage, coalesce(reason, 'handler') AS reason
 FROM onpoint_runs.results
-WHERE run_id = $1 AND status = 'dead'
+WHERE run_id = $1 AND stage = ANY ($2::text[]) AND status = 'dead'
 ORDER BY dataset, sequence, stage
-LIMIT $2
+LIMIT $3
 """
 
 _MISSING = """
@@ -158,7 +162,7 @@ GROUP BY dataset
 _CAUSES = """
 SELECT DISTINCT ON (dataset) dataset, stage, coalesce(reason, 'handler') AS reason, left(detail, 300) AS detail
 FROM onpoint_runs.results
-WHERE run_id = $1 AND status = 'dead'
+WHERE run_id = $1 AND stage = ANY ($2::text[]) AND status = 'dead'
 ORDER BY dataset, stage = 'crawler', sequence, stage
 """
 
@@ -203,7 +207,8 @@ FROM (
     SELECT r.dataset,
         ARRAY (SELECT a.format FROM jsonb_to_recordset(r.artifacts) AS a (format text) ORDER BY 1) AS written
     FROM onpoint_runs.results r
-    WHERE r.run_id = $1 AND r.stage = 'converter' AND r.status = 'done' AND r.detail IS NOT NULL
+    WHERE r.run_id = $1 AND r.stage = 'converter' AND r.stage = ANY ($2::text[]) AND r.status = 'done'
+        AND r.detail IS NOT NULL
 ) AS results
 GROUP BY dataset, written
 ORDER BY dataset, written
@@ -296,20 +301,22 @@ class CompletionRepository:
                 if head is None or not await connection.fetchval(IS_DRAINED, run_id):
                     return None
                 plans = await connection.fetch(_PLANS, run_id)
-                totals = await connection.fetch(_TOTALS, run_id)
-                files = await connection.fetch(_FILES, run_id)
-                deaths = await connection.fetch(_DEAD_BATCHES, run_id)
-                dead = await connection.fetch(_DEAD, run_id, LISTED) if deaths else []
+                stages = stages_of(head["from_stage"])
+                totals = await connection.fetch(_TOTALS, run_id, stages)
+                files = await connection.fetch(_FILES, run_id, stages)
+                deaths = await connection.fetch(_DEAD_BATCHES, run_id, stages)
+                dead = await connection.fetch(_DEAD, run_id, stages, LISTED) if deaths else []
                 missing = await connection.fetch(_MISSING, run_id, LISTED)
                 missing_pages = await connection.fetch(_MISSING_PAGES, run_id) if missing else []
-                causes = await connection.fetch(_CAUSES, run_id) if deaths else []
+                causes = await connection.fetch(_CAUSES, run_id, stages) if deaths else []
                 rejections = await connection.fetch(_REJECTIONS, run_id)
                 absent = await connection.fetch(_ABSENT, run_id)
-                partly = await connection.fetch(_PARTLY_CONVERTED, run_id)
+                partly = await connection.fetch(_PARTLY_CONVERTED, run_id, stages)
         return RunFacts(
             run_id=run_id,
             requested_at=head["requested_at"],
             started_at=head["started_at"],
+            from_stage=head["from_stage"],
             refused=head["refused"],
             plans={
                 row["dataset"]: DatasetPlan(row["batches_planned"], row["rows_promised"]) for row in plans

@@ -71,6 +71,7 @@ class LedgerRepository:
                 planned.rows,
                 request.replay_of,
                 None if request.formats is None else list(request.formats),
+                request.from_stage,
             )
 
     async def assign(self, kind: Literal["sealed", "drained"], run_id: str) -> Milestone | None:

@@ -64,22 +64,23 @@ RECORD = {stage: _RECORD.format(stage=stage) for stage in STAGES}
 PLAN = """
 WITH run AS (
     INSERT INTO onpoint_runs.runs AS r (
-        run_id, requested_at, datasets, request, requested_by, refused, replay_of, formats
+        run_id, requested_at, datasets, request, requested_by, refused, replay_of, formats, from_stage
     )
-    VALUES ($1, $2, $3::text[], $4::json, $5, $6, $10, $11::text[])
+    VALUES ($1, $2, $3::text[], $4::json, $5, $6, $10, $11::text[], $12::text)
     ON CONFLICT (run_id) DO UPDATE SET
         requested_at = excluded.requested_at, datasets = excluded.datasets, request = excluded.request,
         requested_by = excluded.requested_by, refused = excluded.refused,
-        replay_of = excluded.replay_of, formats = excluded.formats
+        replay_of = excluded.replay_of, formats = excluded.formats, from_stage = excluded.from_stage
     WHERE r.datasets IS NULL
     RETURNING 1
 )
-INSERT INTO onpoint_runs.datasets AS d (run_id, dataset, batches_planned, rows_planned)
-SELECT $1, name, CASE WHEN name = $7 THEN $8::bigint END, CASE WHEN name = $7 THEN $9::bigint END
+INSERT INTO onpoint_runs.datasets AS d (run_id, dataset, batches_planned, rows_planned, from_stage)
+SELECT $1, name, CASE WHEN name = $7 THEN $8::bigint END, CASE WHEN name = $7 THEN $9::bigint END, $12::text
 FROM unnest($3::text[]) AS name, (SELECT count(*) FROM run) AS first
 ORDER BY name
 ON CONFLICT (run_id, dataset) DO UPDATE SET
-    batches_planned = excluded.batches_planned, rows_planned = greatest(d.rows_planned, excluded.rows_planned)
+    batches_planned = excluded.batches_planned, rows_planned = greatest(d.rows_planned, excluded.rows_planned),
+    from_stage = excluded.from_stage
 WHERE d.batches_planned IS NULL AND excluded.batches_planned IS NOT NULL
 """
 
@@ -125,7 +126,10 @@ _REACHED: dict[Literal["sealed", "drained"], str] = {
         b.crawler IS NOT NULL AND (
             b.processor = 'dead'
             OR b.processor IS NULL AND b.crawler = 'dead'
-            OR b.processor = 'done' AND num_nulls(b.converter, b.loader, b.s3sink) = 0
+            OR b.processor = 'done'
+            AND (b.converter IS NOT NULL OR d.from_stage NOT IN ('processor', 'converter'))
+            AND (b.loader IS NOT NULL OR d.from_stage NOT IN ('processor', 'loader'))
+            AND (b.s3sink IS NOT NULL OR d.from_stage NOT IN ('processor', 's3sink'))
         )""",
 }
 

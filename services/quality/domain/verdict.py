@@ -89,6 +89,7 @@ def complete(
         reason=verdict.reason,
         requested_at=facts.requested_at,
         started_at=facts.started_at,
+        from_stage=facts.from_stage,
         finished_at=finished_at,
         datasets=summaries,
         checks=tuple(checks),
@@ -124,7 +125,7 @@ def _failures(
     """Why the run is failed, the cause first."""
     if facts.refused is not None:
         return [f"refused: {facts.refused}"]
-    found = imbalances(summaries)
+    found = imbalances(summaries, facts.stages)
     if _nothing_delivered(facts, summaries):
         found += [*(losses or _rejected_rows(summaries)), "nothing could be delivered"]
         losses = ()
@@ -141,7 +142,13 @@ def _nothing_delivered(facts: RunFacts, summaries: Mapping[str, DatasetSummary])
     delivered = any(
         books.rows_loaded or books.rows_superseded or books.rows_stored for books in summaries.values()
     )
-    return expected and not delivered
+    return expected and not (delivered or _only_converted(facts))
+
+
+def _only_converted(facts: RunFacts) -> bool:
+    """Whether the run was to write exports alone, and has rows for them."""
+    rows = sum(t.read for t in facts.totals if (t.stage, t.status) == ("converter", "done"))
+    return facts.from_stage == "converter" and rows > 0
 
 
 def _losses(

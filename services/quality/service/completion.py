@@ -105,7 +105,9 @@ class CompletionService:
             for name, books in summarize(facts).items()
         }
         datasets = await self._datasets.find_all(run_id, delivered)
-        checks: list[CheckResult] = await self._checks.run(run_id, delivered, datasets) if run_checks else []
+        checks: list[CheckResult] = []
+        if run_checks and "loader" in facts.stages:
+            checks = await self._checks.run(run_id, delivered, datasets)
         terms = {name: Terms.of(dataset) for name, dataset in datasets.items()}
         return complete(facts, checks, terms, await self._completions.clock())
 

@@ -1,6 +1,8 @@
 """One object on its way `assigned → written → announced`, held by one process."""
 
-from collections.abc import Collection
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,13 +13,19 @@ from services.s3sink.domain import LakeObject, object_name
 from shared import crashpoints
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest
-from shared.postgres.errors import translated
+from shared.observability.logging import get_logger
+from shared.postgres.errors import DatabaseUnavailableError, translated
 
 STALE_AFTER_S = 30.0
 """A claim that old is taken over though its session lives: its process may be paused. Writing twice is harmless."""
 
+RENEW_EVERY_S = 10.0
+"""A claim is renewed so often while its object is written: two renewals may be late before it counts as stale."""
+
 LOOKED_AT = 32
 """Objects looked at per claim; more than the replicas and their writers."""
+
+log = get_logger()
 
 
 @dataclass(slots=True)
@@ -35,6 +43,38 @@ class Claim:
     batch_ids: tuple[str, ...]
     lake: LakeObject | None
     """None: it is not written yet."""
+    claimed_at: datetime
+    is_lost: bool = False
+    """Another process has taken the object over."""
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renews the claim while the block runs, so that a slow write is not taken over.
+
+        The block must not use the connection.
+        """
+        over = asyncio.Event()
+        renewing = asyncio.create_task(self._renew_until(over))
+        try:
+            yield
+        finally:
+            over.set()
+            await renewing
+
+    async def _renew_until(self, over: asyncio.Event) -> None:
+        """Ends early where PostgreSQL is away: what the process commits next says so."""
+        while not self.is_lost:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), RENEW_EVERY_S)
+                return
+            try:
+                with translated():
+                    at = await self.connection.fetchval(statements.RENEW, self.name, self.claimed_at)
+            except DatabaseUnavailableError as error:
+                log.warning("claim_not_renewed", why=str(error))
+                return
+            self.is_lost = at is None
+            self.claimed_at = at or self.claimed_at
 
     async def batches(self) -> list[BatchManifest]:
         """In the order of the object; fewer than `batch_ids` where the object went another way meanwhile."""
@@ -129,4 +169,5 @@ def _claim(connection: asyncpg.pool.PoolConnectionProxy, row: asyncpg.Record) ->
         requested_at=row["requested_at"],
         batch_ids=tuple(row["batch_ids"]),
         lake=lake,
+        claimed_at=row["claimed_at"],
     )

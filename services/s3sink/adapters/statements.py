@@ -101,10 +101,17 @@ TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 
 # $3 false: this session has the lock. Otherwise it takes over from one that has it and seems to be paused.
 CLAIM = """
-UPDATE onpoint_lake.objects SET claimed_at = now()
+UPDATE onpoint_lake.objects SET claimed_at = clock_timestamp()
 WHERE object_name = $1 AND state <> 'announced'
     AND (NOT $3 OR claimed_at <= now() - make_interval(secs => $2))
-RETURNING object_name, run_id, dataset, requested_at, batch_ids, state, uri, rows, bytes, sha256, written_at
+RETURNING object_name, run_id, dataset, requested_at, batch_ids, state, uri, rows, bytes, sha256, written_at, claimed_at
+"""
+
+# $2: when this process claimed the object or renewed the claim last. Another time is that of another process.
+RENEW = """
+UPDATE onpoint_lake.objects SET claimed_at = clock_timestamp()
+WHERE object_name = $1 AND claimed_at = $2 AND state = 'assigned'
+RETURNING claimed_at
 """
 
 BATCHES_OF_OBJECT = """

@@ -13,10 +13,11 @@ from shared.bus.delivery import out_of_tries
 from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
 from shared.events import topics
-from shared.events.models import BatchManifest, CrawlPlanned, RunCompleted, RunDrained
+from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunCompleted, RunDrained
+from shared.events.topology import ReplayStage, stages_of
 from shared.reasons import Reason
 from shared.storage.errors import StorageUnavailableError
-from tests.integration.quality.conftest import Quality
+from tests.integration.quality.conftest import Quality, dataset
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story
 from tests.integration.quality.test_completion import CutOffError, cut_off_at, small
 
@@ -25,10 +26,16 @@ pytestmark = pytest.mark.integration
 BROKEN = out_of_tries(ValueError("the handler is \x00 broken"))
 
 
-def replay(story: Story, of: str) -> Story:
-    request = story.request.model_copy(update={"replay_of": of, "from_stage": "loader"})
+def replay(story: Story, of: str, from_stage: ReplayStage = "processor") -> Story:
+    request = story.request.model_copy(update={"replay_of": of, "from_stage": from_stage})
     object.__setattr__(story, "request", request)
     return story
+
+
+def asked(story: Story) -> list[Outgoing]:
+    """The events of the stages that the replay has."""
+    stages = {*stages_of(story.request.from_stage)}
+    return [e for e in story.events() if not isinstance(e.event, BatchManifest) or e.event.stage in stages]
 
 
 async def superseded_by(quality: Quality, run_id: str) -> object:
@@ -59,6 +66,70 @@ async def test_a_replay_that_failed_or_was_cancelled_supersedes_nothing(quality:
     await quality.hear(*replay(nothing, "old").events())
     assert (await quality.complete("new")).status == "failed"
     assert await superseded_by(quality, "old") is None
+
+
+LAST_FIGURES: dict[ReplayStage, dict[str, object]] = {
+    "converter": {"exports": {}},
+    "loader": {"rows_loaded": 0, "rows_superseded": 0, "rows_not_loaded": 0},
+    "s3sink": {"rows_stored": 0, "rows_not_stored": 0, "objects_stored": 0, "bytes_stored": 0},
+}
+"""What `run.completed` says of a stage that the run does not have."""
+
+
+@pytest.mark.parametrize("stage", list(LAST_FIGURES))
+@pytest.mark.parametrize("plan_comes_last", [False, True])
+async def test_a_replay_ends_when_its_own_stage_has_and_counts_that_alone(
+    quality: Quality, stage: ReplayStage, *, plan_comes_last: bool
+) -> None:
+    quality.catalog["posts"] = dataset("posts", checks=[{"kind": "row_count", "min": 1}])
+    story = replay(Story("new", {"posts": (Batch(), Batch(dead=frozenset({stage})))}), "old", stage)
+    events = asked(story)
+    *most, last = events[1:] + events[:1] if plan_comes_last else events
+    await quality.hear(*most)
+    assert quality.announced(topics.RUN_DRAINED, "new") == []
+    await quality.hear(last)
+    completed = await quality.complete("new")
+    others = {k: v for name, figures in LAST_FIGURES.items() if name != stage for k, v in figures.items()}
+    assert completed.datasets["posts"] == story.books("posts").model_copy(update=others)
+    assert (completed.status, completed.from_stage) == ("partial", stage)
+    assert [dead.stage for dead in completed.dead] == [stage]
+    assert [check.name for check in completed.checks] == (["row_count"] if stage == "loader" else [])
+    progress = await quality.pool.fetch("SELECT stage FROM onpoint_runs.v_progress WHERE run_id = 'new'")
+    assert {row["stage"] for row in progress} == {"crawler", "processor", stage}
+
+
+@pytest.mark.parametrize("stage", list(LAST_FIGURES))
+async def test_what_a_replay_has_not_asked_for_can_be_dead_and_is_not_missing(
+    quality: Quality, stage: ReplayStage
+) -> None:
+    story = replay(small("new"), "old", stage)
+    await quality.hear(*asked(story))
+    unread = next(name for name in LAST_FIGURES if name != stage)
+    batch_id = story.batch_id("posts", 0)
+    failed = BatchUnreadable(batch_id=batch_id, stage=unread, reason=Reason.DECODE, detail="no JSON")
+    await quality.hear(Outgoing(topics.BATCH_FAILED, batch_id, failed))
+    completed = await quality.complete("new")
+    assert (completed.status, completed.reason, completed.dead) == ("succeeded", None, ())
+
+
+@pytest.mark.parametrize("stage", list(LAST_FIGURES))
+async def test_a_replay_whose_own_stage_delivered_nothing_has_failed(
+    quality: Quality, stage: ReplayStage
+) -> None:
+    story = replay(Story("new", {"posts": (Batch(dead=frozenset({stage})),)}), "old", stage)
+    await quality.hear(*asked(story))
+    assert (await quality.complete("new")).status == "failed"
+
+
+@pytest.mark.parametrize(("stage", "replaced"), [("converter", None), ("loader", None), ("s3sink", "new")])
+async def test_only_a_replay_that_wrote_the_lake_supersedes_the_listing(
+    quality: Quality, stage: ReplayStage, replaced: str | None
+) -> None:
+    await quality.hear(*small("old").events())
+    await quality.complete("old")
+    await quality.hear(*asked(replay(small("new"), "old", stage)))
+    assert (await quality.complete("new")).status == "succeeded"
+    assert await superseded_by(quality, "old") == replaced
 
 
 async def test_a_crash_after_the_replay_is_completed_still_supersedes(

@@ -150,6 +150,57 @@ async def test_an_object_that_a_paused_replica_claimed_is_taken_over(
     assert len(await sink.objects()) == 1
 
 
+async def test_an_object_whose_write_is_slow_is_written_once(
+    sink: Sink, other: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await assigned(sink)
+    monkeypatch.setattr(claim_module, "STALE_AFTER_S", 1.0)
+    monkeypatch.setattr(claim_module, "RENEW_EVERY_S", 0.2)
+    started, keys, put = asyncio.Event(), [], sink.lake.put
+
+    async def slow(key: str, data: Any) -> None:
+        keys.append(key)
+        started.set()
+        await asyncio.sleep(3)
+        await put(key, data)
+
+    monkeypatch.setattr(sink.lake, "put", slow)  # the store of both
+    writing = asyncio.create_task(sink.loop.turn())
+    await started.wait()
+    while not writing.done():
+        assert not await other.loop.turn()
+        await asyncio.sleep(0.1)
+    assert await writing
+    assert len(keys) == 1
+    assert sorted(sink.results()) == [0, 1]
+    assert other.published == []
+
+
+async def test_a_process_that_lost_its_claim_writes_nothing(
+    sink: Sink, other: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await assigned(sink)
+    monkeypatch.setattr(claim_module, "RENEW_EVERY_S", 0.05)
+    keys, put, append = [], sink.lake.put, sink.writer._append  # noqa: SLF001 - the step between two looks
+
+    async def counted(key: str, data: Any) -> None:
+        keys.append(key)
+        await put(key, data)
+
+    async def taken_over_meanwhile(*arguments: Any) -> None:
+        await append(*arguments)
+        await sink.pool.execute("UPDATE onpoint_lake.objects SET claimed_at = clock_timestamp()")
+        await asyncio.sleep(0.5)
+
+    monkeypatch.setattr(sink.lake, "put", counted)
+    monkeypatch.setattr(sink.writer, "_append", taken_over_meanwhile)
+    assert await sink.loop.turn()
+    assert (keys, sink.published, await sink.states()) == ([], [], ["assigned"])
+    await other.drain()
+    assert sorted(other.results()) == [0, 1]
+    assert len(keys) == 1
+
+
 @pytest.mark.parametrize("damage", ["missing", "flipped"])
 async def test_a_bad_artifact_makes_its_batch_dead_and_the_rest_is_stored(sink: Sink, damage: str) -> None:
     made = await assigned(sink, batches=3)

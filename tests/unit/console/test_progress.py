@@ -165,3 +165,15 @@ def test_a_log_gets_one_line_for_each_dataset_of_which_something_is_known() -> N
     assert plain_lines(snapshot("posts", "users", stages=stages)) == {
         "posts": "posts: crawl 3/10 batches, load 2/10 (1 dead); 1,500 rows crawled"
     }
+
+
+@pytest.mark.parametrize("height", [6, 100])
+def test_a_replay_shows_the_stages_that_it_has(height: int) -> None:
+    names: tuple[Stage, ...] = ("crawler", "processor", "loader")
+    stages = [stage(name, dataset=dataset, done=10) for dataset in ("posts", "users") for name in names]
+    shown = text(render(snapshot("posts", "users", stages=by_key(stages)), width=100, height=height), 100)
+    assert [word for word in ("crawl", "process", "convert", "load", "store") if word in shown] == [
+        "crawl",
+        "process",
+        "load",
+    ]

@@ -76,6 +76,15 @@ def test_everything_that_matters_of_a_run_is_shown(width: int) -> None:
         assert piece in shown
 
 
+@pytest.mark.parametrize(
+    ("stage", "shown"), [("loader", "loaded"), ("s3sink", "stored"), ("converter", None)]
+)
+def test_a_replay_shows_no_figures_of_a_stage_that_it_does_not_have(stage: str, shown: str | None) -> None:
+    summary = posts(rows_loaded=0, rows_stored=0, objects_stored=0, bytes_stored=0, exports={})
+    told = text(completed(from_stage=stage, datasets={"posts": summary}, checks=()))
+    assert [name for name in ("loaded", "stored") if name in told] == ([shown] if shown else [])
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_hundred_million_rows_fit_the_screen(width: int) -> None:
     big = posts(rows_crawled=10**8, rows_accepted=10**8, rows_loaded=10**8, rows_stored=10**8)

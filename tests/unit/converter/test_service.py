@@ -23,12 +23,14 @@ from shared.errors import PermanentError, TransientError
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest
 from shared.events.names import Format
+from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, dead_manifest
 from shared.stages.results import Batches
 from shared.stages.scratch import scratch_folder
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.counters import gained
 from tests.support.datasets import datasets_of
 from tests.support.processed import REQUESTED_AT, put_file, put_processed, put_table
 
@@ -246,7 +248,7 @@ async def test_a_batch_that_comes_again_is_not_done_again(
     assert await service.convert(processed) == first
 
 
-async def test_of_several_replicas_with_one_batch_all_announce_the_same(
+async def test_of_several_replicas_with_one_batch_all_announce_the_same_and_one_counts_it(
     staging: ObjectStore, lake: ObjectStore, things: Dataset
 ) -> None:
     await ask(staging, ["parquet", "csv"])
@@ -255,8 +257,11 @@ async def test_of_several_replicas_with_one_batch_all_announce_the_same(
         ConverterService(Batches(staging, "converter"), lake, datasets_of({"things": things}))
         for _ in range(3)
     ]
-    results = await asyncio.gather(*(replica.convert(processed) for replica in replicas))
+    with gained(STAGE_BATCHES) as counted, gained(STAGE_ROWS) as rows:
+        results = await asyncio.gather(*(replica.convert(processed) for replica in replicas))
     assert results[0] == results[1] == results[2]
+    assert counted == {("converter", "things", "done"): 1}
+    assert rows == {("converter", "things", "accepted"): len(ROWS)}
     assert len([info async for info in lake.list("")]) == 2
 
 

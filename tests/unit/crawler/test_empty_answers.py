@@ -110,7 +110,7 @@ def test_an_answer_without_records_that_complains_is_a_failure(
 @pytest.mark.parametrize("said", [said for said, _ in COMPLAINTS])
 def test_a_list_of_ids_that_complains_is_a_failure(said: dict[str, Any]) -> None:
     with pytest.raises(BadBodyError, match="answers with an error"):
-        read_ids(json.dumps(said).encode())
+        list(read_ids(json.dumps(said).encode()))
 
 
 @pytest.mark.parametrize("said", [said for said, _ in COMPLAINTS])
@@ -185,14 +185,14 @@ def test_of_a_key_that_is_there_twice_the_last_counts(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", EMPTY_AT_ONCE)
 def test_an_empty_answer_is_a_list_of_no_ids(body: bytes) -> None:
-    assert read_ids(body) == []
+    assert list(read_ids(body)) == []
 
 
 def test_an_object_where_ids_are_expected_is_named() -> None:
     with pytest.raises(
         BadBodyError, match="an array of ids is expected; the answer is an object with the keys ids"
     ):
-        read_ids(b'{"ids": [1]}')
+        list(read_ids(b'{"ids": [1]}'))
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"null", b"\xef\xbb\xbf null\n"])

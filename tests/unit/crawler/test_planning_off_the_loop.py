@@ -1,18 +1,20 @@
 """A plan is made beside the event loop's work."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
-from services.crawler.domain import plans
 from services.crawler.domain.fetching import Answer
+from services.crawler.id_file import IdFile
 from services.crawler.planner import Planner
+from services.crawler.repository import FrozenRuns
 from shared.datasets.model import ApiSource
 from shared.events.models import CrawlRequest
+from shared.storage.object_store import open_memory
 from tests.support.crawler import dataset_of
 
 T = TypeVar("T")
@@ -30,15 +32,17 @@ async def test_a_list_of_ids_is_cut_into_batches_off_the_event_loop(monkeypatch:
         return Answer(url, url, 200, {}, parse(b"[3,1,2]"), NOW)
 
     threads = []
-    plan_ids = plans.plan_ids
+    batches = IdFile.batches
 
-    def watched(*arguments: Any, **named: Any) -> plans.Plan:
-        threads.append(threading.current_thread())
-        return plan_ids(*arguments, **named)
+    def watched(listed: IdFile, ids_per_batch: int) -> Iterator[bytes]:
+        for batch in batches(listed, ids_per_batch):
+            threads.append(threading.current_thread())
+            yield batch
 
-    monkeypatch.setattr(plans, "plan_ids", watched)
+    monkeypatch.setattr(IdFile, "batches", watched)
     things = dataset_of("http://somewhere", LISTED)
     request = CrawlRequest(run_id="r", datasets=(things.name,), requested_at=NOW)
-    plan = await Planner(fetch, 50_000).make(request, things)
+    plan = await Planner(fetch, FrozenRuns(open_memory()).keep_ids, 50_000).make(request, things)
     assert (plan.rows, plan.ids_of(0)) == (3, [3, 1, 2])
-    assert threads != [threading.current_thread()]
+    assert threads
+    assert threading.current_thread() not in threads

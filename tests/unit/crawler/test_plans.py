@@ -1,7 +1,10 @@
 """The arithmetic of plans: every record is asked for once, in order, whatever the totals."""
 
+import json
 from functools import partial
 from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -20,6 +23,7 @@ from services.crawler.domain.plans import (
     plan_nothing,
     plan_single,
 )
+from services.crawler.id_file import write_ids
 from shared.events.models import CursorWork, IdWork, PageWork
 from shared.reasons import Reason
 
@@ -81,13 +85,21 @@ def test_positions_of_batches_do_not_overlap(total: int, size: int) -> None:
         assert plan.first_position(n) + pages * size == plan.first_position(n + 1)
 
 
+def planned(ids: list[int | str], limit: int | None = None, rate: float = 0) -> Plan:
+    with TemporaryDirectory() as folder:
+        listed = write_ids(json.dumps(ids).encode(), file=Path(folder) / "ids", limit=limit)
+        plan = plan_ids("r", "d", count=listed.count, limit=limit, requests_per_second=rate)
+        texts = tuple(batch.decode() for batch in listed.batches(plan.requests_per_batch))
+    return plan.model_copy(update={"ids": texts})
+
+
 @given(
     st.lists(st.integers(-5, 3000) | st.text(max_size=3), max_size=3000),
     st.none() | st.integers(0, 3000),
     RATES,
 )
 def test_ids_are_asked_for_once_and_in_order(ids: list[int | str], limit: int | None, rate: float) -> None:
-    plan = plan_ids("r", "d", ids=ids, limit=limit, requests_per_second=rate)
+    plan = planned(ids, limit, rate)
     wanted = list(dict.fromkeys(ids))[:limit]
     again = [identity for n in range(plan.batches or 0) for identity in plan.ids_of(n)]
     assert again == wanted
@@ -162,5 +174,5 @@ def test_there_is_no_work_outside_the_plan() -> None:
 
 @given(st.lists(st.integers() | st.text(max_size=5), max_size=50))
 def test_a_plan_survives_its_object(ids: list[int | str]) -> None:
-    plan = plan_ids("r", "d", ids=ids, limit=None, requests_per_second=0)
+    plan = planned(ids)
     assert Plan.model_validate_json(plan.model_dump_json()) == plan

@@ -17,13 +17,14 @@ from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
-from shared.observability.metrics import FIELDS_IGNORED
+from shared.observability.metrics import FIELDS_IGNORED, STAGE_BATCHES, STAGE_ROWS
 from shared.parquet.writer import RowGroupLimits
 from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, dead_manifest
 from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.counters import gained
 from tests.support.crawled import REQUESTED_AT, a_dataset, put_crawled, put_raw
 from tests.support.datasets import datasets_of
 
@@ -290,13 +291,16 @@ async def test_a_batch_that_comes_again_is_not_done_again(
     assert await service.process(crawled) == first
 
 
-async def test_of_two_replicas_with_one_batch_both_announce_the_same(
+async def test_of_several_replicas_with_one_batch_all_announce_the_same_and_one_counts_it(
     staging: ObjectStore, catalog: Catalog
 ) -> None:
     crawled = await put_crawled(staging, "posts", [a_post(n) for n in range(100)])
     replicas = [ProcessorService(Batches(staging, "processor"), datasets_of(catalog)) for _ in range(3)]
-    results = await asyncio.gather(*(replica.process(crawled) for replica in replicas))
+    with gained(STAGE_BATCHES) as counted, gained(STAGE_ROWS) as rows:
+        results = await asyncio.gather(*(replica.process(crawled) for replica in replicas))
     assert results[0] == results[1] == results[2]
+    assert counted == {("processor", "posts", "done"): 1}
+    assert rows == {("processor", "posts", "read"): 100, ("processor", "posts", "accepted"): 100}
 
 
 async def test_a_dead_batch_stays_dead(

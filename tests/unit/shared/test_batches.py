@@ -11,14 +11,18 @@ from shared.bus.messages import Record
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import encode
-from shared.events.models import BatchManifest, BatchUnreadable, Counts
+from shared.events.models import BatchManifest, BatchUnreadable, Counts, CrawlRequest
+from shared.events.topology import ReplayStage, Stage
+from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, dead_manifest
 from shared.stages.messages import read_batch, read_parent, result_event
 from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.stages.scratch import scratch_folder
+from shared.storage import keys
 from shared.storage.errors import ChecksumError, ObjectMissingError
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.support.counters import gained
 
 AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
 
@@ -91,10 +95,12 @@ async def test_a_death_after_a_done_is_no_death(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     done = await batches.commit(manifest("converter"))
     parent = manifest()
-    outcome = await mark_batch_failed(
-        batches, record_of(encode(parent), parent.batch_id.encode()), PermanentError(Reason.HANDLER, "x")
-    )
+    with gained(STAGE_BATCHES) as counted:
+        outcome = await mark_batch_failed(
+            batches, record_of(encode(parent), parent.batch_id.encode()), PermanentError(Reason.HANDLER, "x")
+        )
     assert not outcome.dead
+    assert counted == {}
     assert outcome.events == (result_event(done),)
 
 
@@ -102,9 +108,11 @@ async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> Non
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
-    first = await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "first"))
-    second = await mark_batch_failed(batches, record, PermanentError(Reason.HANDLER, "second"))
+    with gained(STAGE_BATCHES) as counted:
+        first = await mark_batch_failed(batches, record, PermanentError(Reason.CHECKSUM, "first"))
+        second = await mark_batch_failed(batches, record, PermanentError(Reason.HANDLER, "second"))
     assert first == second
+    assert counted == {("converter", "posts", "dead"): 1}
 
 
 async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: ObjectStore) -> None:
@@ -117,6 +125,29 @@ async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: O
     done = await batches.commit(manifest("converter"))
     await redrive_batch(batches, record)
     assert await batches.committed("r", "posts", parent.batch_id) == done
+
+
+@pytest.mark.parametrize(
+    ("from_stage", "asked"),
+    [
+        (None, {"converter", "loader", "s3sink"}),
+        ("processor", {"converter", "loader", "s3sink"}),
+        ("converter", {"converter"}),
+        ("loader", {"loader"}),
+        ("s3sink", {"s3sink"}),
+    ],
+)
+async def test_the_frozen_request_says_which_stages_a_run_has(
+    staging: ObjectStore, from_stage: ReplayStage | None, asked: set[str]
+) -> None:
+    request = CrawlRequest(run_id="r", datasets=("posts",), requested_at=AT, from_stage=from_stage)
+    await staging.put(keys.request_key("r"), encode(request))
+    stages: tuple[Stage, ...] = ("converter", "loader", "s3sink")
+    assert {stage for stage in stages if await Batches(staging, stage).is_asked("r")} == asked
+
+
+async def test_a_run_without_a_request_has_every_stage(staging: ObjectStore) -> None:
+    assert await Batches(staging, "loader").is_asked("nobody")
 
 
 def test_the_dead_of_a_stage_are_the_rows_that_it_was_given() -> None:

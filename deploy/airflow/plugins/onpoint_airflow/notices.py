@@ -22,6 +22,13 @@ FAILURE = (
 )
 
 
+AS_HTML = "{{% filter escape %}}{text}{{% endfilter %}}"
+"""A summary holds texts of a source: in a mail they are text, never markup."""
+
+AS_SLACK = "{{% filter replace('&', '&amp;') | replace('<', '&lt;') | replace('>', '&gt;') %}}{text}{{% endfilter %}}"
+"""Slack's own rule: else a text could mention a whole channel, or hide where a link leads."""
+
+
 def on_success() -> list[BaseNotifier]:
     return _notices("OnPoint: {{ dag.dag_id }} {{ run_id }} is done", SUCCESS)
 
@@ -37,7 +44,7 @@ def _notices(subject: str, text: str) -> list[BaseNotifier]:
         found.append(
             SlackWebhookNotifier(
                 slack_webhook_conn_id=connection_id,
-                text=f"*{subject}*\n```{text}```",
+                text=AS_SLACK.format(text=f"*{subject}*\n```{text}```"),
                 timeout=SLACK_TIMEOUT_S,
             )
         )
@@ -47,7 +54,7 @@ def _notices(subject: str, text: str) -> list[BaseNotifier]:
                 to=[address.strip() for address in addresses.split(",")],
                 from_email=os.environ.get("ONPOINT_NOTIFY_EMAIL_FROM"),
                 subject=subject,
-                html_content=f"<pre>{text}</pre>",
+                html_content=f"<pre>{AS_HTML.format(text=text)}</pre>",
             )
         )
     return found

@@ -5,11 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 from shared.events.models import CheckResult, RunCompleted
+from shared.events.topology import Stage, stages_of
 
 MAX_LISTED = 20
 """Dead batches and missing pages kept of a completion: Airflow's database is no place for ten thousand."""
 
 TIME = "%Y-%m-%d %H:%M:%S"
+
+STAGE_OF_COLUMN: dict[str, Stage] = {"loaded": "loader", "stored": "s3sink"}
+"""A run that does not have the stage shows no such column."""
 
 COLUMNS = {
     "crawled": "rows_crawled",
@@ -89,9 +93,11 @@ def _table(completion: RunCompleted) -> list[str]:
     """A line per dataset; columns line up in a fixed-width font. None of it where a request was refused."""
     if not completion.datasets:
         return []
-    rows = [["dataset", *COLUMNS]]
+    stages = stages_of(completion.from_stage)
+    columns = {h: field for h, field in COLUMNS.items() if STAGE_OF_COLUMN.get(h, stages[0]) in stages}
+    rows = [["dataset", *columns]]
     for name, dataset in completion.datasets.items():
-        rows.append([name, *(f"{getattr(dataset, field):,}" for field in COLUMNS.values())])
+        rows.append([name, *(f"{getattr(dataset, field):,}" for field in columns.values())])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from console.verify.books import check_handovers, check_reasons, check_summary, summary_of
-from console.verify.database import Result, Run
+from console.verify.books import check_handovers, check_plan, check_reasons, check_summary, summary_of
+from console.verify.database import Books, Result, Run
 from console.verify.findings import Findings
 
 NOW = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
@@ -92,3 +92,20 @@ def test_a_run_that_went_on_while_its_services_were_renewed_tells_some_reasons(
 ) -> None:
     old = [replace(result, rejected_by_reason={}) for result in RESULTS]
     assert (complaints(old, said(rejected_by_reason=told)) == []) is is_right
+
+
+def planned(run: Run, *results: Result) -> list[str]:
+    findings = Findings()
+    books = Books({run.run_id: run}, frozenset(), list(results), [], [], [], frozenset())
+    check_plan(run, "posts", books, findings)
+    return [f"{violation.subject}: {violation.message}" for violation in findings.violations]
+
+
+def test_a_replay_has_its_own_last_stage_and_no_other() -> None:
+    replay = replace(RUN, from_stage="loader")
+    assert planned(replay, CRAWLED, PROCESSED, LOADED) == []
+    (missing,) = planned(replay, CRAWLED, PROCESSED)
+    assert missing == "batch 0 of r/posts at loader: it is neither done nor dead"
+    (unasked,) = planned(replay, CRAWLED, PROCESSED, LOADED, replace(LOADED, stage="s3sink"))
+    assert "at s3sink: it is done, and the run is a replay from loader alone" in unasked
+    assert len(planned(RUN, CRAWLED, PROCESSED, LOADED)) == 2
