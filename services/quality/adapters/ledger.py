@@ -33,7 +33,8 @@ class LedgerRepository:
     async def record(self, result: BatchManifest) -> Recorded:
         """Keeps the result unless its batch has one at this stage, and counts it if it was kept.
 
-        A done one takes the place of a dead one: a stage commits one of both, so somebody replayed the death.
+        A done one takes the place of a dead one, and a later death that of an earlier one: a stage commits one result,
+        so the dead letter was replayed.
         """
         counts = result.counts
         return await self._record(result, result.reason, result.detail, read=counts.read)

@@ -58,7 +58,7 @@ class Recorded:
 
     inserted: bool
     revived: bool
-    """It took the place of the batch's death."""
+    """It is done, and took the place of the batch's death."""
     may_be_sealed: bool
     may_be_drained: bool
 

@@ -53,7 +53,7 @@ class LedgerService:
         await self._advance(planned.run_id, ("sealed", "drained"))
 
     async def record_result(self, result: BatchManifest) -> None:
-        """Counts a stage's result unless the batch has one there that stands: any but a death, which a replay undoes.
+        """Counts a stage's result unless the batch has one there that stands: any but a death that was replayed.
 
         Raises `PermanentError` for an id that is no batch's.
         """
