@@ -7,6 +7,29 @@ from shared.events.topology import STAGES
 FAILURES_KEPT_DAYS = 30
 """A death whose batch no plan ever named was of no run of ours."""
 
+REQUESTS_KEPT_DAYS = 30
+"""As long as the dead letter of a request: until then a service may still take the run up."""
+
+REQUESTED = f"""
+WITH forgotten AS (
+    DELETE FROM onpoint_runs.requests
+    WHERE requested_at < clock_timestamp() - interval '{REQUESTS_KEPT_DAYS} days'
+)
+INSERT INTO onpoint_runs.requests (run_id, requested_at, requested_by, datasets)
+VALUES ($1, $2, $3, $4::text[])
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - a constant of this file
+
+TAKEN_UP = """
+WITH taken_up AS (
+    INSERT INTO onpoint_runs.runs (run_id, requested_at)
+    SELECT run_id, requested_at FROM onpoint_runs.requests WHERE run_id = $1
+    ON CONFLICT DO NOTHING
+    RETURNING true
+)
+SELECT EXISTS (SELECT FROM taken_up) OR EXISTS (SELECT FROM onpoint_runs.runs WHERE run_id = $1)
+"""
+
 # Every statement takes result, run, dataset in this order (each part reads from the one before), so two of them
 # wait for each other and never deadlock. A done result takes the place of a dead one, and a later death that of an earlier
 # one: its dead letter was replayed. A death that no manifest tells (no time) is earlier than any that one tells.
