@@ -77,6 +77,8 @@ class Run:
     superseded_by: str | None
     planned: dict[str, int | None] = field(default_factory=dict)
     """Batches per dataset, as its plan says."""
+    started_at: datetime | None = None
+    """None: it was asked for, and no service has taken it up."""
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -146,7 +148,8 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
     """Of these runs, or of all. Raises `CommandError` for a run that is not there."""
     with explained():
         rows = await connection.fetch(
-            "SELECT run_id, status, requested_at, finished_at, datasets, completed, replay_of, superseded_by "
+            "SELECT run_id, status, requested_at, started_at, finished_at, datasets, completed, replay_of, "
+            "superseded_by "
             "FROM onpoint_runs.v_runs ORDER BY requested_at, run_id"
         )
         known = {row["run_id"] for row in rows}

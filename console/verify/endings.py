@@ -15,6 +15,9 @@ ENDED = frozenset({"succeeded", "partial", "failed", "cancelled"})
 IDLE_S = 1.0
 """A transaction that waits so long for its client is left behind: ours never wait for anything but PostgreSQL."""
 
+NOT_TAKEN_UP = "it was asked for, and no service has taken it up"
+"""I6 tells of its request, unless that is in the dead letters."""
+
 _SESSIONS = """
 SELECT pid, application_name, extract(epoch FROM clock_timestamp() - state_change) AS seconds
 FROM pg_stat_activity
@@ -106,6 +109,9 @@ async def check_ends(books: Books, connection: asyncpg.Connection, findings: Fin
     Raises `CommandError` when PostgreSQL cannot be read.
     """
     for run in books.runs.values():
+        if run.started_at is None and run.status not in ENDED:
+            findings.note(NOT_TAKEN_UP, run.run_id)
+            continue
         findings.require("I5", run.status in ENDED, f"run {run.run_id}", f"it is {run.status}")
     for entry in books.objects:
         subject = f"lake object {entry.object_name} of {entry.run_id}/{entry.dataset}"
