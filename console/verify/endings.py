@@ -51,9 +51,7 @@ def check_completions(books: Books, bus: Bus, documents: Documents, findings: Fi
             if run.completed is not None:
                 wrong = [name for name in sorted({*value, *run.completed} - {"version", "revision"})
                          if value.get(name) != run.completed.get(name)]  # fmt: skip
-                findings.require(
-                    "I4", not wrong, place, f"the ledger decided otherwise about {', '.join(wrong)}"
-                )
+                findings.require("I4", not wrong, place, f"it differs from the ledger in {', '.join(wrong)}")
         _check_listing(run, books, documents, findings)
     for run_id, found in said.items():
         if run_id not in books.runs and run_id not in books.others:

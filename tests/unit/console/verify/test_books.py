@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from console.verify.books import check_handovers, check_reasons, check_summary, summary_of
-from console.verify.database import Result, Run
+from console.verify.books import check_books, check_handovers, check_reasons, check_summary, summary_of
+from console.verify.database import Books, File, Result, Run
 from console.verify.findings import Findings
+from console.verify.staging import Documents, Manifest
 
 NOW = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
 CRAWLED = Result("r", "posts", 0, "b" * 32, "crawler", "done", None, (10, 0, 0, 0, 0, 0), ())
@@ -92,3 +93,21 @@ def test_a_run_that_went_on_while_its_services_were_renewed_tells_some_reasons(
 ) -> None:
     old = [replace(result, rejected_by_reason={}) for result in RESULTS]
     assert (complaints(old, said(rejected_by_reason=told)) == []) is is_right
+
+
+def test_a_ledger_that_differs_from_a_manifest_names_what_differs() -> None:
+    first, second = (
+        File(f"s3://staging/runs/r/posts/crawler/{name}.requests.jsonl.zst", "requests.jsonl.zst", 1, 9, name)
+        for name in ("first", "second")
+    )
+    dead = replace(CRAWLED, status="dead", reason="fetch", files=(first,))
+    told = replace(dead, counts=(11, 0, 0, 0, 0, 0), files=(second,))
+    documents = Documents(manifests={(dead.batch_id, "crawler"): Manifest("", told, 0)})
+    findings = Findings()
+    check_books(Books({"r": RUN}, frozenset(), [dead], [], [], [], frozenset()), documents, findings)
+
+    [violation] = findings.violations
+    assert violation.message == (
+        "the ledger differs from its manifest: read 10, not 11; "
+        "files first.requests.jsonl.zst, not second.requests.jsonl.zst"
+    )
