@@ -14,6 +14,9 @@ from tests.support.source import SourceServer
 
 pytestmark = pytest.mark.e2e
 
+SLOW_S = 8.0
+"""Of each answer: a command takes some seconds on a busy machine, and the run must not be over before it."""
+
 
 @pytest.fixture
 def operator(pipeline: Pipeline) -> Operator:
@@ -111,7 +114,7 @@ async def test_a_run_is_known_from_its_request_on_and_can_be_cancelled_before_it
 async def test_a_run_that_is_being_crawled_says_so_before_its_first_batch_is_done(
     pipeline: Pipeline, operator: Operator, source: SourceServer
 ) -> None:
-    source.delay_s = 3.0
+    source.delay_s = SLOW_S
     run_id = new_run()
     assert (await operator.says("run", "posts", "--run-id", run_id)).code == 0
     await known(pipeline, run_id)
@@ -125,7 +128,7 @@ async def test_a_run_that_is_being_crawled_says_so_before_its_first_batch_is_don
 async def test_a_run_is_cancelled_once_and_one_that_is_over_is_not(
     pipeline: Pipeline, operator: Operator, source: SourceServer
 ) -> None:
-    source.delay_s = 1.0
+    source.delay_s = SLOW_S
     run_id = new_run()
     assert (await operator.says("run", "posts", "photos", "--run-id", run_id)).code == 0
     await known(pipeline, run_id)
