@@ -83,7 +83,11 @@ async def _ask_and_follow(
         asked.set()
         with display.choose(console, as_json=as_json) as screen:
             return await follow(
-                ends, order.run_id, Watch(dsn, order.run_id, order.datasets), screen, timeout_s
+                ends,
+                order.run_id,
+                Watch(dsn, order.run_id, order.datasets, environment.migration_watch()),
+                screen,
+                timeout_s,
             )
 
 

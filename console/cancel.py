@@ -64,7 +64,7 @@ def cancel(
             completed = asyncio.run(_cancel_and_follow(run_id, dsn, staging, timeout, as_json=as_json))
             show(completed, as_json=as_json)
             raise typer.Exit(SUCCESS if completed.get("status") == "cancelled" else FAILED)
-        mark, is_first = asyncio.run(_cancel(run_id, dsn, staging))
+        mark, is_first, waits = asyncio.run(_cancel(run_id, dsn, staging))
     except TransientError as error:
         raise CommandError(f"the object store does not answer, so nothing is cancelled: {error}") from error
     except TimeoutError as error:
@@ -76,6 +76,11 @@ def cancel(
         raise InterruptedByUserError(f"run {run_id}: see `onpoint status {run_id}`") from error
     if as_json:
         print_json({"run_id": run_id, **mark})
+    elif is_first and waits:
+        print(
+            f"run {run_id} is marked as cancelled: it ends as soon as the crawler takes it up; "
+            f"see `onpoint status {run_id}`"
+        )
     elif is_first:
         print(f"run {run_id} is being cancelled: see `onpoint status {run_id}`")
     else:
@@ -101,24 +106,32 @@ async def _cancel_and_follow(
         screen = display.choose(Console(stderr=True), as_json=as_json)
         with screen:
             return await follow(
-                ends, run_id, Watch(dsn, run_id, run.datasets if run else ()), screen, timeout_s
+                ends,
+                run_id,
+                Watch(dsn, run_id, run.datasets if run else (), environment.migration_watch()),
+                screen,
+                timeout_s,
             )
 
 
-async def _cancel(run_id: str, dsn: str, staging: "ObjectStore") -> tuple[dict[str, Any], bool]:
-    """The mark, and whether this call put it. Raises `CommandError` for a run that is not there or over."""
+async def _cancel(run_id: str, dsn: str, staging: "ObjectStore") -> tuple[dict[str, Any], bool, bool]:
+    """The mark, whether this call put it, and whether no service has taken the run up.
+
+    Raises `CommandError` for a run that is not there or over.
+    """
     run = await _find(dsn, run_id)
     if run is None and await staging.head(keys.request_key(run_id)) is None:
         raise unknown_run(run_id, await _running(dsn))
     if run is not None and run.status != "running":
         raise CommandError(f"run {run_id} is over, it {run.status}: there is nothing left to cancel")
+    waits = run is not None and not run.is_taken_up
     mark = {
         "by": requester(),
         "at": utc_text(datetime.now(UTC)),
     }
     if await staging.create(keys.cancel_key(run_id), json.dumps(mark).encode()):
-        return mark, True
-    return parse_object(await staging.get(keys.cancel_key(run_id))), False
+        return mark, True, waits
+    return parse_object(await staging.get(keys.cancel_key(run_id))), False, waits
 
 
 async def _find(dsn: str, run_id: str) -> RunRow | None:

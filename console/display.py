@@ -63,6 +63,8 @@ class Lines:
         if snapshot.elapsed_s < self._next_s:
             return
         lines = plain_lines(snapshot)
+        if snapshot.phase:
+            lines["phase"] = snapshot.phase
         if snapshot.note:
             lines["note"] = snapshot.note
         changed = [line for name, line in lines.items() if self._said.get(name) != line]

@@ -15,6 +15,7 @@ from shared.settings.dsn import ADVICE, is_whole
 from shared.settings.variables import read_setting, variable_of
 
 if TYPE_CHECKING:
+    from console.waiting import MigrationWatch
     from shared.bus.kafka import KafkaClients
     from shared.datasets.catalog import Catalog
     from shared.settings.model import Settings
@@ -125,6 +126,17 @@ def staging() -> "ObjectStore":
     found = settings(ObjectStoreSettings)
     use_credentials()
     return open_s3(found, found.staging_bucket)
+
+
+def migration_watch() -> "MigrationWatch | None":
+    """None where no settings name the object store: then it is not known what a run was frozen with."""
+    from console.waiting import MigrationWatch
+    from shared.datasets.frozen import RunDatasets
+
+    try:
+        return MigrationWatch(RunDatasets(staging(), catalog))
+    except ConfigurationError:
+        return None
 
 
 def use_credentials() -> None:

@@ -6,13 +6,12 @@ from typing import Any, Protocol
 
 from console.display import Display
 from console.ledger import Ledger, LedgerUnavailableError, RunRow, StageProgress
+from console.phase import phase
 from console.progress import Pace, Snapshot, by_key
+from console.waiting import MigrationWatch
 
 POLL_S = 0.35
-UNNOTICED_S = 10.0
-"""A crawler that is up takes a request within a second."""
-
-UNNOTICED = "no service has taken the run up yet: are they running? see `onpoint ps`"
+MIGRATION_POLL_S = 5.0
 
 
 class Ends(Protocol):
@@ -22,34 +21,43 @@ class Ends(Protocol):
 class Watch:
     """What the ledger says of a run, asked again and again; a database that is away only hides the progress."""
 
-    def __init__(self, dsn: str | None, run_id: str, datasets: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        dsn: str | None,
+        run_id: str,
+        datasets: tuple[str, ...],
+        migrations: MigrationWatch | None = None,
+    ) -> None:
         self._dsn = dsn
         self._run_id = run_id
         self._datasets = datasets
         self._ledger: Ledger | None = None
         self._pace = Pace()
         self._began_s = time.monotonic()
+        self._migrations = migrations
+        self._waits: list[str] = []
+        self._ask_again_s = self._began_s + MIGRATION_POLL_S
 
     async def look(self) -> Snapshot:
         elapsed_s = time.monotonic() - self._began_s
-        run, stages, note = None, list[StageProgress](), None
+        run, stages, note, phase_ = None, list[StageProgress](), None, None
         try:
             run, stages = await self._ask()
         except LedgerUnavailableError as error:
             self.close()
             note = f"the run goes on, but its progress is hidden: {error}"
         else:
-            if run is None and self._dsn is not None and elapsed_s > UNNOTICED_S:
-                note = UNNOTICED
+            phase_ = phase(run, by_key(stages), elapsed_s)
         found = by_key(stages)
         return Snapshot(
             run_id=self._run_id,
-            status=run.status if run else "requested",
+            status=run.state if run else "requested",
             elapsed_s=elapsed_s,
             datasets=(run.datasets if run else ()) or self._datasets,
             stages=found,
             rows_per_s=self._pace.observe(time.monotonic(), found),
-            note=note,
+            phase=phase_,
+            note=note or "\n".join(self._waits) or None,
         )
 
     async def _ask(self) -> tuple[RunRow | None, list[StageProgress]]:
@@ -57,7 +65,11 @@ class Watch:
             raise LedgerUnavailableError("ONPOINT_POSTGRES_DSN is not set")
         if self._ledger is None:
             self._ledger = await Ledger.connect(self._dsn)
-        return await self._ledger.run(self._run_id), await self._ledger.progress(self._run_id)
+        run, stages = await self._ledger.run(self._run_id), await self._ledger.progress(self._run_id)
+        if self._migrations is not None and time.monotonic() >= self._ask_again_s:
+            self._waits = await self._migrations.look(self._ledger, self._run_id, by_key(stages))
+            self._ask_again_s = time.monotonic() + MIGRATION_POLL_S
+        return run, stages
 
     def close(self) -> None:
         if self._ledger is not None:

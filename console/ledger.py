@@ -12,6 +12,7 @@ import asyncpg
 from console.errors import CommandError
 from console.words import did_you_mean
 from shared.events.topology import Stage
+from shared.postgres.identifiers import quote
 
 TIMEOUT_S = 10.0
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
@@ -40,6 +41,7 @@ class RunRow:
     requested_by: str | None
     requested_at: datetime
     started_at: datetime | None
+    """None: no service has taken it up."""
     finished_at: datetime | None
     datasets: tuple[str, ...]
     replay_of: str | None = None
@@ -49,6 +51,16 @@ class RunRow:
     """Once it has ended."""
     completed: dict[str, Any] | None = None
     """The value of `run.completed`; not read where runs are listed."""
+
+    @property
+    def is_taken_up(self) -> bool:
+        """Whether a service works on it, or did."""
+        return self.started_at is not None or self.status != "running"
+
+    @property
+    def state(self) -> str:
+        """Its status; `asked` for a run that no service has taken up."""
+        return self.status if self.is_taken_up else "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +189,16 @@ class Ledger:
                     reason,
                 ):
                     yield QuarantineFile(**row)
+
+    async def columns(self, table: str) -> frozenset[str]:
+        """The columns of a dataset's table; none where there is no such table."""
+        with _explained():
+            rows = await self._connection.fetch(
+                "SELECT attname FROM pg_attribute "
+                "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+                f"public.{quote(table)}",
+            )
+        return frozenset(row["attname"] for row in rows)
 
     async def done_stages(self, batch_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Batch and stage of every result that is done."""

@@ -46,6 +46,8 @@ class Snapshot:
     datasets: tuple[str, ...]
     stages: Mapping[Key, StageProgress] = field(default_factory=dict)
     rows_per_s: Mapping[Key, float] = field(default_factory=dict)
+    phase: str | None = None
+    """What it does or waits for, where the bars cannot tell."""
     note: str | None = None
 
 
@@ -106,9 +108,13 @@ def stages_shown(snapshot: Snapshot) -> tuple[Stage, ...]:
 
 def render(snapshot: Snapshot, *, width: int, height: int) -> RenderableType:
     """A line for each dataset and stage where the screen has room for them, else one for each dataset."""
-    detailed = len(snapshot.datasets) * (len(stages_shown(snapshot)) + 1) + LINES_AROUND <= height
-    body = _stage_lines(snapshot, width) if detailed else _dataset_lines(snapshot, width, height)
-    parts: list[RenderableType] = [_heading(snapshot), Text(), body]
+    head: list[RenderableType] = [_heading(snapshot)]
+    if snapshot.phase:
+        head.append(Text(snapshot.phase, no_wrap=True, overflow="ellipsis"))
+    room = height + 1 - len(head)
+    detailed = len(snapshot.datasets) * (len(stages_shown(snapshot)) + 1) + LINES_AROUND <= room
+    body = _stage_lines(snapshot, width) if detailed else _dataset_lines(snapshot, width, room)
+    parts: list[RenderableType] = [*head, Text(), body]
     if snapshot.note:
         parts += [Text(), Text(snapshot.note, style="yellow")]
     return Group(*parts)

@@ -14,6 +14,7 @@ from rich.text import Text
 from console import environment
 from console.errors import SUCCESS
 from console.ledger import RunRow, StageProgress, open_ledger
+from console.phase import phase
 from console.progress import Snapshot, by_key, is_over
 from console.progress import render as render_progress
 from console.result import exit_code, print_json, show
@@ -70,7 +71,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
 ) -> None:
     """Show one run: how far it is, or what became of it."""
-    run, stages, rejected = asyncio.run(_one(environment.ledger_dsn(), run_id))
+    run, stages, rejected, waits = asyncio.run(_one(environment.ledger_dsn(), run_id))
     if as_json:
         print_json(
             document(run)
@@ -88,7 +89,7 @@ def status(
     console = Console()
     # Nothing is drawn anew in place, so every line has room.
     console.print(
-        render_progress(snapshot(run, stages, datetime.now(UTC)), width=console.width, height=10_000),
+        render_progress(snapshot(run, stages, datetime.now(UTC), waits), width=console.width, height=10_000),
         highlight=False,
     )
     if rejected:
@@ -103,14 +104,19 @@ async def _latest(dsn: str, limit: int) -> list[RunRow]:
         return await ledger.runs(limit)
 
 
-async def _one(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress], dict[str, dict[str, int]]]:
-    """The run, how far its stages are, and its refused rows by dataset and reason.
+async def _one(
+    dsn: str, run_id: str
+) -> tuple[RunRow, list[StageProgress], dict[str, dict[str, int]], list[str]]:
+    """The run, how far its stages are, its refused rows by dataset and reason, and the migrations that it waits for.
 
     Raises `CommandError` if the ledger does not know the run.
     """
     async with open_ledger(dsn) as ledger:
         run = await ledger.require_run(run_id)
-        return run, await ledger.progress(run_id), await ledger.rejections(run_id)
+        stages = await ledger.progress(run_id)
+        watch = environment.migration_watch() if run.status == "running" else None
+        waits = [] if watch is None else await watch.look(ledger, run_id, by_key(stages))
+        return run, stages, await ledger.rejections(run_id), waits
 
 
 def document(run: RunRow) -> dict[str, Any]:
@@ -134,19 +140,23 @@ def document(run: RunRow) -> dict[str, Any]:
     }
 
 
-def snapshot(run: RunRow, stages: Sequence[StageProgress], now: datetime) -> Snapshot:
+def snapshot(
+    run: RunRow, stages: Sequence[StageProgress], now: datetime, waits: Sequence[str] = ()
+) -> Snapshot:
     """Where the run is. Its pace is that of all the time since it was asked for: one look shows no other."""
     elapsed_s = max(0.001, (now - run.requested_at).total_seconds())
     found = by_key(stages)
     return Snapshot(
         run_id=run.run_id,
-        status=run.status,
+        status=run.state,
         elapsed_s=elapsed_s,
         datasets=run.datasets,
         stages=found,
         rows_per_s={
             key: stage.rows / elapsed_s for key, stage in found.items() if stage.rows and not is_over(stage)
         },
+        phase=phase(run, found, elapsed_s),
+        note="\n".join(waits) or None,
     )
 
 
@@ -168,7 +178,7 @@ def render_runs(found: Sequence[RunRow], now: datetime, *, width: int) -> Render
     for run, count in zip(found, rows, strict=True):
         cells: list[RenderableType] = [
             run.run_id,
-            Text(run.status, STATUS_STYLE.get(run.status, "").removeprefix("bold ")),
+            Text(run.state, STATUS_STYLE.get(run.state, "").removeprefix("bold ")),
             f"{run.requested_at.astimezone(UTC):{'%Y-%m-%d %H:%M' if wide else '%m-%d %H:%M'}}",
             duration(((run.finished_at or now) - run.requested_at).total_seconds()),
             count,

@@ -11,6 +11,7 @@ STATUS_STYLE = {
     "failed": "bold red",
     "cancelled": "bold yellow",
     "running": "bold cyan",
+    "asked": "bold cyan",
 }
 """How the status of a run looks."""
 

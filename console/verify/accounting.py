@@ -2,19 +2,20 @@
 
 from aiokafka import TopicPartition
 
-from console.verify.bus import CONSUMES, Bus, Place, Seen, name_of
+from console.verify.bus import CONSUMES, LISTENS, Bus, Place, Seen, name_of
 from console.verify.database import Books, Run
 from console.verify.endings import ENDED
 from console.verify.findings import Findings
 from shared.events import topics, topology
 from shared.events.topics import retry_topic
+from shared.events.topology import SERVICES
 
 
 def check_lag(bus: Bus, findings: Findings) -> None:
     """A group is at the end when it has committed past the last record: markers of transactions take offsets too."""
     for service, names in CONSUMES.items():
         committed = bus.committed.get(service, {})
-        for topic in (*names, retry_topic(service)):
+        for topic in (*names, *LISTENS.get(service, ()), retry_topic(service)):
             for tp in sorted(tp for tp in bus.ends if tp.topic == topic):
                 at = committed.get(tp, -1)
                 subject = f"group onpoint-{service} on {tp.topic}-{tp.partition}"
@@ -51,10 +52,25 @@ class Accounting:
         for service, names in CONSUMES.items():
             for topic in (*names, retry_topic(service)):
                 readers.setdefault(topic, []).append(service)
+        listeners = {topic: service for service, names in LISTENS.items() for topic in names}
         for seen in self._bus.seen.values():
+            if not self._is_asked_about(seen):
+                continue
             for service in readers.get(seen.place[0], ()):
-                if self._is_asked_about(seen):
-                    self._check(service, seen)
+                self._check(service, seen)
+            if (listener := listeners.get(seen.place[0])) is not None:
+                self._check_heard(listener, seen)
+
+    def _check_heard(self, service: str, seen: Seen) -> None:
+        """The run of a record is known, unless the record is in the dead letters of the service that answers for it."""
+        run_id = str(seen.says.get("run_id"))
+        is_dead = any((answering, seen.place) in self._dead for answering in SERVICES)
+        self._findings.require(
+            "I6",
+            is_dead or run_id in self._books.runs or run_id in self._books.others,
+            f"{seen} (run {run_id})",
+            f"{service} does not know its run",
+        )
 
     def _check(self, service: str, seen: Seen) -> None:
         says = seen.says

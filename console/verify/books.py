@@ -7,6 +7,7 @@ from typing import Any
 from console.verify.database import COUNTS, LAST_STAGES, Books, Result, Run
 from console.verify.findings import Findings
 from console.verify.staging import STAGES, Documents
+from console.words import listed
 from shared.events.topology import Stage
 
 ByBatch = Mapping[tuple[str, str], Result]
@@ -166,9 +167,15 @@ def _same(result: Result, other: Result, what: str, findings: Findings) -> None:
             if a != b
         ]
         if set(result.files) != set(other.files):
-            differing.append("other files")
+            differing.append(f"files {_files_beside(result, other)}, not {_files_beside(other, result)}")
         differing += _other_reasons(result, other)
-    findings.add("I2", result.name, f"the ledger says otherwise than {what}: {'; '.join(differing)}")
+    findings.add("I2", result.name, f"the ledger differs from {what}: {'; '.join(differing)}")
+
+
+def _files_beside(result: Result, other: Result) -> str:
+    """Those that only the first names, without their folder."""
+    uris = sorted(file.uri.rpartition("/")[2] for file in set(result.files) - set(other.files))
+    return listed(uris) if uris else "none"
 
 
 def _other_reasons(result: Result, other: Result) -> list[str]:

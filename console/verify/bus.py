@@ -17,7 +17,7 @@ from shared.bus.messages import Record
 from shared.bus.retry_headers import next_attempt
 from shared.errors import PermanentError
 from shared.events import topics, topology
-from shared.events.ids import run_id_of_record
+from shared.events.ids import is_run_id, run_id_of_record
 from shared.events.topics import consumer_group, dead_letter_topic, retry_topic
 from shared.events.topology import SERVICES
 
@@ -30,7 +30,12 @@ CONSUMES: Mapping[str, tuple[str, ...]] = {
     "s3sink": (topics.BATCH_PROCESSED, topics.RUN_SEALED),
     "quality": (topics.CRAWL_PLANNED, *RESULTS, topics.BATCH_FAILED, topics.RUN_DRAINED),
 }
-"""Which service reads what, beside its own retry topic."""
+"""Which service answers for what, beside its own retry topic: what it cannot handle is in its dead letters."""
+
+LISTENS: Mapping[str, tuple[str, ...]] = {
+    "quality": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
+}
+"""What a service reads and another one answers for."""
 
 POLL_MS = 500
 RECORDS_AT_ONCE = 1000
@@ -172,7 +177,7 @@ def _keep(bus: Bus, tp: TopicPartition, records: Iterable[Record]) -> None:
         seen = look_at(record)
         bus.seen[seen.place] = seen
         if tp.topic == topics.RUN_COMPLETED:
-            bus.completions.append((seen, _document(record.value)))
+            bus.completions.append((seen, _document(record.value) or {}))
 
 
 def look_at(record: Record) -> Seen:
@@ -200,6 +205,8 @@ def content(record: Record) -> str:
 
 def _says(record: Record) -> dict[str, Any]:
     document = _document(record.value)
+    is_request = record.topic == topics.CRAWL_REQUESTED and document is not None
+    document = document or {}
     kept: dict[str, Any] = {
         name: document[name]
         for name in ("run_id", "batch_id", "dataset", "stage", "status", "sequence", "version", "reason")
@@ -208,16 +215,18 @@ def _says(record: Record) -> dict[str, Any]:
     work = document.get("work")
     if isinstance(work, dict):
         kept["kind"] = work.get("kind")
-    if record.topic == topics.CRAWL_REQUESTED and document and document.get("run_id") is None:
+    asked = document.get("run_id")
+    if is_request and not (isinstance(asked, str) and is_run_id(asked)):
         kept["run_id"] = run_id_of_record(
             record.topic, record.partition, record.offset, record.timestamp_ms, record.appended_at
         )
     return kept
 
 
-def _document(value: bytes | None) -> dict[str, Any]:
+def _document(value: bytes | None) -> dict[str, Any] | None:
+    """None: it is no JSON object."""
     try:
         document = orjson.loads(value or b"")
     except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
+        return None
+    return document if isinstance(document, dict) else None

@@ -171,7 +171,7 @@ class Content:
         self._found.setdefault(run.run_id, []).append(told.select("_source_position", "_batch"))
         for row in told.filter(pl.col("_wanted").is_null()).iter_rows(named=True):
             self.findings.add(
-                "I1", self.subject(row), f"it is in {uri}, and is no accepted record of the run"
+                "I1", self.subject(row), f"the lake has it ({uri}), and the run did not accept it"
             )
         for batch_number, rows in _by(told.filter(pl.col("_wanted").is_not_null()), "_batch"):
             batch = self.expected.batch(batch_number)

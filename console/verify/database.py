@@ -79,6 +79,8 @@ class Run:
     superseded_by: str | None
     planned: dict[str, int | None] = field(default_factory=dict)
     """Batches per dataset, as its plan says."""
+    started_at: datetime | None = None
+    """None: it was asked for, and no service has taken it up."""
     from_stage: str | None = None
     """Where a replay begins."""
 
@@ -158,8 +160,8 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
     """Of these runs, or of all. Raises `CommandError` for a run that is not there."""
     with explained():
         rows = await connection.fetch(
-            "SELECT run_id, status, requested_at, finished_at, datasets, completed, replay_of, superseded_by, "
-            "from_stage "
+            "SELECT run_id, status, requested_at, started_at, finished_at, datasets, completed, replay_of, "
+            "superseded_by, from_stage "
             "FROM onpoint_runs.v_runs ORDER BY requested_at, run_id"
         )
         known = {row["run_id"] for row in rows}

@@ -15,6 +15,9 @@ ENDED = frozenset({"succeeded", "partial", "failed", "cancelled"})
 IDLE_S = 1.0
 """A transaction that waits so long for its client is left behind: ours never wait for anything but PostgreSQL."""
 
+NOT_TAKEN_UP = "it was asked for, and no service has taken it up"
+"""I6 tells of its request, unless that is in the dead letters."""
+
 _SESSIONS = """
 SELECT pid, application_name, extract(epoch FROM clock_timestamp() - state_change) AS seconds
 FROM pg_stat_activity
@@ -48,9 +51,7 @@ def check_completions(books: Books, bus: Bus, documents: Documents, findings: Fi
             if run.completed is not None:
                 wrong = [name for name in sorted({*value, *run.completed} - {"version", "revision"})
                          if value.get(name) != run.completed.get(name)]  # fmt: skip
-                findings.require(
-                    "I4", not wrong, place, f"the ledger decided otherwise about {', '.join(wrong)}"
-                )
+                findings.require("I4", not wrong, place, f"it differs from the ledger in {', '.join(wrong)}")
         _check_listing(run, books, documents, findings)
     for run_id, found in said.items():
         if run_id not in books.runs and run_id not in books.others:
@@ -106,6 +107,9 @@ async def check_ends(books: Books, connection: asyncpg.Connection, findings: Fin
     Raises `CommandError` when PostgreSQL cannot be read.
     """
     for run in books.runs.values():
+        if run.started_at is None and run.status not in ENDED:
+            findings.note(NOT_TAKEN_UP, run.run_id)
+            continue
         findings.require("I5", run.status in ENDED, f"run {run.run_id}", f"it is {run.status}")
     for entry in books.objects:
         subject = f"lake object {entry.object_name} of {entry.run_id}/{entry.dataset}"

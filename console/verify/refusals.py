@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
 from console.verify.source import SourceRecords, complaint, is_beyond, parse, rows_of
 from console.verify.staging import Documents
+from console.words import quantity
 from shared.datasets.model import Dataset
 from shared.events import ids
 
@@ -36,6 +38,7 @@ async def learn(
 
     `loaded`: the loader's results by batch.
     """
+    _require_as_many_records(expected, findings)
     for batch in expected.batches.values():
         if batch.source is not None:
             try:
@@ -46,6 +49,28 @@ async def learn(
         result = loaded.get(batch.processed.batch_id)
         if result is not None and result["rejected"]:
             await _learn_unloaded(batch, result, read, findings)
+
+
+def _require_as_many_records(expected: Expected, findings: Findings) -> None:
+    """A source with fewer records than a run has taken from it is told in one sentence, before its records are."""
+    totals: dict[tuple[str, str], Counter[str]] = {}
+    sources: dict[tuple[str, str], SourceRecords] = {}
+    for batch in expected.batches.values():
+        if batch.source is not None:
+            place = (batch.run.run_id, batch.processed.dataset)
+            sources[place] = batch.source
+            counts = totals.setdefault(place, Counter())
+            counts["read"] += batch.processed["read"]
+            counts["taken"] += batch.processed["read"] - batch.processed["rejected"]
+    for (run_id, dataset), source in sources.items():
+        counts = totals[run_id, dataset]
+        findings.require(
+            "I1",
+            counts["taken"] <= len(source),
+            source.name,
+            f"it has {quantity(len(source), 'record')}, run {run_id} crawled {counts['read']:,} of {dataset}: "
+            "is it the right file?",
+        )
 
 
 def rows_of_source(batch: Batch, source: SourceRecords, findings: Findings) -> Iterator[pl.DataFrame]:

@@ -1,5 +1,6 @@
 """The findings as people read them."""
 
+from collections.abc import Iterable
 from itertools import groupby
 
 from rich.console import Console, Group, RenderableType
@@ -10,7 +11,7 @@ from console.verify.findings import INVARIANTS, Findings, Violation
 from console.words import number, one_line, quantity
 
 SHOWN = 20
-"""Violations of each invariant that are shown."""
+"""Violations of each invariant that are shown. Those that say the same of several subjects are one."""
 
 
 def render(findings: Findings) -> RenderableType:
@@ -32,10 +33,10 @@ def render(findings: Findings) -> RenderableType:
     parts: list[RenderableType] = [table]
     for name, group in groupby(sorted(findings.violations, key=lambda v: list(INVARIANTS).index(v.invariant)),
                                key=lambda v: v.invariant):  # fmt: skip
-        violations = list(group)
+        folded = fold(group)[:SHOWN]
         parts.append(Text(""))
-        parts += [_line(violation) for violation in violations[:SHOWN]]
-        if (more := findings.wrong[name] - len(violations[:SHOWN])) > 0:
+        parts += [_line(first, alike) for first, alike in folded]
+        if (more := findings.wrong[name] - sum(1 + alike for _, alike in folded)) > 0:
             parts.append(Text(f"{name}  and {number(more)} more", "red"))
     if findings.notes:
         parts.append(Text(""))
@@ -50,9 +51,18 @@ def render(findings: Findings) -> RenderableType:
     return Group(*parts)
 
 
-def _line(violation: Violation) -> Text:
-    subject = (one_line(violation.subject), "bold")
-    return Text.assemble((f"{violation.invariant}  ", "red"), subject, ": ", one_line(violation.message))
+def fold(violations: Iterable[Violation]) -> list[tuple[Violation, int]]:
+    """The first of those with one message, and how many more there are of it; in the order of the first ones."""
+    groups: dict[str, list[Violation]] = {}
+    for violation in violations:
+        groups.setdefault(violation.message, []).append(violation)
+    return [(group[0], len(group) - 1) for group in groups.values()]
+
+
+def _line(first: Violation, alike: int) -> Text:
+    more = f" and {number(alike)} more" if alike else ""
+    subject = (one_line(first.subject), "bold")
+    return Text.assemble((f"{first.invariant}  ", "red"), subject, more, ": ", one_line(first.message))
 
 
 def show(findings: Findings) -> None:

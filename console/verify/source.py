@@ -47,7 +47,8 @@ _MIDNIGHT = re.compile(r"(.+[T ])24(:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9:]+)?)")
 class SourceRecords:
     """The records of a dataset, one JSON value per line, in the source's order. Memory is eight bytes per record."""
 
-    def __init__(self, data: mmap.mmap | bytes) -> None:
+    def __init__(self, data: mmap.mmap | bytes, name: str = "the source") -> None:
+        self.name = name
         self._data = data
         self._starts = array("Q", [0])
         place = 0
@@ -71,10 +72,10 @@ def open_source(path: Path) -> Iterator[SourceRecords]:
     try:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
-                yield SourceRecords(b"")
+                yield SourceRecords(b"", path.name)
                 return
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                yield SourceRecords(data)
+                yield SourceRecords(data, path.name)
     except OSError as error:
         raise WrongUseError(f"{path} cannot be read: {error.strerror}") from error
 

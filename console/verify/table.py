@@ -120,7 +120,7 @@ class Table:
             self._findings.add(
                 "I1",
                 self._content.subject(row),
-                f"it is in PostgreSQL (from {run_id}), and nothing brought it",
+                f"PostgreSQL has it, and {run_id} did not load it",
             )
         elif is_newer or not self._may_be_refused(wanted):
             self._content.differs(row, wanted, "PostgreSQL", row["_at"])

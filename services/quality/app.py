@@ -24,6 +24,9 @@ from shared.sweep.ledger import LedgerRunBook
 from shared.sweep.settings import SweepSettings
 from shared.sweep.uploads import S3Uploads
 
+REQUEST_WORKERS = 2
+"""More than one has consumers apart: a new run is known at once, however many results wait."""
+
 
 async def build(process: Process) -> None:
     storage, sweeping = load_settings(ObjectStoreSettings), load_settings(SweepSettings)
@@ -38,6 +41,17 @@ async def build(process: Process) -> None:
     ledger = LedgerService(LedgerRepository(pool), staging, process.publisher.publish_all)
     handlers = Handlers(
         ledger, CompletionService(completions, listings, Checks(pool), RunDatasets(staging, folder.read))
+    )
+    process.subscriptions.subscribe(
+        topics.CRAWL_REQUESTED,
+        handler=handlers.on_crawl_requested,
+        mark_failed=handlers.leave_to_crawler,
+        workers=REQUEST_WORKERS,
+    )
+    process.subscriptions.subscribe(
+        topics.CRAWL_BATCH_REQUESTED,
+        handler=handlers.on_unit_requested,
+        mark_failed=handlers.leave_to_crawler,
     )
     process.subscriptions.subscribe(
         *LEDGER_TOPICS, handler=handlers.on_ledger_event, mark_failed=handlers.mark_failed

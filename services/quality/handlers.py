@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import structlog
 
 from services.quality.adapters.completions import Decider
-from services.quality.domain.ledger import Failure
+from services.quality.domain.ledger import Failure, Request
 from services.quality.service.completion import CompletionService, NotDrainedError
 from services.quality.service.ledger import LedgerService
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics, topology
-from shared.events.decode import decode_event, decode_failure
+from shared.events.decode import decode_event, decode_failure, parse_object
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained
 from shared.observability.logging import get_logger
 from shared.reasons import Reason
@@ -27,6 +27,26 @@ log = get_logger()
 class Handlers:
     ledger: LedgerService
     completion: CompletionService
+
+    async def on_crawl_requested(self, record: Record) -> Sequence[Outgoing]:
+        """A run is known from its request on."""
+        document = parse_object(record.value)
+        derived_id = ids.run_id_of_record(
+            record.topic, record.partition, record.offset, record.timestamp_ms, record.appended_at
+        )
+        await self.ledger.record_request(Request.of(document, derived_id, record.appended_at))
+        return ()
+
+    async def on_unit_requested(self, record: Record) -> Sequence[Outgoing]:
+        """The crawler has taken the run up."""
+        run_id = parse_object(record.value).get("run_id")
+        if isinstance(run_id, str) and ids.is_run_id(run_id):
+            await self.ledger.record_taken_up(run_id)
+        return ()
+
+    async def leave_to_crawler(self, _record: Record, _error: PermanentError) -> FailureOutcome:
+        """The crawler answers for its own topics: no second dead letter."""
+        return FailureOutcome(dead=False)
 
     async def on_ledger_event(self, record: Record) -> Sequence[Outgoing]:
         """Milestones are not returned but published on the way: their rows must say so afterwards."""

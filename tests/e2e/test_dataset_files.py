@@ -28,6 +28,8 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
 }
 
 WITHIN_S = 120
+LOOKED_AGAIN_S = 12.0
+"""So often at least a person who waits is told for what."""
 
 
 @dataclass
@@ -123,11 +125,32 @@ async def test_a_dataset_that_is_added_runs_without_a_restart_and_waits_for_its_
     assert done["datasets"]["late"]["rows_loaded"] == 3
 
 
-async def test_a_column_that_is_added_is_filled_by_the_next_run(site: Site) -> None:
+async def test_a_run_that_waits_for_a_migration_says_for_which(site: Site) -> None:
     site.write(
         "late", "  - {name: name, type: string}\n  - {name: full_name, from: Full Name, type: string}\n"
     )
-    assert "done table c_late: column full_name" in (await site.operator.says("migrate")).out
+    run_id = new_run()
+    waiting = asyncio.create_task(site.operator.says("run", "late", "--run-id", run_id, "--wait"))
+    status = ""
+    async with asyncio.timeout(WITHIN_S):
+        while "loading waits" not in status:
+            status = (await site.operator.says("status", run_id)).out
+    sentence = "loading waits: table c_late has no column full_name: run `onpoint migrate`"
+    assert sentence in " ".join(status.split())
+    await asyncio.sleep(LOOKED_AGAIN_S)
+    await site.operator.says("migrate", "--warn-only")
+    followed = await waiting
+    assert followed.code == 0
+    assert sentence in followed.err
+
+
+async def test_a_column_that_is_added_is_filled_by_the_next_run(site: Site) -> None:
+    site.write(
+        "late",
+        "  - {name: name, type: string}\n  - {name: full_name, from: Full Name, type: string}\n"
+        "  - {name: more, from: More, type: string}\n",
+    )
+    assert "done table c_late: column more" in (await site.operator.says("migrate")).out
     done = await site.run("late")
     assert (done["status"], done["reason"]) == ("succeeded", None)
     rows = await site.pipeline.fetch("SELECT id, full_name FROM c_late ORDER BY id")

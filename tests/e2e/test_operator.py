@@ -1,9 +1,11 @@
 """`onpoint replay`, `cancel`, `sweep` and `resume` against the whole pipeline."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from deploy.local.stack import LocalStack
 from tests.e2e.test_whole_way import new_run
 from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
@@ -11,6 +13,9 @@ from tests.support.records import TestData
 from tests.support.source import SourceServer
 
 pytestmark = pytest.mark.e2e
+
+SLOW_S = 8.0
+"""Of each answer: a command takes some seconds on a busy machine, and the run must not be over before it."""
 
 
 @pytest.fixture
@@ -67,15 +72,67 @@ async def test_what_cannot_be_done_is_one_sentence(
     assert said.err.count("\n") == 1
 
 
-async def test_a_run_is_cancelled_once_and_one_that_is_over_is_not(
-    operator: Operator, source: SourceServer
+async def known(pipeline: Pipeline, run_id: str, *, taken_up: bool = True) -> None:
+    """Returns when the ledger knows the run."""
+    async with asyncio.timeout(60):
+        while not await pipeline.fetch(
+            "SELECT FROM onpoint_runs.v_runs WHERE run_id = $1 AND (started_at IS NOT NULL OR NOT $2)",
+            run_id,
+            taken_up,
+        ):
+            await asyncio.sleep(0.1)
+
+
+async def test_a_run_is_known_from_its_request_on_and_can_be_cancelled_before_it_is_taken_up(
+    stack: LocalStack, pipeline: Pipeline, operator: Operator
 ) -> None:
-    source.delay_s = 1.0
+    stack.stop("crawler")
+    try:
+        run_id = new_run()
+        assert (await operator.says("run", "albums", "users", "--run-id", run_id)).code == 0
+        await known(pipeline, run_id, taken_up=False)
+        status = await operator.says("status", run_id)
+        listed = await operator.says("runs", "--limit", "1")
+        cancelled = await operator.says("cancel", run_id)
+    finally:
+        stack.start("crawler")
+    ended = await operator.says("cancel", run_id, "--wait", "--json")
+
+    assert (status.code, status.err) == (0, "")
+    assert "asked, waiting for the crawler" in status.out
+    assert "albums" in status.out
+    assert run_id in listed.out
+    assert "asked" in listed.out
+    assert cancelled.out == (
+        f"run {run_id} is marked as cancelled: it ends as soon as the crawler takes it up; "
+        f"see `onpoint status {run_id}`\n"
+    )
+    assert (ended.code or ended.json()["status"]) in {1, "cancelled"}
+    assert (await operator.says("status", run_id, "--json")).json()["status"] == "cancelled"
+
+
+async def test_a_run_that_is_being_crawled_says_so_before_its_first_batch_is_done(
+    pipeline: Pipeline, operator: Operator, source: SourceServer
+) -> None:
+    source.delay_s = SLOW_S
+    run_id = new_run()
+    assert (await operator.says("run", "posts", "--run-id", run_id)).code == 0
+    await known(pipeline, run_id)
+    status = await operator.says("status", run_id)
+    source.delay_s = 0
+
+    assert "crawling: " in status.out
+    await operator.says("cancel", run_id, "--wait")
+
+
+async def test_a_run_is_cancelled_once_and_one_that_is_over_is_not(
+    pipeline: Pipeline, operator: Operator, source: SourceServer
+) -> None:
+    source.delay_s = SLOW_S
     run_id = new_run()
     assert (await operator.says("run", "posts", "photos", "--run-id", run_id)).code == 0
-    first = None
-    while first is None or "there is no run" in first.err:  # until the crawler has accepted it
-        first = await operator.says("cancel", run_id)
+    await known(pipeline, run_id)
+    first = await operator.says("cancel", run_id)
     waited = await operator.says("cancel", run_id, "--wait", "--json")
     over = await operator.says("cancel", run_id)
 

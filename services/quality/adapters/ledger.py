@@ -6,7 +6,16 @@ import asyncpg
 import orjson
 
 from services.quality.adapters import statements
-from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, passed_on, printable
+from services.quality.domain.ledger import (
+    Failure,
+    Milestone,
+    Place,
+    Plan,
+    Recorded,
+    Request,
+    passed_on,
+    printable,
+)
 from shared.events.models import BatchManifest, CrawlPlanned
 from shared.postgres.errors import translated
 from shared.reasons import Reason
@@ -15,7 +24,7 @@ TABLES = [
     "onpoint_runs.runs",
     "onpoint_runs.results",
     "onpoint_runs.completions",
-    "onpoint_runs.loaded_nulls",
+    "onpoint_runs.requests",
 ]
 """What is there once every migration is: the last is of the newest."""
 
@@ -30,10 +39,27 @@ class LedgerRepository:
 
     pool: asyncpg.Pool
 
+    async def keep_request(self, request: Request) -> None:
+        """Makes the run known; the first request of its id stays. Drops what is older than a month."""
+        with translated():
+            await self.pool.execute(
+                statements.REQUESTED,
+                request.run_id,
+                request.requested_at,
+                request.requested_by,
+                list(request.datasets) or None,
+            )
+
+    async def take_up(self, run_id: str) -> bool:
+        """Work of the run goes on: whether the run is known. Of a run without a request nothing is kept."""
+        with translated():
+            return bool(await self.pool.fetchval(statements.TAKEN_UP, run_id))
+
     async def record(self, result: BatchManifest) -> Recorded:
         """Keeps the result unless its batch has one at this stage, and counts it if it was kept.
 
-        A done one takes the place of a dead one: a stage commits one of both, so somebody replayed the death.
+        A done one takes the place of a dead one, and a later death that of an earlier one: a stage commits one result,
+        so the dead letter was replayed.
         """
         counts = result.counts
         return await self._record(result, result.reason, result.detail, read=counts.read)

@@ -7,9 +7,33 @@ from shared.events.topology import STAGES
 FAILURES_KEPT_DAYS = 30
 """A death whose batch no plan ever named was of no run of ours."""
 
+REQUESTS_KEPT_DAYS = 30
+"""As long as the dead letter of a request: until then a service may still take the run up."""
+
+REQUESTED = f"""
+WITH forgotten AS (
+    DELETE FROM onpoint_runs.requests
+    WHERE requested_at < clock_timestamp() - interval '{REQUESTS_KEPT_DAYS} days'
+)
+INSERT INTO onpoint_runs.requests (run_id, requested_at, requested_by, datasets)
+VALUES ($1, $2, $3, $4::text[])
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - a constant of this file
+
+TAKEN_UP = """
+WITH taken_up AS (
+    INSERT INTO onpoint_runs.runs (run_id, requested_at)
+    SELECT run_id, requested_at FROM onpoint_runs.requests WHERE run_id = $1
+    ON CONFLICT DO NOTHING
+    RETURNING true
+)
+SELECT EXISTS (SELECT FROM taken_up) OR EXISTS (SELECT FROM onpoint_runs.runs WHERE run_id = $1)
+"""
+
 # Every statement takes result, run, dataset in this order (each part reads from the one before), so two of them
-# wait for each other and never deadlock. A done result takes the place of a dead one: somebody replayed its dead letter.
-# It, and whatever comes after a run was drained, may change the run's listing.
+# wait for each other and never deadlock. A done result takes the place of a dead one, and a later death that of an earlier
+# one: its dead letter was replayed. A death that no manifest tells (no time) is earlier than any that one tells.
+# What takes another's place, and whatever comes after a run was drained, may change the run's listing.
 _RECORD = """
 WITH run AS (
     INSERT INTO onpoint_runs.runs (run_id, requested_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1
@@ -31,7 +55,8 @@ WITH run AS (
         repeated = excluded.repeated, rejected_by_reason = excluded.rejected_by_reason, absent = excluded.absent,
         unnamed = excluded.unnamed, recorded_at = clock_timestamp(),
         revived_at = clock_timestamp()
-    WHERE r.status = 'dead' AND excluded.status = 'done' AND r.run_id = $1 AND r.dataset = $3
+    WHERE r.status = 'dead' AND r.run_id = $1 AND r.dataset = $3
+        AND (excluded.status = 'done' OR excluded.produced_at > coalesce(r.produced_at, '-infinity'))
     RETURNING status, (revived_at IS NOT NULL)::int AS revived
 ), listing AS (
     UPDATE onpoint_runs.runs r
@@ -52,7 +77,8 @@ WITH run AS (
         rows_planned = greatest(d.rows_planned, excluded.rows_planned)
     RETURNING d.may_be_sealed, d.may_be_drained
 )
-SELECT true AS inserted, recorded.revived = 1 AS revived, may_be_sealed, may_be_drained FROM counted, recorded
+SELECT true AS inserted, recorded.status = 'done' AND recorded.revived = 1 AS revived, may_be_sealed, may_be_drained
+FROM counted, recorded
 UNION ALL
 SELECT false, false, d.may_be_sealed, d.may_be_drained
 FROM onpoint_runs.datasets d

@@ -3,12 +3,38 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from shared.events import ids
-from shared.events.models import BatchManifest
+from shared.events.models import MAX_TEXT_CHARS, BatchManifest
 from shared.events.topology import Stage
 from shared.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A run as it is asked for. Whether it is accepted, the crawler decides."""
+
+    run_id: str
+    requested_at: datetime
+    requested_by: str | None
+    datasets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], derived_id: str, requested_at: datetime) -> "Request":
+        """What can be read of it. `derived_id` names the run where the document has no id that could be used."""
+        run_id, by, names = (document.get(name) for name in ("run_id", "requested_by", "datasets"))
+        return cls(
+            run_id=run_id if isinstance(run_id, str) and ids.is_run_id(run_id) else derived_id,
+            requested_at=requested_at,
+            requested_by=printable(by) if isinstance(by, str) and len(by) <= MAX_TEXT_CHARS else None,
+            datasets=_names(names) if isinstance(names, list) else (),
+        )
+
+
+def _names(values: list[Any]) -> tuple[str, ...]:
+    names = (value for value in values if isinstance(value, str) and ids.is_dataset_name(value))
+    return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +84,7 @@ class Recorded:
 
     inserted: bool
     revived: bool
-    """It took the place of the batch's death."""
+    """It is done, and took the place of the batch's death."""
     may_be_sealed: bool
     may_be_drained: bool
 

@@ -1,11 +1,12 @@
 """Keeps the run ledger and announces what a run has reached by it."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal
 
 from services.quality.adapters.ledger import LedgerRepository
-from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, find_batches
+from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, Request, find_batches
 from shared import crashpoints
 from shared.bus.messages import Outgoing, Publish
 from shared.errors import PermanentError
@@ -24,6 +25,9 @@ LEFT_BEHIND_S = 2.0
 
 IDS_PER_QUERY = 10_000
 
+RUNS_REMEMBERED = 1_000
+"""Of those that go on, known to be taken up: each of their crawl units says so again."""
+
 log = get_logger()
 
 
@@ -37,6 +41,19 @@ class LedgerService:
         self._ledger = ledger
         self._staging = staging
         self._publish = publish
+        self._taken_up: OrderedDict[str, None] = OrderedDict()
+
+    async def record_request(self, request: Request) -> None:
+        """Makes a run known from its request on; what the crawler makes of it comes with its plan."""
+        await self._ledger.keep_request(request)
+
+    async def record_taken_up(self, run_id: str) -> None:
+        """The crawler has work of the run, so it has accepted it. Asks the database once for a run."""
+        if run_id in self._taken_up or not await self._ledger.take_up(run_id):
+            return
+        self._taken_up[run_id] = None
+        if len(self._taken_up) > RUNS_REMEMBERED:
+            self._taken_up.popitem(last=False)
 
     async def record_plan(self, planned: CrawlPlanned) -> None:
         """Raises `PermanentError` (`schema`) for a plan that contradicts its own request."""
@@ -53,7 +70,7 @@ class LedgerService:
         await self._advance(planned.run_id, ("sealed", "drained"))
 
     async def record_result(self, result: BatchManifest) -> None:
-        """Counts a stage's result unless the batch has one there that stands: any but a death, which a replay undoes.
+        """Counts a stage's result unless the batch has one there that stands: any but a death that was replayed.
 
         Raises `PermanentError` for an id that is no batch's.
         """

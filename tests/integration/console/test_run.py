@@ -31,7 +31,8 @@ async def answered(services: Services, **changes: Any) -> tuple[ConsumerRecord, 
 async def has_begun(ledger: asyncpg.Connection, run_id: str) -> None:
     """The ledger knows that a batch of four is crawled."""
     await ledger.execute(
-        "INSERT INTO onpoint_runs.v_runs (run_id, status, requested_at, datasets) VALUES ($1, 'running', now(), '{posts}')",
+        "INSERT INTO onpoint_runs.v_runs (run_id, status, requested_at, started_at, datasets) "
+        "VALUES ($1, 'running', now(), now(), '{posts}')",
         run_id,
     )
     await ledger.execute(

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import random
+from datetime import timedelta
 
 import pytest
 
 from shared import crashpoints
 from shared.bus.messages import Outgoing
 from shared.events import topics
-from shared.events.topology import Stage
+from shared.events.models import Artifact, BatchManifest
+from shared.events.topology import STAGES, Stage
 from tests.integration.quality.conftest import Quality, open_quality
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story
 from tests.integration.quality.test_completion import CutOffError, cut_off_at
@@ -84,6 +86,78 @@ async def test_every_order_and_repetition_of_a_death_and_its_revival_counts_exac
         done = await progress(quality, alive.run_id)
         assert {stage: counts[:2] for stage, counts in done.items()} == dict.fromkeys(done, (2, 0))
         await quality.complete(alive.run_id)
+
+
+def dies_again(event: Outgoing, minutes: int, artifact: Artifact | None = None) -> Outgoing:
+    """The death that a replay of its dead letter came to, so many minutes after it."""
+    first = event.event
+    assert isinstance(first, BatchManifest)
+    again = first.model_copy(
+        update={
+            "produced_at": first.produced_at + timedelta(minutes=minutes),
+            "detail": f"it died {minutes} minutes later",
+            "artifacts": () if artifact is None else (artifact,),
+        }
+    )
+    return Outgoing(event.topic, event.key, again)
+
+
+REQUESTS_LOG = Artifact(
+    uri="s3://staging/runs/again/posts/crawler/b.requests.jsonl.zst",
+    format="requests.jsonl.zst",
+    rows=1,
+    bytes=10,
+    sha256="b" * 64,
+)
+
+
+async def details(quality: Quality, run_id: str) -> list[tuple[str, str | None, list[str]]]:
+    rows = await quality.pool.fetch(
+        """
+        SELECT stage, detail, ARRAY (SELECT a.uri FROM jsonb_to_recordset(artifacts) AS a (uri text)) AS uris
+        FROM onpoint_runs.results WHERE run_id = $1 AND status = 'dead' ORDER BY stage
+        """,
+        run_id,
+    )
+    return [(row["stage"], row["detail"], list(row["uris"])) for row in rows]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_replay_that_dies_again_leaves_the_ledger_with_the_later_death(
+    quality: Quality, stage: Stage
+) -> None:
+    died = two("again", frozenset({stage}))
+    await quality.hear(*died.events())
+    await quality.complete("again")
+    before = await progress(quality, "again")
+    await quality.hear(dies_again(died.result("posts", 1, stage), 5, REQUESTS_LOG))
+    assert await details(quality, "again") == [(stage, "it died 5 minutes later", [REQUESTS_LOG.uri])]
+    assert await progress(quality, "again") == before
+
+
+async def test_deaths_of_one_batch_in_every_order_leave_the_latest_and_count_once(quality: Quality) -> None:
+    for seed in range(20):
+        chance = random.Random(seed)  # noqa: S311 - a reproducible order, not a secret
+        died, alive = two(f"often-{seed}", frozenset({"crawler"})), two(f"often-{seed}")
+        first = died.result("posts", 1, "crawler")
+        deaths = [first, dies_again(first, 5), dies_again(first, 9)] * 2
+        chance.shuffle(deaths)
+        await quality.hear(*died.plans(), *deaths)
+        assert await details(quality, died.run_id) == [("crawler", "it died 9 minutes later", [])]
+        assert (await progress(quality, died.run_id))["crawler"] == (0, 1, 0)
+        await quality.hear(*later(alive), *deaths)
+        assert (await progress(quality, died.run_id))["crawler"] == (1, 0, 60)
+
+
+async def test_a_death_with_a_manifest_takes_the_place_of_one_that_only_its_key_told(
+    quality: Quality,
+) -> None:
+    died = two("told", frozenset({"loader"}))
+    await quality.hear(*(event for event in died.events() if event != died.result("posts", 1, "loader")))
+    await quality.hear(unreadable(died, "posts", 1, "loader"))
+    await quality.hear(died.result("posts", 1, "loader"), unreadable(died, "posts", 1, "loader"))
+    assert await details(quality, "told") == [("loader", "it died", [])]
+    assert (await progress(quality, "told"))["loader"][:2] == (1, 1)
 
 
 async def test_two_ledgers_that_hear_of_a_revival_at_once_count_it_once(

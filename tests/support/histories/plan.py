@@ -22,6 +22,7 @@ Kind = Literal[
     "replay",
     "unreadable",
     "letters replayed",
+    "letters die again",
     "letters discarded",
     "sweep",
     "service restarted",
@@ -32,7 +33,7 @@ RUNS = KINDS[: KINDS.index("replay")]
 """Steps that ask for a run of their own."""
 
 WEIGHTS: dict[Kind, int] = {
-    "good": 6, "replay": 6, "letters replayed": 4, "cancelled": 4, "every page fails": 3, "service restarted": 1,
+    "good": 6, "replay": 6, "letters replayed": 3, "cancelled": 4, "every page fails": 3, "service restarted": 1,
 }  # fmt: skip
 """Of the others: 2. What takes seconds is rare."""
 
@@ -75,8 +76,13 @@ DAYS: dict[str, tuple[Step, ...]] = {
     ),
     "a dead letter dies again, then lives": (
         Step("every page fails", number=1),
-        Step("letters replayed", number=3),
+        Step("letters die again", number=3),
         Step("letters replayed", number=1),
+    ),
+    "a dead letter dies again": (
+        Step("every page fails", number=1),
+        Step("letters die again", number=1),
+        Step("letters die again", number=3),
     ),
     "a dead letter is discarded": (
         Step("good", "items"),

@@ -100,8 +100,8 @@ class World:
         match step.kind:
             case "replay":
                 await self._replay(step)
-            case "letters replayed" | "letters discarded":
-                await self._letters("replay" if step.kind == "letters replayed" else "discard")
+            case "letters replayed" | "letters die again" | "letters discarded":
+                await self._letters("discard" if step.kind == "letters discarded" else "replay")
             case "unreadable":
                 topics = (
                     "crawl.requested",
@@ -149,8 +149,7 @@ class World:
         self.source.collections = {**self.source.collections, name: records}
         self.source._stories = {}  # noqa: SLF001 - the server is made for one set of stories
         paths = _PATHS.get(step.dataset, (f"/{step.dataset}",))
-        still_down = step.kind == "letters replayed" and step.number % 3 == 0
-        if step.kind in {"source down", "every page fails"} or still_down:
+        if step.kind in {"source down", "every page fails", "letters die again"}:
             fault = status(404 if step.number % 3 else 503, Retry_After="0")
             # A counted source must answer how many there are, or nothing is planned.
             after = 1 if step.kind == "every page fails" and step.dataset in {"pages", "items"} else 0

@@ -170,7 +170,9 @@ class Quality:
 
     def _keep(self, result: BatchManifest) -> None:
         there = self.results[result.batch_id].get(result.stage)
-        if there is None or (there.status == "dead" and result.status == "done"):
+        if there is None or (
+            there.status == "dead" and (result.status == "done" or result.produced_at > there.produced_at)
+        ):
             self.results[result.batch_id][result.stage] = result
 
     def _assign(self, kind: str) -> bool:

@@ -99,6 +99,15 @@ def test_a_log_gets_a_line_only_when_something_changed_and_not_more_often_than_e
     ]
 
 
+def test_a_log_gets_what_the_run_waits_for_once() -> None:
+    out = io.StringIO()
+    lines = Lines(Console(file=out, width=40))
+    for at_s in (0.0, 6.0):
+        lines.show(Snapshot("r1", "asked", at_s, ("posts",), phase="asked, waiting for the crawler"))
+
+    assert out.getvalue().strip().endswith("0.0 s  asked, waiting for the crawler")
+
+
 def test_a_program_that_reads_json_gets_no_progress_on_stderr() -> None:
     assert isinstance(choose(Console(file=io.StringIO()), as_json=True), Nothing)
     assert isinstance(choose(Console(file=io.StringIO()), as_json=False), Lines)

@@ -177,3 +177,16 @@ def test_a_replay_shows_the_stages_that_it_has(height: int) -> None:
         "process",
         "load",
     ]
+
+
+def test_what_a_run_waits_for_stands_below_its_heading() -> None:
+    lines = text(render(snapshot("posts", phase="asked, waiting for the crawler"), width=80, height=24), 80)
+
+    assert lines.splitlines()[1].rstrip() == "asked, waiting for the crawler"
+
+
+@pytest.mark.parametrize("height", [8, 24])
+def test_a_phase_keeps_to_the_screen(height: int) -> None:
+    shown = snapshot(*(f"dataset{n}" for n in range(30)), phase="crawling: 1,234 records so far")
+
+    assert len(text(render(shown, width=80, height=height), 80).splitlines()) < height

@@ -101,3 +101,8 @@ def test_times_for_programs_are_iso_in_utc() -> None:
         "superseded_by": None,
         "rows_accepted": None,
     }
+
+
+def test_a_run_that_no_service_has_taken_up_is_listed_as_asked() -> None:
+    assert "asked" in text([run(started_at=None)], 80).splitlines()[1]
+    assert "running" in text([run()], 80)

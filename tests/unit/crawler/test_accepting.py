@@ -1,5 +1,6 @@
 """What becomes of a request: a run, a refused run, or the run that it asks for again."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from shared.events import ids, topics
 from shared.events.models import BatchManifest, CrawlRequest
 from shared.storage import keys
 from tests.support.crawler import APPENDED_AT, APPENDED_MS, POSTS, STORIES, crawler_of, only_batch
-from tests.support.source import SourceServer
+from tests.support.source import SourceServer, hang
 
 
 async def test_a_run_of_pages_gives_every_record_once_and_in_order() -> None:
@@ -69,6 +70,19 @@ async def test_each_dataset_of_a_run_is_planned_alone() -> None:
         ]
         await crawler.drive(units)
         assert {planned.dataset: planned.rows for planned in crawler.planned} == {"users": 3, "posts": 5}
+
+
+async def test_a_request_is_accepted_without_a_question_to_its_source() -> None:
+    """However long the source takes: the plan is a unit of its own, beside other batches."""
+    async with (
+        SourceServer({"posts": POSTS[:5]}) as source,
+        crawler_of(source.url, allow=source.allow) as crawler,
+    ):
+        source.fail("/posts", hang())
+        async with asyncio.timeout(30):
+            [unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
+        assert unit.key == ids.plan_unit_id("r", "posts")
+        assert source.seen == []
 
 
 async def test_what_is_no_object_goes_to_the_dead_letters() -> None:

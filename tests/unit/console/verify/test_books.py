@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from console.verify.books import check_handovers, check_plan, check_reasons, check_summary, summary_of
-from console.verify.database import Books, Result, Run
+from console.verify.books import (
+    check_books,
+    check_handovers,
+    check_plan,
+    check_reasons,
+    check_summary,
+    summary_of,
+)
+from console.verify.database import Books, File, Result, Run
 from console.verify.findings import Findings
+from console.verify.staging import Documents, Manifest
 
 NOW = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
 CRAWLED = Result("r", "posts", 0, "b" * 32, "crawler", "done", None, (10, 0, 0, 0, 0, 0), ())
@@ -109,3 +117,21 @@ def test_a_replay_has_its_own_last_stage_and_no_other() -> None:
     (unasked,) = planned(replay, CRAWLED, PROCESSED, LOADED, replace(LOADED, stage="s3sink"))
     assert "at s3sink: it is done, and the run is a replay from loader alone" in unasked
     assert len(planned(RUN, CRAWLED, PROCESSED, LOADED)) == 2
+
+
+def test_a_ledger_that_differs_from_a_manifest_names_what_differs() -> None:
+    first, second = (
+        File(f"s3://staging/runs/r/posts/crawler/{name}.requests.jsonl.zst", "requests.jsonl.zst", 1, 9, name)
+        for name in ("first", "second")
+    )
+    dead = replace(CRAWLED, status="dead", reason="fetch", files=(first,))
+    told = replace(dead, counts=(11, 0, 0, 0, 0, 0), files=(second,))
+    documents = Documents(manifests={(dead.batch_id, "crawler"): Manifest("", told, 0)})
+    findings = Findings()
+    check_books(Books({"r": RUN}, frozenset(), [dead], [], [], [], frozenset()), documents, findings)
+
+    [violation] = findings.violations
+    assert violation.message == (
+        "the ledger differs from its manifest: read 10, not 11; "
+        "files first.requests.jsonl.zst, not second.requests.jsonl.zst"
+    )

@@ -65,7 +65,7 @@ def test_it_excuses_no_row_of_another_run(yard: Yard) -> None:
     yard.load("first", {"id": 8, "name": "made up"})
     assert sorted(yard.complaints()) == [
         "d id=2 (record 1 of first): it is not in PostgreSQL",
-        "d id=8 (record 0 of first): it is in PostgreSQL (from first), and nothing brought it",
+        "d id=8 (record 0 of first): PostgreSQL has it, and first did not load it",
     ]
 
 
@@ -90,7 +90,7 @@ def test_of_two_runs_at_once_the_later_requested_wins_whatever_ended_first(yard:
     ("stored", "says"),
     [
         ([A], "it is not in the lake|2 rows were accepted, 1 are in the lake"),
-        ([A, B, B], "is no accepted record|2 rows were accepted, 3 are in the lake"),
+        ([A, B, B], "did not accept it|2 rows were accepted, 3 are in the lake"),
     ],
     ids=["lost", "doubled"],
 )
@@ -109,7 +109,7 @@ def test_a_run_of_a_refused_request_cannot_have_rows(yard: Yard) -> None:
     yard.load("first", {"id": 5, "name": "e"})
     yard.rows[-1] |= {"_run_id": "refused", "_batch_id": "none"}
     assert yard.complaints() == [
-        "d id=5 (record 0 of refused): it is in PostgreSQL (from refused), and nothing brought it"
+        "d id=5 (record 0 of refused): PostgreSQL has it, and refused did not load it"
     ]
 
 
@@ -143,6 +143,4 @@ def test_a_row_that_was_refused_and_is_there_is_named(yard: Yard) -> None:
     yard.run("newer", FILE, [{"id": 3, "name": "c"}])
     yard.refused["newer"] = frozenset({0})
     yard.load("newer", {"id": 3, "name": "c"})
-    assert yard.complaints() == [
-        "d id=3 (record 0 of newer): it is in PostgreSQL (from newer), and nothing brought it"
-    ]
+    assert yard.complaints() == ["d id=3 (record 0 of newer): PostgreSQL has it, and newer did not load it"]
