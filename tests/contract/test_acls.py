@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.verify.bus import CONSUMES
+from console.verify.bus import CONSUMES, LISTENS
 from shared.events import topics
 from tests.support.acls import documented
 
@@ -29,7 +29,7 @@ def test_every_service_and_the_command_line_have_a_row() -> None:
 def test_a_service_reads_its_topics_in_its_own_group(service: str) -> None:
     rights = documented()[service]
 
-    assert rights.reads == {*CONSUMES[service], topics.retry_topic(service)}
+    assert rights.reads == {*CONSUMES[service], *LISTENS.get(service, ()), topics.retry_topic(service)}
     assert rights.groups == {topics.consumer_group(service)}
 
 
