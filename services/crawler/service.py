@@ -229,6 +229,7 @@ class CrawlerService:
             artifacts=(raw, requests),
             counts=recorder.counts,
             promised=recorder.promised,
+            detail=recorder.remarks,
             missing=tuple(recorder.missing),
             next=following,
         )
