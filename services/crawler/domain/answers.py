@@ -114,11 +114,18 @@ def _refuse_lines(answer: Structure, end: int) -> None:
 def no_json(body: bytes) -> BadBodyError:
     """In the words of a body that is no JSON."""
     body = body.lstrip(BLANK)
-    if _WEB_PAGE.match(body):
-        title = _TITLE.search(body, 0, TITLE_WITHIN_BYTES)
-        return BadBodyError(f"not JSON: the answer is a web page: {_quoted(title[1] if title else body)}")
+    if (title := web_page_title(body)) is not None:
+        return BadBodyError(f"not JSON: the answer is a web page: {title or _quoted(body)}")
     kind = "XML" if body.startswith(b"<") else "a text that begins"
     return BadBodyError(f"not JSON: the answer is {kind}: {_quoted(body)}")
+
+
+def web_page_title(body: bytes) -> str | None:
+    """Of a body that begins as HTML does, "" where it has none; None of any other body."""
+    if not _WEB_PAGE.match(body):
+        return None
+    title = _TITLE.search(body, 0, TITLE_WITHIN_BYTES)
+    return _quoted(title[1]) if title else ""
 
 
 class _Search:
