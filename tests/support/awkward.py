@@ -22,6 +22,8 @@ Error = Literal[
 QUIET: frozenset[Beyond] = frozenset({"[]", "null", "{}", "204", "empty", "no key"})
 """Answers behind the last page that say nothing but that there is nothing."""
 
+FAILING: tuple[Error, ...] = ("500", "html", "cut off", "closed", "403")
+ELSEWHERE: tuple[Error, ...] = ("other key", "other shape")
 EMPTY: frozenset[Error] = frozenset({"null", "{}", "empty", "no key"})
 """Answers without an array: whether they lack their records is seen by what is behind them."""
 
@@ -89,6 +91,17 @@ class Awkward:
 
 
 @st.composite
+def faulty_pages(draw: st.DrawFn) -> dict[int, Error]:
+    """None mostly; else one that fails, or one of the first few that answers without its records."""
+    match draw(st.integers(0, 7)):
+        case 0:
+            return {draw(st.integers(0, 8)): draw(st.sampled_from(FAILING))}
+        case 1 | 2 | 3:
+            return {draw(st.integers(0, 3)): draw(st.sampled_from([*sorted(EMPTY), *ELSEWHERE]))}
+    return {}
+
+
+@st.composite
 def awkward_sources(draw: st.DrawFn) -> Awkward:
     records = draw(st.integers(0, 24))
     size = draw(st.integers(1, 6))
@@ -97,7 +110,6 @@ def awkward_sources(draw: st.DrawFn) -> Awkward:
     beyond: Beyond = draw(st.sampled_from(Beyond.__args__))  # type: ignore[attr-defined]
     ignores_page = draw(st.integers(0, 9)) == 0
     is_odd = draw(st.booleans())
-    pages = st.integers(0, 8)
     return Awkward(
         records=records,
         size=size,
@@ -122,9 +134,7 @@ def awkward_sources(draw: st.DrawFn) -> Awkward:
         )
         if is_odd
         else (),
-        errors=draw(st.dictionaries(pages, st.sampled_from(Error.__args__), max_size=1))  # type: ignore[attr-defined]
-        if draw(st.integers(0, 3)) == 0
-        else {},
+        errors=draw(faulty_pages()),
         blips=draw(st.frozensets(st.integers(0, 12), max_size=2)),
         limit=draw(st.none() | st.integers(0, 30)) if draw(st.integers(0, 3)) == 0 else None,
         batch_rows=draw(st.sampled_from([1, 4, 9, 50_000])),
@@ -176,8 +186,10 @@ class AwkwardServer(SourceServer):
                 other = {"entries": rows} if error == "other key" else {"result": {"rows": rows}}
                 return faults.body(json.dumps(other).encode(), **self._headers(place))
             case form:
-                if (place + 1) * self.shape.page_rows >= len(self.rows):
-                    self.fell_silent = True
+                shape = self.shape
+                has_more = (place + 1) * shape.page_rows < len(self.rows)
+                leads_on = not shape.ignores_page and (shape.links != "cursors" or place > 0)
+                self.fell_silent = self.fell_silent or not (has_more and leads_on)
                 return self._empty(form, place if place % 2 else None)
 
     def _change(self, change: Change, number: int) -> None:

@@ -117,6 +117,13 @@ async def test_a_page_with_its_records_under_another_key_is_missing(total: str |
     assert ids == (list(range(9)) if total is None else WITHOUT_PAGE_4)
 
 
+async def test_records_that_reach_a_capped_total_do_not_hide_the_page_before_them() -> None:
+    counted = {**BY_PAGE, "total_header": "X-Total-Count"}
+    _, ids, missing = await crawl(six_pages(page_1=b"{}"), counted, X_Total_Count="3")
+    assert ids == list(range(3, 18))
+    assert [reason.partition(":")[0] for reason in missing] == ["page 1 is missing"]
+
+
 async def test_an_empty_array_is_an_end_that_is_believed() -> None:
     crawler, ids, missing = await crawl(six_pages(page_4=b'{"items": []}'))
     assert (ids, missing) == (list(range(9)), [])
