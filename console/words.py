@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from shared.reasons import in_words
+
 STATUS_STYLE = {
     "succeeded": "bold green",
     "partial": "bold yellow",
@@ -94,8 +96,8 @@ def listed(names: Iterable[str]) -> str:
 
 
 def reasons_in_words(counts: Mapping[str, int]) -> str:
-    """`1,200 type, 3 no_key`: rows by the reason of their refusal."""
-    return ", ".join(f"{rows:,} {one_line(reason)}" for reason, rows in counts.items())
+    """`1,200 of a wrong type (type), 3 without a key (no_key)`: rows by the reason of their refusal."""
+    return ", ".join(f"{rows:,} {one_line(in_words(reason))}" for reason, rows in counts.items())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -19,3 +21,28 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     HANDLER = "handler"
     CANCELLED = "cancelled"
+
+
+_IN_WORDS: Final[Mapping[str, str]] = {
+    Reason.FETCH: "not fetched",
+    Reason.EMPTY: "empty",
+    Reason.NO_KEY: "without a key",
+    Reason.TYPE: "of a wrong type",
+    Reason.RANGE: "out of range",
+    Reason.ENCODING: "in a broken encoding",
+    Reason.NUL: "with a NUL character",
+    Reason.SCHEMA: "not as the table needs them",
+    Reason.CHECKSUM: "in a damaged file",
+    Reason.OBJECT_MISSING: "in a file that is gone",
+    Reason.DECODE: "no JSON",
+    Reason.VERSION: "of an unknown version",
+    Reason.TOO_LARGE: "too large",
+    Reason.HANDLER: "not handled",
+    Reason.CANCELLED: "cancelled",
+}
+
+
+def in_words(reason: str) -> str:
+    """Ends a number of rows: `of a wrong type (type)`. A reason that is not known stands for itself."""
+    words = _IN_WORDS.get(reason)
+    return reason if words is None else words if words == reason else f"{words} ({reason})"

@@ -39,6 +39,7 @@ async def build(process: Process) -> None:
             allowed=_allowed_hosts(settings),
             user_agent=settings.crawl_user_agent,
             timeout_s=settings.crawl_timeout_s,
+            read_timeout_s=settings.crawl_read_timeout_s,
             policy=policy,
         )
     )

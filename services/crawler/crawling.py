@@ -208,4 +208,4 @@ class Crawl:
     def _spool(self, records: Records) -> Fetched:
         lines = Spool.of(records.data, self._folder)
         digests = digests_of(records, self._key_paths)
-        return Fetched(lines, records.rows, empty=records.empty, digests=digests)
+        return Fetched(lines, records.rows, empty=records.empty, digests=digests, lacking=records.lacking)

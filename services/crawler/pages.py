@@ -1,19 +1,23 @@
 """How pages are read: those that are planned many at once, those behind them one after another to the end."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import ceil
 
 from services.crawler.crawling import Crawl, OutOfTimeError, Request
 from services.crawler.domain import plans, urls
-from services.crawler.domain.ends import PageShown, is_no_such_page, next_page, total_of
+from services.crawler.domain.ends import PageShown, is_no_such_page, next_page, no_total_in, total_of
 from services.crawler.domain.fetching import Answer, Failure, failure_of
+from services.crawler.domain.gaps import page_is_missing, rest_is_missing
 from services.crawler.domain.plans import Plan
-from services.crawler.domain.records import split_page
+from services.crawler.domain.records import Records, split_page
 from services.crawler.domain.urls import CursorError
-from services.crawler.recorder import Fetched
+from services.crawler.doubts import Doubts
+from services.crawler.recorder import Fetched, nothing_in
 from shared.datasets.model import PagePagination
 from shared.events.models import CursorWork
+
+LOOKED_BEHIND = "asked to see whether the page before is the last; another batch records this one"
 
 MAX_EMPTY_PAGES = 100
 """In a row, each of them naming a next."""
@@ -40,6 +44,10 @@ class Pages:
         self._by_link = False
         """The first page to follow is one that a link named."""
         self._empty_in_a_row = 0
+        self._doubts = Doubts(crawl.recorder, pagination)
+        self._lacking = ""
+        """What the first page without an array had instead."""
+        self._no_total: str | None = None
 
     async def planned(self, sequence: int, *, goes_on: bool) -> CursorWork | None:
         """Crawls the planned pages of a batch, and with `goes_on` what is behind them.
@@ -48,13 +56,17 @@ class Pages:
         """
         self._first_position = self._plan.first_position(sequence)
         await self._crawl.all(self._requests(sequence), self._take)
-        if not goes_on or self._last is None:
-            return None
-        try:
-            return await self._walk(self._next(self._last), sequence)
-        except CursorError as astray:
-            await self._lost(astray)
-            return None
+        following = None
+        if self._last is not None:
+            try:
+                if goes_on:
+                    following = await self._walk(self._next(self._last), sequence)
+                elif self._doubts:
+                    await self._look_behind(self._last)
+            except CursorError as astray:
+                await self._lost(astray)
+        self._remark()
+        return following
 
     async def follow(self, work: CursorWork, sequence: int) -> CursorWork | None:
         """Crawls from `work` to the end of the batch: the cursor to go on from, None at the end of the chain."""
@@ -63,12 +75,14 @@ class Pages:
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
         self._pages, self._is_short, self._by_link = work.pages, work.end_shown, work.by_link
         self._recorder.promise(work.promised)
+        following = None
         try:
             # An event is foreign data too.
-            return await self._walk(urls.check_cursor(work.url, self._crawl.source), sequence)
+            following = await self._walk(urls.check_cursor(work.url, self._crawl.source), sequence)
         except CursorError as astray:
             await self._lost(astray)
-            return None
+        self._remark()
+        return following
 
     @property
     def _position(self) -> int:
@@ -78,13 +92,19 @@ class Pages:
         plan, source = self._plan, self._crawl.source
         first = sequence * plan.requests_per_batch + 1
         for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
-            parse = partial(split_page, path=source.records_path, most=plan.most_rows(page))
+            parse = self._parse(plan.most_rows(page))
             url = urls.page_url(source, self._pagination, page - 1 + plan.first_page, plan.page_size)
             yield Request(url, parse, is_page=True)
 
+    def _parse(self, most: int | None) -> Callable[[bytes], Records]:
+        is_strict = self._pagination.no_array == "fault"
+        return partial(split_page, path=self._crawl.source.records_path, most=most, is_strict=is_strict)
+
     async def _take(self, _request: Request, answer: Answer[Fetched] | Failure) -> None:
         if isinstance(answer, Failure):
-            await self._recorder.add_failure(answer, is_page=True)
+            self._doubts.confirm()
+            told = page_is_missing(answer.url, self._pagination.page_param, answer.detail)
+            await self._recorder.add_failure(answer, is_page=True, told=told)
             self._last = None
         else:
             await self._add(answer, by_link=False)
@@ -95,7 +115,8 @@ class Pages:
         is_beyond = False
         while url is not None:
             # Behind a shown end nothing is to be expected: a batch of its own would be one too many.
-            if self._is_full() and (is_beyond or not (self._is_short or self._total_reached)):
+            is_open = is_beyond or not (self._is_short or self._total_reached)
+            if self._is_full() and is_open and not self._doubts:
                 return self._cursor(url, sequence)
             is_beyond = self._is_full()
             if url in asked:
@@ -146,8 +167,7 @@ class Pages:
         if most is not None and most <= 0:
             return None
         by_link = self._leads_by_link(url)
-        parse = partial(split_page, path=self._crawl.source.records_path, most=most)
-        answer = await self._crawl.ask(Request(url, parse, is_page=True))
+        answer = await self._crawl.ask(Request(url, self._parse(most), is_page=True))
         if isinstance(answer, Failure):
             await self._fail(answer)
             return None
@@ -164,16 +184,34 @@ class Pages:
             return self._by_link
         return url != _numbered_after(self._last, self._pagination)
 
-    async def _fail(self, failure: Failure) -> None:
-        if is_no_such_page(
+    async def _look_behind(self, page: PageShown) -> None:
+        """Asks for the page that another batch records: whether there is anything behind this one."""
+        url = urls.next_by_number(page.url, self._pagination.page_param)
+        answer = await self._crawl.ask(Request(url, self._parse(most=1), is_page=True))
+        if isinstance(answer, Failure):
+            goes_on = not self._is_no_such_page(answer)
+        else:
+            goes_on = answer.value.rows > 0
+            answer.value.lines.close()
+        await self._recorder.add_end(failure_of(url, LOOKED_BEHIND, answer.status))
+        if goes_on:
+            self._doubts.confirm()
+
+    def _is_no_such_page(self, failure: Failure) -> bool:
+        return is_no_such_page(
             failure, self._pagination, after_short=self._is_short, total_reached=self._total_reached
-        ):
+        )
+
+    async def _fail(self, failure: Failure) -> None:
+        if self._is_no_such_page(failure):
             await self._recorder.add_end(failure)
             return
+        self._doubts.confirm()
         if failure.status is not None and 400 <= failure.status < 500 and self._recorder.rows:  # noqa: PLR2004 - client errors
             hint = f"{failure.detail}; if the source ends this way: end_statuses: [{failure.status}]"
             failure = failure_of(failure.url, hint, failure.status)
-        await self._recorder.add_failure(failure, is_page=True)
+        told = rest_is_missing(failure.url, self._pagination.page_param, failure.detail)
+        await self._recorder.add_failure(failure, is_page=True, told=told)
 
     async def _add(self, answer: Answer[Fetched], *, by_link: bool) -> bool:
         """Records a page. False: it came before, and nothing of it is recorded."""
@@ -181,6 +219,7 @@ class Pages:
         total = total_of(answer, self._pagination)
         limit = self._plan.limit
         self._recorder.promise(total if total is None or limit is None else min(total, limit))
+        self._no_total = self._no_total or no_total_in(answer, self._pagination)
         if fetched.rows and not self._seen.isdisjoint(fetched.digests):
             await self._repeated(answer)
             self._last = None
@@ -189,6 +228,9 @@ class Pages:
         if limit is not None and self._position >= limit:
             self._recorder.promise(limit)  # so many were there: if some came twice, others did not come
         self._remember(fetched)
+        if fetched.rows or not self._total_reached:
+            self._doubts.saw(answer)
+            self._lacking = self._lacking or fetched.lacking
         self._last = PageShown(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
         )
@@ -220,7 +262,7 @@ class Pages:
         self._empty_in_a_row = 0 if page.rows else self._empty_in_a_row + 1
         if self._empty_in_a_row >= MAX_EMPTY_PAGES:
             raise CursorError(page.url, f"{MAX_EMPTY_PAGES} pages in a row are empty and name a next one")
-        return next_page(
+        following = next_page(
             page,
             self._crawl.source,
             self._pagination,
@@ -228,9 +270,28 @@ class Pages:
             came=self._position,
             promised=self._recorder.promised,
         )
+        if following is None and len(self._doubts) == 1:
+            return self._behind_doubt(page)
+        return following
+
+    def _behind_doubt(self, page: PageShown) -> str | None:
+        """The page after one without an array; one that a link led to has none, and it is missing."""
+        if page.by_link:
+            self._doubts.confirm()
+            return None
+        following = urls.next_by_number(page.url, self._pagination.page_param)
+        return urls.check_cursor(following, self._crawl.source)
 
     async def _lost(self, astray: CursorError) -> None:
-        await self._recorder.add_failure(failure_of(astray.url, str(astray)), is_page=True)
+        self._doubts.confirm()
+        told = rest_is_missing(astray.url, self._pagination.page_param, str(astray))
+        await self._recorder.add_failure(failure_of(astray.url, str(astray)), is_page=True, told=told)
+
+    def _remark(self) -> None:
+        if self._lacking and self._position == 0:
+            self._recorder.remark(nothing_in(self._lacking))
+        if self._no_total is not None:
+            self._recorder.remark(self._no_total)
 
 
 def _numbered_after(page: PageShown, pagination: PagePagination) -> str | None:

@@ -18,22 +18,34 @@ RAW_FILE, LOG_FILE = "raw", "requests"
 
 MAX_URL_CHARS = 2000
 MAX_MISSING_URL_CHARS = 300
-MAX_MISSING_REASON_CHARS = 200
+MAX_MISSING_REASON_CHARS = 300
 """A batch may miss 1,000 pages, and its manifest must stay below a megabyte."""
 
+MAX_REMARKS = 10
+MAX_REMARK_CHARS = 300
+
 BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch died; ask for a new run"
+
+
+def nothing_in(lacking: str) -> str:
+    """Of a source without a record, in the words of an answer that has no array."""
+    return f"0 records: {lacking}"
 
 
 class Fetched:
     """The lines of one answer, waiting for their turn. `digests` tell whether it came before."""
 
-    __slots__ = ("digests", "empty", "lines", "rows")
+    __slots__ = ("digests", "empty", "lacking", "lines", "rows")
 
-    def __init__(self, lines: Spool, rows: int, *, empty: bool, digests: Sequence[str]) -> None:
+    def __init__(
+        self, lines: Spool, rows: int, *, empty: bool, digests: Sequence[str], lacking: str = ""
+    ) -> None:
+        """`lacking`: of a page without an array, what it has instead."""
         self.lines = lines
         self.rows = rows
         self.empty = empty
         self.digests = digests
+        self.lacking = lacking
 
 
 class Recorder:
@@ -48,6 +60,7 @@ class Recorder:
         self.failed = 0
         self.promised: int | None = None
         self.missing: list[MissingPage] = []
+        self._remarks: dict[str, None] = {}
         self.last_failure: Failure | None = None
         self.seen: set[str] = set()
         """Digests of the pages: one of them that comes again is a repetition."""
@@ -64,6 +77,11 @@ class Recorder:
         return Counts(read=self.rows, accepted=self.rows - self.rejected, rejected=self.rejected)
 
     @property
+    def remarks(self) -> str | None:
+        """What deserves a look though nothing failed, one sentence per line."""
+        return "\n".join(self._remarks) or None
+
+    @property
     def all_failed(self) -> bool:
         return self.requests > 0 and self.failed == self.requests
 
@@ -71,6 +89,10 @@ class Recorder:
         """What an answer says of how many records there are: the most counts, as the rest may be still to come."""
         if total is not None:
             self.promised = max(total, self.promised or 0)
+
+    def remark(self, sentence: str) -> None:
+        if len(self._remarks) < MAX_REMARKS:
+            self._remarks[sentence[:MAX_REMARK_CHARS]] = None
 
     async def add(self, answer: Answer[Fetched]) -> None:
         fetched = answer.value
@@ -83,22 +105,25 @@ class Recorder:
         self.rows += fetched.rows
         self.rejected += fetched.empty
 
-    async def add_failure(self, failure: Failure, *, is_page: bool) -> None:
-        """An item is one rejected row, a line `null`; what a page would have held nobody knows: it is missing."""
+    async def add_failure(self, failure: Failure, *, is_page: bool, told: str | None = None) -> None:
+        """An item is one rejected row, a line `null`; what a page would have held nobody knows: it is missing.
+
+        `told`: what is said of the missing page; None: why it failed.
+        """
         self.failed += 1
         self.last_failure = failure
         if is_page:
-            await self.add_missing(failure)
+            await self.add_missing(failure, told)
             return
         await self._log_failure(failure, rows=1)
         await self.raw.write(NULL_LINE + b"\n")
         self.rows += 1
         self.rejected += 1
 
-    async def add_missing(self, page: Failure) -> None:
+    async def add_missing(self, page: Failure, told: str | None = None) -> None:
         """A page whose records are not in the batch."""
         await self._log_failure(page, rows=0)
-        self.miss(page.url, page.detail)
+        self.miss(page.url, told or page.detail)
 
     async def add_end(self, behind: Failure) -> None:
         """A request that found nothing behind the last page: nothing is missing."""

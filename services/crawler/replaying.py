@@ -70,6 +70,7 @@ class Replaying:
             artifacts=artifacts,
             counts=old.counts,
             promised=crawled.promised if crawled is not None else None,
+            detail=crawled.detail if crawled is not None else None,
             repeated=old.repeated,
             absent=old.absent,
             unnamed=old.unnamed,

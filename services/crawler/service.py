@@ -247,6 +247,7 @@ class CrawlerService:
             artifacts=(raw, requests),
             counts=recorder.counts,
             promised=recorder.promised,
+            detail=recorder.remarks,
             missing=tuple(recorder.missing),
             next=following,
         )

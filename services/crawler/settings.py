@@ -16,8 +16,14 @@ class CrawlSettings(Settings):
     ] = 0
     crawl_timeout_s: Annotated[
         float,
-        Field(gt=0, le=600, description="seconds one request may take, its redirects and body included"),
+        Field(
+            gt=0, le=600, description="seconds one try of a request may take, its redirects and body included"
+        ),
     ] = 120
+    crawl_read_timeout_s: Annotated[
+        float,
+        Field(gt=0, le=600, description="seconds without a byte of the answer after which a try is given up"),
+    ] = 15
     crawl_user_agent: Annotated[
         str,
         Field(

@@ -8,7 +8,7 @@ from services.crawler.domain.fetching import Answer, Failure
 from services.crawler.domain.plans import Plan
 from services.crawler.domain.records import split_page
 from services.crawler.domain.urls import CursorError
-from services.crawler.recorder import Fetched
+from services.crawler.recorder import Fetched, nothing_in
 
 MORE = "not crawled: the answer names a next page; the dataset file says that there is one answer (pagination: none)"
 
@@ -21,7 +21,11 @@ async def crawl_single(crawl: Crawl, plan: Plan) -> None:
 
 async def _take(crawl: Crawl, plan: Plan, request: Request, answer: Answer[Fetched] | Failure) -> None:
     await crawl.record(request, answer)
-    if isinstance(answer, Answer) and answer.value.rows != plan.limit and (named := _next_of(answer)):
+    if isinstance(answer, Failure):
+        return
+    if answer.value.lacking:
+        crawl.recorder.remark(nothing_in(answer.value.lacking))
+    if answer.value.rows != plan.limit and (named := _next_of(answer)):
         crawl.recorder.miss(named, MORE)
 
 

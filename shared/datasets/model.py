@@ -99,6 +99,9 @@ class PagePagination(_Model):
     """Number of the first page. Absent: the source shows it."""
     repeats: Literal["fault", "end"] = "fault"
     """What a page that brings the records of an earlier page again is: a fault of the source, or the end of its pages."""
+    no_array: Literal["fault", "end"] = "fault"
+    """What a page without an array of records is where records are behind it: a fault of the source, or the end of its
+    pages, which is then believed unseen."""
     end_statuses: Annotated[tuple[ClientErrorStatus, ...], Field(max_length=8)] = ()
     """4xx statuses that mean "there is no such page": the end of the pages, no failure."""
 

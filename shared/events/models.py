@@ -213,7 +213,7 @@ class BatchManifest(Event):
     status: Literal["done", "dead"] = "done"
     reason: Reason | None = None
     detail: Text | None = None
-    """The reason in words, for people."""
+    """The reason in words, for people. Of a crawled batch that is done: what deserves a look, one sentence per line."""
     requested_at: Timestamp
     first_position: Count = 0
     """`_source_position` of the batch's first record."""

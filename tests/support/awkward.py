@@ -15,10 +15,17 @@ from tests.support.source import SourceServer
 Total = Literal["none", "right", "stale", "low", "high", "capped", "garbage", "sometimes"]
 Links = Literal["none", "noise", "numbers", "cursors"]
 Beyond = Literal["[]", "null", "{}", "204", "empty", "404", "400", "last", "first", "500", "no key"]
-Error = Literal["500", "html", "cut off", "closed", "403"]
+Error = Literal[
+    "500", "html", "cut off", "closed", "403", "null", "{}", "empty", "no key", "other key", "other shape"
+]
 
 QUIET: frozenset[Beyond] = frozenset({"[]", "null", "{}", "204", "empty", "no key"})
 """Answers behind the last page that say nothing but that there is nothing."""
+
+FAILING: tuple[Error, ...] = ("500", "html", "cut off", "closed", "403")
+ELSEWHERE: tuple[Error, ...] = ("other key", "other shape")
+EMPTY: frozenset[Error] = frozenset({"null", "{}", "empty", "no key"})
+"""Answers without an array: whether they lack their records is seen by what is behind them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Awkward:
     """Records that the source cuts out of a page after it made it."""
     changes: tuple[Change, ...] = ()
     errors: Mapping[int, Error] = field(default_factory=dict)
-    """By page: what it always gives."""
+    """By page: what it always gives in place of its records."""
     blips: frozenset[int] = frozenset()
     """Numbers of requests that fail once."""
     limit: int | None = None
@@ -84,6 +91,17 @@ class Awkward:
 
 
 @st.composite
+def faulty_pages(draw: st.DrawFn) -> dict[int, Error]:
+    """None mostly; else one that fails, or one of the first few that answers without its records."""
+    match draw(st.integers(0, 7)):
+        case 0:
+            return {draw(st.integers(0, 8)): draw(st.sampled_from(FAILING))}
+        case 1 | 2 | 3:
+            return {draw(st.integers(0, 3)): draw(st.sampled_from([*sorted(EMPTY), *ELSEWHERE]))}
+    return {}
+
+
+@st.composite
 def awkward_sources(draw: st.DrawFn) -> Awkward:
     records = draw(st.integers(0, 24))
     size = draw(st.integers(1, 6))
@@ -92,7 +110,6 @@ def awkward_sources(draw: st.DrawFn) -> Awkward:
     beyond: Beyond = draw(st.sampled_from(Beyond.__args__))  # type: ignore[attr-defined]
     ignores_page = draw(st.integers(0, 9)) == 0
     is_odd = draw(st.booleans())
-    pages = st.integers(0, 8)
     return Awkward(
         records=records,
         size=size,
@@ -117,9 +134,7 @@ def awkward_sources(draw: st.DrawFn) -> Awkward:
         )
         if is_odd
         else (),
-        errors=draw(st.dictionaries(pages, st.sampled_from(Error.__args__), max_size=1))  # type: ignore[attr-defined]
-        if draw(st.integers(0, 3)) == 0
-        else {},
+        errors=draw(faulty_pages()),
         blips=draw(st.frozensets(st.integers(0, 12), max_size=2)),
         limit=draw(st.none() | st.integers(0, 30)) if draw(st.integers(0, 3)) == 0 else None,
         batch_rows=draw(st.sampled_from([1, 4, 9, 50_000])),
@@ -153,14 +168,29 @@ class AwkwardServer(SourceServer):
                 self._change(change, number)
         place = self._place(request)
         if (error := self.shape.errors.get(place)) is not None:
-            return {
-                "500": faults.status(500),
-                "html": faults.html(),
-                "cut off": faults.truncated(),
-                "closed": faults.close(),
-                "403": faults.status(403),
-            }[error]
+            return self._error(error, place)
         return self._page_at(place)
+
+    def _error(self, error: Error, place: int) -> faults.Fault:
+        match error:
+            case "500" | "403" as status:
+                return faults.status(int(status))
+            case "html":
+                return faults.html()
+            case "cut off":
+                return faults.truncated()
+            case "closed":
+                return faults.close()
+            case "other key" | "other shape":
+                rows = [{"id": 500 + n} for n in range(self.shape.size)]
+                other = {"entries": rows} if error == "other key" else {"result": {"rows": rows}}
+                return faults.body(json.dumps(other).encode(), **self._headers(place))
+            case form:
+                shape = self.shape
+                has_more = (place + 1) * shape.page_rows < len(self.rows)
+                leads_on = not shape.ignores_page and (shape.links != "cursors" or place > 0)
+                self.fell_silent = self.fell_silent or not (has_more and leads_on)
+                return self._empty(form, place if place % 2 else None)
 
     def _change(self, change: Change, number: int) -> None:
         place = min(len(self.rows), int(change.place * (len(self.rows) + 1)))
@@ -209,8 +239,8 @@ class AwkwardServer(SourceServer):
             case form:
                 return self._empty(form)
 
-    def _empty(self, form: str) -> faults.Fault:
-        headers = self._headers(None)
+    def _empty(self, form: str, place: int | None = None) -> faults.Fault:
+        headers = self._headers(place)
         if form == "empty":
             return faults.body(b"", **headers)
         if form == "no key":
@@ -294,7 +324,12 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
     if str(len(came)) in server.told and (shape.ignores_page or shape.page_rows < shape.size or shape.hidden):
         # Its total is as wrong as its pages are: so many records, and the last page again or a short one.
         return None
-    if shape.errors.get(0) in {"500", "403"} and shape.first == 0 and not shape.first_is_said and came:
+    if (
+        shape.errors.get(0) in {"500", "403", *EMPTY}
+        and shape.first == 0
+        and not shape.first_is_said
+        and came
+    ):
         return None  # so does a source that has no page 0
     if server.fell_silent and not any(told.isdigit() and int(told) > len(came) for told in server.told):
         return None  # an empty page is an end, and nobody said otherwise

@@ -155,6 +155,15 @@ def status(code: int, **headers: str) -> Fault:
     return fault
 
 
+def refusal(code: int, data: bytes) -> Fault:
+    """An error status with this very body."""
+
+    async def fault(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=code, body=data)
+
+    return fault
+
+
 def body(data: bytes, content_type: str = "application/json", **headers: str) -> Fault:
     """A good status with this very body."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -244,11 +253,11 @@ def bomb(megabytes: int = 50) -> Fault:
     return zipped(b"[" + b" " * (megabytes * 2**20) + b"]")
 
 
-def endless() -> Fault:
+def endless(code: int = 200) -> Fault:
     """A chunked body that never ends."""
 
     async def fault(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
+        response = web.StreamResponse(status=code)
         await response.prepare(request)
         block = b" " * 2**16
         while True:

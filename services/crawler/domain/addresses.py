@@ -120,8 +120,8 @@ def _check_host(host: str, port: int, allowed: AllowedHosts) -> None:
 def _private(host: str, port: int, note: str, address: str) -> ForbiddenAddressError:
     shown = f"[{address}]" if ":" in address else address
     return ForbiddenAddressError(
-        f"{shown}:{port}{note} is a private address; ONPOINT_CRAWL_ALLOW_HOSTS does not name "
-        + ("it" if not note else host)
+        f"{shown}:{port}{note} is a private address: to crawl it, add {f'{host}:{port}' if note else f'{shown}:{port}'} "
+        "to ONPOINT_CRAWL_ALLOW_HOSTS and restart the crawler, which reads it at its start"
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 
 import msgspec
@@ -34,9 +35,17 @@ _NO_RECORDS = frozenset(
         "filters",
         "included",
         "meta",
+        "metadata",
+        "page",
+        "pages",
+        "paging",
+        "pagination",
     }
 )
-"""Arrays of objects that stand beside the records."""
+"""Arrays of objects that stand beside the records, and objects that hold such."""
+
+LEVELS_SEARCHED = 3
+"""For records that are elsewhere."""
 
 _EMPTY = frozenset({b"null", b'""'})
 _WEB_PAGE = re.compile(rb"<(?:!doctype html|!--|[a-z][a-z0-9]*[\s>/])", re.IGNORECASE)
@@ -55,6 +64,13 @@ class BadBodyError(Exception):
         self.outcome = outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """An answer without records. `lacking` says what it has instead of an array; "" where it has one that is empty."""
+
+    lacking: str = ""
+
+
 @contextmanager
 def structure_expected() -> Iterator[None]:
     """What has no structure is no JSON. Raises `BadBodyError`."""
@@ -71,48 +87,67 @@ def refuse_rest(answer: Structure, at: int) -> None:
         raise NoStructureError(f"something follows its end, at byte {rest}: {_quoted(answer.data[rest:])}")
 
 
-def find_array(answer: Structure, path: Sequence[str], what: str, *, is_first: bool = False) -> int | None:
-    """Where the array of `what` begins that `path` leads to; None: the answer is empty. Raises `BadBodyError`.
+def find_array(
+    answer: Structure, path: Sequence[str], what: str, *, is_first: bool = False, is_strict: bool = True
+) -> int | Empty:
+    """Where the array of `what` begins that `path` leads to, or that the answer is empty. Raises `BadBodyError`.
 
     Empty are no body, `null`, `{}`, `[]` and `""`, each of them on the way too, and a key that is not there. Of a
-    key that is there twice the last counts. Of a first answer, a key that is not there beside an array of objects is no
-    sign that there is nothing.
+    key that is there twice the last counts. A key that is not there beside an array of objects is no sign that there is
+    nothing, unless the answer is a later one and not `is_strict`.
     """
     with structure_expected():
         at = answer.skip_blank(0)
         if answer.data.startswith(b"{", at):
+            _refuse_lines(answer, answer.end_of(at))
             refuse_rest(answer, answer.end_of(at))
-        return _Search(answer, path, what, is_first=is_first).follow(at)
+        return _Search(answer, path, what, is_first=is_first, is_strict=is_strict).follow(at)
+
+
+def _refuse_lines(answer: Structure, end: int) -> None:
+    """Of JSON values that stand one below the other. Raises `BadBodyError`."""
+    following = answer.skip_blank(end)
+    if b"\n" in answer.data[end:following] and answer.data.startswith(b"{", following):
+        raise BadBodyError("the answer is one JSON value per line; a JSON array is expected", retryable=False)
 
 
 def no_json(body: bytes) -> BadBodyError:
     """In the words of a body that is no JSON."""
     body = body.lstrip(BLANK)
-    if _WEB_PAGE.match(body):
-        title = _TITLE.search(body, 0, TITLE_WITHIN_BYTES)
-        return BadBodyError(f"not JSON: the answer is a web page: {_quoted(title[1] if title else body)}")
+    if (title := web_page_title(body)) is not None:
+        return BadBodyError(f"not JSON: the answer is a web page: {title or _quoted(body)}")
     kind = "XML" if body.startswith(b"<") else "a text that begins"
     return BadBodyError(f"not JSON: the answer is {kind}: {_quoted(body)}")
+
+
+def web_page_title(body: bytes) -> str | None:
+    """Of a body that begins as HTML does, "" where it has none; None of any other body."""
+    if not _WEB_PAGE.match(body):
+        return None
+    title = _TITLE.search(body, 0, TITLE_WITHIN_BYTES)
+    return _quoted(title[1]) if title else ""
 
 
 class _Search:
     """For the array, along its path."""
 
-    def __init__(self, answer: Structure, path: Sequence[str], what: str, *, is_first: bool) -> None:
+    def __init__(
+        self, answer: Structure, path: Sequence[str], what: str, *, is_first: bool, is_strict: bool
+    ) -> None:
         self._answer = answer
         self._is_first = is_first
+        self._is_strict = is_strict
         self._path = path
         self._what = what
         self._objects: list[int] = []
 
-    def follow(self, at: int) -> int | None:
+    def follow(self, at: int) -> int | Empty:
         stop = len(self._answer.data)
         for place, key in enumerate(self._path):
+            above = self._path[:place]
             if not self._is(b"{", at):
-                self._refuse_all_but_empty(
-                    at, stop, self._path[:place], f"an object with the key {_short(key)}"
-                )
-                return None
+                self._refuse_all_but_empty(at, stop, above, f"an object with the key {_short(key)}")
+                return self._empty(at, stop, above)
             self._objects.append(at)
             found = None
             for name, *span in self._answer.members(at):
@@ -120,28 +155,60 @@ class _Search:
                     found = span
             if found is None:
                 self._refuse_complaint(has_array=False)
-                if self._is_first:
-                    self._refuse_other_records(at, self._path[:place], key)
-                return None
+                if self._is_first or self._is_strict:
+                    self._refuse_other_records(at, above, key)
+                return self._without(at, self._path[: place + 1])
             at, stop = found
         if self._is(b"[", at) and not self._answer.is_empty(at):
             return at
         self._refuse_all_but_empty(at, stop, self._path, f"an array of {self._what}")
-        return None
+        return self._empty(at, stop, self._path)
+
+    def _without(self, at: int, path: Sequence[str]) -> Empty:
+        """Of an object that lacks the last key of the path."""
+        place = _dotted(path[:-1]) or "the answer"
+        keys = self._keys(self._first_members(at))
+        return Empty(
+            f"{place} has no {_short(path[-1])}; " + (f"its keys are {keys}" if keys else "it is empty")
+        )
+
+    def _empty(self, at: int, stop: int, above: Sequence[str]) -> Empty:
+        """Of a value that is empty in one of its forms."""
+        if self._is(b"[", at):
+            return Empty()
+        value = self._answer.data[at:stop].rstrip(BLANK)
+        form = "an empty object" if self._is(b"{", at) else "null" if value == b"null" else "empty"
+        return Empty(f"{_dotted(above) or 'the answer'} is {form}, no array")
 
     def _refuse_other_records(self, at: int, above: Sequence[str], key: str) -> None:
         """A path that is written wrong must not look like an empty source. Raises `BadBodyError`."""
-        for name, start, _ in self._first_members(at):
-            if name.lower() in _NO_RECORDS or not self._is(b"[", start):
-                continue
-            inside = self._answer.skip_blank(start + 1)
-            if self._is(b"{", inside):
-                path = ", ".join(_short(step) for step in [*above, name])
-                raise BadBodyError(
-                    f"there is no {_short(key)} in the answer, and {_short(name)} holds records: "
-                    f"say records_path: [{path}]",
-                    retryable=False,
-                )
+        inner = self._records_in(at)
+        if not inner:
+            return
+        holder = _dotted(inner)
+        if not self._is_first:
+            raise BadBodyError(f"there is no {_short(key)} in the answer, and {holder} holds records")
+        path = ", ".join(_short(step) for step in [*above, *inner])
+        raise BadBodyError(
+            f"there is no {_short(key)} in the answer, and {holder} holds records: say records_path: [{path}]",
+            retryable=False,
+        )
+
+    def _records_in(self, at: int) -> list[str]:
+        """The keys that lead from the object to the nearest array of objects."""
+        level: list[tuple[list[str], int]] = [([], at)]
+        for _ in range(LEVELS_SEARCHED):
+            below: list[tuple[list[str], int]] = []
+            for path, start in level:
+                for name, value, _ in self._first_members(start):
+                    if name.lower() in _NO_RECORDS:
+                        continue
+                    if self._is(b"[", value) and self._is(b"{", self._answer.skip_blank(value + 1)):
+                        return [*path, name]
+                    if self._is(b"{", value):
+                        below.append(([*path, name], value))
+            level = below[:LOOKED_AT_MEMBERS]
+        return []
 
     def _refuse_all_but_empty(self, at: int, stop: int, above: Sequence[str], expected: str) -> None:
         """Of a value that is not what is expected. Raises `BadBodyError`."""
@@ -164,18 +231,19 @@ class _Search:
             raise self._other(above, expected, f"{name}: {_quoted(value)}")
 
     def _other(self, above: Sequence[str], expected: str, found: str) -> BadBodyError:
-        place = f"{_short('.'.join(above))} is" if above else "the answer is"
+        place = f"{_dotted(above)} is" if above else "the answer is"
         return BadBodyError(f"{expected} is expected; {place} {found}")
 
     def _described(self, at: int, above: Sequence[str]) -> str:
         if self._is(b"[", at):
             return "an array" if above else "an array: leave records_path out"
-        found = [(key, start) for key, start, _ in self._first_members(at)]
-        keys = ", ".join(_short(key) for key, _ in found[:NAMED_KEYS])
-        more = " and more" if len(found) > NAMED_KEYS else ""
-        inner = self._array_in(found)
+        inner = self._array_in([(key, start) for key, start, _ in self._first_members(at)])
         hint = f": say records_path: [{', '.join([*above, *inner])}]" if inner else ""
-        return f"an object with the keys {keys}{more}{hint}"
+        return f"an object with the keys {self._keys(self._first_members(at))}{hint}"
+
+    def _keys(self, members: Iterator[tuple[str, int, int]]) -> str:
+        found = [_short(key) for key, _, _ in islice(members, NAMED_KEYS + 1)]
+        return ", ".join(found[:NAMED_KEYS]) + (" and more" if len(found) > NAMED_KEYS else "")
 
     def _array_in(self, members: Sequence[tuple[str, int]]) -> list[str]:
         """The keys that lead to the first array, one or two."""
@@ -206,6 +274,10 @@ class _Search:
 
 def _short(key: str) -> str:
     return printable(key, KEY_CHARS)
+
+
+def _dotted(path: Sequence[str]) -> str:
+    return _short(".".join(path))
 
 
 def _quoted(text: bytes) -> str:

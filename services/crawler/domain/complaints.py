@@ -56,6 +56,20 @@ def complaint(members: Iterable[tuple[str, bytes]], *, has_array: bool) -> str |
     return None
 
 
+def words_of(document: bytes) -> str:
+    """The message of a short JSON document that explains an error; "" where it has none."""
+    try:
+        said = json.loads(document, strict=False)
+    except (ValueError, RecursionError):
+        return ""
+    if isinstance(said, list) and said:
+        said = said[0]
+    if not isinstance(said, dict):
+        return printable(said) if isinstance(said, str) else ""
+    known = {_NO_LETTER.sub("", key.lower()): value for key, value in said.items()}
+    return next((words for key in (*_ERROR_KEYS, *_WORD_KEYS) if (words := _spoken(known.get(key)))), "")
+
+
 def printable(text: str, most: int = MAX_WORDS_CHARS) -> str:
     """On one line, without what a terminal would obey, cut."""
     shown = "".join(sign if sign.isprintable() else " " for sign in text[: 8 * most])
@@ -109,6 +123,12 @@ def _is_error_code(key: str, value: Any) -> bool:
 
 def _message(known: dict[str, Any], keys: tuple[str, ...] = _WORD_KEYS) -> str:
     return next((words for key in keys if (words := _words(known.get(key)))), "")
+
+
+def _spoken(value: Any) -> str:
+    """A bare code says no more than the status does."""
+    words = _words(value)
+    return words if re.search("[A-Za-z]", words) else ""
 
 
 def _words(value: Any) -> str:

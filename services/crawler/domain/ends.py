@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from services.crawler.domain import urls
+from services.crawler.domain.complaints import printable
 from services.crawler.domain.fetching import Answer, Failure
 from shared.datasets.model import ApiSource, PagePagination
 
 MAX_TOTAL_DIGITS = 18
+SHOWN_CHARS = 40
 
 NO_SUCH_PAGE = frozenset({404, 410, 416})
 """How sources answer for a page behind their last one: believed where the total was reached."""
@@ -35,6 +37,17 @@ def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_TOTAL_DIGITS):
         return None
     return int(text)
+
+
+def no_total_in(answer: Answer[object], pagination: PagePagination) -> str | None:
+    """What the header of the total says where that is no number; None where it is one, or is not there."""
+    if pagination.total_header is None or total_of(answer, pagination) is not None:
+        return None
+    said = answer.header(pagination.total_header)
+    if said is None:
+        return None
+    shown = printable(said, SHOWN_CHARS) or "nothing"
+    return f"the header {pagination.total_header} says {shown}, which is no number of records"
 
 
 def is_no_such_page(

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from services.crawler.domain.urls import shown_url
 from shared.datasets.model import ApiSource
 
 RETRIED_STATUSES = frozenset({408, 425, 429})
@@ -69,6 +70,17 @@ class FetchError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.fingerprint = fingerprint
+
+    def after_redirect(self, url: str) -> "FetchError":
+        """The same, of a request that was led to `url`."""
+        return FetchError(
+            f"redirected to {shown_url(url)}: {self}",
+            outcome=self.outcome,
+            retryable=self.retryable,
+            status=self.status,
+            retry_after_s=self.retry_after_s,
+            fingerprint=self.fingerprint,
+        )
 
 
 def is_retried(status: int) -> bool:

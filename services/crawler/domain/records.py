@@ -17,6 +17,7 @@ import stringzilla
 
 from services.crawler.domain.answers import (
     BadBodyError,
+    Empty,
     find_array,
     no_json,
     refuse_rest,
@@ -57,6 +58,8 @@ class Records:
     data: bytes
     rows: int
     empty: bool = False
+    lacking: str = ""
+    """Of a page without an array of records: what it has instead."""
 
 
 def first_lines(data: bytes, most: int) -> list[bytes]:
@@ -73,19 +76,27 @@ def first_lines(data: bytes, most: int) -> list[bytes]:
 
 
 def split_page(
-    body: bytes, path: Sequence[str] = (), most: int | None = None, *, is_first: bool = False
+    body: bytes,
+    path: Sequence[str] = (),
+    most: int | None = None,
+    *,
+    is_first: bool = False,
+    is_strict: bool = True,
 ) -> Records:
     """The records of a page, at most `most`; `path` leads to their array. Raises `BadBodyError`.
 
     No body, `null`, `{}`, `[]`, and a path that leads to one of these or to nothing are a page of no records, unless
-    the answer complains, or is the first and has its records elsewhere. Costs about a millisecond per megabyte, more where
+    the answer complains, or has records elsewhere (see `find_array`). Costs about a millisecond per megabyte, more where
     it has more than `MAX_RECORDS` commas; a page with something odd in it, fifty times that.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         lines = _quick_lines(body, path, most)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        lines = _careful_lines(body, path, most, is_first=is_first)
+        found = _careful_lines(body, path, most, is_first=is_first, is_strict=is_strict)
+        if isinstance(found, Empty):
+            return Records(b"", 0, lacking=found.lacking)
+        lines = found
     if not lines:
         return Records(b"", 0)
     data = b"\n".join(
@@ -137,7 +148,7 @@ def _pieces_of_ids(body: bytes) -> Iterator[list[int | str]]:
         else:
             yield decoder.decode(memoryview(body)[start:])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        if find_array(Structure(body[start:]), (), "ids") is None:
+        if isinstance(find_array(Structure(body[start:]), (), "ids"), Empty):
             return
         raise BadBodyError(f"a JSON array of integers and texts is expected: {error}"[:300]) from error
 
@@ -199,11 +210,14 @@ def _too_many(most: int, what: str) -> BadBodyError:
     return BadBodyError(f"more than {most} {what}", retryable=False, outcome="too_large")
 
 
-def _careful_lines(body: bytes, path: Sequence[str], most: int | None, *, is_first: bool) -> Sequence[bytes]:
+def _careful_lines(
+    body: bytes, path: Sequence[str], most: int | None, *, is_first: bool, is_strict: bool
+) -> Sequence[bytes] | Empty:
     """The same without a parser: whatever a record holds, its line is what stands between two commas."""
-    spans = _spans(
-        Structure(body), path, is_first=is_first
-    )  # what the structure holds is free again before lines are made
+    # What the structure holds is free again before lines are made.
+    spans = _spans(Structure(body), path, is_first=is_first, is_strict=is_strict)
+    if isinstance(spans, Empty):
+        return spans
     pairs = zip(spans[::2][:most], spans[1::2][:most], strict=True)
     lines = [on_one_line(body[start:stop].rstrip(BLANK)) for start, stop in pairs]
     if lines and not any(map(_LIKE_JSON.match, lines)):
@@ -211,12 +225,12 @@ def _careful_lines(body: bytes, path: Sequence[str], most: int | None, *, is_fir
     return lines
 
 
-def _spans(page: Structure, path: Sequence[str], *, is_first: bool) -> "array[int]":
+def _spans(page: Structure, path: Sequence[str], *, is_first: bool, is_strict: bool) -> "array[int] | Empty":
     """Where the records begin and end by turns."""
+    at = find_array(page, path, "records", is_first=is_first, is_strict=is_strict)
+    if isinstance(at, Empty):
+        return at
     spans = array("q")
-    at = find_array(page, path, "records", is_first=is_first)
-    if at is None:
-        return spans
     with structure_expected():
         for start, stop in page.parts(at):
             spans.extend((page.skip_blank(start), stop))

@@ -9,6 +9,7 @@ from yarl import URL
 from shared.datasets.model import ApiSource, IdListPagination, PagePagination
 
 MAX_URL_CHARS = 4096
+SHOWN_URL_CHARS = 120
 
 _NAME = r"[\w!#$%&'*+.^`|~-]++"
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
@@ -51,6 +52,15 @@ def list_url(source: ApiSource, pagination: IdListPagination) -> str:
 
 def item_url(source: ApiSource, pagination: IdListPagination, identity: int | str) -> str:
     return source.base_url + pagination.item_path.replace("{id}", quote(str(identity), safe=""))
+
+
+def shown_url(text: str) -> str:
+    """As it may be told of an address that a source named: without user and query, which may hold secrets."""
+    try:
+        shown = str(URL(text).with_user(None).with_query(None).with_fragment(None))
+    except NO_URL:
+        shown = text.partition("?")[0]
+    return shown[:SHOWN_URL_CHARS]
 
 
 def is_paginated(headers: Iterable[str]) -> bool:

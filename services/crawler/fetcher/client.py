@@ -12,6 +12,9 @@ from services.crawler.spool import Spool
 from shared.datasets.model import ApiSource
 from shared.observability.metrics import SOURCE_REQUESTS
 
+MAX_CAUSE_CHARS = 220
+"""So that it is whole where a missing page is told."""
+
 T = TypeVar("T")
 
 
@@ -56,13 +59,15 @@ class Fetcher:
         try:
             value = await self._parse(response.body, parse)
         except BadBodyError as error:
-            raise FetchError(
+            unusable = FetchError(
                 str(error),
                 outcome=error.outcome,
                 retryable=error.retryable,
                 status=response.status,
                 fingerprint=await asyncio.to_thread(response.body.digest),
-            ) from error
+            )
+            led = response.answered_url
+            raise unusable if response.is_direct else unusable.after_redirect(led) from error
         finally:
             response.body.close()
         return _answer(url, response, value, fetched_at)
@@ -84,9 +89,11 @@ def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Ans
 
 
 def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> Failure:
+    """The cause first and whole, however often it was tried."""
     detail = str(error)
-    if is_same:
-        detail = f"{detail} after {tried} tries with the same answer"
-    elif error.retryable and tried > 1:
-        detail = f"{detail} after {tried} tries"
+    detail = detail if len(detail) <= MAX_CAUSE_CHARS else detail[:MAX_CAUSE_CHARS].rstrip() + "..."
+    if tried > 1:
+        detail += (
+            f" (tried {'twice' if tried == 2 else f'{tried} times'}{', same answer' if is_same else ''})"  # noqa: PLR2004 - a word
+        )
     return failure_of(url, detail, error.status)

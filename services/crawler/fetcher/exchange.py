@@ -1,8 +1,10 @@
 """One request and its answer over HTTP, redirects included. Everything that can go wrong is a `FetchError`."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -14,8 +16,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from services.crawler.domain.addresses import AllowedHosts, ForbiddenAddressError, check_url
+from services.crawler.domain.complaints import printable
 from services.crawler.domain.fetching import FetchError, RetryPolicy, is_retried
-from services.crawler.domain.urls import NO_URL
+from services.crawler.domain.refusals import MAX_SAID_BYTES, refusal
+from services.crawler.domain.urls import NO_URL, shown_url
 from services.crawler.fetcher.heads import MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, PlainAnswers
 from services.crawler.fetcher.inflate import Inflater
 from services.crawler.fetcher.resolver import CheckingResolver
@@ -25,6 +29,7 @@ CONNECTIONS = 100
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 15.0
 MAX_REDIRECTS = 5
+SHOWN_CHARS = 100
 READ_CHUNK_BYTES = 64 * 1024
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -37,6 +42,8 @@ class Response:
     status: int
     headers: Mapping[str, tuple[str, ...]]
     body: Spool
+    is_direct: bool = True
+    """No redirect led to it."""
 
 
 class Exchange:
@@ -98,27 +105,42 @@ class Exchange:
             async with asyncio.timeout(self._timeout_s) as deadline:
                 return await self._follow(url, body, deadline)
         except BaseException as error:
-            if isinstance(error, FetchError) and error.outcome == "body":
-                error.fingerprint = str(error).encode() + await asyncio.to_thread(body.digest)
             body.close()
-            if isinstance(
-                error, aiohttp.ClientError | HttpProcessingError | OSError
-            ):  # TimeoutError is an OSError
-                raise translate(error) from error
+            if isinstance(error, TimeoutError):
+                words = f"no whole answer within {self._timeout_s:g} s (ONPOINT_CRAWL_TIMEOUT_S)"
+                raise FetchError(words, outcome="timeout", retryable=True) from error
             raise
 
     async def _follow(self, url: str, body: Spool, deadline: asyncio.Timeout) -> Response:
         patience_s = self._policy.retry_after_cap_s
+        asked = url
         for _ in range(MAX_REDIRECTS + 1):
-            target = await self._once(check_url(url, self._allowed), body)
+            try:
+                target = await self._hop(url, body)
+            except FetchError as error:
+                raise error if url == asked else error.after_redirect(url) from error
             if isinstance(target, Response):
-                return target
+                return replace(target, is_direct=url == asked)
             url, wait_s = target
             if wait_s := min(wait_s, patience_s):
                 patience_s -= wait_s
                 deadline.reschedule((deadline.when() or 0.0) + wait_s)
                 await asyncio.sleep(wait_s)
-        raise FetchError(f"more than {MAX_REDIRECTS} redirects", outcome="redirect", retryable=False)
+        words = f"more than {MAX_REDIRECTS} redirects, the last to {shown_url(url)}"
+        raise FetchError(words, outcome="redirect", retryable=False)
+
+    async def _hop(self, url: str, body: Spool) -> Response | tuple[str, float]:
+        """As `_once`, whatever aiohttp raises in our terms."""
+        try:
+            return await self._once(check_url(url, self._allowed), body)
+        except FetchError as error:
+            if error.outcome == "body":
+                error.fingerprint = str(error).encode() + await asyncio.to_thread(body.digest)
+            raise
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+                raise
+            raise translate(error, read_timeout_s=self._read_timeout_s) from error
 
     async def _once(self, url: URL, body: Spool) -> Response | tuple[str, float]:
         """The answer, or where it redirects to and after how many seconds."""
@@ -129,7 +151,7 @@ class Exchange:
                 return _redirect_target(response), self._retry_after_s(response) or 0.0
             is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
             if not is_success or response.status == NOT_READY:
-                raise self._refusal(response)
+                raise await self._refusal(response)
             inflater = Inflater(response.headers.getall("Content-Encoding", []))
             async for chunk in response.content.iter_chunked(READ_CHUNK_BYTES):
                 for piece in inflater.feed(chunk):
@@ -138,15 +160,14 @@ class Exchange:
             headers = {name.lower(): tuple(response.headers.getall(name)) for name in response.headers}
             return Response(str(url), response.status, headers, body)
 
-    def _refusal(self, response: aiohttp.ClientResponse) -> FetchError:
+    async def _refusal(self, response: aiohttp.ClientResponse) -> FetchError:
         status, retry_after_s = response.status, self._retry_after_s(response)
         if status == NOT_READY:
-            detail, outcome = f"{status}: the source is not ready", "not_ready"
+            outcome = "not_ready"
         else:
-            is_servers = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-            detail, outcome = str(status), "server_error" if is_servers else "client_error"
+            outcome = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "client_error"
         return FetchError(
-            detail,
+            refusal(status, await _explanation(response)),
             outcome=outcome,
             retryable=status == NOT_READY or is_retried(status) or retry_after_s is not None,
             status=status,
@@ -157,50 +178,84 @@ class Exchange:
         return self._policy.retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
 
 
+async def _explanation(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of a body that nobody needs but for its words; nothing where it cannot be had."""
+    said = bytearray()
+    try:
+        inflater = Inflater(response.headers.getall("Content-Encoding", []))
+        async for chunk in response.content.iter_chunked(MAX_SAID_BYTES):
+            for piece in inflater.feed(chunk):
+                said += piece
+                if len(said) >= MAX_SAID_BYTES:
+                    return bytes(said)
+    except (FetchError, aiohttp.ClientError, HttpProcessingError, OSError):
+        pass
+    return bytes(said)
+
+
 _TRANSLATIONS: tuple[tuple[type[Exception], str, str, bool], ...] = (
-    (TimeoutError, "timed out", "timeout", True),
-    (aiohttp.ClientConnectorCertificateError, "the certificate is not trusted", "tls", False),
+    (aiohttp.ClientConnectorCertificateError, "the certificate of {host} is not trusted", "tls", False),
     (
         aiohttp.ClientConnectorSSLError,
-        "no TLS connection can be made: does the host speak https?",
+        "no TLS connection to {host}:{port} can be made: does the host speak https?",
         "tls",
         True,
     ),
     (aiohttp.InvalidURL, "not an URL", "forbidden", False),
-    (aiohttp.ClientConnectorDNSError, "the host name cannot be resolved", "connection", True),
+    (aiohttp.ClientConnectorDNSError, "the host name {host} cannot be resolved", "connection", True),
     (aiohttp.ClientPayloadError, "the answer broke off", "body", True),
     (aiohttp.ServerDisconnectedError, "the connection was closed", "connection", True),
 )
 """Error, in short words, as a metric's label, and whether another try may help. The first that fits counts."""
 
 
-def translate(error: aiohttp.ClientError | HttpProcessingError | OSError) -> FetchError:
+def translate(
+    error: aiohttp.ClientError | HttpProcessingError | OSError, *, read_timeout_s: float = READ_TIMEOUT_S
+) -> FetchError:
     """Whatever the network or aiohttp raises, in our terms. It has no status: what no server sent is not told."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ForbiddenAddressError):
         return FetchError(str(cause), outcome="forbidden", retryable=False)
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        words = f"no connection within {CONNECT_TIMEOUT_S:g} s"
+        return FetchError(words, outcome="timeout", retryable=True)
+    if isinstance(error, TimeoutError):
+        words = f"no answer within {read_timeout_s:g} s (ONPOINT_CRAWL_READ_TIMEOUT_S)"
+        return FetchError(words, outcome="timeout", retryable=True)
     for kind, detail, outcome, retryable in _TRANSLATIONS:
         if isinstance(error, kind):
-            return FetchError(detail, outcome=outcome, retryable=retryable)
+            place = {"host": getattr(error, "host", ""), "port": getattr(error, "port", "")}
+            return FetchError(detail.format(**place), outcome=outcome, retryable=retryable)
     return FetchError(_in_words(error)[:300], outcome="connection", retryable=True)
 
 
 def _in_words(error: aiohttp.ClientError | HttpProcessingError | OSError) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {error.os_error.strerror or error.os_error}"
+        return f"no connection to {_bracketed(error.host)}:{error.port}: {_cause(error.os_error)}"
     if isinstance(error, OSError):
-        return f"the connection broke: {error.strerror or error}"
+        return f"the connection broke: {_cause(error)}"
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         # aiohttp says 400, which is its own.
         return f"the answer is no valid HTTP: {error.message.partition(chr(10))[0].rstrip(':')}"
     return str(error) or type(error).__name__
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _cause(error: OSError) -> str:
+    """The system's words for the number, as asyncio puts its own before them."""
+    if error.errno is None or error.errno not in errno.errorcode:
+        return error.strerror or str(error)
+    return os.strerror(error.errno).lower()
+
+
 def _redirect_target(response: aiohttp.ClientResponse) -> str:
     location = response.headers.get("Location")
     if location is None:
         raise FetchError(
-            f"{response.status} without a location",
+            f"{refusal(response.status, b'')}, a redirect without a location",
             outcome="redirect",
             retryable=False,
             status=response.status,
@@ -209,5 +264,8 @@ def _redirect_target(response: aiohttp.ClientResponse) -> str:
         return str(response.url.join(URL(location)))
     except NO_URL as error:
         raise FetchError(
-            "redirected to what is no URL", outcome="redirect", retryable=False, status=response.status
+            f"redirected to {printable(location, SHOWN_CHARS)}, which is no URL",
+            outcome="redirect",
+            retryable=False,
+            status=response.status,
         ) from error

@@ -98,7 +98,7 @@ def _value(record: dict[str, Any], target: Target) -> Any:
 
 def _complaint(reason: Reason, value: Any, target: Target) -> str:
     if not isinstance(value, Numeral) or target.type not in _NUMBERS:
-        return _COMPLAINTS[reason].format(_name(value), target.type)
+        return _COMPLAINTS[reason].format(_name(value), _EXPECTED.get(target.type, target.type))
     shown = value.text if len(value.text) <= MAX_SHOWN_CHARS else f"{value.text[:MAX_SHOWN_CHARS]}..."
     if reason is Reason.TYPE:
         return f"{shown} is no whole number; `inexact: round` in the column's file would round it"
@@ -154,6 +154,11 @@ _COMPLAINTS = {
     Reason.RANGE: "{} beyond what {} holds",
     Reason.NUL: "{} with a NUL character",
     Reason.ENCODING: "{} with half a surrogate pair",
+}
+
+_EXPECTED: dict[ColumnType, str] = {
+    "timestamp": "a timestamp such as 2026-11-29T10:00:00Z",
+    "date": "a date such as 2026-11-29",
 }
 
 _NAMES = {

@@ -13,6 +13,7 @@ from services.quality.domain.books import (
     Files,
     PartlyConverted,
     Rejections,
+    Remark,
     RunFacts,
     StageTotals,
 )
@@ -185,11 +186,13 @@ HAVING sum(rows) > 0
 ORDER BY dataset, reason
 """
 
-# A column is absent from a run where it is from each of its batches that have rows.
+# A column is absent from a run where it is from each of its batches that have records. Of batches without an accepted
+# row only the reasons tell whether there were some.
 _ABSENT = """
 WITH processed AS (
     SELECT dataset, absent, unnamed FROM onpoint_runs.results
-    WHERE run_id = $1 AND stage = 'processor' AND status = 'done' AND rows_accepted > 0
+    WHERE run_id = $1 AND stage = 'processor' AND status = 'done'
+        AND (rows_accepted > 0 OR absent <> '{}' OR rejected_by_reason ?| ARRAY['no_key', 'type', 'range', 'too_large'])
 )
 SELECT p.dataset, name AS column_name,
     ARRAY (
@@ -199,6 +202,14 @@ FROM processed p, unnest(p.absent) AS name
 GROUP BY p.dataset, name
 HAVING count(*) = (SELECT count(*) FROM processed q WHERE q.dataset = p.dataset)
 ORDER BY p.dataset, name
+"""
+
+_REMARKS = """
+SELECT DISTINCT dataset, sentence
+FROM onpoint_runs.results, unnest(string_to_array(detail, E'\\n')) AS sentence
+WHERE run_id = $1 AND stage = 'crawler' AND status = 'done' AND detail IS NOT NULL
+ORDER BY dataset, sentence
+LIMIT $2
 """
 
 _PARTLY_CONVERTED = """
@@ -311,6 +322,7 @@ class CompletionRepository:
                 causes = await connection.fetch(_CAUSES, run_id, stages) if deaths else []
                 rejections = await connection.fetch(_REJECTIONS, run_id)
                 absent = await connection.fetch(_ABSENT, run_id)
+                remarks = await connection.fetch(_REMARKS, run_id, LISTED)
                 partly = await connection.fetch(_PARTLY_CONVERTED, run_id, stages)
         return RunFacts(
             run_id=run_id,
@@ -342,6 +354,7 @@ class CompletionRepository:
             absent=tuple(
                 AbsentColumn(row["dataset"], row["column_name"], tuple(row["unnamed"])) for row in absent
             ),
+            remarks=tuple(Remark(**row) for row in remarks),
         )
 
 

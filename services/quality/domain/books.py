@@ -46,6 +46,14 @@ class AbsentColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What a stage found worth a look, though nothing failed."""
+
+    dataset: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """The first of a dataset's dead results: what is told of them in words."""
 
@@ -110,6 +118,7 @@ class RunFacts:
     """Of the datasets with dead batches."""
     missing_pages: Mapping[str, int] = field(default_factory=dict)
     absent: tuple[AbsentColumn, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -8,11 +8,19 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import TypeVar
 
-from services.quality.domain.books import RunFacts, distinct_records, format_label, imbalances, summarize
+from services.quality.domain.books import (
+    AbsentColumn,
+    RunFacts,
+    distinct_records,
+    format_label,
+    imbalances,
+    summarize,
+)
 from services.quality.domain.ledger import printable
 from shared.datasets.model import Dataset
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, Part, RunCompleted, RunStatus
+from shared.reasons import Reason, in_words
 
 MAX_REASON_CHARS = 3000
 """Leaves room for what could not be listed, below the bound of a text in an event."""
@@ -41,6 +49,7 @@ class Terms:
     """What a request without formats asks for."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """By column, where its values are in a record."""
+    key: Collection[str] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Terms":
@@ -49,6 +58,7 @@ class Terms:
             dataset.max_missing_ratio,
             dataset.formats,
             {column.name: column.source_path or column.name for column in dataset.columns},
+            dataset.key,
         )
 
 
@@ -67,7 +77,7 @@ def decide(
     if facts.cancelled:
         return Verdict("cancelled", "the run was cancelled")
     losses = _losses(facts, summaries, terms)
-    if failures := _failures(facts, summaries, checks, losses):
+    if failures := _failures(facts, summaries, checks, terms, losses):
         return Verdict("failed", _join(failures))
     if losses := losses + _unwritten(facts, terms):
         return Verdict("partial", _join(losses))
@@ -120,6 +130,7 @@ def _failures(
     facts: RunFacts,
     summaries: Mapping[str, DatasetSummary],
     checks: Sequence[CheckResult],
+    terms: Mapping[str, Terms],
     losses: Sequence[str],
 ) -> list[str]:
     """Why the run is failed, the cause first."""
@@ -127,7 +138,7 @@ def _failures(
         return [f"refused: {facts.refused}"]
     found = imbalances(summaries, facts.stages)
     if _nothing_delivered(facts, summaries):
-        found += [*(losses or _rejected_rows(summaries)), "nothing could be delivered"]
+        found += [*(losses or _rejected_rows(facts, summaries, terms)), "nothing could be delivered"]
         losses = ()
     found += [_check_failed(check) for check in checks if not check.passed and check.severity == "error"]
     return [*found, *losses] if found else []
@@ -161,7 +172,7 @@ def _losses(
         sentences = [*_gone(facts, name, books), *_short(facts, name, books, bounds)]
         if sentences:
             found.append(f"{name}: {', '.join(sentences)}")
-        if (rejected := _too_many_rejected(name, books, bounds)) is not None:
+        if (rejected := _too_many_rejected(facts, name, books, bounds)) is not None:
             found.append(rejected)
         if refused := sum(t.rejected for t in facts.totals if (t.dataset, t.stage) == (name, "loader")):
             found.append(f"{name}: PostgreSQL refused {_counted(refused, 'row')}")
@@ -185,31 +196,46 @@ def _short(facts: RunFacts, name: str, books: DatasetSummary, bounds: Terms) -> 
     return [f"{came} of {promised} promised records came"]
 
 
-def _too_many_rejected(name: str, books: DatasetSummary, bounds: Terms) -> str | None:
+def _too_many_rejected(facts: RunFacts, name: str, books: DatasetSummary, bounds: Terms) -> str | None:
     # Decimal: 0.29 x 100 is below 29 in binary floating point.
     ratio = Decimal(str(bounds.max_rejected_ratio))
     if books.rows_rejected <= ratio * books.rows_crawled:
         return None
     share = 100 * books.rows_rejected / max(1, books.rows_crawled)
-    return f"{_rejected(name, books)} ({share:.4g} %, at most {100 * float(ratio):.4g} %)"
+    return f"{_rejected(facts, name, books, bounds)} ({share:.4g} %, at most {100 * float(ratio):.4g} %)"
 
 
 def _missing_pages(facts: RunFacts, dataset: str, pages: int) -> str:
+    """The crawler says what is missing, which may be a page, all after it, or the source's one answer."""
     first = next((page for page in facts.missing if page.dataset == dataset), None)
-    told = ", the first" if pages > 1 and first is not None else ""
-    if first is not None:
-        told += f": {first.reason[:QUOTED_CHARS]} ({first.url[:QUOTED_CHARS]})"
-    return f"{_counted(pages, 'page')} {'is' if pages == 1 else 'are'} missing{told}"
+    counted = f"{_counted(pages, 'page')} {'is' if pages == 1 else 'are'} missing"
+    if first is None:
+        return counted
+    told = f"{first.reason[:QUOTED_CHARS]} ({first.url[:QUOTED_CHARS]})"
+    return told if pages == 1 else f"{counted}, the first: {told}"
 
 
-def _rejected_rows(summaries: Mapping[str, DatasetSummary]) -> list[str]:
-    return [_rejected(name, books) for name, books in summaries.items() if books.rows_rejected]
+def _rejected_rows(
+    facts: RunFacts, summaries: Mapping[str, DatasetSummary], terms: Mapping[str, Terms]
+) -> list[str]:
+    return [
+        _rejected(facts, name, books, terms.get(name, Terms()))
+        for name, books in summaries.items()
+        if books.rows_rejected
+    ]
 
 
-def _rejected(name: str, books: DatasetSummary) -> str:
+def _rejected(facts: RunFacts, name: str, books: DatasetSummary, terms: Terms) -> str:
+    """With the key that no record has before the number of records that lack it."""
     reasons = sorted(books.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    told = ", ".join(f"{rows} {reason}" for reason, rows in reasons)
-    return f"{name}: {books.rows_rejected} of {_counted(books.rows_crawled, 'row')} rejected" + (
+    told = ", ".join(f"{rows} {in_words(reason)}" for reason, rows in reasons)
+    keyless = [
+        _absence(absent, terms)
+        for absent in facts.absent
+        if absent.dataset == name and absent.column in terms.key
+    ]
+    cause = f"{'; '.join(keyless)}; " if keyless and Reason.NO_KEY in books.rejected_by_reason else ""
+    return f"{name}: {cause}{books.rows_rejected} of {_counted(books.rows_crawled, 'row')} rejected" + (
         f": {told}" if told else ""
     )
 
@@ -250,15 +276,24 @@ def _check_failed(check: CheckResult) -> str:
 
 
 def _warnings(facts: RunFacts, terms: Mapping[str, Terms]) -> tuple[str, ...]:
-    found = []
-    for absent in facts.absent[:MAX_WARNINGS]:
-        field_name = terms.get(absent.dataset, Terms()).fields.get(absent.column, absent.column)
-        near = get_close_matches(field_name, absent.unnamed, n=1, cutoff=0.5)
-        hint = f"; the nearest that they have is {near[0]}" if near else ""
-        found.append(
-            f"{absent.dataset}: no record has the field {field_name}, so the column {absent.column} is null{hint}"
-        )
-    return tuple(text[:MAX_REASON_CHARS] for text in found)
+    found = [
+        f"{absent.dataset}: {_absence(absent, terms.get(absent.dataset, Terms()))}" for absent in facts.absent
+    ]
+    found += [f"{remark.dataset}: {remark.sentence}" for remark in facts.remarks]
+    for name, plan in facts.plans.items():
+        came = distinct_records(facts, name)
+        if plan.rows is not None and came > plan.rows:
+            found.append(f"{name}: the source promised {_counted(plan.rows, 'record')}, and {came} came")
+    return tuple(text[:MAX_REASON_CHARS] for text in found[:MAX_WARNINGS])
+
+
+def _absence(absent: AbsentColumn, terms: Terms) -> str:
+    field_name = terms.fields.get(absent.column, absent.column)
+    near = get_close_matches(field_name, absent.unnamed, n=1, cutoff=0.5)
+    hint = f"; the nearest that they have is {near[0]}" if near else ""
+    if absent.column in terms.key:
+        return f"no record has the field {field_name}, which the key {absent.column} needs{hint}"
+    return f"no record has the field {field_name}, so the column {absent.column} is null{hint}"
 
 
 def _join(complaints: Sequence[str]) -> str:

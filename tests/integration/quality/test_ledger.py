@@ -29,7 +29,7 @@ SEEDS = 200
 
 def eventful(run_id: str) -> Story:
     """Three datasets, a batch dead at every stage and at several, an empty batch, a missing page."""
-    page = MissingPage(url="http://source/?page=2", reason="503 after 5 tries")
+    page = MissingPage(url="http://source/?page=2", reason="page 2 is missing: the source answers HTTP 503")
     return Story(
         run_id,
         {
@@ -80,7 +80,7 @@ async def test_every_order_of_events_each_twice_gives_the_same_books_and_one_of_
         check_books(story, completed)
         assert completed.status == "partial"
         assert completed.reason == (
-            "posts: 1 page is missing: 503 after 5 tries (http://source/?page=2), "
+            "posts: page 2 is missing: the source answers HTTP 503 (http://source/?page=2), "
             "2 batches are dead, the first at the processor: it died; "
             "users: 2 batches are dead, the first at the loader: it died"
         )

@@ -47,11 +47,19 @@ def test_counts_are_of_what_was_asked_for_most_first() -> None:
             20,
             {"type": 1205, "fetch": 3},
             True,
-            "the first 20 of 1,208 refused rows (1,205 type, 3 fetch): --limit N shows more, --json and --csv show all",
+            (
+                "the first 20 of 1,208 refused rows (1,205 of a wrong type (type), 3 not fetched (fetch)): "
+                "--limit N shows more, --json and --csv show all"
+            ),
         ),
         (20, {}, True, "the first 20 refused rows: --limit N shows more, --json and --csv show all"),
-        (1, {"type": 1}, False, "1 refused row: 1 type"),
-        (8, {"type": 5, "fetch": 3}, False, "8 refused rows: 5 type, 3 fetch"),
+        (1, {"type": 1}, False, "1 refused row: 1 of a wrong type (type)"),
+        (
+            8,
+            {"type": 5, "fetch": 3},
+            False,
+            "8 refused rows: 5 of a wrong type (type), 3 not fetched (fetch)",
+        ),
         (8, {}, False, "8 refused rows"),
         (8, {"type": 5}, False, "8 refused rows"),
     ],
@@ -73,7 +81,7 @@ def test_what_was_shown_is_told(
             None,
             "fetch",
             {"type": 2},
-            "run r1 has no row that was refused for fetch: it has 2 type",
+            "run r1 has no row that was refused for fetch: it has 2 of a wrong type (type)",
         ),
         ("succeeded", None, "fetch", {}, "run r1 has no row that was refused for fetch"),
     ],

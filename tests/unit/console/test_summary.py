@@ -233,7 +233,7 @@ def test_why_rows_were_rejected_is_told_most_first_with_the_command_that_shows_t
     )
 
     assert "rejected rows" in shown
-    assert "  posts  1,200 type, 3 fetch\n" in shown
+    assert "  posts  1,200 of a wrong type (type), 3 not fetched (fetch)\n" in shown
     assert "  old    7 rows\n" in shown
     assert "onpoint quarantine 2026-11-23-daily shows them" in shown
     assert shown.count("users") == 1

@@ -143,8 +143,9 @@ def test_a_public_url_may_be_asked_for(url: str) -> None:
 def test_the_reason_says_what_is_wrong_and_what_to_do() -> None:
     with pytest.raises(ForbiddenAddressError) as caught:
         check_url("http://127.0.0.1/", NOBODY)
-    assert (
-        str(caught.value) == "127.0.0.1:80 is a private address; ONPOINT_CRAWL_ALLOW_HOSTS does not name it"
+    assert str(caught.value) == (
+        "127.0.0.1:80 is a private address: to crawl it, add 127.0.0.1:80 to ONPOINT_CRAWL_ALLOW_HOSTS "
+        "and restart the crawler, which reads it at its start"
     )
 
 
@@ -163,7 +164,8 @@ PRIVATE_ADDRESSES = [
 def test_every_address_of_a_name_must_be_public(address: str) -> None:
     check_addresses("example.org", 80, ["8.8.8.8"], NOBODY)
     with pytest.raises(
-        ForbiddenAddressError, match=r"at example.org\) is a private address; .* does not name example.org"
+        ForbiddenAddressError,
+        match=r"at example.org\) is a private address: to crawl it, add example.org:80 to",
     ):
         check_addresses("example.org", 80, ["8.8.8.8", address], NOBODY)
 

@@ -122,7 +122,10 @@ async def test_a_page_that_finally_fails_ends_the_chain() -> None:
         [manifest] = crawler.batches
         assert await crawler.rows(manifest) == things(20)
         assert [(page.url, page.reason) for page in manifest.missing] == [
-            (f"{source.url}/things?_page=3&_limit=10", "500 after 5 tries")
+            (
+                f"{source.url}/things?_page=3&_limit=10",
+                "page 3 and all after it are missing: the source answers HTTP 500 Internal Server Error (tried 5 times)",
+            )
         ]
         assert (manifest.status, manifest.next, crawler.planned[0].batches) == ("done", None, 1)
 
@@ -165,7 +168,7 @@ async def test_a_cursor_that_leads_astray_is_a_failed_page_and_ends_the_chain(li
         [manifest] = crawler.batches
         assert await crawler.rows(manifest) == things(20)
         [missing] = manifest.missing
-        assert missing.reason.startswith(detail)
+        assert " and all after it are missing: " + detail in missing.reason
         assert manifest.next is None
 
 

@@ -1,6 +1,7 @@
 """Empty in any form is the end of a source; what says that something went wrong, or is something else, is a failure."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,12 @@ from services.crawler.domain.answers import BadBodyError
 from services.crawler.domain.records import Records, read_ids, split_item, split_page
 
 NOTHING = Records(b"", 0)
+
+
+def without_words(page: Records) -> Records:
+    """Whatever it has instead of an array."""
+    return replace(page, lacking="")
+
 
 EMPTY_AT_ONCE = [b"", b" \r\n\t", b"\xef\xbb\xbf", b"null", b" null\n", b"{}", b"{ }", b"[]", b"[\n]", b'""']
 EMPTY_AT_A_PATH = [
@@ -43,12 +50,50 @@ QUIET = [
 @pytest.mark.parametrize("body", EMPTY_AT_ONCE)
 @pytest.mark.parametrize("path", [(), ("data",), ("data", "items")])
 def test_an_empty_answer_is_a_page_of_no_records(body: bytes, path: tuple[str, ...]) -> None:
-    assert split_page(body, path) == NOTHING
+    assert without_words(split_page(body, path)) == NOTHING
 
 
 @pytest.mark.parametrize("body", EMPTY_AT_A_PATH)
 def test_a_path_that_leads_to_nothing_is_a_page_of_no_records(body: bytes) -> None:
-    assert split_page(body, ("data", "items")) == NOTHING
+    assert without_words(split_page(body, ("data", "items"))) == NOTHING
+
+
+LACKING: list[tuple[bytes, tuple[str, ...], str]] = [
+    (b"", (), "the answer is empty, no array"),
+    (b"null", (), "the answer is null, no array"),
+    (b"{}", (), "the answer is an empty object, no array"),
+    (b'""', ("items",), "the answer is empty, no array"),
+    (b"null", ("items",), "the answer is null, no array"),
+    (b"{}", ("items",), "the answer has no items; it is empty"),
+    (b'{"n": 1, "m": 2}', ("items",), "the answer has no items; its keys are n, m"),
+    (b'{"tags": ["a"]}', ("items",), "the answer has no items; its keys are tags"),
+    (b'{"data": null}', ("data", "items"), "data is null, no array"),
+    (b'{"data": {"n": 0}}', ("data", "items"), "data has no items; its keys are n"),
+    (b'{"data": {"items": null}}', ("data", "items"), "data.items is null, no array"),
+    (b'{"data": {"items": {}}}', ("data", "items"), "data.items is an empty object, no array"),
+    (b'{"data": {"items": ""}}', ("data", "items"), "data.items is empty, no array"),
+]
+
+
+@pytest.mark.parametrize(("body", "path", "words"), LACKING)
+def test_a_page_without_an_array_says_what_it_has_instead(
+    body: bytes, path: tuple[str, ...], words: str
+) -> None:
+    assert split_page(body, path).lacking == words
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"[]", ()),
+        (b"[]", ("items",)),
+        (b'{"items": []}', ("items",)),
+        (b'{"data": []}', ("data", "items")),
+        (b'{"items": [ ], "tags": ["a"]}', ("items",)),
+    ],
+)
+def test_an_empty_array_is_an_array(body: bytes, path: tuple[str, ...]) -> None:
+    assert split_page(body, path) == NOTHING
 
 
 @pytest.mark.parametrize("envelope", QUIET, ids=json.dumps)
@@ -56,7 +101,7 @@ def test_a_path_that_leads_to_nothing_is_a_page_of_no_records(body: bytes) -> No
 def test_an_envelope_that_says_that_all_is_well_is_no_complaint(
     envelope: dict[str, Any], page: dict[str, Any]
 ) -> None:
-    assert split_page(json.dumps({**envelope, **page}).encode(), ("data",)) == NOTHING
+    assert without_words(split_page(json.dumps({**envelope, **page}).encode(), ("data",))) == NOTHING
 
 
 COMPLAINTS: list[tuple[dict[str, Any], str]] = [
@@ -210,6 +255,14 @@ def test_an_item_without_a_body_is_an_empty_item(body: bytes) -> None:
         ),
         (b'{"data": {"rows": [{"id": 1}], "n": 1}}', ("data", "items"), "say records_path: [data, rows]"),
         (b'{"page": 1, "results": [ {"id": 1} ]}', ("resources",), "say records_path: [results]"),
+        (
+            b'{"result": {"rows": [{"id": 1}]}}',
+            ("data", "items"),
+            "there is no data in the answer, and result.rows holds records: say records_path: [result, rows]",
+        ),
+        (b'{"result": {"rows": [{"id": 1}]}}', ("rows",), "say records_path: [result, rows]"),
+        (b'{"a": {"b": {"c": [{"id": 1}]}}}', ("items",), "say records_path: [a, b, c]"),
+        (b'{"deep": {"rows": [{"id": 1}]}, "near": [{"id": 1}]}', ("items",), "say records_path: [near]"),
     ],
 )
 def test_a_first_answer_with_its_records_elsewhere_is_not_empty(
@@ -219,7 +272,21 @@ def test_a_first_answer_with_its_records_elsewhere_is_not_empty(
         split_page(body, path, is_first=True)
     assert said in str(refusal.value)
     assert not refusal.value.retryable
-    assert split_page(body, path).rows == 0, "behind the last page nobody knows what else is told"
+
+
+def test_a_later_answer_with_its_records_elsewhere_is_not_empty_either() -> None:
+    with pytest.raises(BadBodyError) as refusal:
+        split_page(b'{"entries": [{"id": 1}]}', ("items",))
+    assert str(refusal.value) == "there is no items in the answer, and entries holds records"
+    assert refusal.value.retryable, "the first answers had it"
+    page = split_page(b'{"entries": [{"id": 1}]}', ("items",), is_strict=False)
+    assert page == Records(b"", 0, lacking="the answer has no items; its keys are entries")
+
+
+@pytest.mark.parametrize("body", [b'{"id": 1}\n{"id": 2}\n', b'{"id": 1}\r\n{"id": 2}'])
+def test_json_lines_are_named(body: bytes) -> None:
+    with pytest.raises(BadBodyError, match="one JSON value per line; a JSON array is expected"):
+        split_page(body)
 
 
 @pytest.mark.parametrize(

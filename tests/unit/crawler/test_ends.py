@@ -324,7 +324,8 @@ async def test_an_outage_behind_a_short_page_is_no_end() -> None:
         return pages(number, before) or faults.status(503)
 
     crawler, _ = await crawl(answer, THREES_NO_TOTAL)
-    assert missing(crawler) == ["503 after 5 tries"]
+    [reason] = missing(crawler)
+    assert reason.startswith("page 4 and all after it are missing: ")
 
 
 async def test_links_that_lead_elsewhere_than_numbers_are_followed_whatever_the_total_says() -> None:
@@ -357,7 +358,9 @@ async def test_a_window_that_ends_where_the_total_does_is_no_end(status: int) ->
         return pages(number, before) or faults.status(status)
 
     crawler, _ = await crawl(answer)
-    assert missing(crawler) == [f"{status}; if the source ends this way: end_statuses: [{status}]"]
+    [reason] = missing(crawler)
+    assert reason.startswith("page 4 and all after it are missing: ")
+    assert reason.endswith(f"; if the source ends this way: end_statuses: [{status}]")
 
 
 async def test_links_that_name_a_later_last_page_are_no_end() -> None:
@@ -430,7 +433,8 @@ async def test_empty_pages_that_name_a_next_are_passed_over_but_not_for_ever() -
         return faults.records([], Link=f"</things?_page={number + 1}>; rel=next")
 
     crawler, source = await crawl(desert, THREES_NO_TOTAL)
-    assert missing(crawler) == ["100 pages in a row are empty and name a next one"]
+    [reason] = missing(crawler)
+    assert reason == "page 100 and all after it are missing: 100 pages in a row are empty and name a next one"
     assert len(source.seen) < 110
 
 

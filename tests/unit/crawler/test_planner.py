@@ -92,7 +92,10 @@ async def test_a_source_that_gives_no_plan_is_a_dead_batch_of_a_run_that_ends(
         assert [(planned.batches, planned.rows) for planned in crawler.planned] == [(1, None)]
         manifest = await only_batch(crawler)
         assert (manifest.status, manifest.reason) == ("dead", Reason.FETCH)
-        assert manifest.detail == "there is no plan: 500 after 5 tries"
+        assert (
+            manifest.detail
+            == "there is no plan: the source answers HTTP 500 Internal Server Error (tried 5 times)"
+        )
         assert manifest.counts.model_dump(exclude_defaults=True) == {}
         [missing] = manifest.missing
         assert missing.url.startswith(f"{source.url}{path}")
@@ -120,7 +123,7 @@ async def test_a_private_source_that_nobody_allowed_is_not_asked() -> None:
         await crawler.run({"datasets": ["posts"]})
         manifest = await only_batch(crawler)
         assert manifest.detail == (
-            f"there is no plan: 127.0.0.1:{source.port} is a private address; "
-            "ONPOINT_CRAWL_ALLOW_HOSTS does not name it"
+            f"there is no plan: 127.0.0.1:{source.port} is a private address: to crawl it, add "
+            f"127.0.0.1:{source.port} to ONPOINT_CRAWL_ALLOW_HOSTS and restart the crawler, which reads it at its start"
         )
         assert source.seen == []

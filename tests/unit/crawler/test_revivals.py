@@ -107,7 +107,7 @@ async def test_a_plan_that_fails_again_leaves_its_batch_dead_with_the_new_reason
     source.heal()
     source.fail("/posts", faults.status(403))
     again = result(await replay(crawler, units(crawler)[0]))
-    assert (again.status, again.detail) == ("dead", "there is no plan: 403")
+    assert (again.status, again.detail) == ("dead", "there is no plan: the source answers HTTP 403 Forbidden")
 
 
 async def test_a_source_that_turned_out_empty_gives_a_batch_without_rows(

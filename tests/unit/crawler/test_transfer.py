@@ -148,7 +148,7 @@ async def test_an_empty_body_is_empty_whatever_compressed_it(
 ) -> None:
     outcome, _ = await fetched([answer(b"", b"Content-Encoding: " + encoding, status=status)], tmp_path)
     assert isinstance(outcome, Answer)
-    assert outcome.value == Records(b"", 0)
+    assert outcome.value == Records(b"", 0, lacking="the answer is empty, no array")
 
 
 REFUSED = [
@@ -285,23 +285,26 @@ async def test_headers_that_matter_are_read_from_an_odd_head(tmp_path: Path) -> 
 
 
 BROKEN = {
-    "nothing": (b"", "the connection was closed after 5 tries"),
-    "half a status line": (b"HTTP/1.1 20", "the connection was closed after 5 tries"),
-    "half a head": (b"HTTP/1.1 200 OK\r\nX-A: 1\r\n", "the connection was closed after 5 tries"),
-    "fewer bytes than said": (answer(ROWS[:-9], b"Content-Length: 75"), "the answer broke off after 5 tries"),
+    "nothing": (b"", "the connection was closed (tried 5 times)"),
+    "half a status line": (b"HTTP/1.1 20", "the connection was closed (tried 5 times)"),
+    "half a head": (b"HTTP/1.1 200 OK\r\nX-A: 1\r\n", "the connection was closed (tried 5 times)"),
+    "fewer bytes than said": (
+        answer(ROWS[:-9], b"Content-Length: 75"),
+        "the answer broke off (tried 5 times)",
+    ),
     "a length beyond all": (
         answer(ROWS, b"Content-Length: 99999999999999999999999999"),
-        "the answer broke off after 5 tries",
+        "the answer broke off (tried 5 times)",
     ),
-    "chunks without an end": (answer(CHUNKS[:-5], CHUNKED), "the answer broke off after 5 tries"),
-    "half a chunk": (answer(CHUNKS[:40], CHUNKED), "the answer broke off after 5 tries"),
+    "chunks without an end": (answer(CHUNKS[:-5], CHUNKED), "the answer broke off (tried 5 times)"),
+    "half a chunk": (answer(CHUNKS[:40], CHUNKED), "the answer broke off (tried 5 times)"),
     "a chunk that looks like the end": (
         answer(b"15\r\n[1, 2]          \r\n0\r\n", CHUNKED),
-        "the answer broke off after 5 tries",
+        "the answer broke off (tried 5 times)",
     ),
     "no chunks": (
         answer(ROWS, CHUNKED),
-        "the answer is no valid HTTP: Invalid character in chunk size after 5 tries",
+        "the answer is no valid HTTP: Invalid character in chunk size (tried 5 times)",
     ),
     "a chunk longer than it says": (
         answer(CHUNKS.replace(b"5\r\n", b"3\r\n"), CHUNKED),
@@ -309,32 +312,32 @@ BROKEN = {
     ),
     "two lengths": (
         answer(ROWS, b"Content-Length: 75", b"Content-Length: 7"),
-        "the answer says of its length that it is 7 and 75 after 5 tries",
+        "the answer says of its length that it is 7 and 75 (tried 5 times)",
     ),
     "a web page without a head": (
         b"<html>Hello</html>\r\n",
-        "the answer does not begin as HTTP does: '<html>Hello</html>' after 5 tries",
+        "the answer does not begin as HTTP does: '<html>Hello</html>' (tried 5 times)",
     ),
     "another protocol": (
         b"SSH-2.0-OpenSSH_8\r\n",
-        "the answer does not begin as HTTP does: 'SSH-2.0-OpenSSH_8' after 5 tries",
+        "the answer does not begin as HTTP does: 'SSH-2.0-OpenSSH_8' (tried 5 times)",
     ),
     "TLS": (b"\x15\x03\x01\x00\x02\x02F", "the answer does not begin as HTTP does: '\\x15\\x03\\x01"),
     "a status of two digits": (
         answer(ROWS, status=b"HTTP/1.1 99 OK"),
-        "the answer does not begin as HTTP does: 'HTTP/1.1 99 OK' after 5 tries",
+        "the answer does not begin as HTTP does: 'HTTP/1.1 99 OK' (tried 5 times)",
     ),
     "a status of letters": (
         answer(ROWS, status=b"HTTP/1.1 OK"),
-        "the answer does not begin as HTTP does: 'HTTP/1.1 OK' after 5 tries",
+        "the answer does not begin as HTTP does: 'HTTP/1.1 OK' (tried 5 times)",
     ),
     "a header that is too long": (
         answer(ROWS, b"X-A: " + b"x" * heads.MAX_LINE_BYTES),
-        "a header of the answer is longer than 65536 bytes after 5 tries",
+        "a header of the answer is longer than 65536 bytes (tried 5 times)",
     ),
     "headers that are too long together": (
         answer(ROWS, *[b"X-%d: " % n + LONG for n in range(20)]),
-        "the headers of the answer are longer than 524288 bytes after 5 tries",
+        "the headers of the answer are longer than 524288 bytes (tried 5 times)",
     ),
     "headers without end": (
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000,
@@ -346,7 +349,7 @@ BROKEN = {
     ),
     "too many headers": (
         answer(ROWS, *[b"X-%d: 1" % n for n in range(1100)]),
-        "the answer has more than 1000 headers after 5 tries",
+        "the answer has more than 1000 headers (tried 5 times)",
     ),
 }
 

@@ -14,6 +14,7 @@ from services.quality.domain.books import (
     Files,
     PartlyConverted,
     Rejections,
+    Remark,
     RunFacts,
     StageTotals,
     format_label,
@@ -234,7 +235,7 @@ def test_rows_that_were_all_refused_within_the_bound_are_told_all_the_same() -> 
     )
     assert verdict(facts, max_rejected_ratio=1) == (
         "failed",
-        "posts: 3 of 3 rows rejected: 3 type; nothing could be delivered",
+        "posts: 3 of 3 rows rejected: 3 of a wrong type (type); nothing could be delivered",
     )
 
 
@@ -307,6 +308,36 @@ def test_a_column_that_no_record_has_is_a_warning_with_the_nearest_field() -> No
     )
 
 
+def test_a_key_that_no_record_has_is_the_cause_and_a_warning() -> None:
+    facts = facts_of(
+        {"posts": [Batch(0, 5, 0, 0, frozenset())]},
+        rejections=(Rejections("posts", "no_key", 5),),
+        absent=(AbsentColumn("posts", "id", ("nummber",)),),
+    )
+    completed = complete(facts, [], {"posts": Terms(fields={"id": "nummer"}, key=("id",))}, NOON)
+    absence = "no record has the field nummer, which the key id needs; the nearest that they have is nummber"
+    assert completed.reason == (
+        f"posts: {absence}; 5 of 5 rows rejected: 5 without a key (no_key) (100 %, at most 1 %); "
+        "nothing could be delivered"
+    )
+    assert completed.warnings == (f"posts: {absence}",)
+
+
+def test_more_records_than_promised_are_a_warning() -> None:
+    facts = facts_of({"posts": [healthy(30)]}, plans={"posts": DatasetPlan(1, 20)})
+    completed = complete(facts, [], {"posts": Terms()}, NOON)
+    assert (completed.status, completed.warnings) == (
+        "succeeded",
+        ("posts: the source promised 20 records, and 30 came",),
+    )
+
+
+def test_what_the_crawler_remarks_is_a_warning() -> None:
+    facts = facts_of({"posts": [healthy()]}, remarks=(Remark("posts", "0 records: the answer is null"),))
+    completed = complete(facts, [], {"posts": Terms()}, NOON)
+    assert (completed.status, completed.warnings) == ("succeeded", ("posts: 0 records: the answer is null",))
+
+
 def test_reasons_stand_in_the_summary() -> None:
     rejections = (
         Rejections("posts", "no_key", 2),
@@ -317,7 +348,7 @@ def test_reasons_stand_in_the_summary() -> None:
     assert summarize(facts)["posts"].rejected_by_reason == {"no_key": 2, "type": 1}
     assert verdict(facts) == (
         "partial",
-        "posts: 3 of 10 rows rejected: 2 no_key, 1 type (30 %, at most 1 %)",
+        "posts: 3 of 10 rows rejected: 2 without a key (no_key), 1 of a wrong type (type) (30 %, at most 1 %)",
     )
 
 
@@ -328,23 +359,26 @@ def test_what_arrived_at_one_end_is_delivered() -> None:
     assert verdict(facts_of({"posts": [superseded]}))[0] == "partial"
 
 
+CUT_SHORT = "page 4 and all after it are missing: the source answers HTTP 500"
+
+
 def test_a_missing_page_makes_a_run_partial() -> None:
     run = {"posts": [healthy()]}
-    page = MissingRecords(dataset="posts", url="http://a/1", reason="503 after 5 tries")
+    page = MissingRecords(dataset="posts", url="http://a/1", reason=CUT_SHORT)
     assert verdict(facts_of(run, missing=(page,), missing_total=1, missing_pages={"posts": 1})) == (
         "partial",
-        "posts: 1 page is missing: 503 after 5 tries (http://a/1)",
+        f"posts: {CUT_SHORT} (http://a/1)",
     )
     three = facts_of(run, missing=(page,) * 3, missing_total=3, missing_pages={"posts": 3})
     assert verdict(three) == (
         "partial",
-        "posts: 3 pages are missing, the first: 503 after 5 tries (http://a/1)",
+        f"posts: 3 pages are missing, the first: {CUT_SHORT} (http://a/1)",
     )
 
 
 def test_a_page_that_failed_is_told_once() -> None:
     """Its batch is dead, and fewer records came than were promised: all for one cause."""
-    page = MissingRecords(dataset="posts", url="http://a/1", reason="503 after 5 tries")
+    page = MissingRecords(dataset="posts", url="http://a/1", reason="the source answers HTTP 401")
     facts = facts_of(
         {"posts": [Batch(0, 0, 0, 0, frozenset({"crawler"}))]},
         plans={"posts": DatasetPlan(1, 7)},
@@ -356,7 +390,7 @@ def test_a_page_that_failed_is_told_once() -> None:
     assert verdict(facts) == (
         "failed",
         (
-            "posts: 1 page is missing: 503 after 5 tries (http://a/1), 0 of 7 promised records came; "
+            "posts: the source answers HTTP 401 (http://a/1), 0 of 7 promised records came; "
             "nothing could be delivered"
         ),
     )

@@ -168,13 +168,15 @@ def test_no_built_in_file_is_without_a_check() -> None:
 
 
 def test_what_the_end_of_pages_is_may_be_said(tmp_path: Path) -> None:
-    pages = "pagination: {kind: page, page_param: p, size_param: n, first: 0, repeats: end, end_statuses: [404, 410]}"
+    ends = "repeats: end, no_array: end, end_statuses: [404]"
+    pages = f"pagination: {{kind: page, page_param: p, size_param: n, first: 0, {ends}}}"
     text = re.sub("pagination: .*", pages, GOOD) + "max_missing_ratio: 0.02\n"
     dataset = load_catalog(write(tmp_path, text), {})["things"]
     assert dataset.source.pagination.kind == "page"
     assert dataset.source.pagination.first == 0
     assert dataset.source.pagination.repeats == "end"
-    assert dataset.source.pagination.end_statuses == (404, 410)
+    assert dataset.source.pagination.no_array == "end"
+    assert dataset.source.pagination.end_statuses == (404,)
     assert dataset.max_missing_ratio == 0.02
 
 
@@ -183,12 +185,13 @@ def test_unless_said_the_source_shows_where_its_pages_begin_and_end(tmp_path: Pa
     assert dataset.source.pagination.kind == "page"
     assert dataset.source.pagination.first is None
     assert dataset.source.pagination.repeats == "fault"
+    assert dataset.source.pagination.no_array == "fault"
     assert dataset.source.pagination.end_statuses == ()
     assert dataset.max_missing_ratio == 0
 
 
 @pytest.mark.parametrize(
-    "wrong", ["first: 2", "repeats: ignore", "end_statuses: [500]", "end_statuses: [200]"]
+    "wrong", ["first: 2", "repeats: ignore", "no_array: skip", "end_statuses: [500]", "end_statuses: [200]"]
 )
 def test_what_cannot_end_pages_is_refused(tmp_path: Path, wrong: str) -> None:
     assert wrong.split(":", maxsplit=1)[0] in refusal(tmp_path, GOOD.replace("size: 50", wrong))
