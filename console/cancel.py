@@ -66,7 +66,7 @@ def cancel(
             raise typer.Exit(SUCCESS if completed.get("status") == "cancelled" else FAILED)
         mark, is_first = asyncio.run(_cancel(run_id, dsn, staging))
     except TransientError as error:
-        raise CommandError(f"the object store does not answer, so nothing is cancelled: {error}") from error
+        raise CommandError(f"nothing is cancelled: {error}") from error
     except TimeoutError as error:
         raise CommandError(
             f"run {run_id} has not ended within {duration(timeout or 0)}; it is marked as cancelled: "
