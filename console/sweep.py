@@ -65,6 +65,8 @@ def sweep(
     import asyncpg
     import structlog
 
+    from console.database import refusal
+
     hours = (
         environment.settings(SweepSettings).staging_ttl_hours
         if older_than_hours is None
@@ -77,7 +79,8 @@ def sweep(
     except (TransientError, PermanentError) as error:
         raise CommandError(f"the sweep did not get to its end, asking again is safe: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise CommandError(f"PostgreSQL does not answer, so nothing is swept: {error}") from error
+        why = refusal(error) or f"PostgreSQL does not answer, so nothing is swept: {error}"
+        raise CommandError(why) from error
     if as_json:
         print_json(report.as_dict())
     else:
