@@ -134,6 +134,6 @@ def migrate(
     if not left_out:
         print("the database is up to date")
         return
-    print(f"the database is up to date but for {quantity(len(left_out), 'dataset file')}", file=sys.stderr)
+    print(f"the database is up to date, {quantity(len(left_out), 'dataset file')} left out", file=sys.stderr)
     if not warn_only:
         raise typer.Exit(FAILED)

@@ -111,7 +111,7 @@ async def _cancel(run_id: str, dsn: str, staging: "ObjectStore") -> tuple[dict[s
     if run is None and await staging.head(keys.request_key(run_id)) is None:
         raise unknown_run(run_id, await _running(dsn))
     if run is not None and run.status != "running":
-        raise CommandError(f"run {run_id} is over, it {run.status}: there is nothing left to cancel")
+        raise CommandError(f"run {run_id} is over ({run.status}): there is nothing left to cancel")
     mark = {
         "by": requester(),
         "at": utc_text(datetime.now(UTC)),

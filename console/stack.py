@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from console import screen
 from deploy.local.client_settings import ClientSettings, export_lines
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import Home
@@ -28,7 +29,7 @@ INTERRUPTED = 130
 DEFAULT_TIMEOUT_S = 300.0
 MIB = 1024 * 1024
 
-out = Console()
+out = screen.stdout()
 err = Console(stderr=True)
 
 
