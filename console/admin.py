@@ -104,6 +104,7 @@ def migrate(
     """
     import asyncpg
 
+    from console.database import refusal
     from shared.postgres.migrations import TablesError
     from shared.postgres.migrations import migrate as bring_up_to_date
 
@@ -123,7 +124,9 @@ def migrate(
             f"ONPOINT_POSTGRES_DSN if it is elsewhere ({str(error) or 'no answer in time'})"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise CommandError(f"PostgreSQL could not be brought up to date: {error}") from error
+        raise CommandError(
+            refusal(error) or f"PostgreSQL could not be brought up to date: {error}"
+        ) from error
     for step in done:
         print(f"done {step}")
     for line in left_out:
@@ -131,6 +134,6 @@ def migrate(
     if not left_out:
         print("the database is up to date")
         return
-    print(f"the database is up to date but for {quantity(len(left_out), 'dataset file')}", file=sys.stderr)
+    print(f"the database is up to date, {quantity(len(left_out), 'dataset file')} left out", file=sys.stderr)
     if not warn_only:
         raise typer.Exit(FAILED)

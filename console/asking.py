@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from console import environment
-from console.errors import SUCCESS, CommandError, InterruptedByUserError
+from console.errors import SUCCESS, CommandError, InterruptedByUserError, WrongUseError
 from console.order import Order
 from console.result import show
 from console.words import duration, listed
@@ -13,6 +13,7 @@ from console.words import duration, listed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from console.ledger import RunRow
     from shared.bus.kafka import KafkaClients
 
 
@@ -25,15 +26,41 @@ def ask(order: Order, *, may_exist: bool, wait: bool, timeout_s: float | None, a
     if wait:
         completed = _ask_and_wait(order, kafka, may_exist=may_exist, as_json=as_json, timeout_s=timeout_s)
         return show(completed, as_json=as_json)
-    from console.client import publish_request
-
-    asyncio.run(publish_request(kafka, order.run_id, order.value()))
+    before = asyncio.run(_ask(order, kafka, may_exist=may_exist))
     if as_json:
         print(json.dumps({"run_id": order.run_id}))
-    else:
+        return SUCCESS
+    if before is None:
         print(f"asked for run {order.run_id}: {listed(order.datasets)}")
-        print(f"follow it with `onpoint status {order.run_id}`")
+    else:
+        state = "goes on" if before.status == "running" else "is over"
+        print(f"run {order.run_id} was asked for before and {state}: {listed(order.datasets)}")
+    print(f"follow it with `onpoint status {order.run_id}`")
     return SUCCESS
+
+
+async def _ask(order: Order, kafka: "KafkaClients", *, may_exist: bool) -> "RunRow | None":
+    """The run as the ledger knew it before; None: it is new. What is over is not asked for again."""
+    from console.client import publish_request
+
+    before = await _run_before(environment.postgres_dsn(), order) if may_exist else None
+    if before is None or before.completed is None:
+        await publish_request(kafka, order.run_id, order.value())
+    return before
+
+
+def refuse_another(order: Order, before: "RunRow") -> None:
+    """Raises `WrongUseError` where the run of this id is another than the one ordered: an id names one run for ever."""
+    if before.requested_by is None and before.completed is None:
+        return  # the ledger has results of it, and not yet what was asked for
+    if not before.is_taken_up:
+        return  # the ledger has the request alone, and not yet what the crawler made of it
+    if before.replay_of is not None and before.replay_of != order.replay_of:
+        raise WrongUseError(f"run {order.run_id} is a replay of {before.replay_of}; choose another id")
+    if before.datasets and set(before.datasets) != set(order.datasets):
+        raise WrongUseError(f"run {order.run_id} is of {listed(before.datasets)}; choose another id")
+    if before.replay_of != order.replay_of:
+        raise WrongUseError(f"run {order.run_id} is no replay of {order.replay_of}; choose another id")
 
 
 def _ask_and_wait(
@@ -73,12 +100,13 @@ async def _ask_and_follow(
 
     dsn = environment.postgres_dsn()
     async with open_completions(kafka) as ends:
-        if may_exist and (earlier := await _earlier_result(dsn, order.run_id)) is not None:
+        before = await _run_before(dsn, order) if may_exist else None
+        if before is not None and before.completed is not None:
             # Its one `run.completed` is behind us and never comes again.
             console.print(
                 f"run {order.run_id} was asked for before and is over: this is its result", highlight=False
             )
-            return earlier
+            return before.completed
         await publish_request(kafka, order.run_id, order.value())
         asked.set()
         with display.choose(console, as_json=as_json) as screen:
@@ -91,14 +119,17 @@ async def _ask_and_follow(
             )
 
 
-async def _earlier_result(dsn: str | None, run_id: str) -> dict[str, Any] | None:
+async def _run_before(dsn: str | None, order: Order) -> "RunRow | None":
+    """The run of this id, if the ledger knows one. Raises `WrongUseError` where it is another."""
     from console.ledger import LedgerUnavailableError, open_ledger
 
     if dsn is None:
         return None
     try:
         async with open_ledger(dsn) as ledger:
-            run = await ledger.run(run_id)
+            run = await ledger.run(order.run_id)
     except LedgerUnavailableError:
         return None  # Kafka alone is enough for a run that is new
-    return run.completed if run else None
+    if run is not None:
+        refuse_another(order, run)
+    return run

@@ -66,7 +66,7 @@ def cancel(
             raise typer.Exit(SUCCESS if completed.get("status") == "cancelled" else FAILED)
         mark, is_first, waits = asyncio.run(_cancel(run_id, dsn, staging))
     except TransientError as error:
-        raise CommandError(f"the object store does not answer, so nothing is cancelled: {error}") from error
+        raise CommandError(f"nothing is cancelled: {error}") from error
     except TimeoutError as error:
         raise CommandError(
             f"run {run_id} has not ended within {duration(timeout or 0)}; it is marked as cancelled: "
@@ -123,7 +123,7 @@ async def _cancel(run_id: str, dsn: str, staging: "ObjectStore") -> tuple[dict[s
     if run is None and await staging.head(keys.request_key(run_id)) is None:
         raise unknown_run(run_id, await _running(dsn))
     if run is not None and run.status != "running":
-        raise CommandError(f"run {run_id} is over, it {run.status}: there is nothing left to cancel")
+        raise CommandError(f"run {run_id} is over ({run.status}): there is nothing left to cancel")
     waits = run is not None and not run.is_taken_up
     mark = {
         "by": requester(),

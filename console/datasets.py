@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 
-from console import environment
+from console import environment, screen
 from console.errors import FAILED
 from console.result import print_json
 from console.words import printable, quantity
@@ -43,7 +43,7 @@ def datasets(
     if as_json:
         print_json([*map(document, catalog.values()), *map(refusal, catalog.refused)])
     else:
-        Console().print(render(catalog.values()), highlight=False)
+        screen.stdout().print(render(catalog.values()), highlight=False)
         for line in complaints(catalog.refused):
             print(line)
     if catalog.refused:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,7 +11,7 @@ from deploy.local.client_settings import ClientSettings
 from deploy.local.home import Home
 from shared.errors import ConfigurationError
 from shared.events.ids import is_dataset_name
-from shared.settings.dsn import ADVICE, is_whole
+from shared.settings.dsn import fault_of
 from shared.settings.variables import read_setting, variable_of
 
 if TYPE_CHECKING:
@@ -139,6 +139,34 @@ def migration_watch() -> "MigrationWatch | None":
         return None
 
 
+def require_same_datasets(asked: Collection[str]) -> None:
+    """Raises `WrongUseError` where the running stack does not know a dataset that the caller's own folder may have.
+
+    `asked`: names of datasets; none: all of them.
+    """
+    from shared.datasets.catalog import load_catalog
+
+    own = read_setting("datasets_dir", os.environ)
+    stack = ClientSettings.of_running_stack(Home.from_environment(os.environ))
+    if own is None or stack is None or not _leads_to(stack):
+        return
+    folder = stack.overrides.get(variable_of("datasets_dir")) or None
+    if folder == str(Path(own).absolute()):
+        return
+    known = load_catalog(Path(folder) if folder else None, stack.overrides)
+    if not asked or not set(asked) <= set(known):
+        raise WrongUseError(
+            f"the running stack was started with another {variable_of('datasets_dir')} ({folder or 'none'}): "
+            "`onpoint down`, then `onpoint up`"
+        )
+
+
+def _leads_to(stack: ClientSettings) -> bool:
+    """Whether the caller's environment names no other installation."""
+    servers = os.environ.get(ADDRESSES[0])
+    return not is_addressed(os.environ) or servers == stack.addresses.get(ADDRESSES[0])
+
+
 def use_credentials() -> None:
     """The drivers take them by the standard chain, which looks into this process's environment."""
     os.environ.update({name: value for name, value in find().items() if name.startswith("AWS_")})
@@ -172,8 +200,8 @@ def _of_installation() -> Mapping[str, str]:
 
 def _dsn(environment: Mapping[str, str]) -> str | None:
     dsn = read_setting("postgres_dsn", environment)
-    if dsn is not None and not is_whole(dsn):
-        raise ConfigurationError(f"{variable_of('postgres_dsn')}: {ADVICE}")
+    if dsn is not None and (fault := fault_of(dsn)) is not None:
+        raise ConfigurationError(f"{variable_of('postgres_dsn')}: {fault}")
     return dsn
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from console.database import refusal
 from console.errors import CommandError
 from console.words import did_you_mean
 from shared.events.topology import Stage
@@ -247,7 +248,7 @@ def _explained() -> Iterator[None]:
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LedgerUnavailableError(
-            f"the run ledger in PostgreSQL cannot be read: {_said(error)}"
+            refusal(error) or f"the run ledger in PostgreSQL cannot be read: {_said(error)}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import traceback
 from importlib import import_module
@@ -153,8 +154,15 @@ def _explain_usage(error: typer.TyperException) -> int:
         sys.stderr.write(f"{message}\n")  # the command was called without anything: this is its help
     else:
         path = context.command_path if context is not None else "onpoint"
-        _say(f"{message[:1].lower()}{message[1:].rstrip('.')} (see `{path} --help`)")
+        _say(f"{_in_plain_words(message).rstrip('.')} (see `{path} --help`)")
     return error.exit_code
+
+
+def _in_plain_words(message: str) -> str:
+    """The library's sentence about a call, as one of ours."""
+    if extra := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message, re.DOTALL):
+        return f"more is given than is taken: {extra[1]}"
+    return f"{message[:1].lower()}{message[1:]}"
 
 
 def _say(sentence: str) -> None:

@@ -26,8 +26,8 @@ VERB: dict[str, str] = {
 PACE_WINDOW_S = 15.0
 """Long enough that batches of a few seconds give a steady rate, short enough to follow a change."""
 
-LINES_AROUND = 5
-"""Of the screen: the heading, the empty lines and the shell's prompt."""
+LINES_AROUND = 6
+"""Of the screen: the heading, the names of the columns, the empty lines and the shell's prompt."""
 
 WIDE = 76
 """Columns from which on there is room for rate and time left."""
@@ -155,12 +155,13 @@ def _heading(snapshot: Snapshot) -> Text:
 
 def _stage_lines(snapshot: Snapshot, width: int) -> Table:
     wide = width >= WIDE
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(max_width=24, no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("stage", max_width=24, no_wrap=True)
     table.add_column()
     # Numbers that grow must not move what is beside them.
-    for least in (7, 14, 9, 10) if wide else (7, 14):
-        table.add_column(justify="right", no_wrap=True, min_width=least)
+    columns = (("batches", 7), ("rows", 14), ("a second", 9), ("left", 10))
+    for heading, least in columns if wide else columns[:2]:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=least)
     bar_width = min(40, max(8, width - (66 if wide else 44)))
     for dataset in snapshot.datasets:
         table.add_row(Text(dataset, "bold"))
@@ -189,7 +190,7 @@ def _dataset_lines(snapshot: Snapshot, width: int, height: int) -> RenderableTyp
     for name in names:
         table.add_column(VERB[name], width=bar_width)
     table.add_column("rows", justify="right", no_wrap=True, min_width=12)
-    shown = _most_interesting(snapshot, max(1, height - LINES_AROUND - 1))
+    shown = _most_interesting(snapshot, max(1, height - LINES_AROUND))
     for dataset in shown:
         stages = [snapshot.stages.get((dataset, name)) for name in names]
         rows = stages[0].rows if stages[0] else 0

@@ -81,9 +81,7 @@ def quarantine(
     try:
         asyncio.run(_show(run_id, dataset, reason, most, _sheet(as_json=as_json, as_csv=as_csv)))
     except TransientError as error:
-        raise CommandError(
-            f"the object store, which has the rows, does not answer: is it running? See `onpoint ps` ({error})"
-        ) from error
+        raise CommandError(f"the refused rows cannot be read: {error}") from error
     except BrokenPipeError:
         # The reader has seen enough, and nothing may be flushed to a closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """`onpoint replay`: a new run from what another one has stored."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, cast, get_args
 
@@ -9,11 +10,11 @@ import typer
 from console import environment
 from console.asking import ask
 from console.errors import CommandError, WrongUseError
-from console.ledger import RunRow, open_ledger
+from console.ledger import RunRow, StageProgress, open_ledger
 from console.order import Order, check_run_id, new_run_id, parse_formats, requester
 from console.words import did_you_mean, listed
 from shared.events.names import SUPPORTED_FORMATS
-from shared.events.topology import ReplayStage, stages_of
+from shared.events.topology import PIPELINE, ReplayStage, stages_of
 
 STAGES: tuple[str, ...] = get_args(ReplayStage)
 
@@ -90,9 +91,12 @@ def replay(
             f"--formats is of use only where exports are written, not in a replay from {from_stage}"
         )
     dsn = environment.ledger_dsn()
+    old, progress = asyncio.run(find_run(dsn, check_run_id(run)))
+    datasets = choose(old, dataset or [])
+    require_stored(old, progress, datasets, from_stage)
     order = Order(
         run_id=new_id,
-        datasets=choose(asyncio.run(find_run(dsn, check_run_id(run))), dataset or []),
+        datasets=datasets,
         requested_by=requester(),
         formats=wanted,
         replay_of=run,
@@ -101,10 +105,10 @@ def replay(
     raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))
 
 
-async def find_run(dsn: str, run_id: str) -> RunRow:
-    """Raises `CommandError` if the ledger does not know the run."""
+async def find_run(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
+    """The run, and how far its stages came. Raises `CommandError` if the ledger does not know it."""
     async with open_ledger(dsn) as ledger:
-        return await ledger.require_run(run_id)
+        return await ledger.require_run(run_id), await ledger.progress(run_id)
 
 
 def choose(old: RunRow, asked: list[str]) -> tuple[str, ...]:
@@ -122,3 +126,13 @@ def choose(old: RunRow, asked: list[str]) -> tuple[str, ...]:
                 f"{did_you_mean(name, old.datasets) or ': it has ' + listed(old.datasets)}"
             )
     return tuple(dict.fromkeys(asked)) or old.datasets
+
+
+def require_stored(
+    old: RunRow, progress: Sequence[StageProgress], datasets: Sequence[str], from_stage: str
+) -> None:
+    """Raises `CommandError` where no batch got to the stage. What a replay took over is stored by the run before it."""
+    parent = next(entry.parent for entry in PIPELINE if entry.name == from_stage)
+    stored = any(one.batches_done for one in progress if one.stage == parent and one.dataset in datasets)
+    if not stored and old.replay_of is None:
+        raise CommandError(f"run {old.run_id} stored nothing to replay from the {from_stage}: run it again")

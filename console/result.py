@@ -21,11 +21,9 @@ def show(completed: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         print_json(completed)
     else:
-        from rich.console import Console
+        from console import screen, summary
 
-        from console import summary
-
-        Console().print(summary.render(decode(completed), places()), highlight=False, crop=False)
+        screen.stdout().print(summary.render(decode(completed), places()), highlight=False, crop=False)
     return exit_code(completed)
 
 

@@ -80,6 +80,7 @@ def run(
         raise WrongUseError("name datasets or say --all, not both")
     named = check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC))
     wanted = parse_formats(formats or [])
+    environment.require_same_datasets(datasets or ())
     catalog = environment.catalog()
     chosen = (
         choose_datasets(datasets, catalog, catalog.why_refused)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from console import environment
+from console import environment, screen
 from console.errors import SUCCESS
 from console.ledger import RunRow, StageProgress, open_ledger
 from console.phase import phase
@@ -23,6 +23,12 @@ from shared.events.times import utc_text
 
 WIDE = 100
 """From so many columns on there is room for long ids and whole dates."""
+
+LEAST_ROOM = 4
+"""For the datasets: their number, at least."""
+
+MAX_ID_WIDTH = 128
+"""The longest id that a run can have."""
 
 RUNS_EXAMPLES = """\b
 Examples:
@@ -59,7 +65,7 @@ def runs(
     if as_json:
         print_json([document(run) for run in found])
     elif found:
-        console = Console()
+        console = screen.stdout()
         console.print(render_runs(found, datetime.now(UTC), width=console.width), highlight=False)
     else:
         print("there are no runs yet: start one with `onpoint run --all --wait`")
@@ -86,7 +92,7 @@ def status(
         print(f"run {run.superseded_by} has replayed this one since")
     if run.completed:
         raise typer.Exit(show(run.completed, as_json=False))
-    console = Console()
+    console = screen.stdout()
     # Nothing is drawn anew in place, so every line has room.
     console.print(
         render_progress(snapshot(run, stages, datetime.now(UTC), waits), width=console.width, height=10_000),
@@ -164,27 +170,28 @@ def render_runs(found: Sequence[RunRow], now: datetime, *, width: int) -> Render
     """Ids are shown whole, to be copied; the names of the datasets take what is left of the line."""
     wide = width >= WIDE
     rows = [number(run.rows_accepted) if run.rows_accepted is not None else "" for run in found]
-    others = (9, 16 if wide else 11, 11, max(4, *map(len, rows)))
-    room = width - sum(others) - 2 * (len(others) + 1)
-    widths = (min(room, 40 if wide else 28, max(len(run.run_id) for run in found)), *others)
-    room -= widths[0]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    took = [duration(((run.finished_at or now) - run.requested_at).total_seconds()) for run in found]
+    others = (9, 16 if wide else 11, max(4, *map(len, took)), max(4, *map(len, rows)))
+    gap = 2 if wide else 1
+    room = width - sum(others) - gap * (len(others) + 1)
+    longest = max(len(run.run_id) for run in found)
+    widths = (max(3, min(longest, MAX_ID_WIDTH if wide else 28, room - LEAST_ROOM)), *others)
+    room = max(LEAST_ROOM, room - widths[0])
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     headings = ("run", "status", "asked (UTC)", "took", "rows")
     for heading, column_width in zip(headings, widths, strict=True):
         align: Literal["left", "right"] = "right" if heading in {"took", "rows"} else "left"
         table.add_column(heading, width=column_width, justify=align, overflow="fold")
-    if room >= len("datasets"):
-        table.add_column("datasets", no_wrap=True)
-    for run, count in zip(found, rows, strict=True):
-        cells: list[RenderableType] = [
+    table.add_column("datasets" if room >= len("datasets") else "sets", no_wrap=True)
+    for run, count, seconds in zip(found, rows, took, strict=True):
+        table.add_row(
             run.run_id,
             Text(run.state, STATUS_STYLE.get(run.state, "").removeprefix("bold ")),
             f"{run.requested_at.astimezone(UTC):{'%Y-%m-%d %H:%M' if wide else '%m-%d %H:%M'}}",
-            duration(((run.finished_at or now) - run.requested_at).total_seconds()),
+            seconds,
             count,
             Text(fitting(run.datasets, room), "dim"),
-        ]
-        table.add_row(*cells[: len(table.columns)])
+        )
     return table
 
 

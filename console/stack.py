@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from console import screen
 from deploy.local.client_settings import ClientSettings, export_lines
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import Home
@@ -28,7 +29,7 @@ INTERRUPTED = 130
 DEFAULT_TIMEOUT_S = 300.0
 MIB = 1024 * 1024
 
-out = Console()
+out = screen.stdout()
 err = Console(stderr=True)
 
 
@@ -239,9 +240,21 @@ def _say_it_runs(request: "Request", say: "Say") -> None:
     say("the stack is already running")
     config = StackConfig.find(request.home)
     wanted = overrides_from(request.environ)
-    if config is not None and config.overrides != wanted:
-        changed = sorted(dict(config.overrides.items() ^ wanted.items()))
-        say(f"it keeps the settings it was started with; `onpoint down` first to change {', '.join(changed)}")
+    if config is not None and (line := kept_settings(config.overrides, wanted)) is not None:
+        say(line)
+
+
+def kept_settings(started: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
+    """What a new start would make of the settings that the caller has now; None: nothing is changed."""
+    changed = sorted(name for name, value in wanted.items() if started.get(name) != value)
+    if not changed:
+        return None
+    dropped = sorted(started.keys() - wanted.keys())
+    also = f", and drops {', '.join(dropped)}, not set here" if dropped else ""
+    return (
+        "it keeps the settings it was started with; "
+        f"`onpoint down`, then `onpoint up` changes {', '.join(changed)}{also}"
+    )
 
 
 @contextmanager

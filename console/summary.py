@@ -1,8 +1,10 @@
 """What became of a run: tables and lists from the value of `run.completed`. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -225,13 +227,28 @@ def _failed_checks(run: RunCompleted) -> RenderableType | None:
             Text.assemble(
                 (f"{check.severity:<5}", "red" if check.severity == "error" else "yellow"),
                 "  ",
-                one_line(
-                    f"{check.dataset}: {check.name} is {_found(check.value)}, expected {_expected(check)}"
-                ),
+                one_line(f"{check.dataset}: {check.name}: {_what_it_found(check)}"),
             )
             for check in failed
         ],
     )
+
+
+def _what_it_found(check: CheckResult) -> str:
+    """A sentence on the rows, by the kind of the check, which its name begins with."""
+    kind, _, columns = check.name.rstrip(")").partition("(")
+    if not isinstance(check.value, int):
+        return f"could not run: {_found(check.value)}"
+    if kind == "row_count":
+        return f"{quantity(check.value, 'row')}, expected {_expected(check)}"
+    verb = "row" if check.value == 1 else "rows"
+    if kind == "unique" and columns:
+        said = f"{check.value:,} {verb} {'agrees' if check.value == 1 else 'agree'} with another in {columns}"
+    elif kind == "not_null" and columns:
+        said = f"{check.value:,} {verb} {'has' if check.value == 1 else 'have'} no {columns}"
+    else:
+        return f"{_found(check.value)}, expected {_expected(check)}"
+    return f"{said}, expected {_expected(check)}" if check.expected.get("max") else said
 
 
 def _found(value: float | str | None) -> str:
@@ -247,10 +264,38 @@ def _expected(check: CheckResult) -> str:
 
 
 def _dead_batches(run: RunCompleted) -> RenderableType | None:
-    return _section(
-        "dead batches",
-        [_line(f"{dead.dataset}  {dead.stage}  {dead.reason}  {dead.batch_id}") for dead in run.dead],
+    """By dataset, stage and reason. What a crawler's dead batch did not fetch is among the missing pages."""
+    told = {page.dataset for page in run.missing}
+    counts: Counter[tuple[str, str, str]] = Counter(
+        (dead.dataset, dead.stage, dead.reason)
+        for dead in run.dead
+        if dead.stage != "crawler" or dead.dataset not in told
     )
+    if not run.dead:
+        return None
+    hint = _line(f"  onpoint dlq list --run {run.run_id} shows why")
+    hint.stylize("dim")
+    heading = f"{quantity(len(run.dead), 'batch')} given up"
+    section = _section(heading, _in_columns([("dataset", "stage", "reason", "batches"), *_as_texts(counts)]))
+    return Group(section or Text(heading, "bold"), hint)
+
+
+def _as_texts(counts: Mapping[tuple[str, str, str], int]) -> Iterable[tuple[str, ...]]:
+    for (dataset, stage, reason), batches in counts.items():
+        yield one_line(dataset), stage, one_line(reason), number(batches)
+
+
+def _in_columns(rows: Sequence[Sequence[str]]) -> list[Text]:
+    """The first row names the columns; nothing where it stands alone."""
+    if len(rows) == 1:
+        return []
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        _line("  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for row in rows
+    ]
+    lines[0].stylize("dim")
+    return lines
 
 
 def _missing_pages(run: RunCompleted) -> RenderableType | None:

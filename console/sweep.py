@@ -30,7 +30,7 @@ WHAT: dict[Kind, str] = {
 EXAMPLES = """\b
 Examples:
   onpoint sweep --dry-run                 what would go, and how much it is
-  onpoint sweep --older-than-hours 24     artifacts of runs that ended before
+  onpoint sweep --older-than-hours 24     those of runs that ended a day ago
   onpoint sweep --json | jq .total.bytes
 
 \b
@@ -56,7 +56,7 @@ def sweep(
             metavar="N",
             min=0,
             max=87_600,
-            help="Artifacts of runs that ended so long ago; absent: ONPOINT_STAGING_TTL_HOURS.",
+            help="Remove artifacts of runs that ended more than N hours ago; absent: ONPOINT_STAGING_TTL_HOURS.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
@@ -64,6 +64,8 @@ def sweep(
     """Remove what nobody needs any more from staging and the lake."""
     import asyncpg
     import structlog
+
+    from console.database import refusal
 
     hours = (
         environment.settings(SweepSettings).staging_ttl_hours
@@ -77,7 +79,8 @@ def sweep(
     except (TransientError, PermanentError) as error:
         raise CommandError(f"the sweep did not get to its end, asking again is safe: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise CommandError(f"PostgreSQL does not answer, so nothing is swept: {error}") from error
+        why = refusal(error) or f"PostgreSQL does not answer, so nothing is swept: {error}"
+        raise CommandError(why) from error
     if as_json:
         print_json(report.as_dict())
     else:
@@ -111,10 +114,11 @@ async def _sweep(limits: Limits, *, dry_run: bool) -> SweepReport:
 
 
 def show(report: SweepReport) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from console import screen
+
+    console = screen.stdout()
     total = report.total
     done = "would be removed" if report.dry_run else "removed"
     if total.count:

@@ -4,9 +4,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from console import screen
 from console.errors import CommandError
 from console.order import parse_formats
 from console.result import print_json
@@ -152,7 +152,7 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    console = Console()
+    console = screen.stdout()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("", "busy", "waiting", "CPU", "CPU per million rows", "peak memory"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -187,4 +187,4 @@ def _show_growth(found: list[dict[str, Any]]) -> None:
             f"{one['ratio']:.2f}",
             *(size(one["services"][name]["peak_rss_bytes"]) for name in services),
         )
-    Console().print(table)
+    screen.stdout().print(table)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console import environment
+from console import environment, screen
 from console.dlq import document, render, selection
 from console.dlq.journal import open_journal
 from console.dlq.letter import Position, parse_position
@@ -19,6 +19,7 @@ from console.dlq.replay import Outcome, Pace, open_replayer, parse_rate
 from console.dlq.selection import CODES, Selection, chosen, filters_of, select
 from console.dlq.topics import open_dead_letters
 from console.errors import CommandError, InterruptedByUserError
+from console.ledger import open_ledger
 from console.result import print_json
 from console.words import listed, number, quantity
 from shared.bus.kafka import KafkaClients
@@ -47,7 +48,7 @@ def list_letters(filters: Filters, limit: int, *, as_json: bool) -> None:
     if as_json:
         print_json([document.entry(entry) for entry in found])
         return
-    console = Console()
+    console = screen.stdout()
     if found:
         console.print(
             render.render_list(found, width=console.width, with_state=filters.state is None),
@@ -59,7 +60,7 @@ def list_letters(filters: Filters, limit: int, *, as_json: bool) -> None:
     )
 
 
-def show_letter(position: Position, rows: int, *, as_json: bool) -> None:
+def show_letter(position: Position, rows: int, *, with_headers: bool, as_json: bool) -> None:
     """Print one dead letter, with the first `rows` rows of its batch."""
     found, record, previews = asyncio.run(_show(position, rows))
     if found.letter.position != position:
@@ -67,7 +68,8 @@ def show_letter(position: Position, rows: int, *, as_json: bool) -> None:
     if as_json:
         print_json(document.entry(found) | document.record(record) | document.data(previews))
     else:
-        Console().print(render.render_entry(found, record, previews), highlight=False, crop=False)
+        shown = render.render_entry(found, record, previews, with_headers=with_headers)
+        screen.stdout().print(shown, highlight=False, crop=False)
 
 
 def replay_letters(asked: Selection, pace: Pace, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
@@ -127,7 +129,7 @@ def _say_what_would_be(found: Sequence[Entry], done: str, *, as_json: bool) -> N
     elif not found:
         print(_none())
     else:
-        console = Console()
+        console = screen.stdout()
         console.print(
             render.render_list(found[:SHOWN], width=console.width, with_state=True),
             highlight=False,
@@ -176,7 +178,11 @@ async def _list(filters: Filters, limit: int) -> tuple[list[Entry], dict[State, 
         open_dead_letters(kafka) as letters,
         selection.open_queue(letters, dsn, selection.services_of(filters)) as queue,
     ):
-        return queue.latest(filters, limit), queue.count(replace(filters, state=None))
+        found, counts = queue.latest(filters, limit), queue.count(replace(filters, state=None))
+    if filters.run_id is not None and not any(counts.values()):
+        async with open_ledger(dsn) as ledger:
+            await ledger.require_run(filters.run_id)
+    return found, counts
 
 
 async def _show(position: Position, rows: int) -> tuple[Entry, Record | None, list[Preview]]:

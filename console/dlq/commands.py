@@ -32,7 +32,9 @@ StateOption = Annotated[
 ]
 Entries = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ENTRY", help="Dead letters by name: loader:3:42.", show_default=False),
+    typer.Argument(
+        metavar="ENTRY", help="Names as `onpoint dlq list` shows them: loader:3:42.", show_default=False
+    ),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="The oldest N at most.")]
@@ -110,15 +112,24 @@ def list_(
 
 @app.command(epilog=SHOW_EXAMPLES)
 def show(
-    entry: Annotated[str, typer.Argument(metavar="ENTRY", help="loader:3:42", show_default=False)],
+    entry: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENTRY", help="Its name as `onpoint dlq list` shows it: loader:3:42.", show_default=False
+        ),
+    ],
     *,
-    rows: Annotated[int, typer.Option("--rows", min=0, max=1000, help="Rows of its data to show.")] = 3,
+    rows: Annotated[
+        int,
+        typer.Option("--rows", metavar="N", min=0, max=1000, help="Rows of its data to show, 1,000 at most."),
+    ] = 3,
+    headers: Annotated[bool, typer.Option("--headers", help="Show the record's headers too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one: why it died, what it says, and the first rows of the data behind it."""
     from console.dlq import actions
 
-    actions.show_letter(actions.parse_position(entry), rows, as_json=as_json)
+    actions.show_letter(actions.parse_position(entry), rows, with_headers=headers, as_json=as_json)
 
 
 @app.command(epilog=REPLAY_EXAMPLES)

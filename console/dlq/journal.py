@@ -6,6 +6,7 @@ from typing import Literal
 
 import asyncpg
 
+from console.database import refusal
 from console.dlq.letter import Letter, Position, identity_of
 from console.dlq.queue import Action
 from console.errors import CommandError
@@ -106,4 +107,6 @@ def _explained() -> Iterator[None]:
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         text = str(error) or type(error).__name__
-        raise CommandError(f"the journal of dead letters in PostgreSQL does not answer: {text}") from error
+        raise CommandError(
+            refusal(error) or f"the journal of dead letters in PostgreSQL does not answer: {text}"
+        ) from error

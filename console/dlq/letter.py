@@ -23,6 +23,7 @@ MAX_PARTITION = 2**31 - 1
 """Of any topic: Kafka and the table of actions have 32 bits for it."""
 
 _POSITION = re.compile(r"([a-z0-9]+):([0-9]{1,9}):([0-9]{1,18})")
+_DATASET = re.compile(rb'"dataset"\s*:\s*"([a-z][a-z0-9_]{0,62})"')
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -70,6 +71,8 @@ class Letter:
     batch_id: str
     size: int
     """Bytes of key and value."""
+    dataset: str = ""
+    """Empty where the record names none."""
     is_cut: bool = False
     """The letter does not hold its whole record, so it cannot be replayed."""
 
@@ -125,6 +128,7 @@ def to_letter(record: Record, service: str) -> Letter:
         run_id=fields.get("run_id", ""),
         batch_id=fields.get("batch_id", ""),
         size=len(record.key or b"") + len(record.value or b""),
+        dataset=_dataset(record.value),
         is_cut=any(name == TRUNCATED_HEADER for name, _ in ours),
     )
 
@@ -177,6 +181,12 @@ def _of_connect(theirs: Mapping[str, str]) -> dict[str, str]:
         "exception": theirs.get("exception.class.name", "").rpartition(".")[2],
         "message": theirs.get("exception.message", ""),
     }
+
+
+def _dataset(value: bytes | None) -> str:
+    """Read from the text, as of every letter there is: to decode them all would take several times as long."""
+    found = _DATASET.search(value or b"")
+    return found[1].decode() if found else ""
 
 
 def _ids(value: bytes | None) -> dict[str, str]:

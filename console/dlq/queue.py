@@ -34,6 +34,7 @@ _COLUMNS = (
     "run_id",
     "batch_id",
     "size",
+    "dataset",
     "is_cut",
 )
 _NEWER = "(excluded.appended_ms, excluded.offset) > (letters.appended_ms, letters.offset)"
@@ -218,6 +219,7 @@ def _row(letter: Letter) -> tuple[Any, ...]:
         letter.run_id,
         letter.batch_id,
         letter.size,
+        letter.dataset,
         letter.is_cut,
     )
 
@@ -246,6 +248,7 @@ def _entry(row: sqlite3.Row) -> Entry:
         run_id=row["run_id"],
         batch_id=row["batch_id"],
         size=row["size"],
+        dataset=row["dataset"],
         is_cut=bool(row["is_cut"]),
     )
     action = None

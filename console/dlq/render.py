@@ -1,6 +1,7 @@
 """Dead letters on a screen. Nothing of a record is taken as markup, or as an order to the terminal. Pure."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from rich.text import Text
 from console.cells import cut
 from console.dlq.preview import Preview
 from console.dlq.queue import STATES, Entry, State
+from console.screen import PIPED
 from console.words import moment, number, one_line, printable, quantity, size
 from shared.bus.messages import Headers, Record
 
@@ -30,11 +32,19 @@ def render_list(entries: Sequence[Entry], *, width: int, with_state: bool) -> Re
     states = ["state", *(entry.state for entry in entries)]
     reasons = ["reason", *(one_line(entry.letter.reason)[:20] for entry in entries)]
     times = ["died (UTC)", *(f"{entry.letter.failed_at:%m-%d %H:%M}" for entry in entries)]
+    datasets = ["dataset", *(entry.letter.dataset or "-" for entry in entries)]
     runs = ["run", *(one_line(entry.letter.run_id) or "-" for entry in entries)]
-    columns = [names, *([states] if with_state else []), reasons, times, runs]
+    columns = [
+        names,
+        *([states] if with_state else []),
+        reasons,
+        times,
+        *([datasets] if wide else []),
+        runs,
+    ]
     widths = [max(map(cell_len, column)) for column in columns]
     room = width - sum(widths[:-1]) - GAP * len(widths[:-1])
-    widths[-1] = max(3, min(widths[-1], 40, room))
+    widths[-1] = max(3, min(widths[-1], 40 if width < PIPED else room, room))
     if wide:
         columns.append(["error", *(_error(entry) for entry in entries)])
         widths.append(max(10, room - widths[-1] - GAP))
@@ -73,7 +83,9 @@ def summarised(shown: int, counts: Mapping[State, int], state: State | None) -> 
     return f"{text} ({', '.join(others)}: --state all shows them)" if others else text
 
 
-def render_entry(entry: Entry, record: Record | None, previews: Sequence[Preview]) -> RenderableType:
+def render_entry(
+    entry: Entry, record: Record | None, previews: Sequence[Preview], *, with_headers: bool = False
+) -> RenderableType:
     """Print it with `crop=False`: what is to be copied is never broken or cut."""
     letter = entry.letter
     parts: list[RenderableType] = [
@@ -85,7 +97,7 @@ def render_entry(entry: Entry, record: Record | None, previews: Sequence[Preview
     if record is None:
         parts += [Text(), Text("its record is no longer kept by Kafka", "yellow")]
     else:
-        parts += [Text(), Text("headers", "bold"), *_facts(_headers(record.headers))]
+        parts += [Text(), *_folded(record.headers, with_headers=with_headers)]
         parts += [
             Text(),
             Text.assemble(("value", "bold"), f"  {_sized(record.value)}"),
@@ -101,6 +113,10 @@ def render_entry(entry: Entry, record: Record | None, previews: Sequence[Preview
 def _about(entry: Entry) -> Iterable[tuple[str, str]]:
     letter = entry.letter
     yield "record", str(letter.original) if letter.original else "unknown: it cannot be replayed"
+    if (url := _URL.search(one_line(letter.message))) is not None:
+        yield "URL", url[0].rstrip(".,;:)")
+    if letter.dataset:
+        yield "dataset", letter.dataset
     if letter.run_id:
         yield "run", letter.run_id
     if letter.batch_id:
@@ -117,6 +133,12 @@ def _about(entry: Entry) -> Iterable[tuple[str, str]]:
         why = f": {action.reason}" if action.reason else ""
         before = "" if action.position == letter.position else ", before it died again"
         yield verb, f"by {action.actor}, {moment(action.at)}{before}{why}"
+
+
+def _folded(headers: Headers, *, with_headers: bool) -> Iterable[RenderableType]:
+    if with_headers:
+        return [Text("headers", "bold"), *_facts(_headers(headers))]
+    return [Text.assemble(("headers", "bold"), (f"  {number(len(headers))}: --headers shows them", "dim"))]
 
 
 def _headers(headers: Headers) -> Iterable[tuple[str, str]]:
@@ -183,15 +205,39 @@ def _next_steps(entry: Entry) -> Iterable[str]:
         yield f"show {name} --json   everything about it, for programs"
         return
     if entry.letter.original is not None and not entry.letter.is_cut:
-        yield f"replay {name}"
+        yield f"replay {name}   mend the cause first: it dies again of the same"
     if entry.state != "discarded":
         yield f"discard {name} --reason '…'"
 
 
 def _error(entry: Entry) -> str:
     letter = entry.letter
-    text = one_line(letter.message)[:MAX_TEXT_CHARS]
+    text = cause_first(one_line(letter.message))[:MAX_TEXT_CHARS]
     return text or one_line(letter.exception) or "it does not say why it died"
+
+
+def cause_first(message: str) -> str:
+    """What went wrong is said before what it led to."""
+    for led_to, words in _LED_TO:
+        if found := led_to.fullmatch(message):
+            return f"{cause_first(found['cause'])} ({words.format(**found.groupdict())})"
+    return message
+
+
+_LED_TO = (
+    (
+        re.compile(r"every request failed \((?P<count>[0-9]+)\); the last: (?P<cause>.+)"),
+        "every request failed, {count} in all",
+    ),
+    (re.compile(r"there is no plan: (?P<cause>.+)"), "so nothing was planned"),
+    (
+        re.compile(r"dead in run (?P<run>\S+) at the (?P<stage>\w+): (?P<cause>.+)"),
+        "its batch failed in run {run} at the {stage}",
+    ),
+)
+"""Messages whose cause stands at their end."""
+
+_URL = re.compile(r"https?://\S+")
 
 
 def _sized(value: bytes | None) -> str:

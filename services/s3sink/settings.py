@@ -31,5 +31,7 @@ class SinkSettings(Settings):
     @model_validator(mode="after")
     def target_is_not_above_the_maximum(self) -> Self:
         if self.s3sink_object_target_bytes > self.s3sink_object_max_bytes:
-            raise ValueError("the target must not be above ONPOINT_S3SINK_OBJECT_MAX_BYTES")
+            raise ValueError(
+                "ONPOINT_S3SINK_OBJECT_TARGET_BYTES must not be above ONPOINT_S3SINK_OBJECT_MAX_BYTES"
+            )
         return self

@@ -4,12 +4,36 @@ import re
 from urllib.parse import parse_qs, unquote, urlparse
 
 SCHEMES = {"postgresql", "postgres"}
+NO_URL = "is no postgresql:// URL"
+BAD_PORT = "the port is no number"
 ADVICE = (
     "cannot be taken apart as a URL; percent-encode the user and the password: write / ? # @ [ ] % "
     "as %2F %3F %23 %40 %5B %5D %25"
 )
 
+_PLAIN = re.compile(r"(?:[^@/?#]*@)?(?P<hosts>[^@/?#\[\]]*)(?:/[^@?#]*)?(?:\?(?P<parameters>[^@#]*))?")
+"""What follows the scheme, where no sign can be a piece of a password that was not encoded."""
+
 _BRACKETED = re.compile(r"\[[^\]]+\]")
+
+
+def fault_of(dsn: str) -> str | None:
+    """What is wrong with the address, in words that hold nothing of it; None: it can be used."""
+    if is_whole(dsn):
+        return None
+    scheme, slashes, rest = dsn.partition("://")
+    if not slashes or scheme.lower() not in SCHEMES:
+        return NO_URL
+    plain = _PLAIN.fullmatch(rest)
+    return BAD_PORT if plain and _has_bad_port(plain["hosts"], plain["parameters"] or "") else ADVICE
+
+
+def _has_bad_port(hosts: str, parameters: str) -> bool:
+    named = parse_qs(parameters)
+    addresses = ",".join([hosts, *named.get("host", ())])
+    ports = [address.partition(":")[2] for address in addresses.split(",") if not address.startswith("/")]
+    ports += ",".join(named.get("port", ())).split(",")
+    return any(port and not unquote(port).isdecimal() for port in ports)
 
 
 def is_whole(dsn: str) -> bool:

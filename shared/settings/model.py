@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import ConfigurationError
+from shared.settings import wording
 from shared.settings.variables import read_setting, variable_of
 
 
@@ -29,12 +30,17 @@ def load_settings(model: type[_S], environment: Mapping[str, str] | None = None)
     try:
         return model.model_validate({name: value for name, value in values.items() if value})
     except ValidationError as error:
-        lines = [_mistake(model, item["loc"], item["msg"]) for item in error.errors(include_input=False)]
+        lines = [
+            _mistake(model, item["loc"], wording.reason(item)) for item in error.errors(include_input=False)
+        ]
         raise ConfigurationError("\n".join(lines)) from error
 
 
-def _mistake(model: type[Settings], location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else ""
+def _mistake(model: type[Settings], location: tuple[int | str, ...], reason: str) -> str:
+    """A fault of several settings together names them itself."""
+    if not location:
+        return reason
+    name = str(location[0])
     field = model.model_fields.get(name)
     meaning = f" ({field.description})" if field is not None and field.description else ""
-    return f"{variable_of(name)}: {message}{meaning}"
+    return f"{variable_of(name)}: {reason}{meaning}"

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from shared.settings.dsn import ADVICE, is_whole
+from shared.settings.dsn import fault_of
 from shared.settings.model import Settings
 
 
 def _whole(dsn: SecretStr) -> SecretStr:
-    if not is_whole(dsn.get_secret_value()):
-        raise ValueError(ADVICE)
+    if (fault := fault_of(dsn.get_secret_value())) is not None:
+        raise ValueError(fault)
     return dsn
 
 

@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import builtins
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
@@ -20,10 +21,11 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from shared.errors import PermanentError
+from shared.errors import ConfigurationError, PermanentError
 from shared.reasons import Reason
-from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.object_store import ObjectStoreSettings, check_endpoint
 from shared.storage.errors import ChecksumError, ObjectMissingError, StorageUnavailableError
+from shared.storage.outages import in_words, is_bucket_missing
 
 if TYPE_CHECKING:
     from obstore.store import S3Config  # exists for type checkers only
@@ -188,8 +190,13 @@ class ObjectStore:
 
 
 def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
-    """The bucket, with the settings' credentials or else by the standard chain. Does not connect."""
+    """The bucket, with the settings' credentials or else by the standard chain. Does not connect.
+
+    Raises `ConfigurationError` for an `AWS_ENDPOINT_URL_S3` or the like that is no address.
+    """
     endpoint = settings.s3_endpoint_url
+    if endpoint is None:
+        _check_environment()
     config: S3Config = {"checksum_algorithm": "sha256"}
     if endpoint is not None:
         # This spelling wins over an AWS_ENDPOINT_URL_S3 in the environment; plain "endpoint" does not.
@@ -216,6 +223,15 @@ def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
         },
     )
     return ObjectStore(store, "s3", bucket)
+
+
+def _check_environment() -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"):
+        if url := os.environ.get(name):
+            try:
+                check_endpoint(url)
+            except ValueError as error:
+                raise ConfigurationError(f"{name}: {error}") from error
 
 
 def open_folder(folder: Path) -> ObjectStore:
@@ -245,6 +261,13 @@ def _translated(uri: str) -> Iterator[None]:
     except AlreadyExistsError as error:
         raise FileExistsError(uri) from error
     except (FileNotFoundError, NotFoundError) as error:
+        if is_bucket_missing(error):
+            raise _unavailable(uri, error) from error
         raise FileNotFoundError(uri) from error
     except (BaseError, OSError) as error:
-        raise StorageUnavailableError(f"{uri}: {error}"[:500]) from error
+        raise _unavailable(uri, error) from error
+
+
+def _unavailable(uri: str, error: Exception) -> StorageUnavailableError:
+    bucket = uri.partition("://")[2].partition("/")[0]
+    return StorageUnavailableError(f"{uri}: {in_words(error, bucket)}"[:500])

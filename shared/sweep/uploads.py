@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import aioboto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.errors import StorageUnavailableError
+from shared.storage.outages import CREDENTIALS
 from shared.sweep.ports import Upload
 
 
@@ -83,4 +84,18 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, OSError, TimeoutError) as error:
-        raise StorageUnavailableError(f"open uploads: {error}"[:500]) from error
+        raise StorageUnavailableError(f"open uploads: {_in_words(error)}"[:500]) from error
+
+
+def _in_words(error: Exception) -> str:
+    """As `shared.storage.outages` for the other driver's errors."""
+    if isinstance(error, EndpointConnectionError):
+        return f"the object store does not answer at {error.kwargs['endpoint_url']}"
+    if isinstance(error, ClientError):
+        found = error.response.get("Error", {})
+        code, status = found.get("Code"), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if code == "NoSuchBucket":
+            return f"the object store has no bucket {found.get('BucketName', '')}".rstrip()
+        if status in {401, 403}:
+            return f"the object store refused the credentials ({status}, {code}): see {CREDENTIALS}"
+    return str(error)

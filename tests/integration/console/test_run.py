@@ -150,6 +150,32 @@ async def test_asking_again_for_a_run_that_goes_on_waits_for_its_end(
     assert (await running).code == 0
 
 
+@pytest.mark.parametrize("wait", [(), ("--wait",)])
+@pytest.mark.parametrize("status", ["running", "succeeded"])
+async def test_the_id_of_another_run_is_refused_and_nothing_is_asked_for(
+    onpoint: Onpoint,
+    services: Services,
+    ledger: asyncpg.Connection,
+    run_id: str,
+    wait: tuple[str, ...],
+    status: str,
+) -> None:
+    await ledger.execute(
+        "INSERT INTO onpoint_runs.v_runs (run_id, status, requested_at, requested_by, datasets) "
+        "VALUES ($1, $2, now(), 'me', '{users}')",
+        run_id,
+        status,
+    )
+    result = await onpoint("run", "posts", "--run-id", run_id, *wait)
+    again = await onpoint("run", "users", "--run-id", run_id)
+    _, request = await services.requested()
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"onpoint: run {run_id} is of users; choose another id\n"
+    assert again.out.startswith(f"run {run_id} was asked for before and ")
+    assert request["datasets"] == ["users"]
+
+
 async def test_time_that_is_over_is_a_failure_that_says_that_the_run_goes_on(
     onpoint: Onpoint, run_id: str
 ) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from console import environment
 from console.errors import WrongUseError
+from deploy.local.client_settings import ClientSettings
 from shared.datasets.built_in import BUILT_IN
 from shared.errors import ConfigurationError
 from shared.settings.kafka import KafkaSettings
@@ -40,6 +41,63 @@ def test_an_environment_that_names_an_installation_is_never_mixed_with_the_stack
     with pytest.raises(ConfigurationError, match="ONPOINT_POSTGRES_DSN"):
         environment.settings(PostgresSettings)
     assert environment.psql() == 'psql "$ONPOINT_POSTGRES_DSN"'
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the caller's, with a dataset `mine`."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    posts = (BUILT_IN / "posts.yaml").read_text()
+    (folder / "mine.yaml").write_text(
+        posts.replace("name: posts", "name: mine").replace("onpoint_posts", "mine")
+    )
+    monkeypatch.setenv("ONPOINT_DATASETS_DIR", str(folder))
+    return folder
+
+
+def running_with(monkeypatch: pytest.MonkeyPatch, **overrides: str) -> None:
+    found = ClientSettings(addresses=STACK, overrides=overrides)
+    monkeypatch.setattr(ClientSettings, "of_running_stack", lambda _: found)
+
+
+@pytest.mark.usefixtures("own_folder")
+@pytest.mark.parametrize("asked", [["mine"], ["posts", "mine"], []])
+def test_a_dataset_that_the_stack_was_started_without_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    running_with(monkeypatch)
+    with pytest.raises(
+        WrongUseError, match=r"another ONPOINT_DATASETS_DIR \(none\): `onpoint down`, then `onpoint up`"
+    ):
+        environment.require_same_datasets(asked)
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_the_folder_that_the_stack_was_started_with_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    running_with(monkeypatch, ONPOINT_DATASETS_DIR=str(tmp_path / "other"))
+    with pytest.raises(WrongUseError, match=f"{tmp_path / 'other'}"):
+        environment.require_same_datasets(["mine"])
+
+
+def test_a_dataset_that_the_stack_knows_can_be_asked_for_from_anywhere(
+    monkeypatch: pytest.MonkeyPatch, own_folder: Path
+) -> None:
+    running_with(monkeypatch)
+    environment.require_same_datasets(["posts"])
+    running_with(monkeypatch, ONPOINT_DATASETS_DIR=str(own_folder))
+    environment.require_same_datasets(["mine"])
+    environment.require_same_datasets([])
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_another_installation_is_not_compared_with_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    running_with(monkeypatch)
+    monkeypatch.setenv("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "kafka.example.org:9092")
+    environment.require_same_datasets(["mine"])
 
 
 def test_psql_needs_no_address_where_the_shell_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

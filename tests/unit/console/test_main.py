@@ -146,6 +146,8 @@ def test_the_overview_names_exactly_the_commands_that_the_modules_register() -> 
         (["quarantine", "r1", "--reason", "typ"], "there is no reason typ; did you mean type?"),
         (["quarantine", "r1", "--json", "--csv"], "--json and --csv cannot both be given"),
         (["quarantine", "r1", "--limit", "0"], "--limit"),
+        (["runs", "a", "b"], "more is given than is taken: a b (see `"),
+        (["status", "a", "b"], "more is given than is taken: b (see `"),
         (["runs"], "no stack is running here: start one with `onpoint up`"),
         (["status"], "missing argument"),
         (["replay", "r1", "--from", "lader"], "a replay cannot begin at lader; did you mean loader?"),

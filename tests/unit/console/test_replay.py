@@ -1,12 +1,14 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from console.errors import CommandError, WrongUseError
-from console.ledger import RunRow
+from console.ledger import RunRow, StageProgress
 from console.order import Order
-from console.replay import STAGES, choose
+from console.replay import STAGES, choose, require_stored
+from shared.events.topology import Stage
 
 ASKED = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
@@ -27,6 +29,32 @@ def test_what_cannot_be_replayed_is_told() -> None:
         choose(run("failed", ()), [])
     with pytest.raises(WrongUseError, match=r"run old has no dataset post; did you mean posts\?"):
         choose(run(), ["post"])
+
+
+def stored(stage: Stage, dataset: str = "posts", batches: int = 1) -> StageProgress:
+    return StageProgress(dataset, stage, 2, None, batches, 2 - batches, 10)
+
+
+@pytest.mark.parametrize(
+    ("from_stage", "parent"),
+    [
+        ("processor", "crawler"),
+        ("converter", "processor"),
+        ("loader", "processor"),
+        ("s3sink", "processor"),
+    ],
+)
+def test_a_stage_that_nothing_was_stored_for_cannot_be_replayed(from_stage: str, parent: Stage) -> None:
+    require_stored(run(), [stored(parent)], ["posts"], from_stage)
+    for progress in ([], [stored(parent, batches=0)], [stored(parent, "users")]):
+        with pytest.raises(
+            CommandError, match=f"^run old stored nothing to replay from the {from_stage}: run it again$"
+        ):
+            require_stored(run(), progress, ["posts"], from_stage)
+
+
+def test_what_a_replay_took_over_is_in_the_run_before_it() -> None:
+    require_stored(replace(run(), replay_of="older"), [], ["posts"], "loader")
 
 
 @pytest.mark.parametrize("stage", STAGES)

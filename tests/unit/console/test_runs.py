@@ -5,6 +5,7 @@ from rich.console import Console
 
 from console.ledger import RunRow, StageProgress
 from console.runs import document, fitting, render_runs, snapshot
+from console.screen import PIPED
 
 ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
 NOW = ASKED + timedelta(seconds=75)
@@ -59,6 +60,22 @@ def test_the_longest_id_can_be_read_whole_and_the_rest_of_its_line_too() -> None
     assert shown.count("x") == 128
     assert "100,000,000,000" in shown
     assert "11-23 05:15" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("rows", [None, 10**11])
+def test_the_datasets_are_shown_however_long_the_rest_is(width: int, rows: int | None) -> None:
+    first, line = text([run(rows_accepted=rows)], width).splitlines()[:2]
+
+    assert first.rstrip().endswith(("datasets", "sets"))
+    assert line.rstrip().endswith(("3", "comments, posts, users", "comments +2", "comments, posts +1"))
+
+
+def test_nothing_is_cut_where_nobody_looks() -> None:
+    shown = text([run("x" * 128, datasets=tuple(f"dataset_{n}" for n in range(100)))], PIPED)
+
+    assert "x" * 128 in shown
+    assert "dataset_99" in shown
 
 
 def test_names_are_shown_as_far_as_they_fit() -> None:

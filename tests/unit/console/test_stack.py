@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from console.main import app
+from console.stack import kept_settings
 from deploy.local import launcher
 from deploy.local.environment import mark_of
 from deploy.local.home import Home
@@ -81,3 +82,20 @@ def test_ctrl_c_says_whether_a_supervisor_goes_on(
         StackState(supervisor=supervisor, phase=phase).save(Home(tmp_path / "home"))
 
     assert ("goes on starting: stop it with" in interrupted_up(runner, monkeypatch)) is goes_on
+
+
+def test_a_running_stack_names_the_settings_that_the_caller_changed() -> None:
+    assert kept_settings({"ONPOINT_A": "1"}, {"ONPOINT_A": "1"}) is None
+    assert (
+        kept_settings({"ONPOINT_A": "1", "ONPOINT_SOURCE_X_URL": "http://here"}, {"ONPOINT_A": "1"}) is None
+    )
+    assert kept_settings({}, {"ONPOINT_B": "1", "ONPOINT_A": "2"}) == (
+        "it keeps the settings it was started with; `onpoint down`, then `onpoint up` changes ONPOINT_A, ONPOINT_B"
+    )
+
+
+def test_a_new_start_drops_what_is_not_set_any_more() -> None:
+    line = kept_settings({"ONPOINT_SOURCE_X_URL": "http://here"}, {"ONPOINT_DATASETS_DIR": "/mine"})
+
+    assert line is not None
+    assert line.endswith("changes ONPOINT_DATASETS_DIR, and drops ONPOINT_SOURCE_X_URL, not set here")

@@ -123,7 +123,11 @@ def test_what_went_wrong_is_listed_with_its_reason() -> None:
         reason="posts: check row_count failed",
         checks=(
             check(passed=False, value=0),
-            check(name="not_null", severity="warn", passed=False, value=3, expected={"max": 0}),
+            check(name="not_null(title)", severity="warn", passed=False, value=3, expected={"max": 0}),
+            check(name="unique(ok)", severity="warn", passed=False, value=34, expected={"max": 0}),
+            check(name="not_null(body)", severity="warn", passed=False, value=1, expected={"max": 0}),
+            check(name="not_null(user)", severity="warn", passed=False, value=9, expected={"max": 5}),
+            check(name="unique(id,day)", severity="warn", passed=False, value="away", expected={"max": 0}),
         ),
         dead=(DeadBatch(dataset="posts", batch_id=BATCH, stage="loader", reason="schema"),),
         missing=(
@@ -135,11 +139,30 @@ def test_what_went_wrong_is_listed_with_its_reason() -> None:
     shown = text(run, width=80)
 
     assert "posts: check row_count failed" in shown
-    assert "error  posts: row_count is 0, expected at least 1" in shown
-    assert "warn   posts: not_null is 3, expected at most 0" in shown
-    assert "2 of 2 failed" in shown
-    assert f"posts  loader  schema  {BATCH}" in shown
+    assert "error  posts: row_count: 0 rows, expected at least 1" in shown
+    assert "warn   posts: not_null(title): 3 rows have no title\n" in shown
+    assert "warn   posts: unique(ok): 34 rows agree with another in ok\n" in shown
+    assert "warn   posts: not_null(body): 1 row has no body\n" in shown
+    assert "warn   posts: not_null(user): 9 rows have no user, expected at most 5\n" in shown
+    assert "warn   posts: unique(id,day): could not run: away\n" in shown
+    assert "6 of 6 failed" in shown
+    assert "1 batch given up\n  dataset  stage   reason  batches\n  posts    loader  schema  1\n" in shown
+    assert f"onpoint dlq list --run {run.run_id} shows why" in shown
     assert "posts  503 after 5 tries  https://example.org/posts?_page=7" in shown
+
+
+def test_a_batch_that_was_not_fetched_is_not_listed_beside_its_missing_pages() -> None:
+    dead = [
+        DeadBatch(dataset=name, batch_id=f"{n:032x}", stage="crawler", reason="fetch")
+        for n, name in enumerate(("e500", "e500", "other"))
+    ]
+    page = MissingRecords(dataset="e500", url="https://example.org/e500", reason="500 after 5 tries")
+    shown = text(completed(status="failed", dead=tuple(dead), missing=(page,)))
+
+    assert "3 batches given up" in shown
+    assert "e500     crawler" not in shown
+    assert "  other    crawler  fetch   1\n" in shown
+    assert "e500  500 after 5 tries" in shown
 
 
 def test_nothing_of_a_run_is_an_order_to_the_terminal() -> None:
@@ -154,16 +177,13 @@ def test_nothing_of_a_run_is_an_order_to_the_terminal() -> None:
     shown = text(run)
 
     assert not set(shown) & set("\x1b\x07\x9b\u202e")
-    assert shown.count("\\x1b]0;pwned\\x07") == 8
+    assert shown.count("\\x1b]0;pwned\\x07") == 6
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
-    dead = tuple(
-        DeadBatch(dataset="posts", batch_id=f"{n:032x}", stage="loader", reason="schema")
-        for n in range(1_010)
-    )
+    warnings = tuple(f"warning {n}" for n in range(1_010))
 
-    assert "and 1,000 more: --json lists them all" in text(completed(status="partial", dead=dead))
+    assert "and 1,000 more: --json lists them all" in text(completed(status="partial", warnings=warnings))
 
 
 def test_where_to_look_names_real_places_and_its_lines_are_never_broken() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from services.s3sink.settings import SinkSettings
 from shared.errors import ConfigurationError
 from shared.settings.kafka import KafkaSettings
-from shared.settings.model import load_settings
+from shared.settings.model import Settings, load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
 from shared.settings.process import ProcessSettings
@@ -86,16 +87,9 @@ def test_a_secret_is_not_shown() -> None:
         "postgresql://u:hunter2[1@h/d",
         "postgresql://u:hunter2\u2100@h/d",
         "postgresql://u@h/d?password=1&hunter2",
-        "postgresql:u:hunter2@h/d",
         "postgresql:///u:hunter2@h/d",
-        "mysql://u:hunter2@h/d",
-        "hunter2://u@h/d",
-        "host=h password=hunter2",
-        "postgresql://u:p@h:hunter2/d",
         "postgresql://u:p@h,/d",
         "postgresql://h:[hunter2]/d",
-        "postgresql:///d?host=h:hunter2",
-        "postgresql:///d?host=h&port=hunter2",
     ],
 )
 def test_an_address_that_the_driver_would_misread_is_refused_and_not_shown(dsn: str) -> None:
@@ -105,6 +99,91 @@ def test_an_address_that_the_driver_would_misread_is_refused_and_not_shown(dsn: 
     ) as caught:
         load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": dsn})
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        ("garbage", "is no postgresql:// URL"),
+        ("postgresql:u:hunter2@h/d", "is no postgresql:// URL"),
+        ("mysql://u:hunter2@h/d", "is no postgresql:// URL"),
+        ("hunter2://u@h/d", "is no postgresql:// URL"),
+        ("host=h password=hunter2", "is no postgresql:// URL"),
+        ("postgresql://u:p@h:hunter2/d", "the port is no number"),
+        ("postgresql:///d?host=h:hunter2", "the port is no number"),
+        ("postgresql:///d?host=h&port=hunter2", "the port is no number"),
+    ],
+)
+def test_an_address_is_refused_for_its_own_fault(dsn: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^ONPOINT_POSTGRES_DSN: {said}") as caught:
+        load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": dsn})
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("model", "variable", "value", "said"),
+    [
+        (KafkaSettings, "ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "", "is not set"),
+        (ProcessSettings, "ONPOINT_HTTP_PORT", "http", "a whole number is expected"),
+        (ProcessSettings, "ONPOINT_HTTP_PORT", "1.5", "a whole number is expected"),
+        (ProcessSettings, "ONPOINT_HTTP_PORT", "65536", "must be at most 65,535"),
+        (ProcessSettings, "ONPOINT_HTTP_PORT", "-1", "must be at least 0"),
+        (ProcessSettings, "ONPOINT_LOG_LEVEL", "loud", "one of debug, info, warning, error is expected"),
+    ],
+)
+def test_a_fault_is_said_in_plain_words(model: type[Settings], variable: str, value: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(model, {variable: value})
+    assert str(caught.value).startswith(f"{variable}: {said} (")
+
+
+def test_a_fault_of_two_settings_names_them() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^ONPOINT_S3SINK_OBJECT_TARGET_BYTES must not be above ONPOINT"
+    ):
+        load_settings(
+            SinkSettings,
+            {
+                "ONPOINT_S3SINK_OBJECT_TARGET_BYTES": "900000000",
+                "ONPOINT_S3SINK_OBJECT_MAX_BYTES": "800000000",
+            },
+        )
+
+
+BUCKETS = {"ONPOINT_STAGING_BUCKET": "staging", "ONPOINT_LAKE_BUCKET": "lake"}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:28333", "must begin with http:// or https://"),
+        ("ftp://s3", "must begin with http:// or https://"),
+        ("http://", "must be an address"),
+        ("http://s3:port", "must be an address"),
+        ("http://s3:99999", "must be an address"),
+        ("http://s 3", "must be an address"),
+        ("http://s3?x", "must be an address"),
+    ],
+)
+def test_an_object_store_at_no_address_is_refused(url: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^ONPOINT_S3_ENDPOINT_URL: {said}"):
+        load_settings(ObjectStoreSettings, {**BUCKETS, "ONPOINT_S3_ENDPOINT_URL": url})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8333", "https://s3.example.org/", "http://[::1]:8333/at"])
+def test_an_object_store_has_an_address(url: str) -> None:
+    assert (
+        load_settings(ObjectStoreSettings, {**BUCKETS, "ONPOINT_S3_ENDPOINT_URL": url}).s3_endpoint_url == url
+    )
+
+
+@pytest.mark.parametrize(
+    ("bucket", "said"),
+    [("ab", "at least 3 characters"), ("a b c", "must be letters"), ("a/bc", "must be letters")],
+)
+def test_a_bucket_has_a_name(bucket: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"ONPOINT_LAKE_BUCKET: .*{said}"):
+        load_settings(ObjectStoreSettings, {**BUCKETS, "ONPOINT_LAKE_BUCKET": bucket})
 
 
 @pytest.mark.parametrize(

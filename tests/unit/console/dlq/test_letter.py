@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -178,3 +179,14 @@ def test_a_name_leads_to_its_place() -> None:
 def test_what_is_no_name_is_told(text: str, sentence: str) -> None:
     with pytest.raises(WrongUseError, match=sentence.replace("?", r"\?")):
         parse_position(text)
+
+
+def test_a_letter_names_the_dataset_of_its_record() -> None:
+    for value, dataset in (
+        (b'{"run_id": "r1", "dataset": "posts"}', "posts"),
+        (b'{"dataset":"a_b1","x":1}', "a_b1"),
+        (b'{"dataset": "no name"}', ""),
+        (b"\xff", ""),
+        (None, ""),
+    ):
+        assert to_letter(letter_of(replace(DIED, value=value)), "loader").dataset == dataset

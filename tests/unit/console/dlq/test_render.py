@@ -8,7 +8,8 @@ from rich.console import Console, RenderableType
 
 from console.dlq.preview import Preview
 from console.dlq.queue import Action, Entry
-from console.dlq.render import pretty, render_entry, render_list, summarised
+from console.dlq.render import cause_first, pretty, render_entry, render_list, summarised
+from console.screen import PIPED
 from shared.bus.messages import Record
 from shared.events.models import Artifact
 from tests.unit.console.dlq.letters import action, letter
@@ -59,7 +60,7 @@ def test_nothing_of_a_record_is_markup_or_an_order_to_the_terminal() -> None:
         ((HOSTILE, HOSTILE.encode()), ("raw", b"\xff\x1b[31m"), ("null", None)),
     )
     found = Preview(ARTIFACT, ({HOSTILE: HOSTILE, "n": None}, HOSTILE))
-    text = shown(render_entry(hostile, record, [found])) + shown(
+    text = shown(render_entry(hostile, record, [found], with_headers=True)) + shown(
         render_list([hostile], width=80, with_state=True)
     )
 
@@ -147,3 +148,46 @@ def test_the_last_line_says_what_the_list_does_not_show(
 def test_an_empty_queue_is_one_sentence() -> None:
     nothing = dict.fromkeys(COUNTS, 0)
     assert summarised(0, nothing, "open") == "there are no open dead letters"  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize(
+    ("message", "shown_"),
+    [
+        (
+            "every request failed (1); the last: GET /x answered 500",
+            "GET /x answered 500 (every request failed, 1 in all)",
+        ),
+        ("there is no plan: the source is away", "the source is away (so nothing was planned)"),
+        (
+            "dead in run old at the crawler: every request failed (3); the last: timeout",
+            "timeout (every request failed, 3 in all) (its batch failed in run old at the crawler)",
+        ),
+        ("it is not there", "it is not there"),
+        ("there is no plan: ", "there is no plan: "),
+    ],
+)
+def test_the_cause_comes_first(message: str, shown_: str) -> None:
+    assert cause_first(message) == shown_
+
+
+def test_a_wide_list_names_the_dataset_and_a_pipe_cuts_nothing() -> None:
+    one = entry(dataset="posts", run_id="x" * 128, message="y" * 1500)
+
+    assert "posts" in shown(render_list([one], width=120, with_state=False), 120)
+    assert "posts" not in shown(render_list([one], width=80, with_state=False), 80)
+    piped = shown(render_list([one], width=PIPED, with_state=False), PIPED)
+    assert "x" * 128 in piped
+    assert "y" * 1500 in piped
+
+
+def test_headers_are_folded_and_the_address_is_a_line_of_its_own() -> None:
+    record = Record("crawler.dlq", 0, 1, 0, b"k", b"{}", (("dlq.tries", b"1"), ("trace", b"t1")))
+    one = entry(message="GET https://example.org/x?page=2: 500", dataset="posts")
+    folded = shown(render_entry(one, record, []))
+
+    assert "URL        https://example.org/x?page=2\n" in folded
+    assert "dataset    posts\n" in folded
+    assert "headers  2: --headers shows them" in folded
+    assert "t1" not in folded
+    assert "t1" in shown(render_entry(one, record, [], with_headers=True))
+    assert "mend the cause first" in folded
