@@ -70,7 +70,8 @@ def complaints(refused: Sequence["RefusedFile"]) -> Iterator[str]:
         yield ""
         yield f"{quantity(len(refused), 'dataset file')} cannot be used:"
     for file in refused:
-        yield f"  {printable(str(file))}"
+        for mistake in file.mistakes():
+            yield f"  {printable(mistake)}"
 
 
 def render(known: Iterable["Dataset"]) -> RenderableType:

@@ -17,6 +17,9 @@ from shared.datasets.model import Dataset
 from shared.datasets.wording import explain
 from shared.errors import ConfigurationError
 
+MISTAKES_TOLD = 20
+"""Of one file."""
+
 SUFFIXES = (".yaml", ".yml")
 SOURCE_VARIABLE = "ONPOINT_SOURCE_{name}_{setting}"
 
@@ -32,9 +35,19 @@ class RefusedFile:
     reason: str
     name: str
     """Of its dataset, or of the file where it does not tell."""
+    more: tuple[tuple[int, str], ...] = ()
+    """Line and reason of each further mistake."""
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.reason}"
+
+    def mistakes(self) -> Iterator[str]:
+        """Every one as a line, the one to mend first before the others; of many the first."""
+        yield str(self)
+        for line, reason in self.more[: MISTAKES_TOLD - 1]:
+            yield f"{self.path}:{line}: {reason}"
+        if len(self.more) >= MISTAKES_TOLD:
+            yield f"{self.path}: and {len(self.more) - MISTAKES_TOLD + 1:,} more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +146,8 @@ def read_file(path: Path, environment: Mapping[str, str]) -> DatasetFile | Refus
         return _parse(path, data, environment)
     except DocumentError as error:
         found = _NAME_LINE.search(data)
-        return RefusedFile(path, error.line, error.reason, found[1].decode() if found else path.stem)
+        name = found[1].decode() if found else path.stem
+        return RefusedFile(path, error.line, error.reason, name, error.more)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -156,15 +170,18 @@ def _parse(path: Path, data: bytes, environment: Mapping[str, str]) -> DatasetFi
     variables: dict[tuple[str, ...], str] = {}
     if isinstance(document.get("source"), dict):
         document["source"] = _with_environment(document["source"], environment, variables)
-    _refuse_nothing(document, mark)
+    mistakes = list(_nothings(document, mark))
     try:
         dataset = Dataset.model_validate(document)
     except ValidationError as error:
-        raise DocumentError(*explain(error, mark, variables)) from error
+        mistakes += explain(error, mark, variables)
+    if mistakes:
+        first, *others = mistakes
+        raise DocumentError(*first, *others)
     return DatasetFile(path, dataset, mark.at(("name",))[0], mark.at(("table",))[0])
 
 
-def _refuse_nothing(document: Mapping[str, Any], mark: Mark) -> None:
+def _nothings(document: Mapping[str, Any], mark: Mark) -> Iterator[tuple[int, str]]:
     """`from: null` would name the column's own key, and whoever wrote it meant another."""
     columns = document.get("columns")
     for place, column in enumerate(columns if isinstance(columns, list) else ()):
@@ -174,7 +191,7 @@ def _refuse_nothing(document: Mapping[str, Any], mark: Mark) -> None:
                 reason = f'YAML reads {written.text} as nothing: put it in quotes, "{written.text}"'
             else:
                 reason = "nothing is written here: name a key, or leave the field away"
-            raise DocumentError(line, f"columns {place + 1}.from: {reason}")
+            yield line, f"columns {place + 1}.from: {reason}"
 
 
 def _with_environment(

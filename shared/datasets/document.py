@@ -34,10 +34,12 @@ _RESOLVERS: dict[str, list[tuple[str, Any]]] = Resolver.yaml_implicit_resolvers
 class DocumentError(Exception):
     """The text is no document; `line` counts from 1."""
 
-    def __init__(self, line: int, reason: str) -> None:
+    def __init__(self, line: int, reason: str, *more: tuple[int, str]) -> None:
         super().__init__(reason)
         self.line = line
         self.reason = reason
+        self.more = more
+        """Line and reason of each further mistake."""
 
 
 @dataclass(slots=True)

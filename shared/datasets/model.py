@@ -335,17 +335,19 @@ class Dataset(_Model):
     @classmethod
     def formats_are_written(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
         if unsupported := [name for name in formats if name not in SUPPORTED_FORMATS]:
-            raise FaultError(
-                f"{', '.join(unsupported)}: not supported in this version; supported are {', '.join(SUPPORTED_FORMATS)}"
-            )
+            raise FaultError(unsupported_format(unsupported[0]))
         return formats
 
     @model_validator(mode="after")
     def names_are_unique_and_known(self) -> Self:
         names = [column.name for column in self.columns]
         if duplicates := _twice(names):
+            name = duplicates[0]
             raise FaultError(
-                f"columns named twice: {', '.join(duplicates)}", "columns", _last(names, duplicates[0])
+                f"{name} is named twice",
+                "columns",
+                _last(names, name),
+                other=("columns", names.index(name)),
             )
         if duplicates := _twice(self.key):
             raise FaultError(f"named twice: {', '.join(duplicates)}", "key")
@@ -385,6 +387,10 @@ class Dataset(_Model):
                 "columns",
             )
         return self
+
+
+def unsupported_format(name: str) -> str:
+    return f"{name} is not supported: supported are {', '.join(SUPPORTED_FORMATS)}"
 
 
 def _twice(names: Iterable[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What libyaml finds wrong with a text, in words that say what to change."""
 
+import re
 from typing import Any
 
 _IN_WORDS = {
@@ -36,6 +37,12 @@ _IN_WORDS = {
     "did not find expected comment or line break": "after | or > the text begins on the next line",
 }
 
+_NOT_CLOSED = "did not find expected ',' or"
+
+_COLON_IN_VALUE = (
+    "a colon stands inside a value: put the value in quotes, or put a comma before the field that begins here"
+)
+
 _OTHERWISE = "this line is no YAML: look at its indentation, colons, brackets and quotes"
 
 
@@ -50,13 +57,34 @@ def explain_syntax(error: Any, text: str) -> tuple[int, str]:
         sign = line[mark.column : mark.column + 1]
         if sign == "\t" or "\t" in line[: mark.column]:
             return number, _IN_WORDS["found a tab character"]
-        return (
-            number,
-            f"a value cannot begin with {sign}: put it in quotes, as in '{line[mark.column :].strip()[:40]}'",
-        )
+        shown = _value_at(line, mark.column)
+        return number, f"a value cannot begin with {sign}: put it in quotes, as in '{shown[:40]}'"
+    if _NOT_CLOSED in problem and mark is not None:
+        before = line[: mark.column]
+        if line[mark.column : mark.column + 1] == ":" and ":" in before:
+            return number, _COLON_IN_VALUE
+        number = _written_before(lines, number, getattr(error, "context_mark", None))
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return number, _IN_WORDS["found a tab character"]
     for words, said in _IN_WORDS.items():
         if words in problem:
             return number, said
     return number, _OTHERWISE
+
+
+def _value_at(line: str, column: int) -> str:
+    """The value that begins there; inside { } and [ ] without what follows it."""
+    rest = line[column:].strip()
+    before = line[:column]
+    opened = sum(map(before.count, "{[")) - sum(map(before.count, "}]"))
+    return re.split(r"[,}\]]", rest, maxsplit=1)[0].strip() if opened > 0 else rest
+
+
+def _written_before(lines: list[str], number: int, opened: Any) -> int:
+    """The line where the bracket or comma is missing: the last with text in it before the one that shows it."""
+    first = opened.line + 1 if opened is not None else 1
+    for earlier in range(number - 1, first - 1, -1):
+        text = lines[earlier - 1].strip()
+        if text and not text.startswith("#"):
+            return earlier
+    return number

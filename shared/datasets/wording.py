@@ -12,10 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from shared.datasets.document import Mark, as_read
 from shared.datasets.faults import FaultError
-from shared.datasets.model import Dataset
+from shared.datasets.model import Dataset, unsupported_format
 from shared.events.ids import DATASET_PATTERN
+from shared.events.names import SUPPORTED_FORMATS
 
 MAX_QUOTED_CHARS = 60
+
+CLOSE = 0.6
+"""A name that is less like any other is not guessed: the names that there are help more."""
 
 _UNIONS: dict[str, tuple[str, ...]] = {
     "pagination": ("page", "ids", "none"),
@@ -61,8 +65,10 @@ _MEANT = {
 """Types by the names that other systems have for them."""
 
 
-def explain(error: ValidationError, mark: Mark, variables: Mapping[tuple[str, ...], str]) -> tuple[int, str]:
-    """The line, from 1, and the reason, of what is best mended first.
+def explain(
+    error: ValidationError, mark: Mark, variables: Mapping[tuple[str, ...], str]
+) -> list[tuple[int, str]]:
+    """The line, from 1, and the reason of each mistake; what is best mended first comes first.
 
     `variables` names those that replaced what the file says, by field.
     """
@@ -72,8 +78,8 @@ def explain(error: ValidationError, mark: Mark, variables: Mapping[tuple[str, ..
         for item in found
         if not _follows_from_another(item, found)
     ]
-    _, line, reason = min(faults)  # a name that is not known explains one that is missing
-    return line, reason
+    # A name that is not known explains one that is missing.
+    return [(line, reason) for _, line, reason in sorted(set(faults))]
 
 
 def _follows_from_another(item: Any, found: list[Any]) -> bool:
@@ -93,8 +99,14 @@ def _fault(item: Any, mark: Mark, variables: Mapping[tuple[str, ...], str]) -> t
     line, written = mark.at(steps)
     text = written.text if written is not None else None
     reason = str(cause) if isinstance(cause, FaultError) else _reason(item, steps, text)
+    if isinstance(cause, FaultError) and cause.other:
+        return line, f"{reason} ({_lines(mark.at(cause.other)[0], line)})"
     where = variables.get(tuple(str(step) for step in steps)) or _where(steps, item["type"])
     return line, f"{where}: {reason}" if where else reason
+
+
+def _lines(first: int, second: int) -> str:
+    return f"line {first}" if first == second else f"lines {first} and {second}"
 
 
 def _where(steps: tuple[str | int, ...], kind: str) -> str:
@@ -128,7 +140,7 @@ def _reason(item: Any, steps: tuple[str | int, ...], text: str | None) -> str:
         return _no_name(str(value), steps)
     return (
         _of_kind(kind, steps)
-        or _of_choice(item, text)
+        or _of_choice(item, steps, text)
         or _of_size(item, steps, text)
         or _of_type(kind, value, steps, text)
     )
@@ -138,8 +150,10 @@ def _of_kind(kind: str, steps: tuple[str | int, ...]) -> str | None:
     return f"`kind` is missing{_example((*steps, 'kind'))}" if kind == "union_tag_not_found" else None
 
 
-def _of_choice(item: Any, text: str | None) -> str | None:
+def _of_choice(item: Any, steps: tuple[str | int, ...], text: str | None) -> str | None:
     match item["type"]:
+        case "literal_error" if steps[:1] == ("formats",) and isinstance(item["input"], str):
+            return _no_format(item["input"])
         case "literal_error":
             return _none_of(_choices(item["ctx"]["expected"]), item["input"], text)
         case "union_tag_invalid":
@@ -183,6 +197,8 @@ def _of_type(kind: str, value: Any, steps: tuple[str | int, ...], text: str | No
         expected = "one value"
     if expected in {"a text", "one value"} and is_read_otherwise and value is not None:
         return f'YAML reads {text} as {as_read(value)}: put it in quotes, "{text}"'
+    if value is None and text and expected == "a text":
+        return f'YAML reads {text} as nothing: put it in quotes, "{text}"'
     if value is None:
         return f"nothing is written here: {expected} is expected{_example(steps)}"
     if isinstance(value, dict | list):
@@ -210,6 +226,11 @@ def _none_of(choices: list[str], value: Any, text: str | None) -> str:
     return f"{_quoted(said)} is none of {', '.join(choices)}{advice}"
 
 
+def _no_format(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), SUPPORTED_FORMATS, 1, CLOSE)
+    return unsupported_format(_quoted(name)) + (f": did you mean {near[0]}?" if near else "")
+
+
 def _no_name(value: str, steps: tuple[str | int, ...]) -> str:
     snake = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).lower()).strip("_")[:63]
     advice = ""
@@ -225,7 +246,8 @@ def _no_name(value: str, steps: tuple[str | int, ...]) -> str:
 
 def _unknown(loc: tuple[str | int, ...], name: str) -> str:
     known = _fields_at(loc[:-1])
-    near = difflib.get_close_matches(name.lower(), known, 1, 0.5)
+    part_of = [one for one in known if name.lower() in one.split("_")]
+    near = difflib.get_close_matches(name.lower(), known, 1, CLOSE) or part_of
     if near:
         return f"there is no field `{_cut(name)}` here: did you mean `{near[0]}`?"
     return f"there is no field `{_cut(name)}` here: there are {', '.join(known)}"

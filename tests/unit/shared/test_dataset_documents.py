@@ -53,8 +53,8 @@ def test_a_field_that_is_written_twice_is_refused_with_both_lines(text: str, lin
         ("a: `x`\n", 1, "a value cannot begin with `"),
         ("a: %x\n", 1, "a value cannot begin with %"),
         ("a: b: c\n", 1, "a colon stands where none can be"),
-        ("a: [1, 2\nb: 3\n", 2, "a [ is not closed"),
-        ("a: {b: 1\n", 2, "a { is not closed"),
+        ("a: [1, 2\nb: 3\n", 1, "a [ is not closed"),
+        ("a: {b: 1\n", 1, "a { is not closed"),
         ("a: 'x\n", 2, "a quote that was opened is not closed"),
         ('a: "user\\.name"\n', 1, "single quotes"),
         ("a: *b\n", 1, "*b refers to nothing"),
@@ -128,3 +128,23 @@ def test_a_file_that_is_too_large_is_not_read() -> None:
 def test_a_monstrous_number_costs_nothing(number: str) -> None:
     with contextlib.suppress(DocumentError):
         read_document(f"a: {number}\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("c:\n- {n: a}\n- {n: b, from: a: b}\n", 3, "a colon stands inside a value: put the value in quotes"),
+        ("c: {a: 1,\n b: x: y}\n", 2, "a colon stands inside a value"),
+        ("c:\n- {n: a, t: b\n- {n: c}\nk: 1\n", 2, "a { is not closed, or a comma is missing"),
+        ("c: {n: a\n# why\n\nkey: [id]\n", 1, "a { is not closed"),
+        ("c: {a: 1,\n  b: 2\n  d: 3}\n", 2, "a comma is missing"),
+        ("- {n: 1, from: @x}\n", 1, "as in '@x'"),
+        ("k: [@x, y]\n", 1, "as in '@x'"),
+        ("k: @x}y\n", 1, "as in '@x}y'"),
+    ],
+)
+def test_the_cause_is_said_in_the_line_that_has_it(text: str, line: int, words: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        read_document(text.encode())
+    assert caught.value.line == line
+    assert words in caught.value.reason

@@ -313,3 +313,51 @@ def test_texts_and_booleans_are_small(tmp_path: Path) -> None:
         "1,500"
         in refusal(tmp_path, {**document, "columns": [*columns, {"name": "more", "type": "string"}]}).reason
     )
+
+
+def test_a_name_that_is_like_no_other_is_not_guessed(tmp_path: Path) -> None:
+    reason = refusal(tmp_path, changed(FULL, ("descripton",), "x")).reason
+
+    assert "did you mean" not in reason
+    assert "there are name, source, table, key, columns" in reason
+
+
+@pytest.mark.parametrize("name", ["excel", "xlsx", "json"])
+def test_a_format_that_is_not_written_is_one_sentence(tmp_path: Path, name: str) -> None:
+    reason = refusal(tmp_path, changed(FULL, ("formats",), [name])).reason
+
+    assert reason.endswith(f"{name} is not supported: supported are parquet, csv")
+
+
+@pytest.mark.parametrize("null", ["null", "~", "Null"])
+def test_what_yaml_reads_as_nothing_is_to_be_quoted(tmp_path: Path, null: str) -> None:
+    text = _yaml(FULL).replace('"name": "things"', f'"name": {null}')
+
+    assert f'YAML reads {null} as nothing: put it in quotes, "{null}"' in refusal(tmp_path, text).reason
+
+
+def test_a_column_that_is_named_twice_is_said_with_both_lines(tmp_path: Path) -> None:
+    text = _yaml(FULL).replace('"name": "label"', '"name": "id"')
+    found = refusal(tmp_path, text)
+    first, second = (n for n, line in enumerate(text.splitlines(), 1) if '"name": "id"' in line)
+
+    assert found.reason == f"id is named twice (lines {first - 1} and {second - 1})"
+
+
+def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    document = changed(changed(changed(FULL, ("table",), ...), ("formats",), ["excel"]), ("nmae",), "x")
+    document = changed(document, ("columns", 1, "from"), None)
+    told = list(refusal(tmp_path, document).mistakes())
+
+    assert len(told) == 4
+    for words in ("`table` is missing", "excel is not supported", "did you mean `name`", "columns 2.from"):
+        assert any(words in line for line in told)
+    assert all(line.startswith(f"{tmp_path / 'things.yaml'}:") for line in told)
+
+
+def test_of_many_mistakes_the_first_are_told(tmp_path: Path) -> None:
+    columns = [{"name": f"c{n}", "type": "x"} for n in range(100)]
+    told = list(refusal(tmp_path, changed(FULL, ("columns",), columns)).mistakes())
+
+    assert len(told) == 21
+    assert told[-1].endswith(": and 80 more")
