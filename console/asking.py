@@ -53,13 +53,12 @@ def refuse_another(order: Order, before: "RunRow") -> None:
     """Raises `WrongUseError` where the run of this id is another than the one ordered: an id names one run for ever."""
     if before.requested_by is None and before.completed is None:
         return  # the ledger has results of it, and not yet what was asked for
-    if not before.is_taken_up:
-        return  # the ledger has the request alone, and not yet what the crawler made of it
     if before.replay_of is not None and before.replay_of != order.replay_of:
         raise WrongUseError(f"run {order.run_id} is a replay of {before.replay_of}; choose another id")
     if before.datasets and set(before.datasets) != set(order.datasets):
         raise WrongUseError(f"run {order.run_id} is of {listed(before.datasets)}; choose another id")
-    if before.replay_of != order.replay_of:
+    # A request that no service has taken up is listed without the run that it replays.
+    if before.is_taken_up and before.replay_of != order.replay_of:
         raise WrongUseError(f"run {order.run_id} is no replay of {order.replay_of}; choose another id")
 
 

@@ -222,7 +222,9 @@ async def test_rows_that_are_refused_are_told_with_their_reasons(site: Site) -> 
     done = await paged(site, "odd", odd)
     books = done["datasets"]["odd"]
     assert books["rejected_by_reason"] == {"no_key": 1, "range": 1, "type": 2}
-    assert done["reason"].startswith("odd: 4 of 6 rows rejected: 2 type, 1 no_key, 1 range")
+    assert done["reason"].startswith(
+        "odd: 4 of 6 rows rejected: 2 of a wrong type (type), 1 without a key (no_key), 1 out of range (range)"
+    )
     shown = await site.operator.says("quarantine", done["run_id"], "--reason", "range", "--json")
     assert [json.loads(line)["raw"] for line in shown.out.splitlines()] == ['{"id": 9223372036854775808}']
 

@@ -22,7 +22,8 @@ LEDGER = """
 CREATE SCHEMA onpoint_runs;
 CREATE TABLE onpoint_runs.v_runs (
     run_id text, status text, reason text, requested_by text, requested_at timestamptz, started_at timestamptz,
-    finished_at timestamptz, datasets text[], completed jsonb, replay_of text, superseded_by text
+    finished_at timestamptz, datasets text[], completed jsonb, replay_of text, superseded_by text,
+    from_stage text
 );
 CREATE TABLE onpoint_runs.v_progress (
     run_id text, dataset text, stage text, batches_planned bigint, rows_planned bigint, batches_done bigint,

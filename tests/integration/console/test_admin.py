@@ -77,7 +77,7 @@ async def test_a_bad_file_and_a_table_that_does_not_fit_are_named_and_keep_no_ot
         in result.err
     )
     assert f"left out: {tmp_path}/taken.yaml: table c_taken: a table of that name is there" in result.err
-    assert "up to date but for 2 dataset files" in result.err
+    assert "the database is up to date, 2 dataset files left out" in result.err
 
 
 async def test_a_database_that_is_not_there_is_one_sentence(onpoint: Onpoint) -> None:

@@ -113,10 +113,14 @@ async def test_rows_of_every_dataset_batch_and_stage_are_shown_in_order(
     assert "row 1000 is odd" in shown
     assert "https://example.org/posts?_page=1" in shown
     assert '{"id": "1000"}' in shown
-    assert shown.splitlines()[-1] == "5 refused rows: 3 type, 1 fetch, 1 too_large"
+    assert (
+        shown.splitlines()[-1]
+        == "5 refused rows: 3 of a wrong type (type), 1 not fetched (fetch), 1 too large (too_large)"
+    )
 
-    status = (await onpoint("status", run_id)).out
-    assert "posts  2 type, 1 fetch, 1 too_large" in status
+    status = (await onpoint("status", run_id, COLUMNS="160")).out
+    counts = "2 of a wrong type (type), 1 not fetched (fetch), 1 too large (too_large)"
+    assert f"posts  {counts}" in status
     assert f"onpoint quarantine {run_id} shows them" in status
 
 
@@ -134,7 +138,7 @@ async def test_filters_and_limits(
     assert len((await onpoint("quarantine", run_id, "--json", "--limit", "3")).out.splitlines()) == 3
     shown = (await onpoint("quarantine", run_id)).out
     assert shown.count(" is odd") == 20
-    assert "the first 20 of 51 refused rows (50 type, 1 fetch): --limit N shows more" in shown
+    assert "the first 20 of 51 refused rows (50 of a wrong type (type), 1 not fetched (fetch))" in shown
 
 
 async def test_a_table_for_spreadsheets_has_every_row_and_no_formula(
@@ -185,9 +189,8 @@ async def test_an_object_store_that_is_away_is_one_sentence(
 
     result = await onpoint("quarantine", run_id, ONPOINT_S3_ENDPOINT_URL="http://127.0.0.1:1")
     assert result.code == 1
-    assert result.err.startswith(
-        "onpoint: the object store, which has the rows, does not answer: is it running?"
-    )
+    assert result.err.startswith("onpoint: the refused rows cannot be read: s3://")
+    assert result.err.endswith(": the object store does not answer at http://127.0.0.1:1\n")
 
 
 async def test_a_reader_that_has_seen_enough_ends_it_in_silence(
