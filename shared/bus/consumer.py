@@ -15,6 +15,9 @@ from shared.bus.access import DENIED
 from shared.observability.logging import get_logger
 from shared.observability.metrics import OFFSET_RESETS
 
+METADATA_MAX_AGE_MS = 5_000
+"""A partition that is added, or that the group's leader did not see when it assigned them, is read that much later."""
+
 log = get_logger()
 
 
@@ -29,7 +32,10 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
 
     def __init__(self, *topics: str, denied: Denied, **options: Any) -> None:
         """`auto_offset_reset` is overruled: aiokafka itself would reset in silence."""
-        super().__init__(*topics, **{**options, "auto_offset_reset": "none"})
+        super().__init__(
+            *topics,
+            **{**options, "auto_offset_reset": "none", "metadata_max_age_ms": METADATA_MAX_AGE_MS},
+        )
         self._denied = denied
 
     async def getone(self, *partitions: Any) -> ConsumerRecord:

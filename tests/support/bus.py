@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Handler, MarkFailed, Record, dead_letter_only
@@ -45,6 +45,12 @@ class Topics:
                 NewTopic(self.dead, 1, 1, topic_configs={"max.message.bytes": "2097152"}),
             ]
         )
+        await admin.close()
+
+    async def grow_input(self, partitions: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+        await admin.start()
+        await admin.create_partitions({self.input: NewPartitions(partitions)})
         await admin.close()
 
     async def send(self, *records: tuple[int, bytes | None, Sequence[tuple[str, bytes | None]]]) -> None:

@@ -31,6 +31,24 @@ async def test_a_record_is_handled_its_output_published_and_its_offset_committed
     assert not await topics.read(topics.dead)
 
 
+async def test_partitions_that_are_added_are_read_seconds_later(topics: Topics) -> None:
+    handled: list[bytes | None] = []
+
+    async def handler(record: Record) -> Sequence[Outgoing]:
+        handled.append(record.value)
+        return ()
+
+    async with running(topics, handler):
+        await topics.send((0, b"before", ()))
+        await topics.drained(10)
+        await topics.grow_input(4)
+        await topics.send((3, b"after", ()))
+        async with asyncio.timeout(20):
+            while len(handled) < 2:
+                await asyncio.sleep(0.05)
+    assert handled == [b"before", b"after"]
+
+
 async def test_while_memory_is_tight_one_record_at_a_time_is_in_hand(topics: Topics) -> None:
     in_hand = most = done = 0
 
