@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,11 +15,13 @@ from aiokafka.errors import (
 )
 
 from shared.bus.access import DENIED, what_is_denied, why_refused
-from shared.bus.consumer import GroupConsumer
 from shared.bus.messages import Record
 from shared.errors import ConfigurationError
 from shared.settings.kafka import KafkaSettings
 from shared.settings.variables import variable_of
+
+if TYPE_CHECKING:
+    from shared.bus.consumer import GroupConsumer
 
 PROBE_TIMEOUT_MS = 5_000
 
@@ -56,7 +58,10 @@ class KafkaClients:
     def consumer(self, **options: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(**{**self._options, **options})
 
-    def group_consumer(self, **options: Any) -> GroupConsumer:
+    def group_consumer(self, **options: Any) -> "GroupConsumer":
+        # Only services consume in a group; the command line starts without their logs and metrics.
+        from shared.bus.consumer import GroupConsumer
+
         return GroupConsumer(**{**self._options, **options})
 
     def admin(self, **options: Any) -> AIOKafkaAdminClient:
