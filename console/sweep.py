@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from datetime import timedelta
 from typing import Annotated
 
@@ -62,6 +63,8 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
 ) -> None:
     """Remove what nobody needs any more from staging and the lake."""
+    if not as_json:
+        print("looking through staging and the lake", file=sys.stderr, flush=True)
     import asyncpg
     import structlog
 
