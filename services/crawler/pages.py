@@ -228,8 +228,8 @@ class Pages:
         if limit is not None and self._position >= limit:
             self._recorder.promise(limit)  # so many were there: if some came twice, others did not come
         self._remember(fetched)
+        self._doubts.saw(answer)
         if fetched.rows or not self._total_reached:
-            self._doubts.saw(answer)
             self._lacking = self._lacking or fetched.lacking
         self._last = PageShown(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
