@@ -138,7 +138,9 @@ class Planner:
         before = await self._page(source, pagination, 0, folder)
         if isinstance(before, Failure):
             return (answer, 1, 0) if _says_no(before, rows) else (_explained(before), 0, 0)
-        if await asyncio.to_thread(_is_another, before.value, lines):
+        # A page 0 that tells of records counts where page 1 has none either.
+        tells = rows == 0 and total_of(before, pagination)
+        if tells or await asyncio.to_thread(_is_another, before.value, lines):
             return before, 0, rows
         return answer, 1, 0
 
@@ -152,9 +154,9 @@ class Planner:
 
 
 def _says_no(page_0: Failure, rows_of_page_1: int) -> bool:
-    """Whether the source says that it has no page 0: it refuses it, or breaks on it and has a page 1."""
+    """Whether the source says that it has no page 0: by a status for that, or, where page 1 has records, by any error."""
     status = page_0.status or 0
-    return status in REFUSED if rows_of_page_1 == 0 else status in REFUSED | BROKEN
+    return status in NO_MORE if rows_of_page_1 == 0 else status in REFUSED | BROKEN
 
 
 def _explained(page_0: Failure) -> Failure:
