@@ -92,7 +92,8 @@ class Planner:
             return _failed(run_id, dataset, answer)
         url, seen = answer.url, answer.value.rows
         total = total_of(answer, pagination)
-        if total == 0 and seen == 0 and _next_of(answer) is None:
+        is_array = not answer.value.lacking
+        if total == 0 and seen == 0 and is_array and _next_of(answer) is None:
             return plans.plan_nothing(run_id, dataset.name, limit=limit)
         if not total or total < seen + more or _is_led_by_links(answer, pagination, first):
             # What page 1 holds is a full page, so that a source with smaller pages than asked for is not cut short.
