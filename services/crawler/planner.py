@@ -135,7 +135,9 @@ class Planner:
             before = await self._page(source, pagination, 0, folder)
             return (answer, number, 0) if isinstance(before, Failure) else (before, 0, 0)
         rows, lines = answer.value.rows, first_lines(answer.value.data, COMPARED_ROWS)
-        answer = replace(answer, value=replace(answer.value, data=b""))  # two bodies at once would be one too many
+        answer = replace(
+            answer, value=replace(answer.value, data=b"")
+        )  # two bodies at once would be one too many
         before = await self._page(source, pagination, 0, folder)
         if isinstance(before, Failure):
             return (answer, 1, 0) if _says_no(before, rows) else (_explained(before), 0, 0)

@@ -1,4 +1,4 @@
-"""A run's datasets as their files were when it was accepted: what every stage goes by, whatever the files say now."""
+"""A run's datasets as their files were when it was accepted: what every stage goes by, whatever is in the files now."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ Today = Callable[[], Mapping[str, Dataset]]
 class RunDatasets:
     """The datasets of runs, from `runs/<run_id>/<dataset>/dataset.json`. The first writer wins; read ones are cached.
 
-    A run that an older version accepted has no such object: `today` gives what the files say now instead. Every method
+    A run that an older version accepted has no such object: `today` gives the files as they are now instead. Every method
     raises `StorageUnavailableError` in an outage.
     """
 

@@ -52,7 +52,7 @@ class Batches:
         return found
 
     async def refuse_cancelled(self, run_id: str) -> None:
-        """Raises `PermanentError` (`cancelled`) if somebody cancelled the run: its batches end here."""
+        """Raises `PermanentError` (`cancelled`) if the run was cancelled: its batches end here."""
         if await self._staging.head(keys.cancel_key(run_id)) is not None:
             raise PermanentError(Reason.CANCELLED, "the run was cancelled")
 
@@ -120,13 +120,13 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
 
 
 async def redrive_batch(batches: Batches, record: Record) -> None:
-    """Takes back the death of a record's batch in staging; the counterpart of `bury_batch`."""
+    """Clears the `dead` manifest of the record's batch in staging."""
     if (parent := read_parent(record)) is not None:
         await batches.clear_failure(parent.run_id, parent.dataset, parent.batch_id)
 
 
 def parse_frozen(model: type[_Frozen], value: bytes, key: str) -> _Frozen:
-    """An object of ours in staging. Raises `PermanentError` (`schema`) if somebody else wrote it."""
+    """An object of the pipeline in staging. Raises `PermanentError` (`schema`) for a foreign one."""
     try:
         return model.model_validate_json(value)
     except ValidationError as error:
