@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from console.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
-from console.words import did_you_mean
+from console.cli.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
+from console.formatting import did_you_mean
 from shared.errors import ConfigurationError, OnPointError
 from shared.version import CODE_VERSION
 
@@ -24,31 +24,31 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Runs": {
-        "run": ("console.run", "Start a run and, if asked, wait for its end"),
-        "runs": ("console.runs", "List the latest runs"),
-        "status": ("console.runs", "Show one run: its progress or its result"),
-        "quarantine": ("console.quarantine", "Show the rows that a run refused, and why"),
-        "replay": ("console.replay", "Do the later stages of a run again, as a new run"),
-        "cancel": ("console.cancel", "Cancel a run that goes on"),
-        "datasets": ("console.datasets", "List the datasets that can be crawled"),
+        "run": ("console.cli.run", "Start a run and, if asked, wait for its end"),
+        "runs": ("console.cli.runs", "List the latest runs"),
+        "status": ("console.cli.runs", "Show one run: its progress or its result"),
+        "quarantine": ("console.cli.quarantine", "Show the rows that a run refused, and why"),
+        "replay": ("console.cli.replay", "Do the later stages of a run again, as a new run"),
+        "cancel": ("console.cli.cancel", "Cancel a run that goes on"),
+        "datasets": ("console.cli.datasets", "List the datasets that can be crawled"),
     },
     "Dead letters": {
-        "dlq": ("console.dlq.commands", "List, show, replay and discard them"),
+        "dlq": ("console.cli.dlq.commands", "List, show, replay and discard them"),
     },
     "The stack on this machine": {
-        "up": ("console.stack", "Start Kafka, PostgreSQL, S3 and the services"),
-        "down": ("console.stack", "Stop all of it"),
-        "ps": ("console.stack", "Show what of it runs"),
-        "env": ("console.stack", "Print its settings for a shell"),
-        "logs": ("console.stack", "Show its logs"),
-        "resume": ("console.resume", "Release the brake of a service"),
+        "up": ("console.cli.stack.commands", "Start Kafka, PostgreSQL, S3 and the services"),
+        "down": ("console.cli.stack.commands", "Stop all of it"),
+        "ps": ("console.cli.stack.commands", "Show what of it runs"),
+        "env": ("console.cli.stack.commands", "Print its settings for a shell"),
+        "logs": ("console.cli.stack.commands", "Show its logs"),
+        "resume": ("console.cli.stack.resume", "Release the brake of a service"),
     },
     "An installation": {
-        "topics": ("console.admin", "Create and configure the topics of the bus"),
-        "migrate": ("console.admin", "Bring the database up to date"),
-        "bench": ("console.bench.commands", "Measure how fast the pipeline is on this machine"),
-        "sweep": ("console.sweep", "Remove what nobody needs any more from the object store"),
-        "verify": ("console.verify.commands", "Check that everything is where it belongs, once"),
+        "topics": ("console.cli.admin", "Create and configure the topics of the bus"),
+        "migrate": ("console.cli.admin", "Bring the database up to date"),
+        "bench": ("deploy.bench.commands", "Measure how fast the pipeline is on this machine"),
+        "sweep": ("console.cli.sweep", "Remove what nobody needs any more from the object store"),
+        "verify": ("console.cli.verify.commands", "Check that everything is where it belongs, once"),
     },
 }
 """Every command: the module that registers it, and its line in the overview.

@@ -3,8 +3,8 @@
 from aiokafka import TopicPartition
 
 from console.verify.bus import CONSUMES, LISTENS, Bus, Place, Seen, name_of
+from console.verify.completions import ENDED
 from console.verify.database import Books, Run
-from console.verify.endings import ENDED
 from console.verify.findings import Findings
 from shared.events import topics, topology
 from shared.events.topics import retry_topic

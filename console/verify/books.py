@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from console.formatting import listed
 from console.verify.database import COUNTS, LAST_STAGES, Books, Result, Run
 from console.verify.findings import Findings
 from console.verify.staging import STAGES, Documents
-from console.words import listed
 from shared.events.topology import Stage
 
 ByBatch = Mapping[tuple[str, str], Result]

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from console.client import explained, lone_consumer, stop
-from console.dlq.letter import Letter, original_record, to_letter
-from console.errors import CommandError
+from console.cli.errors import CommandError
+from console.client.dead_letters.record import Letter, original_record, to_letter
+from console.client.kafka import explained, lone_consumer, stop
 from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
 from shared.bus.retry_headers import next_attempt

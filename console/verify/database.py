@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from console.errors import CommandError
+from console.cli.errors import CommandError
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.dlq.queue import Action
-from console.errors import WrongUseError
+from console.cli.errors import WrongUseError
+from console.client.dead_letters.queue import Action
 from console.verify.bus import CONSUMES, Bus, LetterSeen, Place, name_of
 from console.verify.database import Books, Result
 from console.verify.findings import Findings

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from console.errors import WrongUseError
+from console.cli.errors import WrongUseError
 from console.verify.findings import Findings
 from shared.events.topology import SERVICES
 

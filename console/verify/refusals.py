@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 import zstandard
 
+from console.formatting import quantity
 from console.verify.database import File, Result
 from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
 from console.verify.source import SourceRecords, complaint, is_beyond, parse, rows_of
 from console.verify.staging import Documents
-from console.words import quantity
 from shared.datasets.model import Dataset
 from shared.events import ids
 

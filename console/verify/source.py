@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from console.errors import WrongUseError
+from console.cli.errors import WrongUseError
 from shared.datasets.model import Column, ColumnType, Dataset
 
 INT64_DIGITS = 19

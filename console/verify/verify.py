@@ -10,11 +10,11 @@ from typing import Any
 
 import asyncpg
 
-from console import environment
-from console.dlq.journal import open_journal
-from console.dlq.queue import Action
-from console.errors import CommandError, WrongUseError
-from console.verify import endings, machine
+from console.cli import environment
+from console.cli.errors import CommandError, WrongUseError
+from console.client.dead_letters.journal import open_journal
+from console.client.dead_letters.queue import Action
+from console.verify import completions, process_usage
 from console.verify.accounting import Accounting, check_lag
 from console.verify.books import check_books
 from console.verify.bus import Bus, read_bus
@@ -57,7 +57,7 @@ class Question:
     observed: Sequence[dict[str, Any]] = ()
     logs: Path | None = None
     secrets: Sequence[bytes] = ()
-    baseline: Mapping[str, machine.Usage] | None = None
+    baseline: Mapping[str, process_usage.Usage] | None = None
     expected_restarts: int = 0
     sweep_age: timedelta | None = None
     """What nothing names may be so old; None: until the scheduled sweep that finds it a day old is through."""
@@ -118,17 +118,17 @@ class _Pass:
         if question.only & FROM_BUS:
             await self._check_bus(books, documents)
         if "I5" in question.only:
-            await endings.check_ends(books, self._connection, findings)
+            await completions.check_ends(books, self._connection, findings)
         if "I10" in question.only and question.baseline is not None:
-            now = await machine.snapshot(self._connection)
-            machine.check_machine(question.baseline, now, question.expected_restarts, findings)
+            now = await process_usage.snapshot(self._connection)
+            process_usage.check_machine(question.baseline, now, question.expected_restarts, findings)
 
     async def _check_bus(self, books: Books, documents: Documents) -> None:
         question, findings = self._question, self._findings
         bus: Bus = await read_bus(environment.kafka())
         if "I4" in question.only:
-            endings.check_completions(books, bus, documents, findings)
-            endings.check_observed(list(question.observed), books, findings)
+            completions.check_completions(books, bus, documents, findings)
+            completions.check_observed(list(question.observed), books, findings)
         if "I6" in question.only:
             check_lag(bus, findings)
             Accounting(books, bus, findings).check()

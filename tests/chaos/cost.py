@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from console.bench.e2e import Bench
+from deploy.bench.e2e import Bench
 
 ROOT = Path(__file__).parents[2]
 UNGUARDED = Path(__file__).parent / "unguarded"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from console.order import Order
+from console.client.run_request import Order
 from services.crawler.domain.requests import judge
 from shared.errors import PermanentError
 from shared.events import models, topics, topology

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from console.verify.findings import Findings, Violation
-from console.verify.machine import Usage
+from console.verify.process_usage import Usage
 from console.verify.verify import Question, verify
 from deploy.local.home import Home
 from tests.support.pipeline import Pipeline

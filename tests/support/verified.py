@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
-from console.verify import machine
+from console.verify import process_usage
 from console.verify.letters import BadEvent
 from console.verify.verify import Question
 from deploy.local.stack import LocalStack
@@ -119,7 +119,7 @@ async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> Asy
             bad_events=[BadEvent(("batch.processed", 0, bad.offset), BAD)],
             logs=stack.home.logs,
             secrets=[b"planted-secret"],
-            baseline=await machine.snapshot(database),
+            baseline=await process_usage.snapshot(database),
         )
         assert question.baseline is not None
         yield DamagedStack(pipeline, stack.home, database, producer, question, question.baseline)

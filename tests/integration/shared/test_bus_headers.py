@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from console.dlq.letter import original_record, to_letter
+from console.client.dead_letters.record import original_record, to_letter
 from shared.bus.messages import Outgoing, Record
 from shared.bus.retry_headers import PREFIX, next_attempt
 from shared.errors import PermanentError

@@ -10,7 +10,7 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from console import main
-from console.errors import CommandError
+from console.cli.errors import CommandError
 from console.main import COMMANDS, SECTIONS, app
 from shared.errors import ConfigurationError
 from shared.version import CODE_VERSION

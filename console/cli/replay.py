@@ -1,0 +1,138 @@
+"""`onpoint replay`: a new run from what another one has stored."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, cast, get_args
+
+import typer
+
+from console.cli import environment
+from console.cli.errors import CommandError, WrongUseError
+from console.cli.submit import ask
+from console.client.ledger import RunRow, StageProgress, open_ledger
+from console.client.run_request import Order, check_run_id, new_run_id, parse_formats, requester
+from console.formatting import did_you_mean, listed
+from shared.events.names import SUPPORTED_FORMATS
+from shared.events.topology import PIPELINE, ReplayStage, stages_of
+
+STAGES: tuple[str, ...] = get_args(ReplayStage)
+
+EXAMPLES = """\b
+Examples:
+  onpoint replay 2026-11-23 --from loader --wait      load it again
+  onpoint replay 2026-11-23 --from processor          with rules that changed
+  onpoint replay 2026-11-23 --from converter --dataset posts --formats csv
+
+\b
+The source is not asked again: the new run begins with what the old one
+stored before that stage, for as long as it is kept. Only that stage runs, and
+what depends on it: converter writes exports, loader fills PostgreSQL, s3sink
+writes the lake, processor does all three. In PostgreSQL the newer run wins;
+the lake keeps both, and the old listing names the new run where that wrote
+the lake.
+
+\b
+Exit codes: as `onpoint run`; 1 also where there is no such run.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=EXAMPLES)(replay)
+
+
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the old run.", show_default=False)],
+    *,
+    from_stage: Annotated[
+        str,
+        typer.Option("--from", metavar="STAGE", help=f"{', '.join(STAGES)}.", show_default=False),
+    ],
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", metavar="D", help="Only this one; repeatable. Absent: all of the run."),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--formats",
+            metavar="F,...",
+            help=f"Exports to write: {', '.join(SUPPORTED_FORMATS)}; absent: those of the old run.",
+        ),
+    ] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run-id", metavar="ID", help="Name of the new run. The same one twice is one run."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the result.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="S", min=0.1, help="Seconds to wait at most; the run goes on."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: run.completed's value, or the run id without --wait.")
+    ] = False,
+) -> None:
+    """Do a stage of a run and what depends on it again, as a new run, from what it has stored."""
+    if timeout is not None and not wait:
+        raise WrongUseError("--timeout is of use only with --wait")
+    if from_stage not in STAGES:
+        raise WrongUseError(
+            f"a replay cannot begin at {from_stage}{did_you_mean(from_stage, STAGES) or ': only at ' + listed(STAGES)}"
+        )
+    new_id = check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC))
+    if new_id == run:
+        raise WrongUseError("the replay is a new run: it cannot have the id of the old one")
+    wanted = parse_formats(formats or [])
+    if wanted and "converter" not in stages_of(cast("ReplayStage", from_stage)):
+        raise WrongUseError(
+            f"--formats is of use only where exports are written, not in a replay from {from_stage}"
+        )
+    dsn = environment.ledger_dsn()
+    old, progress = asyncio.run(find_run(dsn, check_run_id(run)))
+    datasets = choose(old, dataset or [])
+    require_stored(old, progress, datasets, from_stage)
+    order = Order(
+        run_id=new_id,
+        datasets=datasets,
+        requested_by=requester(),
+        formats=wanted,
+        replay_of=run,
+        from_stage=from_stage,
+    )
+    raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))
+
+
+async def find_run(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
+    """The run, and how far its stages came. Raises `CommandError` if the ledger does not know it."""
+    async with open_ledger(dsn) as ledger:
+        return await ledger.require_run(run_id), await ledger.progress(run_id)
+
+
+def choose(old: RunRow, asked: list[str]) -> tuple[str, ...]:
+    """The datasets to replay: those asked for, or all that the run has. Raises `CommandError`."""
+    if old.status == "running":
+        raise CommandError(
+            f"run {old.run_id} goes on: it can be replayed when it is over, see `onpoint status {old.run_id}`"
+        )
+    if not old.datasets:
+        raise CommandError(f"run {old.run_id} has nothing to replay: {old.reason or 'it has no datasets'}")
+    for name in asked:
+        if name not in old.datasets:
+            raise WrongUseError(
+                f"run {old.run_id} has no dataset {name}"
+                f"{did_you_mean(name, old.datasets) or ': it has ' + listed(old.datasets)}"
+            )
+    return tuple(dict.fromkeys(asked)) or old.datasets
+
+
+def require_stored(
+    old: RunRow, progress: Sequence[StageProgress], datasets: Sequence[str], from_stage: str
+) -> None:
+    """Raises `CommandError` where no batch got to the stage. What a replay took over is stored by the run before it."""
+    parent = next(entry.parent for entry in PIPELINE if entry.name == from_stage)
+    stored = any(one.batches_done for one in progress if one.stage == parent and one.dataset in datasets)
+    if not stored and old.replay_of is None:
+        raise CommandError(f"run {old.run_id} stored nothing to replay from the {from_stage}: run it again")

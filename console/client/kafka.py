@@ -1,0 +1,140 @@
+"""The bus as any client uses it: ask for a run, and wait for the one event that ends it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from console.cli.errors import CommandError
+from console.client.untrusted_json import parse_object
+from shared.bus.header_names import take_any
+from shared.bus.kafka import KafkaClients
+from shared.events.topics import CRAWL_REQUESTED, RUN_COMPLETED
+
+PUBLISH_TIMEOUT_S = 30.0
+"""An idempotent producer waits out an outage of any length; a person does not."""
+
+STOP_TIMEOUT_S = 2.0
+
+ENDS = TopicPartition(RUN_COMPLETED, 0)
+"""The topic has one partition, as declared in deploy/kafka/topics.yaml."""
+
+MAX_REQUEST_BYTES = 1_000_000
+"""As the services': a record that the broker refuses would poison an idempotent producer."""
+
+
+class NotAcknowledgedError(CommandError):
+    """The broker did not say that it has the request. It may have it all the same."""
+
+
+async def publish_request(kafka: KafkaClients, run_id: str, value: bytes) -> None:
+    """Publishes to `crawl.requested`; returns when every replica in sync has it.
+
+    Raises `CommandError` when Kafka cannot be reached or refuses, `NotAcknowledgedError` after 30 s of silence.
+    """
+    if len(value) > MAX_REQUEST_BYTES:
+        raise CommandError(f"the request has {len(value):,} bytes, {MAX_REQUEST_BYTES:,} at most are taken")
+    servers = kafka.servers
+    producer = kafka.producer(acks="all", enable_idempotence=True, max_request_size=MAX_REQUEST_BYTES)
+    sent = False
+    try:
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            await kafka.start(producer)
+            metadata = await producer.client.fetch_all_metadata()
+            require_topic(CRAWL_REQUESTED, metadata.topics(), servers)
+            sent = True
+            await producer.send_and_wait(CRAWL_REQUESTED, value=value, key=run_id.encode())
+    except TimeoutError as error:
+        if not sent:
+            raise CommandError(silent(servers)) from error
+        raise NotAcknowledgedError(
+            f"Kafka at {servers} did not acknowledge the request within {PUBLISH_TIMEOUT_S:.0f} s; the run may start "
+            f"all the same: see `onpoint status {run_id}`, or ask again with --run-id {run_id}, which is safe"
+        ) from error
+    except (KafkaError, OSError) as error:
+        raise CommandError(f"Kafka at {servers} did not take the request: {reason(error)}") from error
+    finally:
+        await stop(producer)
+
+
+class Completions:
+    """The end of `run.completed` as it was when this was opened; what comes later is seen, however late one asks."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def of(self, run_id: str) -> dict[str, Any]:
+        """The value of the run's `run.completed`. Waits without end; an outage of Kafka is waited out."""
+        while True:
+            try:
+                record = await self._consumer.getone()
+            except KafkaError:
+                await asyncio.sleep(1)
+                continue
+            value = parse_object(record.value)
+            if value.get("run_id") == run_id:
+                return value
+
+
+@asynccontextmanager
+async def open_completions(kafka: KafkaClients) -> AsyncIterator[Completions]:
+    """Open it before the request is published, so that no run is too quick to be seen.
+
+    Raises `CommandError` when Kafka does not answer.
+    """
+    consumer = lone_consumer(kafka, isolation_level="read_committed")
+    try:
+        async with explained(kafka.servers):
+            await kafka.start(consumer)
+            require_topic(RUN_COMPLETED, await consumer.topics(), kafka.servers)
+            consumer.assign([ENDS])
+            consumer.seek(ENDS, (await consumer.end_offsets([ENDS]))[ENDS])
+        yield Completions(consumer)
+    finally:
+        await stop(consumer)
+
+
+def lone_consumer(kafka: KafkaClients, **options: Any) -> AIOKafkaConsumer:
+    """Of no group: nothing is committed, nobody is disturbed. It begins with the earliest record; not started."""
+    take_any()
+    return kafka.consumer(group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", **options)
+
+
+@asynccontextmanager
+async def explained(servers: str) -> AsyncIterator[None]:
+    """What is asked of Kafka inside is answered in time, or a `CommandError` says who did not answer, or what."""
+    try:
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            yield
+    except TimeoutError as error:
+        raise CommandError(silent(servers)) from error
+    except (KafkaError, OSError) as error:
+        raise CommandError(f"Kafka at {servers} cannot be reached: {reason(error)}") from error
+
+
+def require_topic(topic: str, topics: Collection[str], servers: str) -> None:
+    """The clients themselves would wait for a topic that is missing."""
+    if topic not in topics:
+        raise CommandError(f"Kafka at {servers} has no topic {topic}: run `onpoint topics apply`")
+
+
+def silent(servers: str) -> str:
+    return f"Kafka at {servers} did not answer within {PUBLISH_TIMEOUT_S:.0f} s"
+
+
+def reason(error: Exception) -> str:
+    """In words: aiokafka lists its address structures where nobody answered."""
+    if isinstance(error, KafkaConnectionError):
+        return "nothing answers there"
+    return str(error) or type(error).__name__
+
+
+async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Bounded: a producer that holds an unsent record would wait for a broker that is away."""
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await client.stop()
