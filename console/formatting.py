@@ -7,16 +7,6 @@ from datetime import UTC, datetime
 
 from shared.reasons import in_words
 
-STATUS_STYLE = {
-    "succeeded": "bold green",
-    "partial": "bold yellow",
-    "failed": "bold red",
-    "cancelled": "bold yellow",
-    "running": "bold cyan",
-    "asked": "bold cyan",
-}
-"""How the status of a run looks."""
-
 MINUTE_S = 60
 HOUR_S = 3600
 DAY_S = 86_400

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from console.cli.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
+from console.client.errors import InvalidRequestError
 from console.formatting import did_you_mean
 from shared.errors import ConfigurationError, OnPointError
 from shared.version import CODE_VERSION
@@ -142,7 +143,7 @@ def _explain(error: Exception) -> int:
         _say(str(error))
         if isinstance(error, CommandError):
             return error.exit_code
-        return WRONG_USE if isinstance(error, ConfigurationError) else FAILED
+        return WRONG_USE if isinstance(error, ConfigurationError | InvalidRequestError) else FAILED
     _say(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where it comes from)")
     return FAILED
 

@@ -1,22 +1,18 @@
 """`onpoint cancel`: a mark that every stage looks for before it takes up a batch of the run."""
 
 import asyncio
-import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.cli import environment
+from console.cli.arguments import requester
 from console.cli.errors import FAILED, SUCCESS, CommandError, InterruptedByUserError, WrongUseError
 from console.cli.result import print_json, show
-from console.client.ledger import RECENT, RunRow, open_ledger, unknown_run
-from console.client.run_request import check_run_id, requester
-from console.client.untrusted_json import parse_object
+from console.client.cancel import Cancellation, cancel_run, find_run
+from console.client.run_request import check_run_id
 from console.formatting import duration, one_line
 from shared.errors import TransientError
-from shared.events.times import utc_text
-from shared.storage import keys
 
 if TYPE_CHECKING:
     from shared.storage.object_store import ObjectStore
@@ -61,10 +57,10 @@ def cancel(
     staging = environment.staging()
     try:
         if wait:
-            completed = asyncio.run(_cancel_and_follow(run_id, dsn, staging, timeout, as_json=as_json))
+            completed = asyncio.run(_cancel_and_wait(run_id, dsn, staging, timeout, as_json=as_json))
             show(completed, as_json=as_json)
             raise typer.Exit(SUCCESS if completed.get("status") == "cancelled" else FAILED)
-        mark, is_first, waits = asyncio.run(_cancel(run_id, dsn, staging))
+        cancelled = asyncio.run(cancel_run(run_id, dsn, staging, by=requester()))
     except TransientError as error:
         raise CommandError(f"nothing is cancelled: {error}") from error
     except TimeoutError as error:
@@ -74,21 +70,26 @@ def cancel(
         ) from error
     except KeyboardInterrupt as error:
         raise InterruptedByUserError(f"run {run_id}: see `onpoint status {run_id}`") from error
+    _report(run_id, cancelled, as_json=as_json)
+
+
+def _report(run_id: str, cancelled: Cancellation, *, as_json: bool) -> None:
     if as_json:
-        print_json({"run_id": run_id, **mark})
-    elif is_first and waits:
+        print_json({"run_id": run_id, **cancelled.mark})
+    elif cancelled.is_first and not cancelled.is_taken_up:
         print(
             f"run {run_id} is marked as cancelled: it ends as soon as the crawler takes it up; "
             f"see `onpoint status {run_id}`"
         )
-    elif is_first:
+    elif cancelled.is_first:
         print(f"run {run_id} is being cancelled: see `onpoint status {run_id}`")
     else:
-        by, at = one_line(str(mark.get("by", "somebody"))), one_line(str(mark.get("at", "an unknown time")))
+        by = one_line(str(cancelled.mark.get("by", "somebody")))
+        at = one_line(str(cancelled.mark.get("at", "an unknown time")))
         print(f"run {run_id} was cancelled before, by {by} at {at}: see `onpoint status {run_id}`")
 
 
-async def _cancel_and_follow(
+async def _cancel_and_wait(
     run_id: str, dsn: str, staging: "ObjectStore", timeout_s: float | None, *, as_json: bool
 ) -> dict[str, Any]:
     """The run's `run.completed`."""
@@ -96,49 +97,13 @@ async def _cancel_and_follow(
 
     from console.cli import display
     from console.client.kafka import open_completions
-    from console.client.wait import Watch, follow
+    from console.client.wait import ProgressReader, wait
 
-    async with open_completions(environment.kafka()) as ends:
-        await _cancel(run_id, dsn, staging)
-        run = await _find(dsn, run_id)
+    async with open_completions(environment.kafka()) as completions:
+        await cancel_run(run_id, dsn, staging, by=requester())
+        run = await find_run(dsn, run_id)
         if run is not None and run.completed is not None:
-            return run.completed  # it ended while it was looked at, maybe before the end of the topic was
-        screen = display.choose(Console(stderr=True), as_json=as_json)
-        with screen:
-            return await follow(
-                ends,
-                run_id,
-                Watch(dsn, run_id, run.datasets if run else (), environment.migration_watch()),
-                screen,
-                timeout_s,
-            )
-
-
-async def _cancel(run_id: str, dsn: str, staging: "ObjectStore") -> tuple[dict[str, Any], bool, bool]:
-    """The mark, whether this call put it, and whether no service has taken the run up.
-
-    Raises `CommandError` for a run that is not there or over.
-    """
-    run = await _find(dsn, run_id)
-    if run is None and await staging.head(keys.request_key(run_id)) is None:
-        raise unknown_run(run_id, await _running(dsn))
-    if run is not None and run.status != "running":
-        raise CommandError(f"run {run_id} is over ({run.status}): there is nothing left to cancel")
-    waits = run is not None and not run.is_taken_up
-    mark = {
-        "by": requester(),
-        "at": utc_text(datetime.now(UTC)),
-    }
-    if await staging.create(keys.cancel_key(run_id), json.dumps(mark).encode()):
-        return mark, True, waits
-    return parse_object(await staging.get(keys.cancel_key(run_id))), False, waits
-
-
-async def _find(dsn: str, run_id: str) -> RunRow | None:
-    async with open_ledger(dsn) as ledger:
-        return await ledger.run(run_id)
-
-
-async def _running(dsn: str) -> list[RunRow]:
-    async with open_ledger(dsn) as ledger:
-        return [run for run in await ledger.runs(RECENT) if run.status == "running"]
+            return run.completed  # perhaps published before the end of the topic was looked up
+        with display.choose(Console(stderr=True), as_json=as_json) as screen:
+            progress = ProgressReader(dsn, run_id, run.datasets if run else (), environment.migration_watch())
+            return await wait(completions, run_id, progress, screen.show, timeout_s)

@@ -6,7 +6,8 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.live import Live
 
-from console.cli.progress import Snapshot, plain_lines, render
+from console.cli.progress import plain_lines, render
+from console.client.progress import Snapshot
 from console.formatting import duration
 
 PLAIN_EVERY_S = 5.0

@@ -1,4 +1,4 @@
-"""What the command line says instead of a traceback, and the exit codes it ends with."""
+"""What the command line prints instead of a traceback, and the exit codes it ends with."""
 
 from shared.errors import OnPointError
 
@@ -6,7 +6,7 @@ SUCCESS, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 class CommandError(OnPointError):
-    """The command cannot do what was asked; the message says in one sentence why, and what to do about it."""
+    """The command cannot do what was asked; the message is one sentence: why, and what to do about it."""
 
     exit_code = FAILED
 
@@ -18,6 +18,6 @@ class WrongUseError(CommandError):
 
 
 class InterruptedByUserError(CommandError):
-    """The person at the terminal has seen enough."""
+    """The user ended the command."""
 
     exit_code = INTERRUPTED

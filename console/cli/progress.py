@@ -1,9 +1,4 @@
-"""How far a run is: from the ledger's numbers to what a terminal or a log shows. Pure."""
-
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import get_args
+"""How far a run is, as a terminal or a log shows it. Pure."""
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -11,10 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from console.client.ledger import StageProgress
+from console.client.progress import STAGES, Snapshot, ended, fraction, is_over, left_s
 from console.formatting import duration, number, quantity
 from shared.events.topology import Stage
 
-STAGES: tuple[Stage, ...] = get_args(Stage)
 VERB: dict[str, str] = {
     "crawler": "crawl",
     "processor": "process",
@@ -23,81 +18,11 @@ VERB: dict[str, str] = {
     "s3sink": "store",
 }
 
-PACE_WINDOW_S = 15.0
-"""Long enough that batches of a few seconds give a steady rate, short enough to follow a change."""
-
 LINES_AROUND = 6
 """Of the screen: the heading, the names of the columns, the empty lines and the shell's prompt."""
 
 WIDE = 76
 """Columns from which on there is room for rate and time left."""
-
-Key = tuple[str, str]
-"""Dataset and stage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A run at one moment."""
-
-    run_id: str
-    status: str
-    elapsed_s: float
-    datasets: tuple[str, ...]
-    stages: Mapping[Key, StageProgress] = field(default_factory=dict)
-    rows_per_s: Mapping[Key, float] = field(default_factory=dict)
-    phase: str | None = None
-    """What it does or waits for, where the bars cannot tell."""
-    note: str | None = None
-
-
-def by_key(stages: Sequence[StageProgress]) -> dict[Key, StageProgress]:
-    return {(stage.dataset, stage.stage): stage for stage in stages}
-
-
-class Pace:
-    """Rows per second of each stage, over the last seconds."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, dict[Key, int]]] = deque()
-
-    def observe(self, at_s: float, stages: Mapping[Key, StageProgress]) -> dict[Key, float]:
-        rows = {key: stage.rows for key, stage in stages.items()}
-        self._seen.append((at_s, rows))
-        while len(self._seen) > 2 and at_s - self._seen[0][0] > PACE_WINDOW_S:  # noqa: PLR2004 - a rate needs two
-            self._seen.popleft()
-        began_s, before = self._seen[0]
-        if at_s <= began_s:
-            return {}
-        rates = {key: (now - before.get(key, 0)) / (at_s - began_s) for key, now in rows.items()}
-        return {key: rate for key, rate in rates.items() if rate > 0}
-
-
-def is_over(stage: StageProgress | None) -> bool:
-    return stage is not None and stage.batches_planned is not None and _ended(stage) >= stage.batches_planned
-
-
-def fraction(stage: StageProgress | None) -> float | None:
-    """Of the stage's work, from 0 to 1; None while nobody knows how much there is."""
-    if stage is None:
-        return None
-    if stage.batches_planned is not None:
-        return min(1.0, _ended(stage) / stage.batches_planned) if stage.batches_planned else 1.0
-    if stage.rows_planned:
-        return min(1.0, stage.rows / stage.rows_planned)
-    return None
-
-
-def left_s(stage: StageProgress, rows_per_s: float | None) -> float | None:
-    """Seconds until the stage is over at this pace; None while nothing can be said."""
-    if not rows_per_s or is_over(stage):
-        return None
-    if stage.batches_planned is not None and stage.batches_done:
-        rows_per_batch = stage.rows / stage.batches_done
-        return (stage.batches_planned - _ended(stage)) * rows_per_batch / rows_per_s
-    if stage.rows_planned is not None and stage.rows_planned > stage.rows:
-        return (stage.rows_planned - stage.rows) / rows_per_s
-    return None
 
 
 def stages_shown(snapshot: Snapshot) -> tuple[Stage, ...]:
@@ -210,7 +135,7 @@ def _most_interesting(snapshot: Snapshot, room: int) -> list[str]:
         stages = [snapshot.stages.get((dataset, name)) for name in names]
         if all(is_over(stage) for stage in stages):
             return 2
-        return 0 if any(stage is not None and _ended(stage) for stage in stages) else 1
+        return 0 if any(stage is not None and ended(stage) for stage in stages) else 1
 
     chosen = set(sorted(snapshot.datasets, key=rank)[: room - 1])
     return [dataset for dataset in snapshot.datasets if dataset in chosen]
@@ -234,8 +159,4 @@ def _batches(stage: StageProgress | None) -> str:
         return ""
     planned = "" if stage.batches_planned is None else f"/{number(stage.batches_planned)}"
     dead = f" ({number(stage.batches_dead)} dead)" if stage.batches_dead else ""
-    return f"{number(_ended(stage))}{planned}{dead}"
-
-
-def _ended(stage: StageProgress) -> int:
-    return stage.batches_done + stage.batches_dead
+    return f"{number(ended(stage))}{planned}{dead}"

@@ -1,20 +1,20 @@
 """`onpoint replay`: a new run from what another one has stored."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, cast, get_args
 
 import typer
 
 from console.cli import environment
-from console.cli.errors import CommandError, WrongUseError
-from console.cli.submit import ask
-from console.client.ledger import RunRow, StageProgress, open_ledger
-from console.client.run_request import Order, check_run_id, new_run_id, parse_formats, requester
+from console.cli.arguments import parse_formats, requester
+from console.cli.errors import WrongUseError
+from console.cli.submit import submit_and_report
+from console.client.replay import choose_datasets, find_run, require_stored
+from console.client.run_request import RunRequest, check_run_id, new_run_id
 from console.formatting import did_you_mean, listed
 from shared.events.names import SUPPORTED_FORMATS
-from shared.events.topology import PIPELINE, ReplayStage, stages_of
+from shared.events.topology import ReplayStage, stages_of
 
 STAGES: tuple[str, ...] = get_args(ReplayStage)
 
@@ -92,9 +92,9 @@ def replay(
         )
     dsn = environment.ledger_dsn()
     old, progress = asyncio.run(find_run(dsn, check_run_id(run)))
-    datasets = choose(old, dataset or [])
+    datasets = choose_datasets(old, dataset or [])
     require_stored(old, progress, datasets, from_stage)
-    order = Order(
+    request = RunRequest(
         run_id=new_id,
         datasets=datasets,
         requested_by=requester(),
@@ -102,37 +102,8 @@ def replay(
         replay_of=run,
         from_stage=from_stage,
     )
-    raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))
-
-
-async def find_run(dsn: str, run_id: str) -> tuple[RunRow, list[StageProgress]]:
-    """The run, and how far its stages came. Raises `CommandError` if the ledger does not know it."""
-    async with open_ledger(dsn) as ledger:
-        return await ledger.require_run(run_id), await ledger.progress(run_id)
-
-
-def choose(old: RunRow, asked: list[str]) -> tuple[str, ...]:
-    """The datasets to replay: those asked for, or all that the run has. Raises `CommandError`."""
-    if old.status == "running":
-        raise CommandError(
-            f"run {old.run_id} goes on: it can be replayed when it is over, see `onpoint status {old.run_id}`"
+    raise typer.Exit(
+        submit_and_report(
+            request, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json
         )
-    if not old.datasets:
-        raise CommandError(f"run {old.run_id} has nothing to replay: {old.reason or 'it has no datasets'}")
-    for name in asked:
-        if name not in old.datasets:
-            raise WrongUseError(
-                f"run {old.run_id} has no dataset {name}"
-                f"{did_you_mean(name, old.datasets) or ': it has ' + listed(old.datasets)}"
-            )
-    return tuple(dict.fromkeys(asked)) or old.datasets
-
-
-def require_stored(
-    old: RunRow, progress: Sequence[StageProgress], datasets: Sequence[str], from_stage: str
-) -> None:
-    """Raises `CommandError` where no batch got to the stage. What a replay took over is stored by the run before it."""
-    parent = next(entry.parent for entry in PIPELINE if entry.name == from_stage)
-    stored = any(one.batches_done for one in progress if one.stage == parent and one.dataset in datasets)
-    if not stored and old.replay_of is None:
-        raise CommandError(f"run {old.run_id} stored nothing to replay from the {from_stage}: run it again")
+    )

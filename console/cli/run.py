@@ -7,17 +7,10 @@ from typing import Annotated
 import typer
 
 from console.cli import environment
+from console.cli.arguments import choose_datasets, parse_formats, parse_limits, requester
 from console.cli.errors import CommandError, WrongUseError
-from console.cli.submit import ask
-from console.client.run_request import (
-    Order,
-    check_run_id,
-    choose_datasets,
-    new_run_id,
-    parse_formats,
-    parse_limits,
-    requester,
-)
+from console.cli.submit import submit_and_report
+from console.client.run_request import RunRequest, check_run_id, new_run_id
 from shared.events.names import SUPPORTED_FORMATS
 
 EXAMPLES = """\b
@@ -87,14 +80,18 @@ def run(
         if datasets
         else _all_datasets(tuple(catalog), sure=everything)
     )
-    order = Order(
+    request = RunRequest(
         run_id=named,
         datasets=chosen,
         requested_by=requester(),
         formats=wanted,
         limits=parse_limits(limit or [], chosen),
     )
-    raise typer.Exit(ask(order, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json))
+    raise typer.Exit(
+        submit_and_report(
+            request, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json
+        )
+    )
 
 
 def _all_datasets(known: tuple[str, ...], *, sure: bool) -> tuple[str, ...]:

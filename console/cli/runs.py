@@ -13,12 +13,13 @@ from rich.text import Text
 
 from console.cli import environment, screen
 from console.cli.errors import SUCCESS
-from console.cli.progress import Snapshot, by_key, is_over
 from console.cli.progress import render as render_progress
 from console.cli.result import exit_code, print_json, show
+from console.cli.styles import STATUS_STYLE
 from console.client.ledger import RunRow, StageProgress, open_ledger
 from console.client.phase import phase
-from console.formatting import STATUS_STYLE, duration, number, reasons_in_words
+from console.client.progress import Snapshot, by_key, is_over
+from console.formatting import duration, number, reasons_in_words
 from shared.events.times import utc_text
 
 WIDE = 100

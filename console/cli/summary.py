@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from console.cli.styles import STATUS_STYLE
 from console.formatting import (
-    STATUS_STYLE,
     duration,
     moment,
     number,

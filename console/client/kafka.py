@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from console.cli.errors import CommandError
+from console.client.errors import ClientError
 from console.client.untrusted_json import parse_object
 from shared.bus.header_names import take_any
 from shared.bus.kafka import KafkaClients
@@ -27,17 +27,17 @@ MAX_REQUEST_BYTES = 1_000_000
 """As the services': a record that the broker refuses would poison an idempotent producer."""
 
 
-class NotAcknowledgedError(CommandError):
+class NotAcknowledgedError(ClientError):
     """The broker did not say that it has the request. It may have it all the same."""
 
 
 async def publish_request(kafka: KafkaClients, run_id: str, value: bytes) -> None:
     """Publishes to `crawl.requested`; returns when every replica in sync has it.
 
-    Raises `CommandError` when Kafka cannot be reached or refuses, `NotAcknowledgedError` after 30 s of silence.
+    Raises `ClientError` when Kafka cannot be reached or refuses, `NotAcknowledgedError` after 30 s of silence.
     """
     if len(value) > MAX_REQUEST_BYTES:
-        raise CommandError(f"the request has {len(value):,} bytes, {MAX_REQUEST_BYTES:,} at most are taken")
+        raise ClientError(f"the request has {len(value):,} bytes, {MAX_REQUEST_BYTES:,} at most are taken")
     servers = kafka.servers
     producer = kafka.producer(acks="all", enable_idempotence=True, max_request_size=MAX_REQUEST_BYTES)
     sent = False
@@ -50,18 +50,18 @@ async def publish_request(kafka: KafkaClients, run_id: str, value: bytes) -> Non
             await producer.send_and_wait(CRAWL_REQUESTED, value=value, key=run_id.encode())
     except TimeoutError as error:
         if not sent:
-            raise CommandError(silent(servers)) from error
+            raise ClientError(silent(servers)) from error
         raise NotAcknowledgedError(
             f"Kafka at {servers} did not acknowledge the request within {PUBLISH_TIMEOUT_S:.0f} s; the run may start "
             f"all the same: see `onpoint status {run_id}`, or ask again with --run-id {run_id}, which is safe"
         ) from error
     except (KafkaError, OSError) as error:
-        raise CommandError(f"Kafka at {servers} did not take the request: {reason(error)}") from error
+        raise ClientError(f"Kafka at {servers} did not take the request: {reason(error)}") from error
     finally:
         await stop(producer)
 
 
-class Completions:
+class CompletionConsumer:
     """The end of `run.completed` as it was when this was opened; what comes later is seen, however late one asks."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
@@ -81,10 +81,10 @@ class Completions:
 
 
 @asynccontextmanager
-async def open_completions(kafka: KafkaClients) -> AsyncIterator[Completions]:
+async def open_completions(kafka: KafkaClients) -> AsyncIterator[CompletionConsumer]:
     """Open it before the request is published, so that no run is too quick to be seen.
 
-    Raises `CommandError` when Kafka does not answer.
+    Raises `ClientError` when Kafka does not answer.
     """
     consumer = lone_consumer(kafka, isolation_level="read_committed")
     try:
@@ -93,7 +93,7 @@ async def open_completions(kafka: KafkaClients) -> AsyncIterator[Completions]:
             require_topic(RUN_COMPLETED, await consumer.topics(), kafka.servers)
             consumer.assign([ENDS])
             consumer.seek(ENDS, (await consumer.end_offsets([ENDS]))[ENDS])
-        yield Completions(consumer)
+        yield CompletionConsumer(consumer)
     finally:
         await stop(consumer)
 
@@ -106,20 +106,20 @@ def lone_consumer(kafka: KafkaClients, **options: Any) -> AIOKafkaConsumer:
 
 @asynccontextmanager
 async def explained(servers: str) -> AsyncIterator[None]:
-    """What is asked of Kafka inside is answered in time, or a `CommandError` says who did not answer, or what."""
+    """What is asked of Kafka inside is answered in time, or a `ClientError` says who did not answer, or what."""
     try:
         async with asyncio.timeout(PUBLISH_TIMEOUT_S):
             yield
     except TimeoutError as error:
-        raise CommandError(silent(servers)) from error
+        raise ClientError(silent(servers)) from error
     except (KafkaError, OSError) as error:
-        raise CommandError(f"Kafka at {servers} cannot be reached: {reason(error)}") from error
+        raise ClientError(f"Kafka at {servers} cannot be reached: {reason(error)}") from error
 
 
 def require_topic(topic: str, topics: Collection[str], servers: str) -> None:
     """The clients themselves would wait for a topic that is missing."""
     if topic not in topics:
-        raise CommandError(f"Kafka at {servers} has no topic {topic}: run `onpoint topics apply`")
+        raise ClientError(f"Kafka at {servers} has no topic {topic}: run `onpoint topics apply`")
 
 
 def silent(servers: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import asyncpg
 
-from console.cli.errors import CommandError
 from console.client.database import refusal
+from console.client.errors import ClientError
 from console.formatting import did_you_mean
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
@@ -29,7 +29,7 @@ _ROWS = """, (SELECT sum((summary ->> 'rows_accepted')::bigint)::bigint
 """
 
 
-class LedgerUnavailableError(CommandError):
+class LedgerUnavailableError(ClientError):
     """The database does not answer, or has no ledger yet."""
 
 
@@ -139,7 +139,7 @@ class Ledger:
         return RunRow(**values)
 
     async def require_run(self, run_id: str) -> RunRow:
-        """Raises `CommandError` if the ledger does not know the run."""
+        """Raises `ClientError` if the ledger does not know the run."""
         run = await self.run(run_id)
         if run is None:
             raise unknown_run(run_id, await self.runs(RECENT))
@@ -221,10 +221,10 @@ async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
         ledger.close()
 
 
-def unknown_run(run_id: str, others: Iterable[RunRow]) -> CommandError:
+def unknown_run(run_id: str, others: Iterable[RunRow]) -> ClientError:
     """Says that there is no such run, and which of the others may be meant."""
     meant = did_you_mean(run_id, [run.run_id for run in others])
-    return CommandError(f"there is no run {run_id}{meant or ': see `onpoint runs`'}")
+    return ClientError(f"there is no run {run_id}{meant or ': see `onpoint runs`'}")
 
 
 def _values(row: asyncpg.Record) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from console.cli.progress import Key
 from console.client.ledger import Ledger, StageProgress
+from console.client.progress import Key
 from console.formatting import listed
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from console.cli.progress import Key
 from console.client.ledger import RunRow, StageProgress
+from console.client.progress import Key
 from console.formatting import duration, quantity
 
 UNNOTICED_S = 10.0

@@ -9,7 +9,7 @@ from typing import Any
 
 import zstandard
 
-from console.cli.errors import CommandError
+from console.client.errors import ClientError
 from console.client.ledger import QuarantineFile
 from console.client.untrusted_json import parse_object
 from shared.errors import PermanentError
@@ -58,7 +58,7 @@ async def read(
 ) -> AsyncGenerator[RefusedRow]:
     """Every refused row, or those of one reason. A file at a time is on disk, one row of it in memory.
 
-    Raises `CommandError` for a file that is gone or damaged or has no room here, `TransientError` in an outage.
+    Raises `ClientError` for a file that is gone or damaged or has no room here, `TransientError` in an outage.
     """
     async for file in files:
         with tempfile.TemporaryDirectory(prefix="onpoint-") as folder:
@@ -70,7 +70,7 @@ async def read(
                     if reason is None or row.reason == reason:
                         yield row
             except zstandard.ZstdError as error:
-                raise CommandError(f"{file.uri} is damaged, its rows cannot be shown: {error}") from error
+                raise ClientError(f"{file.uri} is damaged, its rows cannot be shown: {error}") from error
 
 
 async def _fetch(staging: ObjectStore, run_id: str, file: QuarantineFile, local: Path) -> None:
@@ -79,13 +79,13 @@ async def _fetch(staging: ObjectStore, run_id: str, file: QuarantineFile, local:
         await staging.download(key, local, size=file.bytes, sha256=file.sha256)
     except PermanentError as error:
         if error.reason is Reason.OBJECT_MISSING:
-            raise CommandError(
+            raise ClientError(
                 f"the refused rows of run {run_id} are no longer kept: staging was swept after the run had ended "
                 "(ONPOINT_STAGING_TTL_HOURS says how long they stay); crawl again with `onpoint run`"
             ) from error
-        raise CommandError(f"refused rows of run {run_id} cannot be shown: {error}") from error
+        raise ClientError(f"refused rows of run {run_id} cannot be shown: {error}") from error
     except OSError as error:
-        raise CommandError(
+        raise ClientError(
             f"{tempfile.gettempdir()} has no room for a file of {file.bytes:,} bytes: set TMPDIR to another folder "
             f"({error})"
         ) from error

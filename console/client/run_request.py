@@ -1,27 +1,17 @@
-"""What is asked for: from words on the command line to the value of `crawl.requested`. Pure but for the id's chance."""
+"""What a run is asked for with, as the value of `crawl.requested`."""
 
-import getpass
 import json
-import re
 import secrets
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from console.cli.errors import WrongUseError
-from console.formatting import did_you_mean, listed
+from console.client.errors import InvalidRequestError
 from shared.events.ids import is_run_id
-from shared.events.names import SUPPORTED_FORMATS
-
-MAX_LIMIT = 10**12
-"""The contract's own bound."""
-
-_DIGITS = re.compile(r"[0-9]{1,13}")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     run_id: str
     datasets: tuple[str, ...]
     requested_by: str
@@ -59,64 +49,10 @@ def new_run_id(now: datetime) -> str:
     return f"r-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
-def requester() -> str:
-    """Who asks."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "onpoint"  # a container's user need not have a name
-
-
 def check_run_id(run_id: str) -> str:
     if not is_run_id(run_id):
-        raise WrongUseError(
+        raise InvalidRequestError(
             f"{run_id!r} cannot be a run id: 1 to 128 letters, digits, dots, underscores and hyphens, "
             "the first one a letter or digit"
         )
     return run_id
-
-
-def choose_datasets(
-    asked: Sequence[str], known: Collection[str], why_refused: Callable[[str], str | None] = lambda _: None
-) -> tuple[str, ...]:
-    """Those that were asked for, each once.
-
-    `why_refused` tells of a name that is not known why its file cannot be used.
-    """
-    for name in asked:
-        if name not in known:
-            if (why := why_refused(name)) is not None:
-                raise WrongUseError(f"dataset {name} cannot be crawled: {why}")
-            raise WrongUseError(
-                f"there is no dataset {name}{did_you_mean(name, known) or ': there are ' + listed(known)}"
-            )
-    return tuple(dict.fromkeys(asked))
-
-
-def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:
-    """`["parquet,csv"]` or `["parquet", "csv"]`."""
-    names = [name.strip() for text in texts for name in text.split(",")]
-    for name in names:
-        if name not in SUPPORTED_FORMATS:
-            raise WrongUseError(
-                f"there is no format {name!r}"
-                f"{did_you_mean(name, SUPPORTED_FORMATS) or ': there are ' + listed(SUPPORTED_FORMATS)}"
-            )
-    return tuple(dict.fromkeys(names))
-
-
-def parse_limits(texts: Sequence[str], datasets: Collection[str]) -> dict[str, int]:
-    """`["posts=100"]`; the datasets must be part of the run."""
-    limits: dict[str, int] = {}
-    for text in texts:
-        name, equals, digits = text.partition("=")
-        if not equals or not _DIGITS.fullmatch(digits) or int(digits) > MAX_LIMIT:
-            raise WrongUseError(f"--limit {text} is not understood: write DATASET=N, for example posts=100")
-        if name not in datasets:
-            raise WrongUseError(
-                f"--limit {text}: dataset {name} is not part of this run{did_you_mean(name, datasets)}"
-            )
-        if name in limits:
-            raise WrongUseError(f"--limit is given twice for {name}")
-        limits[name] = int(digits)
-    return limits

@@ -1,25 +1,27 @@
-"""Waits for a run's end and shows its progress meanwhile."""
+"""Waits for the completion of a run and reads its progress meanwhile."""
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from console.cli.display import Display
-from console.cli.progress import Pace, Snapshot, by_key
 from console.client.ledger import Ledger, LedgerUnavailableError, RunRow, StageProgress
 from console.client.pending_migrations import MigrationWatch
 from console.client.phase import phase
+from console.client.progress import Pace, Snapshot, by_key
 
 POLL_S = 0.35
 MIGRATION_POLL_S = 5.0
 
 
-class Ends(Protocol):
+class Completions(Protocol):
+    """Where `run.completed` is read; opened before the request is published, so that it misses none."""
+
     async def of(self, run_id: str) -> dict[str, Any]: ...
 
 
-class Watch:
-    """What the ledger says of a run, asked again and again; a database that is away only hides the progress."""
+class ProgressReader:
+    """Reads a run's progress from the ledger. A database that does not answer only hides the progress."""
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class Watch:
         self._waits: list[str] = []
         self._ask_again_s = self._began_s + MIGRATION_POLL_S
 
-    async def look(self) -> Snapshot:
+    async def read(self) -> Snapshot:
         elapsed_s = time.monotonic() - self._began_s
         run, stages, note, phase_ = None, list[StageProgress](), None, None
         try:
@@ -77,12 +79,19 @@ class Watch:
             self._ledger = None
 
 
-async def follow(
-    ends: Ends, run_id: str, watch: Watch, display: Display, timeout_s: float | None
+async def wait(
+    completions: Completions,
+    run_id: str,
+    progress: ProgressReader,
+    show: Callable[[Snapshot], None],
+    timeout_s: float | None,
 ) -> dict[str, Any]:
-    """The value of the run's `run.completed`. Raises `TimeoutError` when the time is over; the run goes on."""
-    showing = asyncio.create_task(_show(watch, display))
-    ending = asyncio.create_task(ends.of(run_id))
+    """The value of the run's `run.completed`; `show` is called with the progress until then.
+
+    Raises `TimeoutError` after `timeout_s`; the run goes on. An error that `show` raises ends the wait.
+    """
+    showing = asyncio.create_task(_show(progress, show))
+    ending = asyncio.create_task(completions.of(run_id))
     try:
         async with asyncio.timeout(timeout_s):
             await asyncio.wait({showing, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -91,11 +100,11 @@ async def follow(
         for task in (showing, ending):
             task.cancel()
         await asyncio.gather(showing, ending, return_exceptions=True)
-        watch.close()
+        progress.close()
 
 
-async def _show(watch: Watch, display: Display) -> Any:
-    """Ends only by an error of ours, which must not be hidden."""
+async def _show(progress: ProgressReader, show: Callable[[Snapshot], None]) -> Any:
+    """Ends by an error alone."""
     while True:
-        display.show(await watch.look())
+        show(await progress.read())
         await asyncio.sleep(POLL_S)

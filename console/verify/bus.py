@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from console.cli.errors import CommandError
-from console.client.dead_letters.record import Letter, original_record, to_letter
+from console.client.dead_letters.record import DeadLetter, original_record, to_dead_letter
+from console.client.errors import ClientError
 from console.client.kafka import explained, lone_consumer, stop
 from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
@@ -67,7 +67,7 @@ class Seen:
 class LetterSeen:
     """A dead letter, without its payload."""
 
-    letter: Letter
+    letter: DeadLetter
     headers: frozenset[str]
     original: Seen | None
     """The record as the letter has it; None where the letter does not say which it was."""
@@ -106,7 +106,7 @@ def name_of(place: Place) -> str:
 async def read_bus(kafka: KafkaClients) -> Bus:
     """Every topic as it is now. Memory is some hundred bytes of each record.
 
-    Raises `CommandError` when Kafka does not answer, or lacks a topic.
+    Raises `ClientError` when Kafka does not answer, or lacks a topic.
     """
     bus = Bus()
     consumer = lone_consumer(kafka, isolation_level="read_committed", fetch_max_wait_ms=100)
@@ -135,7 +135,7 @@ async def _positions_of_groups(kafka: KafkaClients, bus: Bus) -> list[TopicParti
     try:
         await kafka.start(admin)
         if missing := sorted(wanted - set(await admin.list_topics())):
-            raise CommandError(
+            raise ClientError(
                 f"Kafka at {kafka.servers} has no topic {', '.join(missing)}: run `onpoint topics apply`"
             )
         for service in SERVICES:
@@ -158,7 +158,7 @@ async def _read(consumer: AIOKafkaConsumer, held: Sequence[TopicPartition], bus:
             found = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_AT_ONCE)
         silent = 0 if found else silent + 1
         if silent > SILENT_POLLS:
-            raise CommandError(f"Kafka at {servers} stopped answering while {left[0].topic} was read")
+            raise ClientError(f"Kafka at {servers} stopped answering while {left[0].topic} was read")
         for tp, raws in found.items():
             _keep(bus, tp, [to_record(raw) for raw in raws if raw.offset < bus.ends[tp]])
         left = [tp for tp in left if await consumer.position(tp) < bus.ends[tp]]
@@ -169,7 +169,7 @@ def _keep(bus: Bus, tp: TopicPartition, records: Iterable[Record]) -> None:
     for record in records:
         bus.lasts[tp] = record.offset
         if tp.topic in dead_of:
-            letter = to_letter(record, dead_of[tp.topic])
+            letter = to_dead_letter(record, dead_of[tp.topic])
             original = original_record(letter, record)
             names = frozenset(name for name, _ in record.headers)
             bus.letters.append(LetterSeen(letter, names, None if original is None else look_at(original)))

@@ -104,7 +104,7 @@ def _check_listing(run: Run, books: Books, documents: Documents, findings: Findi
 async def check_ends(books: Books, connection: asyncpg.Connection, findings: Findings) -> None:
     """Of runs, lake objects and batches, and of PostgreSQL itself: sessions, prepared transactions, leftover tables.
 
-    Raises `CommandError` when PostgreSQL cannot be read.
+    Raises `ClientError` when PostgreSQL cannot be read.
     """
     for run in books.runs.values():
         if run.started_at is None and run.status not in ENDED:

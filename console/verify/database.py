@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from console.cli.errors import CommandError
+from console.client.errors import ClientError
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
 
@@ -157,7 +157,7 @@ class Books:
 
 
 async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> Books:
-    """Of these runs, or of all. Raises `CommandError` for a run that is not there."""
+    """Of these runs, or of all. Raises `ClientError` for a run that is not there."""
     with explained():
         rows = await connection.fetch(
             "SELECT run_id, status, requested_at, started_at, finished_at, datasets, completed, replay_of, "
@@ -166,7 +166,7 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
         )
         known = {row["run_id"] for row in rows}
         if unknown := sorted(set(run_ids) - known):
-            raise CommandError(f"there is no run {unknown[0]}: see `onpoint runs`")
+            raise ClientError(f"there is no run {unknown[0]}: see `onpoint runs`")
         chosen = list(dict.fromkeys(run_ids)) or sorted(known)
         runs = {row["run_id"]: _run(row) for row in rows if row["run_id"] in set(chosen)}
         for row in await connection.fetch(
@@ -205,14 +205,14 @@ async def all_files(connection: asyncpg.Connection) -> frozenset[str]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Raises `CommandError` for whatever PostgreSQL has to say."""
+    """Raises `ClientError` for whatever PostgreSQL has to say."""
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
-        raise CommandError(f"the database is behind: run `onpoint migrate` ({error})") from error
+        raise ClientError(f"the database is behind: run `onpoint migrate` ({error})") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         text = str(error) or type(error).__name__
-        raise CommandError(f"PostgreSQL cannot be read: {text}") from error
+        raise ClientError(f"PostgreSQL cannot be read: {text}") from error
 
 
 async def _of(connection: asyncpg.Connection, view: str, run_ids: Sequence[str]) -> list[asyncpg.Record]:

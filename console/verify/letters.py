@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.cli.errors import WrongUseError
 from console.client.dead_letters.queue import Action
+from console.client.errors import InvalidRequestError
 from console.verify.bus import CONSUMES, Bus, LetterSeen, Place, name_of
 from console.verify.database import Books, Result
 from console.verify.findings import Findings
@@ -34,11 +34,11 @@ class BadEvent:
 
 
 def read_bad_events(path: Path) -> list[BadEvent]:
-    """JSON lines of `topic`, `partition`, `offset` and `value` (base64, or null). Raises `WrongUseError`."""
+    """JSON lines of `topic`, `partition`, `offset` and `value` (base64, or null). Raises `InvalidRequestError`."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise WrongUseError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
     return [_bad_event(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -48,7 +48,7 @@ def _bad_event(path: Path, number: int, line: str) -> BadEvent:
         value = None if entry["value"] is None else base64.b64decode(entry["value"], validate=True)
         return BadEvent((entry["topic"], entry["partition"], entry["offset"]), value)
     except (ValueError, KeyError, TypeError) as error:
-        raise WrongUseError(f"{path}, line {number}: no bad event: {error!r}") from error
+        raise InvalidRequestError(f"{path}, line {number}: no bad event: {error!r}") from error
 
 
 class Letters:

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import psutil
 
-from console.cli.errors import WrongUseError
+from console.client.errors import InvalidRequestError
 from console.verify.database import explained
 from console.verify.findings import Findings
 from deploy.local.home import Home
@@ -48,10 +48,10 @@ class Usage:
 
 
 async def snapshot(connection: asyncpg.Connection) -> dict[str, Usage]:
-    """Of the services of the local stack. Raises `WrongUseError` where none runs here."""
+    """Of the services of the local stack. Raises `InvalidRequestError` where none runs here."""
     state = StackState.load(Home.from_environment(os.environ))
     if state is None or state.supervisor.find() is None:
-        raise WrongUseError("no stack of this machine runs here: its processes cannot be looked at")
+        raise InvalidRequestError("no stack of this machine runs here: its processes cannot be looked at")
     with explained():
         rows = await connection.fetch("SELECT client_port FROM pg_stat_activity WHERE client_port > 0")
     ports = {row["client_port"] for row in rows}
@@ -79,13 +79,13 @@ def as_json(usages: Mapping[str, Usage]) -> dict[str, Any]:
 
 
 def read_baseline(path: Path) -> dict[str, Usage]:
-    """Raises `WrongUseError` for what no `--snapshot` has written."""
+    """Raises `InvalidRequestError` for what no `--snapshot` has written."""
     try:
         return {name: Usage(**usage) for name, usage in json.loads(path.read_text(encoding="utf-8")).items()}
     except OSError as error:
-        raise WrongUseError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise WrongUseError(f"{path} is no snapshot: {error}") from error
+        raise InvalidRequestError(f"{path} is no snapshot: {error}") from error
 
 
 def check_machine(

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from console.cli.errors import WrongUseError
+from console.client.errors import InvalidRequestError
 from shared.datasets.model import Column, ColumnType, Dataset
 
 INT64_DIGITS = 19
@@ -68,7 +68,7 @@ class SourceRecords:
 
 @contextmanager
 def open_source(path: Path) -> Iterator[SourceRecords]:
-    """Raises `WrongUseError` for a file that cannot be read."""
+    """Raises `InvalidRequestError` for a file that cannot be read."""
     try:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
@@ -77,7 +77,7 @@ def open_source(path: Path) -> Iterator[SourceRecords]:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 yield SourceRecords(data, path.name)
     except OSError as error:
-        raise WrongUseError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def parse(line: bytes) -> Any:

@@ -34,7 +34,7 @@ class Table:
         """How many more rows of a batch PostgreSQL may have refused."""
 
     async def look(self, connection: asyncpg.Connection) -> None:
-        """Compares the whole table. Raises `CommandError` when PostgreSQL cannot be read."""
+        """Compares the whole table. Raises `ClientError` when PostgreSQL cannot be read."""
         wanted = self._newest()
         if not self._is_whole(wanted):
             return

@@ -11,9 +11,9 @@ from typing import Any
 import asyncpg
 
 from console.cli import environment
-from console.cli.errors import CommandError, WrongUseError
 from console.client.dead_letters.journal import open_journal
 from console.client.dead_letters.queue import Action
+from console.client.errors import ClientError, InvalidRequestError
 from console.verify import completions, process_usage
 from console.verify.accounting import Accounting, check_lag
 from console.verify.books import check_books
@@ -65,7 +65,10 @@ class Question:
 
 
 async def verify(question: Question) -> Findings:
-    """Reads alone. Raises `CommandError` where something cannot be read, `WrongUseError` for a question that cannot be."""
+    """Reads, and changes nothing.
+
+    Raises `ClientError` where something cannot be read, `InvalidRequestError` for options that name what is not there.
+    """
     findings = Findings()
     if question.logs is not None and "I11" in question.only:
         check_logs(question.logs, question.secrets, findings)
@@ -81,7 +84,7 @@ async def verify(question: Question) -> Findings:
     try:
         await _Pass(question, findings, connection).run()
     except (TransientError, PermanentError) as error:
-        raise CommandError(f"the object store cannot be read: {error}") from error
+        raise ClientError(f"the object store cannot be read: {error}") from error
     finally:
         connection.terminate()
     return findings
@@ -179,7 +182,7 @@ class _Pass:
         """What must be in each table, as far as the sources and the quarantines tell."""
         catalog = environment.catalog()
         if unknown := sorted(set(self._question.sources) - set(catalog)):
-            raise WrongUseError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
+            raise InvalidRequestError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
         sources = {
             name: stack.enter_context(open_source(path)) for name, path in self._question.sources.items()
         }

@@ -7,9 +7,9 @@ import typer
 from rich.table import Table
 
 from console.cli import screen
+from console.cli.arguments import parse_formats
 from console.cli.errors import CommandError
 from console.cli.result import print_json
-from console.client.run_request import parse_formats
 from console.formatting import size
 from deploy.local.errors import StackError
 from shared.events.topology import SERVICES

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.cli import environment, screen
+from console.cli.arguments import requester
 from console.cli.dlq import document, render
 from console.cli.errors import CommandError, InterruptedByUserError
 from console.cli.result import print_json
@@ -17,33 +18,21 @@ from console.client.dead_letters import selection
 from console.client.dead_letters.journal import open_journal
 from console.client.dead_letters.preview import Preview
 from console.client.dead_letters.queue import Entry, Filters, State
-from console.client.dead_letters.record import Position, parse_position
-from console.client.dead_letters.replay import Outcome, Pace, open_replayer, parse_rate
-from console.client.dead_letters.selection import CODES, Selection, chosen, filters_of, select
+from console.client.dead_letters.record import Position
+from console.client.dead_letters.replay import Outcome, ReplayRate, open_replayer
+from console.client.dead_letters.selection import Selection, chosen
 from console.client.dead_letters.topics import open_dead_letters
+from console.client.errors import ClientError
 from console.client.ledger import open_ledger
 from console.formatting import listed, number, quantity
 from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Record
 
-__all__ = [
-    "CODES",
-    "Pace",
-    "discard_letters",
-    "filters_of",
-    "list_letters",
-    "parse_position",
-    "parse_rate",
-    "replay_letters",
-    "select",
-    "show_letter",
-]
-
 DISCARDED_AT_ONCE = 1000
 SHOWN = 10
 
 
-def list_letters(filters: Filters, limit: int, *, as_json: bool) -> None:
+def list_dead_letters(filters: Filters, limit: int, *, as_json: bool) -> None:
     """Print the latest `limit` dead letters."""
     found, counts = asyncio.run(_list(filters, limit))
     if as_json:
@@ -61,10 +50,10 @@ def list_letters(filters: Filters, limit: int, *, as_json: bool) -> None:
     )
 
 
-def show_letter(position: Position, rows: int, *, with_headers: bool, as_json: bool) -> None:
+def show_dead_letter(position: Position, rows: int, *, with_headers: bool, as_json: bool) -> None:
     """Print one dead letter, with the first `rows` rows of its batch."""
     found, record, previews = asyncio.run(_show(position, rows))
-    if found.letter.position != position:
+    if found.dead_letter.position != position:
         _note(f"{position} died again since: this is its latest letter")
     if as_json:
         print_json(document.entry(found) | document.record(record) | document.data(previews))
@@ -73,7 +62,9 @@ def show_letter(position: Position, rows: int, *, with_headers: bool, as_json: b
         screen.stdout().print(shown, highlight=False, crop=False)
 
 
-def replay_letters(asked: Selection, pace: Pace, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
+def replay_dead_letters(
+    asked: Selection, per_s: float | None, *, dry_run: bool, yes: bool, as_json: bool
+) -> bool:
     """Send dead letters back; False where some could not be sent.
 
     Raises `InterruptedByUserError` on Ctrl-C, with how many were sent.
@@ -85,16 +76,16 @@ def replay_letters(asked: Selection, pace: Pace, *, dry_run: bool, yes: bool, as
     outcome = Outcome()
     if found and _confirmed(found, "Send", "back", yes=yes):
         try:
-            asyncio.run(_replay(found, pace, outcome, as_json=as_json))
+            asyncio.run(_replay(found, ReplayRate(per_s), outcome, as_json=as_json))
         except KeyboardInterrupt as error:
             raise InterruptedByUserError(_so_far(outcome, found)) from error
-        except CommandError as error:
+        except ClientError as error:
             raise CommandError(f"{error}; {_so_far(outcome, found)}") from error
     _report_replay(outcome, as_json=as_json)
     return not outcome.refused
 
 
-def discard_letters(asked: Selection, why: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+def discard_dead_letters(asked: Selection, why: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Put dead letters away, with the reason."""
     found = asyncio.run(_choose(asked))
     if dry_run:
@@ -103,9 +94,9 @@ def discard_letters(asked: Selection, why: str, *, dry_run: bool, yes: bool, as_
     if found and _confirmed(found, "Put", "away", yes=yes):
         asyncio.run(_discard(found, why))
     if as_json:
-        print_json({"discarded": [str(entry.letter.position) for entry in found]})
+        print_json({"discarded": [str(entry.dead_letter.position) for entry in found]})
     else:
-        print(f"discarded {quantity(len(found), 'dead letter')}" if found else _none())
+        print(f"discarded {quantity(len(found), 'dead dead_letter')}" if found else _none())
 
 
 def _report_replay(outcome: Outcome, *, as_json: bool) -> None:
@@ -114,7 +105,7 @@ def _report_replay(outcome: Outcome, *, as_json: bool) -> None:
         return
     services = sorted({position.service for position in outcome.replayed})
     if outcome.replayed:
-        print(f"sent {quantity(len(outcome.replayed), 'dead letter')} back to {listed(services)}")
+        print(f"sent {quantity(len(outcome.replayed), 'dead dead_letter')} back to {listed(services)}")
         print("see what becomes of them with `onpoint dlq list --state all`")
     elif not outcome.refused:
         print(_none())
@@ -138,7 +129,7 @@ def _say_what_would_be(found: Sequence[Entry], done: str, *, as_json: bool) -> N
         )
         if len(found) > SHOWN:
             print(f"and {number(len(found) - SHOWN)} more")
-        print(f"{quantity(len(found), 'dead letter')} would be {done}")
+        print(f"{quantity(len(found), 'dead dead_letter')} would be {done}")
 
 
 def _none() -> str:
@@ -149,8 +140,8 @@ def _confirmed(found: Sequence[Entry], verb: str, where: str, *, yes: bool) -> b
     """Asks a person before more than one. Raises `InterruptedByUserError` where they say no."""
     if yes or len(found) == 1 or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    services = sorted({entry.letter.position.service for entry in found})
-    question = f"{verb} {quantity(len(found), 'dead letter')} of {listed(services)} {where}?"
+    services = sorted({entry.dead_letter.position.service for entry in found})
+    question = f"{verb} {quantity(len(found), 'dead dead_letter')} of {listed(services)} {where}?"
     if not typer.confirm(question, err=True):
         raise InterruptedByUserError("nothing was done")
     return True
@@ -158,7 +149,7 @@ def _confirmed(found: Sequence[Entry], verb: str, where: str, *, yes: bool) -> b
 
 def _so_far(outcome: Outcome, found: Sequence[Entry]) -> str:
     return (
-        f"{number(len(outcome.replayed))} of {quantity(len(found), 'dead letter')} were sent back; "
+        f"{number(len(outcome.replayed))} of {quantity(len(found), 'dead dead_letter')} were sent back; "
         "run the command again for the rest, which is safe"
     )
 
@@ -176,8 +167,8 @@ def _addresses() -> tuple[KafkaClients, str]:
 async def _list(filters: Filters, limit: int) -> tuple[list[Entry], dict[State, int]]:
     kafka, dsn = _addresses()
     async with (
-        open_dead_letters(kafka) as letters,
-        selection.open_queue(letters, dsn, selection.services_of(filters)) as queue,
+        open_dead_letters(kafka) as dead_letters,
+        selection.open_queue(dead_letters, dsn, selection.services_of(filters)) as queue,
     ):
         found, counts = queue.latest(filters, limit), queue.count(replace(filters, state=None))
     if filters.run_id is not None and not any(counts.values()):
@@ -190,10 +181,10 @@ async def _show(position: Position, rows: int) -> tuple[Entry, Record | None, li
     from console.client.dead_letters.artifact import preview, read_manifest
 
     kafka, dsn = _addresses()
-    async with open_dead_letters(kafka) as letters:
-        (found,) = await selection.find(letters, dsn, [position])
+    async with open_dead_letters(kafka) as dead_letters:
+        (found,) = await selection.find(dead_letters, dsn, [position])
         record = None
-        async for _, record_ in letters.at([found.letter.position]):
+        async for _, record_ in dead_letters.at([found.dead_letter.position]):
             record = record_
     manifest = read_manifest(record.value) if record is not None and rows else None
     if manifest is None:
@@ -203,17 +194,17 @@ async def _show(position: Position, rows: int) -> tuple[Entry, Record | None, li
 
 async def _choose(asked: Selection) -> list[Entry]:
     kafka, dsn = _addresses()
-    async with open_dead_letters(kafka) as letters:
-        return await chosen(letters, dsn, asked)
+    async with open_dead_letters(kafka) as dead_letters:
+        return await chosen(dead_letters, dsn, asked)
 
 
-async def _replay(found: Sequence[Entry], pace: Pace, outcome: Outcome, *, as_json: bool) -> None:
+async def _replay(found: Sequence[Entry], rate: ReplayRate, outcome: Outcome, *, as_json: bool) -> None:
     kafka, dsn = _addresses()
     console = Console(stderr=True)
     async with (
-        open_dead_letters(kafka) as letters,
+        open_dead_letters(kafka) as dead_letters,
         open_journal(dsn) as journal,
-        open_replayer(kafka, journal) as replayer,
+        open_replayer(kafka, journal, actor=requester()) as replayer,
     ):
         with _progress(console, shown=console.is_terminal and not as_json) as progress:
             task = progress.add_task("replaying", total=len(found))
@@ -221,7 +212,7 @@ async def _replay(found: Sequence[Entry], pace: Pace, outcome: Outcome, *, as_js
             def said() -> None:
                 progress.update(task, completed=len(outcome.replayed) + len(outcome.refused))
 
-            await replayer.replay([entry.letter for entry in found], letters, pace, outcome, said)
+            await replayer.replay([entry.dead_letter for entry in found], dead_letters, rate, outcome, said)
 
 
 def _progress(console: Console, *, shown: bool) -> Progress:
@@ -240,5 +231,5 @@ async def _discard(found: Sequence[Entry], why: str) -> None:
     _, dsn = _addresses()
     async with open_journal(dsn) as journal:
         for start in range(0, len(found), DISCARDED_AT_ONCE):
-            piece = [entry.letter for entry in found[start : start + DISCARDED_AT_ONCE]]
-            await journal.acknowledge(await journal.begin("discard", piece, why))
+            piece = [entry.dead_letter for entry in found[start : start + DISCARDED_AT_ONCE]]
+            await journal.acknowledge(await journal.begin("discard", piece, actor=requester(), reason=why))

@@ -105,9 +105,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, latest first."""
-    from console.cli.dlq import actions
+    from console.cli.dlq import actions, options
 
-    actions.list_letters(actions.filters_of(service, run, stage, reason, state), limit, as_json=as_json)
+    actions.list_dead_letters(options.filters_of(service, run, stage, reason, state), limit, as_json=as_json)
 
 
 @app.command(epilog=SHOW_EXAMPLES)
@@ -128,8 +128,9 @@ def show(
 ) -> None:
     """Show one: why it died, what it says, and the first rows of the data behind it."""
     from console.cli.dlq import actions
+    from console.client.dead_letters.record import parse_position
 
-    actions.show_letter(actions.parse_position(entry), rows, with_headers=headers, as_json=as_json)
+    actions.show_dead_letter(parse_position(entry), rows, with_headers=headers, as_json=as_json)
 
 
 @app.command(epilog=REPLAY_EXAMPLES)
@@ -151,17 +152,18 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters back to the service that gave up on them."""
-    from console.cli.dlq import actions
+    from console.cli.dlq import actions, options
+    from console.client.dead_letters.record import parse_position
 
-    asked = actions.select(
-        [actions.parse_position(text) for text in entries or ()],
-        actions.filters_of(service, run, stage, reason, state),
+    asked = options.select(
+        [parse_position(text) for text in entries or ()],
+        options.filters_of(service, run, stage, reason, state),
         everything=everything,
         limit=limit,
         verb="replay",
     )
-    pace = actions.Pace(actions.parse_rate(rate) if rate is not None else None)
-    all_sent = actions.replay_letters(asked, pace, dry_run=dry_run, yes=yes, as_json=as_json)
+    per_s = options.parse_rate(rate) if rate is not None else None
+    all_sent = actions.replay_dead_letters(asked, per_s, dry_run=dry_run, yes=yes, as_json=as_json)
     raise typer.Exit(SUCCESS if all_sent else FAILED)
 
 
@@ -187,19 +189,20 @@ def discard(
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters away: nobody is to do anything about them."""
-    from console.cli.dlq import actions
+    from console.cli.dlq import actions, options
+    from console.client.dead_letters.record import parse_position
 
     if not why.strip() or len(why) > MAX_REASON_CHARS:
         raise WrongUseError(f"--reason must say why, in {MAX_REASON_CHARS} characters at most")
-    if why.strip() in actions.CODES:
+    if why.strip() in options.CODES:
         raise WrongUseError(
             f"--reason says why, for people; to choose dead letters by their code, write --code {why}"
         )
-    asked = actions.select(
-        [actions.parse_position(text) for text in entries or ()],
-        actions.filters_of(service, run, stage, code, state),
+    asked = options.select(
+        [parse_position(text) for text in entries or ()],
+        options.filters_of(service, run, stage, code, state),
         everything=everything,
         limit=limit,
         verb="discard",
     )
-    actions.discard_letters(asked, why.strip(), dry_run=dry_run, yes=yes, as_json=as_json)
+    actions.discard_dead_letters(asked, why.strip(), dry_run=dry_run, yes=yes, as_json=as_json)

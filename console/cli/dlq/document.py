@@ -18,23 +18,23 @@ from shared.events.times import utc_text
 
 def entry(found: Entry) -> dict[str, Any]:
     """A dead letter as `onpoint dlq list --json` shows it. Times are UTC, `bytes` is the size of its record."""
-    letter, action = found.letter, found.last_action
+    dead_letter, action = found.dead_letter, found.last_action
     return {
-        "entry": str(letter.position),
+        "entry": str(dead_letter.position),
         "state": found.state,
-        **asdict(letter.position),
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "exception": letter.exception,
-        "message": letter.message,
-        "run_id": letter.run_id or None,
-        "batch_id": letter.batch_id or None,
-        "original": asdict(letter.original) if letter.original else None,
-        "tries": letter.tries,
+        **asdict(dead_letter.position),
+        "stage": dead_letter.stage,
+        "reason": dead_letter.reason,
+        "exception": dead_letter.exception,
+        "message": dead_letter.message,
+        "run_id": dead_letter.run_id or None,
+        "batch_id": dead_letter.batch_id or None,
+        "original": asdict(dead_letter.original) if dead_letter.original else None,
+        "tries": dead_letter.tries,
         "deaths": found.deaths,
-        "first_failed_at": _when(letter.first_failed_at),
-        "failed_at": _when(letter.failed_at),
-        "bytes": letter.size,
+        "first_failed_at": _when(dead_letter.first_failed_at),
+        "failed_at": _when(dead_letter.failed_at),
+        "bytes": dead_letter.size,
         "last_action": action
         and {"action": action.action, "at": _when(action.at), "actor": action.actor, "reason": action.reason},
     }

@@ -28,12 +28,12 @@ MAX_TEXT_CHARS = 2000
 def render_list(entries: Sequence[Entry], *, width: int, with_state: bool) -> RenderableType:
     """One line for each entry, two on a narrow screen. Names are whole, to be copied; what is long is cut at the edge."""
     wide = width >= WIDE
-    names = ["entry", *(str(entry.letter.position) for entry in entries)]
+    names = ["entry", *(str(entry.dead_letter.position) for entry in entries)]
     states = ["state", *(entry.state for entry in entries)]
-    reasons = ["reason", *(one_line(entry.letter.reason)[:20] for entry in entries)]
-    times = ["died (UTC)", *(f"{entry.letter.failed_at:%m-%d %H:%M}" for entry in entries)]
-    datasets = ["dataset", *(entry.letter.dataset or "-" for entry in entries)]
-    runs = ["run", *(one_line(entry.letter.run_id) or "-" for entry in entries)]
+    reasons = ["reason", *(one_line(entry.dead_letter.reason)[:20] for entry in entries)]
+    times = ["died (UTC)", *(f"{entry.dead_letter.failed_at:%m-%d %H:%M}" for entry in entries)]
+    datasets = ["dataset", *(entry.dead_letter.dataset or "-" for entry in entries)]
+    runs = ["run", *(one_line(entry.dead_letter.run_id) or "-" for entry in entries)]
     columns = [
         names,
         *([states] if with_state else []),
@@ -87,9 +87,9 @@ def render_entry(
     entry: Entry, record: Record | None, previews: Sequence[Preview], *, with_headers: bool = False
 ) -> RenderableType:
     """Print it with `crop=False`: what is to be copied is never broken or cut."""
-    letter = entry.letter
+    dead_letter = entry.dead_letter
     parts: list[RenderableType] = [
-        Text.assemble(str(letter.position), "  ", (entry.state, f"bold {STATE_STYLE[entry.state]}")),
+        Text.assemble(str(dead_letter.position), "  ", (entry.state, f"bold {STATE_STYLE[entry.state]}")),
         Text(_error(entry), "red"),
         Text(),
         *_facts(_about(entry)),
@@ -111,27 +111,30 @@ def render_entry(
 
 
 def _about(entry: Entry) -> Iterable[tuple[str, str]]:
-    letter = entry.letter
-    yield "record", str(letter.original) if letter.original else "unknown: it cannot be replayed"
-    if (url := _URL.search(one_line(letter.message))) is not None:
+    dead_letter = entry.dead_letter
+    yield "record", str(dead_letter.original) if dead_letter.original else "unknown: it cannot be replayed"
+    if (url := _URL.search(one_line(dead_letter.message))) is not None:
         yield "URL", url[0].rstrip(".,;:)")
-    if letter.dataset:
-        yield "dataset", letter.dataset
-    if letter.run_id:
-        yield "run", letter.run_id
-    if letter.batch_id:
-        yield "batch", letter.batch_id
-    yield "stage", letter.stage
-    if letter.exception:
-        yield "exception", letter.exception
-    tried = quantity(letter.tries, "time") if letter.tries is not None else "unknown"
-    first = f", first at {moment(letter.first_failed_at)}" if letter.first_failed_at else ""
+    if dead_letter.dataset:
+        yield "dataset", dead_letter.dataset
+    if dead_letter.run_id:
+        yield "run", dead_letter.run_id
+    if dead_letter.batch_id:
+        yield "batch", dead_letter.batch_id
+    yield "stage", dead_letter.stage
+    if dead_letter.exception:
+        yield "exception", dead_letter.exception
+    tried = quantity(dead_letter.tries, "time") if dead_letter.tries is not None else "unknown"
+    first = f", first at {moment(dead_letter.first_failed_at)}" if dead_letter.first_failed_at else ""
     yield "tried", f"{tried}{first}"
-    yield "died", moment(letter.failed_at) + (f", {entry.deaths} letters in all" if entry.deaths > 1 else "")
+    yield (
+        "died",
+        moment(dead_letter.failed_at) + (f", {entry.deaths} letters in all" if entry.deaths > 1 else ""),
+    )
     if (action := entry.last_action) is not None:
         verb = "replayed" if action.action == "replay" else "discarded"
         why = f": {action.reason}" if action.reason else ""
-        before = "" if action.position == letter.position else ", before it died again"
+        before = "" if action.position == dead_letter.position else ", before it died again"
         yield verb, f"by {action.actor}, {moment(action.at)}{before}{why}"
 
 
@@ -200,20 +203,20 @@ def plain(value: Any) -> str:
 
 
 def _next_steps(entry: Entry) -> Iterable[str]:
-    name = entry.letter.position
+    name = entry.dead_letter.position
     if entry.state == "resolved":
         yield f"show {name} --json   everything about it, for programs"
         return
-    if entry.letter.original is not None and not entry.letter.is_cut:
+    if entry.dead_letter.original is not None and not entry.dead_letter.is_truncated:
         yield f"replay {name}   mend the cause first: it dies again of the same"
     if entry.state != "discarded":
         yield f"discard {name} --reason '…'"
 
 
 def _error(entry: Entry) -> str:
-    letter = entry.letter
-    text = cause_first(one_line(letter.message))[:MAX_TEXT_CHARS]
-    return text or one_line(letter.exception) or "it does not say why it died"
+    dead_letter = entry.dead_letter
+    text = cause_first(one_line(dead_letter.message))[:MAX_TEXT_CHARS]
+    return text or one_line(dead_letter.exception) or "it does not say why it died"
 
 
 def cause_first(message: str) -> str:

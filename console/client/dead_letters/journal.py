@@ -6,11 +6,10 @@ from typing import Literal
 
 import asyncpg
 
-from console.cli.errors import CommandError
 from console.client.database import refusal
 from console.client.dead_letters.queue import Action
-from console.client.dead_letters.record import Letter, Position, identity_of
-from console.client.run_request import requester
+from console.client.dead_letters.record import DeadLetter, Position, identity_of
+from console.client.errors import ClientError
 
 TIMEOUT_S = 10.0
 ROWS_AT_ONCE = 2000
@@ -32,7 +31,7 @@ _ACKNOWLEDGE = "UPDATE onpoint_console.dlq_actions SET acknowledged_at = clock_t
 
 
 class Journal:
-    """Every method raises `CommandError` when the database does not answer."""
+    """Every method raises `ClientError` when the database does not answer."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
@@ -50,24 +49,29 @@ class Journal:
                 yield piece
 
     async def begin(
-        self, action: Literal["replay", "discard"], letters: Sequence[Letter], reason: str | None = None
+        self,
+        action: Literal["replay", "discard"],
+        dead_letters: Sequence[DeadLetter],
+        *,
+        actor: str,
+        reason: str | None = None,
     ) -> list[int]:
         """Notes what is about to be done to each letter; it counts once it is acknowledged. Ids in the letters' order."""
-        originals = [letter.original for letter in letters]
+        originals = [dead_letter.original for dead_letter in dead_letters]
         with _explained():
             rows = await self._connection.fetch(
                 _BEGIN,
-                requester(),
+                actor,
                 action,
                 reason,
-                [letter.position.service for letter in letters],
-                [letter.position.partition for letter in letters],
-                [letter.position.offset for letter in letters],
+                [dead_letter.position.service for dead_letter in dead_letters],
+                [dead_letter.position.partition for dead_letter in dead_letters],
+                [dead_letter.position.offset for dead_letter in dead_letters],
                 [original and original.topic for original in originals],
                 [original and original.partition for original in originals],
                 [original and original.offset for original in originals],
-                [letter.run_id or None for letter in letters],
-                [letter.batch_id or None for letter in letters],
+                [dead_letter.run_id or None for dead_letter in dead_letters],
+                [dead_letter.batch_id or None for dead_letter in dead_letters],
             )
         return sorted(row["id"] for row in rows)
 
@@ -102,11 +106,9 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
-        raise CommandError(
-            "the database has no table for these actions yet: run `onpoint migrate`"
-        ) from error
+        raise ClientError("the database has no table for these actions yet: run `onpoint migrate`") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         text = str(error) or type(error).__name__
-        raise CommandError(
+        raise ClientError(
             refusal(error) or f"the journal of dead letters in PostgreSQL does not answer: {text}"
         ) from error

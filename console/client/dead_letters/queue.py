@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
-from console.client.dead_letters.record import Letter, Original, Position
+from console.client.dead_letters.record import DeadLetter, Original, Position
 
 State = Literal["open", "replayed", "resolved", "discarded"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -35,7 +35,7 @@ _COLUMNS = (
     "batch_id",
     "size",
     "dataset",
-    "is_cut",
+    "is_truncated",
 )
 _NEWER = "(excluded.appended_ms, excluded.offset) > (letters.appended_ms, letters.offset)"
 
@@ -87,7 +87,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    letter: Letter
+    dead_letter: DeadLetter
     """The newest one of its record."""
     state: State
     deaths: int
@@ -119,9 +119,9 @@ class WorkQueue:
     def close(self) -> None:
         self._db.close()
 
-    def add_letters(self, letters: Iterable[Letter]) -> None:
+    def add_dead_letters(self, dead_letters: Iterable[DeadLetter]) -> None:
         """In any order; of one record's letters the newest is its entry."""
-        self._insert(_INSERT, map(_row, letters))
+        self._insert(_INSERT, map(_row, dead_letters))
 
     def add_actions(self, actions: Iterable[Action]) -> None:
         """Oldest first. One about an earlier letter of a record that died again leaves its entry open."""
@@ -196,31 +196,31 @@ def _where(filters: Filters, *, state: bool) -> tuple[str, list[str]]:
     return where, list(used.values())
 
 
-def _row(letter: Letter) -> tuple[Any, ...]:
-    original = letter.original
+def _row(dead_letter: DeadLetter) -> tuple[Any, ...]:
+    original = dead_letter.original
     return (
-        letter.position.service,
-        letter.identity,
-        letter.position.partition,
-        letter.position.offset,
-        letter.appended_ms,
+        dead_letter.position.service,
+        dead_letter.identity,
+        dead_letter.position.partition,
+        dead_letter.position.offset,
+        dead_letter.appended_ms,
         original.topic if original else None,
         original.partition if original else None,
         original.offset if original else None,
         original.timestamp_ms if original else None,
-        letter.stage,
-        letter.result_stage,
-        letter.reason,
-        letter.exception,
-        letter.message,
-        letter.tries,
-        letter.first_failed_at.isoformat() if letter.first_failed_at else None,
-        letter.failed_at.isoformat(),
-        letter.run_id,
-        letter.batch_id,
-        letter.size,
-        letter.dataset,
-        letter.is_cut,
+        dead_letter.stage,
+        dead_letter.result_stage,
+        dead_letter.reason,
+        dead_letter.exception,
+        dead_letter.message,
+        dead_letter.tries,
+        dead_letter.first_failed_at.isoformat() if dead_letter.first_failed_at else None,
+        dead_letter.failed_at.isoformat(),
+        dead_letter.run_id,
+        dead_letter.batch_id,
+        dead_letter.size,
+        dead_letter.dataset,
+        dead_letter.is_truncated,
     )
 
 
@@ -234,7 +234,7 @@ def _entry(row: sqlite3.Row) -> Entry:
             row["original_offset"],
             row["original_timestamp_ms"],
         )
-    letter = Letter(
+    dead_letter = DeadLetter(
         position=position,
         appended_ms=row["appended_ms"],
         original=original,
@@ -249,14 +249,14 @@ def _entry(row: sqlite3.Row) -> Entry:
         batch_id=row["batch_id"],
         size=row["size"],
         dataset=row["dataset"],
-        is_cut=bool(row["is_cut"]),
+        is_truncated=bool(row["is_truncated"]),
     )
     action = None
     if row["action"] is not None:
         at = datetime.fromisoformat(row["acted_at"])
         acted_on = Position(row["service"], row["acted_partition"], row["acted_offset"])
         action = Action(acted_on, row["identity"], row["action"], at, row["actor"], row["action_reason"])
-    return Entry(letter, row["state"], row["deaths"], action)
+    return Entry(dead_letter, row["state"], row["deaths"], action)
 
 
 def _time(text: str | None) -> datetime | None:

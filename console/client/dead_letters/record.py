@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from console.cli.errors import WrongUseError
+from console.client.errors import InvalidRequestError
 from console.client.services import check_service
 from shared.bus.dead_letters import FIRST, HEADER_PREFIX, TRUNCATED_HEADER
 from shared.bus.messages import Headers, Record, split_headers
@@ -53,7 +53,7 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     position: Position
     appended_ms: int
     """When the letter was appended, by its record's own time."""
@@ -73,7 +73,7 @@ class Letter:
     """Bytes of key and value."""
     dataset: str = ""
     """Empty where the record names none."""
-    is_cut: bool = False
+    is_truncated: bool = False
     """The letter does not hold its whole record, so it cannot be replayed."""
 
     @property
@@ -100,7 +100,7 @@ def parse_position(text: str) -> Position:
     """`loader:3:42`."""
     found = _POSITION.fullmatch(text)
     if found is None:
-        raise WrongUseError(
+        raise InvalidRequestError(
             f"{text!r} names no dead letter: write SERVICE:PARTITION:OFFSET as `onpoint dlq list` shows it, "
             "for example loader:3:42"
         )
@@ -108,13 +108,13 @@ def parse_position(text: str) -> Position:
     return Position(check_service(service), int(partition), int(offset))
 
 
-def to_letter(record: Record, service: str) -> Letter:
+def to_dead_letter(record: Record, service: str) -> DeadLetter:
     """Whatever is in the record: what cannot be read is empty."""
     _, ours = split_headers(record.headers, HEADER_PREFIX, FIRST)
     fields = _texts(ours, HEADER_PREFIX) or _of_connect(_texts(record.headers, CONNECT_PREFIX)) | _ids(
         record.value
     )
-    return Letter(
+    return DeadLetter(
         position=Position(service, record.partition, record.offset),
         appended_ms=record.timestamp_ms,
         original=_original(fields, record),
@@ -129,15 +129,15 @@ def to_letter(record: Record, service: str) -> Letter:
         batch_id=fields.get("batch_id", ""),
         size=len(record.key or b"") + len(record.value or b""),
         dataset=_dataset(record.value),
-        is_cut=any(name == TRUNCATED_HEADER for name, _ in ours),
+        is_truncated=any(name == TRUNCATED_HEADER for name, _ in ours),
     )
 
 
-def original_record(letter: Letter, record: Record) -> Record | None:
+def original_record(dead_letter: DeadLetter, record: Record) -> Record | None:
     """The record that died, as it was on its own topic; None where its letter does not say which that was."""
-    if letter.original is None:
+    if dead_letter.original is None:
         return None
-    original = letter.original
+    original = dead_letter.original
     return Record(
         topic=original.topic,
         partition=original.partition,

@@ -1,7 +1,6 @@
 """Sends dead letters back to the group that buried them, over its retry topic: what a service reads as a replay."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,10 +9,9 @@ from datetime import UTC, datetime
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, RecordTooLargeError
 
-from console.cli.errors import WrongUseError
 from console.client.dead_letters.journal import Journal
-from console.client.dead_letters.record import Letter, Position, original_record
-from console.client.dead_letters.topics import DeadLetters
+from console.client.dead_letters.record import DeadLetter, Position, original_record
+from console.client.dead_letters.topics import DeadLetterTopics
 from console.client.kafka import explained, require_topic, stop
 from shared.bus.kafka import KafkaClients, send_raw
 from shared.bus.messages import Record
@@ -24,12 +22,9 @@ AT_ONCE = 100
 MAX_RECORD_BYTES = 2_000_000
 """As the services': a dead letter may have so many, and goes back as it came."""
 
-_RATE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)\s*(?:/\s*(s|min|h))?")
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
-
 GONE = "Kafka no longer keeps it"
 NO_ORIGIN = "it does not say which topic, partition and offset it comes from"
-CUT = "it was too large for its letter, which holds only a part of it"
+TRUNCATED = "it was too large for its letter, which holds only a part of it"
 TOO_LARGE = "Kafka refuses a record of this size on the retry topic"
 
 
@@ -40,16 +35,7 @@ class Outcome:
     """And why."""
 
 
-def parse_rate(text: str) -> float:
-    """Letters a second: `50/s`, `50`, `600/min`."""
-    found = _RATE.fullmatch(text.strip())
-    rate = float(found[1]) / _SECONDS[found[2] or "s"] if found else 0.0
-    if rate <= 0:
-        raise WrongUseError(f"--rate {text} is not understood: write N/s, for example 50/s, or 600/min")
-    return rate
-
-
-class Pace:
+class ReplayRate:
     """Keeps to a rate over the whole replay, whatever single pieces take."""
 
     def __init__(self, per_s: float | None) -> None:
@@ -72,62 +58,65 @@ class Pace:
 
 
 class Replayer:
-    def __init__(self, producer: AIOKafkaProducer, journal: Journal, servers: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, journal: Journal, servers: str, actor: str) -> None:
         self._producer = producer
         self._journal = journal
         self._servers = servers
+        self._actor = actor
 
     async def replay(
         self,
-        letters: Sequence[Letter],
-        source: DeadLetters,
-        pace: Pace,
+        dead_letters: Sequence[DeadLetter],
+        source: DeadLetterTopics,
+        rate: ReplayRate,
         outcome: Outcome,
         said: Callable[[], None] = lambda: None,
     ) -> None:
         """Fills `outcome` as it goes, so that it is true however this ends. `said` is called after every piece.
 
         Each is noted in the journal, sent, and acknowledged in the journal, in this order: what was sent is always
-        noted, and what is only noted still counts as open. Raises `CommandError` in an outage.
+        noted, and what is only noted still counts as open. Raises `ClientError` in an outage.
         """
-        await self._require_topics({letter.position.service for letter in letters})
-        by_position = {letter.position: letter for letter in letters}
-        async for piece in _pieces(source, sorted(by_position), pace.at_once):
+        await self._require_topics({dead_letter.position.service for dead_letter in dead_letters})
+        by_position = {dead_letter.position: dead_letter for dead_letter in dead_letters}
+        async for piece in _pieces(source, sorted(by_position), rate.at_once):
             sendable = []
             for position, raw in piece:
                 record = original_record(by_position[position], raw)
                 if record is None:
                     outcome.refused[position] = NO_ORIGIN
-                elif by_position[position].is_cut:
-                    outcome.refused[position] = CUT
+                elif by_position[position].is_truncated:
+                    outcome.refused[position] = TRUNCATED
                 else:
                     sendable.append((by_position[position], record))
             if sendable:
-                await pace.wait_for(len(sendable))
+                await rate.wait_for(len(sendable))
                 await self._send(sendable, outcome)
             said()
         for position in by_position.keys() - outcome.refused.keys() - set(outcome.replayed):
             outcome.refused[position] = GONE
 
-    async def _send(self, piece: Sequence[tuple[Letter, Record]], outcome: Outcome) -> None:
-        letters = [letter for letter, _ in piece]
-        ids = await self._journal.begin("replay", letters)
+    async def _send(self, piece: Sequence[tuple[DeadLetter, Record]], outcome: Outcome) -> None:
+        dead_letters = [dead_letter for dead_letter, _ in piece]
+        ids = await self._journal.begin("replay", dead_letters, actor=self._actor)
         async with explained(self._servers):
-            errors = await asyncio.gather(*(self._publish(letter, record) for letter, record in piece))
+            errors = await asyncio.gather(
+                *(self._publish(dead_letter, record) for dead_letter, record in piece)
+            )
         refused = {id_ for id_, error in zip(ids, errors, strict=True) if error}
         await self._journal.acknowledge([id_ for id_ in ids if id_ not in refused])
-        for letter, error in zip(letters, errors, strict=True):
+        for dead_letter, error in zip(dead_letters, errors, strict=True):
             if error:
-                outcome.refused[letter.position] = error
+                outcome.refused[dead_letter.position] = error
             else:
-                outcome.replayed.append(letter.position)
+                outcome.replayed.append(dead_letter.position)
 
-    async def _publish(self, letter: Letter, record: Record) -> str | None:
+    async def _publish(self, dead_letter: DeadLetter, record: Record) -> str | None:
         """Acknowledged when it returns None; else why Kafka refused this one."""
         try:
             await send_raw(
                 self._producer,
-                retry_topic(letter.position.service),
+                retry_topic(dead_letter.position.service),
                 record,
                 replay_headers(record, now=datetime.now(UTC)),
             )
@@ -143,7 +132,7 @@ class Replayer:
 
 
 async def _pieces(
-    source: DeadLetters, positions: Sequence[Position], size: int
+    source: DeadLetterTopics, positions: Sequence[Position], size: int
 ) -> AsyncIterator[Sequence[tuple[Position, Record]]]:
     piece: list[tuple[Position, Record]] = []
     async for found in source.at(positions):
@@ -156,7 +145,7 @@ async def _pieces(
 
 
 @asynccontextmanager
-async def open_replayer(kafka: KafkaClients, journal: Journal) -> AsyncIterator[Replayer]:
+async def open_replayer(kafka: KafkaClients, journal: Journal, *, actor: str) -> AsyncIterator[Replayer]:
     """Not idempotent on purpose: a replay may come twice, and a refused record must not poison the others."""
     producer = kafka.producer(
         acks="all", compression_type="lz4", linger_ms=5, max_request_size=MAX_RECORD_BYTES
@@ -164,6 +153,6 @@ async def open_replayer(kafka: KafkaClients, journal: Journal) -> AsyncIterator[
     try:
         async with explained(kafka.servers):
             await kafka.start(producer)
-        yield Replayer(producer, journal, kafka.servers)
+        yield Replayer(producer, journal, kafka.servers, actor)
     finally:
         await stop(producer)

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from console.cli.errors import CommandError
 from console.client.dead_letters.record import Position
+from console.client.errors import ClientError
 from console.client.kafka import explained, lone_consumer, require_topic, stop
 from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
@@ -26,7 +26,7 @@ WORTH_A_SEEK = 1000
 """Letters between two wanted ones that are cheaper to read over than to jump over."""
 
 
-class DeadLetters:
+class DeadLetterTopics:
     """The topics as they are now: what is appended later is not read, so that every reading ends."""
 
     def __init__(
@@ -52,7 +52,7 @@ class DeadLetters:
                 found = await self._consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_AT_ONCE)
             silent = 0 if found else silent + 1
             if silent > SILENT_POLLS:
-                raise CommandError(f"Kafka at {self._servers} stopped answering while dead letters were read")
+                raise ClientError(f"Kafka at {self._servers} stopped answering while dead letters were read")
             for partition, raws in found.items():
                 yield names[partition.topic], [to_record(raw) for raw in raws if raw.offset < ends[partition]]
             left = [tp for tp in left if await self._consumer.position(tp) < ends[tp]]
@@ -112,14 +112,14 @@ def stretches(offsets: Sequence[int]) -> list[tuple[int, int]]:
 
 
 @asynccontextmanager
-async def open_dead_letters(kafka: KafkaClients) -> AsyncIterator[DeadLetters]:
-    """Raises `CommandError` when Kafka does not answer."""
+async def open_dead_letters(kafka: KafkaClients) -> AsyncIterator[DeadLetterTopics]:
+    """Raises `ClientError` when Kafka does not answer."""
     consumer = lone_consumer(kafka, max_partition_fetch_bytes=FETCH_BYTES)
     try:
         async with explained(kafka.servers):
             partitions = await _find_partitions(kafka)
             await kafka.start(consumer)
-        yield DeadLetters(consumer, kafka.servers, partitions)
+        yield DeadLetterTopics(consumer, kafka.servers, partitions)
     finally:
         await stop(consumer)
 

@@ -1,19 +1,9 @@
 import pytest
 from rich.console import Console, RenderableType
 
-from console.cli.progress import (
-    STAGES,
-    Key,
-    Pace,
-    Snapshot,
-    by_key,
-    fraction,
-    is_over,
-    left_s,
-    plain_lines,
-    render,
-)
+from console.cli.progress import plain_lines, render
 from console.client.ledger import StageProgress
+from console.client.progress import STAGES, Key, Pace, Snapshot, by_key, fraction, is_over, left_s
 from shared.events.topology import Stage
 
 

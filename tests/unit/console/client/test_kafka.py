@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from console.client.kafka import Completions
+from console.client.kafka import CompletionConsumer
 from console.client.untrusted_json import parse_object
 
 
@@ -37,7 +37,7 @@ async def test_what_somebody_else_writes_does_not_end_a_wait() -> None:
     nested = b'{"run_id":"r1","a":' + b"[" * 500 + b"]" * 500 + b"}"
     topic: Any = Topic(*GARBAGE, nested, b'{"run_id":"r2"}', b'{"run_id":"r1","status":"succeeded"}')
 
-    assert await Completions(topic).of("r1") == {"run_id": "r1", "status": "succeeded"}
+    assert await CompletionConsumer(topic).of("r1") == {"run_id": "r1", "status": "succeeded"}
 
 
 @pytest.mark.parametrize("value", GARBAGE[:8], ids=range(8))

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from console.cli.progress import by_key
 from console.client.ledger import StageProgress
 from console.client.pending_migrations import MigrationWatch, datasets_to_load, lacking
+from console.client.progress import by_key
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.storage import keys

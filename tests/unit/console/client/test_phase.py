@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.cli.progress import by_key
 from console.client.ledger import RunRow, StageProgress
 from console.client.phase import phase
+from console.client.progress import by_key
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from console.cli.errors import CommandError
+from console.client.errors import ClientError
 from console.client.ledger import QuarantineFile
 from console.client.quarantine import MAX_LINE_BYTES, RefusedRow, read
 from shared.storage.object_store import ObjectStore, open_folder
@@ -113,17 +113,17 @@ async def test_a_row_of_a_mebibyte_that_json_spelt_out_is_whole_and_a_longer_lin
 async def test_rows_that_were_swept_are_told_with_what_to_do(staging: ObjectStore) -> None:
     file = await put(staging, packed(b"{}"))
     await staging.delete(staging.key(file.uri, ""))
-    with pytest.raises(CommandError, match=r"no longer kept: staging was swept.*ONPOINT_STAGING_TTL_HOURS"):
+    with pytest.raises(ClientError, match=r"no longer kept: staging was swept.*ONPOINT_STAGING_TTL_HOURS"):
         await rows(staging, file)
 
 
 async def test_a_damaged_file_is_told(staging: ObjectStore) -> None:
-    with pytest.raises(CommandError, match="is damaged"):
+    with pytest.raises(ClientError, match="is damaged"):
         await rows(staging, await put(staging, b"no zstd at all"))
 
 
 async def test_a_file_of_another_run_is_not_read(staging: ObjectStore) -> None:
     file = await put(staging, packed(b"{}"))
     foreign = QuarantineFile("users", "processor", "b" * 32, file.uri, 1, file.bytes, file.sha256)
-    with pytest.raises(CommandError, match="cannot be shown"):
+    with pytest.raises(ClientError, match="cannot be shown"):
         await rows(staging, foreign)

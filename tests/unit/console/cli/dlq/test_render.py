@@ -12,7 +12,7 @@ from console.client.dead_letters.preview import Preview
 from console.client.dead_letters.queue import Action, Entry
 from shared.bus.messages import Record
 from shared.events.models import Artifact
-from tests.unit.console.client.dead_letters.examples import action, letter
+from tests.unit.console.client.dead_letters.examples import action, dead_letter
 
 HOSTILE = "\x1b]0;pwned\x07[bold red]x[/bold red] \u202eevil \x9b31m :smile: \n second"
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -29,7 +29,7 @@ def shown(what: RenderableType, width: int = 80) -> str:
 
 
 def entry(offset: int = 1, state: str = "open", last: Action | None = None, **changes: object) -> Entry:
-    return Entry(letter(offset, **changes), state, 1, last)  # type: ignore[arg-type]  # a test's shorthand
+    return Entry(dead_letter(offset, **changes), state, 1, last)  # type: ignore[arg-type]  # a test's shorthand
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
@@ -72,7 +72,7 @@ def test_nothing_of_a_record_is_markup_or_an_order_to_the_terminal() -> None:
 
 
 def test_one_entry_tells_everything_and_what_to_do_next() -> None:
-    one = replace(entry(last=action(letter(0))), deaths=2)
+    one = replace(entry(last=action(dead_letter(0))), deaths=2)
     record = Record("loader.dlq", 0, 1, 0, b"k", b'{"run_id":"r1"}', (("dlq.tries", b"1"),))
     found = Preview(ARTIFACT, ({"id": 1, "title": "a"},))
     text = shown(render_entry(one, record, [found]))
@@ -92,8 +92,8 @@ def test_one_entry_tells_everything_and_what_to_do_next() -> None:
 
 
 def test_no_one_is_told_to_replay_what_cannot_be_replayed() -> None:
-    lost = replace(entry(), letter=replace(letter(1), original=None))
-    for cannot in (entry(is_cut=True), lost):
+    lost = replace(entry(), dead_letter=replace(dead_letter(1), original=None))
+    for cannot in (entry(is_truncated=True), lost):
         assert "onpoint dlq replay" not in shown(render_entry(cannot, None, []))
 
 

@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from console.client.dead_letters.queue import Action
-from console.client.dead_letters.record import Letter, Original, Position
+from console.client.dead_letters.record import DeadLetter, Original, Position
 
 DIED = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
 
-def letter(offset: int, original: int | None = None, *, partition: int = 0, **changes: Any) -> Letter:
+def dead_letter(
+    offset: int, original: int | None = None, *, partition: int = 0, **changes: Any
+) -> DeadLetter:
     """One of the loader; `original` is the offset of the record that died, by default the letter's own."""
     values: dict[str, Any] = {
         "position": Position("loader", partition, offset),
@@ -26,8 +28,10 @@ def letter(offset: int, original: int | None = None, *, partition: int = 0, **ch
         "batch_id": f"b{offset if original is None else original}",
         "size": 700,
     }
-    return Letter(**(values | changes))
+    return DeadLetter(**(values | changes))
 
 
-def action(of: Letter, kind: Literal["replay", "discard"] = "replay", reason: str | None = None) -> Action:
+def action(
+    of: DeadLetter, kind: Literal["replay", "discard"] = "replay", reason: str | None = None
+) -> Action:
     return Action(of.position, of.identity, kind, DIED, "me", reason)

@@ -4,8 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.cli.errors import WrongUseError
-from console.client.dead_letters.record import Original, Position, original_record, parse_position, to_letter
+from console.client.dead_letters.record import (
+    Original,
+    Position,
+    original_record,
+    parse_position,
+    to_dead_letter,
+)
+from console.client.errors import InvalidRequestError
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.messages import Record
 from shared.bus.retry_headers import next_attempt, replay_headers
@@ -40,18 +46,22 @@ def letter_of(record: Record) -> Record:
 
 
 def test_a_letter_tells_what_the_bus_wrote_into_it() -> None:
-    letter = to_letter(letter_of(DIED), "loader")
+    dead_letter = to_dead_letter(letter_of(DIED), "loader")
 
-    assert str(letter.position) == "loader:1:7"
-    assert letter.original == Original("batch.processed", 3, 42, 1_795_000_000_000)
-    assert (letter.stage, letter.reason, letter.message) == ("loader", "object_missing", "it is gone")
-    assert (letter.tries, letter.failed_at, letter.first_failed_at) == (2, NOW, NOW)
-    assert (letter.run_id, letter.batch_id, letter.result_stage) == ("r1", "b1", "loader")
+    assert str(dead_letter.position) == "loader:1:7"
+    assert dead_letter.original == Original("batch.processed", 3, 42, 1_795_000_000_000)
+    assert (dead_letter.stage, dead_letter.reason, dead_letter.message) == (
+        "loader",
+        "object_missing",
+        "it is gone",
+    )
+    assert (dead_letter.tries, dead_letter.failed_at, dead_letter.first_failed_at) == (2, NOW, NOW)
+    assert (dead_letter.run_id, dead_letter.batch_id, dead_letter.result_stage) == ("r1", "b1", "loader")
 
 
 def test_a_replay_is_the_record_that_died_byte_for_byte() -> None:
     raw = letter_of(DIED)
-    record = original_record(to_letter(raw, "loader"), raw)
+    record = original_record(to_dead_letter(raw, "loader"), raw)
     assert record == DIED
 
     sent = Record("loader.retry", 0, 0, 0, record.key, record.value, tuple(replay_headers(record, now=NOW)))
@@ -77,15 +87,15 @@ def test_headers_that_somebody_forged_do_not_win_and_are_kept(
 ) -> None:
     forged = Record(DIED.topic, 3, 42, DIED.timestamp_ms, b"k", DIED.value, headers)
     raw = letter_of(forged)
-    letter = to_letter(raw, "loader")
+    dead_letter = to_dead_letter(raw, "loader")
 
-    assert letter == to_letter(letter_of(DIED), "loader")
-    assert original_record(letter, raw) == forged
+    assert dead_letter == to_dead_letter(letter_of(DIED), "loader")
+    assert original_record(dead_letter, raw) == forged
 
 
 def test_a_death_of_a_replay_does_not_pile_up() -> None:
     raw = letter_of(DIED)
-    again = original_record(to_letter(raw, "loader"), raw)
+    again = original_record(to_dead_letter(raw, "loader"), raw)
     assert again is not None
     assert letter_of(again).headers == raw.headers
 
@@ -112,12 +122,16 @@ def test_a_letter_of_a_connect_sink_is_read_as_the_same_fields() -> None:
         b'{"run_id": "r9"}',
         tuple((name, value.encode()) for name, value in headers.items()),
     )
-    letter = to_letter(raw, "s3sink")
+    dead_letter = to_dead_letter(raw, "s3sink")
 
-    assert letter.original == Original("cdc.public.onpoint_posts", 0, 12, 1_795_000_000_000)
-    assert (letter.reason, letter.exception, letter.run_id) == ("decode", "DataException", "r9")
-    assert letter.message == "Converting byte[] failed"
-    record = original_record(letter, raw)
+    assert dead_letter.original == Original("cdc.public.onpoint_posts", 0, 12, 1_795_000_000_000)
+    assert (dead_letter.reason, dead_letter.exception, dead_letter.run_id) == (
+        "decode",
+        "DataException",
+        "r9",
+    )
+    assert dead_letter.message == "Converting byte[] failed"
+    record = original_record(dead_letter, raw)
     assert record is not None
     assert record.headers == ()
 
@@ -146,20 +160,20 @@ def test_whatever_lies_in_the_topic_is_an_entry_that_cannot_be_replayed(
     headers: tuple[tuple[str, bytes | None], ...],
 ) -> None:
     raw = Record("loader.dlq", 2, 5, 1_795_000_000_000, None, b"\xff[1", headers)
-    letter = to_letter(raw, "loader")
+    dead_letter = to_dead_letter(raw, "loader")
 
-    assert letter.identity == "@2:5"
-    assert original_record(letter, raw) is None
-    assert letter.failed_at == raw.appended_at
-    assert "\x00" not in letter.run_id
+    assert dead_letter.identity == "@2:5"
+    assert original_record(dead_letter, raw) is None
+    assert dead_letter.failed_at == raw.appended_at
+    assert "\x00" not in dead_letter.run_id
 
 
 def test_what_became_of_a_record_of_quality_is_told_by_the_stage_it_speaks_of() -> None:
     of_loader = Record("batch.loaded", 0, 0, 0, b"k", DIED.value)
     sealed = Record("run.sealed", 0, 0, 0, b"k", DIED.value)
 
-    assert to_letter(letter_of(of_loader), "quality").result_stage == "loader"
-    assert to_letter(letter_of(sealed), "quality").result_stage is None
+    assert to_dead_letter(letter_of(of_loader), "quality").result_stage == "loader"
+    assert to_dead_letter(letter_of(sealed), "quality").result_stage is None
 
 
 def test_a_name_leads_to_its_place() -> None:
@@ -177,7 +191,7 @@ def test_a_name_leads_to_its_place() -> None:
     ],
 )
 def test_what_is_no_name_is_told(text: str, sentence: str) -> None:
-    with pytest.raises(WrongUseError, match=sentence.replace("?", r"\?")):
+    with pytest.raises(InvalidRequestError, match=sentence.replace("?", r"\?")):
         parse_position(text)
 
 
@@ -189,4 +203,4 @@ def test_a_letter_names_the_dataset_of_its_record() -> None:
         (b"\xff", ""),
         (None, ""),
     ):
-        assert to_letter(letter_of(replace(DIED, value=value)), "loader").dataset == dataset
+        assert to_dead_letter(letter_of(replace(DIED, value=value)), "loader").dataset == dataset

@@ -6,10 +6,9 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from console.cli.errors import WrongUseError
 from console.client.dead_letters.queue import Filters, WorkQueue
-from console.client.dead_letters.record import Position, to_letter
-from console.client.dead_letters.replay import AT_ONCE, CUT, Outcome, Pace, Replayer, parse_rate
+from console.client.dead_letters.record import Position, to_dead_letter
+from console.client.dead_letters.replay import AT_ONCE, TRUNCATED, Outcome, Replayer, ReplayRate
 from console.client.dead_letters.topics import stretches
 from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
 from shared.bus.messages import Record
@@ -19,26 +18,13 @@ from shared.reasons import Reason
 from tests.support.clock import in_no_time, now_s
 
 
-@pytest.mark.parametrize(
-    ("text", "per_s"), [("50/s", 50), ("50", 50), ("0.5/s", 0.5), ("600/min", 10), ("7200 / h", 2)]
-)
-def test_a_rate_is_letters_a_second(text: str, per_s: float) -> None:
-    assert parse_rate(text) == per_s
-
-
-@pytest.mark.parametrize("text", ["", "fast", "0", "-1/s", "1/day", "1e9", "NaN", "1/s/s"])
-def test_what_is_no_rate_is_told(text: str) -> None:
-    with pytest.raises(WrongUseError, match="is not understood: write N/s"):
-        parse_rate(text)
-
-
 def sent_at(per_s: float | None, sendings_s: list[float]) -> list[float]:
     """When each piece of ten letters may go, in seconds from the first, where sending them takes so long."""
 
     async def replay() -> list[float]:
-        pace, began_s, moments = Pace(per_s), now_s(), list[float]()
+        rate, began_s, moments = ReplayRate(per_s), now_s(), list[float]()
         for sending_s in sendings_s:
-            await pace.wait_for(10)
+            await rate.wait_for(10)
             moments.append(now_s() - began_s)
             await asyncio.sleep(sending_s)
         return moments
@@ -64,7 +50,7 @@ def test_without_a_rate_nothing_waits() -> None:
 
 @pytest.mark.parametrize(("per_s", "size"), [(None, AT_ONCE), (0.5, 1), (7, 7), (10_000, AT_ONCE)])
 def test_slow_is_even_and_fast_is_in_bounded_pieces(per_s: float | None, size: int) -> None:
-    assert Pace(per_s).at_once == size
+    assert ReplayRate(per_s).at_once == size
 
 
 def test_letters_that_lie_close_are_read_in_one_go() -> None:
@@ -100,8 +86,8 @@ async def test_a_letter_that_was_cut_is_not_sent_back() -> None:
     """The service would take a part of the record for the whole."""
     records = [buried(1, b"{}"), buried(2, b"x" * (MAX_EVENT_BYTES + 1))]
     queue = WorkQueue()
-    queue.add_letters(to_letter(record, "loader") for record in records)
-    letters = [entry.letter for entry in queue.oldest(Filters(), 10)]
+    queue.add_dead_letters(to_dead_letter(record, "loader") for record in records)
+    dead_letters = [entry.dead_letter for entry in queue.oldest(Filters(), 10)]
     queue.close()
     producer: Any = AsyncMock()
     producer.client.fetch_all_metadata.return_value.topics = lambda: {"loader.retry"}
@@ -109,8 +95,8 @@ async def test_a_letter_that_was_cut_is_not_sent_back() -> None:
     journal.begin.return_value = [1]
     source: Any = Topics(records)
     outcome = Outcome()
-    await Replayer(producer, journal, "nowhere").replay(letters, source, Pace(None), outcome)
+    await Replayer(producer, journal, "nowhere", "me").replay(dead_letters, source, ReplayRate(None), outcome)
 
     assert outcome.replayed == [Position("loader", 0, 1)]
-    assert outcome.refused == {Position("loader", 0, 2): CUT}
+    assert outcome.refused == {Position("loader", 0, 2): TRUNCATED}
     assert [call.args[1] for call in producer.send_and_wait.await_args_list] == [b"{}"]
