@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from console.cli.errors import WrongUseError
-from deploy.local.client_settings import ClientSettings
-from deploy.local.home import Home
+from console.cli.stack import running
 from shared.errors import ConfigurationError
 from shared.events.ids import is_dataset_name
 from shared.settings.dsn import fault_of
@@ -16,6 +15,7 @@ from shared.settings.variables import read_setting, variable_of
 
 if TYPE_CHECKING:
     from console.client.pending_migrations import MigrationWatch
+    from console.verify.process_usage import ServiceProcess
     from shared.bus.kafka import KafkaClients
     from shared.datasets.catalog import Catalog
     from shared.settings.model import Settings
@@ -147,8 +147,8 @@ def require_same_datasets(asked: Collection[str]) -> None:
     from shared.datasets.catalog import load_catalog
 
     own = read_setting("datasets_dir", os.environ)
-    stack = ClientSettings.of_running_stack(Home.from_environment(os.environ))
-    if own is None or stack is None or not _leads_to(stack):
+    stack = running.client_settings(os.environ)
+    if own is None or stack is None or not _leads_to(stack.addresses):
         return
     folder = stack.overrides.get(variable_of("datasets_dir")) or None
     if folder == str(Path(own).absolute()):
@@ -161,15 +161,20 @@ def require_same_datasets(asked: Collection[str]) -> None:
         )
 
 
-def _leads_to(stack: ClientSettings) -> bool:
+def _leads_to(addresses: Mapping[str, str]) -> bool:
     """Whether the caller's environment names no other installation."""
     servers = os.environ.get(ADDRESSES[0])
-    return not is_addressed(os.environ) or servers == stack.addresses.get(ADDRESSES[0])
+    return not is_addressed(os.environ) or servers == addresses.get(ADDRESSES[0])
 
 
 def use_credentials() -> None:
     """The drivers take them by the standard chain, which looks into this process's environment."""
     os.environ.update({name: value for name, value in find().items() if name.startswith("AWS_")})
+
+
+def service_processes() -> "list[ServiceProcess]":
+    """The services of the local stack. Raises `WrongUseError` where none runs."""
+    return running.service_processes(os.environ)
 
 
 def psql() -> str:
@@ -206,5 +211,5 @@ def _dsn(environment: Mapping[str, str]) -> str | None:
 
 
 def _of_running_stack(environ: Mapping[str, str]) -> dict[str, str]:
-    found = ClientSettings.of_running_stack(Home.from_environment(environ))
+    found = running.client_settings(environ)
     return {**found.overrides, **found.addresses} if found else {}

@@ -1,9 +1,8 @@
-"""I10: the processes of the local stack, now and as a snapshot had them."""
+"""I10: what the services' processes use, now and in a snapshot taken before."""
 
 import asyncio
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +14,6 @@ import psutil
 from console.client.errors import InvalidRequestError
 from console.verify.database import explained
 from console.verify.findings import Findings
-from deploy.local.home import Home
-from deploy.local.state import StackState
-from shared.events.topology import SERVICES
 
 MIB = 2**20
 RATIO = 0.10
@@ -35,6 +31,14 @@ SLACK: Mapping[str, float] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceProcess:
+    name: str
+    restarts: int
+    """Since the stack was started."""
+    process: psutil.Process
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Of a service's process at one moment."""
 
@@ -47,20 +51,12 @@ class Usage:
     """To PostgreSQL."""
 
 
-async def snapshot(connection: asyncpg.Connection) -> dict[str, Usage]:
-    """Of the services of the local stack. Raises `InvalidRequestError` where none runs here."""
-    state = StackState.load(Home.from_environment(os.environ))
-    if state is None or state.supervisor.find() is None:
-        raise InvalidRequestError("no stack of this machine runs here: its processes cannot be looked at")
+async def snapshot(connection: asyncpg.Connection, processes: Sequence[ServiceProcess]) -> dict[str, Usage]:
+    """What each service uses, by its name."""
     with explained():
         rows = await connection.fetch("SELECT client_port FROM pg_stat_activity WHERE client_port > 0")
     ports = {row["client_port"] for row in rows}
-    found = {}
-    for child in state.children:
-        process = child.process.find() if child.process else None
-        if process is not None and child.name in SERVICES:
-            found[child.name] = await asyncio.to_thread(_usage, process, child.restarts, ports)
-    return found
+    return {one.name: await asyncio.to_thread(_usage, one.process, one.restarts, ports) for one in processes}
 
 
 def _usage(process: psutil.Process, restarts: int, ports: AbstractSet[int]) -> Usage:
@@ -88,7 +84,7 @@ def read_baseline(path: Path) -> dict[str, Usage]:
         raise InvalidRequestError(f"{path} is no snapshot: {error}") from error
 
 
-def check_machine(
+def check_processes(
     before: Mapping[str, Usage], after: Mapping[str, Usage], expected_restarts: int, findings: Findings
 ) -> None:
     """What a process uses may be `RATIO` or its `SLACK` above the baseline, whichever is more."""

@@ -96,7 +96,7 @@ def discard_dead_letters(asked: Selection, why: str, *, dry_run: bool, yes: bool
     if as_json:
         print_json({"discarded": [str(entry.dead_letter.position) for entry in found]})
     else:
-        print(f"discarded {quantity(len(found), 'dead dead_letter')}" if found else _none())
+        print(f"discarded {quantity(len(found), 'dead letter')}" if found else _none())
 
 
 def _report_replay(outcome: Outcome, *, as_json: bool) -> None:
@@ -105,7 +105,7 @@ def _report_replay(outcome: Outcome, *, as_json: bool) -> None:
         return
     services = sorted({position.service for position in outcome.replayed})
     if outcome.replayed:
-        print(f"sent {quantity(len(outcome.replayed), 'dead dead_letter')} back to {listed(services)}")
+        print(f"sent {quantity(len(outcome.replayed), 'dead letter')} back to {listed(services)}")
         print("see what becomes of them with `onpoint dlq list --state all`")
     elif not outcome.refused:
         print(_none())
@@ -129,7 +129,7 @@ def _say_what_would_be(found: Sequence[Entry], done: str, *, as_json: bool) -> N
         )
         if len(found) > SHOWN:
             print(f"and {number(len(found) - SHOWN)} more")
-        print(f"{quantity(len(found), 'dead dead_letter')} would be {done}")
+        print(f"{quantity(len(found), 'dead letter')} would be {done}")
 
 
 def _none() -> str:
@@ -141,7 +141,7 @@ def _confirmed(found: Sequence[Entry], verb: str, where: str, *, yes: bool) -> b
     if yes or len(found) == 1 or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     services = sorted({entry.dead_letter.position.service for entry in found})
-    question = f"{verb} {quantity(len(found), 'dead dead_letter')} of {listed(services)} {where}?"
+    question = f"{verb} {quantity(len(found), 'dead letter')} of {listed(services)} {where}?"
     if not typer.confirm(question, err=True):
         raise InterruptedByUserError("nothing was done")
     return True
@@ -149,7 +149,7 @@ def _confirmed(found: Sequence[Entry], verb: str, where: str, *, yes: bool) -> b
 
 def _so_far(outcome: Outcome, found: Sequence[Entry]) -> str:
     return (
-        f"{number(len(outcome.replayed))} of {quantity(len(found), 'dead dead_letter')} were sent back; "
+        f"{number(len(outcome.replayed))} of {quantity(len(found), 'dead letter')} were sent back; "
         "run the command again for the rest, which is safe"
     )
 

@@ -107,7 +107,7 @@ def command(
     from console.verify import process_usage
     from console.verify.letters import read_bad_events
     from console.verify.logs import read_secrets
-    from console.verify.verify import Question, verify
+    from console.verify.verify import VerifyOptions, verify
 
     # The drivers' logs are for services; what a person should know is in the findings.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -116,7 +116,7 @@ def command(
         return
     if secrets_file is not None and logs is None:
         raise WrongUseError("--secrets-file needs --logs: where should they not be?")
-    question = Question(
+    options = VerifyOptions(
         runs=runs or (),
         sources=_sources(source or [], source_folder),
         bad_events=None if bad_events is None else read_bad_events(bad_events),
@@ -128,7 +128,7 @@ def command(
         sweep_age=None if sweep_age_hours is None else timedelta(hours=sweep_age_hours),
         only=_invariants(only or []),
     )
-    _show(asyncio.run(verify(question)), as_json=as_json)
+    _show(asyncio.run(verify(options, environment)), as_json=as_json)
 
 
 def _show(findings: Findings, *, as_json: bool) -> None:
@@ -152,7 +152,9 @@ async def _snapshot() -> dict[str, Any]:
     with explained():
         connection = await asyncpg.connect(dsn)
     try:
-        return process_usage.as_json(await process_usage.snapshot(connection))
+        return process_usage.as_json(
+            await process_usage.snapshot(connection, environment.service_processes())
+        )
     finally:
         connection.terminate()
 
