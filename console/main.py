@@ -1,4 +1,4 @@
-"""The `onpoint` command: its wiring, and the one place where an error becomes a sentence and an exit code."""
+"""The `onpoint` command: the table of its commands, and where an error becomes a sentence and an exit code."""
 
 import logging
 import os
@@ -22,6 +22,9 @@ DEBUG = "ONPOINT_DEBUG"
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 """Pydantic would read what every installed package says of itself to find plugins: a tenth of a command's time."""
+
+BENCH = "deploy.bench"
+"""Not in the image of the services: the bench starts a local stack of its own."""
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Runs": {
@@ -47,7 +50,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "An installation": {
         "topics": ("console.cli.admin", "Create and configure the topics of the bus"),
         "migrate": ("console.cli.admin", "Bring the database up to date"),
-        "bench": ("deploy.bench.commands", "Measure how fast the pipeline is on this machine"),
+        "bench": (f"{BENCH}.commands", "Measure how fast the pipeline is on this machine"),
         "sweep": ("console.cli.sweep", "Remove what nobody needs any more from the object store"),
         "verify": ("console.cli.verify.commands", "Check that everything is where it belongs, once"),
     },
@@ -92,9 +95,20 @@ class _Commands(TyperGroup):
 def load(name: str) -> TyperCommand | TyperGroup:
     """The command, from its module."""
     part = typer.Typer(rich_markup_mode=None)
-    import_module(COMMANDS[name]).register(part)
+    _module_of(name).register(part)
     command: TyperCommand | TyperGroup = get_group(part).commands[name]  # type: ignore[assignment]  # typer declares click's base class
     return command
+
+
+def _module_of(name: str) -> Any:
+    try:
+        return import_module(COMMANDS[name])
+    except ModuleNotFoundError as error:
+        if error.name != BENCH:
+            raise
+        raise CommandError(
+            f"{name} is not part of this installation: run it in a checkout of the project"
+        ) from error
 
 
 def _show_version(asked: bool) -> None:

@@ -11,13 +11,15 @@ import typer
 from console.cli import environment
 from console.cli.errors import FAILED, CommandError
 from console.formatting import printable, quantity
-from deploy.local.names import LEFT_OUT
 
 if TYPE_CHECKING:
     from shared.postgres.migrations import Migration
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPICS_FILE = ROOT / "deploy" / "kafka" / "topics.yaml"
+
+LEFT_OUT = "left out: "
+"""How the line about a dataset file or table that is left out begins; the local stack reads it."""
 
 TOPICS_EXAMPLES = """\b
 Examples:

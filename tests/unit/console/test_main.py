@@ -183,6 +183,21 @@ def test_wrong_use_is_one_sentence_on_stderr_and_exit_code_2(
     assert result.stderr.count("\n") == 1
 
 
+def test_a_command_that_the_image_leaves_out_is_told(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "BENCH", "deploy.absent")
+    monkeypatch.setitem(COMMANDS, "bench", "deploy.absent.commands")
+
+    result = runner.invoke(app, ["bench", "e2e"])
+
+    assert result.exit_code == 1
+    assert (
+        result.stderr
+        == "onpoint: bench is not part of this installation: run it in a checkout of the project\n"
+    )
+
+
 def test_onpoint_alone_shows_its_help(runner: CliRunner) -> None:
     result = runner.invoke(app, [])
 
