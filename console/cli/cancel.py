@@ -7,7 +7,8 @@ import typer
 
 from console.cli import environment
 from console.cli.arguments import requester
-from console.cli.errors import FAILED, SUCCESS, CommandError, InterruptedByUserError, WrongUseError
+from console.cli.errors import FAILED, SUCCESS, CommandError, InterruptedByUserError
+from console.cli.options import RunId, require_wait
 from console.cli.result import print_json, show
 from console.client.cancel import Cancellation, cancel_run, find_run
 from console.client.run_request import check_run_id
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def cancel(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.", show_default=False)],
+    run_id: RunId,
     *,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for its end and show the result.")
@@ -50,8 +51,7 @@ def cancel(
     ] = False,
 ) -> None:
     """Cancel a run that goes on."""
-    if timeout is not None and not wait:
-        raise WrongUseError("--timeout is of use only with --wait")
+    require_wait(timeout, wait=wait)
     check_run_id(run_id)
     dsn = environment.ledger_dsn()
     staging = environment.staging()

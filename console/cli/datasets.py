@@ -1,7 +1,7 @@
 """`onpoint datasets`: what can be crawled."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import RenderableType
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from console.cli import environment, screen
 from console.cli.errors import FAILED
+from console.cli.options import ArrayAsJson
 from console.cli.result import print_json
 from console.formatting import printable, quantity
 
@@ -32,9 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXAMPLES)(datasets)
 
 
-def datasets(
-    *, as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False
-) -> None:
+def datasets(*, as_json: ArrayAsJson = False) -> None:
     """List the datasets: the built-in ones, and those of the files in ONPOINT_DATASETS_DIR.
 
     Files that cannot be used come last, with the line and the reason.

@@ -12,6 +12,7 @@ import typer
 
 from console.cli import environment
 from console.cli.errors import CommandError, WrongUseError
+from console.cli.options import RunId
 from console.client.ledger import RunRow, open_ledger
 from console.formatting import did_you_mean, listed, number, quantity, reasons_in_words
 from shared.errors import TransientError
@@ -49,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 def quarantine(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.", show_default=False)],
+    run_id: RunId,
     dataset: Annotated[
         str | None, typer.Argument(metavar="DATASET", help="Only of this one.", show_default=False)
     ] = None,

@@ -9,6 +9,7 @@ import typer
 from console.cli import environment
 from console.cli.arguments import parse_formats, requester
 from console.cli.errors import WrongUseError
+from console.cli.options import ResultAsJson, Timeout, Wait, require_wait
 from console.cli.submit import submit_and_report
 from console.client.replay import choose_datasets, find_run, require_stored
 from console.client.run_request import RunRequest, check_run_id, new_run_id
@@ -64,20 +65,12 @@ def replay(
         str | None,
         typer.Option("--run-id", metavar="ID", help="Name of the new run. The same one twice is one run."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the result.")
-    ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option("--timeout", metavar="S", min=0.1, help="Seconds to wait at most; the run goes on."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: run.completed's value, or the run id without --wait.")
-    ] = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    as_json: ResultAsJson = False,
 ) -> None:
     """Do a stage of a run and what depends on it again, as a new run, from what it has stored."""
-    if timeout is not None and not wait:
-        raise WrongUseError("--timeout is of use only with --wait")
+    require_wait(timeout, wait=wait)
     if from_stage not in STAGES:
         raise WrongUseError(
             f"a replay cannot begin at {from_stage}{did_you_mean(from_stage, STAGES) or ': only at ' + listed(STAGES)}"

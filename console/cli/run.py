@@ -9,6 +9,7 @@ import typer
 from console.cli import environment
 from console.cli.arguments import choose_datasets, parse_formats, parse_limits, requester
 from console.cli.errors import CommandError, WrongUseError
+from console.cli.options import ResultAsJson, Timeout, Wait, require_wait
 from console.cli.submit import submit_and_report
 from console.client.run_request import RunRequest, check_run_id, new_run_id
 from shared.events.names import SUPPORTED_FORMATS
@@ -55,20 +56,12 @@ def run(
         list[str] | None,
         typer.Option("--limit", metavar="DATASET=N", help="Only the first N records; repeatable."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the result.")
-    ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option("--timeout", metavar="S", min=0.1, help="Seconds to wait at most; the run goes on."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: run.completed's value, or the run id without --wait.")
-    ] = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    as_json: ResultAsJson = False,
 ) -> None:
     """Start a run: crawl datasets, clean them, export, load and store them, check them."""
-    if timeout is not None and not wait:
-        raise WrongUseError("--timeout is of use only with --wait")
+    require_wait(timeout, wait=wait)
     if datasets and everything:
         raise WrongUseError("name datasets or say --all, not both")
     named = check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC))

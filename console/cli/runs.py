@@ -13,6 +13,7 @@ from rich.text import Text
 
 from console.cli import environment, screen
 from console.cli.errors import SUCCESS
+from console.cli.options import ArrayAsJson, ObjectAsJson, RunId
 from console.cli.progress import render as render_progress
 from console.cli.result import exit_code, print_json, show
 from console.cli.styles import STATUS_STYLE
@@ -59,7 +60,7 @@ def runs(
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="How many.")
     ] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False,
+    as_json: ArrayAsJson = False,
 ) -> None:
     """List the latest runs, latest first."""
     found = asyncio.run(_latest(environment.ledger_dsn(), limit))
@@ -73,9 +74,9 @@ def runs(
 
 
 def status(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.", show_default=False)],
+    run_id: RunId,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
+    as_json: ObjectAsJson = False,
 ) -> None:
     """Show one run: how far it is, or what became of it."""
     run, stages, rejected, waits = asyncio.run(_one(environment.ledger_dsn(), run_id))

@@ -10,6 +10,7 @@ import typer
 
 from console.cli import environment
 from console.cli.errors import CommandError
+from console.cli.options import ObjectAsJson
 from console.cli.result import print_json
 from console.formatting import number, one_line, quantity, size
 from shared.errors import PermanentError, TransientError
@@ -60,7 +61,7 @@ def sweep(
             help="Remove artifacts of runs that ended more than N hours ago; absent: ONPOINT_STAGING_TTL_HOURS.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
+    as_json: ObjectAsJson = False,
 ) -> None:
     """Remove what nobody needs any more from staging and the lake."""
     dsn, storage = environment.ledger_dsn(), environment.settings(ObjectStoreSettings)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from console.cli import screen
+from console.cli.options import ArrayAsJson
 from deploy.local.client_settings import ClientSettings, export_lines
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import Home
@@ -132,9 +133,7 @@ def down(
         )
 
 
-def ps(
-    *, as_json: Annotated[bool, typer.Option("--json", help="A JSON array for programs.")] = False
-) -> None:
+def ps(*, as_json: ArrayAsJson = False) -> None:
     """Show what runs: state, port, process, restarts, memory."""
     from deploy.local.state import running_state
     from deploy.local.status import rows
