@@ -86,9 +86,9 @@ async def open_completions(kafka: KafkaClients) -> AsyncIterator[CompletionConsu
 
     Raises `ClientError` when Kafka does not answer.
     """
-    consumer = lone_consumer(kafka, isolation_level="read_committed")
+    consumer = groupless_consumer(kafka, isolation_level="read_committed")
     try:
-        async with explained(kafka.servers):
+        async with as_client_errors(kafka.servers):
             await kafka.start(consumer)
             require_topic(RUN_COMPLETED, await consumer.topics(), kafka.servers)
             consumer.assign([ENDS])
@@ -98,14 +98,14 @@ async def open_completions(kafka: KafkaClients) -> AsyncIterator[CompletionConsu
         await stop(consumer)
 
 
-def lone_consumer(kafka: KafkaClients, **options: Any) -> AIOKafkaConsumer:
+def groupless_consumer(kafka: KafkaClients, **options: Any) -> AIOKafkaConsumer:
     """Of no group: nothing is committed, nobody is disturbed. It begins with the earliest record; not started."""
     take_any()
     return kafka.consumer(group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", **options)
 
 
 @asynccontextmanager
-async def explained(servers: str) -> AsyncIterator[None]:
+async def as_client_errors(servers: str) -> AsyncIterator[None]:
     """What is asked of Kafka inside is answered in time, or a `ClientError` says who did not answer, or what."""
     try:
         async with asyncio.timeout(PUBLISH_TIMEOUT_S):

@@ -97,7 +97,7 @@ class Ledger:
     @classmethod
     async def connect(cls, dsn: str) -> Self:
         """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached."""
-        with _explained():
+        with _as_client_errors():
             return cls(
                 await asyncpg.connect(
                     dsn,
@@ -117,7 +117,7 @@ class Ledger:
 
     async def runs(self, limit: int) -> list[RunRow]:
         """The latest runs, latest first."""
-        with _explained():
+        with _as_client_errors():
             rows = await self._connection.fetch(
                 f"{_RUN} {_ROWS} FROM onpoint_runs.v_runs ORDER BY requested_at DESC, run_id LIMIT $1",
                 limit,
@@ -126,7 +126,7 @@ class Ledger:
 
     async def run(self, run_id: str) -> RunRow | None:
         """None: the ledger does not know it."""
-        with _explained():
+        with _as_client_errors():
             row = await self._connection.fetchrow(
                 f"{_RUN} {_ROWS}, completed FROM onpoint_runs.v_runs WHERE run_id = $1",
                 run_id,
@@ -146,7 +146,7 @@ class Ledger:
         return run
 
     async def progress(self, run_id: str) -> list[StageProgress]:
-        with _explained():
+        with _as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT dataset, stage, batches_planned, rows_planned, batches_done, batches_dead, rows "
                 "FROM onpoint_runs.v_progress WHERE run_id = $1",
@@ -156,7 +156,7 @@ class Ledger:
 
     async def rejections(self, run_id: str) -> dict[str, dict[str, int]]:
         """Refused rows of each dataset by their reason, as far as the run is."""
-        with _explained():
+        with _as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT r.dataset, e.key AS reason, sum(e.value::bigint)::bigint AS rows "
                 "FROM onpoint_runs.v_audit_results r, jsonb_each_text(r.rejected_by_reason) AS e "
@@ -175,7 +175,7 @@ class Ledger:
 
         `reason`: those that may have a row with it; a result of an earlier version does not say.
         """
-        with _explained():
+        with _as_client_errors():
             async with self._connection.transaction(readonly=True):
                 async for row in self._connection.cursor(
                     "SELECT r.dataset, r.stage, r.batch_id, a.uri, a.rows, a.bytes, a.sha256 "
@@ -193,7 +193,7 @@ class Ledger:
 
     async def columns(self, table: str) -> frozenset[str]:
         """The columns of a dataset's table; none where there is no such table."""
-        with _explained():
+        with _as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT attname FROM pg_attribute "
                 "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
@@ -203,7 +203,7 @@ class Ledger:
 
     async def done_stages(self, batch_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Batch and stage of every result that is done."""
-        with _explained():
+        with _as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT batch_id, stage FROM onpoint_runs.v_results "
                 "WHERE batch_id = ANY($1::text[]) AND status = 'done'",
@@ -232,7 +232,7 @@ def _values(row: asyncpg.Record) -> dict[str, Any]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _as_client_errors() -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from console.verify.bus import Bus
-from console.verify.database import Books, Run, explained
+from console.verify.database import AuditRows, Run, as_client_errors
 from console.verify.findings import Findings
 from console.verify.objects import listed
 from console.verify.staging import Documents
@@ -35,12 +35,12 @@ WHERE c.relkind = 'r' AND (
 """
 
 
-def check_completions(books: Books, bus: Bus, documents: Documents, findings: Findings) -> None:
+def check_completions(audit: AuditRows, bus: Bus, documents: Documents, findings: Findings) -> None:
     """A run that has ended has one completion, the others have none; it and the listing say what the ledger says."""
     said: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for seen, value in bus.completions:
         said.setdefault(str(value.get("run_id")), []).append((str(seen), value))
-    for run in books.runs.values():
+    for run in audit.runs.values():
         found = said.get(run.run_id, [])
         subject = f"run.completed of {run.run_id}"
         if run.status in ENDED:
@@ -52,16 +52,16 @@ def check_completions(books: Books, bus: Bus, documents: Documents, findings: Fi
                 wrong = [name for name in sorted({*value, *run.completed} - {"version", "revision"})
                          if value.get(name) != run.completed.get(name)]  # fmt: skip
                 findings.require("I4", not wrong, place, f"it differs from the ledger in {', '.join(wrong)}")
-        _check_listing(run, books, documents, findings)
+        _check_listing(run, audit, documents, findings)
     for run_id, found in said.items():
-        if run_id not in books.runs and run_id not in books.others:
+        if run_id not in audit.runs and run_id not in audit.others:
             findings.add("I4", found[0][0], f"it completes {run_id}, which the ledger does not know")
 
 
-def check_observed(observed: list[dict[str, Any]], books: Books, findings: Findings) -> None:
+def check_observed(observed: list[dict[str, Any]], audit: AuditRows, findings: Findings) -> None:
     """What a reader saw the moment that it read `run.completed`: rows per dataset in PostgreSQL, and the listing."""
     for seen in observed:
-        run = books.runs.get(str(seen.get("run_id")))
+        run = audit.runs.get(str(seen.get("run_id")))
         if run is None or run.completed is None:
             continue
         subject = f"run.completed of {run.run_id}"
@@ -73,7 +73,7 @@ def check_observed(observed: list[dict[str, Any]], books: Books, findings: Findi
             )
 
 
-def _check_listing(run: Run, books: Books, documents: Documents, findings: Findings) -> None:
+def _check_listing(run: Run, audit: AuditRows, documents: Documents, findings: Findings) -> None:
     if run.status not in ENDED or run.completed is None:
         return
     listing = documents.listings.get(run.run_id)
@@ -89,7 +89,7 @@ def _check_listing(run: Run, books: Books, documents: Documents, findings: Findi
         findings.require("I4", number == 1, subject, f"it names {uri} {number} times")
     ours = {
         (file.uri, file.rows, file.bytes, file.sha256): result.dataset
-        for result in books.results
+        for result in audit.results
         if result.run_id == run.run_id and result.stage in {"converter", "s3sink"} and result.status == "done"
         for file in result.files
     }
@@ -101,24 +101,24 @@ def _check_listing(run: Run, books: Books, documents: Documents, findings: Findi
         findings.add("I4", subject, f"it names {entry[0]} in a way that no result does")
 
 
-async def check_ends(books: Books, connection: asyncpg.Connection, findings: Findings) -> None:
+async def check_ends(audit: AuditRows, connection: asyncpg.Connection, findings: Findings) -> None:
     """Of runs, lake objects and batches, and of PostgreSQL itself: sessions, prepared transactions, leftover tables.
 
     Raises `ClientError` when PostgreSQL cannot be read.
     """
-    for run in books.runs.values():
+    for run in audit.runs.values():
         if run.started_at is None and run.status not in ENDED:
             findings.note(NOT_TAKEN_UP, run.run_id)
             continue
         findings.require("I5", run.status in ENDED, f"run {run.run_id}", f"it is {run.status}")
-    for entry in books.objects:
+    for entry in audit.objects:
         subject = f"lake object {entry.object_name} of {entry.run_id}/{entry.dataset}"
         findings.require("I5", entry.state == "announced", subject, f"it is {entry.state}")
-    for batch in books.stored:
+    for batch in audit.stored:
         subject = f"batch {batch.batch_id} ({batch.run_id}/{batch.dataset}) at s3sink"
         findings.require("I5", batch.status != "pending" and not batch.unannounced, subject,
                          f"it is {batch.status}{', and nobody was told' if batch.unannounced else ''}")  # fmt: skip
-    with explained():
+    with as_client_errors():
         for row in await connection.fetch(_SESSIONS, IDLE_S):
             findings.add("I5", f"PostgreSQL session {row['pid']} ({row['application_name']})",
                          f"it has been idle in a transaction for {row['seconds']:.0f} s")  # fmt: skip

@@ -137,7 +137,7 @@ class LoadedBatch:
 
 
 @dataclass(slots=True)
-class Books:
+class AuditRows:
     """All that PostgreSQL says of the runs that are looked at."""
 
     runs: dict[str, Run]
@@ -156,9 +156,9 @@ class Books:
         return not self.others
 
 
-async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> Books:
+async def read_audit_rows(connection: asyncpg.Connection, run_ids: Sequence[str]) -> AuditRows:
     """Of these runs, or of all. Raises `ClientError` for a run that is not there."""
-    with explained():
+    with as_client_errors():
         rows = await connection.fetch(
             "SELECT run_id, status, requested_at, started_at, finished_at, datasets, completed, replay_of, "
             "superseded_by, from_stage "
@@ -174,7 +174,7 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
             chosen,
         ):
             runs[row["run_id"]].planned[row["dataset"]] = row["batches_planned"]
-        return Books(
+        return AuditRows(
             runs,
             frozenset(known - set(chosen)),
             [_result(row) for row in await _of(connection, "onpoint_runs.v_audit_results", chosen)],
@@ -192,19 +192,19 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
 
 async def table_columns(connection: asyncpg.Connection, table: str) -> dict[str, str]:
     """PostgreSQL's types of the table's columns by name; empty where there is no such table."""
-    with explained():
+    with as_client_errors():
         rows = await connection.fetch(_COLUMNS, f"public.{quote(table)}")
     return {row["attname"]: row["type"] for row in rows}
 
 
 async def all_files(connection: asyncpg.Connection) -> frozenset[str]:
     """Every file that a result of any run names."""
-    with explained():
+    with as_client_errors():
         return frozenset(row["uri"] for row in await connection.fetch("SELECT uri FROM onpoint_runs.v_files"))
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def as_client_errors() -> Iterator[None]:
     """Raises `ClientError` for whatever PostgreSQL has to say."""
     try:
         yield

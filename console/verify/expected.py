@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from console.verify.database import Books, Result, Run
+from console.verify.database import AuditRows, Result, Run
 from console.verify.findings import Findings
 from console.verify.forms import Form, Forms, digest
 from console.verify.source import SourceRecords, parse, rows_of
@@ -128,7 +128,7 @@ def gather(
     key: Sequence[str],
     key_types: Mapping[str, Any],
     sources: Mapping[str, SourceRecords],
-    books: Books,
+    audit: AuditRows,
     documents: Documents,
 ) -> Expected:
     """The processed batches of a table; their rows are yet to be told.
@@ -137,14 +137,14 @@ def gather(
     """
     expected = Expected(forms, tuple(key), key_types)
     numbers = {
-        run.run_id: number for number, run in enumerate(sorted(books.runs.values(), key=lambda r: r.order))
+        run.run_id: number for number, run in enumerate(sorted(audit.runs.values(), key=lambda r: r.order))
     }
     done: dict[str, set[str]] = {}
-    for result in books.results:
+    for result in audit.results:
         if result.status == "done":
             done.setdefault(result.batch_id, set()).add(result.stage)
     by_file: dict[int, Form] = {}
-    for result in sorted(books.results, key=lambda r: (numbers[r.run_id], r.sequence)):
+    for result in sorted(audit.results, key=lambda r: (numbers[r.run_id], r.sequence)):
         found = files.get((result.run_id, result.dataset))
         if found is None or (result.stage, result.status) != ("processor", "done"):
             continue
@@ -154,7 +154,7 @@ def gather(
         expected.add(
             Batch(
                 number=len(expected.batches),
-                run=books.runs[result.run_id],
+                run=audit.runs[result.run_id],
                 run_number=numbers[result.run_id],
                 processed=result,
                 form=by_file[id(dataset)],

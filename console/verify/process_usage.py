@@ -12,7 +12,7 @@ import asyncpg
 import psutil
 
 from console.client.errors import InvalidRequestError
-from console.verify.database import explained
+from console.verify.database import as_client_errors
 from console.verify.findings import Findings
 
 MIB = 2**20
@@ -53,7 +53,7 @@ class Usage:
 
 async def snapshot(connection: asyncpg.Connection, processes: Sequence[ServiceProcess]) -> dict[str, Usage]:
     """What each service uses, by its name."""
-    with explained():
+    with as_client_errors():
         rows = await connection.fetch("SELECT client_port FROM pg_stat_activity WHERE client_port > 0")
     ports = {row["client_port"] for row in rows}
     return {one.name: await asyncio.to_thread(_usage, one.process, one.restarts, ports) for one in processes}

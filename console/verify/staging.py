@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from console.verify.database import COUNTS, Books, File, Result
+from console.verify.database import COUNTS, AuditRows, File, Result
 from console.verify.findings import Findings
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest
@@ -63,12 +63,12 @@ class Documents:
 
 
 async def read_documents(
-    staging: ObjectStore, lake: ObjectStore, books: Books, findings: Findings
+    staging: ObjectStore, lake: ObjectStore, audit: AuditRows, findings: Findings
 ) -> Documents:
     """Of the runs in the books. What cannot be read is a violation of I2."""
     found = Documents()
     wanted: list[tuple[ObjectStore, str, tuple[Any, ...]]] = []
-    for run in books.runs.values():
+    for run in audit.runs.values():
         wanted.append((lake, keys.listing_key(run.run_id), ("listing", run.run_id)))
         for dataset in sorted({*run.planned, *run.datasets}):
             prefix = keys.dataset_prefix(run.run_id, dataset)

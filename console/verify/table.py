@@ -8,7 +8,7 @@ import asyncpg
 import polars as pl
 
 from console.verify.content import CHUNK, Content
-from console.verify.database import Books, explained
+from console.verify.database import AuditRows, as_client_errors
 from console.verify.expected import Batch
 from console.verify.findings import Findings
 from console.verify.forms import LINEAGE, LINEAGE_TYPES, TABLE_TYPES, digest
@@ -23,11 +23,13 @@ REFUSED = "PostgreSQL refused rows of it and their quarantine is swept, so as ma
 class Table:
     """Memory is a chunk of rows and the keys."""
 
-    def __init__(self, content: Content, books: Books, unknown: Collection[str], findings: Findings) -> None:
+    def __init__(
+        self, content: Content, audit: AuditRows, unknown: Collection[str], findings: Findings
+    ) -> None:
         """`unknown`: batches whose dataset has no file, then or now, so nobody knows what they hold."""
         self._content = content
         self._expected = content.expected
-        self._books = books
+        self._audit = audit
         self._unknown = unknown
         self._findings = findings
         self._tolerated: dict[int, int] = {}
@@ -41,7 +43,7 @@ class Table:
         columns = self._columns()
         names = ", ".join(quote(name) for name in columns)
         seen: list[pl.DataFrame] = []
-        with explained():
+        with as_client_errors():
             async with connection.transaction(readonly=True):
                 chunk: list[asyncpg.Record] = []
                 query = f"SELECT {names} FROM public.{quote(self._expected.forms.table)}"  # noqa: S608 - quoted names
@@ -111,7 +113,7 @@ class Table:
         there = (row["_requested_at"], run_id)
         wanted = None if row["_wanted"] is None else self._expected.batch(row["_batch"])
         is_newer = wanted is None or there > wanted.run.order
-        if is_newer and run_id in self._books.others:
+        if is_newer and run_id in self._audit.others:
             return  # a run that nobody asked about has it
         if is_newer and self._is_mute(row["_batch_id"]):
             self._findings.note(MUTE, f"{self._expected.forms.table} of {run_id}")

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from console.cli import environment
 from console.verify import process_usage
-from console.verify.letters import BadEvent
+from console.verify.dead_letters import BadEvent
 from console.verify.verify import VerifyOptions
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES

@@ -105,7 +105,7 @@ def command(
     import structlog
 
     from console.verify import process_usage
-    from console.verify.letters import read_bad_events
+    from console.verify.dead_letters import read_bad_events
     from console.verify.logs import read_secrets
     from console.verify.verify import VerifyOptions, verify
 
@@ -146,10 +146,10 @@ async def _snapshot() -> dict[str, Any]:
     import asyncpg
 
     from console.verify import process_usage
-    from console.verify.database import explained
+    from console.verify.database import as_client_errors
 
     dsn = environment.ledger_dsn()
-    with explained():
+    with as_client_errors():
         connection = await asyncpg.connect(dsn)
     try:
         return process_usage.as_json(

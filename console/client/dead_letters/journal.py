@@ -38,7 +38,7 @@ class Journal:
 
     async def actions(self, services: Sequence[str]) -> AsyncIterator[list[Action]]:
         """What was done about letters of the services, oldest first, in pieces."""
-        with _explained():
+        with _as_client_errors():
             async with self._connection.transaction(readonly=True):
                 piece: list[Action] = []
                 async for row in self._connection.cursor(_ACTIONS, list(services), prefetch=ROWS_AT_ONCE):
@@ -58,7 +58,7 @@ class Journal:
     ) -> list[int]:
         """Notes what is about to be done to each letter; it counts once it is acknowledged. Ids in the letters' order."""
         originals = [dead_letter.original for dead_letter in dead_letters]
-        with _explained():
+        with _as_client_errors():
             rows = await self._connection.fetch(
                 _BEGIN,
                 actor,
@@ -76,13 +76,13 @@ class Journal:
         return sorted(row["id"] for row in rows)
 
     async def acknowledge(self, ids: Sequence[int]) -> None:
-        with _explained():
+        with _as_client_errors():
             await self._connection.execute(_ACKNOWLEDGE, ids)
 
 
 @asynccontextmanager
 async def open_journal(dsn: str) -> AsyncIterator[Journal]:
-    with _explained():
+    with _as_client_errors():
         connection = await asyncpg.connect(
             dsn,
             timeout=TIMEOUT_S,
@@ -102,7 +102,7 @@ def _action(row: asyncpg.Record) -> Action:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _as_client_errors() -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:

@@ -12,7 +12,7 @@ from aiokafka.errors import MessageSizeTooLargeError, RecordTooLargeError
 from console.client.dead_letters.journal import Journal
 from console.client.dead_letters.record import DeadLetter, Position, original_record
 from console.client.dead_letters.topics import DeadLetterTopics
-from console.client.kafka import explained, require_topic, stop
+from console.client.kafka import as_client_errors, require_topic, stop
 from shared.bus.kafka import KafkaClients, send_raw
 from shared.bus.messages import Record
 from shared.bus.retry_headers import replay_headers
@@ -99,7 +99,7 @@ class Replayer:
     async def _send(self, piece: Sequence[tuple[DeadLetter, Record]], outcome: Outcome) -> None:
         dead_letters = [dead_letter for dead_letter, _ in piece]
         ids = await self._journal.begin("replay", dead_letters, actor=self._actor)
-        async with explained(self._servers):
+        async with as_client_errors(self._servers):
             errors = await asyncio.gather(
                 *(self._publish(dead_letter, record) for dead_letter, record in piece)
             )
@@ -125,7 +125,7 @@ class Replayer:
         return None
 
     async def _require_topics(self, services: set[str]) -> None:
-        async with explained(self._servers):
+        async with as_client_errors(self._servers):
             existing = (await self._producer.client.fetch_all_metadata()).topics()
         for service in services:
             require_topic(retry_topic(service), existing, self._servers)
@@ -151,7 +151,7 @@ async def open_replayer(kafka: KafkaClients, journal: Journal, *, actor: str) ->
         acks="all", compression_type="lz4", linger_ms=5, max_request_size=MAX_RECORD_BYTES
     )
     try:
-        async with explained(kafka.servers):
+        async with as_client_errors(kafka.servers):
             await kafka.start(producer)
         yield Replayer(producer, journal, kafka.servers, actor)
     finally:

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from console.client.dead_letters.record import Position
 from console.client.errors import ClientError
-from console.client.kafka import explained, lone_consumer, require_topic, stop
+from console.client.kafka import as_client_errors, groupless_consumer, require_topic, stop
 from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
 from shared.events.topics import dead_letter_topic
@@ -48,7 +48,7 @@ class DeadLetterTopics:
         ends = await self._position(names, start)
         left, silent = list(ends), 0
         while left:
-            async with explained(self._servers):
+            async with as_client_errors(self._servers):
                 found = await self._consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_AT_ONCE)
             silent = 0 if found else silent + 1
             if silent > SILENT_POLLS:
@@ -89,7 +89,7 @@ class DeadLetterTopics:
             return {}
         # aiokafka then asks for the metadata of all topics at once, instead of one after the other.
         self._consumer.assign(partitions)
-        async with explained(self._servers):
+        async with as_client_errors(self._servers):
             begins = await self._consumer.beginning_offsets(partitions)
             ends = await self._consumer.end_offsets(partitions)
             begins = {tp: max(first, (start or {}).get(tp, 0)) for tp, first in begins.items()}
@@ -114,9 +114,9 @@ def stretches(offsets: Sequence[int]) -> list[tuple[int, int]]:
 @asynccontextmanager
 async def open_dead_letters(kafka: KafkaClients) -> AsyncIterator[DeadLetterTopics]:
     """Raises `ClientError` when Kafka does not answer."""
-    consumer = lone_consumer(kafka, max_partition_fetch_bytes=FETCH_BYTES)
+    consumer = groupless_consumer(kafka, max_partition_fetch_bytes=FETCH_BYTES)
     try:
-        async with explained(kafka.servers):
+        async with as_client_errors(kafka.servers):
             partitions = await _find_partitions(kafka)
             await kafka.start(consumer)
         yield DeadLetterTopics(consumer, kafka.servers, partitions)

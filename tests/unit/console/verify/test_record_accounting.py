@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka import TopicPartition
 
-from console.verify.accounting import Accounting, check_lag
-from console.verify.bus import Bus, look_at
-from console.verify.database import Books, Run
+from console.verify.bus import Bus, digest_of
+from console.verify.database import AuditRows, Run
 from console.verify.findings import Findings
+from console.verify.record_accounting import RecordAccounting, check_lag
 from shared.bus.messages import Record
 from shared.events import topics
 from shared.events.ids import run_id_of_record
@@ -29,14 +29,14 @@ def run(run_id: str, status: str = "succeeded") -> Run:
 
 def complaints(bus: Bus, *runs: Run) -> list[str]:
     findings = Findings()
-    books = Books({one.run_id: one for one in runs}, frozenset(), [], [], [], [], frozenset())
-    Accounting(books, bus, findings).check()
+    audit = AuditRows({one.run_id: one for one in runs}, frozenset(), [], [], [], [], frozenset())
+    RecordAccounting(audit, bus, findings).check()
     return [violation.message for violation in findings.violations]
 
 
 def bus_of(*records: Record) -> Bus:
-    seen = [look_at(record) for record in records]
-    return Bus(seen={one.place: one for one in seen})
+    record = [digest_of(record) for record in records]
+    return Bus(records={one.place: one for one in record})
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from console.verify.books import (
-    check_books,
+from console.verify.database import AuditRows, File, Result, Run
+from console.verify.findings import Findings
+from console.verify.row_accounting import (
     check_handovers,
     check_plan,
     check_reasons,
+    check_row_accounting,
     check_summary,
     summary_of,
 )
-from console.verify.database import Books, File, Result, Run
-from console.verify.findings import Findings
 from console.verify.staging import Documents, Manifest
 
 NOW = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
@@ -82,9 +82,9 @@ def test_a_batch_dead_at_the_processor_is_rejected_for_its_own_reason() -> None:
     dead = replace(
         PROCESSED, status="dead", reason="checksum", counts=(10, 0, 0, 0, 0, 0), rejected_by_reason={}
     )
-    books = {"datasets": {"posts": summary_of(RUN, "posts", [CRAWLED, dead])}}
-    books["datasets"]["posts"]["rejected_by_reason"] = {"checksum": 10}
-    assert complaints([CRAWLED, dead], books) == []
+    audit = {"datasets": {"posts": summary_of(RUN, "posts", [CRAWLED, dead])}}
+    audit["datasets"]["posts"]["rejected_by_reason"] = {"checksum": 10}
+    assert complaints([CRAWLED, dead], audit) == []
 
 
 @pytest.mark.parametrize(("promised", "told", "is_right"), [(12, 12, True), (12, 40, True), (12, 11, False)])
@@ -104,8 +104,8 @@ def test_a_run_that_went_on_while_its_services_were_renewed_tells_some_reasons(
 
 def planned(run: Run, *results: Result) -> list[str]:
     findings = Findings()
-    books = Books({run.run_id: run}, frozenset(), list(results), [], [], [], frozenset())
-    check_plan(run, "posts", books, findings)
+    audit = AuditRows({run.run_id: run}, frozenset(), list(results), [], [], [], frozenset())
+    check_plan(run, "posts", audit, findings)
     return [f"{violation.subject}: {violation.message}" for violation in findings.violations]
 
 
@@ -128,7 +128,9 @@ def test_a_ledger_that_differs_from_a_manifest_names_what_differs() -> None:
     told = replace(dead, counts=(11, 0, 0, 0, 0, 0), files=(second,))
     documents = Documents(manifests={(dead.batch_id, "crawler"): Manifest("", told, 0)})
     findings = Findings()
-    check_books(Books({"r": RUN}, frozenset(), [dead], [], [], [], frozenset()), documents, findings)
+    check_row_accounting(
+        AuditRows({"r": RUN}, frozenset(), [dead], [], [], [], frozenset()), documents, findings
+    )
 
     [violation] = findings.violations
     assert violation.message == (

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from console.formatting import listed
-from console.verify.database import COUNTS, LAST_STAGES, Books, Result, Run
+from console.verify.database import COUNTS, LAST_STAGES, AuditRows, Result, Run
 from console.verify.findings import Findings
 from console.verify.staging import STAGES, Documents
 from shared.events.topology import Stage
@@ -14,28 +14,28 @@ ByBatch = Mapping[tuple[str, str], Result]
 """By batch id and stage."""
 
 
-def check_books(books: Books, documents: Documents, findings: Findings) -> None:
+def check_row_accounting(audit: AuditRows, documents: Documents, findings: Findings) -> None:
     """The ledger against the plans, the manifests, the loader's and the sink's own tables, and `run.completed`."""
-    ledger: ByBatch = {(result.batch_id, result.stage): result for result in books.results}
-    for run in books.runs.values():
+    ledger: ByBatch = {(result.batch_id, result.stage): result for result in audit.results}
+    for run in audit.runs.values():
         for dataset in sorted(run.planned):
-            check_plan(run, dataset, books, findings)
+            check_plan(run, dataset, audit, findings)
     check_handovers(ledger, findings)
-    check_reasons(books.results, findings)
+    check_reasons(audit.results, findings)
     _check_manifests(ledger, documents, findings)
-    _check_loaded(ledger, books, findings)
-    _check_stored(ledger, books, findings)
-    for run in books.runs.values():
+    _check_loaded(ledger, audit, findings)
+    _check_stored(ledger, audit, findings)
+    for run in audit.runs.values():
         if run.completed is not None:
-            check_summary(run, [r for r in books.results if r.run_id == run.run_id], run.completed, findings)
+            check_summary(run, [r for r in audit.results if r.run_id == run.run_id], run.completed, findings)
 
 
-def check_plan(run: Run, dataset: str, books: Books, findings: Findings) -> None:
+def check_plan(run: Run, dataset: str, audit: AuditRows, findings: Findings) -> None:
     """Every batch of the plan is done or dead at every stage of the run that it reached."""
     planned = run.planned[dataset]
     subject = f"{run.run_id}/{dataset}"
     found = {
-        (r.sequence, r.stage): r for r in books.results if (r.run_id, r.dataset) == (run.run_id, dataset)
+        (r.sequence, r.stage): r for r in audit.results if (r.run_id, r.dataset) == (run.run_id, dataset)
     }
     if not findings.require("I2", planned is not None, subject, "the ledger knows no plan of it"):
         return
@@ -188,8 +188,8 @@ def _other_reasons(result: Result, other: Result) -> list[str]:
     return [f"{name} {a}, not {b}" for name, (a, b) in pairs.items() if a and a != b]
 
 
-def _check_loaded(ledger: ByBatch, books: Books, findings: Findings) -> None:
-    rows = {row.batch_id: row for row in books.loaded}
+def _check_loaded(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None:
+    rows = {row.batch_id: row for row in audit.loaded}
     for (batch_id, stage), result in ledger.items():
         if stage != "loader" or result.counts[0] is None:
             continue
@@ -212,9 +212,9 @@ def _check_loaded(ledger: ByBatch, books: Books, findings: Findings) -> None:
         findings.require("I2", (batch_id, "loader") in ledger, name, "the loader has it, the ledger does not")
 
 
-def _check_stored(ledger: ByBatch, books: Books, findings: Findings) -> None:
-    rows = {row.batch_id: row for row in books.stored}
-    objects = {entry.object_name: entry for entry in books.objects}
+def _check_stored(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None:
+    rows = {row.batch_id: row for row in audit.stored}
+    objects = {entry.object_name: entry for entry in audit.objects}
     for (batch_id, stage), result in ledger.items():
         if stage != "s3sink" or result.counts[0] is None:
             continue

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from console.client.dead_letters.queue import Action
 from console.client.errors import InvalidRequestError
-from console.verify.bus import CONSUMES, Bus, LetterSeen, Place, name_of
-from console.verify.database import Books, Result
+from console.verify.bus import CONSUMES, Bus, DeadLetterDigest, RecordRef, name_of
+from console.verify.database import AuditRows, Result
 from console.verify.findings import Findings
 
 HEADERS = frozenset(
@@ -29,7 +29,7 @@ HEADERS = frozenset(
 class BadEvent:
     """An event that was published to be refused."""
 
-    place: Place
+    place: RecordRef
     value: bytes | None
 
 
@@ -51,65 +51,67 @@ def _bad_event(path: Path, number: int, line: str) -> BadEvent:
         raise InvalidRequestError(f"{path}, line {number}: no bad event: {error!r}") from error
 
 
-class Letters:
+class DeadLetterCheck:
     def __init__(
-        self, books: Books, bus: Bus, actions: Sequence[Action], findings: Findings, *, killed: bool
+        self, audit: AuditRows, bus: Bus, actions: Sequence[Action], findings: Findings, *, killed: bool
     ) -> None:
         """`killed`: services were killed, so a letter may have been written twice before its record was left."""
-        self._books = books
+        self._audit = audit
         self._bus = bus
         self._findings = findings
         self._killed = killed
         self._replays = Counter(
             (action.position.service, action.identity) for action in actions if action.action == "replay"
         )
-        self._results: dict[tuple[str, str], Result] = {(r.batch_id, r.stage): r for r in books.results}
+        self._results: dict[tuple[str, str], Result] = {(r.batch_id, r.stage): r for r in audit.results}
 
     def check(self, bad_events: Sequence[BadEvent] | None) -> None:
         """`bad_events` None: nobody says what was to be refused."""
-        asked = [letter for letter in self._bus.letters if self._is_asked_about(letter)]
-        for letter in asked:
-            self._check_whole(letter)
+        asked = [digest for digest in self._bus.dead_letters if self._is_asked_about(digest)]
+        for digest in asked:
+            self._check_whole(digest)
         self._check_single(asked)
         if bad_events is not None:
             self._check_injected(bad_events)
             self._check_deserved(asked, {event.place for event in bad_events})
 
-    def _check_whole(self, letter: LetterSeen) -> None:
-        missing = sorted(HEADERS - letter.headers)
-        if not self._findings.require("I7", not missing, str(letter), f"it lacks {', '.join(missing)}"):
+    def _check_whole(self, digest: DeadLetterDigest) -> None:
+        missing = sorted(HEADERS - digest.headers)
+        if not self._findings.require("I7", not missing, str(digest), f"it lacks {', '.join(missing)}"):
             return
         if not self._findings.require(
-            "I7", letter.original is not None, str(letter), "it does not say which record died"
+            "I7", digest.original is not None, str(digest), "it does not say which record died"
         ):
             return
-        assert letter.original is not None  # noqa: S101 - as just asserted
-        there = self._bus.seen.get(letter.original.place)
+        assert digest.original is not None  # noqa: S101 - as just asserted
+        there = self._bus.records.get(digest.original.place)
         if there is None:
-            self._check_taken_by_retention(letter, letter.original.place)
+            self._check_taken_by_retention(digest, digest.original.place)
             return
         self._findings.require(
             "I7",
-            there.content == letter.original.content,
-            str(letter),
+            there.content == digest.original.content,
+            str(digest),
             f"its key, value or headers are not those of {there}",
         )
 
-    def _check_taken_by_retention(self, letter: LetterSeen, place: Place) -> None:
+    def _check_taken_by_retention(self, digest: DeadLetterDigest, place: RecordRef) -> None:
         begins = {(tp.topic, tp.partition): offset for tp, offset in self._bus.begins.items()}
         gone = place[2] < begins.get(place[:2], 0)
         self._findings.require(
-            "I7", gone, str(letter), f"there is no {name_of(place)}, of which it says that it died"
+            "I7", gone, str(digest), f"there is no {name_of(place)}, of which it says that it died"
         )
 
-    def _check_single(self, letters: Sequence[LetterSeen]) -> None:
-        groups: dict[tuple[str, str], list[LetterSeen]] = {}
-        for letter in letters:
-            groups.setdefault((letter.letter.position.service, letter.letter.identity), []).append(letter)
+    def _check_single(self, digests: Sequence[DeadLetterDigest]) -> None:
+        groups: dict[tuple[str, str], list[DeadLetterDigest]] = {}
+        for digest in digests:
+            groups.setdefault((digest.dead_letter.position.service, digest.dead_letter.identity), []).append(
+                digest
+            )
         for group, found in groups.items():
             self._findings.count("I7")
             more = len(found) - 1 - self._replays[group]
-            contents = {letter.original.content for letter in found if letter.original is not None}
+            contents = {digest.original.content for digest in found if digest.original is not None}
             if more <= 0:
                 continue
             if self._killed and len(contents) <= 1:
@@ -117,13 +119,13 @@ class Letters:
                     "it is there more than once, as may be where a service is killed", str(found[0])
                 )
                 continue
-            places = ", ".join(str(letter.letter.position) for letter in found)
+            places = ", ".join(str(digest.dead_letter.position) for digest in found)
             self._findings.add("I7", str(found[-1]), f"its record has {len(found)} dead letters: {places}")
 
     def _check_injected(self, bad_events: Sequence[BadEvent]) -> None:
-        places = {letter.place for letter in self._bus.letters}
+        places = {digest.place for digest in self._bus.dead_letters}
         for event in bad_events:
-            there = self._bus.seen.get(event.place)
+            there = self._bus.records.get(event.place)
             digest = None if event.value is None else hashlib.sha256(event.value).hexdigest()
             self._findings.require(
                 "I7",
@@ -140,20 +142,20 @@ class Letters:
                         f"it is bad, and {service} has no dead letter of it",
                     )
 
-    def _check_deserved(self, letters: Sequence[LetterSeen], bad: set[Place]) -> None:
-        for letter in letters:
-            place = None if letter.original is None else letter.original.place
+    def _check_deserved(self, digests: Sequence[DeadLetterDigest], bad: set[RecordRef]) -> None:
+        for digest in digests:
+            place = None if digest.original is None else digest.original.place
             if place in bad:
                 continue
-            stage = letter.letter.result_stage or ""
-            result = self._results.get((letter.letter.batch_id, stage))
-            replayed = self._replays[letter.letter.position.service, letter.letter.identity] > 0
+            stage = digest.dead_letter.result_stage or ""
+            result = self._results.get((digest.dead_letter.batch_id, stage))
+            replayed = self._replays[digest.dead_letter.position.service, digest.dead_letter.identity] > 0
             self._findings.require(
                 "I7",
                 replayed or (result is not None and result.status == "dead"),
-                str(letter),
-                f"nothing is wrong with {place and name_of(place)} (reason {letter.letter.reason})",
+                str(digest),
+                f"nothing is wrong with {place and name_of(place)} (reason {digest.dead_letter.reason})",
             )
 
-    def _is_asked_about(self, letter: LetterSeen) -> bool:
-        return self._books.everything or letter.letter.run_id in self._books.runs
+    def _is_asked_about(self, digest: DeadLetterDigest) -> bool:
+        return self._audit.everything or digest.dead_letter.run_id in self._audit.runs
