@@ -10,7 +10,7 @@ from deploy.local.ports import Ports
 from deploy.local.process_id import ProcessId
 
 
-class Detour(BaseModel):
+class ProxyPorts(BaseModel):
     """Ports on which a proxy of the caller's listens: the services reach the components through it, all others
     directly.
     """
@@ -44,7 +44,7 @@ class StackConfig(BaseModel):
     """A service that was ready and does not answer /livez for so many seconds is restarted."""
     parent: ProcessId | None = None
     """The stack ends with this process."""
-    detour: Detour | None = None
+    detour: ProxyPorts | None = None
 
     def save(self, home: Home) -> None:
         write_private(home.config_file, self.model_dump_json(indent=2))

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from deploy.local import probes
-from deploy.local.child import ChildSpec
 from deploy.local.config import StackConfig
 from deploy.local.credentials import Credentials
 from deploy.local.environment import component_environment
 from deploy.local.home import Home, write_private
+from deploy.local.managed_process import ProcessSpec
 from deploy.local.ports import HOST, Ports
 from deploy.local.sockets import socket_folder
 
@@ -23,9 +23,9 @@ MEMORY_TUNING = {"GOGC": "50", "GOMEMLIMIT": "384MiB"}
 """Collecting garbage twice as often halves what the process keeps."""
 
 
-def seaweedfs_spec(home: Home, config: StackConfig, credentials: Credentials) -> ChildSpec:
+def seaweedfs_spec(home: Home, config: StackConfig, credentials: Credentials) -> ProcessSpec:
     """The object store. It is told every port: left to itself it takes fixed ones, some on all interfaces."""
-    return ChildSpec(
+    return ProcessSpec(
         name=NAME,
         kind="component",
         port=config.ports.s3,

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 LINES_SHOWN = 15
 
 
-async def run_once(
+async def run_to_completion(
     name: str,
     argv: tuple[str, ...],
     *,

@@ -12,10 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local import backoff
-from deploy.local import child as child_module
-from deploy.local.child import Child, ChildSpec
+from deploy.local import backoff, managed_process
 from deploy.local.errors import StackError
+from deploy.local.managed_process import ManagedProcess, ProcessSpec
 
 SLEEPER = "import time; time.sleep(60)"
 STUBBORN = """
@@ -49,16 +48,16 @@ class Probes:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STARTING_PROBE_S", "LOST_PROBE_S", "READY_PROBE_S"):
-        monkeypatch.setattr(child_module, name, 0.02)
+        monkeypatch.setattr(managed_process, name, 0.02)
     monkeypatch.setattr(backoff, "FIRST_S", 0.02)
 
 
 @asynccontextmanager
 async def running(
     tmp_path: Path, *argv: str, probes: Probes | None = None, hang_s: float = 60, stop_timeout_s: float = 5
-) -> AsyncIterator[Child]:
+) -> AsyncIterator[ManagedProcess]:
     probes = probes or Probes()
-    spec = ChildSpec(
+    spec = ProcessSpec(
         name="loader",
         kind="service",
         port=1,
@@ -68,7 +67,7 @@ async def running(
         is_alive=probes.is_alive,
         stop_timeout_s=stop_timeout_s,
     )
-    child = Child(spec, log_file=tmp_path / "loader.log", on_change=lambda: None, hang_s=hang_s)
+    child = ManagedProcess(spec, log_file=tmp_path / "loader.log", on_change=lambda: None, hang_s=hang_s)
     await child.start()
     try:
         yield child
@@ -82,7 +81,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 10) -> None:
             await asyncio.sleep(0.01)
 
 
-def pid_of(child: Child) -> int:
+def pid_of(child: ManagedProcess) -> int:
     assert child.state.process is not None
     return child.state.process.pid
 

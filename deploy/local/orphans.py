@@ -29,39 +29,39 @@ STOP_SIGNALS = {"postgres": signal.SIGINT}
 
 
 @dataclass(frozen=True)
-class Leftover:
+class Orphan:
     """A process that belongs to the home; `name` is the component's, service's or program's."""
 
     name: str
     process: psutil.Process
 
 
-def find_leftovers(home: Home) -> list[Leftover]:
+def find_orphans(home: Home) -> list[Orphan]:
     """Every running process of the home but the caller: the recorded ones and those that carry its mark."""
-    found: dict[int, Leftover] = {}
+    found: dict[int, Orphan] = {}
     state = StackState.load(home)
     for child in state.children if state else []:
         process = child.process.find() if child.process else None
         if process is not None:
-            found[process.pid] = Leftover(child.name, process)
-    for leftover in (*_marked(home), *_postmasters(home)):
-        found.setdefault(leftover.process.pid, leftover)
+            found[process.pid] = Orphan(child.name, process)
+    for orphan in (*_marked(home), *_postmasters(home)):
+        found.setdefault(orphan.process.pid, orphan)
     return list(found.values())
 
 
-def end_leftovers(home: Home) -> list[str]:
+def end_orphans(home: Home) -> list[str]:
     """End what is left, services before components; the names of what was ended. Takes up to two minutes."""
-    leftovers = find_leftovers(home)
+    orphans = find_orphans(home)
     # A supervisor that lost its home would start again what we end, and ends it all itself if it can.
-    supervisors = [leftover for leftover in leftovers if leftover.name == SUPERVISOR]
+    supervisors = [orphan for orphan in orphans if orphan.name == SUPERVISOR]
     _end(supervisors)
-    rest = find_leftovers(home) if supervisors else leftovers
-    _end([leftover for leftover in rest if leftover.name not in COMPONENTS])
-    _end([leftover for leftover in rest if leftover.name in COMPONENTS])
-    return sorted({leftover.name for leftover in leftovers})
+    rest = find_orphans(home) if supervisors else orphans
+    _end([orphan for orphan in rest if orphan.name not in COMPONENTS])
+    _end([orphan for orphan in rest if orphan.name in COMPONENTS])
+    return sorted({orphan.name for orphan in orphans})
 
 
-def _marked(home: Home) -> Iterable[Leftover]:
+def _marked(home: Home) -> Iterable[Orphan]:
     prefix = f"{home.identity}:"
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -71,30 +71,30 @@ def _marked(home: Home) -> Iterable[Leftover]:
                 and process.pid != os.getpid()
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
-                yield Leftover(mark.removeprefix(prefix), process)
+                yield Orphan(mark.removeprefix(prefix), process)
 
 
-def _postmasters(home: Home) -> Iterable[Leftover]:
+def _postmasters(home: Home) -> Iterable[Orphan]:
     """PostgreSQL may overwrite the memory that holds its environment: its own file tells, too."""
     for folder in (home.data, recorded_place(home)):
         pid = postmaster_pid(folder / "postgres") if folder else None
         if pid is not None:
             with contextlib.suppress(psutil.Error):
-                yield Leftover("postgres", psutil.Process(pid))
+                yield Orphan("postgres", psutil.Process(pid))
 
 
-def _end(leftovers: list[Leftover]) -> None:
+def _end(orphans: list[Orphan]) -> None:
     """Ask the topmost processes to stop, which stop their own children; kill whatever is left when its time is over."""
-    pids = {leftover.process.pid for leftover in leftovers}
-    for leftover in leftovers:
+    pids = {orphan.process.pid for orphan in orphans}
+    for orphan in orphans:
         with contextlib.suppress(psutil.Error):
-            if leftover.process.ppid() not in pids:
-                leftover.process.send_signal(STOP_SIGNALS.get(leftover.name, signal.SIGTERM))
+            if orphan.process.ppid() not in pids:
+                orphan.process.send_signal(STOP_SIGNALS.get(orphan.name, signal.SIGTERM))
                 # A stopped process (SIGSTOP) takes its signal only when it runs again.
-                leftover.process.send_signal(signal.SIGCONT)
+                orphan.process.send_signal(signal.SIGCONT)
     waited_s = 0.0
-    for timeout_s in sorted({_stop_s(leftover) for leftover in leftovers}):
-        due = [leftover.process for leftover in leftovers if _stop_s(leftover) == timeout_s]
+    for timeout_s in sorted({_stop_s(orphan) for orphan in orphans}):
+        due = [orphan.process for orphan in orphans if _stop_s(orphan) == timeout_s]
         _, alive = psutil.wait_procs(due, timeout=timeout_s - waited_s)
         waited_s = timeout_s
         for process in alive:
@@ -103,5 +103,5 @@ def _end(leftovers: list[Leftover]) -> None:
         psutil.wait_procs(alive, timeout=KILL_WAIT_S)
 
 
-def _stop_s(leftover: Leftover) -> float:
-    return STOP_S.get(leftover.name, SERVICE_STOP_S)
+def _stop_s(orphan: Orphan) -> float:
+    return STOP_S.get(orphan.name, SERVICE_STOP_S)

@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from deploy.local.errors import StackError
-from deploy.local.once import run_once
+from deploy.local.run_to_completion import run_to_completion
 
 
 async def run(log_file: Path, program: str, *, timeout_s: float = 20, stdin: bytes = b"") -> None:
-    await run_once(
+    await run_to_completion(
         "migrate",
         (sys.executable, "-c", program),
         environment=os.environ,

@@ -33,7 +33,7 @@ async def _nothing_to_prepare() -> None:
 
 
 @dataclass(frozen=True)
-class ChildSpec:
+class ProcessSpec:
     """How to start, judge and stop one process."""
 
     name: str
@@ -50,11 +50,11 @@ class ChildSpec:
     """Runs before each start; an exception ends the whole start of the stack."""
 
 
-class Child:
+class ManagedProcess:
     """Keeps the process of one `ChildSpec` running. Owned by one event loop; not for several threads."""
 
     def __init__(
-        self, spec: ChildSpec, *, log_file: Path, on_change: Callable[[], None], hang_s: float
+        self, spec: ProcessSpec, *, log_file: Path, on_change: Callable[[], None], hang_s: float
     ) -> None:
         self.spec = spec
         self.state = ChildState(name=spec.name, kind=spec.kind, port=spec.port)

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local.environment import mark_of
 from deploy.local.home import Home
-from deploy.local.leftovers import end_leftovers, find_leftovers
+from deploy.local.orphans import end_orphans, find_orphans
 from deploy.local.process_id import ProcessId
 from deploy.local.state import ChildState, StackState
 from deploy.local.status import rows
@@ -52,7 +52,7 @@ def test_recorded_process_is_ended(home: Home, stranger: subprocess.Popen[bytes]
     assert recorded is not None
     record(home, recorded)
     assert [row.pid for row in rows(home)] == [stranger.pid]
-    assert end_leftovers(home) == ["loader"]
+    assert end_orphans(home) == ["loader"]
     assert not psutil.pid_exists(stranger.pid)
     assert rows(home) == []
 
@@ -61,28 +61,28 @@ def test_process_that_only_has_the_pid_by_now_is_spared(
     home: Home, stranger: subprocess.Popen[bytes]
 ) -> None:
     record(home, ProcessId(pid=stranger.pid, created=psutil.Process(stranger.pid).create_time() - 3600))
-    assert find_leftovers(home) == []
+    assert find_orphans(home) == []
     assert rows(home) == []
 
 
 def test_marked_process_is_found_without_any_record(home: Home, sleeper: subprocess.Popen[bytes]) -> None:
-    assert [(left.name, left.process.pid) for left in find_leftovers(home)] == [("loader", sleeper.pid)]
-    assert end_leftovers(home) == ["loader"]
+    assert [(left.name, left.process.pid) for left in find_orphans(home)] == [("loader", sleeper.pid)]
+    assert end_orphans(home) == ["loader"]
     assert not psutil.pid_exists(sleeper.pid)
 
 
 def test_paused_process_is_ended(home: Home, sleeper: subprocess.Popen[bytes]) -> None:
     sleeper.send_signal(signal.SIGSTOP)
-    end_leftovers(home)
+    end_orphans(home)
     assert not psutil.pid_exists(sleeper.pid)
 
 
 def test_process_of_another_home_is_spared(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
-    assert find_leftovers(Home(tmp_path / "other")) == []
+    assert find_orphans(Home(tmp_path / "other")) == []
     assert sleeper.poll() is None
 
 
 def test_unreadable_state_is_no_obstacle(home: Home, sleeper: subprocess.Popen[bytes]) -> None:
     home.state_file.write_text('{"of": "another version"}')
-    assert end_leftovers(home) == ["loader"]
+    assert end_orphans(home) == ["loader"]
     assert not psutil.pid_exists(sleeper.pid)
