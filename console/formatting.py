@@ -1,4 +1,4 @@
-"""Numbers, times and names as people read them. Pure."""
+"""Formats numbers, times and names. Pure."""
 
 import difflib
 import re
@@ -52,11 +52,11 @@ def size(byte_count: int) -> str:
 
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys instead of showing it: control characters, and those that turn the direction of text."""
+"""Characters that a terminal obeys: control characters, and those that turn the direction of text."""
 
 
 def printable(text: str) -> str:
-    r"""Somebody else's text as it may be sent to a terminal: `\x1b` and its like are spelt out; tab and newline stay."""
+    r"""Any text as it may be sent to a terminal: `\x1b` and its like are spelt out; tab and newline stay."""
     return _UNPRINTABLE.sub(_spelt, text)
 
 

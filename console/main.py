@@ -21,7 +21,7 @@ from shared.version import CODE_VERSION
 DEBUG = "ONPOINT_DEBUG"
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-"""Pydantic would read what every installed package says of itself to find plugins: a tenth of a command's time."""
+"""Pydantic would read the metadata of every installed package to find plugins: a tenth of a command's time."""
 
 BENCH = "deploy.bench"
 """Not in the image of the services: the bench starts a local stack of its own."""
@@ -86,7 +86,7 @@ class _Commands(TyperGroup):
         except Exception as error:
             if not standalone_mode:
                 raise
-            code = _explain(error)
+            code = _report(error)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else SUCCESS)
@@ -145,40 +145,40 @@ def main() -> None:
     app(prog_name="onpoint")
 
 
-def _explain(error: Exception) -> int:
-    """Says what went wrong on stderr; returns the exit code."""
+def _report(error: Exception) -> int:
+    """Writes the error to stderr as a sentence; returns the exit code."""
     if isinstance(error, typer.Abort):
         return INTERRUPTED
     if isinstance(error, typer.TyperException):
-        return _explain_usage(error)
+        return _report_usage(error)
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     if isinstance(error, OnPointError):
-        _say(str(error))
+        _write(str(error))
         if isinstance(error, CommandError):
             return error.exit_code
         return WRONG_USE if isinstance(error, ConfigurationError | InvalidRequestError) else FAILED
-    _say(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where it comes from)")
+    _write(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where it comes from)")
     return FAILED
 
 
-def _explain_usage(error: typer.TyperException) -> int:
+def _report_usage(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if message.startswith("Usage: "):
         sys.stderr.write(f"{message}\n")  # the command was called without anything: this is its help
     else:
         path = context.command_path if context is not None else "onpoint"
-        _say(f"{_in_plain_words(message).rstrip('.')} (see `{path} --help`)")
+        _write(f"{_restyled(message).rstrip('.')} (see `{path} --help`)")
     return error.exit_code
 
 
-def _in_plain_words(message: str) -> str:
-    """The library's sentence about a call, as one of ours."""
+def _restyled(message: str) -> str:
+    """The library's message about a call, in the style of the command line."""
     if extra := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message, re.DOTALL):
         return f"more is given than is taken: {extra[1]}"
     return f"{message[:1].lower()}{message[1:]}"
 
 
-def _say(sentence: str) -> None:
+def _write(sentence: str) -> None:
     sys.stderr.write(f"onpoint: {sentence}\n")

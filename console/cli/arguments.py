@@ -1,4 +1,4 @@
-"""From words on the command line to what a run is asked for with."""
+"""Parses the options of a run request."""
 
 import getpass
 import re
@@ -15,7 +15,7 @@ _DIGITS = re.compile(r"[0-9]{1,13}")
 
 
 def requester() -> str:
-    """Who asks."""
+    """The user of this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -25,9 +25,9 @@ def requester() -> str:
 def choose_datasets(
     asked: Sequence[str], known: Collection[str], why_refused: Callable[[str], str | None] = lambda _: None
 ) -> tuple[str, ...]:
-    """Those that were asked for, each once.
+    """The datasets of `asked`, each once.
 
-    `why_refused` tells of a name that is not known why its file cannot be used.
+    `why_refused` gives, for a name that is not known, the reason why its file cannot be used.
     """
     for name in asked:
         if name not in known:

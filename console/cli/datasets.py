@@ -50,7 +50,7 @@ def datasets(*, as_json: ArrayAsJson = False) -> None:
 
 
 def document(dataset: "Dataset") -> dict[str, Any]:
-    """As its file says it, with the defaults and the environment's replacements filled in."""
+    """As in its file, with the defaults and the environment's replacements filled in."""
     return dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

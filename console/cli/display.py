@@ -1,4 +1,4 @@
-"""Shows a run's progress while somebody waits: bars on a terminal, lines in a log, nothing where nobody looks."""
+"""Shows a run's progress during a wait: bars on a terminal, lines in a log, nothing beside JSON."""
 
 from types import TracebackType
 from typing import Protocol, Self

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shared.storage.object_store import ObjectStore
 
 ADDRESSES = ("ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "ONPOINT_POSTGRES_DSN", "ONPOINT_S3_ENDPOINT_URL")
-"""Whoever sets one of these means a certain installation, and the local stack is left out of it altogether."""
+"""If one of these is set, an installation is named, and no setting comes from the local stack."""
 
 NO_STACK = (
     "no stack is running here: start one with `onpoint up`, or set ONPOINT_KAFKA_BOOTSTRAP_SERVERS and "
@@ -37,7 +37,7 @@ _S = TypeVar("_S", bound="Settings")
 def settings(model: type[_S]) -> _S:
     """The settings of this command.
 
-    Raises `ConfigurationError` that names what is wrong, `WrongUseError` where there is no installation at all.
+    Raises `ConfigurationError` that names what is wrong, `WrongUseError` where no installation is named and no stack runs.
     """
     from shared.settings.model import load_settings
 
@@ -84,7 +84,7 @@ def lake_bucket() -> str | None:
 def catalog() -> "Catalog":
     """The datasets, as the services know them; files that cannot be used are in it, too.
 
-    Raises `ConfigurationError` if there is no folder of them.
+    Raises `ConfigurationError` if their folder does not exist.
     """
     from shared.datasets.catalog import load_catalog
     from shared.settings.datasets import DatasetSettings
@@ -95,9 +95,9 @@ def catalog() -> "Catalog":
 
 
 def table_of(dataset: str) -> str:
-    """The table of a dataset, or the usual name of one where no file says: nothing else depends on it.
+    """The table of a dataset, or the usual name of one where no file names it: for display only.
 
-    Looks first into the file that has the dataset's name, so that of many files one is read.
+    The file that has the dataset's name is read first, so that of many files one is read.
     """
     from shared.datasets.built_in import BUILT_IN
     from shared.datasets.document import DocumentError, read_document
@@ -168,7 +168,7 @@ def _leads_to(addresses: Mapping[str, str]) -> bool:
 
 
 def use_credentials() -> None:
-    """The drivers take them by the standard chain, which looks into this process's environment."""
+    """Puts them into this process's environment, from which the drivers' standard chain takes them."""
     os.environ.update({name: value for name, value in find().items() if name.startswith("AWS_")})
 
 
@@ -178,7 +178,7 @@ def service_processes() -> "list[ServiceProcess]":
 
 
 def psql() -> str:
-    """How to call psql from the shell of whoever reads this."""
+    """The command that opens the database from the user's shell."""
     if os.environ.get("PGDATABASE"):
         return "psql"
     return 'psql "$ONPOINT_POSTGRES_DSN"' if is_addressed(os.environ) else 'eval "$(onpoint env)"; psql'

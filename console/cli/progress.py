@@ -26,7 +26,7 @@ WIDE = 76
 
 
 def stages_shown(snapshot: Snapshot) -> tuple[Stage, ...]:
-    """Those that the run has: the ledger tells of no other. All as long as it tells of none."""
+    """The stages that the ledger has of the run; all while it has none."""
     told = {stage for _, stage in snapshot.stages}
     return tuple(name for name in STAGES if name in told) or STAGES
 

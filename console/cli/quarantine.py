@@ -120,9 +120,9 @@ async def _show(
                 shown += 1
     matching = matching_counts(counts, datasets, reason)
     if shown:
-        sheet.end(told(shown, matching, has_more=has_more))
+        sheet.end(shown_summary(shown, matching, has_more=has_more))
     else:
-        sheet.end(nothing(run, dataset, reason, matching_counts(counts, datasets, None)))
+        sheet.end(empty_summary(run, dataset, reason, matching_counts(counts, datasets, None)))
 
 
 def choose(run: RunRow, dataset: str | None) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def matching_counts(
     return dict(found.most_common())
 
 
-def told(shown: int, matching: Mapping[str, int], *, has_more: bool) -> str:
+def shown_summary(shown: int, matching: Mapping[str, int], *, has_more: bool) -> str:
     """What was shown, and of how many. The counts are the ledger's: a run of an earlier version has none."""
     total = sum(matching.values())
     if has_more:
@@ -161,7 +161,7 @@ def told(shown: int, matching: Mapping[str, int], *, has_more: bool) -> str:
     return f"{quantity(shown, 'refused row')}{why}"
 
 
-def nothing(run: RunRow, dataset: str | None, reason: str | None, others: Mapping[str, int]) -> str:
+def empty_summary(run: RunRow, dataset: str | None, reason: str | None, others: Mapping[str, int]) -> str:
     """Why nothing is shown."""
     what = f"dataset {dataset} of run {run.run_id}" if dataset else f"run {run.run_id}"
     so_far = " so far" if run.status == "running" else ""

@@ -1,4 +1,4 @@
-"""`onpoint run`: ask for a run and, if asked, wait for its end."""
+"""`onpoint run`: request a run and, with `--wait`, wait for its end."""
 
 import sys
 from datetime import UTC, datetime
@@ -89,7 +89,7 @@ def run(
 
 def _all_datasets(known: tuple[str, ...], *, sure: bool) -> tuple[str, ...]:
     """Every dataset, if that is what the person wants. A program must say so."""
-    environment.bootstrap_servers()  # raises: nobody is asked about a run that cannot start
+    environment.bootstrap_servers()  # raises before the question: without brokers no run can start
     if not sure:
         what = f"all {len(known)} datasets"
         if not (sys.stdin.isatty() and sys.stderr.isatty()):

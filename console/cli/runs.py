@@ -24,7 +24,7 @@ from console.formatting import duration, number, reasons_in_words
 from shared.events.times import utc_text
 
 WIDE = 100
-"""From so many columns on there is room for long ids and whole dates."""
+"""Columns from which on there is room for long ids and whole dates."""
 
 LEAST_ROOM = 4
 """For the datasets: their number, at least."""
@@ -151,7 +151,7 @@ def document(run: RunRow) -> dict[str, Any]:
 def snapshot(
     run: RunRow, stages: Sequence[StageProgress], now: datetime, waits: Sequence[str] = ()
 ) -> Snapshot:
-    """Where the run is. Its pace is that of all the time since it was asked for: one look shows no other."""
+    """The run at this moment. Its pace is the mean since it was requested: a single reading has no other."""
     elapsed_s = max(0.001, (now - run.requested_at).total_seconds())
     found = by_key(stages)
     return Snapshot(

@@ -1,4 +1,4 @@
-"""Where a command's result is shown: on a terminal as wide as that is, in a pipe with every name whole."""
+"""The console for a command's result: as wide as the terminal, and in a pipe wide enough for every name."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 
 PIPED = 10_000
-"""Columns of what is no terminal; COLUMNS says otherwise."""
+"""Columns where stdout is not a terminal; COLUMNS overrides it."""
 
 
 def stdout() -> Console:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from console.client.quarantine import RefusedRow
 
 PAGE_ROWS = 100
-"""On a screen the first so many are aligned to each other, and those behind them to these."""
+"""Rows of which the widths of the columns are taken; later rows keep them."""
 
 LONGEST_CHARS = 10_000
-"""Of one text where nobody cuts it at the edge of a screen; --json and --csv have all of it."""
+"""Of one text where no terminal's width cuts it; --json and --csv have all of it."""
 
 MAX_REASON_WIDTH = 14
 MAX_DATASET_WIDTH = 24

@@ -8,4 +8,4 @@ STATUS_STYLE = {
     "running": "bold cyan",
     "asked": "bold cyan",
 }
-"""How the status of a run looks."""
+"""Of the status of a run."""

@@ -36,7 +36,7 @@ class Places:
     """The command that opens the database."""
     lake_bucket: str | None
     table_of: Callable[[str], str]
-    """Table of a dataset; asked for one of them."""
+    """Table of a dataset."""
 
 
 def render(run: RunCompleted, places: Places) -> RenderableType:
@@ -58,7 +58,7 @@ def render(run: RunCompleted, places: Places) -> RenderableType:
 
 
 def _heading(run: RunCompleted) -> RenderableType:
-    """The cause comes first: it is what a person looks for."""
+    """Run, status and reason come first."""
     lines = [Text.assemble(run.run_id, "  ", (run.status, STATUS_STYLE[run.status]))]
     if run.reason:
         lines.append(Text(one_line(run.reason), STATUS_STYLE[run.status].removeprefix("bold ")))
@@ -71,7 +71,7 @@ def _heading(run: RunCompleted) -> RenderableType:
 class _Column:
     heading: str
     value: Callable[[DatasetSummary], int | None]
-    """None: nobody knows it."""
+    """None: it is not known."""
     is_shown: Callable[[DatasetSummary], bool] | None = None
     """Some dataset must have it so; None: always."""
     style: str = ""
@@ -89,7 +89,7 @@ def _optional(heading: str, value: Callable[[DatasetSummary], int], style: str =
 
 
 ROW_COLUMNS = (
-    # Where as much came as was promised, the number of what came says it.
+    # As much came as was promised: the number of crawled rows shows it.
     _Column("promised", lambda d: d.rows_promised, lambda d: d.rows_promised not in {None, d.rows_crawled}),
     _Column("crawled", lambda d: d.rows_crawled),
     _Column("accepted", lambda d: d.rows_accepted),

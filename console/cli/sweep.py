@@ -1,4 +1,4 @@
-"""`onpoint sweep`: removes what nobody needs any more from the object store, as quality does on its schedule."""
+"""`onpoint sweep`: removes objects past their time from the object store, as quality does on its schedule."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What PostgreSQL says when it takes no connection, in a sentence that names the setting to mend."""
+"""Why PostgreSQL refuses a connection, in a sentence that names the setting to mend."""
 
 import asyncpg
 

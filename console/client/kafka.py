@@ -1,4 +1,4 @@
-"""The bus as any client uses it: ask for a run, and wait for the one event that ends it."""
+"""Kafka as any client uses it: publishes a run request, and reads the completion of a run."""
 
 import asyncio
 import contextlib
@@ -62,7 +62,7 @@ async def publish_request(kafka: KafkaClients, run_id: str, value: bytes) -> Non
 
 
 class CompletionConsumer:
-    """The end of `run.completed` as it was when this was opened; what comes later is seen, however late one asks."""
+    """Reads `run.completed` from where it ended at opening; what comes later is found, however late `of` is called."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
@@ -99,14 +99,14 @@ async def open_completions(kafka: KafkaClients) -> AsyncIterator[CompletionConsu
 
 
 def groupless_consumer(kafka: KafkaClients, **options: Any) -> AIOKafkaConsumer:
-    """Of no group: nothing is committed, nobody is disturbed. It begins with the earliest record; not started."""
+    """Of no group: nothing is committed, no group is rebalanced. It begins with the earliest record; not started."""
     take_any()
     return kafka.consumer(group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", **options)
 
 
 @asynccontextmanager
 async def as_client_errors(servers: str) -> AsyncIterator[None]:
-    """What is asked of Kafka inside is answered in time, or a `ClientError` says who did not answer, or what."""
+    """Bounds the time of what is done inside, and turns Kafka's errors into a `ClientError` that names the brokers."""
     try:
         async with asyncio.timeout(PUBLISH_TIMEOUT_S):
             yield
@@ -127,7 +127,7 @@ def silent(servers: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """In words: aiokafka lists its address structures where nobody answered."""
+    """The error's text; aiokafka's own lists address structures where no broker answered."""
     if isinstance(error, KafkaConnectionError):
         return "nothing answers there"
     return str(error) or type(error).__name__

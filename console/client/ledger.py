@@ -18,7 +18,7 @@ from shared.postgres.identifiers import quote
 TIMEOUT_S = 10.0
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
 RECENT = 50
-"""So many runs are looked through for one with a similar id."""
+"""Runs among which one with a similar id is looked for."""
 
 _RUN = """
 SELECT run_id, status, reason, requested_by, requested_at, started_at, finished_at, datasets, replay_of,
@@ -192,7 +192,7 @@ class Ledger:
                     yield QuarantineFile(**row)
 
     async def columns(self, table: str) -> frozenset[str]:
-        """The columns of a dataset's table; none where there is no such table."""
+        """The columns of a dataset's table; empty where the table does not exist."""
         with _as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT attname FROM pg_attribute "
@@ -222,7 +222,7 @@ async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
 
 
 def unknown_run(run_id: str, others: Iterable[RunRow]) -> ClientError:
-    """Says that there is no such run, and which of the others may be meant."""
+    """The error for a run that does not exist; it names runs with similar ids."""
     meant = did_you_mean(run_id, [run.run_id for run in others])
     return ClientError(f"there is no run {run_id}{meant or ': see `onpoint runs`'}")
 
@@ -244,13 +244,13 @@ def _as_client_errors() -> Iterator[None]:
     except (OSError, TimeoutError) as error:
         raise LedgerUnavailableError(
             "PostgreSQL, where the run ledger is, does not answer: is it running? See `onpoint ps`, or "
-            f"ONPOINT_POSTGRES_DSN if it is elsewhere ({_said(error)})"
+            f"ONPOINT_POSTGRES_DSN if it is elsewhere ({_error_text(error)})"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LedgerUnavailableError(
-            refusal(error) or f"the run ledger in PostgreSQL cannot be read: {_said(error)}"
+            refusal(error) or f"the run ledger in PostgreSQL cannot be read: {_error_text(error)}"
         ) from error
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) or "no answer in time"

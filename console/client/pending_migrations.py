@@ -26,7 +26,7 @@ def datasets_to_load(stages: Mapping[Key, StageProgress]) -> list[str]:
 
 
 def lacking(dataset: Dataset, columns: Iterable[str]) -> str | None:
-    """What `onpoint migrate` has yet to make for a dataset, whose table has these columns; none: there is no table."""
+    """What `onpoint migrate` has yet to create for a dataset whose table has these columns; no columns: no table."""
     there = frozenset(columns)
     if not there:
         return f"loading waits: there is no table {dataset.table}: run `onpoint migrate`"
@@ -38,7 +38,7 @@ def lacking(dataset: Dataset, columns: Iterable[str]) -> str | None:
 
 
 class MigrationWatch:
-    """Finds tables and columns that the batches of a run wait for. What cannot be asked is left out."""
+    """Finds tables and columns that the batches of a run wait for. A dataset whose file cannot be read is left out."""
 
     def __init__(self, datasets: RunDatasets) -> None:
         self._datasets = datasets

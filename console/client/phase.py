@@ -1,4 +1,4 @@
-"""What a run does while its bars cannot tell: in words. Pure."""
+"""What a run does or waits for while its counts do not show it. Pure."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ ASKED = "asked, waiting for the crawler"
 
 
 def phase(run: RunRow | None, stages: Mapping[Key, StageProgress], since_s: float) -> str | None:
-    """None: the bars say it all. `since_s`: so long ago the run was asked for."""
+    """None: the counts show it. `since_s`: seconds since the run was requested."""
     if run is None:
         return UNNOTICED if since_s > UNNOTICED_S else None
     if run.status != "running":

@@ -28,7 +28,7 @@ class Snapshot:
     stages: Mapping[Key, StageProgress] = field(default_factory=dict)
     rows_per_s: Mapping[Key, float] = field(default_factory=dict)
     phase: str | None = None
-    """What it does or waits for, where the bars cannot tell."""
+    """What it does or waits for, where the counts do not show it."""
     note: str | None = None
 
 
@@ -59,7 +59,7 @@ def is_over(stage: StageProgress | None) -> bool:
 
 
 def fraction(stage: StageProgress | None) -> float | None:
-    """Of the stage's work, from 0 to 1; None while nobody knows how much there is."""
+    """Of the stage's work, from 0 to 1; None while its total is not known."""
     if stage is None:
         return None
     if stage.batches_planned is not None:
@@ -70,7 +70,7 @@ def fraction(stage: StageProgress | None) -> float | None:
 
 
 def left_s(stage: StageProgress, rows_per_s: float | None) -> float | None:
-    """Seconds until the stage is over at this pace; None while nothing can be said."""
+    """Seconds until the stage is over at this pace; None while it cannot be estimated."""
     if not rows_per_s or is_over(stage):
         return None
     if stage.batches_planned is not None and stage.batches_done:

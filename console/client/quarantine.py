@@ -35,7 +35,7 @@ class RefusedRow:
     url: str | None
     """The request that brought it."""
     raw: str | None
-    """As it came; None where it is no text: then `raw_base64` has its bytes."""
+    """As it came; None where it is not text: then `raw_base64` has its bytes."""
     raw_base64: str | None
 
     def document(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _lines(file: Path) -> Iterator[bytes]:
 
 
 def _row(file: QuarantineFile, line: bytes) -> RefusedRow:
-    """A line that is none of ours is a row all the same: nothing of quarantine is left out."""
+    """A line that cannot be parsed is a row too: nothing of quarantine is left out."""
     found = parse_object(line) or {"raw": line.decode("utf-8", "backslashreplace")}
     position = found.get("source_position")
     return RefusedRow(

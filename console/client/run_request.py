@@ -1,4 +1,4 @@
-"""What a run is asked for with, as the value of `crawl.requested`."""
+"""A run request: the value of `crawl.requested`."""
 
 import json
 import secrets
@@ -23,7 +23,7 @@ class RunRequest:
     from_stage: str | None = None
 
     def value(self) -> bytes:
-        """The record's value; what was not asked for is left out."""
+        """The record's value; what is empty is left out."""
         document: dict[str, Any] = {
             "run_id": self.run_id,
             "datasets": list(self.datasets),
@@ -43,8 +43,8 @@ def new_run_id(now: datetime) -> str:
 
     The bus would derive one from where the request's record was appended, and the producer learns that place. But it
     learns it late or never: an acknowledgement that is lost, or that follows a retry the broker recognised (it then
-    has no offset), leaves a run that nobody can name, and asking again would start a second one. An id that is in the
-    request is known before anything is sent, and asking twice with it is one run.
+    has no offset), leaves a run without a known id, and a second request would start a second run. An id that is in the
+    request is known before anything is sent, and two requests with it are one run.
     """
     return f"r-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 

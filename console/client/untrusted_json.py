@@ -1,17 +1,17 @@
-"""JSON that somebody else wrote, read so that it can be written again as JSON. Pure."""
+"""JSON of any origin, parsed so that it can be written again as JSON. Pure."""
 
 import json
 import math
 from typing import Any
 
 MAX_DEPTH = 100
-"""What nests deeper is no data of anybody; Python's own limit is near, and another where it is written again."""
+"""No data nests deeper. Python's own limit is near, and differs where the value is written again."""
 
 
 def parse(text: str | bytes) -> Any:
     """The value; a number that is too large for a float is its text.
 
-    Raises `ValueError` for what is no JSON, as `NaN` is none, and for what nests too deep.
+    Raises `ValueError` for a text that is not JSON (`NaN` is not) and for one that nests too deep.
     """
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
@@ -23,7 +23,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def parse_object(value: bytes | None) -> dict[str, Any]:
-    """Empty for what is no JSON object: a record or mark that is none of ours must not end somebody's wait."""
+    """Empty for anything but a JSON object: a malformed record or mark must not end a wait."""
     try:
         document = parse(value or b"{}")
     except ValueError:

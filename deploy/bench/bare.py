@@ -2,7 +2,7 @@
 
 It fetches the same pages, parses them with polars, puts the lake's Parquet once to the same object store and COPYs
 the rows into a table of the same form; no bus, no manifests, nothing that survives a kill. Fetching, parsing,
-putting and loading overlap. A process of its own, so that its cost can be told apart; prints the seconds it took.
+putting and loading overlap. A process of its own, so that its cost is measured apart; prints the seconds it took.
 
     python -m deploy.bench.bare http://127.0.0.1:9100 1000000
 """

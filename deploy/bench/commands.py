@@ -97,7 +97,7 @@ def end_to_end(
         raise typer.BadParameter(f"there is no service {unknown[0]!r}: {', '.join(SERVICES)}")
     exports = parse_formats(formats or [])
     found = _measure(
-        e2e.Bench(rows, repeat, _settings(setting or []), say=_say, doubled=doubled, formats=exports)
+        e2e.Bench(rows, repeat, _settings(setting or []), report=_report, doubled=doubled, formats=exports)
     )
     if as_json:
         print_json(found)
@@ -122,7 +122,7 @@ def grow(
 
     chosen, exports = _settings(setting or []), parse_formats(formats or [])
     found = [
-        _measure(e2e.Bench(count, repeat, chosen, say=_say, formats=exports))
+        _measure(e2e.Bench(count, repeat, chosen, report=_report, formats=exports))
         for count in sorted(rows or GROW_ROWS)
     ]
     if as_json:
@@ -140,7 +140,7 @@ def _measure(chosen: "e2e.Bench") -> dict[str, Any]:
         raise CommandError(f"the bench's own stack did not start: {error}") from error
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr)
 
 

@@ -54,7 +54,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Of one run, for whatever is no service of the stack: its servers, the source, second processes."""
+    """Of one run, for each other process: the stack's components, the source, second processes."""
 
     cpu_s: float
     peak_rss_bytes: int
@@ -93,20 +93,20 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What is measured, and how it is said meanwhile."""
+    """What is measured, and where its progress is reported."""
 
     rows: int
     repeat: int
     services: Mapping[str, str]
     """Settings of the services, beside those of the bench."""
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     doubled: tuple[str, ...] = ()
     """Services that get a second process beside the stack's own."""
     formats: tuple[str, ...] = ()
     """Exports of the measured runs. The bare chain writes none, so by default neither does the pipeline."""
 
     def run(self) -> list[Measured]:
-        """Starts a stack of its own, so that nobody's data is touched, and removes it.
+        """Starts a stack of its own, so that no other data is touched, and removes it.
 
         Raises `CommandError` when a run does not succeed, or where what arrived is not what the bare chain made.
         """
@@ -115,7 +115,7 @@ class Bench:
             folder.chmod(0o755)  # PostgreSQL's own user must be able to enter
             with source.serving(self.rows, folder) as (server, port):
                 extra = {**source.settings(port, PAGE_ROWS), **NO_SWEEP, **self.services}
-                self.say("starting a stack of its own")
+                self.report("starting a stack of its own")
                 stack = LocalStack(folder / "stack", extra_env=extra)
                 try:
                     with stack, second_processes(stack, self.doubled, extra) as seconds:
@@ -133,7 +133,7 @@ class Bench:
         # The drivers take credentials by the standard chain, which looks into this process's environment.
         os.environ.update(stack.environment())
         environment = dict(os.environ)
-        self.say(f"warming up with {min(WARM_UP_ROWS, self.rows):,} records")
+        self.report(f"warming up with {min(WARM_UP_ROWS, self.rows):,} records")
         self._pipeline(environment, f"{PREFIX}-warm-up", min(WARM_UP_ROWS, self.rows))
         parts = {name: stack.process(name) for name in (*SERVICES, *COMPONENTS)}
         parts |= {**seconds, "source": psutil.Process(server.pid)}
@@ -141,7 +141,7 @@ class Bench:
         for number in range(1, self.repeat + 1):
             found.append(self._once(stack, environment, parts, port, number))
             last = found[-1]
-            self.say(
+            self.report(
                 f"run {number} of {self.repeat}: {last.rows_per_s:,.0f} rows/s, "
                 f"bare {last.bare_rows_per_s:,.0f}, ratio {last.ratio:.2f}"
             )

@@ -1,4 +1,4 @@
-"""What the commands of dead letters do, once their options are read."""
+"""What the commands of dead letters do, once their options are parsed."""
 
 import asyncio
 import sys
@@ -54,7 +54,7 @@ def show_dead_letter(position: Position, rows: int, *, with_headers: bool, as_js
     """Print one dead letter, with the first `rows` rows of its batch."""
     found, record, previews = asyncio.run(_show(position, rows))
     if found.dead_letter.position != position:
-        _note(f"{position} died again since: this is its latest letter")
+        _write(f"{position} died again since: this is its latest letter")
     if as_json:
         print_json(document.entry(found) | document.record(record) | document.data(previews))
     else:
@@ -71,7 +71,7 @@ def replay_dead_letters(
     """
     found = asyncio.run(_choose(asked))
     if dry_run:
-        _say_what_would_be(found, "replayed", as_json=as_json)
+        _report_dry_run(found, "replayed", as_json=as_json)
         return True
     outcome = Outcome()
     if found and _confirmed(found, "Send", "back", yes=yes):
@@ -89,14 +89,14 @@ def discard_dead_letters(asked: Selection, why: str, *, dry_run: bool, yes: bool
     """Put dead letters away, with the reason."""
     found = asyncio.run(_choose(asked))
     if dry_run:
-        _say_what_would_be(found, "discarded", as_json=as_json)
+        _report_dry_run(found, "discarded", as_json=as_json)
         return
     if found and _confirmed(found, "Put", "away", yes=yes):
         asyncio.run(_discard(found, why))
     if as_json:
         print_json({"discarded": [str(entry.dead_letter.position) for entry in found]})
     else:
-        print(f"discarded {quantity(len(found), 'dead letter')}" if found else _none())
+        print(f"discarded {quantity(len(found), 'dead letter')}" if found else _nothing_fits())
 
 
 def _report_replay(outcome: Outcome, *, as_json: bool) -> None:
@@ -108,18 +108,18 @@ def _report_replay(outcome: Outcome, *, as_json: bool) -> None:
         print(f"sent {quantity(len(outcome.replayed), 'dead letter')} back to {listed(services)}")
         print("see what becomes of them with `onpoint dlq list --state all`")
     elif not outcome.refused:
-        print(_none())
+        print(_nothing_fits())
     for position, reason in list(outcome.refused.items())[:SHOWN]:
-        _note(f"{position} was not replayed: {reason}")
+        _write(f"{position} was not replayed: {reason}")
     if len(outcome.refused) > SHOWN:
-        _note(f"and {number(len(outcome.refused) - SHOWN)} more were not: --json lists them all")
+        _write(f"and {number(len(outcome.refused) - SHOWN)} more were not: --json lists them all")
 
 
-def _say_what_would_be(found: Sequence[Entry], done: str, *, as_json: bool) -> None:
+def _report_dry_run(found: Sequence[Entry], done: str, *, as_json: bool) -> None:
     if as_json:
         print_json([document.entry(entry) for entry in found])
     elif not found:
-        print(_none())
+        print(_nothing_fits())
     else:
         console = screen.stdout()
         console.print(
@@ -132,12 +132,12 @@ def _say_what_would_be(found: Sequence[Entry], done: str, *, as_json: bool) -> N
         print(f"{quantity(len(found), 'dead letter')} would be {done}")
 
 
-def _none() -> str:
+def _nothing_fits() -> str:
     return "no dead letter fits: nothing to do"
 
 
 def _confirmed(found: Sequence[Entry], verb: str, where: str, *, yes: bool) -> bool:
-    """Asks a person before more than one. Raises `InterruptedByUserError` where they say no."""
+    """Asks for confirmation before more than one. Raises `InterruptedByUserError` where it is denied."""
     if yes or len(found) == 1 or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     services = sorted({entry.dead_letter.position.service for entry in found})
@@ -154,7 +154,7 @@ def _so_far(outcome: Outcome, found: Sequence[Entry]) -> str:
     )
 
 
-def _note(sentence: str) -> None:
+def _write(sentence: str) -> None:
     sys.stderr.write(f"onpoint: {sentence}\n")
 
 
@@ -209,10 +209,12 @@ async def _replay(found: Sequence[Entry], rate: ReplayRate, outcome: Outcome, *,
         with _progress(console, shown=console.is_terminal and not as_json) as progress:
             task = progress.add_task("replaying", total=len(found))
 
-            def said() -> None:
+            def on_progress() -> None:
                 progress.update(task, completed=len(outcome.replayed) + len(outcome.refused))
 
-            await replayer.replay([entry.dead_letter for entry in found], dead_letters, rate, outcome, said)
+            await replayer.replay(
+                [entry.dead_letter for entry in found], dead_letters, rate, outcome, on_progress
+            )
 
 
 def _progress(console: Console, *, shown: bool) -> Progress:

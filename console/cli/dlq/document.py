@@ -49,7 +49,7 @@ def record(found: Record | None) -> dict[str, Any]:
 
 
 def data(previews: Sequence[Preview]) -> dict[str, Any]:
-    """The first rows of each artifact behind a letter, or why there are none."""
+    """The first rows of each artifact behind a dead letter, or why there are none."""
     return {
         "data": [
             {

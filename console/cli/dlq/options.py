@@ -33,7 +33,7 @@ def filters_of(
 def select(
     named: Sequence[Position], filters: Filters, *, everything: bool, limit: int | None, verb: str
 ) -> Selection:
-    """Raises `WrongUseError` unless the letters are named, or filtered, or all of them are meant."""
+    """Raises `WrongUseError` unless dead letters are named, or filtered, or `everything` is given."""
     if named and (everything or limit is not None or not filters.is_empty()):
         raise WrongUseError("name dead letters or filter them, not both")
     if not named and not everything and filters.is_empty():
@@ -45,7 +45,7 @@ def select(
 
 
 def parse_rate(text: str) -> float:
-    """Letters a second: `50/s`, `50`, `600/min`."""
+    """Dead letters per second: `50/s`, `50`, `600/min`."""
     found = _RATE.fullmatch(text.strip())
     rate = float(found[1]) / _SECONDS[found[2] or "s"] if found else 0.0
     if rate <= 0:

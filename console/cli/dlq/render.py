@@ -19,7 +19,7 @@ from shared.bus.messages import Headers, Record
 
 STATE_STYLE: dict[str, str] = {"open": "red", "replayed": "cyan", "resolved": "green", "discarded": "dim"}
 WIDE = 110
-"""From so many columns on the error has room beside the others; else it goes below."""
+"""Columns from which on the error has room beside the others; else it goes below."""
 GAP = 2
 MAX_VALUE_LINES = 200
 MAX_TEXT_CHARS = 2000
@@ -220,7 +220,7 @@ def _error(entry: Entry) -> str:
 
 
 def cause_first(message: str) -> str:
-    """What went wrong is said before what it led to."""
+    """The cause of an error before its consequence."""
     for led_to, words in _LED_TO:
         if found := led_to.fullmatch(message):
             return f"{cause_first(found['cause'])} ({words.format(**found.groupdict())})"

@@ -1,4 +1,4 @@
-"""`onpoint verify`: is everything that was asked for where it belongs, once, and does everybody say so?"""
+"""`onpoint verify`: runs the checker and shows its findings."""
 
 import asyncio
 import json

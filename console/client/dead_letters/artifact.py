@@ -54,7 +54,7 @@ async def _of_artifact(batches: Batches, manifest: BatchManifest, artifact: Arti
 
 
 def read_parquet(file: Path, artifact: Artifact, rows: int) -> list[Any]:
-    """Raises `PermanentError` (`schema`) for what is no Parquet."""
+    """Raises `PermanentError` (`schema`) for a file that is not Parquet."""
     try:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowInvalid, OSError) as error:

@@ -37,7 +37,7 @@ class Journal:
         self._connection = connection
 
     async def actions(self, services: Sequence[str]) -> AsyncIterator[list[Action]]:
-        """What was done about letters of the services, oldest first, in pieces."""
+        """Actions on dead letters of the services, oldest first, in pieces."""
         with _as_client_errors():
             async with self._connection.transaction(readonly=True):
                 piece: list[Action] = []
@@ -56,7 +56,7 @@ class Journal:
         actor: str,
         reason: str | None = None,
     ) -> list[int]:
-        """Notes what is about to be done to each letter; it counts once it is acknowledged. Ids in the letters' order."""
+        """Writes a row for each action before it is done; the row counts once it is acknowledged. Ids in the order given."""
         originals = [dead_letter.original for dead_letter in dead_letters]
         with _as_client_errors():
             rows = await self._connection.fetch(

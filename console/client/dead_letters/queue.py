@@ -1,6 +1,6 @@
 """The dead letters as entries of a work queue: one per record that died, however often, with what became of it.
 
-The index is a private temporary SQLite database: it holds a few hundred bytes of each letter, in a few megabytes of
+The index is a private temporary SQLite database: it holds a few hundred bytes of each dead letter, in a few megabytes of
 memory and then on disk, so that a queue of any length can be grouped, filtered and counted. It holds no payload.
 """
 
@@ -74,11 +74,11 @@ ON CONFLICT DO UPDATE SET deaths = deaths + 1,
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What somebody did about a letter."""
+    """A replay or a discard of a dead letter."""
 
     position: Position
     identity: str
-    """Of the letter's record."""
+    """Of the record that died."""
     action: Literal["replay", "discard"]
     at: datetime
     actor: str
@@ -91,7 +91,7 @@ class Entry:
     """The newest one of its record."""
     state: State
     deaths: int
-    """Letters that the record has left, as far as they were read."""
+    """Dead letters of the record, as far as they were read."""
     last_action: Action | None
 
 
@@ -120,11 +120,11 @@ class WorkQueue:
         self._db.close()
 
     def add_dead_letters(self, dead_letters: Iterable[DeadLetter]) -> None:
-        """In any order; of one record's letters the newest is its entry."""
+        """In any order. The newest dead letter of a record is its entry."""
         self._insert(_INSERT, map(_row, dead_letters))
 
     def add_actions(self, actions: Iterable[Action]) -> None:
-        """Oldest first. One about an earlier letter of a record that died again leaves its entry open."""
+        """Oldest first. An action on an earlier dead letter of a record that died again leaves its entry open."""
         rows = (
             (
                 a.position.service,
@@ -145,7 +145,7 @@ class WorkQueue:
         self._insert("INSERT OR IGNORE INTO results VALUES (?, ?)", done)
 
     def batches(self, pieces: int = 1000) -> Iterator[list[str]]:
-        """Ids of the batches whose results tell what became of an entry."""
+        """Ids of the batches whose results decide the state of an entry."""
         found = self._db.execute(
             "SELECT DISTINCT batch_id FROM letters WHERE batch_id <> '' AND result_stage IS NOT NULL"
         )
@@ -153,7 +153,7 @@ class WorkQueue:
             yield [row["batch_id"] for row in rows]
 
     def count(self, filters: Filters) -> dict[State, int]:
-        """Of each state, whichever the filters ask for."""
+        """Entries of each state; the state of `filters` does not count."""
         where, values = _where(filters, state=False)
         rows = self._db.execute(f"SELECT state, count(*) AS n FROM entries {where} GROUP BY state", values)  # noqa: S608
         found = {row["state"]: row["n"] for row in rows}
@@ -166,7 +166,7 @@ class WorkQueue:
         return self._entries(filters, "appended_ms, service, partition, offset", limit)
 
     def entry(self, service: str, identity: str) -> Entry | None:
-        """The entry of a record that died (`Letter.identity`)."""
+        """The entry of a record that died (`DeadLetter.identity`)."""
         row = self._db.execute(
             "SELECT * FROM entries WHERE service = ? AND identity = ?", (service, identity)
         ).fetchone()

@@ -1,7 +1,7 @@
-"""A dead letter as it is read: which record died, of what, and where the letter lies. Pure.
+"""A dead-letter record as it is read: which record died, of what, and where the dead letter is. Pure.
 
-Letters of the services carry `dlq.*` headers; those of a Kafka Connect sink carry `__connect.errors.*`, which are
-read as the same fields. Everything in them is somebody else's text: it is never trusted to be there, or to be sane.
+Dead letters of the services carry `dlq.*` headers; those of a Kafka Connect sink carry `__connect.errors.*`, which are
+read as the same fields. Nothing in them is trusted: a header may be missing, and may hold any text.
 """
 
 import re
@@ -56,7 +56,7 @@ class Original:
 class DeadLetter:
     position: Position
     appended_ms: int
-    """When the letter was appended, by its record's own time."""
+    """When the dead letter was appended, by its record's own time."""
     original: Original | None
     """None: its headers do not say, so it cannot be replayed."""
     stage: str
@@ -74,7 +74,7 @@ class DeadLetter:
     dataset: str = ""
     """Empty where the record names none."""
     is_truncated: bool = False
-    """The letter does not hold its whole record, so it cannot be replayed."""
+    """The dead letter holds only the beginning of its record, so it cannot be replayed."""
 
     @property
     def identity(self) -> str:
@@ -85,14 +85,14 @@ class DeadLetter:
 
     @property
     def result_stage(self) -> str | None:
-        """The stage whose result in the run ledger tells what became of the batch; None: no one does."""
+        """The stage whose result in the run ledger decides what became of the batch; None: no stage does."""
         if self.position.service == "quality":
             return STAGE_OF_RESULT.get(self.original.topic) if self.original else None
         return self.position.service
 
 
 def identity_of(at: Position, topic: str | None, partition: int | None, offset: int | None) -> str:
-    """Of a record that died, within its service: its own place, or its letter's where that does not tell."""
+    """Of a record that died, within its service: its own place, or its dead letter's where that is not known."""
     return f"@{at.partition}:{at.offset}" if topic is None else f"{topic}:{partition}:{offset}"
 
 
@@ -134,7 +134,7 @@ def to_dead_letter(record: Record, service: str) -> DeadLetter:
 
 
 def original_record(dead_letter: DeadLetter, record: Record) -> Record | None:
-    """The record that died, as it was on its own topic; None where its letter does not say which that was."""
+    """The record that died, as it was on its own topic; None where its dead letter does not name it."""
     if dead_letter.original is None:
         return None
     original = dead_letter.original
@@ -150,7 +150,7 @@ def original_record(dead_letter: DeadLetter, record: Record) -> Record | None:
 
 
 def own_headers(headers: Headers) -> Headers:
-    """Those that the record brought, as they came; those of its death, ours or Connect's, are left out."""
+    """The headers that the record brought, unchanged; those of its dead letter, from a service or Connect, are left out."""
     theirs, ours = split_headers(headers, HEADER_PREFIX, FIRST)
     if ours:
         return theirs
@@ -167,7 +167,7 @@ def _texts(headers: Headers, prefix: str) -> dict[str, str]:
 
 
 def _of_connect(theirs: Mapping[str, str]) -> dict[str, str]:
-    """Connect's words in ours. It tells no reason code: what no converter could read is `decode`, all else `handler`."""
+    """Connect's headers by the services' names. It has no reason code: a converter's error is `decode`, others `handler`."""
     if not theirs:
         return {}
     stage = theirs.get("stage", "")
@@ -184,7 +184,7 @@ def _of_connect(theirs: Mapping[str, str]) -> dict[str, str]:
 
 
 def _dataset(value: bytes | None) -> str:
-    """Read from the text, as of every letter there is: to decode them all would take several times as long."""
+    """Found in the text: to decode the value of every dead letter would take several times as long."""
     found = _DATASET.search(value or b"")
     return found[1].decode() if found else ""
 

@@ -20,7 +20,7 @@ from shared.events.topics import retry_topic
 
 AT_ONCE = 100
 MAX_RECORD_BYTES = 2_000_000
-"""As the services': a dead letter may have so many, and goes back as it came."""
+"""As the services': the most that a dead letter may have, and it is sent back unchanged."""
 
 GONE = "Kafka no longer keeps it"
 NO_ORIGIN = "it does not say which topic, partition and offset it comes from"
@@ -49,7 +49,7 @@ class ReplayRate:
         return AT_ONCE if self._per_s is None else max(1, min(AT_ONCE, int(self._per_s)))
 
     async def wait_for(self, count: int) -> None:
-        """Returns when so many more may be sent."""
+        """Returns when `count` more may be sent."""
         now_s = asyncio.get_running_loop().time()
         self._began_s = self._began_s or now_s
         if self._per_s is not None:
@@ -70,9 +70,9 @@ class Replayer:
         source: DeadLetterTopics,
         rate: ReplayRate,
         outcome: Outcome,
-        said: Callable[[], None] = lambda: None,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
-        """Fills `outcome` as it goes, so that it is true however this ends. `said` is called after every piece.
+        """Fills `outcome` as it goes, so that it is true however this ends. `on_progress` is called after every piece.
 
         Each is noted in the journal, sent, and acknowledged in the journal, in this order: what was sent is always
         noted, and what is only noted still counts as open. Raises `ClientError` in an outage.
@@ -92,7 +92,7 @@ class Replayer:
             if sendable:
                 await rate.wait_for(len(sendable))
                 await self._send(sendable, outcome)
-            said()
+            on_progress()
         for position in by_position.keys() - outcome.refused.keys() - set(outcome.replayed):
             outcome.refused[position] = GONE
 

@@ -36,7 +36,7 @@ async def chosen(dead_letters: DeadLetterTopics, dsn: str, selection: Selection)
 
 
 async def find(dead_letters: DeadLetterTopics, dsn: str, named: Collection[Position]) -> list[Entry]:
-    """The entries of these letters; where the record died again since, its newest letter stands for it."""
+    """The entries of these dead letters; where the record died again since, its newest dead letter stands for it."""
     start: dict[TopicPartition, int] = {}
     for position in named:
         partition = TopicPartition(dead_letter_topic(position.service), position.partition)
@@ -62,7 +62,7 @@ async def open_queue(
 ) -> AsyncIterator[WorkQueue]:
     """The services' dead letters as they are now, with what was done about them and what became of their batches.
 
-    `identities` gets those of the `wanted` letters that are met on the way.
+    `identities` is filled with those of the `wanted` dead letters that are read.
     """
     queue = WorkQueue()
     try:

@@ -17,13 +17,13 @@ from shared.events.topology import SERVICES
 POLL_MS = 1000
 RECORDS_AT_ONCE = 500
 FETCH_BYTES = 2**20
-"""Of one partition at a time; a letter that is larger comes alone."""
+"""Of one partition at a time; a dead letter that is larger comes alone."""
 
 SILENT_POLLS = 30
-"""So many polls without a record while there are some left to read: the broker is away."""
+"""Empty polls in a row, with records left to read, after which the broker counts as away."""
 
 WORTH_A_SEEK = 1000
-"""Letters between two wanted ones that are cheaper to read over than to jump over."""
+"""Dead letters between two wanted ones that are cheaper to read than to seek past."""
 
 
 class DeadLetterTopics:
@@ -40,7 +40,7 @@ class DeadLetterTopics:
     async def of(
         self, services: Collection[str], start: Mapping[TopicPartition, int] | None = None
     ) -> AsyncIterator[tuple[str, list[Record]]]:
-        """Every letter of the services, in pieces: memory is one piece. In the order of each partition.
+        """Every dead letter of the services, in pieces: memory is one piece. In the order of each partition.
 
         `start`: only these partitions, from these offsets on.
         """
@@ -58,7 +58,7 @@ class DeadLetterTopics:
             left = [tp for tp in left if await self._consumer.position(tp) < ends[tp]]
 
     async def at(self, positions: Sequence[Position]) -> AsyncIterator[tuple[Position, Record]]:
-        """The letters at these places, by partition and offset; those that retention took are left out."""
+        """The dead letters at these positions, by partition and offset; those that retention removed are left out."""
         for (service, partition), group in groupby(sorted(positions), key=lambda p: (p.service, p.partition)):
             wanted = [position.offset for position in group]
             async for record in self._wanted(
@@ -81,7 +81,7 @@ class DeadLetterTopics:
     async def _position(
         self, names: Mapping[str, str], start: Mapping[TopicPartition, int] | None
     ) -> dict[TopicPartition, int]:
-        """Where each partition that holds letters ends; the consumer stands where they begin."""
+        """Where each partition that holds dead letters ends; the consumer stands where they begin."""
         for topic in names:
             require_topic(topic, self._partitions, self._servers)
         partitions = [tp for topic in names for tp in self._partitions[topic] if start is None or tp in start]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from console.cli.errors import WrongUseError
-from console.cli.quarantine import choose, matching_counts, nothing, told
+from console.cli.quarantine import choose, empty_summary, matching_counts, shown_summary
 from console.client.ledger import RunRow
 
 
@@ -67,7 +67,7 @@ def test_counts_are_of_what_was_asked_for_most_first() -> None:
 def test_what_was_shown_is_told(
     shown: int, matching: dict[str, int], *, has_more: bool, sentence: str
 ) -> None:
-    assert told(shown, matching, has_more=has_more) == sentence
+    assert shown_summary(shown, matching, has_more=has_more) == sentence
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_what_was_shown_is_told(
 def test_that_there_is_nothing_is_told(
     status: str, dataset: str | None, reason: str | None, others: dict[str, int], sentence: str
 ) -> None:
-    assert nothing(run(status), dataset, reason, others) == sentence
+    assert empty_summary(run(status), dataset, reason, others) == sentence
