@@ -51,7 +51,7 @@ class RecordDigest:
 
     place: RecordRef
     fields: Mapping[str, Any]
-    """What of its value matters; empty where it is no JSON object."""
+    """The fields of its value that the checks need; empty where it is not a JSON object."""
     content: str
     """Digest of key, value and the headers it brought."""
     value: str | None
@@ -70,7 +70,7 @@ class DeadLetterDigest:
     dead_letter: DeadLetter
     headers: frozenset[str]
     original: RecordDigest | None
-    """The record as the letter has it; None where the letter does not say which it was."""
+    """The record as the dead letter holds it; None where the dead letter does not name it."""
 
     @property
     def place(self) -> tuple[str, RecordRef] | None:
@@ -89,7 +89,7 @@ class Bus:
     """Dead letters are not among them."""
     dead_letters: list[DeadLetterDigest] = field(default_factory=list)
     completions: list[tuple[RecordDigest, dict[str, Any]]] = field(default_factory=list)
-    """As whoever reads committed sees them."""
+    """As a consumer with `read_committed` reads them."""
     begins: dict[TopicPartition, int] = field(default_factory=dict)
     lasts: dict[TopicPartition, int] = field(default_factory=dict)
     """Offset of the last record of each partition that has one: markers of transactions come after it."""
@@ -127,7 +127,7 @@ async def read_bus(kafka: KafkaClients) -> Bus:
 
 
 async def _positions_of_groups(kafka: KafkaClients, bus: Bus) -> list[TopicPartition]:
-    """Every partition of our topics. Notes what each group has committed."""
+    """Every partition of the pipeline's topics. Reads what each group has committed."""
     wanted = {topics.RUN_COMPLETED}
     for service, names in CONSUMES.items():
         wanted |= {*names, retry_topic(service), dead_letter_topic(service)}
@@ -226,7 +226,7 @@ def _fields(record: Record) -> dict[str, Any]:
 
 
 def _document(value: bytes | None) -> dict[str, Any] | None:
-    """None: it is no JSON object."""
+    """None: it is not a JSON object."""
     try:
         document = orjson.loads(value or b"")
     except orjson.JSONDecodeError:

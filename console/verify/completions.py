@@ -1,4 +1,4 @@
-"""I4 and I5: a run ends once, says what is true, and leaves nothing behind."""
+"""I4 and I5: a run has one completion, a true one, and leaves nothing behind."""
 
 from collections import Counter
 from typing import Any
@@ -13,10 +13,10 @@ from console.verify.staging import Documents
 
 ENDED = frozenset({"succeeded", "partial", "failed", "cancelled"})
 IDLE_S = 1.0
-"""A transaction that waits so long for its client is left behind: ours never wait for anything but PostgreSQL."""
+"""A transaction that waits longer for its client is abandoned: those of the services wait for PostgreSQL alone."""
 
 NOT_TAKEN_UP = "it was asked for, and no service has taken it up"
-"""I6 tells of its request, unless that is in the dead letters."""
+"""I6 names its request, unless that is in the dead letters."""
 
 _SESSIONS = """
 SELECT pid, application_name, extract(epoch FROM clock_timestamp() - state_change) AS seconds
@@ -36,7 +36,7 @@ WHERE c.relkind = 'r' AND (
 
 
 def check_completions(audit: AuditRows, bus: Bus, documents: Documents, findings: Findings) -> None:
-    """A run that has ended has one completion, the others have none; it and the listing say what the ledger says."""
+    """A run that has ended has one completion, others have none; completion and listing agree with the ledger."""
     said: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for seen, value in bus.completions:
         said.setdefault(str(value.get("run_id")), []).append((str(seen), value))

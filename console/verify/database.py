@@ -1,4 +1,4 @@
-"""What PostgreSQL says, read through the views that are made for clients."""
+"""What PostgreSQL holds, read through the views that are made for clients."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a batch at a stage, by whoever says so."""
+    """What became of a batch at a stage, by one of the places that record it."""
 
     run_id: str
     dataset: str
@@ -47,7 +47,7 @@ class Result:
     status: str
     reason: str | None
     counts: tuple[int | None, ...]
-    """In the order of `COUNTS`; `read` is None where nobody could read the record."""
+    """In the order of `COUNTS`; `read` is None where the record could not be decoded."""
     files: tuple[File, ...]
     missing: int = 0
     revived: bool = False
@@ -78,9 +78,9 @@ class Run:
     replay_of: str | None
     superseded_by: str | None
     planned: dict[str, int | None] = field(default_factory=dict)
-    """Batches per dataset, as its plan says."""
+    """Batches per dataset, by its plan."""
     started_at: datetime | None = None
-    """None: it was asked for, and no service has taken it up."""
+    """None: it was requested, and no service has taken it up."""
     from_stage: str | None = None
     """Where a replay begins."""
 
@@ -138,21 +138,21 @@ class LoadedBatch:
 
 @dataclass(slots=True)
 class AuditRows:
-    """All that PostgreSQL says of the runs that are looked at."""
+    """All that PostgreSQL holds of the runs that are checked."""
 
     runs: dict[str, Run]
     others: frozenset[str]
-    """Runs that are there and not looked at."""
+    """Runs that exist and are not checked."""
     results: list[Result]
     loaded: list[LoadedBatch]
     objects: list[LakeObject]
     stored: list[LakeBatch]
     unmatched: frozenset[tuple[str, str]]
-    """Batch and stage of deaths that nobody has asked for, of any run."""
+    """Batch and stage of failures that no plan contains, of any run."""
 
     @property
     def everything(self) -> bool:
-        """Whether no run is left out, so that what belongs to nobody can be told."""
+        """Whether no run is left out, so that what belongs to none of them can be found."""
         return not self.others
 
 
@@ -191,7 +191,7 @@ async def read_audit_rows(connection: asyncpg.Connection, run_ids: Sequence[str]
 
 
 async def table_columns(connection: asyncpg.Connection, table: str) -> dict[str, str]:
-    """PostgreSQL's types of the table's columns by name; empty where there is no such table."""
+    """PostgreSQL's types of the table's columns by name; empty where the table does not exist."""
     with as_client_errors():
         rows = await connection.fetch(_COLUMNS, f"public.{quote(table)}")
     return {row["attname"]: row["type"] for row in rows}

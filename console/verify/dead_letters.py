@@ -22,7 +22,7 @@ HEADERS = frozenset(
         "first_failed_at", "failed_at", "trace_id", "run_id", "batch_id", "schema_version",
     )
 )  # fmt: skip
-"""What a dead letter says of its record, as promised to whoever reads the topics."""
+"""The headers of a dead-letter record, as readers of the topics may rely on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class DeadLetterCheck:
     def __init__(
         self, audit: AuditRows, bus: Bus, actions: Sequence[Action], findings: Findings, *, killed: bool
     ) -> None:
-        """`killed`: services were killed, so a letter may have been written twice before its record was left."""
+        """`killed`: services were killed, so a dead letter may have been written twice before its offset was committed."""
         self._audit = audit
         self._bus = bus
         self._findings = findings
@@ -66,7 +66,7 @@ class DeadLetterCheck:
         self._results: dict[tuple[str, str], Result] = {(r.batch_id, r.stage): r for r in audit.results}
 
     def check(self, bad_events: Sequence[BadEvent] | None) -> None:
-        """`bad_events` None: nobody says what was to be refused."""
+        """`bad_events` None: which records deserve their dead letters is not checked."""
         asked = [digest for digest in self._bus.dead_letters if self._is_asked_about(digest)]
         for digest in asked:
             self._check_whole(digest)

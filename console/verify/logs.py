@@ -1,4 +1,4 @@
-"""I11: the logs of the stack: no secret in any, and whoever reads an error learns what failed."""
+"""I11: the logs of the stack: no secret in any, and every error names what failed."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -29,9 +29,9 @@ def read_secrets(path: Path) -> list[bytes]:
 
 
 def check_logs(folder: Path, secrets: Sequence[bytes], findings: Findings) -> None:
-    """Memory is a line. What a secret is, is never said: its number in the list is.
+    """Memory is a line. A finding names a secret by its number in the list.
 
-    Raises `InvalidRequestError` where there is no such folder.
+    Raises `InvalidRequestError` where the folder does not exist.
     """
     if not folder.is_dir():
         raise InvalidRequestError(f"{folder} is no folder")

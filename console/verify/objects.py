@@ -1,4 +1,4 @@
-"""I3 and I9: the files. Named ones are there, whole and what their name says; the others are young."""
+"""I3 and I9: the files. Named ones are there, whole and as their names promise; the others are young."""
 
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -45,7 +45,7 @@ class Objects:
     grace: timedelta
     now: datetime
     swept: set[str]
-    """Runs whose artifacts somebody swept before their time."""
+    """Runs whose artifacts were swept before their time."""
 
     def __init__(
         self, staging: ObjectStore, lake: ObjectStore, findings: Findings, *, ttl: timedelta, grace: timedelta
@@ -54,7 +54,7 @@ class Objects:
         self.ttl, self.grace, self.now, self.swept = ttl, grace, datetime.now(UTC), set()
 
     async def read(self, uri: str) -> bytes | None:
-        """None for what is gone, or in none of our buckets. Memory is the object."""
+        """None for what is gone, or in neither bucket. Memory is the object."""
         store = self._store(uri)
         return None if store is None else await store.get(store.key(uri, ""))
 
@@ -167,7 +167,7 @@ class Objects:
             return len(parts) > 1 and parts[1] in audit.others
         if parts[0] == "_runs":
             return parts[-1].removesuffix(".json") in audit.others
-        return not audit.everything  # a lake object does not tell its run
+        return not audit.everything  # a lake object's key does not contain its run
 
     async def _download(self, store: ObjectStore, named: Named, target: Path) -> bool:
         file = named.file
@@ -190,10 +190,10 @@ class Objects:
         return True
 
     def note_sweeps(self, audit: AuditRows, documents: Documents) -> None:
-        """Finds the runs that somebody swept before their time: none of what their ends left in staging is there.
+        """Finds the runs that were swept before their time: none of what their ends left in staging is there.
 
         A sweep takes all artifacts of a run. What a replayed dead letter wrote since stays for a time of its own, and
-        of a dead batch nothing is needed, so neither tells whether a run was swept.
+        of a dead batch nothing is needed, so neither shows whether a run was swept.
         """
         revived = {result.batch_id for result in audit.results if result.revived}
         kept: set[str] = set()

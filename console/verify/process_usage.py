@@ -27,7 +27,7 @@ SLACK: Mapping[str, float] = {
     # A pool opens more connections under load and closes them when they have been idle for a while.
     "connections": 4,
 }
-"""More than the baseline by this much is no leak: it does not grow with what was done."""
+"""A growth up to this is not a leak: it does not grow with the work done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ async def snapshot(connection: asyncpg.Connection, processes: Sequence[ServicePr
 
 
 def _usage(process: psutil.Process, restarts: int, ports: AbstractSet[int]) -> Usage:
-    """`ports`: of PostgreSQL's clients, which tell whose a connection is."""
+    """`ports`: of PostgreSQL's clients; a connection from one of them leads to PostgreSQL."""
     with process.oneshot():
         connections = [c for c in process.net_connections("tcp") if c.laddr and c.laddr.port in ports]
         return Usage(

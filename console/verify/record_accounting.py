@@ -47,7 +47,7 @@ class RecordAccounting:
         }
 
     def check(self) -> None:
-        """Asks of every record of the runs, once for each service that reads its topic."""
+        """Checks every record of the runs, once for each service that reads its topic."""
         readers: dict[str, list[str]] = {}
         for service, names in CONSUMES.items():
             for topic in (*names, retry_topic(service)):

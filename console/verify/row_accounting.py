@@ -145,7 +145,7 @@ def _check_manifests(ledger: ByBatch, documents: Documents, findings: Findings) 
         ):
             _same(ledger[place], manifest.result, "its manifest", findings)
     for place, result in ledger.items():
-        # Nobody could read the record that died: only the ledger says so.
+        # The record that died could not be decoded: only the ledger has the result.
         if result.stage in STAGES and place not in documents.manifests and result.counts[0] is not None:
             findings.add("I2", result.name, "it is in the ledger, and has no manifest in staging")
 
@@ -179,7 +179,7 @@ def _files_beside(result: Result, other: Result) -> str:
 
 
 def _other_reasons(result: Result, other: Result) -> list[str]:
-    """What the ledger was not told, or did not keep yet, is no contradiction."""
+    """A value that the ledger does not have contradicts nothing."""
     pairs = {
         "promised": (result.promised, other.promised),
         "rejected by reason": (dict(result.rejected_by_reason), dict(other.rejected_by_reason)),
@@ -246,7 +246,7 @@ def _check_stored(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None
 
 
 def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any], findings: Findings) -> None:
-    """`run.completed` tells the ledger's sums. What was replayed since is in the ledger alone."""
+    """`run.completed` holds the ledger's sums. What was replayed later is in the ledger alone."""
     if any(result.revived for result in results):
         findings.note(
             "dead letters were replayed, so its run.completed may be older than the books", run.run_id
@@ -254,7 +254,7 @@ def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any],
         return
     for dataset, said in completed.get("datasets", {}).items():
         own = [r for r in results if r.dataset == dataset and run.has(r.stage)]
-        _check_told(run, dataset, own, said, findings)
+        _check_reasons(run, dataset, own, said, findings)
         sums = summary_of(run, dataset, own)
         for name, value in sums.items():
             findings.require(
@@ -272,10 +272,10 @@ def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any],
         )
 
 
-def _check_told(
+def _check_reasons(
     run: Run, dataset: str, results: list[Result], said: Mapping[str, Any], findings: Findings
 ) -> None:
-    """Why rows were refused and how many the source promised, where the results tell it."""
+    """Why rows were refused and how many the source promised, where the results have it."""
     subject = f"run.completed of {run.run_id}"
     told: Mapping[str, int] = said.get("rejected_by_reason") or {}
     refusing = [r for r in results if (r.stage, r.status) in {("processor", "done"), ("crawler", "dead")}]

@@ -81,7 +81,7 @@ def open_source(path: Path) -> Iterator[SourceRecords]:
 
 
 def parse(line: bytes) -> Any:
-    """A number with a point or an exponent is a `Decimal`. Raises `ValueError` for what is no JSON."""
+    """A number with a point or an exponent is a `Decimal`. Raises `ValueError` for what is not JSON."""
     try:
         return json.loads(line, parse_float=Decimal, parse_constant=_no_constant)
     except RecursionError as error:
@@ -111,7 +111,7 @@ def complaint(dataset: Dataset, record: Any) -> str | None:
 
 
 def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
-    """Whether a record that could become a row is beyond a bound of ours or of PostgreSQL, for a reason as this.
+    """Whether a record that could become a row exceeds a bound of the pipeline or of PostgreSQL that has this reason.
 
     How much room a row takes is not measured: a row of a table that can be too wide may have been.
     """
@@ -177,7 +177,7 @@ def _at(record: Any, path: Sequence[str], *, strict: bool) -> Any:
 
 
 def _double(value: Any) -> float:
-    """The nearest; raises `TypeError` for what is no number."""
+    """The nearest; raises `TypeError` for what is not a number."""
     if isinstance(value, str | bool):
         raise TypeError(value)
     return float(value)

@@ -188,7 +188,7 @@ class _Pass:
             await self._objects.check_file(named, visit)
 
     async def _tables(self, audit: AuditRows, documents: Documents, stack: ExitStack) -> Tables:
-        """What must be in each table, as far as the sources and the quarantines tell."""
+        """What must be in each table, by the sources and the quarantines."""
         catalog = self._installation.catalog()
         if unknown := sorted(set(self._options.sources) - set(catalog)):
             raise InvalidRequestError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
