@@ -32,6 +32,7 @@ LIBRARIES = (
     "pydantic",
     "rich",
     "shared.events.models",
+    "structlog",
     "yaml",
     "zstandard",
 )
@@ -73,6 +74,10 @@ def test_the_overview_imports_nothing_that_takes_long() -> None:
         (["replay", "r1", "--from", "loader"], {"asyncpg", "pydantic", "aiokafka"}),
         (["quarantine", "r1"], {"asyncpg", "pydantic", "obstore", "rich", "zstandard"}),
         (["datasets"], {"pydantic", "rich", "shared.events.models", "yaml"}),
+        (["cancel", "r1"], {"asyncpg", "obstore", "pydantic"}),
+        (["dlq", "list"], {"aiokafka", "asyncpg", "pydantic", "rich", "shared.events.models"}),
+        (["ps"], {"rich"}),
+        (["env"], {"rich"}),
     ],
 )
 def test_a_command_imports_what_it_needs_and_nothing_else_that_takes_long(
