@@ -105,5 +105,7 @@ async def _cancel_and_wait(
         if run is not None and run.completed is not None:
             return run.completed  # perhaps published before the end of the topic was looked up
         with display.choose(Console(stderr=True), as_json=as_json) as screen:
-            progress = ProgressReader(dsn, run_id, run.datasets if run else (), environment.migration_watch())
+            progress = ProgressReader(
+                dsn, run_id, run.datasets if run else (), environment.pending_migrations()
+            )
             return await wait(completions, run_id, progress, screen.show, timeout_s)

@@ -14,7 +14,7 @@ from shared.settings.dsn import fault_of
 from shared.settings.variables import read_setting, variable_of
 
 if TYPE_CHECKING:
-    from console.client.pending_migrations import MigrationWatch
+    from console.client.pending_migrations import PendingMigrations
     from console.verify.process_usage import ServiceProcess
     from shared.bus.kafka import KafkaClients
     from shared.datasets.catalog import Catalog
@@ -128,13 +128,13 @@ def staging() -> "ObjectStore":
     return open_s3(found, found.staging_bucket)
 
 
-def migration_watch() -> "MigrationWatch | None":
+def pending_migrations() -> "PendingMigrations | None":
     """None where no settings name the object store: then it is not known what a run was frozen with."""
-    from console.client.pending_migrations import MigrationWatch
+    from console.client.pending_migrations import PendingMigrations
     from shared.datasets.frozen import RunDatasets
 
     try:
-        return MigrationWatch(RunDatasets(staging(), catalog))
+        return PendingMigrations(RunDatasets(staging(), catalog))
     except ConfigurationError:
         return None
 

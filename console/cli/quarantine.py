@@ -103,13 +103,13 @@ async def _show(
         run = await ledger.require_run(run_id)
         datasets = choose(run, dataset)
         counts = await ledger.rejections(run_id)
-        from console.client.quarantine import read  # once the run is known
+        from console.client.quarantine import read_rows  # once the run is known
 
         staging = environment.staging()
         shown, has_more = 0, False
         async with (
             aclosing(ledger.quarantine(run_id, datasets, reason)) as files,
-            aclosing(read(staging, run_id, files, reason)) as rows,
+            aclosing(read_rows(staging, run_id, files, reason)) as rows,
         ):
             sheet.begin(several=len(datasets) > 1)
             async for row in rows:

@@ -122,8 +122,8 @@ async def _one(
     async with open_ledger(dsn) as ledger:
         run = await ledger.require_run(run_id)
         stages = await ledger.progress(run_id)
-        watch = environment.migration_watch() if run.status == "running" else None
-        waits = [] if watch is None else await watch.look(ledger, run_id, by_key(stages))
+        pending = environment.pending_migrations() if run.status == "running" else None
+        waits = [] if pending is None else await pending.find(ledger, run_id, by_key(stages))
         return run, stages, await ledger.rejections(run_id), waits
 
 

@@ -14,7 +14,7 @@ from console.cli.result import escaped
 from console.formatting import one_line, printable
 
 if TYPE_CHECKING:
-    from console.client.quarantine import RefusedRow
+    from console.client.quarantine import QuarantinedRow
 
 PAGE_ROWS = 100
 """Rows of which the widths of the columns are taken; later rows keep them."""
@@ -44,7 +44,7 @@ class Sheet(Protocol):
     def begin(self, *, several: bool) -> None:
         """`several`: rows of more than one dataset may come."""
 
-    def add(self, row: "RefusedRow") -> None: ...
+    def add(self, row: "QuarantinedRow") -> None: ...
 
     def end(self, words: str) -> None:
         """`words`: what was shown, in a sentence for people."""
@@ -56,7 +56,7 @@ class JsonLines:
     def begin(self, *, several: bool) -> None:
         pass
 
-    def add(self, row: "RefusedRow") -> None:
+    def add(self, row: "QuarantinedRow") -> None:
         print(escaped(json.dumps(row.document(), ensure_ascii=False, separators=(",", ":"))))
 
     def end(self, words: str) -> None:
@@ -72,7 +72,7 @@ class CsvTable:
     def begin(self, *, several: bool) -> None:  # noqa: ARG002 - the columns are always the same
         self._rows.writerow(CSV_COLUMNS)
 
-    def add(self, row: "RefusedRow") -> None:
+    def add(self, row: "QuarantinedRow") -> None:
         document = row.document()
         self._rows.writerow([_cell(document.get(name)) for name in CSV_COLUMNS])
 
@@ -95,13 +95,13 @@ class Screen:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._several = False
-        self._page: list[RefusedRow] = []
+        self._page: list[QuarantinedRow] = []
         self._widths: tuple[int, int, int] | None = None
 
     def begin(self, *, several: bool) -> None:
         self._several = several
 
-    def add(self, row: "RefusedRow") -> None:
+    def add(self, row: "QuarantinedRow") -> None:
         self._page.append(row)
         if len(self._page) >= PAGE_ROWS:
             self._print_page()
@@ -118,7 +118,7 @@ class Screen:
             self._print_row(row)
         self._page = []
 
-    def _widths_of(self, page: "list[RefusedRow]") -> tuple[int, int, int]:
+    def _widths_of(self, page: "list[QuarantinedRow]") -> tuple[int, int, int]:
         names = max(cell_len(one_line(row.dataset)) for row in page)
         reasons = max(cell_len(one_line(row.reason)) for row in page)
         places = max(len(_position(row)) for row in page)
@@ -133,7 +133,7 @@ class Screen:
         name = [cut(dataset, widths[0])] if self._several else []
         return GAP.join([*name, position.rjust(widths[1]), cut(reason, widths[2]), why])
 
-    def _print_row(self, row: "RefusedRow") -> None:
+    def _print_row(self, row: "QuarantinedRow") -> None:
         self._print(
             self._columns(
                 one_line(row.dataset),
@@ -152,11 +152,11 @@ class Screen:
         self._console.print(Text(line, style), soft_wrap=True)
 
 
-def _position(row: "RefusedRow") -> str:
+def _position(row: "QuarantinedRow") -> str:
     return "-" if row.position is None else str(row.position)
 
 
-def _as_it_came(row: "RefusedRow") -> str:
+def _as_it_came(row: "QuarantinedRow") -> str:
     if row.raw_base64 is not None:
         return f"(no text, in base64) {one_line(row.raw_base64[:LONGEST_CHARS])}"
     return one_line((row.raw or "")[:LONGEST_CHARS]) or "(nothing)"

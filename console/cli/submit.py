@@ -91,5 +91,5 @@ async def _follow(
         await publish_request(kafka, request.run_id, request.value())
         submitted.set()
         with display.choose(console, as_json=as_json) as screen:
-            progress = ProgressReader(dsn, request.run_id, request.datasets, environment.migration_watch())
+            progress = ProgressReader(dsn, request.run_id, request.datasets, environment.pending_migrations())
             return await wait(completions, request.run_id, progress, screen.show, timeout_s)

@@ -20,7 +20,7 @@ PUBLISH_TIMEOUT_S = 30.0
 
 STOP_TIMEOUT_S = 2.0
 
-ENDS = TopicPartition(RUN_COMPLETED, 0)
+COMPLETIONS = TopicPartition(RUN_COMPLETED, 0)
 """The topic has one partition, as declared in deploy/kafka/topics.yaml."""
 
 MAX_REQUEST_BYTES = 1_000_000
@@ -28,7 +28,7 @@ MAX_REQUEST_BYTES = 1_000_000
 
 
 class NotAcknowledgedError(ClientError):
-    """The broker did not say that it has the request. It may have it all the same."""
+    """The broker did not acknowledge the request in time. It may have it all the same."""
 
 
 async def publish_request(kafka: KafkaClients, run_id: str, value: bytes) -> None:
@@ -82,7 +82,7 @@ class CompletionConsumer:
 
 @asynccontextmanager
 async def open_completions(kafka: KafkaClients) -> AsyncIterator[CompletionConsumer]:
-    """Open it before the request is published, so that no run is too quick to be seen.
+    """Open it before the request is published, so that no completion is missed.
 
     Raises `ClientError` when Kafka does not answer.
     """
@@ -91,8 +91,8 @@ async def open_completions(kafka: KafkaClients) -> AsyncIterator[CompletionConsu
         async with as_client_errors(kafka.servers):
             await kafka.start(consumer)
             require_topic(RUN_COMPLETED, await consumer.topics(), kafka.servers)
-            consumer.assign([ENDS])
-            consumer.seek(ENDS, (await consumer.end_offsets([ENDS]))[ENDS])
+            consumer.assign([COMPLETIONS])
+            consumer.seek(COMPLETIONS, (await consumer.end_offsets([COMPLETIONS]))[COMPLETIONS])
         yield CompletionConsumer(consumer)
     finally:
         await stop(consumer)

@@ -37,13 +37,13 @@ def lacking(dataset: Dataset, columns: Iterable[str]) -> str | None:
     return f"loading waits: table {dataset.table} has no {noun} {listed(missing)}: run `onpoint migrate`"
 
 
-class MigrationWatch:
+class PendingMigrations:
     """Finds tables and columns that the batches of a run wait for. A dataset whose file cannot be read is left out."""
 
     def __init__(self, datasets: RunDatasets) -> None:
         self._datasets = datasets
 
-    async def look(self, ledger: Ledger, run_id: str, stages: Mapping[Key, StageProgress]) -> list[str]:
+    async def find(self, ledger: Ledger, run_id: str, stages: Mapping[Key, StageProgress]) -> list[str]:
         """One sentence per table. Raises `LedgerUnavailableError`."""
         found = []
         for name in sorted(datasets_to_load(stages)):

@@ -22,7 +22,7 @@ MAX_LINE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRow:
+class QuarantinedRow:
     """A row in quarantine, and the batch that it is from."""
 
     dataset: str
@@ -53,9 +53,9 @@ class RefusedRow:
         }
 
 
-async def read(
+async def read_rows(
     staging: ObjectStore, run_id: str, files: AsyncIterator[QuarantineFile], reason: str | None
-) -> AsyncGenerator[RefusedRow]:
+) -> AsyncGenerator[QuarantinedRow]:
     """Every refused row, or those of one reason. A file at a time is on disk, one row of it in memory.
 
     Raises `ClientError` for a file that is gone or damaged or has no room here, `TransientError` in an outage.
@@ -101,11 +101,11 @@ def _lines(file: Path) -> Iterator[bytes]:
                 line = text.readline(MAX_LINE_BYTES)
 
 
-def _row(file: QuarantineFile, line: bytes) -> RefusedRow:
+def _row(file: QuarantineFile, line: bytes) -> QuarantinedRow:
     """A line that cannot be parsed is a row too: nothing of quarantine is left out."""
     found = parse_object(line) or {"raw": line.decode("utf-8", "backslashreplace")}
     position = found.get("source_position")
-    return RefusedRow(
+    return QuarantinedRow(
         dataset=file.dataset,
         stage=file.stage,
         batch_id=file.batch_id,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from console.client.ledger import Ledger, LedgerUnavailableError, RunRow, StageProgress
-from console.client.pending_migrations import MigrationWatch
+from console.client.pending_migrations import PendingMigrations
 from console.client.phase import phase
 from console.client.progress import Pace, Snapshot, by_key
 
@@ -28,7 +28,7 @@ class ProgressReader:
         dsn: str | None,
         run_id: str,
         datasets: tuple[str, ...],
-        migrations: MigrationWatch | None = None,
+        migrations: PendingMigrations | None = None,
     ) -> None:
         self._dsn = dsn
         self._run_id = run_id
@@ -69,7 +69,7 @@ class ProgressReader:
             self._ledger = await Ledger.connect(self._dsn)
         run, stages = await self._ledger.run(self._run_id), await self._ledger.progress(self._run_id)
         if self._migrations is not None and time.monotonic() >= self._ask_again_s:
-            self._waits = await self._migrations.look(self._ledger, self._run_id, by_key(stages))
+            self._waits = await self._migrations.find(self._ledger, self._run_id, by_key(stages))
             self._ask_again_s = time.monotonic() + MIGRATION_POLL_S
         return run, stages
 

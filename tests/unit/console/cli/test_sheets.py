@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from console.cli.sheets import CSV_COLUMNS, PAGE_ROWS, CsvTable, JsonLines, Screen, disarmed
-from console.client.quarantine import RefusedRow
+from console.client.quarantine import QuarantinedRow
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\x9b31m"
 
 
-def row(**changes: object) -> RefusedRow:
+def row(**changes: object) -> QuarantinedRow:
     values: dict[str, object] = {
         "dataset": "posts",
         "stage": "processor",
@@ -25,10 +25,12 @@ def row(**changes: object) -> RefusedRow:
         "raw": '{"id": 17, "userId": "abc"}',
         "raw_base64": None,
     }
-    return RefusedRow(**(values | changes))  # type: ignore[arg-type]  # as the fields are
+    return QuarantinedRow(**(values | changes))  # type: ignore[arg-type]  # as the fields are
 
 
-def on_screen(*rows: RefusedRow, width: int = 80, terminal: bool = True, several: bool = False) -> list[str]:
+def on_screen(
+    *rows: QuarantinedRow, width: int = 80, terminal: bool = True, several: bool = False
+) -> list[str]:
     out = io.StringIO()
     screen = Screen(Console(file=out, width=width, force_terminal=terminal, no_color=True, highlight=False))
     screen.begin(several=several)

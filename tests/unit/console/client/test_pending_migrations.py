@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from console.client.ledger import StageProgress
-from console.client.pending_migrations import MigrationWatch, datasets_to_load, lacking
+from console.client.pending_migrations import PendingMigrations, datasets_to_load, lacking
 from console.client.progress import by_key
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
@@ -64,7 +64,7 @@ async def test_a_run_waits_for_the_columns_of_the_file_that_it_was_frozen_with()
     staging = open_memory("staging")
     frozen = dataset("extra").model_dump_json(by_alias=True, exclude_unset=True).encode()
     await staging.put(keys.dataset_key("r", "dups"), frozen)
-    watch = MigrationWatch(RunDatasets(staging, lambda: {"dups": dataset(), "other": dataset("more")}))
+    pending = PendingMigrations(RunDatasets(staging, lambda: {"dups": dataset(), "other": dataset("more")}))
     stages = by_key(
         [
             StageProgress(name, stage, 1, None, int(stage == "processor"), 0, 0)
@@ -74,6 +74,6 @@ async def test_a_run_waits_for_the_columns_of_the_file_that_it_was_frozen_with()
     )
     ledger: Any = Columns()
 
-    assert await watch.look(ledger, "r", stages) == [
+    assert await pending.find(ledger, "r", stages) == [
         "loading waits: table eyes_dups has no column extra: run `onpoint migrate`"
     ]

@@ -10,7 +10,7 @@ import zstandard
 
 from console.client.errors import ClientError
 from console.client.ledger import QuarantineFile
-from console.client.quarantine import MAX_LINE_BYTES, RefusedRow, read
+from console.client.quarantine import MAX_LINE_BYTES, QuarantinedRow, read_rows
 from shared.storage.object_store import ObjectStore, open_folder
 
 RUN = "2026-11-23-daily"
@@ -46,12 +46,14 @@ def packed(*lines: bytes) -> bytes:
     return zstandard.compress(b"".join(line + b"\n" for line in lines))
 
 
-async def rows(staging: ObjectStore, *files: QuarantineFile, reason: str | None = None) -> list[RefusedRow]:
+async def rows(
+    staging: ObjectStore, *files: QuarantineFile, reason: str | None = None
+) -> list[QuarantinedRow]:
     async def given() -> AsyncIterator[QuarantineFile]:
         for file in files:
             yield file
 
-    return [row async for row in read(staging, RUN, given(), reason)]
+    return [row async for row in read_rows(staging, RUN, given(), reason)]
 
 
 async def test_every_row_of_every_file_is_read_in_order(staging: ObjectStore) -> None:
