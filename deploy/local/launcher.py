@@ -173,7 +173,7 @@ def wait_until_ready(home: Home, *, timeout_s: float) -> Iterator[str]:
 def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
     """Stop the home's stack and leave no process of it. False if nothing ran.
 
-    `wipe` removes its data, logs and secrets as well. A stack that somebody starts meanwhile is left alone.
+    `wipe` removes its data, logs and secrets as well. A stack that is started meanwhile is left alone.
     Raises `StackError`, having done nothing, where the folder is no stack's, and with `wipe` where it holds other
     things, too.
     """

@@ -1,4 +1,4 @@
-"""One process that is kept running: watched, restarted when it dies or hangs, stopped when asked to."""
+"""One process that is kept running: watched, restarted when it dies or hangs, stopped on request."""
 
 import asyncio
 import contextlib
@@ -114,7 +114,7 @@ class ManagedProcess:
                 await self._wait_before_restart(-1)
                 continue
             if self._stopping.is_set():
-                # Asked for while the process was being made.
+                # Requested while the process was being started.
                 await self._end(self.spec.stop_timeout_s)
             watch = asyncio.create_task(self._watch())
             code = await process.wait()

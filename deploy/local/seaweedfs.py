@@ -40,7 +40,7 @@ def seaweedfs_spec(home: Home, config: StackConfig, credentials: Credentials) ->
 def remove_sockets(ports: Ports) -> None:
     """Remove the sockets that SeaweedFS leaves among the temporary files.
 
-    Their paths are not ours to set.
+    Their paths cannot be set.
     """
     grpc = {
         "master": ports.weed_master_grpc,
@@ -85,7 +85,7 @@ def _flags(home: Home, ports: Ports) -> tuple[str, ...]:
         f"-s3.localSocket={socket_folder(home)}/s3.sock",
         f"-s3.config={home.s3_identities_file}",
         "-s3.iam=false",
-        # Catalogs nobody asked for; each takes a fixed port, and a second stack would die of it.
+        # Unused catalogs; each takes a fixed port, which a second stack would find taken.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
     )
