@@ -171,10 +171,15 @@ class Objects:
 
     async def _download(self, store: ObjectStore, named: Named, target: Path) -> bool:
         file = named.file
+        key = store.key(file.uri, "")
+        may_be_gone = self._may_be_swept(named) or named.run.run_id in self.swept
         try:
-            await store.download(store.key(file.uri, ""), target, size=file.bytes, sha256=file.sha256)
+            # A download of a missing object is tried again, which takes too long for thousands that were swept.
+            if may_be_gone and await store.head(key) is None:
+                raise ObjectMissingError(file.uri)
+            await store.download(key, target, size=file.bytes, sha256=file.sha256)
         except ObjectMissingError:
-            if self._may_be_swept(named) or named.run.run_id in self.swept:
+            if may_be_gone:
                 self.findings.note("artifacts are swept, so it cannot be replayed any more", named.run.run_id)
             else:
                 self.findings.require(
