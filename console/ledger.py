@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import asyncpg
 
-from console.database import refusal
 from console.errors import CommandError
 from console.words import did_you_mean
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
+from shared.postgres.refusals import refusal_of
 
 TIMEOUT_S = 10.0
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
@@ -97,7 +97,7 @@ class Ledger:
     @classmethod
     async def connect(cls, dsn: str) -> Self:
         """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached."""
-        with _explained():
+        with _explained(dsn):
             return cls(
                 await asyncpg.connect(
                     dsn,
@@ -232,7 +232,7 @@ def _values(row: asyncpg.Record) -> dict[str, Any]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(dsn: str = "") -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
@@ -243,12 +243,13 @@ def _explained() -> Iterator[None]:
         ) from error
     except (OSError, TimeoutError) as error:
         raise LedgerUnavailableError(
-            "PostgreSQL, where the run ledger is, does not answer: is it running? See `onpoint ps`, or "
+            refusal_of(error, dsn)
+            or "PostgreSQL, where the run ledger is, does not answer: is it running? See `onpoint ps`, or "
             f"ONPOINT_POSTGRES_DSN if it is elsewhere ({_said(error)})"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LedgerUnavailableError(
-            refusal(error) or f"the run ledger in PostgreSQL cannot be read: {_said(error)}"
+            refusal_of(error, dsn) or f"the run ledger in PostgreSQL cannot be read: {_said(error)}"
         ) from error
 
 

@@ -6,11 +6,11 @@ from typing import Literal
 
 import asyncpg
 
-from console.database import refusal
 from console.dlq.letter import Letter, Position, identity_of
 from console.dlq.queue import Action
 from console.errors import CommandError
 from console.order import requester
+from shared.postgres.refusals import refusal_of
 
 TIMEOUT_S = 10.0
 ROWS_AT_ONCE = 2000
@@ -78,7 +78,7 @@ class Journal:
 
 @asynccontextmanager
 async def open_journal(dsn: str) -> AsyncIterator[Journal]:
-    with _explained():
+    with _explained(dsn):
         connection = await asyncpg.connect(
             dsn,
             timeout=TIMEOUT_S,
@@ -98,7 +98,7 @@ def _action(row: asyncpg.Record) -> Action:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(dsn: str = "") -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
@@ -108,5 +108,5 @@ def _explained() -> Iterator[None]:
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         text = str(error) or type(error).__name__
         raise CommandError(
-            refusal(error) or f"the journal of dead letters in PostgreSQL does not answer: {text}"
+            refusal_of(error, dsn) or f"the journal of dead letters in PostgreSQL does not answer: {text}"
         ) from error

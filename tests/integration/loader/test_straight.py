@@ -89,9 +89,7 @@ async def test_a_straight_copy_that_takes_too_long_is_an_outage_and_the_next_try
             yield chunk
 
     monkeypatch.setattr(ENCODER, slow)
-    monkeypatch.setattr(
-        "services.loader.adapters.statements.STRAIGHT_LIMITS", "SET LOCAL transaction_timeout = '300ms'"
-    )
+    monkeypatch.setattr("services.loader.adapters.statements.STRAIGHT_TIME", "300ms")
     with pytest.raises(DatabaseUnavailableError):
         await service.load(batch)
     assert await rows_of(pool, "onpoint_things") == []
