@@ -31,7 +31,7 @@ def test_rows_are_taken_in_the_order_of_the_key() -> None:
 def test_older_servers_get_the_same_rows_in_the_same_order() -> None:
     insert = statements.merge(DATASET).partition("INSERT INTO")[2].partition("RETURNING")[0]
     assert insert in statements.merge_locked(DATASET)
-    assert 'ORDER BY stored."order" FOR NO KEY UPDATE OF stored' in statements.lock_stored(DATASET)
+    assert 'FROM onpoint_incoming ORDER BY "order"' in statements.lock_stored(DATASET)
 
 
 def test_older_servers_bound_the_copy_instead_of_the_transaction() -> None:
