@@ -27,7 +27,7 @@ LEFT JOIN pg_stat_activity a ON a.pid = holder.pid
 ORDER BY holder.pid
 """
 
-UNSEEN = -1
+_UNSEEN = -1
 """Stands for a holder that could not be asked for."""
 
 _NOT_TO_BE_HAD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
@@ -129,7 +129,7 @@ class LockWait:
         processes = frozenset(row["pid"] for row in self._holders)
         if not self._told or processes - self._told:
             self.say(f"waiting for a lock{self._held()}")
-            self._told = processes or frozenset({UNSEEN})
+            self._told = processes or frozenset({_UNSEEN})
 
     def _held(self) -> str:
         return f", held by {'; '.join(map(_holder, self._holders))}" if self._holders else ""

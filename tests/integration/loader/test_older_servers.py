@@ -1,9 +1,12 @@
 """What holds for merged and copied rows holds on the older servers that OnPoint works with."""
 
-import asyncpg
 import pytest
 
-from services.loader.adapters import statements
+from services.loader.service import LoaderService
+from shared.datasets.catalog import Catalog
+from shared.events.models import Counts
+from shared.storage.object_store import ObjectStore
+from tests.integration.loader.loaded import thing
 from tests.integration.loader.test_merging import (  # noqa: F401 - the same tests, on these servers
     test_a_collision_within_a_run_counts_one_superseded_whoever_loses,
     test_a_newer_run_replaces_every_column_and_counts_as_loaded,
@@ -17,6 +20,7 @@ from tests.integration.loader.test_straight import (  # noqa: F401 - as above
     test_a_key_that_comes_in_between_sends_the_batch_through_the_merge,
     test_keys_that_the_table_does_not_have_go_straight_into_it,
 )
+from tests.support.processed import put_processed
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +30,10 @@ def postgres_dsn(older_dsn: str) -> str:
     return older_dsn
 
 
-async def test_a_straight_copy_is_bounded_where_transactions_have_no_time_limit(pool: asyncpg.Pool) -> None:
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(statements.straight_limits(connection.get_server_version().major))
-        assert await connection.fetchval("SHOW statement_timeout") == "1min"
+async def test_a_straight_copy_that_takes_too_long_is_merged_at_once(
+    service: LoaderService, staging: ObjectStore, catalog: Catalog, slow_ways: list[str]
+) -> None:
+    """The limit ends the statement; there is none that would end the transaction."""
+    batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
+    assert (await service.load(batch)).counts == Counts(read=10, loaded=10)
+    assert slow_ways == ["straight", "merged"]
