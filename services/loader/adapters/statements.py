@@ -36,7 +36,7 @@ HAS_NOTHING_BETWEEN = "SELECT NOT EXISTS (SELECT FROM public.{table} WHERE {key}
 IMMEDIATELY = "SET CONSTRAINTS ALL IMMEDIATE"
 """A constraint that waits for the commit would tell of a row when nobody can say which."""
 
-STRAIGHT_TIME = "60s"
+STRAIGHT_MS = 60_000
 """Rows copied straight into the table are locked until the commit: a process that is paused meanwhile loses them
 after so long."""
 
@@ -70,8 +70,13 @@ def straight_limits(version: int) -> str:
 
     Who meets such rows does not wait long, and takes the way through the temporary table.
     """
-    limit = "transaction_timeout" if version >= LIMITS_TRANSACTIONS else "statement_timeout"
-    return f"{IMMEDIATELY}; SET LOCAL {limit} = '{STRAIGHT_TIME}'; SET LOCAL lock_timeout = '5s'"
+    limit = f"SET LOCAL transaction_timeout = {STRAIGHT_MS}"
+    if version < LIMITS_TRANSACTIONS:
+        limit = (
+            f"SELECT set_config('statement_timeout', '{STRAIGHT_MS}', true) FROM pg_settings "  # noqa: S608 - a number of ours
+            f"WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND {STRAIGHT_MS}"
+        )
+    return f"{IMMEDIATELY}; {limit}; SET LOCAL lock_timeout = '5s'"
 
 
 def is_new(dataset: Dataset) -> str:

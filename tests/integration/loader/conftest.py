@@ -80,5 +80,5 @@ def slow_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             yield chunk
 
     monkeypatch.setattr(ENCODER, slow)
-    monkeypatch.setattr(statements, "STRAIGHT_TIME", "300ms")
+    monkeypatch.setattr(statements, "STRAIGHT_MS", 300)
     return ways

@@ -7,7 +7,10 @@ from shared.datasets.catalog import Catalog
 from shared.events.models import Counts
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import thing
-from tests.integration.loader.test_merging import (  # noqa: F401 - the same tests, on these servers
+from tests.integration.loader.test_failed_statements import (  # noqa: F401 - the same tests, on these servers
+    test_a_copy_that_always_meets_the_statement_timeout_is_no_outage,
+)
+from tests.integration.loader.test_merging import (  # noqa: F401 - as above
     test_a_collision_within_a_run_counts_one_superseded_whoever_loses,
     test_a_newer_run_replaces_every_column_and_counts_as_loaded,
     test_a_page_that_comes_twice_is_repeated_in_whole,

@@ -35,5 +35,5 @@ def test_older_servers_get_the_same_rows_in_the_same_order() -> None:
 
 
 def test_older_servers_bound_the_copy_instead_of_the_transaction() -> None:
-    assert "SET LOCAL transaction_timeout = '60s'" in statements.straight_limits(17)
-    assert "SET LOCAL statement_timeout = '60s'" in statements.straight_limits(16)
+    assert "SET LOCAL transaction_timeout = 60000" in statements.straight_limits(17)
+    assert "set_config('statement_timeout', '60000', true)" in statements.straight_limits(16)
