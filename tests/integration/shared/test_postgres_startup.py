@@ -103,3 +103,15 @@ async def test_a_service_that_waits_for_its_migrations_is_alive_and_not_ready(
         assert service.log().count("waiting_for_migrations") == 1
         service.send(signal.SIGTERM)
         assert await service.exited() == 0
+
+
+@pytest.mark.integration
+async def test_neither_a_start_nor_a_migration_goes_on_with_a_server_that_is_too_old(
+    pool: asyncpg.Pool, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.postgres.versions.OLDEST", 99)
+    with pytest.raises(ConfigurationError, match="OnPoint needs 99 or later"):
+        await wait_for_database(pool, LOADER, Waits())
+    with pytest.raises(ConfigurationError, match="OnPoint needs 99 or later"):
+        await migrate(empty_dsn, LOADER, [])
+    assert await pool.fetchval("SELECT to_regnamespace('onpoint_loader')") is None
