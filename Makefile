@@ -41,6 +41,10 @@ test: setup ## Tests on the real components, which it starts and stops; without 
 test-fast: setup ## Only the tests that need no server
 	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not airflow and not compose"
 
+test-postgres: setup ## The integration tests on another PostgreSQL (VERSION=15, 16 or 17; < 10 min)
+	ONPOINT_LOCAL_POSTGRES_VERSION=$(or $(VERSION),15) $(BIN)/python -m pytest \
+		tests/integration/loader tests/integration/quality tests/integration/s3sink tests/integration/shared tests/integration/console
+
 test-faults: setup ## Kills and outages in the middle of runs (long)
 	$(BIN)/python -m pytest -m faults
 

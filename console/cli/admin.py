@@ -82,11 +82,15 @@ def apply(
     print(f"{len(specs)} topics are in place, {len(applied.created)} of them new")
 
 
+MIGRATED = ("services.loader", "services.quality", "services.s3sink", "console")
+"""The packages with a schema of their own in PostgreSQL."""
+
+
 def migrations() -> "list[Migration]":
     """The services' and the command line's own."""
     from shared.postgres.migrations import find_migrations
 
-    return find_migrations(ROOT / "services") + find_migrations(ROOT)
+    return [migration for package in MIGRATED for migration in find_migrations(package)]
 
 
 def migrate(
@@ -106,15 +110,17 @@ def migrate(
     """
     import asyncpg
 
-    from console.client.database import refusal
     from shared.postgres.migrations import TablesError
     from shared.postgres.migrations import migrate as bring_up_to_date
+    from shared.postgres.refusals import refusal_of
 
     dsn = environment.ledger_dsn()
     catalog = environment.catalog()
     left_out = [str(refused) for refused in catalog.refused]
     try:
-        done: Sequence[str] = asyncio.run(bring_up_to_date(dsn, migrations(), list(catalog.values())))
+        done: Sequence[str] = asyncio.run(
+            bring_up_to_date(dsn, migrations(), list(catalog.values()), say=_progress)
+        )
     except TablesError as error:
         done = error.done
         left_out += [
@@ -122,12 +128,13 @@ def migrate(
         ]
     except (OSError, TimeoutError) as error:
         raise CommandError(
-            "PostgreSQL does not answer, so nothing was changed: is it running? See `onpoint ps`, or "
+            refusal_of(error, dsn)
+            or "PostgreSQL does not answer, so nothing was changed: is it running? See `onpoint ps`, or "
             f"ONPOINT_POSTGRES_DSN if it is elsewhere ({str(error) or 'no answer in time'})"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CommandError(
-            refusal(error) or f"PostgreSQL could not be brought up to date: {error}"
+            refusal_of(error, dsn) or f"PostgreSQL could not be brought up to date: {error}"
         ) from error
     for step in done:
         print(f"done {step}")
@@ -139,3 +146,7 @@ def migrate(
     print(f"the database is up to date, {quantity(len(left_out), 'dataset file')} left out", file=sys.stderr)
     if not warn_only:
         raise typer.Exit(FAILED)
+
+
+def _progress(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

@@ -70,7 +70,8 @@ def sweep(
     import asyncpg
     import structlog
 
-    from console.client.database import refusal
+    from shared.postgres.errors import StatementFailedError
+    from shared.postgres.refusals import refusal_of
 
     hours = (
         environment.settings(SweepSettings).staging_ttl_hours
@@ -81,10 +82,10 @@ def sweep(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         report = asyncio.run(_sweep(dsn, storage, Limits(ttl=timedelta(hours=hours)), dry_run=dry_run))
-    except (TransientError, PermanentError) as error:
+    except (TransientError, StatementFailedError, PermanentError) as error:
         raise CommandError(f"the sweep did not get to its end, asking again is safe: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        why = refusal(error) or f"PostgreSQL does not answer, so nothing is swept: {error}"
+        why = refusal_of(error) or f"PostgreSQL does not answer, so nothing is swept: {error}"
         raise CommandError(why) from error
     if as_json:
         print_json(report.as_dict())

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import asyncpg
 
-from console.client.database import refusal
 from console.client.errors import ClientError
 from console.formatting import did_you_mean
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
+from shared.postgres.refusals import refusal_of
 
 TIMEOUT_S = 10.0
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
@@ -97,7 +97,7 @@ class Ledger:
     @classmethod
     async def connect(cls, dsn: str) -> Self:
         """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached."""
-        with _as_client_errors():
+        with _as_client_errors(dsn):
             return cls(
                 await asyncpg.connect(
                     dsn,
@@ -232,7 +232,7 @@ def _values(row: asyncpg.Record) -> dict[str, Any]:
 
 
 @contextmanager
-def _as_client_errors() -> Iterator[None]:
+def _as_client_errors(dsn: str = "") -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
@@ -243,12 +243,13 @@ def _as_client_errors() -> Iterator[None]:
         ) from error
     except (OSError, TimeoutError) as error:
         raise LedgerUnavailableError(
-            "PostgreSQL, where the run ledger is, does not answer: is it running? See `onpoint ps`, or "
+            refusal_of(error, dsn)
+            or "PostgreSQL, where the run ledger is, does not answer: is it running? See `onpoint ps`, or "
             f"ONPOINT_POSTGRES_DSN if it is elsewhere ({_error_text(error)})"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LedgerUnavailableError(
-            refusal(error) or f"the run ledger in PostgreSQL cannot be read: {_error_text(error)}"
+            refusal_of(error, dsn) or f"the run ledger in PostgreSQL cannot be read: {_error_text(error)}"
         ) from error
 
 

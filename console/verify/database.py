@@ -12,6 +12,7 @@ import asyncpg
 from console.client.errors import ClientError
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
+from shared.postgres.refusals import refusal_of, words_of
 
 TIMEOUT_S = 300.0
 _COLUMNS = """
@@ -211,8 +212,7 @@ def as_client_errors() -> Iterator[None]:
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
         raise ClientError(f"the database is behind: run `onpoint migrate` ({error})") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        text = str(error) or type(error).__name__
-        raise ClientError(f"PostgreSQL cannot be read: {text}") from error
+        raise ClientError(refusal_of(error) or f"PostgreSQL cannot be read: {words_of(error)}") from error
 
 
 async def _of(connection: asyncpg.Connection, view: str, run_ids: Sequence[str]) -> list[asyncpg.Record]:

@@ -28,7 +28,7 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from shared.datasets.arrow import clean_schema
 from shared.datasets.catalog import load_catalog
 from shared.datasets.model import Dataset
-from shared.postgres.migrations import create_table_sql
+from shared.postgres.tables import create_table_sql
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deploy.local.errors import NotRunningError
 from deploy.local.home import Home, write_private
 from deploy.local.ports import Ports
+from deploy.local.postgres_versions import DEFAULT
 from deploy.local.process_id import ProcessId
 
 
@@ -40,6 +41,7 @@ class StackConfig(BaseModel):
     weed: Path
     kafka_jars: Path
     postgres_programs: Path
+    postgres_version: str = DEFAULT
     hang_s: float = Field(gt=0)
     """Seconds without an answer of /livez after which a service that was ready is restarted."""
     parent: ProcessId | None = None

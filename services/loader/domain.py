@@ -1,13 +1,14 @@
 """What a load comes to. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from shared.datasets.model import Dataset
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.reasons import Reason
 
@@ -64,6 +65,17 @@ def counts_of(rows: int, merge: Merge, rejected: int = 0) -> Counts:
     """
     loaded = merge.written - merge.same_run
     return Counts(read=rows, loaded=loaded, superseded=rows - rejected - loaded, rejected=rejected)
+
+
+def lack_of(dataset: Dataset, columns: Collection[str]) -> str | None:
+    """What the dataset's table, which has these columns, lacks; None: nothing. Without columns there is no table."""
+    if not columns:
+        return f"there is no table {dataset.table}"
+    missing = [column.name for column in dataset.columns if column.name not in columns]
+    if not missing:
+        return None
+    noun = "column" if len(missing) == 1 else "columns"
+    return f"table {dataset.table} has no {noun} {', '.join(missing)}"
 
 
 def result_of(

@@ -1,7 +1,7 @@
 from functools import partial
 
 from services.quality.adapters.completions import CompletionRepository
-from services.quality.adapters.ledger import TABLES, LedgerRepository
+from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
@@ -13,7 +13,9 @@ from services.quality.workers.sweeper import Sweeper
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
-from shared.postgres.pool import open_pool, wait_for_migrations
+from shared.postgres.migrations import find_migrations
+from shared.postgres.pool import open_pool
+from shared.postgres.startup import wait_for_database
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
@@ -32,9 +34,9 @@ async def build(process: Process) -> None:
     storage, sweeping = load_settings(ObjectStoreSettings), load_settings(SweepSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
     folder.read()  # logs the files that cannot be used
-    pool = await open_pool(load_settings(PostgresSettings))
+    pool = await open_pool(load_settings(PostgresSettings), process.waits_for)
     process.resources.push_async_callback(pool.close)
-    await wait_for_migrations(pool, TABLES)
+    await wait_for_database(pool, find_migrations("services.quality"), process.waits_for)
     staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
     completions = CompletionRepository(pool)
     listings = Listings(ListingRepository(pool), completions, lake)

@@ -1,7 +1,6 @@
 import asyncio
 
 from services.s3sink.adapters.repository import SinkRepository
-from services.s3sink.adapters.statements import TABLES
 from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
@@ -12,7 +11,9 @@ from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
 from shared.events import topics
-from shared.postgres.pool import open_pool, wait_for_migrations
+from shared.postgres.migrations import find_migrations
+from shared.postgres.pool import open_pool
+from shared.postgres.startup import wait_for_database
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
@@ -35,9 +36,9 @@ async def build(process: Process) -> None:
         raise ConfigurationError(
             "ONPOINT_S3SINK_WRITERS: the PostgreSQL pool needs two connections more than that"
         )
-    pool = await open_pool(postgres)
+    pool = await open_pool(postgres, process.waits_for)
     process.resources.push_async_callback(pool.close)
-    await wait_for_migrations(pool, list(TABLES))
+    await wait_for_database(pool, find_migrations("services.s3sink"), process.waits_for)
     limits = Limits(
         target_bytes=settings.s3sink_object_target_bytes,
         most_bytes=settings.s3sink_object_max_bytes,

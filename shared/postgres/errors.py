@@ -1,4 +1,4 @@
-"""asyncpg's errors as ours: what an outage is, and what trying again cannot help (docs/guarantees.md, C7)."""
+"""asyncpg's errors as ours: an outage, a statement that may be tried again, or a refusal (docs/guarantees.md, C7)."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,16 +6,18 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from shared.errors import PermanentError, TransientError
+from shared.errors import OnPointError, PermanentError, TransientError
 from shared.reasons import Reason
 
-_BEHIND = ("42P01", "42703", "3F000")
-"""A table, column or schema that is not there."""
+_SERVER_GOES = ("57P01", "57P02", "57P03", "57P05")
+"""Shutdown, crash, start or recovery, an idle session that was ended."""
 
-_TRANSIENT_CLASSES = (
+_NO_ENTRY = ("28", "3D000")
+"""A login that is refused, a database that is not there: of a connection that opens, never of a batch."""
+
+_OUTAGE_STATES = (
     "08",
     "53",
-    "57",
     "40",
     "58",
     "25006",
@@ -23,17 +25,28 @@ _TRANSIENT_CLASSES = (
     "25P04",
     "55P03",
     "23505",
-    *_BEHIND,
+    *_SERVER_GOES,
+    *_NO_ENTRY,
 )
-"""Connection, resources, shutdown, serialisation and deadlock, system, a read-only (failed-over) server, a
-transaction that stood still or took too long, lock timeout, a merge that met another; and what a migration has yet to
-make."""
+"""Connection, resources, serialisation and deadlock, system, a read-only (failed-over) server, a transaction that stood
+still or took too long, lock timeout, a merge that met another; and the above.
+"""
 
+_UNMIGRATED_STATES = ("42P01", "42703", "3F000")
+"""A table, column or schema that is not there."""
 
-_BROKEN_OFF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""The connection went away under the driver. The second comes where a server that shuts down says so between two
-messages: the next use finds the protocol "in another operation", and the pool lets go of the connection."""
+_ENDED_STATES = ("57",)
+"""Whatever else ends a statement from outside: the statement timeout (57014), a cancel, a dropped database."""
 
+_CONNECTION_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    asyncio.IncompleteReadError,
+)
+"""The connection went away under the driver. `InternalClientError` comes where a server that shuts down says so between
+two messages: the next use finds the protocol "in another operation", and the pool lets go of the connection."""
 
 _REASONS = {
     "22003": Reason.RANGE,
@@ -44,9 +57,22 @@ _REASONS = {
 }
 """Numbers and times beyond a column's, a NUL, a text longer than its column, a row or key longer than a page holds."""
 
+MAX_MESSAGE_CHARS = 500
+
 
 class DatabaseUnavailableError(TransientError):
     """PostgreSQL did not answer, or asked us to try again."""
+
+
+class MigrationPendingError(DatabaseUnavailableError):
+    """A table, column or schema is not there: `onpoint migrate` has yet to make it."""
+
+
+class StatementFailedError(OnPointError):
+    """A statement failed, and neither an outage nor its data is known to be the cause.
+
+    It is tried again, a bounded number of times.
+    """
 
 
 def reason_of(error: asyncpg.PostgresError) -> Reason:
@@ -54,18 +80,40 @@ def reason_of(error: asyncpg.PostgresError) -> Reason:
     return _REASONS.get(error.sqlstate or "", Reason.SCHEMA)
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether waiting can help: the server or its answer is away."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_OUTAGE_STATES)
+    return isinstance(error, _CONNECTION_LOST)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns asyncpg's errors into `DatabaseUnavailableError` or `PermanentError`."""
+    """Turns asyncpg's errors into ours.
+
+    Raises `DatabaseUnavailableError` in an outage, `MigrationPendingError` where something is yet to be made,
+    `StatementFailedError` for a statement that was ended from outside, and `PermanentError` for all else.
+    """
     try:
         yield
     except asyncpg.PostgresError as error:
-        state = error.sqlstate or ""
-        text = f"{type(error).__name__}: {error}"[:500]
-        if state in _BEHIND:
-            text += ": run `onpoint migrate`, which makes the tables and columns that the dataset files name"
-        if state.startswith(_TRANSIENT_CLASSES):
-            raise DatabaseUnavailableError(text) from error
-        raise PermanentError(reason_of(error), text) from error
-    except (*_BROKEN_OFF, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-        raise DatabaseUnavailableError(f"{type(error).__name__}: {error}"[:500]) from error
+        raise _translation(error) from error
+    except _CONNECTION_LOST as error:
+        raise DatabaseUnavailableError(_text(error)) from error
+
+
+def _translation(error: asyncpg.PostgresError) -> OnPointError:
+    state, text = error.sqlstate or "", _text(error)
+    if is_outage(error):
+        return DatabaseUnavailableError(text)
+    if state.startswith(_UNMIGRATED_STATES):
+        return MigrationPendingError(
+            f"{text}: run `onpoint migrate`, which makes the tables and columns that the dataset files name"
+        )
+    if state.startswith(_ENDED_STATES):
+        return StatementFailedError(text)
+    return PermanentError(reason_of(error), text)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS]

@@ -1,31 +1,45 @@
-"""Connections to PostgreSQL."""
+"""A bounded pool of connections to PostgreSQL."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 
 import asyncpg
 
-from shared.observability.logging import get_logger
+from shared.errors import ConfigurationError
+from shared.postgres.connecting import Connector
+from shared.postgres.errors import is_outage
+from shared.postgres.refusals import refusal_of, words_of
 from shared.settings.postgres import PostgresSettings
 
 APPLICATION_NAME = "onpoint_pipeline"
 CONNECT_RETRY_S = 1.0
+IDLE_S = 60.0
 
-log = get_logger()
+SaysWhatItWaitsFor = Callable[[str | None], None]
+"""Called with one sentence while a start waits, and with None when that is over."""
 
 
-async def open_pool(settings: PostgresSettings) -> asyncpg.Pool:
-    """A bounded pool, opened when the server answers: waits for it without end and says so once.
+def _say_nothing(_: str | None) -> None:
+    """For callers without a readiness to report."""
 
-    Raises `asyncpg.InvalidAuthorizationSpecificationError` and its like at once: waiting cannot help those.
+
+async def open_pool(settings: PostgresSettings, waits_for: SaysWhatItWaitsFor = _say_nothing) -> asyncpg.Pool:
+    """Opens the pool when the server answers, and waits for that without end.
+
+    Raises `ConfigurationError` with one sentence where waiting cannot help: a login, database or certificate that is
+    refused.
     """
-    waiting = False
+    _leave_words_to_connector()
+    dsn, connector = settings.postgres_dsn.get_secret_value(), Connector()
     while True:
         try:
-            return await asyncpg.create_pool(
-                settings.postgres_dsn.get_secret_value(),
-                min_size=1,
+            pool = await asyncpg.create_pool(
+                dsn,
+                connect=connector,
+                min_size=settings.postgres_pool_size,
                 max_size=settings.postgres_pool_size + settings.postgres_pool_overflow,
-                max_inactive_connection_lifetime=60,
+                max_inactive_connection_lifetime=IDLE_S,
                 server_settings={
                     "application_name": APPLICATION_NAME,
                     "statement_timeout": str(settings.postgres_statement_timeout_s * 1000),
@@ -34,31 +48,22 @@ async def open_pool(settings: PostgresSettings) -> asyncpg.Pool:
                     "timezone": "UTC",
                 },
             )
-        except (
-            OSError,
-            asyncpg.CannotConnectNowError,
-            asyncpg.TooManyConnectionsError,
-            TimeoutError,
-        ) as error:
-            if not waiting:
-                log.warning("waiting_for_postgres", error=str(error))
-                waiting = True
+        except Exception as error:
+            if (refusal := refusal_of(error, dsn)) is not None:
+                raise ConfigurationError(refusal) from error
+            if not is_outage(error):
+                raise
+            waits_for(f"waiting for PostgreSQL: {words_of(error)}")
             await asyncio.sleep(CONNECT_RETRY_S)
+        else:
+            waits_for(None)
+            return pool
 
 
-async def wait_for_migrations(pool: asyncpg.Pool, tables: list[str]) -> None:
-    """Returns when every table (`schema.table`) is there: `onpoint migrate` makes them."""
-    said = False
-    while True:
-        missing = [
-            row["name"]
-            for row in await pool.fetch(
-                "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL", tables
-            )
-        ]
-        if not missing:
-            return
-        if not said:
-            log.warning("waiting_for_migrations", missing=missing, hint="run `onpoint migrate`")
-            said = True
-        await asyncio.sleep(CONNECT_RETRY_S)
+def _is_no_traceback(record: logging.LogRecord) -> bool:
+    return not record.exc_info
+
+
+def _leave_words_to_connector() -> None:
+    """The pool would log a traceback for each connection that it tries to restore. Idempotent."""
+    logging.getLogger("asyncpg.pool").addFilter(_is_no_traceback)

@@ -45,6 +45,12 @@ class Process:
     resources: AsyncExitStack
     loops: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     """Run from ready to stop. One that ends or raises ends the process: it is restarted whole."""
+    start_problem: str | None = None
+    """What the start waits for, in one sentence for `/readyz`; None: for nothing that is known."""
+
+    def waits_for(self, what: str | None) -> None:
+        """Shows it until the next call."""
+        self.start_problem = what
 
 
 Build = Callable[[Process], Awaitable[None]]
@@ -85,7 +91,7 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
         settings.http_host,
         settings.http_port,
         alive=subscriptions.stopped_consumers,
-        ready=lambda: state + subscriptions.readiness_problems(),
+        ready=lambda: _readiness_problems(process, state),
         resume=subscriptions.reset_circuit_breaker,
     )
     work = asyncio.create_task(_work(build, process, state, stop, fatal))
@@ -98,6 +104,13 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
     finally:
         await runner.cleanup()
     return EXIT_FAILED if faults else EXIT_OK
+
+
+def _readiness_problems(process: Process, state: list[str]) -> list[str]:
+    """Kafka is not connected to before the start has what it waits for."""
+    if process.start_problem is not None:
+        return [*state, process.start_problem]
+    return state + process.subscriptions.readiness_problems()
 
 
 async def _work(

@@ -23,7 +23,12 @@ class PostgresSettings(Settings):
         int, Field(ge=1, le=100, description="connections kept open per process")
     ] = 2
     postgres_pool_overflow: Annotated[
-        int, Field(ge=0, le=100, description="connections more than that, opened when needed")
+        int,
+        Field(
+            ge=0,
+            le=100,
+            description="connections more than that, opened when needed, closed when idle for a minute",
+        ),
     ] = 2
     postgres_statement_timeout_s: Annotated[
         int, Field(ge=1, le=3600, description="seconds one statement may take, a whole COPY included")

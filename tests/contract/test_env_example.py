@@ -94,6 +94,8 @@ LOCAL = """\
 # ONPOINT_COMPONENTS_DIR=
 # seconds without an answer of /livez until a service that was ready is restarted
 # ONPOINT_LOCAL_HANG_S=60
+# major version of PostgreSQL: 15, 16, 17 or 18; a home keeps the one that it began with
+# ONPOINT_LOCAL_POSTGRES_VERSION=18
 # free: take free ports and remember them; default: those below; absent: free where they are remembered, else default
 # ONPOINT_PORTS=
 # ports of the components and of the services' /livez, /readyz and /metrics

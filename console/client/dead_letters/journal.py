@@ -6,10 +6,10 @@ from typing import Literal
 
 import asyncpg
 
-from console.client.database import refusal
 from console.client.dead_letters.queue import Action
 from console.client.dead_letters.record import DeadLetter, Position, identity_of
 from console.client.errors import ClientError
+from shared.postgres.refusals import refusal_of
 
 TIMEOUT_S = 10.0
 ROWS_AT_ONCE = 2000
@@ -82,7 +82,7 @@ class Journal:
 
 @asynccontextmanager
 async def open_journal(dsn: str) -> AsyncIterator[Journal]:
-    with _as_client_errors():
+    with _as_client_errors(dsn):
         connection = await asyncpg.connect(
             dsn,
             timeout=TIMEOUT_S,
@@ -102,7 +102,7 @@ def _action(row: asyncpg.Record) -> Action:
 
 
 @contextmanager
-def _as_client_errors() -> Iterator[None]:
+def _as_client_errors(dsn: str = "") -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
@@ -110,5 +110,5 @@ def _as_client_errors() -> Iterator[None]:
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         text = str(error) or type(error).__name__
         raise ClientError(
-            refusal(error) or f"the journal of dead letters in PostgreSQL does not answer: {text}"
+            refusal_of(error, dsn) or f"the journal of dead letters in PostgreSQL does not answer: {text}"
         ) from error

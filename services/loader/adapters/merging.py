@@ -1,5 +1,6 @@
 """A batch's rows into its table by way of the temporary one: all at once, or, where PostgreSQL refuses a row, without it."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +12,9 @@ from services.loader.adapters import statements
 from services.loader.domain import NOTHING_MERGED, KeyRange, Merge, RefusedRow
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
-from shared.postgres.errors import reason_of
+from shared.postgres.errors import DatabaseUnavailableError, reason_of
 from shared.postgres.identifiers import quote
+from shared.postgres.versions import RETURNS_OLD_ROWS
 
 MAX_REFUSED = 100
 """A batch of which PostgreSQL refuses more rows, or every one, is dead: something is wrong with the table rather than
@@ -22,6 +24,9 @@ It bounds the search as well: at most twice so many tries for each halving of th
 """
 
 MAX_MESSAGE_CHARS = 500
+
+LOCKED_TRIES = 5
+"""Of a merge that meets rows which came after it had locked the others. A second such meeting is rare."""
 
 _OF_ONE_ROW = ("22", "23", "54000", "P0001", "44000")
 """A value that a column cannot hold, a constraint, a row or key too long, what a trigger or a view raises."""
@@ -69,11 +74,32 @@ async def copy(connection: Connection, rows: Rows, source: AsyncIterator[bytes])
 
 async def merge(connection: Connection, dataset: Dataset, rows: int, processed_at: datetime) -> Merge:
     """Moves what was copied, `rows` of them, into the table."""
-    [found] = await connection.fetch(statements.merge(dataset), processed_at)
+    if connection.get_server_version().major >= RETURNS_OLD_ROWS:
+        [found] = await connection.fetch(statements.merge(dataset), processed_at)
+    else:
+        found = await _merge_locked(connection, dataset, processed_at)
     written, lost = found["written"], 0
     if written < rows:
         lost = max(0, await connection.fetchval(statements.count_of_run(dataset)) - written)
     return Merge(written, found["same_run"], found["repeated"] + lost)
+
+
+class _UnseenError(Exception):
+    """Takes back a merge that met rows which came after the others were locked."""
+
+
+async def _merge_locked(connection: Connection, dataset: Dataset, processed_at: datetime) -> asyncpg.Record:
+    for _ in range(LOCKED_TRIES):
+        with contextlib.suppress(_UnseenError):
+            async with connection.transaction():
+                await connection.execute(statements.lock_stored(dataset))
+                [found] = await connection.fetch(statements.merge_locked(dataset), processed_at)
+                if found["unseen"]:
+                    raise _UnseenError
+                return found
+    raise DatabaseUnavailableError(
+        f"table {dataset.table}: other loads wrote the same new keys again and again"
+    )
 
 
 async def merge_in_parts(

@@ -14,32 +14,39 @@ from services.loader.adapters.merging import (
     merge_in_parts,
     unless_refused,
 )
-from services.loader.domain import Merge, RefusedRow, counts_of, result_of
+from services.loader.domain import Merge, RefusedRow, counts_of, lack_of, result_of
 from shared import crashpoints
 from shared.datasets.model import Dataset
-from shared.errors import TransientError
+from shared.errors import OnPointError, TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest
 from shared.observability.logging import get_logger
-from shared.postgres.errors import translated
+from shared.postgres.errors import MigrationPendingError, StatementFailedError, translated
 from shared.version import CODE_VERSION
 
 log = get_logger()
 
-_MET_ANOTHER = (asyncpg.UniqueViolationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
-"""Keys that were new turned out not to be, or another transaction is about to write them."""
+_TAKES_THE_MERGE = (
+    asyncpg.UniqueViolationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.QueryCanceledError,
+)
+"""Keys that were new turned out not to be, or another transaction is about to write them, or the copy took too long."""
 
 Keep = Callable[[Sequence[RefusedRow]], Awaitable[Artifact]]
 """Puts refused rows into quarantine, durably."""
 
 
 class LoadRepository:
-    """Every method raises `DatabaseUnavailableError` in an outage, `PermanentError` for what PostgreSQL refuses."""
+    """Every method raises `DatabaseUnavailableError` in an outage, `PermanentError` for what PostgreSQL refuses, and
+    `StatementFailedError` for a statement that was ended from outside, by its time limit for instance.
+    """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._cut_off: set[str] = set()
-        """Batches whose straight copy an outage ended, its time limit perhaps: the next try takes the merge."""
+        """Batches whose straight copy was ended, by its time limit perhaps: the next try takes the merge."""
 
     async def find(self, batch_id: str) -> BatchManifest | None:
         """The committed result of a batch, done or dead."""
@@ -73,6 +80,8 @@ class LoadRepository:
         `rows` is None for a batch without any; `nulls` counts theirs by column. Keys that are new to the table are
         copied straight into it; all others go through a temporary table and are merged, which costs three times as
         much. Rows that PostgreSQL refuses are looked for, left out and kept before the commit.
+
+        Raises `MigrationPendingError` while `onpoint migrate` has yet to make the table or a column of it.
         """
         may_go_straight = batch.batch_id not in self._cut_off
         try:
@@ -84,12 +93,23 @@ class LoadRepository:
                     crashpoints.reach("loader.merged")
         except _AnotherWasFirstError:
             return None
-        except TransientError:
+        except MigrationPendingError as error:
+            raise await self._pending(dataset, error) from error
+        except (TransientError, StatementFailedError):
             self._cut_off.add(batch.batch_id)
             raise
         self._cut_off.discard(batch.batch_id)
         crashpoints.reach("loader.committed")
         return result
+
+    async def _pending(self, dataset: Dataset, error: MigrationPendingError) -> OnPointError:
+        """What the dataset's table lacks. Where it lacks nothing, no migration helps: a trigger of it may be wrong."""
+        with translated():
+            columns = await self._pool.fetchval(statements.COLUMNS_OF_TABLE, statements.table_of(dataset))
+        lack = lack_of(dataset, columns)
+        if lack is None:
+            return StatementFailedError(f"{error.__cause__}, and no migration of the dataset is missing")
+        return MigrationPendingError(f"dataset {dataset.name}: {lack}: run `onpoint migrate`")
 
 
 class _AnotherWasFirstError(Exception):
@@ -177,7 +197,7 @@ async def _copy_straight(
         return None
     try:
         async with connection.transaction():
-            await connection.execute(statements.STRAIGHT_LIMITS)
+            await connection.execute(statements.straight_limits(connection.get_server_version().major))
             status = await connection.copy_to_table(
                 dataset.table,
                 schema_name="public",
@@ -186,7 +206,7 @@ async def _copy_straight(
                 format="binary",
             )
     except asyncpg.PostgresError as error:
-        if isinstance(error, _MET_ANOTHER) or may_be_of_one_row(error):
+        if isinstance(error, _TAKES_THE_MERGE) or may_be_of_one_row(error):
             return None
         raise
     return int(status.removeprefix("COPY "))

@@ -3,7 +3,8 @@
 from shared.datasets.lineage import LINEAGE, LINEAGE_NAMES
 from shared.datasets.model import Dataset
 from shared.postgres.identifiers import quote, quote_all
-from shared.postgres.migrations import POSTGRES_TYPE
+from shared.postgres.tables import POSTGRES_TYPE
+from shared.postgres.versions import LIMITS_TRANSACTIONS
 
 INCOMING = "onpoint_incoming"
 """The temporary table of one transaction: it is gone at its end."""
@@ -11,9 +12,6 @@ INCOMING = "onpoint_incoming"
 INCOMING_MEMORY = "64MB"
 """For the temporary table, and for sorting it. A batch of 50,000 rows of 500 bytes stays in memory: with the
 server's defaults (8 and 4 MB) both spill, and a load takes 1.4 to 2 times as long."""
-
-LEDGER_TABLE = "onpoint_loader.loaded_batches"
-
 
 FIND = "SELECT result FROM onpoint_loader.loaded_batches WHERE batch_id = $1"
 
@@ -38,9 +36,9 @@ HAS_NOTHING_BETWEEN = "SELECT NOT EXISTS (SELECT FROM public.{table} WHERE {key}
 IMMEDIATELY = "SET CONSTRAINTS ALL IMMEDIATE"
 """A constraint that waits for the commit would tell of a row when nobody can say which."""
 
-STRAIGHT_LIMITS = f"{IMMEDIATELY}; SET LOCAL transaction_timeout = '60s'; SET LOCAL lock_timeout = '5s'"
+STRAIGHT_MS = 60_000
 """Rows copied straight into the table are locked until the commit: a process that is paused meanwhile loses them
-after so long, and who meets them takes the way through the temporary table."""
+after so long."""
 
 
 EMPTY_INCOMING = f"TRUNCATE {INCOMING}"
@@ -54,6 +52,31 @@ WHERE i.indrelid = to_regclass($1) AND c.relname = $2
 GROUP BY i.indexrelid
 """
 """No row where the table ($1) has no such index."""
+
+
+COLUMNS_OF_TABLE = """
+SELECT coalesce(array_agg(attname::text), '{}') FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+"""
+"""Empty where there is no such table."""
+
+
+def table_of(dataset: Dataset) -> str:
+    return f"public.{quote(dataset.table)}"
+
+
+def straight_limits(version: int) -> str:
+    """For a server of that major version. An older one bounds each statement instead of the whole transaction.
+
+    Who meets such rows does not wait long, and takes the way through the temporary table.
+    """
+    limit = f"SET LOCAL transaction_timeout = {STRAIGHT_MS}"
+    if version < LIMITS_TRANSACTIONS:
+        limit = (
+            f"SELECT set_config('statement_timeout', '{STRAIGHT_MS}', true) FROM pg_settings "  # noqa: S608 - a number of ours
+            f"WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND {STRAIGHT_MS}"
+        )
+    return f"{IMMEDIATELY}; {limit}; SET LOCAL lock_timeout = '5s'"
 
 
 def is_new(dataset: Dataset) -> str:
@@ -78,22 +101,10 @@ def merge(dataset: Dataset) -> str:
     loading; `_run_id` compares by its bytes, so that no server's collation decides. Rows are taken in the order
     of their key: two loads at once wait for each other instead of deadlocking.
     """
-    columns = [*(column.name for column in dataset.columns), *LINEAGE_NAMES]
-    written = quote_all([*columns, "etl_processed_at"])
-    changes = ", ".join(
-        f"{quote(name)} = excluded.{quote(name)}"
-        for name in (*columns, "etl_processed_at")
-        if name not in dataset.key
-    )
-    key = quote_all(dataset.key)
     same = _same_content(dataset, "old", "new")
     return f"""
 WITH merged AS (
-    INSERT INTO public.{quote(dataset.table)} AS stored ({written})
-    SELECT {quote_all(columns)}, $1::timestamptz FROM {INCOMING} ORDER BY {key}
-    ON CONFLICT ({key}) DO UPDATE SET {changes}
-    WHERE (stored._requested_at, stored._run_id COLLATE "C", stored._source_position)
-        < (excluded._requested_at, excluded._run_id COLLATE "C", excluded._source_position)
+    {_insert(dataset)}
     RETURNING old._run_id IS NOT DISTINCT FROM new._run_id AS same_run,
         CASE WHEN old._run_id = new._run_id THEN {same} END AS same_content
 )
@@ -103,17 +114,83 @@ FROM merged
 """  # noqa: S608 - every name goes through quote()
 
 
+def lock_stored(dataset: Dataset) -> str:
+    """Holds the rows that the incoming ones will meet, in the order of their key, as `merge_locked` needs them.
+
+    One probe of the key's index for each row, however large the table is. Nothing is compiled for it: without
+    statistics of the incoming rows the server takes the work for a million times as much.
+    """
+    key = quote_all(dataset.key)
+    return f"""
+SET LOCAL jit = off;
+SELECT count(*)
+FROM (SELECT {key} FROM {INCOMING} ORDER BY {key} OFFSET 0) AS came
+CROSS JOIN LATERAL (
+    SELECT FROM public.{quote(dataset.table)} AS stored WHERE {_same_key(dataset, "stored", "came")} FOR NO KEY UPDATE
+) AS held
+"""  # noqa: S608 - every name goes through quote()
+
+
+def merge_locked(dataset: Dataset) -> str:
+    """As `merge`, for servers whose RETURNING cannot name the row that was replaced.
+
+    The rows as they were come from the statement's snapshot: they are locked, so they are what is replaced. `unseen`
+    counts rows that another transaction wrote after `lock_stored`: nobody knows what was replaced, and the merge must
+    be done again. `OFFSET 0` keeps a probe of the key's index for each row.
+    """
+    return f"""
+WITH merged AS (
+    {_insert(dataset)}
+    RETURNING {_key_of(dataset, "stored")}, stored.xmax::text <> '0' AS replaced
+)
+SELECT count(*) AS written,
+    count(*) FILTER (WHERE before._run_id = came._run_id) AS same_run,
+    count(*) FILTER (WHERE before._run_id = came._run_id AND {_same_content(dataset, "before", "came")}) AS repeated,
+    count(*) FILTER (WHERE merged.replaced AND before._run_id IS NULL) AS unseen
+FROM merged
+JOIN {INCOMING} AS came ON {_same_key(dataset, "came", "merged")}
+LEFT JOIN LATERAL (
+    SELECT * FROM public.{quote(dataset.table)} AS as_it_was WHERE {_same_key(dataset, "as_it_was", "merged")} OFFSET 0
+) AS before ON true
+"""  # noqa: S608 - every name goes through quote()
+
+
 def count_of_run(dataset: Dataset) -> str:
     """After a merge: how many of the incoming rows are in the table as they came, by this run.
 
     Those that were written, and those that lost against one of the same content: the merge has locked it. One probe of
     the key's index for each.
     """
-    same_key = " AND ".join(f"stored.{quote(name)} = came.{quote(name)}" for name in dataset.key)
     return (
-        f"SELECT count(*) FROM {INCOMING} AS came JOIN public.{quote(dataset.table)} AS stored ON {same_key} "  # noqa: S608 - quoted
+        f"SELECT count(*) FROM {INCOMING} AS came JOIN public.{quote(dataset.table)} AS stored "  # noqa: S608 - quoted
+        f"ON {_same_key(dataset, 'stored', 'came')} "
         f"WHERE stored._run_id = came._run_id AND {_same_content(dataset, 'stored', 'came')}"
     )
+
+
+def _insert(dataset: Dataset) -> str:
+    """The table's row is `stored` in what may follow."""
+    columns = [*(column.name for column in dataset.columns), *LINEAGE_NAMES]
+    written = quote_all([*columns, "etl_processed_at"])
+    changes = ", ".join(
+        f"{quote(name)} = excluded.{quote(name)}"
+        for name in (*columns, "etl_processed_at")
+        if name not in dataset.key
+    )
+    key = quote_all(dataset.key)
+    return f"""INSERT INTO public.{quote(dataset.table)} AS stored ({written})
+    SELECT {quote_all(columns)}, $1::timestamptz FROM {INCOMING} ORDER BY {key}
+    ON CONFLICT ({key}) DO UPDATE SET {changes}
+    WHERE (stored._requested_at, stored._run_id COLLATE "C", stored._source_position)
+        < (excluded._requested_at, excluded._run_id COLLATE "C", excluded._source_position)"""  # noqa: S608 - quoted
+
+
+def _key_of(dataset: Dataset, row: str) -> str:
+    return ", ".join(f"{row}.{quote(name)}" for name in dataset.key)
+
+
+def _same_key(dataset: Dataset, one: str, other: str) -> str:
+    return " AND ".join(f"{one}.{quote(name)} = {other}.{quote(name)}" for name in dataset.key)
 
 
 def _same_content(dataset: Dataset, one: str, other: str) -> str:

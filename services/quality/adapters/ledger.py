@@ -20,14 +20,6 @@ from shared.events.models import BatchManifest, CrawlPlanned
 from shared.postgres.errors import translated
 from shared.reasons import Reason
 
-TABLES = [
-    "onpoint_runs.runs",
-    "onpoint_runs.results",
-    "onpoint_runs.completions",
-    "onpoint_runs.requests",
-]
-"""What is there once every migration is: the last is of the newest."""
-
 
 @dataclass(frozen=True, slots=True)
 class LedgerRepository:

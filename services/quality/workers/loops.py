@@ -10,6 +10,7 @@ from services.quality.service.listings import Listings
 from shared.bus.delivery import POISONED_PRODUCER
 from shared.errors import TransientError
 from shared.observability.logging import get_logger
+from shared.postgres.errors import StatementFailedError
 
 INTERVAL_S = 1.0
 
@@ -33,5 +34,5 @@ async def _repeat(work: Callable[[], Awaitable[object]]) -> None:
             await work()
         except POISONED_PRODUCER:
             raise
-        except (TransientError, KafkaError) as outage:
+        except (TransientError, StatementFailedError, KafkaError) as outage:
             log.warning("loop_waits", error=str(outage))

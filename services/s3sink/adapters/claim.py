@@ -14,7 +14,7 @@ from shared import crashpoints
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
-from shared.postgres.errors import DatabaseUnavailableError, translated
+from shared.postgres.errors import DatabaseUnavailableError, StatementFailedError, translated
 
 STALE_AFTER_S = 30.0
 """A claim that old is taken over though its session lives: its process may be paused. Writing twice is harmless."""
@@ -70,7 +70,7 @@ class Claim:
             try:
                 with translated():
                     at = await self.connection.fetchval(statements.RENEW, self.name, self.claimed_at)
-            except DatabaseUnavailableError as error:
+            except (DatabaseUnavailableError, StatementFailedError) as error:
                 log.warning("claim_not_renewed", why=str(error))
                 return
             self.is_lost = at is None

@@ -1,7 +1,5 @@
 """The sink's SQL."""
 
-TABLES = ("onpoint_lake.batches", "onpoint_lake.objects", "onpoint_lake.seals")
-
 ARRIVE = """
 INSERT INTO onpoint_lake.batches
     (batch_id, run_id, dataset, sequence, requested_at, rows, bytes, manifest, status, result, record)

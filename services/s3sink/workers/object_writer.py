@@ -20,6 +20,7 @@ from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.postgres.errors import StatementFailedError
 from shared.reasons import Reason
 from shared.runtime.busy import busy
 from shared.stages.failures import dead_manifest
@@ -72,7 +73,7 @@ class SinkLoop:
                 is_busy = await self.turn()
             except POISONED_PRODUCER:
                 raise
-            except (TransientError, KafkaError) as error:
+            except (TransientError, StatementFailedError, KafkaError) as error:
                 if outages == 0:
                     log.warning("sink_paused", why=f"{type(error).__name__}: {error}"[:500])
                 await asyncio.sleep(OUTAGE_DELAYS_S[min(outages, len(OUTAGE_DELAYS_S) - 1)])

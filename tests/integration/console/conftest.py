@@ -53,7 +53,7 @@ async def ledger(components: LocalStack) -> AsyncIterator[asyncpg.Connection]:
     await admin.execute(f'CREATE DATABASE "{name}"')
     connection = await asyncpg.connect(server.rsplit("/", 1)[0] + "/" + name)
     await connection.execute(LEDGER)
-    for migration in find_migrations(ROOT):
+    for migration in find_migrations("console"):
         await connection.execute(migration.sql)
     yield connection
     await connection.close()

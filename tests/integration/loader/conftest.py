@@ -1,17 +1,24 @@
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import asyncpg
+import pyarrow.parquet as pq
 import pytest
 
+from services.loader.adapters import statements
+from services.loader.adapters.encoder import encode_copy
 from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog, load_catalog
+from shared.events.models import Artifact
 from shared.postgres.migrations import migrate
 from shared.postgres.pool import open_pool
 from shared.settings.postgres import PostgresSettings
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
+from tests.integration.loader.loaded import ENCODER
 from tests.support.datasets import datasets_of
 from tests.support.processed import a_dataset
 
@@ -57,3 +64,21 @@ def service(staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog) -> Loade
 @pytest.fixture
 def handlers(service: LoaderService) -> Handlers:
     return Handlers(service)
+
+
+@pytest.fixture
+def slow_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ways that rows take, straight into the table or merged; a straight copy takes longer than it may."""
+    ways: list[str] = []
+
+    async def slow(
+        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+    ) -> AsyncIterator[bytes]:
+        ways.append("merged" if processed_at is None else "straight")
+        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+            await asyncio.sleep(0.5 if processed_at else 0)
+            yield chunk
+
+    monkeypatch.setattr(ENCODER, slow)
+    monkeypatch.setattr(statements, "STRAIGHT_MS", 300)
+    return ways

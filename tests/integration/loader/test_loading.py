@@ -181,7 +181,7 @@ async def test_a_batch_with_a_column_that_is_yet_to_be_added_waits_and_is_loaded
     await migrate(postgres_dsn, [], [before])
     service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of({"late": after}))
     batch = await put_processed(staging, after, [{"id": rows - n, "name": "a"} for n in range(rows)])
-    for _ in range(2):  # straight into the table, then by way of the temporary one
+    for _ in range(2):  # one row goes straight into the table, two in another order by the temporary one
         with pytest.raises(TransientError, match="run `onpoint migrate`"):
             await service.load(batch)
     await migrate(postgres_dsn, [], [after])

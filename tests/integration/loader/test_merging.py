@@ -7,12 +7,15 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from services.loader.adapters import statements
+from services.loader.adapters.merging import merge
+from services.loader.domain import Merge
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
 from shared.events.models import Counts
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import pair, rows_of
-from tests.support.processed import REQUESTED_AT, put_processed
+from tests.support.processed import PRODUCED_AT, REQUESTED_AT, put_processed
 
 pytestmark = pytest.mark.integration
 
@@ -162,3 +165,28 @@ async def test_two_loaders_that_meet_in_many_keys_do_not_deadlock(
     results = await asyncio.gather(*(service.load(batch) for batch in batches))
     assert sum(result.counts.loaded for result in results) == 3000
     assert {row["value"] for row in await rows_of(pool, "onpoint_pairs", "user")} == {"2"}
+
+
+INCOMING = "INSERT INTO onpoint_incoming VALUES ('a', 1, 'x', 'run-1', 'b', '2026-11-23', {position})"
+
+
+async def test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_counted(
+    pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    dataset = catalog["pairs"]
+
+    async def load(connection: asyncpg.pool.PoolConnectionProxy, position: int) -> Merge:
+        async with connection.transaction():
+            await connection.execute(statements.create_incoming(dataset))
+            await connection.execute(INCOMING.format(position=position))
+            return await merge(connection, dataset, 1, PRODUCED_AT)
+
+    async with pool.acquire() as first, pool.acquire() as second:
+        other = second.transaction()
+        await other.start()
+        assert await load(second, position=1) == Merge(written=1, same_run=0, repeated=0)
+        loading = asyncio.create_task(load(first, position=2))
+        while not await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.02)
+        await other.commit()
+        assert await loading == Merge(written=1, same_run=1, repeated=1)

@@ -14,7 +14,7 @@ from services.processor.domain.parse_schema import parse_schema_of
 from services.processor.domain.room import MAX_ROW_BYTES, RowRoom
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
-from shared.postgres.migrations import create_table_sql
+from shared.postgres.tables import create_table_sql
 from tests.support.crawled import a_dataset
 
 pytestmark = pytest.mark.integration

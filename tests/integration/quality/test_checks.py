@@ -4,7 +4,7 @@ import pytest
 
 from services.quality.service import checks
 from shared.datasets.model import Dataset
-from shared.postgres.migrations import create_table_sql
+from shared.postgres.tables import create_table_sql
 from tests.integration.quality.conftest import Quality, dataset
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story
 

@@ -1,7 +1,5 @@
 """A database of the version before, with runs in it."""
 
-from pathlib import Path
-
 import asyncpg
 import pytest
 
@@ -10,8 +8,6 @@ from tests.integration.quality.conftest import Quality
 from tests.integration.quality.test_completion import small
 
 pytestmark = pytest.mark.integration
-
-SERVICES = Path(__file__).parents[3] / "services"
 
 DOWN = """
 DROP SCHEMA onpoint_runs CASCADE;
@@ -34,7 +30,7 @@ VALUES ('b', 'loader', 'before', 'posts', 0, 'dead', 0, 0, 0, 0, 0, '[]', '[]');
 async def test_runs_of_the_version_before_are_kept_and_their_listings_left_alone(
     postgres_dsn: str, quality: Quality
 ) -> None:
-    ours = [migration for migration in find_migrations(SERVICES) if migration.service == "quality"]
+    ours = find_migrations("services.quality")
     connection = await asyncpg.connect(postgres_dsn)
     await connection.execute(DOWN)
     await migrate(postgres_dsn, ours[:1], [])

@@ -10,11 +10,13 @@ from services.loader.domain import (
     Merge,
     RefusedRow,
     counts_of,
+    lack_of,
     quarantine_line,
     result_of,
 )
 from shared.events.models import BatchManifest, Counts
 from shared.reasons import Reason
+from tests.support.processed import a_dataset
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,17 @@ def test_of_a_long_row_the_beginning_is_kept_as_text() -> None:
     line = json.loads(quarantine_line(row))
     assert len(line["raw"].encode()) in {MAX_RAW_BYTES - 1, MAX_RAW_BYTES}
     assert line["detail"] == f"long; raw is the first {MAX_RAW_BYTES} of {2**21 + 18} bytes"
+
+
+@pytest.mark.parametrize(
+    ("columns", "lack"),
+    [
+        ([], "there is no table onpoint_things"),
+        (["id"], "table onpoint_things has no columns size, colour"),
+        (["id", "colour", "other"], "table onpoint_things has no column size"),
+        (["id", "size", "colour"], None),
+    ],
+)
+def test_what_a_table_lacks_is_named(columns: list[str], lack: str | None) -> None:
+    dataset = a_dataset({"id": "int64", "size": "int64", "colour": "string"}, key=["id"])
+    assert lack_of(dataset, columns) == lack

@@ -26,3 +26,14 @@ def test_run_ids_are_compared_by_their_bytes() -> None:
 
 def test_rows_are_taken_in_the_order_of_the_key() -> None:
     assert 'FROM onpoint_incoming ORDER BY "order"' in statements.merge(DATASET)
+
+
+def test_older_servers_get_the_same_rows_in_the_same_order() -> None:
+    insert = statements.merge(DATASET).partition("INSERT INTO")[2].partition("RETURNING")[0]
+    assert insert in statements.merge_locked(DATASET)
+    assert 'FROM onpoint_incoming ORDER BY "order"' in statements.lock_stored(DATASET)
+
+
+def test_older_servers_bound_the_copy_instead_of_the_transaction() -> None:
+    assert "SET LOCAL transaction_timeout = 60000" in statements.straight_limits(17)
+    assert "set_config('statement_timeout', '60000', true)" in statements.straight_limits(16)

@@ -1,12 +1,22 @@
-"""What the driver raises, as an outage of ours or as what trying again cannot help."""
+"""What the driver raises, as an outage of ours, as a failure to try again, or as what trying again cannot help."""
 
 import asyncio
 
 import asyncpg
 import pytest
 
-from shared.errors import PermanentError
-from shared.postgres.errors import DatabaseUnavailableError, translated
+from shared.errors import PermanentError, TransientError
+from shared.postgres.errors import (
+    DatabaseUnavailableError,
+    MigrationPendingError,
+    StatementFailedError,
+    translated,
+)
+
+
+def error_of(sqlstate: str) -> asyncpg.PostgresError:
+    """As the driver makes it of the server's answer."""
+    return asyncpg.PostgresError.new({"S": "ERROR", "C": sqlstate, "M": "said"})
 
 
 @pytest.mark.parametrize(
@@ -26,6 +36,28 @@ from shared.postgres.errors import DatabaseUnavailableError, translated
 def test_a_server_that_goes_away_is_an_outage(error: Exception) -> None:
     with pytest.raises(DatabaseUnavailableError, match=type(error).__name__), translated():
         raise error
+
+
+@pytest.mark.parametrize("sqlstate", ["57P01", "57P02", "57P03", "57P05", "08006", "53300", "28P01", "3D000"])
+def test_states_of_a_server_that_is_away_or_takes_no_connection_are_outages(sqlstate: str) -> None:
+    with pytest.raises(DatabaseUnavailableError), translated():
+        raise error_of(sqlstate)
+
+
+@pytest.mark.parametrize("sqlstate", ["57014", "57000", "57P04"])
+def test_a_statement_that_is_ended_from_outside_is_tried_again_a_bounded_number_of_times(
+    sqlstate: str,
+) -> None:
+    """The delivery policy bounds the tries of what is neither an outage nor permanent."""
+    with pytest.raises(StatementFailedError) as caught, translated():
+        raise error_of(sqlstate)
+    assert not isinstance(caught.value, TransientError | PermanentError)
+
+
+@pytest.mark.parametrize("sqlstate", ["42P01", "42703", "3F000"])
+def test_what_is_not_there_yet_is_waited_for(sqlstate: str) -> None:
+    with pytest.raises(MigrationPendingError, match="run `onpoint migrate`"), translated():
+        raise error_of(sqlstate)
 
 
 def test_a_value_that_the_server_refuses_is_permanent() -> None:

@@ -1,0 +1,85 @@
+"""The pool: how many connections it holds, and what is said while PostgreSQL is away."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from shared.errors import ConfigurationError
+from shared.postgres.pool import open_pool
+from shared.settings.postgres import PostgresSettings
+from tests.support.postgres_server import PostgresServer
+
+pytestmark = pytest.mark.integration
+
+
+def settings(dsn: str, **more: int) -> PostgresSettings:
+    return PostgresSettings.model_validate({"postgres_dsn": dsn, **more})
+
+
+async def until(holds: Callable[[], bool], within_s: float = 10) -> None:
+    async with asyncio.timeout(within_s):
+        while not holds():
+            await asyncio.sleep(0.05)
+
+
+async def test_the_size_is_kept_open_and_the_overflow_opened_when_needed(postgres: PostgresServer) -> None:
+    async with await open_pool(
+        settings(postgres.dsn(), postgres_pool_size=3, postgres_pool_overflow=1)
+    ) as pool:
+        assert pool.get_size() == 3
+        held = [await pool.acquire() for _ in range(4)]
+        assert pool.get_size() == 4
+        with pytest.raises(TimeoutError):
+            await pool.acquire(timeout=0.2)
+        for connection in held:
+            await pool.release(connection)
+        await pool.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+        await until(lambda: pool.get_size() == 3)
+
+
+async def test_a_server_that_is_away_is_said_once_in_words(
+    postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pool tries to restore its connections once a second and then less often."""
+    caplog.set_level(logging.DEBUG)
+    async with await open_pool(settings(postgres.dsn())) as pool:
+        with capture_logs() as logs:
+            postgres.stop()
+            try:
+                for _ in range(3):
+                    with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+                        await pool.fetchval("SELECT 1")
+                    await asyncio.sleep(1)
+            finally:
+                postgres.start()
+            await until(lambda: "postgres_reachable" in [line["event"] for line in logs], within_s=30)
+            assert await pool.fetchval("SELECT 1") == 1
+    assert [line["event"] for line in logs] == ["postgres_unreachable", "postgres_reachable"]
+    assert "Connect call failed" in logs[0]["why"]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_start_waits_for_a_server_that_is_away_and_says_for_what(postgres: PostgresServer) -> None:
+    said: list[str | None] = []
+    postgres.stop()
+    opening = asyncio.create_task(open_pool(settings(postgres.dsn()), said.append))
+    await until(lambda: bool(said))
+    postgres.start()
+    async with await opening:
+        assert (said[0] or "").startswith("waiting for PostgreSQL: ")
+        assert said[-1] is None
+
+
+async def test_a_database_that_is_not_there_ends_the_start_with_one_sentence(
+    postgres: PostgresServer,
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^PostgreSQL refused .*\"nothing\".*: mend ONPOINT_POSTGRES_DSN$"
+    ):
+        await open_pool(settings(postgres.dsn("nothing")))
