@@ -1,18 +1,18 @@
 """Composition root of the crawler: the only place that reads settings and builds clients."""
 
-from services.crawler.checkpoints import Checkpoints
-from services.crawler.datasets import CrawlDatasets
-from services.crawler.domain.addresses import AllowedHosts
+from services.crawler.adapters.checkpoints import Checkpoints
+from services.crawler.adapters.run_store import Archive, FrozenRuns
 from services.crawler.domain.fetching import RetryPolicy
-from services.crawler.fetcher.client import Fetcher
-from services.crawler.fetcher.exchange import Exchange
-from services.crawler.fetcher.politeness import Politeness
 from services.crawler.handlers import Handlers
-from services.crawler.planner import Planner
-from services.crawler.replaying import Replaying
-from services.crawler.repository import Archive, FrozenRuns
-from services.crawler.results import STAGE
-from services.crawler.service import CrawlerService
+from services.crawler.http.address_guard import AllowedHosts
+from services.crawler.http.client import Fetcher
+from services.crawler.http.rate_limit import Politeness
+from services.crawler.http.transport import Exchange
+from services.crawler.service.crawler import CrawlerService
+from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.planner import Planner
+from services.crawler.service.replays import Replaying
+from services.crawler.service.results import STAGE
 from services.crawler.settings import CrawlSettings
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.crawler.results import STAGE
-from services.crawler.service import CrawlerService
+from services.crawler.service.crawler import CrawlerService
+from services.crawler.service.results import STAGE
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from console.order import Order
-from services.crawler.domain.requests import judge
+from services.crawler.domain.request_validation import judge
 from shared.errors import PermanentError
 from shared.events import models, topics, topology
 from shared.events.decode import decode_event, decode_failure, encode, parse_object

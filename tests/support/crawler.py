@@ -10,18 +10,18 @@ from typing import Any
 
 import zstandard
 
-from services.crawler.checkpoints import Checkpoints
-from services.crawler.datasets import CrawlDatasets
-from services.crawler.domain.addresses import AllowedHosts
+from services.crawler.adapters.checkpoints import Checkpoints
+from services.crawler.adapters.run_store import Archive, FrozenRuns
 from services.crawler.domain.fetching import RetryPolicy
-from services.crawler.fetcher.client import Fetcher
-from services.crawler.fetcher.exchange import Exchange
-from services.crawler.fetcher.politeness import Politeness
 from services.crawler.handlers import Handlers
-from services.crawler.planner import Planner
-from services.crawler.replaying import Replaying
-from services.crawler.repository import Archive, FrozenRuns
-from services.crawler.service import CrawlerService
+from services.crawler.http.address_guard import AllowedHosts
+from services.crawler.http.client import Fetcher
+from services.crawler.http.rate_limit import Politeness
+from services.crawler.http.transport import Exchange
+from services.crawler.service.crawler import CrawlerService
+from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.planner import Planner
+from services.crawler.service.replays import Replaying
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset

@@ -8,8 +8,8 @@ from itertools import islice
 
 import msgspec
 
-from services.crawler.domain.complaints import complaint, printable
-from services.crawler.domain.cutting import BLANK, NoStructureError, Structure
+from services.crawler.domain.error_messages import complaint, printable
+from services.crawler.domain.json_structure import BLANK, NoStructureError, Structure
 
 NAMED_KEYS = 10
 """Of an object that came instead of an array, in the message."""

@@ -23,7 +23,7 @@ from services.crawler.domain.answers import (
     refuse_rest,
     structure_expected,
 )
-from services.crawler.domain.cutting import BLANK, Structure, on_one_line
+from services.crawler.domain.json_structure import BLANK, Structure, on_one_line
 from services.crawler.domain.plans import MAX_IDS
 
 MAX_RECORDS = 2_000_000

@@ -1,0 +1,52 @@
+"""An HTTP status that is no answer, in words, with those of the source where it says some."""
+
+import re
+from http import HTTPStatus
+
+from services.crawler.domain.answers import web_page_title
+from services.crawler.domain.error_messages import printable, words_of
+from services.crawler.domain.json_structure import BLANK
+
+MAX_SAID_BYTES = 16 * 1024
+"""Of a body that only explains a status."""
+
+MAX_TEXT_BYTES = 400
+"""A plain text that is longer is no sentence."""
+
+_NAMED_SECRET = re.compile(
+    r"(?i)\b((?:api[-_ ]?)?key|token|secret|password|signature|sig|bearer|authorization)(\s*[=:]\s*|\s+)"
+    r"""["']?(?=[^\s"']*[0-9])[^\s"',;]{6,}"""
+)
+_OPAQUE = re.compile(r"(?=[\w+/=~-]*[0-9])(?=[\w+/=~-]*[A-Za-z])[\w+/=~-]{20,}")
+_HIDDEN = "***"
+
+
+def refusal(status: int, body: bytes) -> str:
+    """`the source answers HTTP 401 Unauthorized: token needed`."""
+    said = _said(body)
+    return f"the source answers HTTP {status}{_phrase(status)}" + (f": {said}" if said else "")
+
+
+def _phrase(status: int) -> str:
+    try:
+        return f" {HTTPStatus(status).phrase}"
+    except ValueError:
+        return ""
+
+
+def _said(body: bytes) -> str:
+    """Nothing where the body is no short text, no object with a message and no web page with a title."""
+    body = body.strip(BLANK)
+    title = web_page_title(body)
+    if title is not None:
+        return without_secrets(title)
+    if body.startswith((b"{", b"[")):
+        return without_secrets(words_of(body))
+    if body.startswith(b"<") or len(body) > MAX_TEXT_BYTES:
+        return ""
+    return without_secrets(printable(body.decode("utf-8", "replace")))
+
+
+def without_secrets(text: str) -> str:
+    """A source may quote the key that it refuses."""
+    return _OPAQUE.sub(_HIDDEN, _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", text))

@@ -1,0 +1,106 @@
+"""Where pages end. A source's word for it is compared with what came, never believed alone."""
+
+from dataclasses import dataclass
+
+from services.crawler.domain import urls
+from services.crawler.domain.error_messages import printable
+from services.crawler.domain.fetching import Answer, Failure
+from shared.datasets.model import ApiSource, PagePagination
+
+MAX_TOTAL_DIGITS = 18
+SHOWN_CHARS = 40
+
+NO_SUCH_PAGE = frozenset({404, 410, 416})
+"""How sources answer for a page behind their last one: believed where the total was reached."""
+
+NO_MORE = NO_SUCH_PAGE | {400, 422}
+"""Believed after a short page. After a full one they may mean that a window is at its end, and not the records."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageShown:
+    """What a page shows of its own end."""
+
+    url: str
+    answered_url: str
+    rows: int
+    links: tuple[str, ...]
+    by_link: bool
+    """A link of the page before led here, and not to the page after it by number."""
+
+
+def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
+    """How many records the source says that there are; None where it does not say, or says no number."""
+    if pagination.total_header is None:
+        return None
+    text = (answer.header(pagination.total_header) or "").strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_TOTAL_DIGITS):
+        return None
+    return int(text)
+
+
+def no_total_in(answer: Answer[object], pagination: PagePagination) -> str | None:
+    """What the header of the total says where that is no number; None where it is one, or is not there."""
+    if pagination.total_header is None or total_of(answer, pagination) is not None:
+        return None
+    said = answer.header(pagination.total_header)
+    if said is None:
+        return None
+    shown = printable(said, SHOWN_CHARS) or "nothing"
+    return f"the header {pagination.total_header} says {shown}, which is no number of records"
+
+
+def is_no_such_page(
+    failure: Failure, pagination: PagePagination, *, after_short: bool, total_reached: bool
+) -> bool:
+    """Whether a failed request for the next page says that there is none."""
+    status = failure.status
+    return (
+        status in pagination.end_statuses
+        or (after_short and status in NO_MORE)
+        or (total_reached and status in NO_SUCH_PAGE)
+    )
+
+
+def next_page(
+    page: PageShown,
+    source: ApiSource,
+    pagination: PagePagination,
+    *,
+    page_size: int,
+    came: int,
+    promised: int | None,
+) -> str | None:
+    """The URL of the page after this one; None: the source has shown its end.
+
+    The page that it names counts first. Links without a next are the end, unless they name a later last page or less
+    came than was promised; a page that a link led to and that names no next is the last. Numbered pages end with an empty
+    one, or with a short one where as many records came as were promised; a total that more came than is proven wrong and
+    counts as none. `came` counts up to this page. Raises `CursorError` for a next page that may not be asked for.
+    """
+    named = urls.next_by_link(page.links, page.answered_url)
+    if named is not None:
+        return urls.check_cursor(named, source)
+    if page.rows == 0:
+        return None
+    is_told = promised is not None and came <= promised
+    is_behind = promised is not None and came < promised
+    own = None if page.by_link else urls.page_number(page.url, pagination.page_param)
+    if urls.is_paginated(page.links):
+        goes_on = own is not None and (is_behind or _number_of_last(page, pagination) > own)
+    elif page.rows >= page_size:
+        goes_on = own is not None
+    else:
+        goes_on = own is not None and (is_behind or not is_told)
+    if not goes_on:
+        return None
+    return urls.check_cursor(urls.next_by_number(page.url, pagination.page_param), source)
+
+
+def _number_of_last(page: PageShown, pagination: PagePagination) -> int:
+    """The number of the page that the source calls its last; 0 where it calls none so."""
+    try:
+        named = urls.linked("last", page.links, page.answered_url)
+    except urls.CursorError:
+        return 0
+    return (urls.page_number(named, pagination.page_param) or 0) if named is not None else 0

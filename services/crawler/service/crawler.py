@@ -1,0 +1,325 @@
+"""The crawler's use cases: accept a request, plan a dataset, crawl a batch, mark what cannot be handled as failed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from services.crawler.adapters.batch_writer import LOG_FILE, RAW_FILE, Recorder, recording
+from services.crawler.adapters.checkpoints import Checkpoint, Checkpoints
+from services.crawler.adapters.run_store import FrozenRuns
+from services.crawler.domain.fetching import Fetch
+from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
+from services.crawler.domain.replays import replayed_run
+from services.crawler.domain.request_validation import judge
+from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.planner import Planner
+from services.crawler.service.replays import Replaying
+from services.crawler.service.results import (
+    announce_plan,
+    count,
+    dead_batch,
+    dead_by_plan,
+    dead_by_source,
+    first_position,
+    identity,
+    planned_event,
+    unit_event,
+)
+from services.crawler.sources.batch_fetcher import Crawl, OutOfTimeError
+from services.crawler.sources.rest.ids import crawl_ids
+from services.crawler.sources.rest.none import crawl_single
+from services.crawler.sources.rest.page_batch import Pages
+from shared.bus.messages import FailureOutcome, Outgoing
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.events import ids, topics
+from shared.events.models import (
+    Artifact,
+    BatchManifest,
+    CrawlBatchRequested,
+    CrawlRequest,
+    CursorWork,
+    PageWork,
+    PlanWork,
+    ReplayWork,
+)
+from shared.observability.logging import get_logger
+from shared.reasons import Reason
+from shared.stages.failures import BatchDeadError, BatchFailedError, error_text
+from shared.stages.messages import result_event
+from shared.stages.results import Batches
+from shared.stages.scratch import scratch_folder
+from shared.storage.errors import ObjectMissingError
+
+RAW, REQUESTS = "jsonl.zst", "requests.jsonl.zst"
+
+log = get_logger()
+
+
+class CrawlerService:
+    """Everything is derived or frozen, so each method may run again for the same event and publishes the same."""
+
+    def __init__(
+        self,
+        datasets: CrawlDatasets,
+        runs: FrozenRuns,
+        batches: Batches,
+        fetch: Fetch,
+        planner: Planner,
+        replaying: Replaying,
+        checkpoints: Checkpoints,
+        *,
+        batch_rows: int,
+    ) -> None:
+        self._datasets = datasets
+        self._runs = runs
+        self._batches = batches
+        self._fetch = fetch
+        self._planner = planner
+        self._replaying = replaying
+        self._checkpoints = checkpoints
+        self._batch_rows = batch_rows
+
+    async def accept(
+        self, document: Mapping[str, Any], derived_id: str, requested_at: datetime
+    ) -> list[Outgoing]:
+        """Freezes the request and its datasets' files, and asks for the plan of each dataset.
+
+        A refused run ends at once, with its reason.
+
+        The first request of a run counts: any later one only starts again what that one started.
+        """
+        old = replayed_run(document)
+        catalog = await self._datasets.today()
+        asked = judge(
+            document,
+            derived_id=derived_id,
+            requested_at=requested_at,
+            known=tuple(catalog),
+            why_refused=catalog.why_refused,
+            replayed=None if old is None else await self._runs.find_request(old),
+        )
+        request = await self._runs.freeze_request(asked)
+        if request.refused is not None:
+            log.warning("run_refused", run_id=request.run_id, reason=request.refused)
+            return [planned_event(request, None, 0, None)]
+        await self._datasets.freeze(request, request.datasets)
+        log.info("run_accepted", run_id=request.run_id, datasets=request.datasets)
+        return [
+            unit_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
+            for dataset in request.datasets
+        ]
+
+    async def plan(self, unit: CrawlBatchRequested) -> list[Outgoing]:
+        """Makes the dataset's plan unless there is one, and asks for its batches.
+
+        Raises `PermanentError` (`cancelled`) if the run was cancelled before that.
+        """
+        request = await self._batches.request(unit.run_id)
+        plan = await self._runs.find_plan(unit.run_id, unit.dataset)
+        if plan is None:
+            await self._batches.refuse_cancelled(unit.run_id)
+            await self._datasets.freeze(request, [unit.dataset])  # an older version accepted the run without
+            plan = await self._runs.freeze_plan(await self._make_plan(request, unit))
+            log.info("dataset_planned", kind=plan.kind, batches=plan.batches, rows=plan.rows)
+        return announce_plan(request, plan)
+
+    async def crawl(self, unit: CrawlBatchRequested) -> list[Outgoing]:
+        """Crawls a batch unless that was done, and announces its result; asks for it again where its time was over.
+
+        Raises `BatchFailedError` for a batch that is dead by its data: every request failed, or there is no plan;
+        `PermanentError` for one of a cancelled run, or that is not the plan's.
+        """
+        winner = await self._batches.committed(unit.run_id, unit.dataset, unit.batch_id)
+        if winner is None and (winner := await self._crawl(unit)) is None:
+            return [Outgoing(topics.CRAWL_BATCH_REQUESTED, unit.batch_id, unit)]
+        return [result_event(winner), *await self._after(unit, winner)]
+
+    async def mark_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
+        """Commits the death of a unit so that its run still ends. Done before stays done, and is announced again."""
+        if isinstance(unit.work, PlanWork):
+            return await self._mark_plan_failed(unit, error)
+        dead = error.result if isinstance(error, BatchFailedError) else dead_batch(unit, error)
+        winner = await self._batches.commit(dead)
+        if winner is dead:
+            count(winner)
+        try:
+            after = await self._after(unit, winner)
+        except ObjectMissingError:  # the run is swept: nobody waits for its end
+            after = []
+        return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner), *after))
+
+    async def redrive(self, unit: CrawlBatchRequested) -> None:
+        """Takes back the death of a unit whose dead letter is replayed; what is done stays done. Idempotent.
+
+        How many batches there are was announced when it died, so no more may follow from what is crawled now: a
+        plan that had failed is made anew, and fails again if it needs more than its one batch; a crawl ends where
+        it ended. Raises `PermanentError` (`cancelled`) for a unit of a cancelled run.
+        """
+        sequence = 0 if isinstance(unit.work, PlanWork) else unit.sequence
+        batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
+        plan = await self._runs.find_plan(unit.run_id, unit.dataset)
+        if plan is None:
+            return
+        if plan.failed is not None:
+            await self._batches.refuse_cancelled(unit.run_id)
+            request = await self._batches.request(unit.run_id)
+            await self._runs.replace_plan(plan_anew(await self._make_plan(request, unit)))
+        elif isinstance(unit.work, PlanWork):
+            return
+        elif plan.is_last_known(unit.sequence) and plan.announced is None and await self._is_dead(unit):
+            await self._runs.replace_plan(plan.model_copy(update={"announced": sequence + 1}))
+        await self._batches.clear_failure(unit.run_id, unit.dataset, batch_id)
+
+    async def _is_dead(self, unit: CrawlBatchRequested) -> bool:
+        try:
+            await self._batches.committed(unit.run_id, unit.dataset, unit.batch_id)
+        except BatchDeadError:
+            return True
+        return False
+
+    async def _make_plan(self, request: CrawlRequest, unit: CrawlBatchRequested) -> Plan:
+        if request.replay_of is not None:
+            return await self._replaying.plan(request, unit.dataset)
+        return await self._planner.make(request, await self._datasets.of(unit.run_id, unit.dataset))
+
+    async def _mark_plan_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
+        try:
+            request = await self._batches.request(unit.run_id)
+        except ObjectMissingError:
+            return FailureOutcome(dead=True)
+        why = PlanFailure(url="", reason=error.reason, detail=error_text(error))
+        plan = await self._runs.freeze_plan(failed_plan(unit.run_id, unit.dataset, why))
+        return FailureOutcome(dead=plan.failed is not None, events=tuple(announce_plan(request, plan)))
+
+    async def _crawl(self, unit: CrawlBatchRequested) -> BatchManifest | None:
+        """None: its time is over, and it goes on from a checkpoint."""
+        await self._batches.refuse_cancelled(unit.run_id)
+        plan = await self._runs.plan(unit.run_id, unit.dataset)
+        _check_unit(unit, plan)
+        if plan.failed is not None:
+            raise BatchFailedError(dead_by_plan(unit, plan.failed))
+        if unit.sequence == 0:
+            # Of a plan that was made anew it is not what its record asks for.
+            unit = unit.model_copy(update={"work": plan.work(0)})
+        if isinstance(unit.work, ReplayWork):
+            return await self._commit(await self._replaying.take_over(unit, unit.work))
+        dataset = await self._datasets.of(unit.run_id, unit.dataset)
+        crawled = await self._fetch_all(unit, plan, dataset)
+        return None if crawled is None else await self._commit(crawled)
+
+    async def _commit(self, manifest: BatchManifest) -> BatchManifest:
+        winner = await self._batches.commit(manifest)
+        if winner is manifest:
+            count(winner)
+            counts = winner.counts
+            log.info("batch_crawled", rows=counts.read, rejected=counts.rejected)
+        return winner
+
+    async def _fetch_all(
+        self, unit: CrawlBatchRequested, plan: Plan, dataset: Dataset
+    ) -> BatchManifest | None:
+        with scratch_folder() as folder:
+            before = await self._checkpoints.find(unit, folder / RAW_FILE, folder / LOG_FILE)
+            with recording(folder) as recorder:
+                if before is not None:
+                    recorder.go_on_from(before)
+                crawl = self._begin(unit, dataset, folder, recorder, before)
+                following, is_over = None, True
+                try:
+                    following = await self._ask_source(crawl, unit, plan)
+                except OutOfTimeError:
+                    is_over = False
+                await recorder.raw.finish()
+                await recorder.log.finish()
+                requests = await self._put(unit, recorder.log.path, REQUESTS, recorder.requests)
+                if is_over and recorder.all_failed:
+                    raise BatchFailedError(dead_by_source(unit, plan, recorder, requests))
+                raw = await self._put(unit, recorder.raw.path, RAW, recorder.rows)
+                if not is_over:
+                    await self._checkpoints.keep(unit, crawl.checkpoint(unit.batch_id, raw, requests))
+                    return None
+        return BatchManifest(
+            **identity(unit),
+            first_position=first_position(unit, plan),
+            artifacts=(raw, requests),
+            counts=recorder.counts,
+            promised=recorder.promised,
+            detail=recorder.remarks,
+            missing=tuple(recorder.missing),
+            next=following,
+        )
+
+    def _begin(
+        self,
+        unit: CrawlBatchRequested,
+        dataset: Dataset,
+        folder: Path,
+        recorder: Recorder,
+        before: Checkpoint | None,
+    ) -> Crawl:
+        still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
+        paths = {column.name: tuple(column.path) for column in dataset.columns}
+        key_paths = [paths[name] for name in dataset.key]
+        return Crawl(self._fetch, dataset.source, folder, recorder, still_wanted, key_paths, before)
+
+    async def _ask_source(self, crawl: Crawl, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
+        """Raises `OutOfTimeError` where requests of the plan are left."""
+        pagination = crawl.source.pagination
+        if pagination.kind == "page":
+            following = await self._ask_for_pages(
+                Pages(crawl, plan, pagination, self._batch_rows), unit, plan
+            )
+            if following is not None and unit.sequence + 1 == plan.announced:
+                crawl.recorder.end_at(following)
+                return None
+            return following
+        if plan.requests and pagination.kind == "ids":
+            ids_of_batch = await self._runs.ids_of(plan, unit.sequence)
+            await crawl_ids(crawl, plan, pagination, ids_of_batch, unit.sequence)
+        elif plan.requests:
+            await crawl_single(crawl, plan)
+        return None
+
+    async def _ask_for_pages(self, pages: Pages, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
+        if isinstance(unit.work, CursorWork):
+            return await pages.follow(unit.work, unit.sequence)
+        return await pages.planned(unit.sequence, goes_on=plan.is_last_known(unit.sequence))
+
+    async def _after(self, unit: CrawlBatchRequested, winner: BatchManifest) -> list[Outgoing]:
+        """What follows the last batch that is known: the next one, or the news that this was the last."""
+        promised = winner.promised
+        if not isinstance(unit.work, CursorWork):
+            if not isinstance(unit.work, PageWork):
+                return []
+            plan = await self._runs.plan(unit.run_id, unit.dataset)
+            if not plan.is_last_known(unit.sequence):
+                return []
+            promised = promised if promised is not None else plan.rows
+        request = await self._batches.request(unit.run_id)
+        if winner.next is None:
+            return [planned_event(request, unit.dataset, unit.sequence + 1, promised)]
+        sequence = unit.sequence + 1
+        batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
+        return [unit_event(request, unit.dataset, batch_id, sequence, winner.next)]
+
+    async def _put(self, unit: CrawlBatchRequested, file: Path, extension: str, rows: int) -> Artifact:
+        return await self._batches.artifacts.put(
+            unit.run_id, unit.dataset, file, extension=extension, rows=rows
+        )
+
+
+def _check_unit(unit: CrawlBatchRequested, plan: Plan) -> None:
+    """Raises `PermanentError` for work that is not the plan's: the frozen plan is what counts."""
+    if plan.announced == 1 and unit.sequence == 0:
+        fits = True
+    elif unit.sequence < plan.units:
+        fits = unit.work == plan.work(unit.sequence)
+    else:
+        fits = plan.is_open and isinstance(unit.work, CursorWork)
+    if not fits:
+        raise PermanentError(
+            Reason.SCHEMA, f"batch {unit.sequence} of the plan is not what this record asks for"
+        )

@@ -1,0 +1,139 @@
+"""What the crawler says: the manifests of its batches, and the events that ask for work."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.crawler.adapters.batch_writer import Recorder
+from services.crawler.domain.plans import Plan, PlanFailure
+from shared.bus.messages import Outgoing
+from shared.errors import PermanentError
+from shared.events import ids, topics
+from shared.events.models import (
+    Artifact,
+    BatchManifest,
+    Counts,
+    CrawlBatchRequested,
+    CrawlPlanned,
+    CrawlRequest,
+    CrawlWork,
+    CursorWork,
+    IdWork,
+    MissingPage,
+)
+from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.reasons import Reason
+from shared.stages.failures import MAX_DETAIL_CHARS, error_text
+from shared.version import CODE_VERSION
+
+STAGE: Final = "crawler"
+
+
+def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
+    return (
+        unit.work.first_position if isinstance(unit.work, CursorWork) else plan.first_position(unit.sequence)
+    )
+
+
+def announce_plan(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
+    """Its units; and its seal, unless the end is to be found by crawling."""
+    known = [] if plan.batches is None else [planned_event(request, plan.dataset, plan.batches, plan.rows)]
+    return known + [
+        unit_event(request, plan.dataset, ids.batch_id(plan.run_id, plan.dataset, n), n, plan.work(n))
+        for n in range(plan.units)
+    ]
+
+
+def unit_event(
+    request: CrawlRequest, dataset: str, batch_id: str, sequence: int, work: CrawlWork
+) -> Outgoing:
+    event = CrawlBatchRequested(
+        run_id=request.run_id,
+        dataset=dataset,
+        batch_id=batch_id,
+        sequence=sequence,
+        requested_at=request.requested_at,
+        work=work,
+    )
+    return Outgoing(topics.CRAWL_BATCH_REQUESTED, batch_id, event)
+
+
+def planned_event(request: CrawlRequest, dataset: str | None, batches: int, rows: int | None) -> Outgoing:
+    """How many batches the dataset has; without a dataset: the run was refused and has none."""
+    event = CrawlPlanned(
+        run_id=request.run_id,
+        dataset=dataset,
+        batches=batches,
+        rows=rows,
+        requested_at=request.requested_at,
+        request=request,
+        produced_at=datetime.now(UTC),
+    )
+    return Outgoing(topics.CRAWL_PLANNED, request.run_id, event)
+
+
+def identity(unit: CrawlBatchRequested) -> dict[str, Any]:
+    return {
+        "run_id": unit.run_id,
+        "dataset": unit.dataset,
+        "batch_id": unit.batch_id,
+        "sequence": unit.sequence,
+        "stage": STAGE,
+        "requested_at": unit.requested_at,
+        "produced_at": datetime.now(UTC),
+        "code_version": CODE_VERSION,
+    }
+
+
+def dead_batch(unit: CrawlBatchRequested, error: PermanentError, *, rows: int | None = None) -> BatchManifest:
+    """A batch that could not be handled. `rows` None: each item that it was to ask for is a failed one."""
+    failed = _items_of(unit.work) if rows is None else rows
+    return BatchManifest(
+        **identity(unit),
+        status="dead",
+        reason=error.reason,
+        detail=error_text(error),
+        counts=Counts(read=failed, rejected=failed),
+        rejected_by_reason={error.reason: failed} if failed else {},
+    )
+
+
+def _items_of(work: CrawlWork) -> int:
+    """How many records a page holds nobody knows."""
+    return max(0, work.stop - work.start) if isinstance(work, IdWork) else 0
+
+
+def dead_by_plan(unit: CrawlBatchRequested, why: PlanFailure) -> BatchManifest:
+    return BatchManifest(
+        **identity(unit),
+        status="dead",
+        reason=why.reason,
+        detail=f"there is no plan: {why.detail}"[:MAX_DETAIL_CHARS],
+        missing=(MissingPage(url=why.url, reason=why.detail),) if why.url else (),
+    )
+
+
+def dead_by_source(
+    unit: CrawlBatchRequested, plan: Plan, recorder: Recorder, requests: Artifact
+) -> BatchManifest:
+    failure = recorder.last_failure
+    return BatchManifest(
+        **identity(unit),
+        status="dead",
+        reason=Reason.FETCH,
+        detail=f"every request failed ({recorder.failed}); the last: {failure.detail if failure else ''}"[
+            :MAX_DETAIL_CHARS
+        ],
+        first_position=first_position(unit, plan),
+        artifacts=(requests,),
+        counts=Counts(read=recorder.rows, rejected=recorder.rows),
+        rejected_by_reason={Reason.FETCH: recorder.rows} if recorder.rows else {},
+        promised=recorder.promised,
+        missing=tuple(recorder.missing),
+    )
+
+
+def count(manifest: BatchManifest) -> None:
+    """Once per result, by whoever committed it."""
+    STAGE_BATCHES.labels(STAGE, manifest.dataset, manifest.status).inc()
+    for outcome in ("read", "accepted", "rejected"):
+        STAGE_ROWS.labels(STAGE, manifest.dataset, outcome).inc(getattr(manifest.counts, outcome))

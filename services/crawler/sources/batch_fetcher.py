@@ -1,0 +1,211 @@
+"""How a batch asks its source: many requests at once, answers in source order."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from services.crawler.adapters.batch_writer import Fetched, Recorder
+from services.crawler.adapters.checkpoints import Checkpoint
+from services.crawler.adapters.spool import Spool
+from services.crawler.domain.digests import KeyPath, digests_of
+from services.crawler.domain.fetching import Answer, Failure, Fetch, failure_of
+from services.crawler.domain.records import Records
+from shared.datasets.model import ApiSource
+from shared.events.models import Artifact
+
+WINDOW_PER_SLOT = 2
+"""Answers may wait for an earlier one: so many requests are open or waiting per slot of the source."""
+
+MAX_WINDOW = 100
+
+PATIENCE_S = 300.0
+PATIENCE_FAILURES = 5
+"""A batch gives up on a source when so many requests in a row finally failed and so much time has gone: its
+handler must end, and what it did not ask for is listed."""
+
+BATCH_S = 240.0
+"""After so long a batch asks for nothing more: it ends at a cursor, or is kept as a checkpoint and goes on later."""
+
+LAST_REQUEST_S = 280.0
+"""More for the requests that are open then. Both are below the time that a rebalance waits for a handler."""
+
+CANCEL_LOOK_S = 3.0
+"""Between two looks for the cancel mark while a batch is crawled, which may take minutes."""
+
+
+class OutOfTimeError(Exception):
+    """The batch's time is over, and requests are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    url: str
+    parse: Callable[[bytes], Records]
+    is_page: bool
+
+
+Take = Callable[[Request, Answer[Fetched] | Failure], Awaitable[None]]
+"""What becomes of an answer; called in the order of the requests."""
+
+
+class Crawl:
+    """One batch's requests, from the source into the recorder."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        source: ApiSource,
+        folder: Path,
+        recorder: Recorder,
+        refuse_cancelled: Callable[[], Awaitable[None]],
+        key_paths: Sequence[KeyPath] = (),
+        before: Checkpoint | None = None,
+    ) -> None:
+        """`refuse_cancelled` raises where nobody wants the batch any more. `key_paths`: of the records' keys.
+
+        `before`: what the recorder holds already.
+        """
+        self._key_paths = key_paths
+        self._fetch = fetch
+        self._refuse_cancelled = refuse_cancelled
+        self._look_at_s = asyncio.get_running_loop().time() + CANCEL_LOOK_S
+        self.source = source
+        self._folder = folder
+        self.recorder = recorder
+        self._began_s = asyncio.get_running_loop().time()
+        self._spent_before_s = before.spent_s if before else 0.0
+        self._failures_in_a_row = before.failures_in_a_row if before else 0
+        self._answered_before = recorder.requests
+
+    @property
+    def is_out_of_time(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._began_s + BATCH_S
+
+    @property
+    def spent_s(self) -> float:
+        """On the batch, before its checkpoint too."""
+        return self._spent_before_s + asyncio.get_running_loop().time() - self._began_s
+
+    def checkpoint(self, batch_id: str, raw: Artifact, requests: Artifact) -> Checkpoint:
+        """What the batch has by now; the artifacts are the recorder's files."""
+        return Checkpoint(
+            batch_id=batch_id,
+            raw=raw,
+            requests=requests,
+            rejected=self.recorder.rejected,
+            failed=self.recorder.failed,
+            promised=self.recorder.promised,
+            missing=tuple(self.recorder.missing),
+            seen=tuple(sorted(self.recorder.seen)),
+            failures_in_a_row=self._failures_in_a_row,
+            spent_s=self.spent_s,
+        )
+
+    async def all(self, requests: Iterable[Request], take: Take | None = None) -> None:
+        """Asks for many at once and hands on in order. Memory: `MAX_WINDOW` answers of at most `SPOOL_BYTES`.
+
+        The first requests are left out where the recorder has their answers. Raises `OutOfTimeError` where the time
+        is over before the requests are, and at least one more was answered.
+        """
+        requests = islice(requests, self.recorder.requests, None)
+        window = min(MAX_WINDOW, WINDOW_PER_SLOT * self.source.concurrency)
+        async with aclosing(self._in_order(requests, window)) as answers:
+            async for request, answer in answers:
+                await (take or self.record)(request, answer)
+                if isinstance(answer, Answer):
+                    answer.value.lines.close()
+
+    async def record(self, request: Request, answer: Answer[Fetched] | Failure) -> None:
+        if isinstance(answer, Failure):
+            await self.recorder.add_failure(answer, is_page=request.is_page)
+        else:
+            await self.recorder.add(answer)
+
+    async def _in_order(
+        self, requests: Iterable[Request], window: int
+    ) -> AsyncGenerator[tuple[Request, Answer[Fetched] | Failure], None]:
+        pending: deque[tuple[Request, asyncio.Task[Answer[Fetched] | Failure]]] = deque()
+        left = iter(requests)
+        try:
+            while True:
+                while len(pending) < window and not self.is_out_of_time:
+                    if (request := next(left, None)) is None:
+                        break
+                    pending.append((request, asyncio.create_task(self._ask(request))))
+                if not pending:
+                    break
+                await self._wait_for(pending[0][1])
+                answer = await self._unless_too_long(*pending[0])
+                yield pending.popleft()[0], answer
+            if next(left, None) is not None:
+                raise OutOfTimeError
+        finally:
+            tasks = [task for _, task in pending]
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Answer):
+                    result.value.lines.close()
+
+    async def _wait_for(self, task: asyncio.Task[Answer[Fetched] | Failure]) -> None:
+        """Raises `OutOfTimeError` once the time is over, but for the first answer: a batch must move on."""
+        if not self._has_moved_on:
+            return
+        left_s = self._began_s + BATCH_S - asyncio.get_running_loop().time()
+        await asyncio.wait({task}, timeout=max(0.0, left_s))
+        if not task.done():
+            raise OutOfTimeError
+
+    @property
+    def _has_moved_on(self) -> bool:
+        return self.recorder.requests > self._answered_before
+
+    async def ask(self, request: Request) -> Answer[Fetched] | Failure:
+        """Raises `PermanentError` (`cancelled`) once the run is cancelled, `OutOfTimeError` where an answer takes longer
+        than a batch may, and something was answered before.
+        """
+        return await self._unless_too_long(request, self._ask(request))
+
+    async def _unless_too_long(
+        self, request: Request, answer: Awaitable[Answer[Fetched] | Failure]
+    ) -> Answer[Fetched] | Failure:
+        try:
+            return await answer
+        except OutOfTimeError:
+            if self._has_moved_on:
+                raise
+            self._failures_in_a_row += 1
+            return failure_of(request.url, f"no answer within {BATCH_S + LAST_REQUEST_S:.0f} s")
+
+    async def _ask(self, request: Request) -> Answer[Fetched] | Failure:
+        await self._look_for_cancel()
+        if self._has_given_up():
+            detail = f"not asked: {self._failures_in_a_row} requests in a row had failed before"
+            return failure_of(request.url, detail)
+        try:
+            async with asyncio.timeout_at(self._began_s + BATCH_S + LAST_REQUEST_S):
+                answer = await self._fetch(
+                    self.source, request.url, lambda body: self._spool(request.parse(body)), self._folder
+                )
+        except TimeoutError:
+            raise OutOfTimeError from None
+        self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(answer, Failure) else 0
+        return answer
+
+    async def _look_for_cancel(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + CANCEL_LOOK_S
+            await self._refuse_cancelled()
+
+    def _has_given_up(self) -> bool:
+        return self._failures_in_a_row >= PATIENCE_FAILURES and self.spent_s >= PATIENCE_S
+
+    def _spool(self, records: Records) -> Fetched:
+        lines = Spool.of(records.data, self._folder)
+        digests = digests_of(records, self._key_paths)
+        return Fetched(lines, records.rows, empty=records.empty, digests=digests, lacking=records.lacking)
