@@ -62,7 +62,7 @@ class RunDatasets:
                 continue
         return datasets
 
-    async def freeze(self, run_id: str, dataset: Dataset) -> Dataset:
+    async def put_if_absent(self, run_id: str, dataset: Dataset) -> Dataset:
         """The dataset that counts for the run: the first that was frozen. Idempotent; one small object is written."""
         key = keys.dataset_key(run_id, dataset.name)
         if key in self._known:

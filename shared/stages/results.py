@@ -32,7 +32,7 @@ from shared.storage.object_store import ObjectStore
 
 REQUESTS_CACHED = 256
 
-_Frozen = TypeVar("_Frozen", bound=BaseModel)
+_Stored = TypeVar("_Stored", bound=BaseModel)
 
 
 class Batches:
@@ -83,7 +83,7 @@ class Batches:
         found = await self._staging.get(key)
         if found is None:
             raise ObjectMissingError(self._staging.uri(key))
-        request = parse_frozen(CrawlRequest, found, key)
+        request = parse_stored(CrawlRequest, found, key)
         self._requests[run_id] = request
         if len(self._requests) > REQUESTS_CACHED:
             self._requests.popitem(last=False)
@@ -120,13 +120,13 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
 
 
 async def redrive_batch(batches: Batches, record: Record) -> None:
-    """Takes back the death of a record's batch in staging; the counterpart of `bury_batch`."""
+    """Takes back the death of a record's batch in staging; the counterpart of `mark_batch_failed`."""
     if (parent := read_parent(record)) is not None:
         await batches.clear_failure(parent.run_id, parent.dataset, parent.batch_id)
 
 
-def parse_frozen(model: type[_Frozen], value: bytes, key: str) -> _Frozen:
-    """An object of ours in staging. Raises `PermanentError` (`schema`) if somebody else wrote it."""
+def parse_stored(model: type[_Stored], value: bytes, key: str) -> _Stored:
+    """A stored object of staging. Raises `PermanentError` (`schema`) where it is not of the model."""
     try:
         return model.model_validate_json(value)
     except ValidationError as error:

@@ -11,17 +11,18 @@ from typing import Any
 import zstandard
 
 from services.crawler.adapters.checkpoints import Checkpoints
-from services.crawler.adapters.run_store import Archive, FrozenRuns
+from services.crawler.adapters.run_store import RunStore
+from services.crawler.adapters.stored_results import StoredResults
 from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.handlers import Handlers
 from services.crawler.http.address_guard import AllowedHosts
-from services.crawler.http.client import Fetcher
-from services.crawler.http.rate_limit import Politeness
-from services.crawler.http.transport import Exchange
+from services.crawler.http.client import SourceClient
+from services.crawler.http.rate_limit import SourceThrottle
+from services.crawler.http.transport import HttpTransport
 from services.crawler.service.crawler import CrawlerService
 from services.crawler.service.datasets import CrawlDatasets
 from services.crawler.service.planner import Planner
-from services.crawler.service.replays import Replaying
+from services.crawler.service.replays import Replays
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
@@ -162,25 +163,27 @@ async def crawler_of(
     """A crawler whose built-in datasets are at `url`; `datasets` replaces all of them."""
     catalog = load_catalog(environment=environment_for(url)) if datasets is None else datasets
     store = staging or open_memory()
-    exchange = Exchange(
+    transport = HttpTransport(
         allowed=AllowedHosts.parse(allow),
         user_agent="OnPoint/test (+tests)",
         timeout_s=timeout_s,
         policy=policy,
         read_timeout_s=read_timeout_s,
     )
-    async with exchange:
-        fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
+    async with transport:
+        fetch = SourceClient(
+            transport, SourceThrottle(dataset.source for dataset in catalog.values()), policy
+        )
         files = Catalog(catalog)
-        runs = FrozenRuns(store)
-        replaying = Replaying(runs, Archive(store))
+        runs = RunStore(store)
+        replays = Replays(runs, StoredResults(store))
         service = CrawlerService(
             CrawlDatasets(lambda: files, datasets_of(files, store)),
             runs,
             Batches(store, "crawler"),
             fetch,
             Planner(fetch, runs.keep_ids, batch_rows),
-            replaying,
+            replays,
             Checkpoints(store),
             batch_rows=batch_rows,
         )

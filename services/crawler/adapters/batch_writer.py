@@ -27,7 +27,7 @@ MAX_REMARK_CHARS = 300
 BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch died; ask for a new run"
 
 
-def nothing_in(lacking: str) -> str:
+def no_records_remark(lacking: str) -> str:
     """Of a source without a record, in the words of an answer that has no array."""
     return f"0 records: {lacking}"
 
@@ -48,7 +48,7 @@ class Fetched:
         self.lacking = lacking
 
 
-class Recorder:
+class BatchWriter:
     """Takes answers in source order and keeps the counts."""
 
     def __init__(self, raw: LineFile, log: LineFile) -> None:
@@ -166,11 +166,11 @@ class Recorder:
 
 
 @contextmanager
-def recording(folder: Path) -> Iterator[Recorder]:
+def open_batch_writer(folder: Path) -> Iterator[BatchWriter]:
     """A recorder whose files are closed at the end, finished or not."""
-    recorder = Recorder(LineFile(folder / RAW_FILE), LineFile(folder / LOG_FILE))
+    writer = BatchWriter(LineFile(folder / RAW_FILE), LineFile(folder / LOG_FILE))
     try:
-        yield recorder
+        yield writer
     finally:
-        recorder.raw.abandon()
-        recorder.log.abandon()
+        writer.raw.abandon()
+        writer.log.abandon()

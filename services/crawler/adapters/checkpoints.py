@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchId, Count, CrawlBatchRequested, MissingPage
 from shared.observability.logging import get_logger
-from shared.stages.results import parse_frozen
+from shared.stages.results import parse_stored
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 
@@ -50,7 +50,7 @@ class Checkpoints:
         if found is None:
             return None
         try:
-            checkpoint = parse_frozen(Checkpoint, found, key)
+            checkpoint = parse_stored(Checkpoint, found, key)
             await self._download(unit, checkpoint.raw, raw)
             await self._download(unit, checkpoint.requests, requests)
         except PermanentError as error:

@@ -8,10 +8,9 @@ import orjson
 from services.crawler.domain.plans import Plan
 from shared import crashpoints
 from shared.errors import TransientError
-from shared.events.decode import decode_event, encode
-from shared.events.models import Artifact, BatchManifest, CrawlRequest
-from shared.events.topology import Stage
-from shared.stages.results import parse_frozen
+from shared.events.decode import encode
+from shared.events.models import CrawlRequest
+from shared.stages.results import parse_stored
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
@@ -20,31 +19,31 @@ PLANS_CACHED = 8
 """The longest hold a megabyte of ids."""
 
 
-class FrozenRuns:
+class RunStore:
     """Requests and plans. Every method raises `StorageUnavailableError` in an outage."""
 
     def __init__(self, staging: ObjectStore) -> None:
         self._staging = staging
         self._plans: OrderedDict[str, Plan] = OrderedDict()
 
-    async def freeze_request(self, request: CrawlRequest) -> CrawlRequest:
+    async def put_request_if_absent(self, request: CrawlRequest) -> CrawlRequest:
         """The request that counts for its run: the first that was frozen."""
         key = keys.request_key(request.run_id)
-        winner = await self._freeze(key, encode(request))
+        winner = await self._put_if_absent(key, encode(request))
         crashpoints.reach("crawler.request")
-        return request if winner is None else parse_frozen(CrawlRequest, winner, key)
+        return request if winner is None else parse_stored(CrawlRequest, winner, key)
 
-    async def freeze_plan(self, plan: Plan) -> Plan:
+    async def put_plan_if_absent(self, plan: Plan) -> Plan:
         """The plan that counts for its run and dataset."""
         key = keys.plan_key(plan.run_id, plan.dataset)
-        winner = await self._freeze(key, plan.model_dump_json().encode())
+        winner = await self._put_if_absent(key, plan.model_dump_json().encode())
         crashpoints.reach("crawler.plan")
-        return self._remember(key, plan if winner is None else parse_frozen(Plan, winner, key))
+        return self._remember(key, plan if winner is None else parse_stored(Plan, winner, key))
 
     async def find_request(self, run_id: str) -> CrawlRequest | None:
         key = keys.request_key(run_id)
         found = await self._staging.get(key)
-        return None if found is None else parse_frozen(CrawlRequest, found, key)
+        return None if found is None else parse_stored(CrawlRequest, found, key)
 
     async def replace_plan(self, plan: Plan) -> None:
         """For a replayed dead letter only: no other batch of the plan's kind may have been crawled by it."""
@@ -56,7 +55,7 @@ class FrozenRuns:
             self._plans.move_to_end(key)
             return cached
         found = await self._staging.get(key)
-        return None if found is None else self._remember(key, parse_frozen(Plan, found, key))
+        return None if found is None else self._remember(key, parse_stored(Plan, found, key))
 
     async def keep_ids(self, run_id: str, dataset: str, lines: bytes) -> str:
         """Keeps a piece of a plan's ids, a line per batch; durable when it returns the hash that names it."""
@@ -83,7 +82,7 @@ class FrozenRuns:
             raise ObjectMissingError(self._staging.uri(keys.plan_key(run_id, dataset)))
         return found
 
-    async def _freeze(self, key: str, value: bytes) -> bytes | None:
+    async def _put_if_absent(self, key: str, value: bytes) -> bytes | None:
         """None when this call was the first, else what the first one wrote."""
         if await self._staging.create(key, value):
             return None
@@ -100,31 +99,3 @@ class FrozenRuns:
         if len(self._plans) > PLANS_CACHED:
             self._plans.popitem(last=False)
         return plan
-
-
-class Archive:
-    """What other runs left in staging. Every method raises `StorageUnavailableError` in an outage."""
-
-    def __init__(self, staging: ObjectStore) -> None:
-        self._staging = staging
-
-    async def result(self, run_id: str, dataset: str, stage: Stage, batch_id: str) -> BatchManifest | None:
-        """A stage's result of a batch, done or dead. Raises `PermanentError` if somebody else wrote it."""
-        found = await self._staging.get(keys.manifest_key(run_id, dataset, stage, batch_id))
-        return None if found is None else decode_event(BatchManifest, found)
-
-    async def batch_ids(self, run_id: str, dataset: str, stage: Stage) -> set[str]:
-        """Batches of which the stage has a result. One listing of the stage's folder."""
-        folder = keys.stage_prefix(run_id, dataset, stage)
-        names = [info.key.rpartition("/")[2] async for info in self._staging.list(folder)]
-        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
-
-    async def copy(self, owner: BatchManifest, artifact: Artifact, run_id: str) -> Artifact:
-        """An artifact of `owner` as one of the crawler in another run: same bytes, same hash, copied by the store.
-
-        Raises `ObjectMissingError`, and `PermanentError` (`schema`) for an object outside the owner's own dataset.
-        """
-        source = self._staging.key(artifact.uri, keys.dataset_prefix(owner.run_id, owner.dataset))
-        target = keys.artifact_key(run_id, owner.dataset, "crawler", artifact.sha256, artifact.format)
-        await self._staging.copy(source, target)
-        return artifact.model_copy(update={"uri": self._staging.uri(target)})

@@ -8,8 +8,8 @@ from itertools import islice
 
 import msgspec
 
-from services.crawler.domain.error_messages import complaint, printable
-from services.crawler.domain.json_structure import BLANK, NoStructureError, Structure
+from services.crawler.domain.error_messages import error_message, printable
+from services.crawler.domain.json_structure import BLANK, JsonStructure, UnclosedJsonError
 
 NAMED_KEYS = 10
 """Of an object that came instead of an array, in the message."""
@@ -76,19 +76,19 @@ def structure_expected() -> Iterator[None]:
     """What has no structure is no JSON. Raises `BadBodyError`."""
     try:
         yield
-    except NoStructureError as error:
+    except UnclosedJsonError as error:
         raise BadBodyError(f"not JSON: {error}") from error
 
 
-def refuse_rest(answer: Structure, at: int) -> None:
-    """Raises `NoStructureError` where anything but blanks follows."""
+def refuse_rest(answer: JsonStructure, at: int) -> None:
+    """Raises `UnclosedJsonError` where anything but blanks follows."""
     rest = answer.skip_blank(at)
     if rest != len(answer.data):
-        raise NoStructureError(f"something follows its end, at byte {rest}: {_quoted(answer.data[rest:])}")
+        raise UnclosedJsonError(f"something follows its end, at byte {rest}: {_quoted(answer.data[rest:])}")
 
 
 def find_array(
-    answer: Structure, path: Sequence[str], what: str, *, is_first: bool = False, is_strict: bool = True
+    answer: JsonStructure, path: Sequence[str], what: str, *, is_first: bool = False, is_strict: bool = True
 ) -> int | Empty:
     """Where the array of `what` begins that `path` leads to, or that the answer is empty. Raises `BadBodyError`.
 
@@ -104,7 +104,7 @@ def find_array(
         return _Search(answer, path, what, is_first=is_first, is_strict=is_strict).follow(at)
 
 
-def _refuse_lines(answer: Structure, end: int) -> None:
+def _refuse_lines(answer: JsonStructure, end: int) -> None:
     """Of JSON values that stand one below the other. Raises `BadBodyError`."""
     following = answer.skip_blank(end)
     if b"\n" in answer.data[end:following] and answer.data.startswith(b"{", following):
@@ -132,7 +132,7 @@ class _Search:
     """For the array, along its path."""
 
     def __init__(
-        self, answer: Structure, path: Sequence[str], what: str, *, is_first: bool, is_strict: bool
+        self, answer: JsonStructure, path: Sequence[str], what: str, *, is_first: bool, is_strict: bool
     ) -> None:
         self._answer = answer
         self._is_first = is_first
@@ -261,7 +261,7 @@ class _Search:
         data = self._answer.data
         for at in self._objects:
             members = ((key, data[start:stop]) for key, start, stop in self._first_members(at))
-            said = complaint(members, has_array=has_array)
+            said = error_message(members, has_array=has_array)
             if said is not None:
                 raise BadBodyError(f"the source answers with an error: {said}")
 

@@ -35,7 +35,7 @@ _SUCCESSES = range(200, 400)
 _FIRST_ERROR_STATUS = 400
 
 
-def complaint(members: Iterable[tuple[str, bytes]], *, has_array: bool) -> str | None:
+def error_message(members: Iterable[tuple[str, bytes]], *, has_array: bool) -> str | None:
     """The source's words where an object says that something went wrong; None where it does not.
 
     Where there is no array, not even an empty one, a message that sounds like an error is one too.
@@ -56,7 +56,7 @@ def complaint(members: Iterable[tuple[str, bytes]], *, has_array: bool) -> str |
     return None
 
 
-def words_of(document: bytes) -> str:
+def message_of(document: bytes) -> str:
     """The message of a short JSON document that explains an error; "" where it has none."""
     try:
         said = json.loads(document, strict=False)

@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 
 from services.crawler.domain.answers import web_page_title
-from services.crawler.domain.error_messages import printable, words_of
+from services.crawler.domain.error_messages import message_of, printable
 from services.crawler.domain.json_structure import BLANK
 
 MAX_SAID_BYTES = 16 * 1024
@@ -21,7 +21,7 @@ _OPAQUE = re.compile(r"(?=[\w+/=~-]*[0-9])(?=[\w+/=~-]*[A-Za-z])[\w+/=~-]{20,}")
 _HIDDEN = "***"
 
 
-def refusal(status: int, body: bytes) -> str:
+def http_error_text(status: int, body: bytes) -> str:
     """`the source answers HTTP 401 Unauthorized: token needed`."""
     said = _said(body)
     return f"the source answers HTTP {status}{_phrase(status)}" + (f": {said}" if said else "")
@@ -39,14 +39,14 @@ def _said(body: bytes) -> str:
     body = body.strip(BLANK)
     title = web_page_title(body)
     if title is not None:
-        return without_secrets(title)
+        return redact_secrets(title)
     if body.startswith((b"{", b"[")):
-        return without_secrets(words_of(body))
+        return redact_secrets(message_of(body))
     if body.startswith(b"<") or len(body) > MAX_TEXT_BYTES:
         return ""
-    return without_secrets(printable(body.decode("utf-8", "replace")))
+    return redact_secrets(printable(body.decode("utf-8", "replace")))
 
 
-def without_secrets(text: str) -> str:
+def redact_secrets(text: str) -> str:
     """A source may quote the key that it refuses."""
     return _OPAQUE.sub(_HIDDEN, _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", text))

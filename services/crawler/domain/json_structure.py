@@ -19,11 +19,11 @@ _FLAT = re.compile(rb'[\[{](?:[^"\[\]{}]*+"[^"]*+")*+[^"\[\]{}]*+[\]}]')
 _KEY = re.compile(rb'[ \t\r\n]*+("[^"]*+")[ \t\r\n]*+:')
 
 
-class NoStructureError(ValueError):
+class UnclosedJsonError(ValueError):
     """Brackets or texts are not closed: where the parts are cannot be told."""
 
 
-class Structure:
+class JsonStructure:
     """The bounds in a JSON text, well-formed or not. Places are bytes from its beginning. Memory: a copy of the text."""
 
     def __init__(self, data: bytes) -> None:
@@ -38,7 +38,7 @@ class Structure:
         """Where each part of the array or object at `at` begins and ends: what stands between its commas.
 
         There is at least one; of an empty array it is blank. The value ends one byte behind the last part. Raises
-        `NoStructureError`.
+        `UnclosedJsonError`.
         """
         begin = at = at + 1
         while found := _BOUND.match(self._mask, at):
@@ -55,7 +55,7 @@ class Structure:
         raise self._broken(self.skip_blank(begin))
 
     def end_of(self, at: int) -> int:
-        """The place behind the array or object at `at`. Raises `NoStructureError`."""
+        """The place behind the array or object at `at`. Raises `UnclosedJsonError`."""
         if flat := _FLAT.match(self._mask, at):
             return flat.end()
         depth, place = 0, at
@@ -73,18 +73,18 @@ class Structure:
         return _TEXT.fullmatch(self._mask, at, stop) is not None
 
     def members(self, at: int) -> Iterator[tuple[str, int, int]]:
-        """The key of each member of the object at `at`, and where its value is. Raises `NoStructureError`."""
+        """The key of each member of the object at `at`, and where its value is. Raises `UnclosedJsonError`."""
         for start, stop in self.parts(at):
             if found := _KEY.match(self._mask, start, stop):
                 yield _read_key(self.data[slice(*found.span(1))]), self.skip_blank(found.end()), stop
 
     def is_empty(self, at: int) -> bool:
-        """Of the array or object at `at`. Raises `NoStructureError`."""
+        """Of the array or object at `at`. Raises `UnclosedJsonError`."""
         start, stop = next(self.parts(at))
         return self.skip_blank(start) == stop and self.data[stop] != _COMMA
 
-    def _broken(self, at: int) -> NoStructureError:
-        return NoStructureError(
+    def _broken(self, at: int) -> UnclosedJsonError:
+        return UnclosedJsonError(
             f"the value at byte {at} is not closed before the end, at byte {len(self.data)}"
         )
 

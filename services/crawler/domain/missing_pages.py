@@ -3,11 +3,11 @@
 from services.crawler.domain import urls
 
 
-def page_is_missing(url: str, page_param: str, cause: str) -> str:
+def missing_page(url: str, page_param: str, cause: str) -> str:
     return f"{_page(url, page_param)} is missing: {cause}"
 
 
-def rest_is_missing(url: str, page_param: str, cause: str) -> str:
+def missing_from_page(url: str, page_param: str, cause: str) -> str:
     """Of a page that names the one after it: without it no other can be asked for."""
     return f"{_page(url, page_param)} and all after it are missing: {cause}"
 

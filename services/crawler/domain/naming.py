@@ -7,7 +7,7 @@ NAMES_TOLD = 10
 COMPARED_CHARS = 64
 
 
-def listed(known: Collection[str], asked: str | None = None) -> str:
+def list_names(known: Collection[str], asked: str | None = None) -> str:
     """All names, or so many: those most like `asked` first, and how many more there are."""
     if not known:
         return "none"
@@ -21,13 +21,13 @@ def listed(known: Collection[str], asked: str | None = None) -> str:
     return f"{', '.join(names[:NAMES_TOLD])} and {more} more; `onpoint datasets` lists them"
 
 
-def joined(complaints: Sequence[str], most_chars: int) -> str:
-    """The complaints in a row, as many as fit; what is left away is counted. A single one that is longer is cut."""
+def join_errors(errors: Sequence[str], most_chars: int) -> str:
+    """The errors in a row, as many as fit; what is left away is counted. A single one that is longer is cut."""
     told = ""
-    for number, complaint in enumerate(complaints):
-        longer = f"{told}; {complaint}" if told else complaint[:most_chars]
-        rest = f"; and {len(complaints) - number} more"
-        if len(longer) + (len(rest) if number + 1 < len(complaints) else 0) > most_chars:
+    for number, error in enumerate(errors):
+        longer = f"{told}; {error}" if told else error[:most_chars]
+        rest = f"; and {len(errors) - number} more"
+        if len(longer) + (len(rest) if number + 1 < len(errors) else 0) > most_chars:
             return f"{told}{rest}"[:most_chars]
         told = longer
     return told

@@ -10,15 +10,15 @@ from shared.datasets.model import ApiSource, PagePagination
 MAX_TOTAL_DIGITS = 18
 SHOWN_CHARS = 40
 
-NO_SUCH_PAGE = frozenset({404, 410, 416})
+PAGE_NOT_FOUND = frozenset({404, 410, 416})
 """How sources answer for a page behind their last one: believed where the total was reached."""
 
-NO_MORE = NO_SUCH_PAGE | {400, 422}
+PAST_LAST_PAGE = PAGE_NOT_FOUND | {400, 422}
 """Believed after a short page. After a full one they may mean that a window is at its end, and not the records."""
 
 
 @dataclass(frozen=True, slots=True)
-class PageShown:
+class FetchedPage:
     """What a page shows of its own end."""
 
     url: str
@@ -39,7 +39,7 @@ def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
     return int(text)
 
 
-def no_total_in(answer: Answer[object], pagination: PagePagination) -> str | None:
+def total_header_problem(answer: Answer[object], pagination: PagePagination) -> str | None:
     """What the header of the total says where that is no number; None where it is one, or is not there."""
     if pagination.total_header is None or total_of(answer, pagination) is not None:
         return None
@@ -50,20 +50,20 @@ def no_total_in(answer: Answer[object], pagination: PagePagination) -> str | Non
     return f"the header {pagination.total_header} says {shown}, which is no number of records"
 
 
-def is_no_such_page(
+def is_past_last_page(
     failure: Failure, pagination: PagePagination, *, after_short: bool, total_reached: bool
 ) -> bool:
     """Whether a failed request for the next page says that there is none."""
     status = failure.status
     return (
         status in pagination.end_statuses
-        or (after_short and status in NO_MORE)
-        or (total_reached and status in NO_SUCH_PAGE)
+        or (after_short and status in PAST_LAST_PAGE)
+        or (total_reached and status in PAGE_NOT_FOUND)
     )
 
 
 def next_page(
-    page: PageShown,
+    page: FetchedPage,
     source: ApiSource,
     pagination: PagePagination,
     *,
@@ -97,7 +97,7 @@ def next_page(
     return urls.check_cursor(urls.next_by_number(page.url, pagination.page_param), source)
 
 
-def _number_of_last(page: PageShown, pagination: PagePagination) -> int:
+def _number_of_last(page: FetchedPage, pagination: PagePagination) -> int:
     """The number of the page that the source calls its last; 0 where it calls none so."""
     try:
         named = urls.linked("last", page.links, page.answered_url)

@@ -23,7 +23,7 @@ from services.crawler.domain.answers import (
     refuse_rest,
     structure_expected,
 )
-from services.crawler.domain.json_structure import BLANK, Structure, on_one_line
+from services.crawler.domain.json_structure import BLANK, JsonStructure, on_one_line
 from services.crawler.domain.plans import MAX_IDS
 
 MAX_RECORDS = 2_000_000
@@ -148,7 +148,7 @@ def _pieces_of_ids(body: bytes) -> Iterator[list[int | str]]:
         else:
             yield decoder.decode(memoryview(body)[start:])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        if isinstance(find_array(Structure(body[start:]), (), "ids"), Empty):
+        if isinstance(find_array(JsonStructure(body[start:]), (), "ids"), Empty):
             return
         raise BadBodyError(f"a JSON array of integers and texts is expected: {error}"[:300]) from error
 
@@ -215,7 +215,7 @@ def _careful_lines(
 ) -> Sequence[bytes] | Empty:
     """The same without a parser: whatever a record holds, its line is what stands between two commas."""
     # What the structure holds is free again before lines are made.
-    spans = _spans(Structure(body), path, is_first=is_first, is_strict=is_strict)
+    spans = _spans(JsonStructure(body), path, is_first=is_first, is_strict=is_strict)
     if isinstance(spans, Empty):
         return spans
     pairs = zip(spans[::2][:most], spans[1::2][:most], strict=True)
@@ -225,7 +225,9 @@ def _careful_lines(
     return lines
 
 
-def _spans(page: Structure, path: Sequence[str], *, is_first: bool, is_strict: bool) -> "array[int] | Empty":
+def _spans(
+    page: JsonStructure, path: Sequence[str], *, is_first: bool, is_strict: bool
+) -> "array[int] | Empty":
     """Where the records begin and end by turns."""
     at = find_array(page, path, "records", is_first=is_first, is_strict=is_strict)
     if isinstance(at, Empty):
@@ -244,7 +246,7 @@ def _spans(page: Structure, path: Sequence[str], *, is_first: bool, is_strict: b
 
 
 def _careful_item(body: bytes) -> bytes:
-    item = Structure(body)
+    item = JsonStructure(body)
     if body[0] in b"[{":
         with structure_expected():
             refuse_rest(item, item.end_of(0))

@@ -7,8 +7,8 @@ from typing import TypeVar
 from services.crawler.adapters.spool import Spool
 from services.crawler.domain.answers import BadBodyError
 from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy, failure_of
-from services.crawler.http.rate_limit import Politeness
-from services.crawler.http.transport import Exchange, Response
+from services.crawler.http.rate_limit import SourceThrottle
+from services.crawler.http.transport import HttpTransport, Response
 from shared.datasets.model import ApiSource
 from shared.observability.metrics import SOURCE_REQUESTS
 
@@ -18,12 +18,12 @@ MAX_CAUSE_CHARS = 220
 T = TypeVar("T")
 
 
-class Fetcher:
+class SourceClient:
     """Asks sources politely and stubbornly: at their rate, a bounded number of times, with growing pauses."""
 
-    def __init__(self, exchange: Exchange, politeness: Politeness, policy: RetryPolicy) -> None:
-        self._exchange = exchange
-        self._politeness = politeness
+    def __init__(self, transport: HttpTransport, throttle: SourceThrottle, policy: RetryPolicy) -> None:
+        self._transport = transport
+        self._throttle = throttle
         self._policy = policy
         self._one_big_body = asyncio.Lock()
 
@@ -53,8 +53,8 @@ class Fetcher:
         raise AssertionError("unreachable")
 
     async def _try(self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path) -> Answer[T]:
-        async with self._politeness.turn(source):
-            response = await self._exchange.get(url, folder)
+        async with self._throttle.request(source):
+            response = await self._transport.get(url, folder)
         fetched_at = datetime.now(UTC)
         try:
             value = await self._parse(response.body, parse)
@@ -80,7 +80,7 @@ class Fetcher:
 
     async def _pause(self, source: ApiSource, error: FetchError, tried: int) -> None:
         if error.retry_after_s is not None:
-            self._politeness.hold(source, error.retry_after_s)
+            self._throttle.pause(source, error.retry_after_s)
         await asyncio.sleep(max(error.retry_after_s or 0.0, self._policy.delay_s(tried)))
 
 

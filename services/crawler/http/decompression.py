@@ -86,7 +86,7 @@ class _Zstd:
                 return
 
 
-class Inflater:
+class Decompressor:
     """Turns what comes over the wire into the body. Raises `FetchError` when a cap is passed or the stream is broken.
 
     Behind the end of a stream a further one is read, as gzip and zstd allow; zeros and garbage there are ignored.
@@ -104,7 +104,7 @@ class Inflater:
         self._wire += len(chunk)
         if self._wire > MAX_WIRE_BYTES:
             raise _too_large(f"the answer is larger than {MAX_WIRE_BYTES} bytes")
-        for piece in self._inflate(chunk) if self._names else (chunk,):
+        for piece in self._decompress(chunk) if self._names else (chunk,):
             self._body += len(piece)
             if self._body > MAX_BODY_BYTES:
                 raise _too_large(f"the answer inflates to more than {MAX_BODY_BYTES} bytes")
@@ -117,7 +117,7 @@ class Inflater:
         if self._stream is not None or self._between:
             raise FetchError(f"the {self._names[0]} stream is cut off", outcome="body", retryable=True)
 
-    def _inflate(self, chunk: bytes) -> Iterator[bytes]:
+    def _decompress(self, chunk: bytes) -> Iterator[bytes]:
         name = self._check_names()
         try:
             while chunk and not self._is_over:

@@ -32,22 +32,22 @@ _SWITCHED = 101
 _CHUNKS_END = b"\r\n0\r\n\r\n"
 
 
-class NoAnswerError(aiohttp.ClientError):
+class InvalidResponseError(aiohttp.ClientError):
     """What came is no answer of HTTP. Its words are for users."""
 
 
 class Head:
-    """A head, read. Raises `NoAnswerError`."""
+    """A head, read. Raises `InvalidResponseError`."""
 
     def __init__(self, raw: bytes) -> None:
         first, *lines = raw.split(b"\n")
         if max(map(len, (first, *lines))) >= MAX_LINE_BYTES:
-            raise NoAnswerError(f"a header of the answer is longer than {MAX_LINE_BYTES} bytes")
+            raise InvalidResponseError(f"a header of the answer is longer than {MAX_LINE_BYTES} bytes")
         if len(lines) > MAX_HEADERS:
-            raise NoAnswerError(f"the answer has more than {MAX_HEADERS} headers")
+            raise InvalidResponseError(f"the answer has more than {MAX_HEADERS} headers")
         found = _STATUS_LINE.fullmatch(first.strip())
         if found is None or int(found[2]) < 100:  # noqa: PLR2004 - the least status there is
-            raise NoAnswerError(f"the answer does not begin as HTTP does: {_shown(first)}")
+            raise InvalidResponseError(f"the answer does not begin as HTTP does: {_shown(first)}")
         self.status = int(found[2])
         self._version = b"1.0" if found[1] in (b"1.0", b"0.9") else b"1.1"
         headers = list(_headers(lines))
@@ -68,7 +68,7 @@ class Head:
         return b"\r\n".join([*lines, b"", b""])
 
 
-class PlainAnswers(ResponseHandler):
+class LenientResponseHandler(ResponseHandler):
     """The protocol of a connection: aiohttp's own, but for the heads."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
@@ -92,7 +92,7 @@ class PlainAnswers(ResponseHandler):
         self._head += data
         try:
             self._read_head()
-        except NoAnswerError as error:
+        except InvalidResponseError as error:
             if self.transport is not None:
                 self.transport.close()
             self.set_exception(error)
@@ -120,11 +120,13 @@ class PlainAnswers(ResponseHandler):
                 del head[: head.index(b"\n") + 1]
             begin = bytes(head[:64]).lstrip()
             if begin[: len(_VERSION)] != _VERSION[: len(begin)]:
-                raise NoAnswerError(f"the answer does not begin as HTTP does: {_shown(bytes(head))}")
+                raise InvalidResponseError(f"the answer does not begin as HTTP does: {_shown(bytes(head))}")
             end = _END.search(head, max(0, self._seen - len(b"\n\r\n")))
             self._seen = len(head)
             if (end.end() if end else len(head)) > self._left:
-                raise NoAnswerError(f"the headers of the answer are longer than {MAX_HEAD_BYTES} bytes")
+                raise InvalidResponseError(
+                    f"the headers of the answer are longer than {MAX_HEAD_BYTES} bytes"
+                )
             if end is None:
                 return
             self._left -= end.end()
@@ -135,7 +137,7 @@ class PlainAnswers(ResponseHandler):
         if head.status < 200 and head.status != _SWITCHED:  # noqa: PLR2004 - interim answers
             self._interim += 1
             if self._interim > MAX_INTERIM:
-                raise NoAnswerError(f"more than {MAX_INTERIM} interim answers came instead of one")
+                raise InvalidResponseError(f"more than {MAX_INTERIM} interim answers came instead of one")
             self._head = bytearray(rest)
             return
         self._head = None
@@ -172,12 +174,12 @@ def _value(raw: bytes) -> bytes:
 
 
 def _length(values: Any) -> int | None:
-    """None where there is none that can be read: then the body ends with the connection. Raises `NoAnswerError`."""
+    """None where there is none that can be read: then the body ends with the connection. Raises `InvalidResponseError`."""
     texts = {text.strip() for value in values for text in value.split(b",")}
     lengths = {int(found[1][:_MOST_DIGITS]) for text in texts if (found := _LENGTH.fullmatch(text))}
     if len(lengths) > 1:
         named = " and ".join(map(str, sorted(lengths)[:2]))
-        raise NoAnswerError(f"the answer says of its length that it is {named}")
+        raise InvalidResponseError(f"the answer says of its length that it is {named}")
     return next(iter(lengths), None)
 
 

@@ -18,11 +18,11 @@ from yarl import URL
 from services.crawler.adapters.spool import Spool
 from services.crawler.domain.error_messages import printable
 from services.crawler.domain.fetching import FetchError, RetryPolicy, is_retried
-from services.crawler.domain.http_errors import MAX_SAID_BYTES, refusal
+from services.crawler.domain.http_errors import MAX_SAID_BYTES, http_error_text
 from services.crawler.domain.urls import NO_URL, shown_url
 from services.crawler.http.address_guard import AllowedHosts, ForbiddenAddressError, check_url
-from services.crawler.http.decompression import Inflater
-from services.crawler.http.headers import MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, PlainAnswers
+from services.crawler.http.decompression import Decompressor
+from services.crawler.http.headers import MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, LenientResponseHandler
 from services.crawler.http.resolver import CheckingResolver
 
 CONNECTIONS = 100
@@ -46,7 +46,7 @@ class Response:
     """No redirect led to it."""
 
 
-class Exchange:
+class HttpTransport:
     """One per process, as a context manager. No cookies, no proxies, no credentials."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Exchange:
             limit=CONNECTIONS, resolver=self._resolver or CheckingResolver(self._allowed)
         )
         # There is no public way to another protocol.
-        connector._factory = partial(PlainAnswers, asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001
+        connector._factory = partial(LenientResponseHandler, asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -90,7 +90,7 @@ class Exchange:
             max_field_size=MAX_HEAD_BYTES,  # of a header that goes on over several lines
             max_headers=MAX_HEADERS,
         )
-        # aiohttp would quietly ask a second time where a connection is closed; tries are counted and paced by `Fetcher`.
+        # aiohttp would ask again where a connection is closed; `SourceClient` counts and paces the tries.
         self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
         return self
 
@@ -152,11 +152,11 @@ class Exchange:
             is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
             if not is_success or response.status == NOT_READY:
                 raise await self._refusal(response)
-            inflater = Inflater(response.headers.getall("Content-Encoding", []))
+            decompressor = Decompressor(response.headers.getall("Content-Encoding", []))
             async for chunk in response.content.iter_chunked(READ_CHUNK_BYTES):
-                for piece in inflater.feed(chunk):
+                for piece in decompressor.feed(chunk):
                     body.write(piece)
-            inflater.finish()
+            decompressor.finish()
             headers = {name.lower(): tuple(response.headers.getall(name)) for name in response.headers}
             return Response(str(url), response.status, headers, body)
 
@@ -167,7 +167,7 @@ class Exchange:
         else:
             outcome = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "client_error"
         return FetchError(
-            refusal(status, await _explanation(response)),
+            http_error_text(status, await _explanation(response)),
             outcome=outcome,
             retryable=status == NOT_READY or is_retried(status) or retry_after_s is not None,
             status=status,
@@ -182,9 +182,9 @@ async def _explanation(response: aiohttp.ClientResponse) -> bytes:
     """The beginning of a body that nobody needs but for its words; nothing where it cannot be had."""
     said = bytearray()
     try:
-        inflater = Inflater(response.headers.getall("Content-Encoding", []))
+        decompressor = Decompressor(response.headers.getall("Content-Encoding", []))
         async for chunk in response.content.iter_chunked(MAX_SAID_BYTES):
-            for piece in inflater.feed(chunk):
+            for piece in decompressor.feed(chunk):
                 said += piece
                 if len(said) >= MAX_SAID_BYTES:
                     return bytes(said)
@@ -255,7 +255,7 @@ def _redirect_target(response: aiohttp.ClientResponse) -> str:
     location = response.headers.get("Location")
     if location is None:
         raise FetchError(
-            f"{refusal(response.status, b'')}, a redirect without a location",
+            f"{http_error_text(response.status, b'')}, a redirect without a location",
             outcome="redirect",
             retryable=False,
             status=response.status,

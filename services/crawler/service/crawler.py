@@ -6,26 +6,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.crawler.adapters.batch_writer import LOG_FILE, RAW_FILE, Recorder, recording
+from services.crawler.adapters.batch_writer import LOG_FILE, RAW_FILE, BatchWriter, open_batch_writer
 from services.crawler.adapters.checkpoints import Checkpoint, Checkpoints
-from services.crawler.adapters.run_store import FrozenRuns
+from services.crawler.adapters.run_store import RunStore
 from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
-from services.crawler.domain.replays import replayed_run
-from services.crawler.domain.request_validation import judge
+from services.crawler.domain.request_validation import replayed_run_id, validate_request
 from services.crawler.service.datasets import CrawlDatasets
 from services.crawler.service.planner import Planner
-from services.crawler.service.replays import Replaying
+from services.crawler.service.replays import Replays
 from services.crawler.service.results import (
-    announce_plan,
+    batch_request_event,
     count,
     dead_batch,
     dead_by_plan,
     dead_by_source,
     first_position,
     identity,
+    plan_events,
     planned_event,
-    unit_event,
 )
 from services.crawler.sources.batch_fetcher import Crawl, OutOfTimeError
 from services.crawler.sources.rest.ids import crawl_ids
@@ -64,11 +63,11 @@ class CrawlerService:
     def __init__(
         self,
         datasets: CrawlDatasets,
-        runs: FrozenRuns,
+        runs: RunStore,
         batches: Batches,
         fetch: Fetch,
         planner: Planner,
-        replaying: Replaying,
+        replays: Replays,
         checkpoints: Checkpoints,
         *,
         batch_rows: int,
@@ -78,7 +77,7 @@ class CrawlerService:
         self._batches = batches
         self._fetch = fetch
         self._planner = planner
-        self._replaying = replaying
+        self._replays = replays
         self._checkpoints = checkpoints
         self._batch_rows = batch_rows
 
@@ -91,24 +90,24 @@ class CrawlerService:
 
         The first request of a run counts: any later one only starts again what that one started.
         """
-        old = replayed_run(document)
+        old = replayed_run_id(document)
         catalog = await self._datasets.today()
-        asked = judge(
+        asked = validate_request(
             document,
             derived_id=derived_id,
             requested_at=requested_at,
             known=tuple(catalog),
-            why_refused=catalog.why_refused,
+            file_error=catalog.why_refused,
             replayed=None if old is None else await self._runs.find_request(old),
         )
-        request = await self._runs.freeze_request(asked)
+        request = await self._runs.put_request_if_absent(asked)
         if request.refused is not None:
             log.warning("run_refused", run_id=request.run_id, reason=request.refused)
             return [planned_event(request, None, 0, None)]
-        await self._datasets.freeze(request, request.datasets)
+        await self._datasets.put_if_absent(request, request.datasets)
         log.info("run_accepted", run_id=request.run_id, datasets=request.datasets)
         return [
-            unit_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
+            batch_request_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
             for dataset in request.datasets
         ]
 
@@ -121,10 +120,12 @@ class CrawlerService:
         plan = await self._runs.find_plan(unit.run_id, unit.dataset)
         if plan is None:
             await self._batches.refuse_cancelled(unit.run_id)
-            await self._datasets.freeze(request, [unit.dataset])  # an older version accepted the run without
-            plan = await self._runs.freeze_plan(await self._make_plan(request, unit))
+            await self._datasets.put_if_absent(
+                request, [unit.dataset]
+            )  # an older version accepted the run without
+            plan = await self._runs.put_plan_if_absent(await self._make_plan(request, unit))
             log.info("dataset_planned", kind=plan.kind, batches=plan.batches, rows=plan.rows)
-        return announce_plan(request, plan)
+        return plan_events(request, plan)
 
     async def crawl(self, unit: CrawlBatchRequested) -> list[Outgoing]:
         """Crawls a batch unless that was done, and announces its result; asks for it again where its time was over.
@@ -182,7 +183,7 @@ class CrawlerService:
 
     async def _make_plan(self, request: CrawlRequest, unit: CrawlBatchRequested) -> Plan:
         if request.replay_of is not None:
-            return await self._replaying.plan(request, unit.dataset)
+            return await self._replays.plan(request, unit.dataset)
         return await self._planner.make(request, await self._datasets.of(unit.run_id, unit.dataset))
 
     async def _mark_plan_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
@@ -191,8 +192,8 @@ class CrawlerService:
         except ObjectMissingError:
             return FailureOutcome(dead=True)
         why = PlanFailure(url="", reason=error.reason, detail=error_text(error))
-        plan = await self._runs.freeze_plan(failed_plan(unit.run_id, unit.dataset, why))
-        return FailureOutcome(dead=plan.failed is not None, events=tuple(announce_plan(request, plan)))
+        plan = await self._runs.put_plan_if_absent(failed_plan(unit.run_id, unit.dataset, why))
+        return FailureOutcome(dead=plan.failed is not None, events=tuple(plan_events(request, plan)))
 
     async def _crawl(self, unit: CrawlBatchRequested) -> BatchManifest | None:
         """None: its time is over, and it goes on from a checkpoint."""
@@ -205,7 +206,7 @@ class CrawlerService:
             # Of a plan that was made anew it is not what its record asks for.
             unit = unit.model_copy(update={"work": plan.work(0)})
         if isinstance(unit.work, ReplayWork):
-            return await self._commit(await self._replaying.take_over(unit, unit.work))
+            return await self._commit(await self._replays.copy_results(unit, unit.work))
         dataset = await self._datasets.of(unit.run_id, unit.dataset)
         crawled = await self._fetch_all(unit, plan, dataset)
         return None if crawled is None else await self._commit(crawled)
@@ -223,21 +224,21 @@ class CrawlerService:
     ) -> BatchManifest | None:
         with scratch_folder() as folder:
             before = await self._checkpoints.find(unit, folder / RAW_FILE, folder / LOG_FILE)
-            with recording(folder) as recorder:
+            with open_batch_writer(folder) as writer:
                 if before is not None:
-                    recorder.go_on_from(before)
-                crawl = self._begin(unit, dataset, folder, recorder, before)
+                    writer.go_on_from(before)
+                crawl = self._begin(unit, dataset, folder, writer, before)
                 following, is_over = None, True
                 try:
                     following = await self._ask_source(crawl, unit, plan)
                 except OutOfTimeError:
                     is_over = False
-                await recorder.raw.finish()
-                await recorder.log.finish()
-                requests = await self._put(unit, recorder.log.path, REQUESTS, recorder.requests)
-                if is_over and recorder.all_failed:
-                    raise BatchFailedError(dead_by_source(unit, plan, recorder, requests))
-                raw = await self._put(unit, recorder.raw.path, RAW, recorder.rows)
+                await writer.raw.finish()
+                await writer.log.finish()
+                requests = await self._put(unit, writer.log.path, REQUESTS, writer.requests)
+                if is_over and writer.all_failed:
+                    raise BatchFailedError(dead_by_source(unit, plan, writer, requests))
+                raw = await self._put(unit, writer.raw.path, RAW, writer.rows)
                 if not is_over:
                     await self._checkpoints.keep(unit, crawl.checkpoint(unit.batch_id, raw, requests))
                     return None
@@ -245,10 +246,10 @@ class CrawlerService:
             **identity(unit),
             first_position=first_position(unit, plan),
             artifacts=(raw, requests),
-            counts=recorder.counts,
-            promised=recorder.promised,
-            detail=recorder.remarks,
-            missing=tuple(recorder.missing),
+            counts=writer.counts,
+            promised=writer.promised,
+            detail=writer.remarks,
+            missing=tuple(writer.missing),
             next=following,
         )
 
@@ -257,13 +258,13 @@ class CrawlerService:
         unit: CrawlBatchRequested,
         dataset: Dataset,
         folder: Path,
-        recorder: Recorder,
+        writer: BatchWriter,
         before: Checkpoint | None,
     ) -> Crawl:
         still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
         paths = {column.name: tuple(column.path) for column in dataset.columns}
         key_paths = [paths[name] for name in dataset.key]
-        return Crawl(self._fetch, dataset.source, folder, recorder, still_wanted, key_paths, before)
+        return Crawl(self._fetch, dataset.source, folder, writer, still_wanted, key_paths, before)
 
     async def _ask_source(self, crawl: Crawl, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
         """Raises `OutOfTimeError` where requests of the plan are left."""
@@ -273,7 +274,7 @@ class CrawlerService:
                 Pages(crawl, plan, pagination, self._batch_rows), unit, plan
             )
             if following is not None and unit.sequence + 1 == plan.announced:
-                crawl.recorder.end_at(following)
+                crawl.writer.end_at(following)
                 return None
             return following
         if plan.requests and pagination.kind == "ids":
@@ -303,7 +304,7 @@ class CrawlerService:
             return [planned_event(request, unit.dataset, unit.sequence + 1, promised)]
         sequence = unit.sequence + 1
         batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
-        return [unit_event(request, unit.dataset, batch_id, sequence, winner.next)]
+        return [batch_request_event(request, unit.dataset, batch_id, sequence, winner.next)]
 
     async def _put(self, unit: CrawlBatchRequested, file: Path, extension: str, rows: int) -> Artifact:
         return await self._batches.artifacts.put(

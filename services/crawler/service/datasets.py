@@ -11,7 +11,7 @@ from shared.errors import PermanentError
 from shared.events.models import CrawlRequest
 from shared.reasons import Reason
 
-FREEZES_AT_ONCE = 8
+WRITES_AT_ONCE = 8
 
 
 class CrawlDatasets:
@@ -37,23 +37,23 @@ class CrawlDatasets:
             self._learn(dataset.source for dataset in catalog.values())
         return catalog
 
-    async def freeze(self, request: CrawlRequest, names: Iterable[str]) -> None:
+    async def put_if_absent(self, request: CrawlRequest, names: Iterable[str]) -> None:
         """Keeps the files of these datasets with the run, unless that was done; the first writer wins.
 
         A replay takes what the replayed run had, and today's file where that was of an older version. A dataset that
         has neither is left out.
         """
         catalog = await self.today()
-        turns = asyncio.Semaphore(FREEZES_AT_ONCE)
+        turns = asyncio.Semaphore(WRITES_AT_ONCE)
 
-        async def freeze_one(name: str) -> None:
+        async def put_one(name: str) -> None:
             async with turns:
                 old = None if request.replay_of is None else await self._frozen.find(request.replay_of, name)
                 dataset = old or catalog.get(name)
                 if dataset is not None:
-                    await self._frozen.freeze(request.run_id, dataset)
+                    await self._frozen.put_if_absent(request.run_id, dataset)
 
-        await asyncio.gather(*(freeze_one(name) for name in names))
+        await asyncio.gather(*(put_one(name) for name in names))
         crashpoints.reach("crawler.datasets")
 
     async def of(self, run_id: str, name: str) -> Dataset:

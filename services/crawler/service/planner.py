@@ -9,7 +9,7 @@ from pathlib import Path
 from services.crawler.adapters.id_file import IdFile, pieces_of, write_ids
 from services.crawler.domain import plans, urls
 from services.crawler.domain.fetching import RETRIED_STATUSES, Answer, Failure, Fetch, failure_of
-from services.crawler.domain.page_end import NO_MORE, total_of
+from services.crawler.domain.page_end import PAST_LAST_PAGE, total_of
 from services.crawler.domain.plans import Plan, PlanFailure
 from services.crawler.domain.records import Records, first_lines, split_page
 from shared.datasets.model import ApiSource, Dataset, IdListPagination, PagePagination
@@ -129,7 +129,7 @@ class Planner:
         if pagination.first is not None:
             return answer, number, 0
         if isinstance(answer, Failure):
-            if answer.status not in NO_MORE:
+            if answer.status not in PAST_LAST_PAGE:
                 return answer, number, 0
             before = await self._page(source, pagination, 0, folder)
             return (answer, number, 0) if isinstance(before, Failure) else (before, 0, 0)

@@ -1,6 +1,7 @@
 """Runs whose batches are taken over from another run. No source is asked, and no byte passes through here."""
 
-from services.crawler.adapters.run_store import Archive, FrozenRuns
+from services.crawler.adapters.run_store import RunStore
+from services.crawler.adapters.stored_results import StoredResults
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_replay
 from services.crawler.service.results import dead_batch, identity
 from shared import crashpoints
@@ -12,10 +13,10 @@ from shared.stages.failures import BatchFailedError
 from shared.storage.errors import ObjectMissingError
 
 
-class Replaying:
-    def __init__(self, runs: FrozenRuns, archive: Archive) -> None:
+class Replays:
+    def __init__(self, runs: RunStore, archive: StoredResults) -> None:
         self._runs = runs
-        self._archive = archive
+        self._results = archive
 
     async def plan(self, request: CrawlRequest, dataset: str) -> Plan:
         """As many batches as the old run has. A run without a plan of the dataset gives a failed plan, no error.
@@ -40,17 +41,17 @@ class Replaying:
             stage="crawler" if stage == "crawler" else "processor",
         )
 
-    async def take_over(self, unit: CrawlBatchRequested, work: ReplayWork) -> BatchManifest:
+    async def copy_results(self, unit: CrawlBatchRequested, work: ReplayWork) -> BatchManifest:
         """The batch as the old run has it, its artifacts copied under the new run; to be committed.
 
         Raises `BatchFailedError` where it is dead there or an artifact is gone, `PermanentError`
         (`object_missing`) where there is no result of it.
         """
         old_id = ids.batch_id(work.run_id, unit.dataset, work.sequence)
-        crawled = await self._archive.result(work.run_id, unit.dataset, "crawler", old_id)
+        crawled = await self._results.result(work.run_id, unit.dataset, "crawler", old_id)
         old = crawled
         if work.stage == "processor" and (crawled is None or crawled.status == "done"):
-            old = await self._archive.result(work.run_id, unit.dataset, "processor", old_id)
+            old = await self._results.result(work.run_id, unit.dataset, "processor", old_id)
         if old is None:
             raise PermanentError(
                 Reason.OBJECT_MISSING,
@@ -59,7 +60,7 @@ class Replaying:
         if old.status == "dead":
             raise _dead_there(unit, old, crawled or old)
         try:
-            artifacts = tuple([await self._archive.copy(old, each, unit.run_id) for each in old.artifacts])
+            artifacts = tuple([await self._results.copy(old, each, unit.run_id) for each in old.artifacts])
         except ObjectMissingError as gone:
             raise _dead_as(unit, old, crawled or old, gone.reason, str(gone)) from gone
         crashpoints.reach("crawler.put")
@@ -80,12 +81,12 @@ class Replaying:
 
     async def _batches_of(self, plan: Plan) -> int:
         """Batches of a crawl that found its end; one more where it broke off, which then has no result."""
-        crawled = await self._archive.batch_ids(plan.run_id, plan.dataset, "crawler")
+        crawled = await self._results.batch_ids(plan.run_id, plan.dataset, "crawler")
         batches = plan.units
         while ids.batch_id(plan.run_id, plan.dataset, batches) in crawled:
             batches += 1
         last_id = ids.batch_id(plan.run_id, plan.dataset, batches - 1)
-        last = await self._archive.result(plan.run_id, plan.dataset, "crawler", last_id)
+        last = await self._results.result(plan.run_id, plan.dataset, "crawler", last_id)
         is_whole = batches == plan.units if last is None else last.next is None
         return batches if is_whole else batches + 1
 

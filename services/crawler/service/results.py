@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from services.crawler.adapters.batch_writer import Recorder
+from services.crawler.adapters.batch_writer import BatchWriter
 from services.crawler.domain.plans import Plan, PlanFailure
 from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
@@ -34,16 +34,18 @@ def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
     )
 
 
-def announce_plan(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
+def plan_events(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
     """Its units; and its seal, unless the end is to be found by crawling."""
     known = [] if plan.batches is None else [planned_event(request, plan.dataset, plan.batches, plan.rows)]
     return known + [
-        unit_event(request, plan.dataset, ids.batch_id(plan.run_id, plan.dataset, n), n, plan.work(n))
+        batch_request_event(
+            request, plan.dataset, ids.batch_id(plan.run_id, plan.dataset, n), n, plan.work(n)
+        )
         for n in range(plan.units)
     ]
 
 
-def unit_event(
+def batch_request_event(
     request: CrawlRequest, dataset: str, batch_id: str, sequence: int, work: CrawlWork
 ) -> Outgoing:
     event = CrawlBatchRequested(
@@ -113,22 +115,22 @@ def dead_by_plan(unit: CrawlBatchRequested, why: PlanFailure) -> BatchManifest:
 
 
 def dead_by_source(
-    unit: CrawlBatchRequested, plan: Plan, recorder: Recorder, requests: Artifact
+    unit: CrawlBatchRequested, plan: Plan, writer: BatchWriter, requests: Artifact
 ) -> BatchManifest:
-    failure = recorder.last_failure
+    failure = writer.last_failure
     return BatchManifest(
         **identity(unit),
         status="dead",
         reason=Reason.FETCH,
-        detail=f"every request failed ({recorder.failed}); the last: {failure.detail if failure else ''}"[
+        detail=f"every request failed ({writer.failed}); the last: {failure.detail if failure else ''}"[
             :MAX_DETAIL_CHARS
         ],
         first_position=first_position(unit, plan),
         artifacts=(requests,),
-        counts=Counts(read=recorder.rows, rejected=recorder.rows),
-        rejected_by_reason={Reason.FETCH: recorder.rows} if recorder.rows else {},
-        promised=recorder.promised,
-        missing=tuple(recorder.missing),
+        counts=Counts(read=writer.rows, rejected=writer.rows),
+        rejected_by_reason={Reason.FETCH: writer.rows} if writer.rows else {},
+        promised=writer.promised,
+        missing=tuple(writer.missing),
     )
 
 

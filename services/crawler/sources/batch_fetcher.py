@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from services.crawler.adapters.batch_writer import Fetched, Recorder
+from services.crawler.adapters.batch_writer import BatchWriter, Fetched
 from services.crawler.adapters.checkpoints import Checkpoint
 from services.crawler.adapters.spool import Spool
 from services.crawler.domain.digests import KeyPath, digests_of
@@ -60,7 +60,7 @@ class Crawl:
         fetch: Fetch,
         source: ApiSource,
         folder: Path,
-        recorder: Recorder,
+        writer: BatchWriter,
         refuse_cancelled: Callable[[], Awaitable[None]],
         key_paths: Sequence[KeyPath] = (),
         before: Checkpoint | None = None,
@@ -75,11 +75,11 @@ class Crawl:
         self._look_at_s = asyncio.get_running_loop().time() + CANCEL_LOOK_S
         self.source = source
         self._folder = folder
-        self.recorder = recorder
+        self.writer = writer
         self._began_s = asyncio.get_running_loop().time()
         self._spent_before_s = before.spent_s if before else 0.0
         self._failures_in_a_row = before.failures_in_a_row if before else 0
-        self._answered_before = recorder.requests
+        self._answered_before = writer.requests
 
     @property
     def is_out_of_time(self) -> bool:
@@ -96,11 +96,11 @@ class Crawl:
             batch_id=batch_id,
             raw=raw,
             requests=requests,
-            rejected=self.recorder.rejected,
-            failed=self.recorder.failed,
-            promised=self.recorder.promised,
-            missing=tuple(self.recorder.missing),
-            seen=tuple(sorted(self.recorder.seen)),
+            rejected=self.writer.rejected,
+            failed=self.writer.failed,
+            promised=self.writer.promised,
+            missing=tuple(self.writer.missing),
+            seen=tuple(sorted(self.writer.seen)),
             failures_in_a_row=self._failures_in_a_row,
             spent_s=self.spent_s,
         )
@@ -111,7 +111,7 @@ class Crawl:
         The first requests are left out where the recorder has their answers. Raises `OutOfTimeError` where the time
         is over before the requests are, and at least one more was answered.
         """
-        requests = islice(requests, self.recorder.requests, None)
+        requests = islice(requests, self.writer.requests, None)
         window = min(MAX_WINDOW, WINDOW_PER_SLOT * self.source.concurrency)
         async with aclosing(self._in_order(requests, window)) as answers:
             async for request, answer in answers:
@@ -121,9 +121,9 @@ class Crawl:
 
     async def record(self, request: Request, answer: Answer[Fetched] | Failure) -> None:
         if isinstance(answer, Failure):
-            await self.recorder.add_failure(answer, is_page=request.is_page)
+            await self.writer.add_failure(answer, is_page=request.is_page)
         else:
-            await self.recorder.add(answer)
+            await self.writer.add(answer)
 
     async def _in_order(
         self, requests: Iterable[Request], window: int
@@ -162,7 +162,7 @@ class Crawl:
 
     @property
     def _has_moved_on(self) -> bool:
-        return self.recorder.requests > self._answered_before
+        return self.writer.requests > self._answered_before
 
     async def ask(self, request: Request) -> Answer[Fetched] | Failure:
         """Raises `PermanentError` (`cancelled`) once the run is cancelled, `OutOfTimeError` where an answer takes longer

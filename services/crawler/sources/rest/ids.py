@@ -16,7 +16,7 @@ async def crawl_ids(
 ) -> None:
     await crawl.all(_requests(crawl, pagination, ids))
     if plan.more is not None and sequence == 0:
-        crawl.recorder.miss(plan.more, MORE)
+        crawl.writer.miss(plan.more, MORE)
 
 
 def _requests(crawl: Crawl, pagination: IdListPagination, ids: Sequence[int | str]) -> Iterable[Request]:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from services.crawler.adapters.batch_writer import Fetched, nothing_in
+from services.crawler.adapters.batch_writer import Fetched, no_records_remark
 from services.crawler.domain import urls
 from services.crawler.domain.fetching import Answer, Failure
 from services.crawler.domain.plans import Plan
@@ -24,9 +24,9 @@ async def _take(crawl: Crawl, plan: Plan, request: Request, answer: Answer[Fetch
     if isinstance(answer, Failure):
         return
     if answer.value.lacking:
-        crawl.recorder.remark(nothing_in(answer.value.lacking))
+        crawl.writer.remark(no_records_remark(answer.value.lacking))
     if answer.value.rows != plan.limit and (named := _next_of(answer)):
-        crawl.recorder.miss(named, MORE)
+        crawl.writer.miss(named, MORE)
 
 
 def _next_of(answer: Answer[Fetched]) -> str | None:

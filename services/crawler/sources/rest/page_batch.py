@@ -4,16 +4,22 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from math import ceil
 
-from services.crawler.adapters.batch_writer import Fetched, nothing_in
+from services.crawler.adapters.batch_writer import Fetched, no_records_remark
 from services.crawler.domain import plans, urls
 from services.crawler.domain.fetching import Answer, Failure, failure_of
-from services.crawler.domain.missing_pages import page_is_missing, rest_is_missing
-from services.crawler.domain.page_end import PageShown, is_no_such_page, next_page, no_total_in, total_of
+from services.crawler.domain.missing_pages import missing_from_page, missing_page
+from services.crawler.domain.page_end import (
+    FetchedPage,
+    is_past_last_page,
+    next_page,
+    total_header_problem,
+    total_of,
+)
 from services.crawler.domain.plans import Plan
 from services.crawler.domain.records import Records, split_page
 from services.crawler.domain.urls import CursorError
 from services.crawler.sources.batch_fetcher import Crawl, OutOfTimeError, Request
-from services.crawler.sources.rest.unconfirmed_pages import Doubts
+from services.crawler.sources.rest.unconfirmed_pages import UnconfirmedPages
 from shared.datasets.model import PagePagination
 from shared.events.models import CursorWork
 
@@ -28,23 +34,23 @@ class Pages:
 
     def __init__(self, crawl: Crawl, plan: Plan, pagination: PagePagination, batch_rows: int) -> None:
         self._crawl = crawl
-        self._recorder = crawl.recorder
+        self._writer = crawl.writer
         self._plan = plan
         self._pagination = pagination
         self._batch_rows = batch_rows
-        self._seen = crawl.recorder.seen
+        self._seen = crawl.writer.seen
         self._mark = ""
         """Brent's search for a cycle: the page whose number in the chain was the last power of two."""
         self._last_digest = ""
         self._pages = 0
         self._first_position = 0
-        self._last: PageShown | None = None
+        self._last: FetchedPage | None = None
         self._is_short = False
         """The last page was."""
         self._by_link = False
         """The first page to follow is one that a link named."""
         self._empty_in_a_row = 0
-        self._doubts = Doubts(crawl.recorder, pagination)
+        self._unconfirmed = UnconfirmedPages(crawl.writer, pagination)
         self._lacking = ""
         """What the first page without an array had instead."""
         self._no_total: str | None = None
@@ -61,7 +67,7 @@ class Pages:
             try:
                 if goes_on:
                     following = await self._walk(self._next(self._last), sequence)
-                elif self._doubts:
+                elif self._unconfirmed:
                     await self._look_behind(self._last)
             except CursorError as astray:
                 await self._lost(astray)
@@ -74,7 +80,7 @@ class Pages:
         self._seen.update(work.seen)
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
         self._pages, self._is_short, self._by_link = work.pages, work.end_shown, work.by_link
-        self._recorder.promise(work.promised)
+        self._writer.promise(work.promised)
         following = None
         try:
             # An event is foreign data too.
@@ -86,7 +92,7 @@ class Pages:
 
     @property
     def _position(self) -> int:
-        return self._first_position + self._recorder.rows
+        return self._first_position + self._writer.rows
 
     def _requests(self, sequence: int) -> Iterable[Request]:
         plan, source = self._plan, self._crawl.source
@@ -102,9 +108,9 @@ class Pages:
 
     async def _take(self, _request: Request, answer: Answer[Fetched] | Failure) -> None:
         if isinstance(answer, Failure):
-            self._doubts.confirm()
-            told = page_is_missing(answer.url, self._pagination.page_param, answer.detail)
-            await self._recorder.add_failure(answer, is_page=True, told=told)
+            self._unconfirmed.confirm()
+            told = missing_page(answer.url, self._pagination.page_param, answer.detail)
+            await self._writer.add_failure(answer, is_page=True, told=told)
             self._last = None
         else:
             await self._add(answer, by_link=False)
@@ -116,7 +122,7 @@ class Pages:
         while url is not None:
             # Behind a shown end nothing is to be expected: a batch of its own would be one too many.
             is_open = is_beyond or not (self._is_short or self._total_reached)
-            if self._is_full() and is_open and not self._doubts:
+            if self._is_full() and is_open and not self._unconfirmed:
                 return self._cursor(url, sequence)
             is_beyond = self._is_full()
             if url in asked:
@@ -131,9 +137,9 @@ class Pages:
 
     def _is_full(self) -> bool:
         return (
-            self._recorder.rows >= self._batch_rows
-            or self._recorder.requests >= self._most_requests
-            or (self._crawl.is_out_of_time and self._recorder.requests > 0)
+            self._writer.rows >= self._batch_rows
+            or self._writer.requests >= self._most_requests
+            or (self._crawl.is_out_of_time and self._writer.requests > 0)
         )
 
     @property
@@ -146,7 +152,7 @@ class Pages:
     @property
     def _total_reached(self) -> bool:
         """A total that more came than is proven wrong."""
-        return self._position == self._recorder.promised
+        return self._position == self._writer.promised
 
     def _cursor(self, url: str, sequence: int) -> CursorWork:
         if sequence + 1 >= plans.MAX_CHAIN_BATCHES:
@@ -156,7 +162,7 @@ class Pages:
             first_position=self._position,
             seen=tuple(digest for digest in (self._mark, self._last_digest) if digest),
             pages=self._pages,
-            promised=self._recorder.promised,
+            promised=self._writer.promised,
             end_shown=self._is_short,
             by_link=self._leads_by_link(url),
         )
@@ -184,54 +190,54 @@ class Pages:
             return self._by_link
         return url != _numbered_after(self._last, self._pagination)
 
-    async def _look_behind(self, page: PageShown) -> None:
+    async def _look_behind(self, page: FetchedPage) -> None:
         """Asks for the page that another batch records: whether there is anything behind this one."""
         url = urls.next_by_number(page.url, self._pagination.page_param)
         answer = await self._crawl.ask(Request(url, self._parse(most=1), is_page=True))
         if isinstance(answer, Failure):
-            goes_on = not self._is_no_such_page(answer)
+            goes_on = not self._is_past_last_page(answer)
         else:
             goes_on = answer.value.rows > 0
             answer.value.lines.close()
-        await self._recorder.add_end(failure_of(url, LOOKED_BEHIND, answer.status))
+        await self._writer.add_end(failure_of(url, LOOKED_BEHIND, answer.status))
         if goes_on:
-            self._doubts.confirm()
+            self._unconfirmed.confirm()
 
-    def _is_no_such_page(self, failure: Failure) -> bool:
-        return is_no_such_page(
+    def _is_past_last_page(self, failure: Failure) -> bool:
+        return is_past_last_page(
             failure, self._pagination, after_short=self._is_short, total_reached=self._total_reached
         )
 
     async def _fail(self, failure: Failure) -> None:
-        if self._is_no_such_page(failure):
-            await self._recorder.add_end(failure)
+        if self._is_past_last_page(failure):
+            await self._writer.add_end(failure)
             return
-        self._doubts.confirm()
-        if failure.status is not None and 400 <= failure.status < 500 and self._recorder.rows:  # noqa: PLR2004 - client errors
+        self._unconfirmed.confirm()
+        if failure.status is not None and 400 <= failure.status < 500 and self._writer.rows:  # noqa: PLR2004 - client errors
             hint = f"{failure.detail}; if the source ends this way: end_statuses: [{failure.status}]"
             failure = failure_of(failure.url, hint, failure.status)
-        told = rest_is_missing(failure.url, self._pagination.page_param, failure.detail)
-        await self._recorder.add_failure(failure, is_page=True, told=told)
+        told = missing_from_page(failure.url, self._pagination.page_param, failure.detail)
+        await self._writer.add_failure(failure, is_page=True, told=told)
 
     async def _add(self, answer: Answer[Fetched], *, by_link: bool) -> bool:
         """Records a page. False: it came before, and nothing of it is recorded."""
         fetched = answer.value
         total = total_of(answer, self._pagination)
         limit = self._plan.limit
-        self._recorder.promise(total if total is None or limit is None else min(total, limit))
-        self._no_total = self._no_total or no_total_in(answer, self._pagination)
+        self._writer.promise(total if total is None or limit is None else min(total, limit))
+        self._no_total = self._no_total or total_header_problem(answer, self._pagination)
         if fetched.rows and not self._seen.isdisjoint(fetched.digests):
             await self._repeated(answer)
             self._last = None
             return False
-        await self._recorder.add(answer)
+        await self._writer.add(answer)
         if limit is not None and self._position >= limit:
-            self._recorder.promise(limit)  # so many were there: if some came twice, others did not come
+            self._writer.promise(limit)  # so many were there: if some came twice, others did not come
         self._remember(fetched)
         if fetched.rows or not self._total_reached:
-            self._doubts.saw(answer)
+            self._unconfirmed.saw(answer)
             self._lacking = self._lacking or fetched.lacking
-        self._last = PageShown(
+        self._last = FetchedPage(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
         )
         is_only = self._position == fetched.rows and fetched.rows < self._pagination.size
@@ -246,7 +252,7 @@ class Pages:
         )
         page = failure_of(answer.url, detail, answer.status)
         is_end = self._pagination.repeats == "end" or self._total_reached
-        await (self._recorder.add_end if is_end else self._recorder.add_missing)(page)
+        await (self._writer.add_end if is_end else self._writer.add_missing)(page)
 
     def _remember(self, fetched: Fetched) -> None:
         if not fetched.rows:
@@ -257,7 +263,7 @@ class Pages:
             self._mark = fetched.digests[-1]
         self._seen.update(fetched.digests)
 
-    def _next(self, page: PageShown) -> str | None:
+    def _next(self, page: FetchedPage) -> str | None:
         """Raises `CursorError`."""
         self._empty_in_a_row = 0 if page.rows else self._empty_in_a_row + 1
         if self._empty_in_a_row >= MAX_EMPTY_PAGES:
@@ -268,33 +274,33 @@ class Pages:
             self._pagination,
             page_size=self._plan.page_size,
             came=self._position,
-            promised=self._recorder.promised,
+            promised=self._writer.promised,
         )
-        if following is None and len(self._doubts) == 1:
+        if following is None and len(self._unconfirmed) == 1:
             return self._behind_doubt(page)
         return following
 
-    def _behind_doubt(self, page: PageShown) -> str | None:
+    def _behind_doubt(self, page: FetchedPage) -> str | None:
         """The page after one without an array; one that a link led to has none, and it is missing."""
         if page.by_link:
-            self._doubts.confirm()
+            self._unconfirmed.confirm()
             return None
         following = urls.next_by_number(page.url, self._pagination.page_param)
         return urls.check_cursor(following, self._crawl.source)
 
     async def _lost(self, astray: CursorError) -> None:
-        self._doubts.confirm()
-        told = rest_is_missing(astray.url, self._pagination.page_param, str(astray))
-        await self._recorder.add_failure(failure_of(astray.url, str(astray)), is_page=True, told=told)
+        self._unconfirmed.confirm()
+        told = missing_from_page(astray.url, self._pagination.page_param, str(astray))
+        await self._writer.add_failure(failure_of(astray.url, str(astray)), is_page=True, told=told)
 
     def _remark(self) -> None:
         if self._lacking and self._position == 0:
-            self._recorder.remark(nothing_in(self._lacking))
+            self._writer.remark(no_records_remark(self._lacking))
         if self._no_total is not None:
-            self._recorder.remark(self._no_total)
+            self._writer.remark(self._no_total)
 
 
-def _numbered_after(page: PageShown, pagination: PagePagination) -> str | None:
+def _numbered_after(page: FetchedPage, pagination: PagePagination) -> str | None:
     try:
         return urls.next_by_number(page.url, pagination.page_param)
     except CursorError:

@@ -1,16 +1,16 @@
 """Pages without an array of records: the pages behind them show whether the source had ended there."""
 
-from services.crawler.adapters.batch_writer import Fetched, Recorder
+from services.crawler.adapters.batch_writer import BatchWriter, Fetched
 from services.crawler.domain.fetching import Answer
-from services.crawler.domain.missing_pages import page_is_missing
+from services.crawler.domain.missing_pages import missing_page
 from shared.datasets.model import PagePagination
 
 
-class Doubts:
+class UnconfirmedPages:
     """Of one batch, in the order of its pages. True while there are some."""
 
-    def __init__(self, recorder: Recorder, pagination: PagePagination) -> None:
-        self._recorder = recorder
+    def __init__(self, writer: BatchWriter, pagination: PagePagination) -> None:
+        self._writer = writer
         self._pagination = pagination
         self._open: list[tuple[str, str]] = []
 
@@ -31,5 +31,5 @@ class Doubts:
         """They are missing."""
         for url, lacking in self._open:
             cause = f"{lacking}, and the source goes on behind it; if such pages are empty: no_array: end"
-            self._recorder.miss(url, page_is_missing(url, self._pagination.page_param, cause))
+            self._writer.miss(url, missing_page(url, self._pagination.page_param, cause))
         self._open.clear()

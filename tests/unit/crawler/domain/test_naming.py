@@ -4,18 +4,18 @@ import re
 
 import pytest
 
-from services.crawler.domain.naming import joined, listed
+from services.crawler.domain.naming import join_errors, list_names
 
 MANY = [f"table_{number:02}" for number in range(96)] + ["late"]
 
 
 def test_a_few_names_are_all_told() -> None:
-    assert listed(["albums", "posts"], "potss") == "albums, posts"
-    assert listed([], "x") == "none"
+    assert list_names(["albums", "posts"], "potss") == "albums, posts"
+    assert list_names([], "x") == "none"
 
 
 def test_of_many_the_likeliest_come_first_and_the_others_are_counted() -> None:
-    told = listed(MANY, "laet")
+    told = list_names(MANY, "laet")
     assert told.startswith("late, ")
     assert told.endswith(" and 87 more; `onpoint datasets` lists them")
     names = told.split(" and ")[0].split(", ")
@@ -24,13 +24,13 @@ def test_of_many_the_likeliest_come_first_and_the_others_are_counted() -> None:
 
 
 def test_without_a_wish_the_first_are_told() -> None:
-    assert listed(MANY).startswith("table_00, table_01, ")
+    assert list_names(MANY).startswith("table_00, table_01, ")
 
 
 @pytest.mark.parametrize("most", [60, 200, 2000])
 def test_complaints_that_do_not_fit_are_counted_and_none_is_cut(most: int) -> None:
     complaints = [f"complaint {number} is a sentence" for number in range(50)]
-    told = joined(complaints, most)
+    told = join_errors(complaints, most)
     assert len(told) <= most
     whole, _, rest = told.partition("; and ")
     kept = whole.split("; ")
@@ -39,5 +39,5 @@ def test_complaints_that_do_not_fit_are_counted_and_none_is_cut(most: int) -> No
 
 
 def test_a_single_complaint_is_cut_at_most() -> None:
-    assert joined(["x" * 5000], 100) == "x" * 100
-    assert joined([], 100) == ""
+    assert join_errors(["x" * 5000], 100) == "x" * 100
+    assert join_errors([], 100) == ""

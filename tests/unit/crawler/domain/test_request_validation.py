@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.crawler.domain.request_validation import judge
+from services.crawler.domain.request_validation import validate_request
 from shared.events.models import CrawlRequest
 
 KNOWN = ("albums", "comments", "posts", "stories")
@@ -14,7 +14,7 @@ DERIVED = "r-20261124T060000Z-0123abcd"
 
 
 def judged(document: dict[str, Any]) -> CrawlRequest:
-    return judge(document, derived_id=DERIVED, requested_at=AT, known=KNOWN)
+    return validate_request(document, derived_id=DERIVED, requested_at=AT, known=KNOWN)
 
 
 def test_only_the_datasets_are_needed() -> None:

@@ -15,7 +15,7 @@ from services.crawler.http.address_guard import (
     check_url,
 )
 from services.crawler.http.resolver import CheckingResolver
-from services.crawler.http.transport import Exchange
+from services.crawler.http.transport import HttpTransport
 from tests.support.source import SourceServer, redirect
 
 NOBODY = AllowedHosts()
@@ -241,9 +241,11 @@ class Names(AbstractResolver):
         return None
 
 
-def exchange(allowed: AllowedHosts, names: Names | None = None) -> Exchange:
+def exchange(allowed: AllowedHosts, names: Names | None = None) -> HttpTransport:
     resolver = None if names is None else CheckingResolver(allowed, names)
-    return Exchange(allowed=allowed, user_agent="t", timeout_s=5, policy=RetryPolicy(), resolver=resolver)
+    return HttpTransport(
+        allowed=allowed, user_agent="t", timeout_s=5, policy=RetryPolicy(), resolver=resolver
+    )
 
 
 async def test_a_name_with_a_private_address_is_not_connected_to(tmp_path: Path) -> None:

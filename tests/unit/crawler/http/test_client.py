@@ -22,10 +22,10 @@ from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryP
 from services.crawler.domain.records import Records, split_page
 from services.crawler.http import decompression
 from services.crawler.http.address_guard import AllowedHosts
-from services.crawler.http.client import Fetcher
-from services.crawler.http.decompression import Inflater
-from services.crawler.http.rate_limit import Politeness
-from services.crawler.http.transport import Exchange
+from services.crawler.http.client import SourceClient
+from services.crawler.http.decompression import Decompressor
+from services.crawler.http.rate_limit import SourceThrottle
+from services.crawler.http.transport import HttpTransport
 from shared.datasets.model import ApiSource
 from tests.support import source as faults
 from tests.support.crawler import PAGES, QUICK, dataset_of
@@ -48,15 +48,15 @@ async def fetcher(
 ) -> AsyncIterator[Ask]:
     """A function that asks for a path of the server."""
     described: ApiSource = dataset_of(server.url, PAGES, **source).source
-    exchange = Exchange(
+    transport = HttpTransport(
         allowed=AllowedHosts.parse(server.allow),
         user_agent="OnPoint/test (+tests)",
         timeout_s=timeout_s,
         policy=policy,
         read_timeout_s=read_timeout_s,
     )
-    async with exchange:
-        client = Fetcher(exchange, Politeness([described]), policy)
+    async with transport:
+        client = SourceClient(transport, SourceThrottle([described]), policy)
 
         def ask(path: str) -> "asyncio.Future[Answer[Records] | Failure]":
             return asyncio.ensure_future(client(described, f"{server.url}{path}", split_page, folder))
@@ -274,15 +274,15 @@ async def test_gzip_is_inflated(data: bytes, tmp_path: Path) -> None:
     async with SourceServer() as server:
         server.fail("/things", faults.zipped(data))
         described = dataset_of(server.url, PAGES).source
-        exchange = Exchange(
+        transport = HttpTransport(
             allowed=AllowedHosts.parse(server.allow),
             user_agent="t",
             timeout_s=5,
             policy=QUICK,
             read_timeout_s=1,
         )
-        async with exchange:
-            answer = await Fetcher(exchange, Politeness([described]), QUICK)(
+        async with transport:
+            answer = await SourceClient(transport, SourceThrottle([described]), QUICK)(
                 described, f"{server.url}/things", parse, tmp_path
             )
     assert isinstance(answer, Answer)
@@ -437,9 +437,9 @@ def test_only_what_may_pass_is_retried() -> None:
 
 
 def inflated(chunks: list[bytes]) -> int:
-    inflater = Inflater(["gzip"])
-    size = sum(len(piece) for chunk in chunks for piece in inflater.feed(chunk))
-    inflater.finish()
+    decompressor = Decompressor(["gzip"])
+    size = sum(len(piece) for chunk in chunks for piece in decompressor.feed(chunk))
+    decompressor.finish()
     return size
 
 
@@ -455,9 +455,9 @@ def test_a_stream_may_come_in_any_pieces_and_members() -> None:
 def test_a_bomb_is_stopped_long_before_it_goes_off(megabytes: int) -> None:
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
     chunk = b"".join(squeezer.compress(b"\0" * 2**20) for _ in range(min(megabytes, 300)))
-    inflater, size = Inflater(["gzip"]), 0
+    decompressor, size = Decompressor(["gzip"]), 0
     with pytest.raises(FetchError, match="100 times") as caught:  # noqa: PT012 - the loop is what raises
-        for piece in inflater.feed(chunk):
+        for piece in decompressor.feed(chunk):
             size += len(piece)
             assert len(piece) <= 2**18
     assert size <= max(2**20, 100 * len(chunk))

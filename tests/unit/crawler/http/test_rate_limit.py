@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.crawler.http.rate_limit import LATE_S, Politeness, Turnstile
+from services.crawler.http.rate_limit import LATE_S, RateLimiter, SourceThrottle
 from shared.datasets.model import ApiSource
 from tests.support.clock import in_no_time, now_s
 
@@ -16,14 +16,14 @@ def passed_at(per_second: float, *, late_s: float = 0, held_s: float = 0, count:
     """
 
     async def ask() -> list[float]:
-        turnstile, began_s, moments = Turnstile(), now_s(), list[float]()
+        limiter, began_s, moments = RateLimiter(), now_s(), list[float]()
         if held_s:
-            turnstile.hold(held_s)
+            limiter.pause(held_s)
 
         async def request(number: int) -> None:
             if number and late_s:
                 await asyncio.sleep(late_s)
-            await turnstile.pass_through(per_second)
+            await limiter.acquire(per_second)
             moments.append(now_s() - began_s)
 
         await asyncio.gather(*(request(number) for number in range(count)))
@@ -56,10 +56,10 @@ def test_nobody_passes_while_the_host_wants_to_be_left_alone(per_second: float) 
 
 def test_a_shorter_wish_does_not_end_a_longer_one() -> None:
     async def ask() -> float:
-        turnstile, began_s = Turnstile(), now_s()
-        turnstile.hold(7)
-        turnstile.hold(1)
-        await turnstile.pass_through(0)
+        limiter, began_s = RateLimiter(), now_s()
+        limiter.pause(7)
+        limiter.pause(1)
+        await limiter.acquire(0)
         return now_s() - began_s
 
     assert in_no_time(ask) == pytest.approx(7)
@@ -79,7 +79,7 @@ def a_source(concurrency: int, name: str = "shop") -> ApiSource:
     )
 
 
-def most_at_once(politeness: Politeness, *asked: ApiSource, learnt: list[ApiSource] | None = None) -> int:
+def most_at_once(throttle: SourceThrottle, *asked: ApiSource, learnt: list[ApiSource] | None = None) -> int:
     """How many requests were in flight at once; half-way the throttle learns other sources."""
 
     async def ask() -> int:
@@ -87,13 +87,13 @@ def most_at_once(politeness: Politeness, *asked: ApiSource, learnt: list[ApiSour
 
         async def request(number: int, source: ApiSource) -> None:
             nonlocal flying, most
-            async with politeness.turn(source):
+            async with throttle.request(source):
                 flying += 1
                 most = max(most, flying) if learnt is None or number > len(asked) * 10 else most
                 await asyncio.sleep(1)
                 flying -= 1
             if learnt is not None and number == len(asked) * 5:
-                politeness.learn(learnt)
+                throttle.use_limits_of(learnt)
 
         sources = [source for _ in range(20) for source in asked]
         await asyncio.gather(*(request(number, source) for number, source in enumerate(sources)))
@@ -103,19 +103,19 @@ def most_at_once(politeness: Politeness, *asked: ApiSource, learnt: list[ApiSour
 
 
 def test_the_least_that_the_datasets_of_a_source_ask_for_is_its_bound() -> None:
-    politeness = Politeness([a_source(5), a_source(2), a_source(9, "other")])
-    assert most_at_once(politeness, a_source(5)) == 2
+    throttle = SourceThrottle([a_source(5), a_source(2), a_source(9, "other")])
+    assert most_at_once(throttle, a_source(5)) == 2
 
 
 def test_a_source_that_the_throttle_has_not_met_is_bounded_by_its_own_number() -> None:
-    assert most_at_once(Politeness(), a_source(3)) == 3
+    assert most_at_once(SourceThrottle(), a_source(3)) == 3
 
 
 def test_two_datasets_of_a_new_source_share_its_slots() -> None:
-    assert most_at_once(Politeness(), a_source(3), a_source(3)) == 3
+    assert most_at_once(SourceThrottle(), a_source(3), a_source(3)) == 3
 
 
 @pytest.mark.parametrize(("before", "after"), [(5, 2), (2, 4)])
 def test_a_bound_that_changes_holds_for_the_next_requests(before: int, after: int) -> None:
-    politeness = Politeness([a_source(before)])
-    assert most_at_once(politeness, a_source(9), learnt=[a_source(after)]) == after
+    throttle = SourceThrottle([a_source(before)])
+    assert most_at_once(throttle, a_source(9), learnt=[a_source(after)]) == after

@@ -16,9 +16,9 @@ from services.crawler.domain.fetching import Answer, Failure
 from services.crawler.domain.records import Records, split_page
 from services.crawler.http import headers
 from services.crawler.http.address_guard import AllowedHosts
-from services.crawler.http.client import Fetcher
-from services.crawler.http.rate_limit import Politeness
-from services.crawler.http.transport import Exchange
+from services.crawler.http.client import SourceClient
+from services.crawler.http.rate_limit import SourceThrottle
+from services.crawler.http.transport import HttpTransport
 from tests.support.crawler import PAGES, QUICK, dataset_of
 from tests.support.raw_source import RawSource, answer, chunked
 
@@ -47,15 +47,15 @@ async def fetched(
     """What a request comes to, and how often the source was asked."""
     async with RawSource(answers) as source:
         described = dataset_of(source.url, PAGES).source
-        exchange = Exchange(
+        transport = HttpTransport(
             allowed=AllowedHosts.parse(source.allow),
             user_agent="OnPoint/test (+tests)",
             timeout_s=timeout_s,
             policy=QUICK,
             read_timeout_s=timeout_s,
         )
-        async with exchange:
-            fetch = Fetcher(exchange, Politeness([described]), QUICK)
+        async with transport:
+            fetch = SourceClient(transport, SourceThrottle([described]), QUICK)
             outcome = await fetch(described, f"{source.url}/things", split_page, folder)
         return outcome, len(source.asked_at_s)
 

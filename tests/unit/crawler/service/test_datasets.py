@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.crawler.http.rate_limit import Politeness
+from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.service.datasets import CrawlDatasets
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets, dump
@@ -24,15 +24,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def crawler_with(folder: Path) -> AsyncIterator[tuple[Crawler, SourceServer, Politeness]]:
+async def crawler_with(folder: Path) -> AsyncIterator[tuple[Crawler, SourceServer, SourceThrottle]]:
     """A crawler whose files are in the folder."""
     async with SourceServer({"late": NAMES}) as source, crawler_of(source.url, allow=source.allow) as crawler:
         files = DatasetFolder(folder, {})
-        politeness = Politeness()
+        throttle = SourceThrottle()
         crawler.handlers.service._datasets = CrawlDatasets(  # noqa: SLF001 - the rest is as in every test
-            files.read, RunDatasets(crawler.staging, files.read), politeness.learn
+            files.read, RunDatasets(crawler.staging, files.read), throttle.use_limits_of
         )
-        yield crawler, source, politeness
+        yield crawler, source, throttle
 
 
 def write(
@@ -59,12 +59,12 @@ async def refusal(crawler: Crawler, run_id: str) -> str:
 
 
 async def test_a_dataset_that_is_added_while_the_crawler_runs_is_crawled(folder: Path) -> None:
-    async with crawler_with(folder) as (crawler, source, politeness):
+    async with crawler_with(folder) as (crawler, source, throttle):
         assert "'late' is not known" in await refusal(crawler, "early")
         write(folder, source, concurrency=3)
         await crawler.run({"run_id": "r", "datasets": ["late"]})
         assert await crawler.rows(crawler.batches[-1]) == NAMES
-        assert politeness._most["src_late"] == 3  # noqa: SLF001 - what the throttle has learnt
+        assert throttle._most["src_late"] == 3  # noqa: SLF001 - what the throttle has learnt
 
 
 async def test_a_request_for_a_bad_file_is_refused_with_file_line_and_reason(folder: Path) -> None:
