@@ -9,11 +9,12 @@ from services.crawler.http.address_guard import AllowedHosts
 from services.crawler.http.client import SourceClient
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport
+from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.crawler import CrawlerService
 from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.manifests import STAGE
 from services.crawler.service.planner import Planner
 from services.crawler.service.replays import Replays
-from services.crawler.service.results import STAGE
 from services.crawler.settings import CrawlSettings
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
@@ -48,17 +49,15 @@ async def build(process: Process) -> None:
     fetch = SourceClient(transport, throttle, policy)
     datasets = CrawlDatasets(folder.read, RunDatasets(staging, folder.read), throttle.use_limits_of)
     runs = RunStore(staging)
-    replays = Replays(runs, StoredResults(staging))
     rows = settings.crawl_batch_rows or memory.measure().batch_rows()
+    batches = Batches(staging, STAGE)
     service = CrawlerService(
         datasets,
         runs,
-        Batches(staging, STAGE),
-        fetch,
-        Planner(fetch, runs.keep_ids, rows),
-        replays,
-        Checkpoints(staging),
-        batch_rows=rows,
+        batches,
+        Planner(fetch, runs, rows),
+        BatchCrawl(datasets, batches, runs, fetch, Checkpoints(staging), batch_rows=rows),
+        Replays(runs, StoredResults(staging)),
     )
     handlers = Handlers(service)
     process.subscriptions.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)

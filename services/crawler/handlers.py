@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.crawler.service.crawler import CrawlerService
-from services.crawler.service.results import STAGE
+from services.crawler.service.manifests import STAGE
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids

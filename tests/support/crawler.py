@@ -19,6 +19,7 @@ from services.crawler.http.address_guard import AllowedHosts
 from services.crawler.http.client import SourceClient
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport
+from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.crawler import CrawlerService
 from services.crawler.service.datasets import CrawlDatasets
 from services.crawler.service.planner import Planner
@@ -176,16 +177,15 @@ async def crawler_of(
         )
         files = Catalog(catalog)
         runs = RunStore(store)
-        replays = Replays(runs, StoredResults(store))
+        batches = Batches(store, "crawler")
+        described = CrawlDatasets(lambda: files, datasets_of(files, store))
         service = CrawlerService(
-            CrawlDatasets(lambda: files, datasets_of(files, store)),
+            described,
             runs,
-            Batches(store, "crawler"),
-            fetch,
-            Planner(fetch, runs.keep_ids, batch_rows),
-            replays,
-            Checkpoints(store),
-            batch_rows=batch_rows,
+            batches,
+            Planner(fetch, runs, batch_rows),
+            BatchCrawl(described, batches, runs, fetch, Checkpoints(store), batch_rows=batch_rows),
+            Replays(runs, StoredResults(store)),
         )
         yield Crawler(Handlers(service), store)
 

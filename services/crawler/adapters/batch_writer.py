@@ -1,4 +1,4 @@
-"""A batch's two files while it is crawled: the raw lines, and the log of the requests that gave them."""
+"""The two files of a batch: the raw lines, and the log of the requests that gave them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,12 +28,12 @@ BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch d
 
 
 def no_records_remark(lacking: str) -> str:
-    """Of a source without a record, in the words of an answer that has no array."""
+    """Of a source without a record, by what its answer has instead of an array."""
     return f"0 records: {lacking}"
 
 
 class Fetched:
-    """The lines of one answer, waiting for their turn. `digests` tell whether it came before."""
+    """The lines of one answer, waiting for their turn. `digests` tell whether it came checkpoint."""
 
     __slots__ = ("digests", "empty", "lacking", "lines", "rows")
 
@@ -49,7 +49,7 @@ class Fetched:
 
 
 class BatchWriter:
-    """Takes answers in source order and keeps the counts."""
+    """Writes answers in source order, and counts."""
 
     def __init__(self, raw: LineFile, log: LineFile) -> None:
         self.raw = raw
@@ -65,12 +65,12 @@ class BatchWriter:
         self.seen: set[str] = set()
         """Digests of the pages: one of them that comes again is a repetition."""
 
-    def go_on_from(self, before: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """The files hold what the checkpoint names."""
-        self.rows, self.requests = before.raw.rows, before.requests.rows
-        self.rejected, self.failed = before.rejected, before.failed
-        self.promised, self.missing = before.promised, list(before.missing)
-        self.seen = set(before.seen)
+        self.rows, self.requests = checkpoint.raw.rows, checkpoint.requests.rows
+        self.rejected, self.failed = checkpoint.rejected, checkpoint.failed
+        self.promised, self.missing = checkpoint.promised, list(checkpoint.missing)
+        self.seen = set(checkpoint.seen)
 
     @property
     def counts(self) -> Counts:
@@ -78,7 +78,7 @@ class BatchWriter:
 
     @property
     def remarks(self) -> str | None:
-        """What deserves a look though nothing failed, one sentence per line."""
+        """What a person should know though no request failed, one sentence per line."""
         return "\n".join(self._remarks) or None
 
     @property
@@ -86,7 +86,7 @@ class BatchWriter:
         return self.requests > 0 and self.failed == self.requests
 
     def promise(self, total: int | None) -> None:
-        """What an answer says of how many records there are: the most counts, as the rest may be still to come."""
+        """The number of records that an answer promises. The largest counts: the others may be of an earlier moment."""
         if total is not None:
             self.promised = max(total, self.promised or 0)
 
@@ -105,36 +105,38 @@ class BatchWriter:
         self.rows += fetched.rows
         self.rejected += fetched.empty
 
-    async def add_failure(self, failure: Failure, *, is_page: bool, told: str | None = None) -> None:
-        """An item is one rejected row, a line `null`; what a page would have held nobody knows: it is missing.
+    async def add_failure(
+        self, failure: Failure, *, is_page: bool, missing_reason: str | None = None
+    ) -> None:
+        """A failed item is one rejected row, a line `null`. A failed page is missing: how many rows it had is unknown.
 
-        `told`: what is said of the missing page; None: why it failed.
+        `missing_reason`: of the missing page; by default the failure's detail.
         """
         self.failed += 1
         self.last_failure = failure
         if is_page:
-            await self.add_missing(failure, told)
+            await self.add_missing(failure, missing_reason)
             return
         await self._log_failure(failure, rows=1)
         await self.raw.write(NULL_LINE + b"\n")
         self.rows += 1
         self.rejected += 1
 
-    async def add_missing(self, page: Failure, told: str | None = None) -> None:
+    async def add_missing(self, page: Failure, missing_reason: str | None = None) -> None:
         """A page whose records are not in the batch."""
         await self._log_failure(page, rows=0)
-        self.miss(page.url, told or page.detail)
+        self.miss(page.url, missing_reason or page.detail)
 
     async def add_end(self, behind: Failure) -> None:
-        """A request that found nothing behind the last page: nothing is missing."""
+        """A request that found no records behind the last page."""
         await self._log(behind.url, behind.status, 0, None, behind.detail, behind.fetched_at.isoformat())
 
     def end_at(self, following: CursorWork) -> None:
-        """The chain goes no further, though there is more: that is listed as missing."""
+        """The number of batches is announced already: what follows is listed as missing."""
         self.miss(following.url, BEYOND_THE_END)
 
     def miss(self, url: str, reason: str) -> None:
-        """A page that was not asked for, or not read."""
+        """A page that was not requested, or not read."""
         self.missing.append(
             MissingPage(url=url[:MAX_MISSING_URL_CHARS], reason=reason[:MAX_MISSING_REASON_CHARS])
         )
@@ -167,7 +169,7 @@ class BatchWriter:
 
 @contextmanager
 def open_batch_writer(folder: Path) -> Iterator[BatchWriter]:
-    """A recorder whose files are closed at the end, finished or not."""
+    """A writer whose files are closed at the end, finished or not."""
     writer = BatchWriter(LineFile(folder / RAW_FILE), LineFile(folder / LOG_FILE))
     try:
         yield writer

@@ -60,7 +60,7 @@ class Checkpoints:
             return None
         return checkpoint
 
-    async def keep(self, unit: CrawlBatchRequested, checkpoint: Checkpoint) -> None:
+    async def put(self, unit: CrawlBatchRequested, checkpoint: Checkpoint) -> None:
         """Its artifacts must be durable. Of two workers with one batch the later stays: each has all it needs.
 
         The checkpoint of a committed batch is swept: no manifest names it.

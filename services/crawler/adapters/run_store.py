@@ -1,4 +1,4 @@
-"""What a run is, frozen in staging before its first batch is asked for: the first writer wins."""
+"""Requests and plans of runs in staging, stored before the first batch is requested: the first writer wins."""
 
 import hashlib
 from collections import OrderedDict
@@ -20,21 +20,21 @@ PLANS_CACHED = 8
 
 
 class RunStore:
-    """Requests and plans. Every method raises `StorageUnavailableError` in an outage."""
+    """Every method raises `StorageUnavailableError` in an outage."""
 
     def __init__(self, staging: ObjectStore) -> None:
         self._staging = staging
         self._plans: OrderedDict[str, Plan] = OrderedDict()
 
     async def put_request_if_absent(self, request: CrawlRequest) -> CrawlRequest:
-        """The request that counts for its run: the first that was frozen."""
+        """Returns the request that counts for its run: the first that was stored."""
         key = keys.request_key(request.run_id)
         winner = await self._put_if_absent(key, encode(request))
         crashpoints.reach("crawler.request")
         return request if winner is None else parse_stored(CrawlRequest, winner, key)
 
     async def put_plan_if_absent(self, plan: Plan) -> Plan:
-        """The plan that counts for its run and dataset."""
+        """Returns the plan that counts for its run and dataset: the first that was stored."""
         key = keys.plan_key(plan.run_id, plan.dataset)
         winner = await self._put_if_absent(key, plan.model_dump_json().encode())
         crashpoints.reach("crawler.plan")
@@ -46,7 +46,7 @@ class RunStore:
         return None if found is None else parse_stored(CrawlRequest, found, key)
 
     async def replace_plan(self, plan: Plan) -> None:
-        """For a replayed dead letter only: no other batch of the plan's kind may have been crawled by it."""
+        """For a redriven unit only: no batch of the stored plan may have been crawled."""
         await self._staging.put(keys.plan_key(plan.run_id, plan.dataset), plan.model_dump_json().encode())
 
     async def find_plan(self, run_id: str, dataset: str) -> Plan | None:
@@ -57,8 +57,8 @@ class RunStore:
         found = await self._staging.get(key)
         return None if found is None else self._remember(key, parse_stored(Plan, found, key))
 
-    async def keep_ids(self, run_id: str, dataset: str, lines: bytes) -> str:
-        """Keeps a piece of a plan's ids, a line per batch; durable when it returns the hash that names it."""
+    async def put_ids(self, run_id: str, dataset: str, lines: bytes) -> str:
+        """Stores a piece of a plan's ids, a line per batch; durable when it returns the hash that names it."""
         sha256 = hashlib.sha256(lines).hexdigest()
         await self._staging.put(keys.plan_piece_key(run_id, dataset, sha256), lines)
         return sha256
@@ -76,14 +76,14 @@ class RunStore:
         return ids
 
     async def plan(self, run_id: str, dataset: str) -> Plan:
-        """Raises `ObjectMissingError` where there is none: batches are asked for after the plan is frozen."""
+        """Raises `ObjectMissingError` where there is none: batches are requested after the plan is stored."""
         found = await self.find_plan(run_id, dataset)
         if found is None:
             raise ObjectMissingError(self._staging.uri(keys.plan_key(run_id, dataset)))
         return found
 
     async def _put_if_absent(self, key: str, value: bytes) -> bytes | None:
-        """None when this call was the first, else what the first one wrote."""
+        """Returns None where this call was the first, else what the first one wrote."""
         if await self._staging.create(key, value):
             return None
         winner = await self._staging.get(key)
@@ -93,7 +93,7 @@ class RunStore:
 
     def _remember(self, key: str, plan: Plan) -> Plan:
         if plan.failed is not None or plan.is_open:
-            # A replayed dead letter may replace it: every process must see the new one.
+            # A redrive may replace it: every process must see the new one.
             return plan
         self._plans[key] = plan
         if len(self._plans) > PLANS_CACHED:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from services.crawler.domain import urls
 from services.crawler.domain.error_messages import printable
 from services.crawler.domain.fetching import Answer, Failure
-from shared.datasets.model import ApiSource, PagePagination
+from shared.datasets.model import ApiSource
+from shared.datasets.pagination import PagePagination
 
 MAX_TOTAL_DIGITS = 18
 SHOWN_CHARS = 40

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
 
 from yarl import URL
 
-from shared.datasets.model import ApiSource, IdListPagination, PagePagination
+from shared.datasets.model import ApiSource
 
 MAX_URL_CHARS = 4096
 SHOWN_URL_CHARS = 120
@@ -34,24 +33,6 @@ class CursorError(ValueError):
     def __init__(self, url: str, detail: str) -> None:
         super().__init__(detail)
         self.url = url[:MAX_URL_CHARS]
-
-
-def page_url(source: ApiSource, pagination: PagePagination, page: int, size: int) -> str:
-    """`page` is the source's own number of it."""
-    query = {pagination.page_param: str(page), pagination.size_param: str(size)}
-    return str(URL(f"{source.base_url}{source.path}").update_query(query))
-
-
-def single_url(source: ApiSource) -> str:
-    return str(URL(f"{source.base_url}{source.path}"))
-
-
-def list_url(source: ApiSource, pagination: IdListPagination) -> str:
-    return str(URL(f"{source.base_url}{pagination.list_path}"))
-
-
-def item_url(source: ApiSource, pagination: IdListPagination, identity: int | str) -> str:
-    return source.base_url + pagination.item_path.replace("{id}", quote(str(identity), safe=""))
 
 
 def shown_url(text: str) -> str:

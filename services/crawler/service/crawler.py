@@ -1,41 +1,22 @@
-"""The crawler's use cases: accept a request, plan a dataset, crawl a batch, mark what cannot be handled as failed."""
+"""The crawler's use cases: accept a request, plan a dataset, crawl a batch, mark a unit as failed, redrive it."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from services.crawler.adapters.batch_writer import LOG_FILE, RAW_FILE, BatchWriter, open_batch_writer
-from services.crawler.adapters.checkpoints import Checkpoint, Checkpoints
 from services.crawler.adapters.run_store import RunStore
-from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
 from services.crawler.domain.request_validation import replayed_run_id, validate_request
+from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.events import batch_request_event, plan_events, planned_event
+from services.crawler.service.manifests import count, dead_batch, dead_by_plan
 from services.crawler.service.planner import Planner
 from services.crawler.service.replays import Replays
-from services.crawler.service.results import (
-    batch_request_event,
-    count,
-    dead_batch,
-    dead_by_plan,
-    dead_by_source,
-    first_position,
-    identity,
-    plan_events,
-    planned_event,
-)
-from services.crawler.sources.batch_fetcher import Crawl, OutOfTimeError
-from services.crawler.sources.rest.ids import crawl_ids
-from services.crawler.sources.rest.none import crawl_single
-from services.crawler.sources.rest.page_batch import Pages
 from shared.bus.messages import FailureOutcome, Outgoing
-from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.models import (
-    Artifact,
     BatchManifest,
     CrawlBatchRequested,
     CrawlRequest,
@@ -49,10 +30,7 @@ from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, BatchFailedError, error_text
 from shared.stages.messages import result_event
 from shared.stages.results import Batches
-from shared.stages.scratch import scratch_folder
 from shared.storage.errors import ObjectMissingError
-
-RAW, REQUESTS = "jsonl.zst", "requests.jsonl.zst"
 
 log = get_logger()
 
@@ -65,21 +43,16 @@ class CrawlerService:
         datasets: CrawlDatasets,
         runs: RunStore,
         batches: Batches,
-        fetch: Fetch,
         planner: Planner,
+        batch_crawl: BatchCrawl,
         replays: Replays,
-        checkpoints: Checkpoints,
-        *,
-        batch_rows: int,
     ) -> None:
         self._datasets = datasets
         self._runs = runs
         self._batches = batches
-        self._fetch = fetch
         self._planner = planner
+        self._batch_crawl = batch_crawl
         self._replays = replays
-        self._checkpoints = checkpoints
-        self._batch_rows = batch_rows
 
     async def accept(
         self, document: Mapping[str, Any], derived_id: str, requested_at: datetime
@@ -207,8 +180,7 @@ class CrawlerService:
             unit = unit.model_copy(update={"work": plan.work(0)})
         if isinstance(unit.work, ReplayWork):
             return await self._commit(await self._replays.copy_results(unit, unit.work))
-        dataset = await self._datasets.of(unit.run_id, unit.dataset)
-        crawled = await self._fetch_all(unit, plan, dataset)
+        crawled = await self._batch_crawl.run(unit, plan)
         return None if crawled is None else await self._commit(crawled)
 
     async def _commit(self, manifest: BatchManifest) -> BatchManifest:
@@ -218,76 +190,6 @@ class CrawlerService:
             counts = winner.counts
             log.info("batch_crawled", rows=counts.read, rejected=counts.rejected)
         return winner
-
-    async def _fetch_all(
-        self, unit: CrawlBatchRequested, plan: Plan, dataset: Dataset
-    ) -> BatchManifest | None:
-        with scratch_folder() as folder:
-            before = await self._checkpoints.find(unit, folder / RAW_FILE, folder / LOG_FILE)
-            with open_batch_writer(folder) as writer:
-                if before is not None:
-                    writer.go_on_from(before)
-                crawl = self._begin(unit, dataset, folder, writer, before)
-                following, is_over = None, True
-                try:
-                    following = await self._ask_source(crawl, unit, plan)
-                except OutOfTimeError:
-                    is_over = False
-                await writer.raw.finish()
-                await writer.log.finish()
-                requests = await self._put(unit, writer.log.path, REQUESTS, writer.requests)
-                if is_over and writer.all_failed:
-                    raise BatchFailedError(dead_by_source(unit, plan, writer, requests))
-                raw = await self._put(unit, writer.raw.path, RAW, writer.rows)
-                if not is_over:
-                    await self._checkpoints.keep(unit, crawl.checkpoint(unit.batch_id, raw, requests))
-                    return None
-        return BatchManifest(
-            **identity(unit),
-            first_position=first_position(unit, plan),
-            artifacts=(raw, requests),
-            counts=writer.counts,
-            promised=writer.promised,
-            detail=writer.remarks,
-            missing=tuple(writer.missing),
-            next=following,
-        )
-
-    def _begin(
-        self,
-        unit: CrawlBatchRequested,
-        dataset: Dataset,
-        folder: Path,
-        writer: BatchWriter,
-        before: Checkpoint | None,
-    ) -> Crawl:
-        still_wanted = partial(self._batches.refuse_cancelled, unit.run_id)
-        paths = {column.name: tuple(column.path) for column in dataset.columns}
-        key_paths = [paths[name] for name in dataset.key]
-        return Crawl(self._fetch, dataset.source, folder, writer, still_wanted, key_paths, before)
-
-    async def _ask_source(self, crawl: Crawl, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
-        """Raises `OutOfTimeError` where requests of the plan are left."""
-        pagination = crawl.source.pagination
-        if pagination.kind == "page":
-            following = await self._ask_for_pages(
-                Pages(crawl, plan, pagination, self._batch_rows), unit, plan
-            )
-            if following is not None and unit.sequence + 1 == plan.announced:
-                crawl.writer.end_at(following)
-                return None
-            return following
-        if plan.requests and pagination.kind == "ids":
-            ids_of_batch = await self._runs.ids_of(plan, unit.sequence)
-            await crawl_ids(crawl, plan, pagination, ids_of_batch, unit.sequence)
-        elif plan.requests:
-            await crawl_single(crawl, plan)
-        return None
-
-    async def _ask_for_pages(self, pages: Pages, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
-        if isinstance(unit.work, CursorWork):
-            return await pages.follow(unit.work, unit.sequence)
-        return await pages.planned(unit.sequence, goes_on=plan.is_last_known(unit.sequence))
 
     async def _after(self, unit: CrawlBatchRequested, winner: BatchManifest) -> list[Outgoing]:
         """What follows the last batch that is known: the next one, or the news that this was the last."""
@@ -305,11 +207,6 @@ class CrawlerService:
         sequence = unit.sequence + 1
         batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
         return [batch_request_event(request, unit.dataset, batch_id, sequence, winner.next)]
-
-    async def _put(self, unit: CrawlBatchRequested, file: Path, extension: str, rows: int) -> Artifact:
-        return await self._batches.artifacts.put(
-            unit.run_id, unit.dataset, file, extension=extension, rows=rows
-        )
 
 
 def _check_unit(unit: CrawlBatchRequested, plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from services.crawler.adapters.run_store import RunStore
 from services.crawler.adapters.stored_results import StoredResults
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_replay
-from services.crawler.service.results import dead_batch, identity
+from services.crawler.service.manifests import dead_batch, identity
 from shared import crashpoints
 from shared.errors import PermanentError
 from shared.events import ids

@@ -1,4 +1,4 @@
-"""How a batch asks its source: many requests at once, answers in source order."""
+"""The requests of one batch: many at once, answers in source order, within the batch's time."""
 
 import asyncio
 from collections import deque
@@ -18,17 +18,17 @@ from shared.datasets.model import ApiSource
 from shared.events.models import Artifact
 
 WINDOW_PER_SLOT = 2
-"""Answers may wait for an earlier one: so many requests are open or waiting per slot of the source."""
+"""Requests that are open, or answered and waiting for an earlier one, per concurrent request of the source."""
 
 MAX_WINDOW = 100
 
 PATIENCE_S = 300.0
 PATIENCE_FAILURES = 5
-"""A batch gives up on a source when so many requests in a row finally failed and so much time has gone: its
-handler must end, and what it did not ask for is listed."""
+"""A batch makes no more requests once this many in a row have failed and this much time is spent. Its handler must
+end; the requests that are left become failures."""
 
 BATCH_S = 240.0
-"""After so long a batch asks for nothing more: it ends at a cursor, or is kept as a checkpoint and goes on later."""
+"""After this time a batch starts no request: it ends at a cursor, or continues later from a checkpoint."""
 
 LAST_REQUEST_S = 280.0
 """More for the requests that are open then. Both are below the time that a rebalance waits for a handler."""
@@ -42,18 +42,19 @@ class OutOfTimeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SourceRequest:
     url: str
     parse: Callable[[bytes], Records]
     is_page: bool
+    """Else it is one item: where it fails, one row is rejected."""
 
 
-Take = Callable[[Request, Answer[Fetched] | Failure], Awaitable[None]]
-"""What becomes of an answer; called in the order of the requests."""
+OnAnswer = Callable[[SourceRequest, Answer[Fetched] | Failure], Awaitable[None]]
+"""Called for each answer, in the order of the requests."""
 
 
-class Crawl:
-    """One batch's requests, from the source into the recorder."""
+class BatchFetcher:
+    """Makes a batch's requests and passes the answers to the batch's writer."""
 
     def __init__(
         self,
@@ -63,35 +64,35 @@ class Crawl:
         writer: BatchWriter,
         refuse_cancelled: Callable[[], Awaitable[None]],
         key_paths: Sequence[KeyPath] = (),
-        before: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        """`refuse_cancelled` raises where nobody wants the batch any more. `key_paths`: of the records' keys.
+        """`refuse_cancelled` raises where the run was cancelled. `key_paths`: of the records' keys.
 
-        `before`: what the recorder holds already.
+        `checkpoint`: what the writer holds already.
         """
         self._key_paths = key_paths
         self._fetch = fetch
         self._refuse_cancelled = refuse_cancelled
-        self._look_at_s = asyncio.get_running_loop().time() + CANCEL_LOOK_S
+        self._next_cancel_look_s = asyncio.get_running_loop().time() + CANCEL_LOOK_S
         self.source = source
         self._folder = folder
         self.writer = writer
-        self._began_s = asyncio.get_running_loop().time()
-        self._spent_before_s = before.spent_s if before else 0.0
-        self._failures_in_a_row = before.failures_in_a_row if before else 0
+        self._started_s = asyncio.get_running_loop().time()
+        self._spent_before_s = checkpoint.spent_s if checkpoint else 0.0
+        self._failures_in_a_row = checkpoint.failures_in_a_row if checkpoint else 0
         self._answered_before = writer.requests
 
     @property
     def is_out_of_time(self) -> bool:
-        return asyncio.get_running_loop().time() >= self._began_s + BATCH_S
+        return asyncio.get_running_loop().time() >= self._started_s + BATCH_S
 
     @property
     def spent_s(self) -> float:
-        """On the batch, before its checkpoint too."""
-        return self._spent_before_s + asyncio.get_running_loop().time() - self._began_s
+        """On the batch, the time before its checkpoint included."""
+        return self._spent_before_s + asyncio.get_running_loop().time() - self._started_s
 
     def checkpoint(self, batch_id: str, raw: Artifact, requests: Artifact) -> Checkpoint:
-        """What the batch has by now; the artifacts are the recorder's files."""
+        """The batch so far; the artifacts are the writer's files."""
         return Checkpoint(
             batch_id=batch_id,
             raw=raw,
@@ -105,37 +106,46 @@ class Crawl:
             spent_s=self.spent_s,
         )
 
-    async def all(self, requests: Iterable[Request], take: Take | None = None) -> None:
-        """Asks for many at once and hands on in order. Memory: `MAX_WINDOW` answers of at most `SPOOL_BYTES`.
+    async def fetch_all(self, requests: Iterable[SourceRequest], on_answer: OnAnswer | None = None) -> None:
+        """Makes many requests at once; passes the answers on in order, by default to the writer.
 
-        The first requests are left out where the recorder has their answers. Raises `OutOfTimeError` where the time
-        is over before the requests are, and at least one more was answered.
+        Memory: `MAX_WINDOW` answers of at most `SPOOL_BYTES`. The first requests are skipped where the writer has their
+        answers. Raises `OutOfTimeError` where the time is over before the requests are, and at least one more was
+        answered.
         """
         requests = islice(requests, self.writer.requests, None)
         window = min(MAX_WINDOW, WINDOW_PER_SLOT * self.source.concurrency)
         async with aclosing(self._in_order(requests, window)) as answers:
             async for request, answer in answers:
-                await (take or self.record)(request, answer)
+                await (on_answer or self.write)(request, answer)
                 if isinstance(answer, Answer):
                     answer.value.lines.close()
 
-    async def record(self, request: Request, answer: Answer[Fetched] | Failure) -> None:
+    async def write(self, request: SourceRequest, answer: Answer[Fetched] | Failure) -> None:
         if isinstance(answer, Failure):
             await self.writer.add_failure(answer, is_page=request.is_page)
         else:
             await self.writer.add(answer)
 
+    async def fetch(self, request: SourceRequest) -> Answer[Fetched] | Failure:
+        """Makes one request; the caller writes the answer and closes its lines.
+
+        Raises `PermanentError` (`cancelled`) once the run is cancelled, `OutOfTimeError` where an answer takes longer than
+        a batch may, and at least one request was answered before.
+        """
+        return await self._unless_too_long(request, self._fetch_one(request))
+
     async def _in_order(
-        self, requests: Iterable[Request], window: int
-    ) -> AsyncGenerator[tuple[Request, Answer[Fetched] | Failure], None]:
-        pending: deque[tuple[Request, asyncio.Task[Answer[Fetched] | Failure]]] = deque()
+        self, requests: Iterable[SourceRequest], window: int
+    ) -> AsyncGenerator[tuple[SourceRequest, Answer[Fetched] | Failure], None]:
+        pending: deque[tuple[SourceRequest, asyncio.Task[Answer[Fetched] | Failure]]] = deque()
         left = iter(requests)
         try:
             while True:
                 while len(pending) < window and not self.is_out_of_time:
                     if (request := next(left, None)) is None:
                         break
-                    pending.append((request, asyncio.create_task(self._ask(request))))
+                    pending.append((request, asyncio.create_task(self._fetch_one(request))))
                 if not pending:
                     break
                 await self._wait_for(pending[0][1])
@@ -152,42 +162,36 @@ class Crawl:
                     result.value.lines.close()
 
     async def _wait_for(self, task: asyncio.Task[Answer[Fetched] | Failure]) -> None:
-        """Raises `OutOfTimeError` once the time is over, but for the first answer: a batch must move on."""
-        if not self._has_moved_on:
+        """Raises `OutOfTimeError` once the time is over, except before the first answer: a batch must make progress."""
+        if not self._has_progress:
             return
-        left_s = self._began_s + BATCH_S - asyncio.get_running_loop().time()
+        left_s = self._started_s + BATCH_S - asyncio.get_running_loop().time()
         await asyncio.wait({task}, timeout=max(0.0, left_s))
         if not task.done():
             raise OutOfTimeError
 
     @property
-    def _has_moved_on(self) -> bool:
+    def _has_progress(self) -> bool:
         return self.writer.requests > self._answered_before
 
-    async def ask(self, request: Request) -> Answer[Fetched] | Failure:
-        """Raises `PermanentError` (`cancelled`) once the run is cancelled, `OutOfTimeError` where an answer takes longer
-        than a batch may, and something was answered before.
-        """
-        return await self._unless_too_long(request, self._ask(request))
-
     async def _unless_too_long(
-        self, request: Request, answer: Awaitable[Answer[Fetched] | Failure]
+        self, request: SourceRequest, answer: Awaitable[Answer[Fetched] | Failure]
     ) -> Answer[Fetched] | Failure:
         try:
             return await answer
         except OutOfTimeError:
-            if self._has_moved_on:
+            if self._has_progress:
                 raise
             self._failures_in_a_row += 1
             return failure_of(request.url, f"no answer within {BATCH_S + LAST_REQUEST_S:.0f} s")
 
-    async def _ask(self, request: Request) -> Answer[Fetched] | Failure:
+    async def _fetch_one(self, request: SourceRequest) -> Answer[Fetched] | Failure:
         await self._look_for_cancel()
         if self._has_given_up():
             detail = f"not asked: {self._failures_in_a_row} requests in a row had failed before"
             return failure_of(request.url, detail)
         try:
-            async with asyncio.timeout_at(self._began_s + BATCH_S + LAST_REQUEST_S):
+            async with asyncio.timeout_at(self._started_s + BATCH_S + LAST_REQUEST_S):
                 answer = await self._fetch(
                     self.source, request.url, lambda body: self._spool(request.parse(body)), self._folder
                 )
@@ -198,8 +202,8 @@ class Crawl:
 
     async def _look_for_cancel(self) -> None:
         now_s = asyncio.get_running_loop().time()
-        if now_s >= self._look_at_s:
-            self._look_at_s = now_s + CANCEL_LOOK_S
+        if now_s >= self._next_cancel_look_s:
+            self._next_cancel_look_s = now_s + CANCEL_LOOK_S
             await self._refuse_cancelled()
 
     def _has_given_up(self) -> bool:

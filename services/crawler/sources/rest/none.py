@@ -1,36 +1,51 @@
-"""Sources that answer everything at once."""
+"""No pagination: one request answers everything."""
 
 from functools import partial
 
+from yarl import URL
+
 from services.crawler.adapters.batch_writer import Fetched, no_records_remark
-from services.crawler.domain import urls
 from services.crawler.domain.fetching import Answer, Failure
-from services.crawler.domain.plans import Plan
+from services.crawler.domain.plans import Plan, plan_single
 from services.crawler.domain.records import split_page
-from services.crawler.domain.urls import CursorError
-from services.crawler.sources.batch_fetcher import Crawl, Request
+from services.crawler.sources.base import BatchContext, PaginationKind, PlanContext
+from services.crawler.sources.batch_fetcher import SourceRequest
+from services.crawler.sources.rest.links import next_link_of
+from shared.datasets.model import ApiSource
+from shared.datasets.pagination import NoPagination
+from shared.events.models import CursorWork
 
-MORE = "not crawled: the answer names a next page; the dataset file says that there is one answer (pagination: none)"
-
-
-async def crawl_single(crawl: Crawl, plan: Plan) -> None:
-    parse = partial(split_page, path=crawl.source.records_path, most=plan.limit, is_first=True)
-    request = Request(urls.single_url(crawl.source), parse, is_page=True)
-    await crawl.all([request], partial(_take, crawl, plan))
-
-
-async def _take(crawl: Crawl, plan: Plan, request: Request, answer: Answer[Fetched] | Failure) -> None:
-    await crawl.record(request, answer)
-    if isinstance(answer, Failure):
-        return
-    if answer.value.lacking:
-        crawl.writer.remark(no_records_remark(answer.value.lacking))
-    if answer.value.rows != plan.limit and (named := _next_of(answer)):
-        crawl.writer.miss(named, MORE)
+NEXT_PAGE_NAMED = (
+    "not crawled: the answer names a next page; "
+    "the dataset file says that there is one answer (pagination: none)"
+)
 
 
-def _next_of(answer: Answer[Fetched]) -> str | None:
-    try:
-        return urls.next_by_link(answer.headers.get("link", ()), answer.answered_url)
-    except CursorError as astray:
-        return astray.url
+async def plan(context: PlanContext[NoPagination]) -> Plan:
+    return plan_single(context.run_id, context.dataset.name, limit=context.limit)
+
+
+async def crawl(batch: BatchContext[NoPagination]) -> CursorWork | None:
+    if not batch.plan.requests:
+        return None
+    fetcher, limit = batch.fetcher, batch.plan.limit
+    parse = partial(split_page, path=fetcher.source.records_path, most=limit, is_first=True)
+
+    async def write(request: SourceRequest, answer: Answer[Fetched] | Failure) -> None:
+        await fetcher.write(request, answer)
+        if isinstance(answer, Failure):
+            return
+        if answer.value.lacking:
+            fetcher.writer.remark(no_records_remark(answer.value.lacking))
+        if answer.value.rows != limit and (following := next_link_of(answer)):
+            fetcher.writer.miss(following, NEXT_PAGE_NAMED)
+
+    await fetcher.fetch_all([SourceRequest(url_of(fetcher.source), parse, is_page=True)], write)
+    return None
+
+
+def url_of(source: ApiSource) -> str:
+    return str(URL(f"{source.base_url}{source.path}"))
+
+
+KIND = PaginationKind(NoPagination, plan, crawl)

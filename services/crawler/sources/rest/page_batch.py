@@ -1,8 +1,10 @@
-"""How pages are read: those that are planned many at once, those behind them one after another to the end."""
+"""A batch of pages: planned ones many at once, those behind them one after another to the end."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
 from math import ceil
+
+from yarl import URL
 
 from services.crawler.adapters.batch_writer import Fetched, no_records_remark
 from services.crawler.domain import plans, urls
@@ -18,27 +20,30 @@ from services.crawler.domain.page_end import (
 from services.crawler.domain.plans import Plan
 from services.crawler.domain.records import Records, split_page
 from services.crawler.domain.urls import CursorError
-from services.crawler.sources.batch_fetcher import Crawl, OutOfTimeError, Request
+from services.crawler.sources.batch_fetcher import BatchFetcher, OutOfTimeError, SourceRequest
 from services.crawler.sources.rest.unconfirmed_pages import UnconfirmedPages
-from shared.datasets.model import PagePagination
+from shared.datasets.model import ApiSource
+from shared.datasets.pagination import PagePagination
 from shared.events.models import CursorWork
 
-LOOKED_BEHIND = "asked to see whether the page before is the last; another batch records this one"
+LOOKED_AT = "asked to see whether the page before is the last; another batch records this one"
 
 MAX_EMPTY_PAGES = 100
 """In a row, each of them naming a next."""
 
 
-class Pages:
-    """A batch of pages. A page that finally fails or leads astray is missing; in a chain it ends it."""
+class PageBatch:
+    """Crawls one batch. A page that finally fails, or names a next one that may not be followed, ends a chain."""
 
-    def __init__(self, crawl: Crawl, plan: Plan, pagination: PagePagination, batch_rows: int) -> None:
-        self._crawl = crawl
-        self._writer = crawl.writer
+    def __init__(
+        self, fetcher: BatchFetcher, plan: Plan, pagination: PagePagination, batch_rows: int
+    ) -> None:
+        self._fetcher = fetcher
+        self._writer = fetcher.writer
         self._plan = plan
         self._pagination = pagination
         self._batch_rows = batch_rows
-        self._seen = crawl.writer.seen
+        self._seen = fetcher.writer.seen
         self._mark = ""
         """Brent's search for a cycle: the page whose number in the chain was the last power of two."""
         self._last_digest = ""
@@ -50,32 +55,32 @@ class Pages:
         self._by_link = False
         """The first page to follow is one that a link named."""
         self._empty_in_a_row = 0
-        self._unconfirmed = UnconfirmedPages(crawl.writer, pagination)
+        self._unconfirmed = UnconfirmedPages(fetcher.writer, pagination)
         self._lacking = ""
         """What the first page without an array had instead."""
-        self._no_total: str | None = None
+        self._total_problem: str | None = None
 
-    async def planned(self, sequence: int, *, goes_on: bool) -> CursorWork | None:
-        """Crawls the planned pages of a batch, and with `goes_on` what is behind them.
+    async def crawl_planned(self, sequence: int, *, goes_on: bool) -> CursorWork | None:
+        """Crawls the planned pages of a batch, and with `goes_on` the pages behind them.
 
-        The cursor to go on from; None: the end, or not for this batch to find.
+        Returns the cursor of the next batch; None: this is the end, or a later planned batch finds it.
         """
         self._first_position = self._plan.first_position(sequence)
-        await self._crawl.all(self._requests(sequence), self._take)
+        await self._fetcher.fetch_all(self._requests(sequence), self._write)
         following = None
         if self._last is not None:
             try:
                 if goes_on:
                     following = await self._walk(self._next(self._last), sequence)
                 elif self._unconfirmed:
-                    await self._look_behind(self._last)
-            except CursorError as astray:
-                await self._lost(astray)
-        self._remark()
+                    await self._look_at_next_page(self._last)
+            except CursorError as error:
+                await self._fail_chain(error)
+        self._add_remarks()
         return following
 
-    async def follow(self, work: CursorWork, sequence: int) -> CursorWork | None:
-        """Crawls from `work` to the end of the batch: the cursor to go on from, None at the end of the chain."""
+    async def crawl_from(self, work: CursorWork, sequence: int) -> CursorWork | None:
+        """Crawls from `work` to the end of the batch. Returns the cursor of the next batch, None at the end of the chain."""
         self._first_position = work.first_position
         self._seen.update(work.seen)
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
@@ -83,34 +88,34 @@ class Pages:
         self._writer.promise(work.promised)
         following = None
         try:
-            # An event is foreign data too.
-            following = await self._walk(urls.check_cursor(work.url, self._crawl.source), sequence)
-        except CursorError as astray:
-            await self._lost(astray)
-        self._remark()
+            # An event is data of another program, too.
+            following = await self._walk(urls.check_cursor(work.url, self._fetcher.source), sequence)
+        except CursorError as error:
+            await self._fail_chain(error)
+        self._add_remarks()
         return following
 
     @property
     def _position(self) -> int:
         return self._first_position + self._writer.rows
 
-    def _requests(self, sequence: int) -> Iterable[Request]:
-        plan, source = self._plan, self._crawl.source
+    def _requests(self, sequence: int) -> Iterable[SourceRequest]:
+        plan, source = self._plan, self._fetcher.source
         first = sequence * plan.requests_per_batch + 1
         for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
             parse = self._parse(plan.most_rows(page))
-            url = urls.page_url(source, self._pagination, page - 1 + plan.first_page, plan.page_size)
-            yield Request(url, parse, is_page=True)
+            url = page_url(source, self._pagination, page - 1 + plan.first_page, plan.page_size)
+            yield SourceRequest(url, parse, is_page=True)
 
     def _parse(self, most: int | None) -> Callable[[bytes], Records]:
         is_strict = self._pagination.no_array == "fault"
-        return partial(split_page, path=self._crawl.source.records_path, most=most, is_strict=is_strict)
+        return partial(split_page, path=self._fetcher.source.records_path, most=most, is_strict=is_strict)
 
-    async def _take(self, _request: Request, answer: Answer[Fetched] | Failure) -> None:
+    async def _write(self, _request: SourceRequest, answer: Answer[Fetched] | Failure) -> None:
         if isinstance(answer, Failure):
-            self._unconfirmed.confirm()
-            told = missing_page(answer.url, self._pagination.page_param, answer.detail)
-            await self._writer.add_failure(answer, is_page=True, told=told)
+            self._unconfirmed.mark_missing()
+            reason = missing_page(answer.url, self._pagination.page_param, answer.detail)
+            await self._writer.add_failure(answer, is_page=True, missing_reason=reason)
             self._last = None
         else:
             await self._add(answer, by_link=False)
@@ -120,7 +125,7 @@ class Pages:
         asked: set[str] = set()
         is_beyond = False
         while url is not None:
-            # Behind a shown end nothing is to be expected: a batch of its own would be one too many.
+            # Behind a shown end no page is expected: it does not get a batch of its own.
             is_open = is_beyond or not (self._is_short or self._total_reached)
             if self._is_full() and is_open and not self._unconfirmed:
                 return self._cursor(url, sequence)
@@ -139,19 +144,19 @@ class Pages:
         return (
             self._writer.rows >= self._batch_rows
             or self._writer.requests >= self._most_requests
-            or (self._crawl.is_out_of_time and self._writer.requests > 0)
+            or (self._fetcher.is_out_of_time and self._writer.requests > 0)
         )
 
     @property
     def _most_requests(self) -> int:
-        rate = self._crawl.source.requests_per_second
+        rate = self._fetcher.source.requests_per_second
         return min(
             plans.BATCH_REQUESTS, max(1, ceil(rate * plans.BATCH_RATE_S)) if rate else plans.BATCH_REQUESTS
         )
 
     @property
     def _total_reached(self) -> bool:
-        """A total that more came than is proven wrong."""
+        """A total that is below the number of records is wrong and never reached."""
         return self._position == self._writer.promised
 
     def _cursor(self, url: str, sequence: int) -> CursorWork:
@@ -164,16 +169,16 @@ class Pages:
             pages=self._pages,
             promised=self._writer.promised,
             end_shown=self._is_short,
-            by_link=self._leads_by_link(url),
+            by_link=self._is_linked(url),
         )
 
     async def _page(self, url: str) -> str | None:
-        """Records a page and finds the next one's URL. Raises `CursorError`."""
+        """Writes a page and finds the URL of the next one. Raises `CursorError`."""
         most = None if self._plan.limit is None else self._plan.limit - self._position
         if most is not None and most <= 0:
             return None
-        by_link = self._leads_by_link(url)
-        answer = await self._crawl.ask(Request(url, self._parse(most), is_page=True))
+        by_link = self._is_linked(url)
+        answer = await self._fetcher.fetch(SourceRequest(url, self._parse(most), is_page=True))
         if isinstance(answer, Failure):
             await self._fail(answer)
             return None
@@ -185,23 +190,23 @@ class Pages:
             return None
         return self._next(self._last)
 
-    def _leads_by_link(self, url: str) -> bool:
+    def _is_linked(self, url: str) -> bool:
         if self._last is None:
             return self._by_link
         return url != _numbered_after(self._last, self._pagination)
 
-    async def _look_behind(self, page: FetchedPage) -> None:
-        """Asks for the page that another batch records: whether there is anything behind this one."""
+    async def _look_at_next_page(self, page: FetchedPage) -> None:
+        """Fetches the first page of the next batch, only to see whether it has records."""
         url = urls.next_by_number(page.url, self._pagination.page_param)
-        answer = await self._crawl.ask(Request(url, self._parse(most=1), is_page=True))
+        answer = await self._fetcher.fetch(SourceRequest(url, self._parse(most=1), is_page=True))
         if isinstance(answer, Failure):
             goes_on = not self._is_past_last_page(answer)
         else:
             goes_on = answer.value.rows > 0
             answer.value.lines.close()
-        await self._writer.add_end(failure_of(url, LOOKED_BEHIND, answer.status))
+        await self._writer.add_end(failure_of(url, LOOKED_AT, answer.status))
         if goes_on:
-            self._unconfirmed.confirm()
+            self._unconfirmed.mark_missing()
 
     def _is_past_last_page(self, failure: Failure) -> bool:
         return is_past_last_page(
@@ -212,30 +217,30 @@ class Pages:
         if self._is_past_last_page(failure):
             await self._writer.add_end(failure)
             return
-        self._unconfirmed.confirm()
+        self._unconfirmed.mark_missing()
         if failure.status is not None and 400 <= failure.status < 500 and self._writer.rows:  # noqa: PLR2004 - client errors
             hint = f"{failure.detail}; if the source ends this way: end_statuses: [{failure.status}]"
             failure = failure_of(failure.url, hint, failure.status)
-        told = missing_from_page(failure.url, self._pagination.page_param, failure.detail)
-        await self._writer.add_failure(failure, is_page=True, told=told)
+        reason = missing_from_page(failure.url, self._pagination.page_param, failure.detail)
+        await self._writer.add_failure(failure, is_page=True, missing_reason=reason)
 
     async def _add(self, answer: Answer[Fetched], *, by_link: bool) -> bool:
-        """Records a page. False: it came before, and nothing of it is recorded."""
+        """Writes a page. False: it came before, and none of it is written."""
         fetched = answer.value
         total = total_of(answer, self._pagination)
         limit = self._plan.limit
         self._writer.promise(total if total is None or limit is None else min(total, limit))
-        self._no_total = self._no_total or total_header_problem(answer, self._pagination)
+        self._total_problem = self._total_problem or total_header_problem(answer, self._pagination)
         if fetched.rows and not self._seen.isdisjoint(fetched.digests):
-            await self._repeated(answer)
+            await self._add_repeated(answer)
             self._last = None
             return False
         await self._writer.add(answer)
         if limit is not None and self._position >= limit:
-            self._writer.promise(limit)  # so many were there: if some came twice, others did not come
+            self._writer.promise(limit)  # the source had that many: if some came twice, others are missing
         self._remember(fetched)
         if fetched.rows or not self._total_reached:
-            self._unconfirmed.saw(answer)
+            self._unconfirmed.add(answer)
             self._lacking = self._lacking or fetched.lacking
         self._last = FetchedPage(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
@@ -244,7 +249,7 @@ class Pages:
         self._is_short = fetched.rows < self._plan.page_size or is_only
         return True
 
-    async def _repeated(self, answer: Answer[Fetched]) -> None:
+    async def _add_repeated(self, answer: Answer[Fetched]) -> None:
         parameter = self._pagination.page_param
         detail = (
             f"the page is the same as one before: does the source know the parameter {parameter}? "
@@ -270,34 +275,34 @@ class Pages:
             raise CursorError(page.url, f"{MAX_EMPTY_PAGES} pages in a row are empty and name a next one")
         following = next_page(
             page,
-            self._crawl.source,
+            self._fetcher.source,
             self._pagination,
             page_size=self._plan.page_size,
             came=self._position,
             promised=self._writer.promised,
         )
         if following is None and len(self._unconfirmed) == 1:
-            return self._behind_doubt(page)
+            return self._page_after_unconfirmed(page)
         return following
 
-    def _behind_doubt(self, page: FetchedPage) -> str | None:
-        """The page after one without an array; one that a link led to has none, and it is missing."""
+    def _page_after_unconfirmed(self, page: FetchedPage) -> str | None:
+        """The page after one without an array. A page that a link led to has no number, so it is missing."""
         if page.by_link:
-            self._unconfirmed.confirm()
+            self._unconfirmed.mark_missing()
             return None
         following = urls.next_by_number(page.url, self._pagination.page_param)
-        return urls.check_cursor(following, self._crawl.source)
+        return urls.check_cursor(following, self._fetcher.source)
 
-    async def _lost(self, astray: CursorError) -> None:
-        self._unconfirmed.confirm()
-        told = missing_from_page(astray.url, self._pagination.page_param, str(astray))
-        await self._writer.add_failure(failure_of(astray.url, str(astray)), is_page=True, told=told)
+    async def _fail_chain(self, error: CursorError) -> None:
+        self._unconfirmed.mark_missing()
+        reason = missing_from_page(error.url, self._pagination.page_param, str(error))
+        await self._writer.add_failure(failure_of(error.url, str(error)), is_page=True, missing_reason=reason)
 
-    def _remark(self) -> None:
+    def _add_remarks(self) -> None:
         if self._lacking and self._position == 0:
             self._writer.remark(no_records_remark(self._lacking))
-        if self._no_total is not None:
-            self._writer.remark(self._no_total)
+        if self._total_problem is not None:
+            self._writer.remark(self._total_problem)
 
 
 def _numbered_after(page: FetchedPage, pagination: PagePagination) -> str | None:
@@ -305,3 +310,9 @@ def _numbered_after(page: FetchedPage, pagination: PagePagination) -> str | None
         return urls.next_by_number(page.url, pagination.page_param)
     except CursorError:
         return None
+
+
+def page_url(source: ApiSource, pagination: PagePagination, number: int, size: int) -> str:
+    """`number` is the source's own number of the page."""
+    query = {pagination.page_param: str(number), pagination.size_param: str(size)}
+    return str(URL(f"{source.base_url}{source.path}").update_query(query))

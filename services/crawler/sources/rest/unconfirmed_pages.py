@@ -3,7 +3,7 @@
 from services.crawler.adapters.batch_writer import BatchWriter, Fetched
 from services.crawler.domain.fetching import Answer
 from services.crawler.domain.missing_pages import missing_page
-from shared.datasets.model import PagePagination
+from shared.datasets.pagination import PagePagination
 
 
 class UnconfirmedPages:
@@ -12,24 +12,23 @@ class UnconfirmedPages:
     def __init__(self, writer: BatchWriter, pagination: PagePagination) -> None:
         self._writer = writer
         self._pagination = pagination
-        self._open: list[tuple[str, str]] = []
+        self._pages: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._pages)
 
-    def saw(self, answer: Answer[Fetched]) -> None:
-        """Records behind such a page show that it lacks its own; an array that is empty, that it was the end."""
+    def add(self, answer: Answer[Fetched]) -> None:
+        """Records behind such a page show that its own are missing; an empty array shows that it was the end."""
         fetched = answer.value
         if fetched.rows:
-            self.confirm()
+            self.mark_missing()
         elif not fetched.lacking:
-            self._open.clear()
+            self._pages.clear()
         elif self._pagination.no_array == "fault":
-            self._open.append((answer.url, fetched.lacking))
+            self._pages.append((answer.url, fetched.lacking))
 
-    def confirm(self) -> None:
-        """They are missing."""
-        for url, lacking in self._open:
+    def mark_missing(self) -> None:
+        for url, lacking in self._pages:
             cause = f"{lacking}, and the source goes on behind it; if such pages are empty: no_array: end"
             self._writer.miss(url, missing_page(url, self._pagination.page_param, cause))
-        self._open.clear()
+        self._pages.clear()

@@ -42,7 +42,7 @@ async def test_a_list_of_ids_is_cut_into_batches_off_the_event_loop(monkeypatch:
     monkeypatch.setattr(IdFile, "batches", watched)
     things = dataset_of("http://somewhere", LISTED)
     request = CrawlRequest(run_id="r", datasets=(things.name,), requested_at=NOW)
-    plan = await Planner(fetch, RunStore(open_memory()).keep_ids, 50_000).make(request, things)
+    plan = await Planner(fetch, RunStore(open_memory()), 50_000).make(request, things)
     assert (plan.rows, plan.ids_of(0)) == (3, [3, 1, 2])
     assert threads
     assert threading.current_thread() not in threads

@@ -1,20 +1,16 @@
-"""What the crawler says: the manifests of its batches, and the events that ask for work."""
+"""The manifests of the crawler's batches."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from services.crawler.adapters.batch_writer import BatchWriter
 from services.crawler.domain.plans import Plan, PlanFailure
-from shared.bus.messages import Outgoing
 from shared.errors import PermanentError
-from shared.events import ids, topics
 from shared.events.models import (
     Artifact,
     BatchManifest,
     Counts,
     CrawlBatchRequested,
-    CrawlPlanned,
-    CrawlRequest,
     CrawlWork,
     CursorWork,
     IdWork,
@@ -32,45 +28,6 @@ def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
     return (
         unit.work.first_position if isinstance(unit.work, CursorWork) else plan.first_position(unit.sequence)
     )
-
-
-def plan_events(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
-    """Its units; and its seal, unless the end is to be found by crawling."""
-    known = [] if plan.batches is None else [planned_event(request, plan.dataset, plan.batches, plan.rows)]
-    return known + [
-        batch_request_event(
-            request, plan.dataset, ids.batch_id(plan.run_id, plan.dataset, n), n, plan.work(n)
-        )
-        for n in range(plan.units)
-    ]
-
-
-def batch_request_event(
-    request: CrawlRequest, dataset: str, batch_id: str, sequence: int, work: CrawlWork
-) -> Outgoing:
-    event = CrawlBatchRequested(
-        run_id=request.run_id,
-        dataset=dataset,
-        batch_id=batch_id,
-        sequence=sequence,
-        requested_at=request.requested_at,
-        work=work,
-    )
-    return Outgoing(topics.CRAWL_BATCH_REQUESTED, batch_id, event)
-
-
-def planned_event(request: CrawlRequest, dataset: str | None, batches: int, rows: int | None) -> Outgoing:
-    """How many batches the dataset has; without a dataset: the run was refused and has none."""
-    event = CrawlPlanned(
-        run_id=request.run_id,
-        dataset=dataset,
-        batches=batches,
-        rows=rows,
-        requested_at=request.requested_at,
-        request=request,
-        produced_at=datetime.now(UTC),
-    )
-    return Outgoing(topics.CRAWL_PLANNED, request.run_id, event)
 
 
 def identity(unit: CrawlBatchRequested) -> dict[str, Any]:
