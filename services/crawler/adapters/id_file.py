@@ -35,7 +35,7 @@ class IdFile:
 
 
 def write_ids(body: bytes, *, file: Path, limit: int | None) -> IdFile:
-    """The first `limit` ids of a list, an id that is listed twice once.
+    """The first `limit` ids of a list, a repeated id once.
 
     Memory beside the body: 32 bytes per id, rounded up to a power of two. Raises `BadBodyError`, `TransientError` where
     the scratch disk refuses.

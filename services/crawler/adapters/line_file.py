@@ -16,7 +16,7 @@ LEVEL = 1
 class LineFile:
     """A zstd file of lines, written in order, behind what the file has.
 
-    Raises `TransientError` when the disk refuses: an outage of ours.
+    Raises `TransientError` where the disk fails.
     """
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,7 @@ BLOCK_BYTES = 2**20
 
 
 class Spool:
-    """Written once, then read. Raises `TransientError` when the disk refuses: an outage of ours."""
+    """Written once, then read. Raises `TransientError` where the disk fails."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""What an answer without records says of itself: that there are none, or that something went wrong."""
+"""Finds the error message in an answer without records."""
 
 import json
 import re
@@ -8,24 +8,24 @@ from typing import Any
 MAX_WORDS_CHARS = 120
 
 MAX_VALUE_BYTES = 64 * 1024
-"""Of a member that may hold a complaint. Nobody writes longer ones."""
+"""Of a member that may hold an error message. A longer one is data."""
 
 _ERROR_KEYS = (
     "errormessage", "errormsg", "errmsg", "errordescription", "error", "errors", "err", "odataerror", "exception",
     "fault", "faults", "faultstring", "errorcode", "errcode", "faultcode",
 )  # fmt: skip
-"""In the order in which their words are told."""
+"""In the order of preference."""
 
 _SUCCESS_KEYS = frozenset({"issuccess", "ok", "succeeded", "success", "successful"})
 _STATE_KEYS = frozenset({"result", "state", "status"})
 _CODE_KEYS = frozenset({"code", "httpcode", "httpstatus", "status", "statuscode"})
 _WORD_KEYS = ("message", "msg", "detail", "title", "description", "reason")
-_SAID_KEYS = ("message", "msg", "detail")
+_MESSAGE_KEYS = ("message", "msg", "detail")
 _KEYS = _SUCCESS_KEYS | _STATE_KEYS | _CODE_KEYS | {*_ERROR_KEYS, *_WORD_KEYS}
 
 _QUIET = frozenset({"", "false", "no", "none", "null", "ok", "success", "successful"})
 _FAILED = frozenset({"err", "error", "exception", "fail", "failed", "failure", "ko", "nok"})
-_COMPLAINING = re.compile(
+_ERROR_WORDS = re.compile(
     r"denied|disabled|error|exceeded|expired|fail|forbidden|invalid|maintenance|not allowed|rate limit|"
     r"throttl|time[d ]*out|too many|unauthori[sz]ed|unavailable",
     re.IGNORECASE,
@@ -36,7 +36,7 @@ _FIRST_ERROR_STATUS = 400
 
 
 def error_message(members: Iterable[tuple[str, bytes]], *, has_array: bool) -> str | None:
-    """The source's words where an object says that something went wrong; None where it does not.
+    """The source's message where an object reports an error; else None.
 
     Where there is no array, not even an empty one, a message that sounds like an error is one too.
     """
@@ -51,7 +51,7 @@ def error_message(members: Iterable[tuple[str, bytes]], *, has_array: bool) -> s
     message = _message(known)
     if message and any(_is_error_code(key, known[key]) for key in _CODE_KEYS & known.keys()):
         return message
-    if not has_array and _COMPLAINING.search(_message(known, _SAID_KEYS)):
+    if not has_array and _ERROR_WORDS.search(_message(known, _MESSAGE_KEYS)):
         return message
     return None
 
@@ -59,14 +59,14 @@ def error_message(members: Iterable[tuple[str, bytes]], *, has_array: bool) -> s
 def message_of(document: bytes) -> str:
     """The message of a short JSON document that explains an error; "" where it has none."""
     try:
-        said = json.loads(document, strict=False)
+        value = json.loads(document, strict=False)
     except (ValueError, RecursionError):
         return ""
-    if isinstance(said, list) and said:
-        said = said[0]
-    if not isinstance(said, dict):
-        return printable(said) if isinstance(said, str) else ""
-    known = {_NO_LETTER.sub("", key.lower()): value for key, value in said.items()}
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return printable(value) if isinstance(value, str) else ""
+    known = {_NO_LETTER.sub("", key.lower()): inner for key, inner in value.items()}
     return next((words for key in (*_ERROR_KEYS, *_WORD_KEYS) if (words := _spoken(known.get(key)))), "")
 
 
@@ -90,7 +90,7 @@ def _known(members: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
 
 
 def _is_quiet(value: Any) -> bool:
-    """Says that there is no error: null, false, 0, an empty text, and what holds nothing else."""
+    """Whether the value means that there was no error: null, false, 0, an empty text, and what holds only these."""
     match value:
         case str():
             text = value.strip().lower()
@@ -126,7 +126,7 @@ def _message(known: dict[str, Any], keys: tuple[str, ...] = _WORD_KEYS) -> str:
 
 
 def _spoken(value: Any) -> str:
-    """A bare code says no more than the status does."""
+    """A bare code adds nothing to the status."""
     words = _words(value)
     return words if re.search("[A-Za-z]", words) else ""
 

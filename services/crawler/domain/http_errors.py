@@ -1,4 +1,4 @@
-"""An HTTP status that is no answer, in words, with those of the source where it says some."""
+"""The text of an HTTP error, with the source's own message where its body has one."""
 
 import re
 from http import HTTPStatus
@@ -7,11 +7,11 @@ from services.crawler.domain.answers import web_page_title
 from services.crawler.domain.error_messages import message_of, printable
 from services.crawler.domain.json_structure import BLANK
 
-MAX_SAID_BYTES = 16 * 1024
-"""Of a body that only explains a status."""
+MAX_EXPLANATION_BYTES = 16 * 1024
+"""Read of an error's body."""
 
 MAX_TEXT_BYTES = 400
-"""A plain text that is longer is no sentence."""
+"""A longer plain text is not taken for a message."""
 
 _NAMED_SECRET = re.compile(
     r"(?i)\b((?:api[-_ ]?)?key|token|secret|password|signature|sig|bearer|authorization)(\s*[=:]\s*|\s+)"
@@ -23,8 +23,8 @@ _HIDDEN = "***"
 
 def http_error_text(status: int, body: bytes) -> str:
     """`the source answers HTTP 401 Unauthorized: token needed`."""
-    said = _said(body)
-    return f"the source answers HTTP {status}{_phrase(status)}" + (f": {said}" if said else "")
+    message = _explanation(body)
+    return f"the source answers HTTP {status}{_phrase(status)}" + (f": {message}" if message else "")
 
 
 def _phrase(status: int) -> str:
@@ -34,8 +34,8 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _said(body: bytes) -> str:
-    """Nothing where the body is no short text, no object with a message and no web page with a title."""
+def _explanation(body: bytes) -> str:
+    """The message of a short text, of an object, or of a web page (its title); else nothing."""
     body = body.strip(BLANK)
     title = web_page_title(body)
     if title is not None:

@@ -20,7 +20,7 @@ _KEY = re.compile(rb'[ \t\r\n]*+("[^"]*+")[ \t\r\n]*+:')
 
 
 class UnclosedJsonError(ValueError):
-    """Brackets or texts are not closed: where the parts are cannot be told."""
+    """Brackets or texts are not closed, so the parts have no bounds."""
 
 
 class JsonStructure:

@@ -1,4 +1,4 @@
-"""What is told of pages that are missing, the cause last."""
+"""The reasons of missing pages, the cause last."""
 
 from services.crawler.domain import urls
 

@@ -1,4 +1,4 @@
-"""Where pages end. A source's word for it is compared with what came, never believed alone."""
+"""Where pages end. What a source promises is compared with what came, never believed alone."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ PAST_LAST_PAGE = PAGE_NOT_FOUND | {400, 422}
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """What a page shows of its own end."""
+    """What a page shows about the end of its chain."""
 
     url: str
     answered_url: str
@@ -31,7 +31,7 @@ class FetchedPage:
 
 
 def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
-    """How many records the source says that there are; None where it does not say, or says no number."""
+    """The number of records that the source promises; None where the header is absent, or not a number."""
     if pagination.total_header is None:
         return None
     text = (answer.header(pagination.total_header) or "").strip()
@@ -41,20 +41,20 @@ def total_of(answer: Answer[object], pagination: PagePagination) -> int | None:
 
 
 def total_header_problem(answer: Answer[object], pagination: PagePagination) -> str | None:
-    """What the header of the total says where that is no number; None where it is one, or is not there."""
+    """A sentence about a header of the total that is not a number; None where it is one, or is absent."""
     if pagination.total_header is None or total_of(answer, pagination) is not None:
         return None
-    said = answer.header(pagination.total_header)
-    if said is None:
+    value = answer.header(pagination.total_header)
+    if value is None:
         return None
-    shown = printable(said, SHOWN_CHARS) or "nothing"
+    shown = printable(value, SHOWN_CHARS) or "nothing"
     return f"the header {pagination.total_header} says {shown}, which is no number of records"
 
 
 def is_past_last_page(
     failure: Failure, pagination: PagePagination, *, after_short: bool, total_reached: bool
 ) -> bool:
-    """Whether a failed request for the next page says that there is none."""
+    """Whether a failed request for the next page means that there is none."""
     status = failure.status
     return (
         status in pagination.end_statuses

@@ -1,4 +1,4 @@
-"""A dataset's plan: which requests its crawl is made of, cut into batches. Frozen before the first of them.
+"""A dataset's plan: the requests of its crawl, cut into batches. Stored before the first of them.
 
 Everything about batch n follows from a few totals, so the plan of 100 million records is a small object.
 """
@@ -25,10 +25,10 @@ from shared.events.models import (
 from shared.reasons import Reason
 
 BATCH_REQUESTS = 1_000
-"""A batch ends at so many requests or at its rows, whichever comes first: seconds of work, so that a crash costs little."""
+"""Of a batch at most, as its rows are bounded: seconds of work, so that a crash costs little."""
 
 BATCH_RATE_S = 100
-"""A batch asks for at most so many seconds of a source's rate: three workers share it, and a handler has 600 s."""
+"""Of a source's rate in a batch at most: three workers share it, and a handler has 600 s."""
 
 MAX_BATCHES = 20_000
 """A thousand million rows in full batches; above it a total is not believed."""
@@ -43,7 +43,7 @@ IDS_IN_PLAN_BYTES = 2**20
 
 
 class UnbelievableError(ValueError):
-    """A source promises more than a plan may hold. The message says what."""
+    """A source promises more than a plan may hold. The message tells what."""
 
 
 class PlanFailure(BaseModel):
@@ -85,7 +85,7 @@ class Plan(BaseModel):
     dataset: DatasetName
     kind: Literal["pages", "ids", "single", "chain", "replay", "failed"]
     rows: Count | None = None
-    """Records to expect, the limit applied; None where the source did not say."""
+    """Records to expect, the limit applied; None where the source promises no number."""
     limit: Count | None = None
     requests: Count = 0
     requests_per_batch: Annotated[int, Field(ge=1)] = 1
@@ -155,7 +155,7 @@ class Plan(BaseModel):
         return PageWork(first_page=start + 1, pages=max(1, stop - start))
 
     def first_position(self, sequence: int) -> int:
-        """`_source_position` of the first record of a batch that is no chain's."""
+        """`_source_position` of the first record of a planned batch."""
         rows_per_request = self.page_size if self.kind == "pages" else 1
         return sequence * self.requests_per_batch * rows_per_request
 
@@ -284,7 +284,7 @@ def plan_anew(made: Plan) -> Plan:
 
 
 def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> Plan:
-    """A plan of one batch that is dead from the start, so that the run ends and says why."""
+    """A plan of one batch that is dead from the start, so that the run ends with its reason."""
     return Plan(run_id=run_id, dataset=dataset, kind="failed", requests=1, failed=failure)
 
 

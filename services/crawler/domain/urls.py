@@ -1,4 +1,4 @@
-"""Which URL comes next. Pure: whether an URL may be asked at all is judged in `addresses`."""
+"""Finds the URL of the next page. Whether a URL may be requested at all is checked by the address guard."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ class CursorError(ValueError):
 
 
 def shown_url(text: str) -> str:
-    """As it may be told of an address that a source named: without user and query, which may hold secrets."""
+    """A URL as messages may show it: without user and query, which may hold secrets."""
     try:
         shown = str(URL(text).with_user(None).with_query(None).with_fragment(None))
     except NO_URL:
@@ -55,7 +55,7 @@ def next_by_link(headers: Iterable[str], answered: str) -> str | None:
 
 
 def linked(relation: str, headers: Iterable[str], answered: str) -> str | None:
-    """As `next_by_link`, of any relation. Raises `CursorError` for what is no URL."""
+    """As `next_by_link`, of any relation. Raises `CursorError` for a target that is not a URL."""
     for rels, target in _links(headers):
         if relation in rels:
             return _join(answered, target)

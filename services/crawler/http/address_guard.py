@@ -1,7 +1,7 @@
 """Where the crawler may connect to: public addresses, and the private hosts that the operator names.
 
-A source's answers are foreign data: a redirect, a cursor or a name server must not turn the crawler into a door
-to the machines behind it.
+A source's answers are untrusted: a redirect, a cursor or a name server must not lead the crawler to the private
+machines that it can reach.
 """
 
 import re
@@ -18,11 +18,11 @@ _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
 )
 _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_SUSPICIOUS = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN_CHARACTER = re.compile(r"[\x00-\x20\x7f\\]")
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
-_NOT_FOR_US = (
+_SPECIAL_NETWORKS = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments, some of which Python counts as global
     IPv4Network("192.88.99.0/24"),  # 6to4 relays
     IPv4Network("168.63.129.16/32"),  # the metadata address of Azure's hosts
@@ -53,9 +53,9 @@ class AllowedHosts:
 def check_url(text: str, allowed: AllowedHosts) -> URL:
     """The URL to ask for. Raises `ForbiddenAddressError` with the reason in words.
 
-    A name is judged again when it is resolved: `check_addresses`.
+    A host name is checked again when it is resolved: `check_addresses`.
     """
-    if found := _SUSPICIOUS.search(text):
+    if found := _FORBIDDEN_CHARACTER.search(text):
         raise ForbiddenAddressError(f"the URL holds the character {found[0]!r}")
     try:
         url = URL(text)
@@ -91,7 +91,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return (
         address.is_global
         and not address.is_multicast
-        and not any(address in network for network in _NOT_FOR_US)
+        and not any(address in network for network in _SPECIAL_NETWORKS)
     )
 
 
@@ -139,7 +139,7 @@ def _parse_entry(entry: str) -> tuple[str, int | None]:
         or url.raw_user
         or url.raw_query_string
         or port == 0
-        or _SUSPICIOUS.search(entry)
+        or _FORBIDDEN_CHARACTER.search(entry)
     ):
         raise ValueError(f"{entry!r} is no host[:port]")
     return _canonical(host), port

@@ -1,3 +1,5 @@
+"""Requests to sources: paced, tried again, parsed."""
+
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,13 +15,13 @@ from shared.datasets.model import ApiSource
 from shared.observability.metrics import SOURCE_REQUESTS
 
 MAX_CAUSE_CHARS = 220
-"""So that it is whole where a missing page is told."""
+"""Fits whole into the reason of a missing page."""
 
 T = TypeVar("T")
 
 
 class SourceClient:
-    """Asks sources politely and stubbornly: at their rate, a bounded number of times, with growing pauses."""
+    """Requests at the source's rate, a bounded number of times, with growing pauses."""
 
     def __init__(self, transport: HttpTransport, throttle: SourceThrottle, policy: RetryPolicy) -> None:
         self._transport = transport
@@ -30,11 +32,10 @@ class SourceClient:
     async def __call__(
         self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
     ) -> Answer[T] | Failure:
-        """The parsed answer, or why there is none. A body that `parse` refuses is a failed try like any other; one that
-        is the same as at the try before is not asked for again.
+        """The parsed answer, or the failure. A body that `parse` refuses is a failed try; a second one with the same bytes
+        is the last.
 
-        Raises `TransientError` only (the scratch disk is full). Memory: one big body per process, whatever
-        sources send; the others wait on disk.
+        Raises `TransientError` only (the scratch disk is full). Memory: one big body per process; the others wait on disk.
         """
         unusable: bytes | None = None
         for tried in range(1, self._policy.tries + 1):
@@ -89,7 +90,7 @@ def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Ans
 
 
 def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> Failure:
-    """The cause first and whole, however often it was tried."""
+    """The cause first; then the number of tries."""
     detail = str(error)
     detail = detail if len(detail) <= MAX_CAUSE_CHARS else detail[:MAX_CAUSE_CHARS].rstrip() + "..."
     if tried > 1:

@@ -1,4 +1,4 @@
-"""Bodies are inflated here, piece by piece, so that a small answer cannot become a big one unseen."""
+"""Decompresses bodies piece by piece, so that a small answer cannot become a big one unseen."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ MAX_WIRE_BYTES = 64 * 2**20
 MAX_BODY_BYTES = 256 * 2**20
 MAX_RATIO = 100
 RATIO_FREE_BYTES = 2**20
-"""Below it no ratio is judged: short answers of one repeated word are innocent."""
+"""Below it the ratio does not count: a short answer may well repeat one word."""
 
 PIECE_BYTES = 256 * 1024
 
@@ -19,7 +19,7 @@ ZSTD_WINDOW_BYTES = 8 * 2**20
 """Of memory that a stream may ask for: what a sender may expect of any receiver (RFC 9659)."""
 
 ZSTD_SLICE_BYTES = 256
-"""Fed at once: 4 bytes may become 128 KiB, and there is no way to ask for less."""
+"""Fed at once: 4 bytes may become 128 KiB, and the library cannot return less."""
 
 _GZIP_WINDOW = 31
 _RAW_WINDOW = -15
@@ -28,11 +28,11 @@ _READ = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "zstd": "zstd"}
 _NOT_READ = frozenset(
     {"br", "bzip2", "compress", "dcb", "dcz", "lz4", "lzma", "snappy", "x-bzip2", "x-compress", "xz"}
 )
-"""Tokens of any other kind, such as `utf-8`, say nothing about compression."""
+"""Other tokens, such as `utf-8`, do not mean compression."""
 
 
 class _Deflated:
-    """One stream, which says itself where it ends: gzip, or deflate with a header of zlib or without."""
+    """One stream with an end of its own: gzip, or deflate with or without a header of zlib."""
 
     def __init__(self, window: int) -> None:
         self._stream = zlib.decompressobj(window)

@@ -1,7 +1,7 @@
-"""Heads of answers as they come, and as the parser of aiohttp takes them.
+"""Reads the headers of answers leniently, within bounds, and passes them to aiohttp's parser in their plainest form.
 
-That parser is stricter than curl and Python's http.client: it ends an answer for a header that nobody needs. So a
-head is read here, generously and within bounds, and handed on in its plainest form; the body is left to the parser.
+That parser is stricter than curl and Python's http.client: it ends an answer for an odd header that has no use here.
+The body is left to it.
 """
 
 import re
@@ -33,11 +33,11 @@ _CHUNKS_END = b"\r\n0\r\n\r\n"
 
 
 class InvalidResponseError(aiohttp.ClientError):
-    """What came is no answer of HTTP. Its words are for users."""
+    """What came is not an HTTP response. The message is for users."""
 
 
-class Head:
-    """A head, read. Raises `InvalidResponseError`."""
+class ResponseHead:
+    """Status line and headers. Raises `InvalidResponseError`."""
 
     def __init__(self, raw: bytes) -> None:
         first, *lines = raw.split(b"\n")
@@ -58,7 +58,7 @@ class Head:
         self._length = _length(value for name, value in headers if name.lower() == b"content-length")
 
     def plain(self) -> bytes:
-        """As any parser takes it: one length at most, no reason, nothing that is no header."""
+        """As any parser takes it: at most one length, no reason phrase, only headers."""
         lines = [b"HTTP/%b %d " % (self._version, self.status)]
         lines += [b"%b: %b" % header for header in self._others]
         if self.is_chunked:
@@ -69,7 +69,7 @@ class Head:
 
 
 class LenientResponseHandler(ResponseHandler):
-    """The protocol of a connection: aiohttp's own, but for the heads."""
+    """aiohttp's protocol of a connection, with lenient headers."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -107,7 +107,7 @@ class LenientResponseHandler(ResponseHandler):
         super().eof_received()
 
     def set_exception(self, exc: BaseException, *cause: Any) -> None:
-        """Whoever waits for the rest of a body that the parser gave up is told too."""
+        """Also fails the body that is being read, where the parser gave up."""
         payload = self._payload
         if payload is not None and not payload.is_eof() and payload.exception() is None:
             payload.set_exception(exc, *cause)
@@ -131,9 +131,9 @@ class LenientResponseHandler(ResponseHandler):
                 return
             self._left -= end.end()
             self._seen = 0
-            self._take(Head(bytes(head[: end.start()])), bytes(head[end.end() :]))
+            self._take(ResponseHead(bytes(head[: end.start()])), bytes(head[end.end() :]))
 
-    def _take(self, head: Head, rest: bytes) -> None:
+    def _take(self, head: ResponseHead, rest: bytes) -> None:
         if head.status < 200 and head.status != _SWITCHED:  # noqa: PLR2004 - interim answers
             self._interim += 1
             if self._interim > MAX_INTERIM:
@@ -154,7 +154,7 @@ class LenientResponseHandler(ResponseHandler):
 
 
 def _headers(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
-    """Those that are some; a line that begins with a blank goes on with the one before."""
+    """Lines that are not headers are skipped; a line that begins with a blank continues the one before."""
     headers: list[tuple[bytes, bytes]] = []
     for line in lines:
         if line[:1] in (b" ", b"\t"):

@@ -1,4 +1,4 @@
-"""How fast and how wide a source may be asked. Shared by all workers of the process."""
+"""The rate and the concurrency of requests per source. Shared by all workers of the process."""
 
 import asyncio
 from collections import defaultdict
@@ -10,56 +10,56 @@ from yarl import URL
 from shared.datasets.model import ApiSource
 
 LATE_S = 0.005
-"""So much lateness of the event loop is made up for; otherwise a high rate would never be reached."""
+"""Lateness of the event loop that is made up for; otherwise a high rate would never be reached."""
 
 
 class RateLimiter:
-    """Lets requests to one host through one after the other, at an even pace."""
+    """Spaces the requests to one host evenly."""
 
     def __init__(self) -> None:
-        self._line = asyncio.Lock()
+        self._queue = asyncio.Lock()
         self._next_s = 0.0
         self._paused_until_s = 0.0
 
     async def acquire(self, per_second: float) -> None:
-        """Waits for this request's turn; with 0 per second only where the host asked to be left alone."""
+        """Waits for this request's turn; with 0 per second only while the host is paused."""
         loop = asyncio.get_running_loop()
-        async with self._line:
+        async with self._queue:
             while (wait_s := max(self._next_s, self._paused_until_s) - loop.time()) > 0:  # noqa: ASYNC110 - a time, no event
                 await asyncio.sleep(wait_s)
             if per_second:
                 self._next_s = max(self._next_s, loop.time() - LATE_S) + 1 / per_second
 
     def pause(self, seconds: float) -> None:
-        """Nobody passes for so long: the host asked for it."""
+        """No request for this time: the host asked for it (`Retry-After`)."""
         self._paused_until_s = max(self._paused_until_s, asyncio.get_running_loop().time() + seconds)
 
 
 class ConcurrencyLimit:
-    """Requests in flight to one source, in the order in which they came. How many may be is asked each time."""
+    """Bounds the requests in flight to one source, first come, first served. The bound is read each time."""
 
     def __init__(self) -> None:
-        self._line = asyncio.Lock()
+        self._queue = asyncio.Lock()
         self._freed = asyncio.Event()
-        self._taken = 0
+        self._in_flight = 0
 
     @asynccontextmanager
     async def slot(self, most: Callable[[], int]) -> AsyncIterator[None]:
-        """Holds a slot. Whoever is first in line takes the next that is free, so nobody is passed over."""
-        async with self._line:
-            while self._taken >= most():
+        """Holds a slot. The first request in line takes the next free one."""
+        async with self._queue:
+            while self._in_flight >= most():
                 self._freed.clear()
                 await self._freed.wait()
-            self._taken += 1
+            self._in_flight += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self._in_flight -= 1
             self._freed.set()
 
 
 class SourceThrottle:
-    """A turnstile per host and a bound of concurrent requests per source: the least that its datasets ask for."""
+    """A rate limiter per host, and a bound of concurrent requests per source: the smallest that its datasets set."""
 
     def __init__(self, sources: Iterable[ApiSource] = ()) -> None:
         self._most: dict[str, int] = {}
@@ -68,7 +68,7 @@ class SourceThrottle:
         self.use_limits_of(sources)
 
     def use_limits_of(self, sources: Iterable[ApiSource]) -> None:
-        """All sources of today's files. Requests that are in flight go on; the next keep to the new bounds.
+        """`sources`: all of today's files. Requests in flight go on; the next ones keep the new bounds.
 
         A source that is not among them, of a run whose file is gone, is bounded by its own number alone.
         """
@@ -79,7 +79,7 @@ class SourceThrottle:
 
     @asynccontextmanager
     async def request(self, source: ApiSource) -> AsyncIterator[None]:
-        """The time of one request: a slot is held, and its turn has come."""
+        """Surrounds one request: waits for a slot and its turn, and holds the slot."""
         async with self._slots[source.name].slot(lambda: self._most_of(source)):
             await self._limiter(source).acquire(source.requests_per_second)
             yield

@@ -7,7 +7,7 @@ from services.crawler.http.address_guard import AllowedHosts, check_addresses
 
 
 class CheckingResolver(AbstractResolver):
-    """Resolves a name once and hands on what it checked: there is no second look-up that could answer otherwise."""
+    """Resolves a name once and returns the addresses that it checked: a second look-up could answer otherwise."""
 
     def __init__(self, allowed: AllowedHosts, inner: AbstractResolver | None = None) -> None:
         self._allowed = allowed

@@ -1,4 +1,4 @@
-"""One request and its answer over HTTP, redirects included. Everything that can go wrong is a `FetchError`."""
+"""One request and its answer over HTTP, redirects included. Every error is a `FetchError`."""
 
 import asyncio
 import errno
@@ -18,7 +18,7 @@ from yarl import URL
 from services.crawler.adapters.spool import Spool
 from services.crawler.domain.error_messages import printable
 from services.crawler.domain.fetching import FetchError, RetryPolicy, is_retried
-from services.crawler.domain.http_errors import MAX_SAID_BYTES, http_error_text
+from services.crawler.domain.http_errors import MAX_EXPLANATION_BYTES, http_error_text
 from services.crawler.domain.urls import NO_URL, shown_url
 from services.crawler.http.address_guard import AllowedHosts, ForbiddenAddressError, check_url
 from services.crawler.http.decompression import Decompressor
@@ -75,7 +75,7 @@ class HttpTransport:
         connector = aiohttp.TCPConnector(
             limit=CONNECTIONS, resolver=self._resolver or CheckingResolver(self._allowed)
         )
-        # There is no public way to another protocol.
+        # aiohttp has no public way to set another protocol.
         connector._factory = partial(LenientResponseHandler, asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -130,7 +130,7 @@ class HttpTransport:
         raise FetchError(words, outcome="redirect", retryable=False)
 
     async def _hop(self, url: str, body: Spool) -> Response | tuple[str, float]:
-        """As `_once`, whatever aiohttp raises in our terms."""
+        """As `_once`; what aiohttp raises becomes a `FetchError`."""
         try:
             return await self._once(check_url(url, self._allowed), body)
         except FetchError as error:
@@ -145,7 +145,7 @@ class HttpTransport:
     async def _once(self, url: URL, body: Spool) -> Response | tuple[str, float]:
         """The answer, or where it redirects to and after how many seconds."""
         if self._session is None:
-            raise RuntimeError("the exchange is not open")
+            raise RuntimeError("the transport is not open")
         async with self._session.get(url, allow_redirects=False) as response:
             if response.status in REDIRECTS:
                 return _redirect_target(response), self._retry_after_s(response) or 0.0
@@ -179,18 +179,18 @@ class HttpTransport:
 
 
 async def _explanation(response: aiohttp.ClientResponse) -> bytes:
-    """The beginning of a body that nobody needs but for its words; nothing where it cannot be had."""
-    said = bytearray()
+    """The beginning of an error's body, for its text; nothing where it cannot be read."""
+    body = bytearray()
     try:
         decompressor = Decompressor(response.headers.getall("Content-Encoding", []))
-        async for chunk in response.content.iter_chunked(MAX_SAID_BYTES):
+        async for chunk in response.content.iter_chunked(MAX_EXPLANATION_BYTES):
             for piece in decompressor.feed(chunk):
-                said += piece
-                if len(said) >= MAX_SAID_BYTES:
-                    return bytes(said)
+                body += piece
+                if len(body) >= MAX_EXPLANATION_BYTES:
+                    return bytes(body)
     except (FetchError, aiohttp.ClientError, HttpProcessingError, OSError):
         pass
-    return bytes(said)
+    return bytes(body)
 
 
 _TRANSLATIONS: tuple[tuple[type[Exception], str, str, bool], ...] = (
@@ -206,13 +206,13 @@ _TRANSLATIONS: tuple[tuple[type[Exception], str, str, bool], ...] = (
     (aiohttp.ClientPayloadError, "the answer broke off", "body", True),
     (aiohttp.ServerDisconnectedError, "the connection was closed", "connection", True),
 )
-"""Error, in short words, as a metric's label, and whether another try may help. The first that fits counts."""
+"""Error, its text, its label in the metric, and whether another try may help. The first that fits counts."""
 
 
 def translate(
     error: aiohttp.ClientError | HttpProcessingError | OSError, *, read_timeout_s: float = READ_TIMEOUT_S
 ) -> FetchError:
-    """Whatever the network or aiohttp raises, in our terms. It has no status: what no server sent is not told."""
+    """What the network or aiohttp raises, as a `FetchError`. It has no status: no server sent one."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ForbiddenAddressError):
         return FetchError(str(cause), outcome="forbidden", retryable=False)
@@ -235,7 +235,7 @@ def _in_words(error: aiohttp.ClientError | HttpProcessingError | OSError) -> str
     if isinstance(error, OSError):
         return f"the connection broke: {_cause(error)}"
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        # aiohttp says 400, which is its own.
+        # The status 400 is aiohttp's own.
         return f"the answer is no valid HTTP: {error.message.partition(chr(10))[0].rstrip(':')}"
     return str(error) or type(error).__name__
 
@@ -245,7 +245,7 @@ def _bracketed(host: str) -> str:
 
 
 def _cause(error: OSError) -> str:
-    """The system's words for the number, as asyncio puts its own before them."""
+    """The system's text for the number: asyncio puts its own before it."""
     if error.errno is None or error.errno not in errno.errorcode:
         return error.strerror or str(error)
     return os.strerror(error.errno).lower()

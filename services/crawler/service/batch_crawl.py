@@ -8,7 +8,7 @@ from services.crawler.adapters.checkpoints import Checkpoint, Checkpoints
 from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import Plan
 from services.crawler.service.datasets import CrawlDatasets
-from services.crawler.service.manifests import dead_by_source, first_position, identity
+from services.crawler.service.manifests import dead_by_source, first_position, manifest_fields
 from services.crawler.sources.base import BatchContext, IdStore
 from services.crawler.sources.batch_fetcher import BatchFetcher, OutOfTimeError
 from services.crawler.sources.registry import kind_of
@@ -67,7 +67,7 @@ class BatchCrawl:
                     await self._checkpoints.put(unit, fetcher.checkpoint(unit.batch_id, raw, requests))
                     return None
         return BatchManifest(
-            **identity(unit),
+            **manifest_fields(unit),
             first_position=first_position(unit, plan),
             artifacts=(raw, requests),
             counts=writer.counts,

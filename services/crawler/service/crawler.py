@@ -10,7 +10,7 @@ from services.crawler.domain.request_validation import replayed_run_id, validate
 from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.datasets import CrawlDatasets
 from services.crawler.service.events import batch_request_event, plan_events, planned_event
-from services.crawler.service.manifests import count, dead_batch, dead_by_plan
+from services.crawler.service.manifests import count_result, dead_batch, dead_by_plan
 from services.crawler.service.planner import Planner
 from services.crawler.service.replays import Replays
 from shared.bus.messages import FailureOutcome, Outgoing
@@ -36,7 +36,7 @@ log = get_logger()
 
 
 class CrawlerService:
-    """Everything is derived or frozen, so each method may run again for the same event and publishes the same."""
+    """Every result is derived or stored once, so each method may run again for the same event and publishes the same."""
 
     def __init__(
         self,
@@ -57,15 +57,14 @@ class CrawlerService:
     async def accept(
         self, document: Mapping[str, Any], derived_id: str, requested_at: datetime
     ) -> list[Outgoing]:
-        """Freezes the request and its datasets' files, and asks for the plan of each dataset.
+        """Stores the request and its datasets' files, and requests a plan for each dataset.
 
-        A refused run ends at once, with its reason.
-
-        The first request of a run counts: any later one only starts again what that one started.
+        A rejected run ends at once, with its reason. The first request of a run counts: a later one publishes again what
+        the first one started.
         """
         old = replayed_run_id(document)
         catalog = await self._datasets.today()
-        asked = validate_request(
+        validated = validate_request(
             document,
             derived_id=derived_id,
             requested_at=requested_at,
@@ -73,7 +72,7 @@ class CrawlerService:
             file_error=catalog.why_refused,
             replayed=None if old is None else await self._runs.find_request(old),
         )
-        request = await self._runs.put_request_if_absent(asked)
+        request = await self._runs.put_request_if_absent(validated)
         if request.refused is not None:
             log.warning("run_refused", run_id=request.run_id, reason=request.refused)
             return [planned_event(request, None, 0, None)]
@@ -85,7 +84,7 @@ class CrawlerService:
         ]
 
     async def plan(self, unit: CrawlBatchRequested) -> list[Outgoing]:
-        """Makes the dataset's plan unless there is one, and asks for its batches.
+        """Makes the dataset's plan unless there is one, and requests its batches.
 
         Raises `PermanentError` (`cancelled`) if the run was cancelled before that.
         """
@@ -101,10 +100,10 @@ class CrawlerService:
         return plan_events(request, plan)
 
     async def crawl(self, unit: CrawlBatchRequested) -> list[Outgoing]:
-        """Crawls a batch unless that was done, and announces its result; asks for it again where its time was over.
+        """Crawls a batch unless that was done, and publishes its result; publishes its record again where its time is over.
 
-        Raises `BatchFailedError` for a batch that is dead by its data: every request failed, or there is no plan;
-        `PermanentError` for one of a cancelled run, or that is not the plan's.
+        Raises `BatchFailedError` for a batch that is dead by its data (every request failed, or its plan failed),
+        `PermanentError` for a batch of a cancelled run, or that differs from the plan.
         """
         winner = await self._batches.committed(unit.run_id, unit.dataset, unit.batch_id)
         if winner is None and (winner := await self._crawl(unit)) is None:
@@ -112,25 +111,26 @@ class CrawlerService:
         return [result_event(winner), *await self._after(unit, winner)]
 
     async def mark_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
-        """Commits the death of a unit so that its run still ends. Done before stays done, and is announced again."""
+        """Writes a `dead` manifest for the unit, so that its run still ends. A result that exists is published again."""
         if isinstance(unit.work, PlanWork):
             return await self._mark_plan_failed(unit, error)
         dead = error.result if isinstance(error, BatchFailedError) else dead_batch(unit, error)
         winner = await self._batches.commit(dead)
         if winner is dead:
-            count(winner)
+            count_result(winner)
         try:
             after = await self._after(unit, winner)
-        except ObjectMissingError:  # the run is swept: nobody waits for its end
+        except ObjectMissingError:  # the run is swept: its end was published long ago
             after = []
         return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner), *after))
 
     async def redrive(self, unit: CrawlBatchRequested) -> None:
-        """Takes back the death of a unit whose dead letter is replayed; what is done stays done. Idempotent.
+        """Clears the failure of a unit whose dead-letter record is replayed; a done result stays. Idempotent.
 
-        How many batches there are was announced when it died, so no more may follow from what is crawled now: a
-        plan that had failed is made anew, and fails again if it needs more than its one batch; a crawl ends where
-        it ended. Raises `PermanentError` (`cancelled`) for a unit of a cancelled run.
+        The number of batches was published with the failure, so it is final: a failed plan is made anew, and fails again
+        if it needs more than its one batch; a crawl ends where it ended.
+
+        Raises `PermanentError` (`cancelled`) for a unit of a cancelled run.
         """
         sequence = 0 if isinstance(unit.work, PlanWork) else unit.sequence
         batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
@@ -169,14 +169,14 @@ class CrawlerService:
         return FailureOutcome(dead=plan.failed is not None, events=tuple(plan_events(request, plan)))
 
     async def _crawl(self, unit: CrawlBatchRequested) -> BatchManifest | None:
-        """None: its time is over, and it goes on from a checkpoint."""
+        """Returns None where the batch's time is over: it continues from its checkpoint."""
         await self._batches.refuse_cancelled(unit.run_id)
         plan = await self._runs.plan(unit.run_id, unit.dataset)
         _check_unit(unit, plan)
         if plan.failed is not None:
             raise BatchFailedError(dead_by_plan(unit, plan.failed))
         if unit.sequence == 0:
-            # Of a plan that was made anew it is not what its record asks for.
+            # The record may be older than the plan: a failed plan was made anew.
             unit = unit.model_copy(update={"work": plan.work(0)})
         if isinstance(unit.work, ReplayWork):
             return await self._commit(await self._replays.copy_results(unit, unit.work))
@@ -186,13 +186,13 @@ class CrawlerService:
     async def _commit(self, manifest: BatchManifest) -> BatchManifest:
         winner = await self._batches.commit(manifest)
         if winner is manifest:
-            count(winner)
+            count_result(winner)
             counts = winner.counts
             log.info("batch_crawled", rows=counts.read, rejected=counts.rejected)
         return winner
 
     async def _after(self, unit: CrawlBatchRequested, winner: BatchManifest) -> list[Outgoing]:
-        """What follows the last batch that is known: the next one, or the news that this was the last."""
+        """After the last known batch: the record of the next one, or `crawl.planned` where this was the last."""
         promised = winner.promised
         if not isinstance(unit.work, CursorWork):
             if not isinstance(unit.work, PageWork):
@@ -210,7 +210,7 @@ class CrawlerService:
 
 
 def _check_unit(unit: CrawlBatchRequested, plan: Plan) -> None:
-    """Raises `PermanentError` for work that is not the plan's: the frozen plan is what counts."""
+    """Raises `PermanentError` for work that differs from the stored plan."""
     if plan.announced == 1 and unit.sequence == 0:
         fits = True
     elif unit.sequence < plan.units:

@@ -1,4 +1,4 @@
-"""Which datasets can be crawled now, and which file counts for a run."""
+"""The datasets that can be crawled now, and those that runs were accepted with."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -20,25 +20,25 @@ class CrawlDatasets:
     def __init__(
         self,
         today: Callable[[], Catalog],
-        frozen: RunDatasets,
-        learn: Callable[[Iterable[ApiSource]], None] = lambda _: None,
+        stored: RunDatasets,
+        on_change: Callable[[Iterable[ApiSource]], None] = lambda _: None,
     ) -> None:
-        """`learn` hears of all sources whenever the files have changed."""
+        """`on_change` is called with all sources whenever the files have changed."""
         self._today = today
-        self._frozen = frozen
-        self._learn = learn
+        self._stored = stored
+        self._on_change = on_change
         self._last: Catalog | None = None
 
     async def today(self) -> Catalog:
-        """What the files say now. Costs a look at each, in a thread: the folder may be on a slow disk."""
+        """The datasets of the files as they are now. Costs a look at each, in a thread: the folder may be on a slow disk."""
         catalog = await asyncio.to_thread(self._today)
         if catalog is not self._last:
             self._last = catalog
-            self._learn(dataset.source for dataset in catalog.values())
+            self._on_change(dataset.source for dataset in catalog.values())
         return catalog
 
     async def put_if_absent(self, request: CrawlRequest, names: Iterable[str]) -> None:
-        """Keeps the files of these datasets with the run, unless that was done; the first writer wins.
+        """Stores the files of these datasets with the run unless they are there; the first writer wins.
 
         A replay takes what the replayed run had, and today's file where that was of an older version. A dataset that
         has neither is left out.
@@ -48,17 +48,17 @@ class CrawlDatasets:
 
         async def put_one(name: str) -> None:
             async with turns:
-                old = None if request.replay_of is None else await self._frozen.find(request.replay_of, name)
+                old = None if request.replay_of is None else await self._stored.find(request.replay_of, name)
                 dataset = old or catalog.get(name)
                 if dataset is not None:
-                    await self._frozen.put_if_absent(request.run_id, dataset)
+                    await self._stored.put_if_absent(request.run_id, dataset)
 
         await asyncio.gather(*(put_one(name) for name in names))
         crashpoints.reach("crawler.datasets")
 
     async def of(self, run_id: str, name: str) -> Dataset:
-        """The dataset that counts for the run. Raises `PermanentError` that says why there is none."""
-        found = await self._frozen.find(run_id, name)
+        """The dataset that counts for the run. Raises `PermanentError` with the reason where it cannot be used."""
+        found = await self._stored.find(run_id, name)
         if found is not None:
             return found
         catalog = await self.today()

@@ -9,7 +9,7 @@ from shared.events.models import CrawlBatchRequested, CrawlPlanned, CrawlRequest
 
 
 def plan_events(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
-    """Its units; and its seal, unless the end is to be found by crawling."""
+    """The records of its batches; and `crawl.planned`, unless only crawling finds the end."""
     known = [] if plan.batches is None else [planned_event(request, plan.dataset, plan.batches, plan.rows)]
     return known + [
         batch_request_event(
@@ -34,7 +34,7 @@ def batch_request_event(
 
 
 def planned_event(request: CrawlRequest, dataset: str | None, batches: int, rows: int | None) -> Outgoing:
-    """How many batches the dataset has; without a dataset: the run was refused and has none."""
+    """The number of batches of a dataset. Without a dataset: the run was rejected."""
     event = CrawlPlanned(
         run_id=request.run_id,
         dataset=dataset,

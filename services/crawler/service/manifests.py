@@ -30,7 +30,7 @@ def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
     )
 
 
-def identity(unit: CrawlBatchRequested) -> dict[str, Any]:
+def manifest_fields(unit: CrawlBatchRequested) -> dict[str, Any]:
     return {
         "run_id": unit.run_id,
         "dataset": unit.dataset,
@@ -44,10 +44,10 @@ def identity(unit: CrawlBatchRequested) -> dict[str, Any]:
 
 
 def dead_batch(unit: CrawlBatchRequested, error: PermanentError, *, rows: int | None = None) -> BatchManifest:
-    """A batch that could not be handled. `rows` None: each item that it was to ask for is a failed one."""
+    """The manifest of a batch that could not be handled. `rows` None: each of its ids is a failed row."""
     failed = _items_of(unit.work) if rows is None else rows
     return BatchManifest(
-        **identity(unit),
+        **manifest_fields(unit),
         status="dead",
         reason=error.reason,
         detail=error_text(error),
@@ -57,13 +57,13 @@ def dead_batch(unit: CrawlBatchRequested, error: PermanentError, *, rows: int | 
 
 
 def _items_of(work: CrawlWork) -> int:
-    """How many records a page holds nobody knows."""
+    """Only of ids the number is known before they are fetched."""
     return max(0, work.stop - work.start) if isinstance(work, IdWork) else 0
 
 
 def dead_by_plan(unit: CrawlBatchRequested, why: PlanFailure) -> BatchManifest:
     return BatchManifest(
-        **identity(unit),
+        **manifest_fields(unit),
         status="dead",
         reason=why.reason,
         detail=f"there is no plan: {why.detail}"[:MAX_DETAIL_CHARS],
@@ -76,7 +76,7 @@ def dead_by_source(
 ) -> BatchManifest:
     failure = writer.last_failure
     return BatchManifest(
-        **identity(unit),
+        **manifest_fields(unit),
         status="dead",
         reason=Reason.FETCH,
         detail=f"every request failed ({writer.failed}); the last: {failure.detail if failure else ''}"[
@@ -91,8 +91,8 @@ def dead_by_source(
     )
 
 
-def count(manifest: BatchManifest) -> None:
-    """Once per result, by whoever committed it."""
+def count_result(manifest: BatchManifest) -> None:
+    """Counts a result in the metrics; only the process that committed it does."""
     STAGE_BATCHES.labels(STAGE, manifest.dataset, manifest.status).inc()
     for outcome in ("read", "accepted", "rejected"):
         STAGE_ROWS.labels(STAGE, manifest.dataset, outcome).inc(getattr(manifest.counts, outcome))

@@ -1,9 +1,9 @@
-"""Runs whose batches are taken over from another run. No source is asked, and no byte passes through here."""
+"""Replays of runs: batches are copied from another run, by the object store. No request goes to a source."""
 
 from services.crawler.adapters.run_store import RunStore
 from services.crawler.adapters.stored_results import StoredResults
 from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_replay
-from services.crawler.service.manifests import dead_batch, identity
+from services.crawler.service.manifests import dead_batch, manifest_fields
 from shared import crashpoints
 from shared.errors import PermanentError
 from shared.events import ids
@@ -65,7 +65,7 @@ class Replays:
             raise _dead_as(unit, old, crawled or old, gone.reason, str(gone)) from gone
         crashpoints.reach("crawler.put")
         return BatchManifest(
-            **identity(unit),
+            **manifest_fields(unit),
             first_position=old.first_position,
             parent_batch_ids=(old_id,),
             artifacts=artifacts,

@@ -131,7 +131,7 @@ async def test_a_replay_of_an_older_version_s_run_takes_today_s_file(folder: Pat
         write(folder, source)
         await crawler.run({"run_id": "old", "datasets": ["late"]})
         await crawler.staging.delete(keys.dataset_key("old", "late"))
-        crawler.handlers.service._datasets._frozen._known.clear()  # noqa: SLF001 - as after a restart
+        crawler.handlers.service._datasets._stored._known.clear()  # noqa: SLF001 - as after a restart
         write(folder, source, more="  - {name: more, type: string}\n")
         await crawler.run({"run_id": "new", "replay_of": "old", "from_stage": "processor"})
         assert b'"more"' in (await crawler.staging.get(keys.dataset_key("new", "late")) or b"")
@@ -142,7 +142,7 @@ async def test_a_run_that_an_older_version_accepted_is_frozen_with_its_plan(fold
         write(folder, source)
         waiting = await crawler.ask({"run_id": "r", "datasets": ["late"]})
         await crawler.staging.delete(keys.dataset_key("r", "late"))
-        crawler.handlers.service._datasets._frozen._known.clear()  # noqa: SLF001 - as after a restart
+        crawler.handlers.service._datasets._stored._known.clear()  # noqa: SLF001 - as after a restart
         await crawler.drive(waiting)
         assert await crawler.staging.get(keys.dataset_key("r", "late")) is not None
 

@@ -392,7 +392,7 @@ async def test_a_batch_behind_the_plan_ends_by_the_rate_of_its_source() -> None:
             [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["things"]})
             [unit] = await crawler.handle(plan_unit)
             source.seen.clear()
-            crawler.handlers.service._fetch._throttle.turn = free_turn  # type: ignore[attr-defined]  # noqa: SLF001
+            crawler.handlers.service._batch_crawl._fetch._throttle.request = free_turn  # type: ignore[attr-defined]  # noqa: SLF001
             await crawler.handle(unit)
             assert len(source.seen) == 50
 
