@@ -9,7 +9,7 @@ import orjson
 from services.crawler.adapters.checkpoints import Checkpoint
 from services.crawler.adapters.line_file import LineFile
 from services.crawler.adapters.spool import Spool
-from services.crawler.domain.fetching import Answer, Failure
+from services.crawler.domain.fetching import Answer, FetchFailure
 from services.crawler.domain.records import NULL_LINE
 from shared.events.models import Counts, CursorWork, MissingPage
 from shared.reasons import Reason
@@ -61,7 +61,7 @@ class BatchWriter:
         self.promised: int | None = None
         self.missing: list[MissingPage] = []
         self._remarks: dict[str, None] = {}
-        self.last_failure: Failure | None = None
+        self.last_failure: FetchFailure | None = None
         self.seen: set[str] = set()
         """Digests of the pages: one of them that comes again is a repetition."""
 
@@ -106,7 +106,7 @@ class BatchWriter:
         self.rejected += fetched.empty
 
     async def add_failure(
-        self, failure: Failure, *, is_page: bool, missing_reason: str | None = None
+        self, failure: FetchFailure, *, is_page: bool, missing_reason: str | None = None
     ) -> None:
         """A failed item is one rejected row, a line `null`. A failed page is missing: how many rows it had is unknown.
 
@@ -122,12 +122,12 @@ class BatchWriter:
         self.rows += 1
         self.rejected += 1
 
-    async def add_missing(self, page: Failure, missing_reason: str | None = None) -> None:
+    async def add_missing(self, page: FetchFailure, missing_reason: str | None = None) -> None:
         """A page whose records are not in the batch."""
         await self._log_failure(page, rows=0)
         self.miss(page.url, missing_reason or page.detail)
 
-    async def add_end(self, behind: Failure) -> None:
+    async def add_end(self, behind: FetchFailure) -> None:
         """A request that found no records behind the last page."""
         await self._log(behind.url, behind.status, 0, None, behind.detail, behind.fetched_at.isoformat())
 
@@ -141,7 +141,7 @@ class BatchWriter:
             MissingPage(url=url[:MAX_MISSING_URL_CHARS], reason=reason[:MAX_MISSING_REASON_CHARS])
         )
 
-    async def _log_failure(self, failure: Failure, rows: int) -> None:
+    async def _log_failure(self, failure: FetchFailure, rows: int) -> None:
         fetched_at = failure.fetched_at.isoformat()
         await self._log(failure.url, failure.status, rows, Reason.FETCH, failure.detail, fetched_at)
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 import orjson
 
-from services.crawler.domain.plans import Plan
+from services.crawler.domain.plans import CrawlPlan
 from shared import crashpoints
 from shared.errors import TransientError
 from shared.events.decode import encode
@@ -24,7 +24,7 @@ class RunStore:
 
     def __init__(self, staging: ObjectStore) -> None:
         self._staging = staging
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._plans: OrderedDict[str, CrawlPlan] = OrderedDict()
 
     async def put_request_if_absent(self, request: CrawlRequest) -> CrawlRequest:
         """Returns the request that counts for its run: the first that was stored."""
@@ -33,29 +33,29 @@ class RunStore:
         crashpoints.reach("crawler.request")
         return request if winner is None else parse_stored(CrawlRequest, winner, key)
 
-    async def put_plan_if_absent(self, plan: Plan) -> Plan:
+    async def put_plan_if_absent(self, plan: CrawlPlan) -> CrawlPlan:
         """Returns the plan that counts for its run and dataset: the first that was stored."""
         key = keys.plan_key(plan.run_id, plan.dataset)
         winner = await self._put_if_absent(key, plan.model_dump_json().encode())
         crashpoints.reach("crawler.plan")
-        return self._remember(key, plan if winner is None else parse_stored(Plan, winner, key))
+        return self._remember(key, plan if winner is None else parse_stored(CrawlPlan, winner, key))
 
     async def find_request(self, run_id: str) -> CrawlRequest | None:
         key = keys.request_key(run_id)
         found = await self._staging.get(key)
         return None if found is None else parse_stored(CrawlRequest, found, key)
 
-    async def replace_plan(self, plan: Plan) -> None:
+    async def replace_plan(self, plan: CrawlPlan) -> None:
         """For a redriven unit only: no batch of the stored plan may have been crawled."""
         await self._staging.put(keys.plan_key(plan.run_id, plan.dataset), plan.model_dump_json().encode())
 
-    async def find_plan(self, run_id: str, dataset: str) -> Plan | None:
+    async def find_plan(self, run_id: str, dataset: str) -> CrawlPlan | None:
         key = keys.plan_key(run_id, dataset)
         if (cached := self._plans.get(key)) is not None:
             self._plans.move_to_end(key)
             return cached
         found = await self._staging.get(key)
-        return None if found is None else self._remember(key, parse_stored(Plan, found, key))
+        return None if found is None else self._remember(key, parse_stored(CrawlPlan, found, key))
 
     async def put_ids(self, run_id: str, dataset: str, lines: bytes) -> str:
         """Stores a piece of a plan's ids, a line per batch; durable when it returns the hash that names it."""
@@ -63,7 +63,7 @@ class RunStore:
         await self._staging.put(keys.plan_piece_key(run_id, dataset, sha256), lines)
         return sha256
 
-    async def ids_of(self, plan: Plan, sequence: int) -> list[int | str]:
+    async def ids_of(self, plan: CrawlPlan, sequence: int) -> list[int | str]:
         """The ids of a batch. Raises `ObjectMissingError` where their piece is gone."""
         if not plan.pieces:
             return plan.ids_of(sequence)
@@ -75,7 +75,7 @@ class RunStore:
         ids: list[int | str] = orjson.loads(found.split(b"\n")[sequence - piece.first])
         return ids
 
-    async def plan(self, run_id: str, dataset: str) -> Plan:
+    async def plan(self, run_id: str, dataset: str) -> CrawlPlan:
         """Raises `ObjectMissingError` where there is none: batches are requested after the plan is stored."""
         found = await self.find_plan(run_id, dataset)
         if found is None:
@@ -91,7 +91,7 @@ class RunStore:
             raise TransientError(f"{key} was there and is gone: staging is being swept")
         return winner
 
-    def _remember(self, key: str, plan: Plan) -> Plan:
+    def _remember(self, key: str, plan: CrawlPlan) -> CrawlPlan:
         if plan.failed is not None or plan.is_open:
             # A redrive may replace it: every process must see the new one.
             return plan

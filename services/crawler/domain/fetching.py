@@ -105,7 +105,7 @@ class Answer(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FetchFailure:
     """A request that finally failed: data, like any other answer."""
 
     url: str
@@ -114,9 +114,9 @@ class Failure:
     fetched_at: datetime
 
 
-def failure_of(url: str, detail: str, status: int | None = None) -> Failure:
+def failure_of(url: str, detail: str, status: int | None = None) -> FetchFailure:
     """A failure, now. What a source sent may be in both texts: they are made printable, so that any store takes them."""
-    return Failure(_printable(url), status, _printable(detail), datetime.now(UTC))
+    return FetchFailure(_printable(url), status, _printable(detail), datetime.now(UTC))
 
 
 def _printable(text: str) -> str:
@@ -126,7 +126,7 @@ def _printable(text: str) -> str:
 class Fetch(Protocol):
     async def __call__(
         self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
-    ) -> Answer[T] | Failure:
+    ) -> Answer[T] | FetchFailure:
         """Requests at the source's rate, several times if need be. `folder` holds bodies too big for memory.
 
         Raises `TransientError` only.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from services.crawler.domain import urls
 from services.crawler.domain.error_messages import printable
-from services.crawler.domain.fetching import Answer, Failure
+from services.crawler.domain.fetching import Answer, FetchFailure
 from shared.datasets.model import ApiSource
 from shared.datasets.pagination import PagePagination
 
@@ -52,7 +52,7 @@ def total_header_problem(answer: Answer[object], pagination: PagePagination) -> 
 
 
 def is_past_last_page(
-    failure: Failure, pagination: PagePagination, *, after_short: bool, total_reached: bool
+    failure: FetchFailure, pagination: PagePagination, *, after_short: bool, total_reached: bool
 ) -> bool:
     """Whether a failed request for the next page means that there is none."""
     status = failure.status

@@ -75,7 +75,7 @@ class IdPiece(BaseModel):
     sha256: Sha256
 
 
-class Plan(BaseModel):
+class CrawlPlan(BaseModel):
     """What `runs/<run_id>/<dataset>/plan.json` holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -185,12 +185,12 @@ def plan_pages(
     requests_per_second: float,
     batch_rows: int,
     first_page: int = 1,
-) -> Plan:
+) -> CrawlPlan:
     """Open unless `limit` ends it: a total may be capped, cached or behind. Raises `UnbelievableError`."""
     rows = total if limit is None else min(total, limit)
     pages = ceil(rows / page_size)
     per_batch = min(ceil(batch_rows / page_size), BATCH_REQUESTS)
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="pages",
@@ -212,9 +212,9 @@ def plan_ids(
     limit: int | None,
     requests_per_second: float,
     more: str | None = None,
-) -> Plan:
+) -> CrawlPlan:
     """One request for each of `count` ids, which are yet to be put into the plan. `more`: where the list goes on."""
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="ids",
@@ -226,9 +226,9 @@ def plan_ids(
     )
 
 
-def plan_single(run_id: str, dataset: str, *, limit: int | None) -> Plan:
+def plan_single(run_id: str, dataset: str, *, limit: int | None) -> CrawlPlan:
     """One request answers everything; nothing is asked where nothing is wanted."""
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="single",
@@ -240,8 +240,8 @@ def plan_single(run_id: str, dataset: str, *, limit: int | None) -> Plan:
 
 def plan_chain(
     run_id: str, dataset: str, *, first_url: str, page_size: int, limit: int | None, rows: int | None = None
-) -> Plan:
-    return Plan(
+) -> CrawlPlan:
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="chain",
@@ -252,14 +252,16 @@ def plan_chain(
     )
 
 
-def plan_nothing(run_id: str, dataset: str, *, limit: int | None) -> Plan:
+def plan_nothing(run_id: str, dataset: str, *, limit: int | None) -> CrawlPlan:
     """The source is empty, or nothing of it is wanted."""
-    return Plan(run_id=run_id, dataset=dataset, kind="pages", rows=0, limit=limit)
+    return CrawlPlan(run_id=run_id, dataset=dataset, kind="pages", rows=0, limit=limit)
 
 
-def plan_replay(old: Plan, *, run_id: str, batches: int, stage: Literal["crawler", "processor"]) -> Plan:
+def plan_replay(
+    old: CrawlPlan, *, run_id: str, batches: int, stage: Literal["crawler", "processor"]
+) -> CrawlPlan:
     """As many batches as the old run has; each takes over what `stage` made of its own there."""
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=old.dataset,
         kind="replay",
@@ -269,7 +271,7 @@ def plan_replay(old: Plan, *, run_id: str, batches: int, stage: Literal["crawler
     )
 
 
-def plan_anew(made: Plan) -> Plan:
+def plan_anew(made: CrawlPlan) -> CrawlPlan:
     """The plan that replaces a failed one, whose single batch was announced: it has one batch, or fails too."""
     if made.failed is not None:
         return made
@@ -283,9 +285,9 @@ def plan_anew(made: Plan) -> Plan:
     return made.model_copy(update={"announced": 1})
 
 
-def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> Plan:
+def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> CrawlPlan:
     """A plan of one batch that is dead from the start, so that the run ends with its reason."""
-    return Plan(run_id=run_id, dataset=dataset, kind="failed", requests=1, failed=failure)
+    return CrawlPlan(run_id=run_id, dataset=dataset, kind="failed", requests=1, failed=failure)
 
 
 def _per_batch(requests: int, most: int, requests_per_second: float) -> int:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from services.crawler.adapters.spool import Spool
 from services.crawler.domain.answers import BadBodyError
-from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy, failure_of
+from services.crawler.domain.fetching import Answer, FetchError, FetchFailure, RetryPolicy, failure_of
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport, Response
 from shared.datasets.model import ApiSource
@@ -31,7 +31,7 @@ class SourceClient:
 
     async def __call__(
         self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
-    ) -> Answer[T] | Failure:
+    ) -> Answer[T] | FetchFailure:
         """The parsed answer, or the failure. A body that `parse` refuses is a failed try; a second one with the same bytes
         is the last.
 
@@ -89,7 +89,7 @@ def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Ans
     return Answer(url, response.answered_url, response.status, response.headers, value, fetched_at)
 
 
-def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> Failure:
+def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> FetchFailure:
     """The cause first; then the number of tries."""
     detail = str(error)
     detail = detail if len(detail) <= MAX_CAUSE_CHARS else detail[:MAX_CAUSE_CHARS].rstrip() + "..."

@@ -6,7 +6,7 @@ from pathlib import Path
 from services.crawler.adapters.batch_writer import LOG_FILE, RAW_FILE, BatchWriter, open_batch_writer
 from services.crawler.adapters.checkpoints import Checkpoint, Checkpoints
 from services.crawler.domain.fetching import Fetch
-from services.crawler.domain.plans import Plan
+from services.crawler.domain.plans import CrawlPlan
 from services.crawler.service.datasets import CrawlDatasets
 from services.crawler.service.manifests import dead_by_source, first_position, manifest_fields
 from services.crawler.sources.base import BatchContext, IdStore
@@ -39,7 +39,7 @@ class BatchCrawl:
         self._checkpoints = checkpoints
         self._batch_rows = batch_rows
 
-    async def run(self, unit: CrawlBatchRequested, plan: Plan) -> BatchManifest | None:
+    async def run(self, unit: CrawlBatchRequested, plan: CrawlPlan) -> BatchManifest | None:
         """The manifest, its artifacts durable; None: the batch's time is over, and its checkpoint is stored.
 
         Raises `BatchFailedError` where every request failed, `PermanentError` where the run is cancelled or its dataset
@@ -92,7 +92,9 @@ class BatchCrawl:
             self._fetch, dataset.source, folder, writer, refuse_cancelled, key_paths, checkpoint
         )
 
-    async def _crawl(self, fetcher: BatchFetcher, unit: CrawlBatchRequested, plan: Plan) -> CursorWork | None:
+    async def _crawl(
+        self, fetcher: BatchFetcher, unit: CrawlBatchRequested, plan: CrawlPlan
+    ) -> CursorWork | None:
         """Raises `OutOfTimeError` where planned requests are left."""
         pagination = fetcher.source.pagination
         context = BatchContext(

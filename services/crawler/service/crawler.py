@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.crawler.adapters.run_store import RunStore
-from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_anew
+from services.crawler.domain.plans import CrawlPlan, PlanFailure, failed_plan, plan_anew
 from services.crawler.domain.request_validation import replayed_run_id, validate_request
 from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.datasets import CrawlDatasets
@@ -154,7 +154,7 @@ class CrawlerService:
             return True
         return False
 
-    async def _make_plan(self, request: CrawlRequest, unit: CrawlBatchRequested) -> Plan:
+    async def _make_plan(self, request: CrawlRequest, unit: CrawlBatchRequested) -> CrawlPlan:
         if request.replay_of is not None:
             return await self._replays.plan(request, unit.dataset)
         return await self._planner.make(request, await self._datasets.of(unit.run_id, unit.dataset))
@@ -209,7 +209,7 @@ class CrawlerService:
         return [batch_request_event(request, unit.dataset, batch_id, sequence, winner.next)]
 
 
-def _check_unit(unit: CrawlBatchRequested, plan: Plan) -> None:
+def _check_unit(unit: CrawlBatchRequested, plan: CrawlPlan) -> None:
     """Raises `PermanentError` for work that differs from the stored plan."""
     if plan.announced == 1 and unit.sequence == 0:
         fits = True

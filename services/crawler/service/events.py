@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 
-from services.crawler.domain.plans import Plan
+from services.crawler.domain.plans import CrawlPlan
 from shared.bus.messages import Outgoing
 from shared.events import ids, topics
 from shared.events.models import CrawlBatchRequested, CrawlPlanned, CrawlRequest, CrawlWork
 
 
-def plan_events(request: CrawlRequest, plan: Plan) -> list[Outgoing]:
+def plan_events(request: CrawlRequest, plan: CrawlPlan) -> list[Outgoing]:
     """The records of its batches; and `crawl.planned`, unless only crawling finds the end."""
     known = [] if plan.batches is None else [planned_event(request, plan.dataset, plan.batches, plan.rows)]
     return known + [

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from services.crawler.adapters.batch_writer import BatchWriter
-from services.crawler.domain.plans import Plan, PlanFailure
+from services.crawler.domain.plans import CrawlPlan, PlanFailure
 from shared.errors import PermanentError
 from shared.events.models import (
     Artifact,
@@ -24,7 +24,7 @@ from shared.version import CODE_VERSION
 STAGE: Final = "crawler"
 
 
-def first_position(unit: CrawlBatchRequested, plan: Plan) -> int:
+def first_position(unit: CrawlBatchRequested, plan: CrawlPlan) -> int:
     return (
         unit.work.first_position if isinstance(unit.work, CursorWork) else plan.first_position(unit.sequence)
     )
@@ -72,7 +72,7 @@ def dead_by_plan(unit: CrawlBatchRequested, why: PlanFailure) -> BatchManifest:
 
 
 def dead_by_source(
-    unit: CrawlBatchRequested, plan: Plan, writer: BatchWriter, requests: Artifact
+    unit: CrawlBatchRequested, plan: CrawlPlan, writer: BatchWriter, requests: Artifact
 ) -> BatchManifest:
     failure = writer.last_failure
     return BatchManifest(

@@ -1,7 +1,7 @@
 """Makes the plan of a dataset by its kind of pagination."""
 
 from services.crawler.domain.fetching import Fetch
-from services.crawler.domain.plans import Plan, plan_nothing
+from services.crawler.domain.plans import CrawlPlan, plan_nothing
 from services.crawler.sources.base import IdStore, PlanContext
 from services.crawler.sources.registry import kind_of
 from shared.datasets.model import Dataset
@@ -15,7 +15,7 @@ class Planner:
         self._ids = ids
         self._batch_rows = batch_rows
 
-    async def make(self, request: CrawlRequest, dataset: Dataset) -> Plan:
+    async def make(self, request: CrawlRequest, dataset: Dataset) -> CrawlPlan:
         """Two requests to the source at most. A source that does not answer gives a failed plan, no error."""
         parameters = request.parameters.get(dataset.name)
         limit = parameters.limit if parameters else None

@@ -2,7 +2,7 @@
 
 from services.crawler.adapters.run_store import RunStore
 from services.crawler.adapters.stored_results import StoredResults
-from services.crawler.domain.plans import Plan, PlanFailure, failed_plan, plan_replay
+from services.crawler.domain.plans import CrawlPlan, PlanFailure, failed_plan, plan_replay
 from services.crawler.service.manifests import dead_batch, manifest_fields
 from shared import crashpoints
 from shared.errors import PermanentError
@@ -18,7 +18,7 @@ class Replays:
         self._runs = runs
         self._results = archive
 
-    async def plan(self, request: CrawlRequest, dataset: str) -> Plan:
+    async def plan(self, request: CrawlRequest, dataset: str) -> CrawlPlan:
         """As many batches as the old run has. A run without a plan of the dataset gives a failed plan, no error.
 
         Raw lines are looked for where they were crawled: a replay from a later stage has none of its own.
@@ -79,7 +79,7 @@ class Replays:
             missing=crawled.missing if crawled is not None else (),
         )
 
-    async def _batches_of(self, plan: Plan) -> int:
+    async def _batches_of(self, plan: CrawlPlan) -> int:
         """Batches of a crawl that found its end; one more where it broke off, which then has no result."""
         crawled = await self._results.batch_ids(plan.run_id, plan.dataset, "crawler")
         batches = plan.units

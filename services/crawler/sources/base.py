@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from services.crawler.domain.fetching import Failure, Fetch
-from services.crawler.domain.plans import Plan, PlanFailure, UnbelievableError, failed_plan
+from services.crawler.domain.fetching import Fetch, FetchFailure
+from services.crawler.domain.plans import CrawlPlan, PlanFailure, UnbelievableError, failed_plan
 from services.crawler.domain.urls import MAX_URL_CHARS
 from services.crawler.sources.batch_fetcher import BatchFetcher
 from shared.datasets.model import ApiSource, Dataset
@@ -28,7 +28,7 @@ class IdStore(Protocol):
         """Stores ids that are too many for the plan, a line per batch; durable when it returns the hash that names them."""
         ...
 
-    async def ids_of(self, plan: Plan, sequence: int) -> list[int | str]:
+    async def ids_of(self, plan: CrawlPlan, sequence: int) -> list[int | str]:
         """The ids of a batch. Raises `ObjectMissingError` where they are gone."""
         ...
 
@@ -53,12 +53,12 @@ class PlanContext(Generic[Options]):
     def source(self) -> ApiSource:
         return self.dataset.source
 
-    def failed(self, failure: Failure) -> Plan:
+    def failed(self, failure: FetchFailure) -> CrawlPlan:
         """The plan where the source did not answer."""
         why = PlanFailure(url=failure.url[:MAX_URL_CHARS], reason=Reason.FETCH, detail=failure.detail)
         return failed_plan(self.run_id, self.dataset.name, why)
 
-    def too_large(self, url: str, error: UnbelievableError) -> Plan:
+    def too_large(self, url: str, error: UnbelievableError) -> CrawlPlan:
         """The plan where the answer of `url` promises more than a plan may hold."""
         why = PlanFailure(url=url[:MAX_URL_CHARS], reason=Reason.TOO_LARGE, detail=str(error))
         return failed_plan(self.run_id, self.dataset.name, why)
@@ -69,7 +69,7 @@ class BatchContext(Generic[Options]):
     """A batch that is to be crawled."""
 
     pagination: Options
-    plan: Plan
+    plan: CrawlPlan
     sequence: int
     work: CrawlWork
     batch_rows: int
@@ -83,7 +83,7 @@ class PaginationKind(Generic[Options]):
 
     options: type[Options]
     """What a dataset file says of it."""
-    plan: Callable[[PlanContext[Options]], Awaitable[Plan]]
+    plan: Callable[[PlanContext[Options]], Awaitable[CrawlPlan]]
     """Plans a dataset, by a few requests to the source. A plan is stored once, so every number in it follows from what the
     source answered then. A source that does not answer gives a failed plan, no error."""
     crawl: Callable[[BatchContext[Options]], Awaitable[CursorWork | None]]

@@ -12,7 +12,7 @@ from services.crawler.adapters.batch_writer import BatchWriter, Fetched
 from services.crawler.adapters.checkpoints import Checkpoint
 from services.crawler.adapters.spool import Spool
 from services.crawler.domain.digests import KeyPath, digests_of
-from services.crawler.domain.fetching import Answer, Failure, Fetch, failure_of
+from services.crawler.domain.fetching import Answer, Fetch, FetchFailure, failure_of
 from services.crawler.domain.records import Records
 from shared.datasets.model import ApiSource
 from shared.events.models import Artifact
@@ -49,7 +49,7 @@ class SourceRequest:
     """Else it is one item: where it fails, one row is rejected."""
 
 
-OnAnswer = Callable[[SourceRequest, Answer[Fetched] | Failure], Awaitable[None]]
+OnAnswer = Callable[[SourceRequest, Answer[Fetched] | FetchFailure], Awaitable[None]]
 """Called for each answer, in the order of the requests."""
 
 
@@ -121,13 +121,13 @@ class BatchFetcher:
                 if isinstance(answer, Answer):
                     answer.value.lines.close()
 
-    async def write(self, request: SourceRequest, answer: Answer[Fetched] | Failure) -> None:
-        if isinstance(answer, Failure):
+    async def write(self, request: SourceRequest, answer: Answer[Fetched] | FetchFailure) -> None:
+        if isinstance(answer, FetchFailure):
             await self.writer.add_failure(answer, is_page=request.is_page)
         else:
             await self.writer.add(answer)
 
-    async def fetch(self, request: SourceRequest) -> Answer[Fetched] | Failure:
+    async def fetch(self, request: SourceRequest) -> Answer[Fetched] | FetchFailure:
         """Makes one request; the caller writes the answer and closes its lines.
 
         Raises `PermanentError` (`cancelled`) once the run is cancelled, `OutOfTimeError` where an answer takes longer than
@@ -137,8 +137,8 @@ class BatchFetcher:
 
     async def _in_order(
         self, requests: Iterable[SourceRequest], window: int
-    ) -> AsyncGenerator[tuple[SourceRequest, Answer[Fetched] | Failure], None]:
-        pending: deque[tuple[SourceRequest, asyncio.Task[Answer[Fetched] | Failure]]] = deque()
+    ) -> AsyncGenerator[tuple[SourceRequest, Answer[Fetched] | FetchFailure], None]:
+        pending: deque[tuple[SourceRequest, asyncio.Task[Answer[Fetched] | FetchFailure]]] = deque()
         left = iter(requests)
         try:
             while True:
@@ -161,7 +161,7 @@ class BatchFetcher:
                 if isinstance(result, Answer):
                     result.value.lines.close()
 
-    async def _wait_for(self, task: asyncio.Task[Answer[Fetched] | Failure]) -> None:
+    async def _wait_for(self, task: asyncio.Task[Answer[Fetched] | FetchFailure]) -> None:
         """Raises `OutOfTimeError` once the time is over, except before the first answer: a batch must make progress."""
         if not self._has_progress:
             return
@@ -175,8 +175,8 @@ class BatchFetcher:
         return self.writer.requests > self._answered_before
 
     async def _unless_too_long(
-        self, request: SourceRequest, answer: Awaitable[Answer[Fetched] | Failure]
-    ) -> Answer[Fetched] | Failure:
+        self, request: SourceRequest, answer: Awaitable[Answer[Fetched] | FetchFailure]
+    ) -> Answer[Fetched] | FetchFailure:
         try:
             return await answer
         except OutOfTimeError:
@@ -185,7 +185,7 @@ class BatchFetcher:
             self._failures_in_a_row += 1
             return failure_of(request.url, f"no answer within {BATCH_S + LAST_REQUEST_S:.0f} s")
 
-    async def _fetch_one(self, request: SourceRequest) -> Answer[Fetched] | Failure:
+    async def _fetch_one(self, request: SourceRequest) -> Answer[Fetched] | FetchFailure:
         await self._look_for_cancel()
         if self._has_given_up():
             detail = f"not asked: {self._failures_in_a_row} requests in a row had failed before"
@@ -197,7 +197,7 @@ class BatchFetcher:
                 )
         except TimeoutError:
             raise OutOfTimeError from None
-        self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(answer, Failure) else 0
+        self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(answer, FetchFailure) else 0
         return answer
 
     async def _look_for_cancel(self) -> None:

@@ -9,8 +9,8 @@ from yarl import URL
 
 from services.crawler.adapters.id_file import IdFile, pieces_of, write_ids
 from services.crawler.domain import plans
-from services.crawler.domain.fetching import Failure
-from services.crawler.domain.plans import IdPiece, Plan
+from services.crawler.domain.fetching import FetchFailure
+from services.crawler.domain.plans import CrawlPlan, IdPiece
 from services.crawler.domain.records import split_item
 from services.crawler.sources.base import BatchContext, PaginationKind, PlanContext
 from services.crawler.sources.batch_fetcher import SourceRequest
@@ -22,12 +22,12 @@ from shared.events.models import CursorWork
 NEXT_PAGE_NAMED = "not crawled: the list of ids names a next page, and it is read as one"
 
 
-async def plan(context: PlanContext[IdListPagination]) -> Plan:
+async def plan(context: PlanContext[IdListPagination]) -> CrawlPlan:
     source, limit = context.source, context.limit
     url = list_url(source, context.pagination)
     write = partial(write_ids, file=context.folder / "ids", limit=limit)
     answer = await context.fetch(source, url, write, context.folder)
-    if isinstance(answer, Failure):
+    if isinstance(answer, FetchFailure):
         return context.failed(answer)
     try:
         made = plans.plan_ids(
@@ -43,7 +43,7 @@ async def plan(context: PlanContext[IdListPagination]) -> Plan:
     return await _with_ids(context, made, answer.value)
 
 
-async def _with_ids(context: PlanContext[IdListPagination], made: Plan, listed: IdFile) -> Plan:
+async def _with_ids(context: PlanContext[IdListPagination], made: CrawlPlan, listed: IdFile) -> CrawlPlan:
     """The plan with its ids. A long list goes into pieces, which are durable before the plan names them."""
     batches = listed.batches(made.requests_per_batch)
     if listed.size <= plans.IDS_IN_PLAN_BYTES:

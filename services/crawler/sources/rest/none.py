@@ -5,8 +5,8 @@ from functools import partial
 from yarl import URL
 
 from services.crawler.adapters.batch_writer import Fetched, no_records_remark
-from services.crawler.domain.fetching import Answer, Failure
-from services.crawler.domain.plans import Plan, plan_single
+from services.crawler.domain.fetching import Answer, FetchFailure
+from services.crawler.domain.plans import CrawlPlan, plan_single
 from services.crawler.domain.records import split_page
 from services.crawler.sources.base import BatchContext, PaginationKind, PlanContext
 from services.crawler.sources.batch_fetcher import SourceRequest
@@ -21,7 +21,7 @@ NEXT_PAGE_NAMED = (
 )
 
 
-async def plan(context: PlanContext[NoPagination]) -> Plan:
+async def plan(context: PlanContext[NoPagination]) -> CrawlPlan:
     return plan_single(context.run_id, context.dataset.name, limit=context.limit)
 
 
@@ -31,9 +31,9 @@ async def crawl(batch: BatchContext[NoPagination]) -> CursorWork | None:
     fetcher, limit = batch.fetcher, batch.plan.limit
     parse = partial(split_page, path=fetcher.source.records_path, most=limit, is_first=True)
 
-    async def write(request: SourceRequest, answer: Answer[Fetched] | Failure) -> None:
+    async def write(request: SourceRequest, answer: Answer[Fetched] | FetchFailure) -> None:
         await fetcher.write(request, answer)
-        if isinstance(answer, Failure):
+        if isinstance(answer, FetchFailure):
             return
         if answer.value.lacking:
             fetcher.writer.remark(no_records_remark(answer.value.lacking))

@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 from services.crawler.domain import plans, urls
-from services.crawler.domain.fetching import RETRIED_STATUSES, Answer, Failure, failure_of
+from services.crawler.domain.fetching import RETRIED_STATUSES, Answer, FetchFailure, failure_of
 from services.crawler.domain.page_end import PAST_LAST_PAGE, total_of
-from services.crawler.domain.plans import Plan
+from services.crawler.domain.plans import CrawlPlan
 from services.crawler.domain.records import Records, first_lines, split_page
 from services.crawler.sources.base import BatchContext, PaginationKind, PlanContext
 from services.crawler.sources.rest.links import next_link_of
@@ -27,12 +27,12 @@ COMPARED_ROWS = 1000
 """Of a page, to tell whether another holds the same."""
 
 
-async def plan(context: PlanContext[PagePagination]) -> Plan:
+async def plan(context: PlanContext[PagePagination]) -> CrawlPlan:
     """Two requests at most."""
     pagination, limit = context.pagination, context.limit
     run_id, dataset = context.run_id, context.dataset.name
     answer, first, rows_after = await _first_page(context)
-    if isinstance(answer, Failure):
+    if isinstance(answer, FetchFailure):
         return context.failed(answer)
     url, seen = answer.url, answer.value.rows
     total = total_of(answer, pagination)
@@ -67,7 +67,9 @@ async def crawl(batch: BatchContext[PagePagination]) -> CursorWork | None:
     return await pages.crawl_planned(batch.sequence, goes_on=batch.plan.is_last_known(batch.sequence))
 
 
-async def _first_page(context: PlanContext[PagePagination]) -> tuple[Answer[Records] | Failure, int, int]:
+async def _first_page(
+    context: PlanContext[PagePagination],
+) -> tuple[Answer[Records] | FetchFailure, int, int]:
     """The first page, its number, and the rows of the page after it where that was fetched.
 
     Where the file does not name the number, page 0 is fetched too.
@@ -77,34 +79,34 @@ async def _first_page(context: PlanContext[PagePagination]) -> tuple[Answer[Reco
     answer = await _page(context, number)
     if pagination.first is not None:
         return answer, number, 0
-    if isinstance(answer, Failure):
+    if isinstance(answer, FetchFailure):
         if answer.status not in PAST_LAST_PAGE:
             return answer, number, 0
         page_0 = await _page(context, 0)
-        return (answer, number, 0) if isinstance(page_0, Failure) else (page_0, 0, 0)
+        return (answer, number, 0) if isinstance(page_0, FetchFailure) else (page_0, 0, 0)
     rows, lines = answer.value.rows, first_lines(answer.value.data, COMPARED_ROWS)
     answer = replace(answer, value=Records(b"", rows))  # two bodies at once would be one too many
     page_0 = await _page(context, 0)
-    if isinstance(page_0, Failure):
+    if isinstance(page_0, FetchFailure):
         return (answer, 1, 0) if _has_no_page_0(page_0, rows) else (_explained(page_0), 0, 0)
     if await asyncio.to_thread(_differs, page_0.value, lines):
         return page_0, 0, rows
     return answer, 1, 0
 
 
-async def _page(context: PlanContext[PagePagination], number: int) -> Answer[Records] | Failure:
+async def _page(context: PlanContext[PagePagination], number: int) -> Answer[Records] | FetchFailure:
     url = page_url(context.source, context.pagination, number, context.pagination.size)
     parse = partial(split_page, path=context.source.records_path, is_first=True)
     return await context.fetch(context.source, url, parse, context.folder)
 
 
-def _has_no_page_0(page_0: Failure, rows_of_page_1: int) -> bool:
+def _has_no_page_0(page_0: FetchFailure, rows_of_page_1: int) -> bool:
     """Whether the source refuses page 0, or breaks on it and has a page 1."""
     status = page_0.status or 0
     return status in REFUSED if rows_of_page_1 == 0 else status in REFUSED | BROKEN
 
 
-def _explained(page_0: Failure) -> Failure:
+def _explained(page_0: FetchFailure) -> FetchFailure:
     hint = f"{page_0.detail}; it was asked for to see where the pages begin: `first: 1` says that there is no page 0"
     return failure_of(page_0.url, hint, page_0.status)
 

@@ -8,7 +8,7 @@ from yarl import URL
 
 from services.crawler.adapters.batch_writer import Fetched, no_records_remark
 from services.crawler.domain import plans, urls
-from services.crawler.domain.fetching import Answer, Failure, failure_of
+from services.crawler.domain.fetching import Answer, FetchFailure, failure_of
 from services.crawler.domain.missing_pages import missing_from_page, missing_page
 from services.crawler.domain.page_end import (
     FetchedPage,
@@ -17,7 +17,7 @@ from services.crawler.domain.page_end import (
     total_header_problem,
     total_of,
 )
-from services.crawler.domain.plans import Plan
+from services.crawler.domain.plans import CrawlPlan
 from services.crawler.domain.records import Records, split_page
 from services.crawler.domain.urls import CursorError
 from services.crawler.sources.batch_fetcher import BatchFetcher, OutOfTimeError, SourceRequest
@@ -36,7 +36,7 @@ class PageBatch:
     """Crawls one batch. A page that finally fails, or names a next one that may not be followed, ends a chain."""
 
     def __init__(
-        self, fetcher: BatchFetcher, plan: Plan, pagination: PagePagination, batch_rows: int
+        self, fetcher: BatchFetcher, plan: CrawlPlan, pagination: PagePagination, batch_rows: int
     ) -> None:
         self._fetcher = fetcher
         self._writer = fetcher.writer
@@ -111,8 +111,8 @@ class PageBatch:
         is_strict = self._pagination.no_array == "fault"
         return partial(split_page, path=self._fetcher.source.records_path, most=most, is_strict=is_strict)
 
-    async def _write(self, _request: SourceRequest, answer: Answer[Fetched] | Failure) -> None:
-        if isinstance(answer, Failure):
+    async def _write(self, _request: SourceRequest, answer: Answer[Fetched] | FetchFailure) -> None:
+        if isinstance(answer, FetchFailure):
             self._unconfirmed.mark_missing()
             reason = missing_page(answer.url, self._pagination.page_param, answer.detail)
             await self._writer.add_failure(answer, is_page=True, missing_reason=reason)
@@ -179,7 +179,7 @@ class PageBatch:
             return None
         by_link = self._is_linked(url)
         answer = await self._fetcher.fetch(SourceRequest(url, self._parse(most), is_page=True))
-        if isinstance(answer, Failure):
+        if isinstance(answer, FetchFailure):
             await self._fail(answer)
             return None
         try:
@@ -199,7 +199,7 @@ class PageBatch:
         """Fetches the first page of the next batch, only to see whether it has records."""
         url = urls.next_by_number(page.url, self._pagination.page_param)
         answer = await self._fetcher.fetch(SourceRequest(url, self._parse(most=1), is_page=True))
-        if isinstance(answer, Failure):
+        if isinstance(answer, FetchFailure):
             goes_on = not self._is_past_last_page(answer)
         else:
             goes_on = answer.value.rows > 0
@@ -208,12 +208,12 @@ class PageBatch:
         if goes_on:
             self._unconfirmed.mark_missing()
 
-    def _is_past_last_page(self, failure: Failure) -> bool:
+    def _is_past_last_page(self, failure: FetchFailure) -> bool:
         return is_past_last_page(
             failure, self._pagination, after_short=self._is_short, total_reached=self._total_reached
         )
 
-    async def _fail(self, failure: Failure) -> None:
+    async def _fail(self, failure: FetchFailure) -> None:
         if self._is_past_last_page(failure):
             await self._writer.add_end(failure)
             return

@@ -15,7 +15,7 @@ from services.crawler.domain import plans
 from services.crawler.domain.plans import (
     BATCH_REQUESTS,
     MAX_BATCHES,
-    Plan,
+    CrawlPlan,
     PlanFailure,
     UnbelievableError,
     failed_plan,
@@ -36,7 +36,7 @@ LIMITS = st.none() | st.integers(0, 3_000_000)
 RATES = st.sampled_from([0.0, 0.5, 1.0, 10.0, 1000.0])
 
 
-def pages_of(plan: Plan) -> list[tuple[int, int]]:
+def pages_of(plan: CrawlPlan) -> list[tuple[int, int]]:
     """First page and number of pages of each batch."""
     works = [plan.work(n) for n in range(plan.units)]
     return [(work.first_page, work.pages) for work in works if isinstance(work, PageWork)]
@@ -85,7 +85,7 @@ def test_positions_of_batches_do_not_overlap(total: int, size: int) -> None:
         assert plan.first_position(n) + pages * size == plan.first_position(n + 1)
 
 
-def planned(ids: list[int | str], limit: int | None = None, rate: float = 0) -> Plan:
+def planned(ids: list[int | str], limit: int | None = None, rate: float = 0) -> CrawlPlan:
     with TemporaryDirectory() as folder:
         listed = write_ids(json.dumps(ids).encode(), file=Path(folder) / "ids", limit=limit)
         plan = plan_ids("r", "d", count=listed.count, limit=limit, requests_per_second=rate)
@@ -175,4 +175,4 @@ def test_there_is_no_work_outside_the_plan() -> None:
 @given(st.lists(st.integers() | st.text(max_size=5), max_size=50))
 def test_a_plan_survives_its_object(ids: list[int | str]) -> None:
     plan = planned(ids)
-    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    assert CrawlPlan.model_validate_json(plan.model_dump_json()) == plan

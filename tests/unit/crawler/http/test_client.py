@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from services.crawler.adapters.spool import SPOOL_BYTES
-from services.crawler.domain.fetching import Answer, Failure, FetchError, RetryPolicy, is_retried
+from services.crawler.domain.fetching import Answer, FetchError, FetchFailure, RetryPolicy, is_retried
 from services.crawler.domain.records import Records, split_page
 from services.crawler.http import decompression
 from services.crawler.http.address_guard import AllowedHosts
@@ -34,7 +34,7 @@ from tests.support.source import Fault, SourceServer
 NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
 ROWS = [{"id": n} for n in range(1, 26)]
 
-Ask = Callable[[str], "asyncio.Future[Answer[Records] | Failure]"]
+Ask = Callable[[str], "asyncio.Future[Answer[Records] | FetchFailure]"]
 
 
 @asynccontextmanager
@@ -58,7 +58,7 @@ async def fetcher(
     async with transport:
         client = SourceClient(transport, SourceThrottle([described]), policy)
 
-        def ask(path: str) -> "asyncio.Future[Answer[Records] | Failure]":
+        def ask(path: str) -> "asyncio.Future[Answer[Records] | FetchFailure]":
             return asyncio.ensure_future(client(described, f"{server.url}{path}", split_page, folder))
 
         yield ask
@@ -66,7 +66,7 @@ async def fetcher(
 
 async def fetched(
     fault: Fault, folder: Path, times: int | None = None
-) -> tuple[Answer[Records] | Failure, int]:
+) -> tuple[Answer[Records] | FetchFailure, int]:
     """What one request comes to where `fault` is in its way, and how many tries reached the server."""
     async with SourceServer({"things": ROWS}) as server, fetcher(server, folder) as ask:
         server.fail("/things", fault, times)
@@ -98,7 +98,7 @@ async def test_what_may_pass_is_tried_five_times(
     detail: str, fault: Fault, status: int | None, tmp_path: Path
 ) -> None:
     failure, tries = await fetched(fault, tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert (failure.detail, failure.status, tries) == (detail, status, 5)
 
 
@@ -127,7 +127,7 @@ FINAL: list[tuple[str, Fault]] = [
 @pytest.mark.parametrize(("detail", "fault"), FINAL, ids=[detail for detail, _ in FINAL])
 async def test_what_will_not_change_is_tried_once(detail: str, fault: Fault, tmp_path: Path) -> None:
     failure, tries = await fetched(fault, tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert re.sub(r"http://127.0.0.1:\d+", "URL", failure.detail) == detail
     assert tries == (6 if "redirects" in detail else 1)
 
@@ -150,7 +150,7 @@ async def test_an_unusable_answer_that_comes_again_is_not_asked_for_a_third_time
     detail: str, fault: Fault, tmp_path: Path
 ) -> None:
     failure, tries = await fetched(fault, tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert failure.detail.startswith(detail)
     assert failure.detail.endswith(" (tried twice, same answer)")
     assert tries == 2
@@ -166,7 +166,7 @@ async def test_unusable_answers_that_differ_are_asked_for_five_times(tmp_path: P
             server.fail("/things", faults.body(b"request %d failed" % count), times=1)
         server.fail("/things", faults.status(503), times=1)
         failure = await ask("/things")
-        assert isinstance(failure, Failure)
+        assert isinstance(failure, FetchFailure)
         assert (failure.detail, len(server.seen)) == (f"{answers(503)} (tried 5 times)", 5)
 
 
@@ -184,7 +184,7 @@ async def test_a_source_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
         pass
     async with fetcher(server, tmp_path) as ask:
         failure = await ask("/things")
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert failure.detail == f"no connection to 127.0.0.1:{server.port}: connection refused (tried 5 times)"
 
 
@@ -209,20 +209,20 @@ async def test_a_refusal_is_told_in_the_words_of_the_source(
     code: int, body: bytes, words: str, tmp_path: Path
 ) -> None:
     failure, _ = await fetched(faults.refusal(code, body), tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert failure.detail.removesuffix(" (tried 5 times)") == f"{answers(code)}: {words}"
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 5000, b"<xml/>", b'{"error": 401}', b"{", b"[" * 10_000])
 async def test_a_refusal_without_words_is_told_by_its_status(body: bytes, tmp_path: Path) -> None:
     failure, _ = await fetched(faults.refusal(401, body), tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert failure.detail == answers(401)
 
 
 async def test_a_refusal_that_never_ends_is_told_all_the_same(tmp_path: Path) -> None:
     failure, tries = await fetched(faults.endless(401), tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert (failure.detail, tries) == (answers(401), 1)
 
 
@@ -239,7 +239,7 @@ async def test_a_refusal_that_never_ends_is_told_all_the_same(tmp_path: Path) ->
 )
 async def test_a_redirect_that_fails_names_where_it_led(location: str, words: str, tmp_path: Path) -> None:
     failure, _ = await fetched(faults.redirect(location), tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert failure.detail.startswith(f"redirected to {location.partition('?')[0]}: {words}")
 
 
@@ -248,7 +248,7 @@ async def test_a_redirect_to_a_login_names_it(tmp_path: Path) -> None:
         server.fail("/things", faults.redirect("/login?back=/things"))
         server.fail("/login", faults.body(b"<html><title>Sign in</title>", "text/html"))
         failure = await ask("/things")
-        assert isinstance(failure, Failure)
+        assert isinstance(failure, FetchFailure)
         assert failure.detail == (
             f"redirected to {server.url}/login: not JSON: the answer is a web page: Sign in (tried twice, same answer)"
         )
@@ -259,7 +259,7 @@ async def test_a_slow_drip_ends_at_the_total_timeout(tmp_path: Path) -> None:
     async with SourceServer() as server, fetcher(server, tmp_path, policy, timeout_s=0.5) as ask:
         server.fail("/things", faults.drip(b"[" + b" " * 1000, 0.05))
         failure = await ask("/things")
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert failure.detail == "no whole answer within 0.5 s (ONPOINT_CRAWL_TIMEOUT_S) (tried twice)"
 
 
@@ -312,7 +312,7 @@ async def test_redirects_within_the_source_are_followed(tmp_path: Path) -> None:
 async def test_an_endless_body_ends_at_the_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decompression, "MAX_WIRE_BYTES", 2**20)
     failure, tries = await fetched(faults.endless(), tmp_path)
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, FetchFailure)
     assert (failure.detail, tries) == ("the answer is larger than 1048576 bytes", 1)
 
 
@@ -364,7 +364,7 @@ async def test_redirects_that_ask_for_patience_get_no_more_than_one_pause_would(
         server.fail("/things", faults.status(302, Retry_After="3600", Location="/things"))
         began_s = time.monotonic()
         failure = await ask("/things")
-        assert isinstance(failure, Failure)
+        assert isinstance(failure, FetchFailure)
         assert failure.detail == f"more than 5 redirects, the last to {server.url}/things"
         assert time.monotonic() - began_s < 5
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from services.crawler.domain.fetching import Answer, Failure
+from services.crawler.domain.fetching import Answer, FetchFailure
 from services.crawler.domain.records import Records, split_page
 from services.crawler.http import headers
 from services.crawler.http.address_guard import AllowedHosts
@@ -38,7 +38,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstandard.ZstdCompressor().compress,
 }
 
-Outcome = Answer[Records] | Failure
+Outcome = Answer[Records] | FetchFailure
 
 
 async def fetched(
@@ -70,9 +70,11 @@ async def check_is_read(
     return outcome
 
 
-async def check_fails(answered: bytes | Sequence[bytes], folder: Path, words: str, tries: int) -> Failure:
+async def check_fails(
+    answered: bytes | Sequence[bytes], folder: Path, words: str, tries: int
+) -> FetchFailure:
     outcome, asked = await fetched([answered], folder)
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, FetchFailure)
     assert words in outcome.detail
     assert asked == tries
     return outcome

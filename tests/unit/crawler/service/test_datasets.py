@@ -29,9 +29,9 @@ async def crawler_with(folder: Path) -> AsyncIterator[tuple[Crawler, SourceServe
     async with SourceServer({"late": NAMES}) as source, crawler_of(source.url, allow=source.allow) as crawler:
         files = DatasetFolder(folder, {})
         throttle = SourceThrottle()
-        crawler.handlers.service._datasets = CrawlDatasets(  # noqa: SLF001 - the rest is as in every test
-            files.read, RunDatasets(crawler.staging, files.read), throttle.use_limits_of
-        )
+        datasets = CrawlDatasets(files.read, RunDatasets(crawler.staging, files.read), throttle.use_limits_of)
+        service = crawler.handlers.service  # the rest is as in every test
+        service._datasets = service._batch_crawl._datasets = datasets  # noqa: SLF001
         yield crawler, source, throttle
 
 

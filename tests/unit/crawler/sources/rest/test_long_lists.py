@@ -11,7 +11,7 @@ from services.crawler.adapters import id_file
 from services.crawler.adapters.id_file import write_ids
 from services.crawler.domain import plans
 from services.crawler.domain.answers import BadBodyError
-from services.crawler.domain.plans import Plan
+from services.crawler.domain.plans import CrawlPlan
 from shared.storage import keys
 from tests.support import source as faults
 from tests.support.crawler import Crawler, crawler_of, dataset_of
@@ -69,7 +69,7 @@ async def test_a_long_list_is_kept_in_pieces_beside_the_plan_and_crawled_whole()
         crawler = await crawl(source)
     found = await crawler.staging.get(keys.plan_key("r", "things"))
     assert found is not None
-    plan = Plan.model_validate_json(found)
+    plan = CrawlPlan.model_validate_json(found)
     assert plan.ids == ()
     assert len(plan.pieces) > 5
     assert (plan.requests, plan.batches) == (COUNT, COUNT // 100)
