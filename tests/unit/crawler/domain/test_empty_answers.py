@@ -98,13 +98,13 @@ def test_an_empty_array_is_an_array(body: bytes, path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("envelope", QUIET, ids=json.dumps)
 @pytest.mark.parametrize("page", [{}, {"data": None}, {"data": []}])
-def test_an_envelope_that_says_that_all_is_well_is_no_complaint(
+def test_an_envelope_that_reports_success_is_not_an_error(
     envelope: dict[str, Any], page: dict[str, Any]
 ) -> None:
     assert without_words(split_page(json.dumps({**envelope, **page}).encode(), ("data",))) == NOTHING
 
 
-COMPLAINTS: list[tuple[dict[str, Any], str]] = [
+ERROR_MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"error": "maintenance until 6"}, "maintenance until 6"),
     ({"Error": True, "Message": "no such user"}, "no such user"),
     ({"errors": [{"message": "rate limit"}]}, "rate limit"),
@@ -129,14 +129,14 @@ COMPLAINTS: list[tuple[dict[str, Any], str]] = [
     ({"status": "fail", "reason": "a bad filter"}, "a bad filter"),
     ({"result": "failed"}, "failed"),
 ]
-complaints = pytest.mark.parametrize(
-    ("said", "words"), COMPLAINTS, ids=[words[:20] for _, words in COMPLAINTS]
+with_error_messages = pytest.mark.parametrize(
+    ("said", "words"), ERROR_MESSAGES, ids=[words[:20] for _, words in ERROR_MESSAGES]
 )
 
 
-@complaints
+@with_error_messages
 @pytest.mark.parametrize("page", [{}, {"data": None}, {"data": []}, {"data": {}}])
-def test_an_answer_without_records_that_complains_is_a_failure(
+def test_an_answer_without_records_that_reports_an_error_is_a_failure(
     said: dict[str, Any], words: str, page: dict[str, Any]
 ) -> None:
     for body, path in (
@@ -152,14 +152,14 @@ def test_an_answer_without_records_that_complains_is_a_failure(
         assert caught.value.retryable
 
 
-@pytest.mark.parametrize("said", [said for said, _ in COMPLAINTS])
-def test_a_list_of_ids_that_complains_is_a_failure(said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("said", [said for said, _ in ERROR_MESSAGES])
+def test_a_list_of_ids_that_reports_an_error_is_a_failure(said: dict[str, Any]) -> None:
     with pytest.raises(BadBodyError, match="answers with an error"):
         list(read_ids(json.dumps(said).encode()))
 
 
-@pytest.mark.parametrize("said", [said for said, _ in COMPLAINTS])
-def test_a_complaint_beside_records_costs_no_record(said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("said", [said for said, _ in ERROR_MESSAGES])
+def test_an_error_message_beside_records_costs_no_record(said: dict[str, Any]) -> None:
     assert split_page(json.dumps({**said, "data": [{"id": 1}]}).encode(), ("data",)).rows == 1
 
 

@@ -15,10 +15,10 @@ def test_a_few_names_are_all_told() -> None:
 
 
 def test_of_many_the_likeliest_come_first_and_the_others_are_counted() -> None:
-    told = list_names(MANY, "laet")
-    assert told.startswith("late, ")
-    assert told.endswith(" and 87 more; `onpoint datasets` lists them")
-    names = told.split(" and ")[0].split(", ")
+    text = list_names(MANY, "laet")
+    assert text.startswith("late, ")
+    assert text.endswith(" and 87 more; `onpoint datasets` lists them")
+    names = text.split(" and ")[0].split(", ")
     assert len(names) == 10
     assert set(names) <= set(MANY)
 
@@ -28,16 +28,16 @@ def test_without_a_wish_the_first_are_told() -> None:
 
 
 @pytest.mark.parametrize("most", [60, 200, 2000])
-def test_complaints_that_do_not_fit_are_counted_and_none_is_cut(most: int) -> None:
-    complaints = [f"complaint {number} is a sentence" for number in range(50)]
-    told = join_errors(complaints, most)
-    assert len(told) <= most
-    whole, _, rest = told.partition("; and ")
+def test_errors_that_do_not_fit_are_counted_and_none_is_cut(most: int) -> None:
+    errors = [f"error {number} is a sentence" for number in range(50)]
+    text = join_errors(errors, most)
+    assert len(text) <= most
+    whole, _, rest = text.partition("; and ")
     kept = whole.split("; ")
-    assert kept == complaints[: len(kept)]
+    assert kept == errors[: len(kept)]
     assert (int(re.findall(r"\d+", rest)[0]) if rest else 0) == 50 - len(kept)
 
 
-def test_a_single_complaint_is_cut_at_most() -> None:
+def test_a_single_error_is_truncated() -> None:
     assert join_errors(["x" * 5000], 100) == "x" * 100
     assert join_errors([], 100) == ""

@@ -129,7 +129,7 @@ def test_a_page_of_nothing_but_records_costs_no_memory_for_each(
         tracemalloc.stop()
 
 
-def test_members_of_a_page_that_nobody_wants_cost_no_memory() -> None:
+def test_members_of_a_page_that_are_not_read_cost_no_memory() -> None:
     members = b",".join(b'"%d":1' % number for number in range(50_000))
     body = b"{" + members + b',"data":[{"id":1}]}'
     tracemalloc.start()

@@ -13,18 +13,18 @@ AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
 DERIVED = "r-20261124T060000Z-0123abcd"
 
 
-def judged(document: dict[str, Any]) -> CrawlRequest:
+def validated(document: dict[str, Any]) -> CrawlRequest:
     return validate_request(document, derived_id=DERIVED, requested_at=AT, known=KNOWN)
 
 
 def test_only_the_datasets_are_needed() -> None:
-    assert judged({"datasets": ["posts"]}) == CrawlRequest(
+    assert validated({"datasets": ["posts"]}) == CrawlRequest(
         run_id=DERIVED, datasets=("posts",), requested_at=AT
     )
 
 
 def test_everything_that_may_be_said_is_kept() -> None:
-    accepted = judged(
+    accepted = validated(
         {
             "version": 1,
             "revision": 0,
@@ -45,16 +45,16 @@ def test_everything_that_may_be_said_is_kept() -> None:
 
 def test_null_counts_as_absent() -> None:
     fields = ("run_id", "requested_by", "parameters", "formats", "replay_of", "from_stage", "version")
-    accepted = judged({"datasets": ["posts"], **dict.fromkeys(fields)})
-    assert accepted == judged({"datasets": ["posts"]})
+    accepted = validated({"datasets": ["posts"], **dict.fromkeys(fields)})
+    assert accepted == validated({"datasets": ["posts"]})
 
 
 def test_no_formats_means_no_exports() -> None:
-    assert judged({"datasets": ["posts"], "formats": []}).formats == ()
+    assert validated({"datasets": ["posts"], "formats": []}).formats == ()
 
 
 def test_fields_of_a_newer_revision_are_ignored() -> None:
-    assert judged({"revision": 7, "datasets": ["posts"], "colour": "red"}).refused is None
+    assert validated({"revision": 7, "datasets": ["posts"], "colour": "red"}).refused is None
 
 
 BAD_LIMITS: list[Any] = [-1, "5", 1.5, True, [], 10**12 + 1, 10**40]
@@ -132,15 +132,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("document", "reason"), REFUSED, ids=[str(n) for n in range(len(REFUSED))])
-def test_a_bad_request_is_a_refused_run_with_a_reason(document: dict[str, Any], reason: str) -> None:
-    refused = judged(document)
+def test_a_bad_request_is_a_rejected_run_with_a_reason(document: dict[str, Any], reason: str) -> None:
+    refused = validated(document)
     assert refused.refused is not None
     assert reason in refused.refused
     assert refused.datasets == ()
 
 
 def test_a_bad_id_is_replaced_and_quoted_shortened() -> None:
-    refused = judged({"datasets": ["posts"], "run_id": "x" * 5000})
+    refused = validated({"datasets": ["posts"], "run_id": "x" * 5000})
     assert refused.run_id == DERIVED
     assert refused.refused is not None
     assert "xxx…" in refused.refused
@@ -148,8 +148,8 @@ def test_a_bad_id_is_replaced_and_quoted_shortened() -> None:
     assert len(refused.refused) < 400
 
 
-def test_every_complaint_is_told_at_once() -> None:
-    refused = judged({"run_id": "/", "datasets": ["x"], "formats": ["y"], "z": 1}).refused
+def test_every_error_is_reported_at_once() -> None:
+    refused = validated({"run_id": "/", "datasets": ["x"], "formats": ["y"], "z": 1}).refused
     assert refused is not None
     assert [part.split(":")[0] for part in refused.split("; ") if ":" in part] == [
         "unknown fields",
@@ -160,6 +160,6 @@ def test_every_complaint_is_told_at_once() -> None:
 
 
 def test_a_hostile_request_has_a_short_reason() -> None:
-    refused = judged({"datasets": ["x" * 1000] * 2 + [str(n) for n in range(10_000)]})
+    refused = validated({"datasets": ["x" * 1000] * 2 + [str(n) for n in range(10_000)]})
     assert refused.refused is not None
     assert len(refused.refused) <= 1000

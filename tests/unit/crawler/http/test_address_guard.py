@@ -18,7 +18,7 @@ from services.crawler.http.resolver import CheckingResolver
 from services.crawler.http.transport import HttpTransport
 from tests.support.source import SourceServer, redirect
 
-NOBODY = AllowedHosts()
+NO_HOSTS = AllowedHosts()
 
 FORBIDDEN_URLS = [
     # loopback and this host, in every spelling
@@ -121,7 +121,7 @@ FORBIDDEN_URLS = [
 @pytest.mark.parametrize("url", FORBIDDEN_URLS)
 def test_a_forbidden_url_is_refused_before_any_connection(url: str) -> None:
     with pytest.raises(ForbiddenAddressError):
-        check_url(url, NOBODY)
+        check_url(url, NO_HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,12 @@ def test_a_forbidden_url_is_refused_before_any_connection(url: str) -> None:
     ],
 )
 def test_a_public_url_may_be_asked_for(url: str) -> None:
-    check_url(url, NOBODY)
+    check_url(url, NO_HOSTS)
 
 
 def test_the_reason_says_what_is_wrong_and_what_to_do() -> None:
     with pytest.raises(ForbiddenAddressError) as caught:
-        check_url("http://127.0.0.1/", NOBODY)
+        check_url("http://127.0.0.1/", NO_HOSTS)
     assert str(caught.value) == (
         "127.0.0.1:80 is a private address: to crawl it, add 127.0.0.1:80 to ONPOINT_CRAWL_ALLOW_HOSTS "
         "and restart the crawler, which reads it at its start"
@@ -167,12 +167,12 @@ PRIVATE_ADDRESSES = [
 
 @pytest.mark.parametrize("address", PRIVATE_ADDRESSES)
 def test_every_address_of_a_name_must_be_public(address: str) -> None:
-    check_addresses("example.org", 80, ["8.8.8.8"], NOBODY)
+    check_addresses("example.org", 80, ["8.8.8.8"], NO_HOSTS)
     with pytest.raises(
         ForbiddenAddressError,
         match=r"at example.org\) is a private address: to crawl it, add example.org:80 to",
     ):
-        check_addresses("example.org", 80, ["8.8.8.8", address], NOBODY)
+        check_addresses("example.org", 80, ["8.8.8.8", address], NO_HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ class Names(AbstractResolver):
         return None
 
 
-def exchange(allowed: AllowedHosts, names: Names | None = None) -> HttpTransport:
+def transport(allowed: AllowedHosts, names: Names | None = None) -> HttpTransport:
     resolver = None if names is None else CheckingResolver(allowed, names)
     return HttpTransport(
         allowed=allowed, user_agent="t", timeout_s=5, policy=RetryPolicy(), resolver=resolver
@@ -251,7 +251,7 @@ def exchange(allowed: AllowedHosts, names: Names | None = None) -> HttpTransport
 async def test_a_name_with_a_private_address_is_not_connected_to(tmp_path: Path) -> None:
     async with SourceServer({"posts": []}) as canary:
         for addresses in (["127.0.0.1"], ["8.8.8.8", "127.0.0.1"]):
-            async with exchange(NOBODY, Names(addresses)) as http:
+            async with transport(NO_HOSTS, Names(addresses)) as http:
                 with pytest.raises(FetchError, match=r"\(at inside.example\) is a private address") as caught:
                     await http.get(f"http://inside.example:{canary.port}/posts", tmp_path)
                 assert not caught.value.retryable
@@ -261,7 +261,7 @@ async def test_a_name_with_a_private_address_is_not_connected_to(tmp_path: Path)
 async def test_a_name_server_cannot_change_its_mind_between_check_and_connection(tmp_path: Path) -> None:
     names = Names(["127.0.0.1"], ["10.0.0.1"])
     async with SourceServer({"posts": []}) as source:
-        async with exchange(AllowedHosts.parse("rebound.example"), names) as http:
+        async with transport(AllowedHosts.parse("rebound.example"), names) as http:
             response = await http.get(f"http://rebound.example:{source.port}/posts", tmp_path)
             response.body.close()
         assert names.asked == ["rebound.example"]
@@ -275,7 +275,7 @@ ABSOLUTE = re.compile(r"[!-~]+://[!-.0-9;-~][!-~]*")
 async def test_a_redirect_to_a_forbidden_url_is_not_followed(url: str, tmp_path: Path) -> None:
     async with SourceServer({"posts": []}) as source:
         source.fail("/posts", redirect(url))
-        async with exchange(AllowedHosts.parse(source.allow)) as http:
+        async with transport(AllowedHosts.parse(source.allow)) as http:
             with pytest.raises(FetchError) as caught:
                 await http.get(f"{source.url}/posts", tmp_path)
         assert not caught.value.retryable
@@ -285,7 +285,7 @@ async def test_a_redirect_to_a_forbidden_url_is_not_followed(url: str, tmp_path:
 async def test_a_redirect_to_another_port_of_an_allowed_host_is_not_followed(tmp_path: Path) -> None:
     async with SourceServer() as canary, SourceServer() as source:
         source.fail("/posts", redirect(f"{canary.url}/posts"))
-        async with exchange(AllowedHosts.parse(source.allow)) as http:
+        async with transport(AllowedHosts.parse(source.allow)) as http:
             with pytest.raises(FetchError, match="is a private address"):
                 await http.get(f"{source.url}/posts", tmp_path)
         assert canary.seen == []

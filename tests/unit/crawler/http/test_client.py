@@ -1,4 +1,4 @@
-"""Asking a source: politely, stubbornly, and on guard."""
+"""Requests to a source: paced, tried again, and bounded."""
 
 import asyncio
 import gzip
@@ -436,7 +436,7 @@ def test_only_what_may_pass_is_retried() -> None:
     assert {status for status in range(400, 600) if is_retried(status)} == {408, 425, 429, *range(500, 600)}
 
 
-def inflated(chunks: list[bytes]) -> int:
+def decompressed(chunks: list[bytes]) -> int:
     decompressor = Decompressor(["gzip"])
     size = sum(len(piece) for chunk in chunks for piece in decompressor.feed(chunk))
     decompressor.finish()
@@ -446,9 +446,9 @@ def inflated(chunks: list[bytes]) -> int:
 def test_a_stream_may_come_in_any_pieces_and_members() -> None:
     data = random.Random(1).randbytes(5000)  # noqa: S311 - no secret
     stream = gzip.compress(data) + gzip.compress(data)
-    assert inflated([stream[at : at + 1] for at in range(len(stream))]) == 10_000
-    assert inflated([stream]) == 10_000
-    assert inflated([]) == 0
+    assert decompressed([stream[at : at + 1] for at in range(len(stream))]) == 10_000
+    assert decompressed([stream]) == 10_000
+    assert decompressed([]) == 0
 
 
 @pytest.mark.parametrize("megabytes", [10, 100, 1000, 10_000])
@@ -467,4 +467,4 @@ def test_a_bomb_is_stopped_long_before_it_goes_off(megabytes: int) -> None:
 def test_an_honest_stream_ends_at_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decompression, "MAX_BODY_BYTES", 2**20)
     with pytest.raises(FetchError, match="inflates to more than 1048576"):
-        inflated([gzip.compress(random.Random(1).randbytes(2**21))])  # noqa: S311 - no secret
+        decompressed([gzip.compress(random.Random(1).randbytes(2**21))])  # noqa: S311 - no secret

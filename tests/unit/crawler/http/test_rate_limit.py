@@ -9,16 +9,16 @@ from shared.datasets.model import ApiSource
 from tests.support.clock import in_no_time, now_s
 
 
-def passed_at(per_second: float, *, late_s: float = 0, held_s: float = 0, count: int = 5) -> list[float]:
-    """When each of so many requests that come at once passes, in seconds from the first moment.
+def passed_at(per_second: float, *, late_s: float = 0, paused_s: float = 0, count: int = 5) -> list[float]:
+    """When each of `count` requests that come at once passes, in seconds from the first moment.
 
-    The event loop is late by `late_s` after the first; the host asks to be left alone for `held_s` before it.
+    The event loop is late by `late_s` after the first; the host is paused for `paused_s` before it.
     """
 
     async def ask() -> list[float]:
         limiter, began_s, moments = RateLimiter(), now_s(), list[float]()
-        if held_s:
-            limiter.pause(held_s)
+        if paused_s:
+            limiter.pause(paused_s)
 
         async def request(number: int) -> None:
             if number and late_s:
@@ -50,8 +50,8 @@ def test_more_is_not_so_that_no_burst_follows_a_pause() -> None:
 
 
 @pytest.mark.parametrize("per_second", [0, 20])
-def test_nobody_passes_while_the_host_wants_to_be_left_alone(per_second: float) -> None:
-    assert min(passed_at(per_second, held_s=7)) == pytest.approx(7)
+def test_no_request_passes_while_the_host_is_paused(per_second: float) -> None:
+    assert min(passed_at(per_second, paused_s=7)) == pytest.approx(7)
 
 
 def test_a_shorter_wish_does_not_end_a_longer_one() -> None:

@@ -133,7 +133,7 @@ async def test_the_first_request_of_a_run_counts() -> None:
         assert len(source.seen) == 2
 
 
-async def test_a_refused_run_stays_refused() -> None:
+async def test_a_rejected_run_stays_rejected() -> None:
     async with crawler_of("http://127.0.0.1:1", allow="") as crawler:
         await crawler.run({"run_id": "r", "datasets": ["nonsense"]})
         await crawler.run({"run_id": "r", "datasets": ["posts"]})

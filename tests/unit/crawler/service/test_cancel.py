@@ -1,4 +1,4 @@
-"""Runs that nobody wants any more."""
+"""Runs that are cancelled."""
 
 import asyncio
 

@@ -137,7 +137,9 @@ async def test_a_replay_of_an_older_version_s_run_takes_today_s_file(folder: Pat
         assert b'"more"' in (await crawler.staging.get(keys.dataset_key("new", "late")) or b"")
 
 
-async def test_a_run_that_an_older_version_accepted_is_frozen_with_its_plan(folder: Path) -> None:
+async def test_the_files_of_a_run_that_an_older_version_accepted_are_stored_with_its_plan(
+    folder: Path,
+) -> None:
     async with crawler_with(folder) as (crawler, source, _):
         write(folder, source)
         waiting = await crawler.ask({"run_id": "r", "datasets": ["late"]})

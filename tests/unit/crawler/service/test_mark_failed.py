@@ -1,4 +1,4 @@
-"""Units that cannot be handled: each is buried, and its run still ends."""
+"""Units that cannot be handled: each gets a `dead` manifest, and its run still ends."""
 
 import json
 from typing import Any
@@ -104,7 +104,7 @@ async def test_a_plan_unit_that_cannot_be_handled_still_ends_its_run() -> None:
         assert source.seen == []
 
 
-async def test_a_plan_that_was_made_is_not_buried() -> None:
+async def test_a_plan_that_was_made_is_not_marked_failed() -> None:
     async with (
         SourceServer({"posts": POSTS}) as source,
         crawler_of(source.url, allow=source.allow) as crawler,

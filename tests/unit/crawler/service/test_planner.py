@@ -118,7 +118,7 @@ async def test_a_total_beyond_belief_is_no_plan() -> None:
         assert "requests would be needed" in (manifest.detail or "")
 
 
-async def test_a_private_source_that_nobody_allowed_is_not_asked() -> None:
+async def test_a_private_source_that_is_not_allowed_gets_no_request() -> None:
     async with SourceServer({"posts": POSTS}) as source, crawler_of(source.url, allow="") as crawler:
         await crawler.run({"datasets": ["posts"]})
         manifest = await only_batch(crawler)

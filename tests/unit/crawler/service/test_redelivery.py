@@ -31,7 +31,7 @@ async def test_each_event_twice_gives_the_same_events_and_asks_the_source_once()
         assert len(source.seen) == asked
 
 
-async def test_a_dead_batch_that_comes_again_is_dead_again_and_asks_nobody() -> None:
+async def test_a_dead_batch_that_comes_again_is_dead_again_without_a_request() -> None:
     async with (
         SourceServer({"posts": POSTS}) as source,
         crawler_of(source.url, allow=source.allow) as crawler,
@@ -47,7 +47,7 @@ async def test_a_dead_batch_that_comes_again_is_dead_again_and_asks_nobody() -> 
         assert len(source.seen) == asked
 
 
-async def test_a_source_that_changed_since_the_plan_was_frozen_is_crawled_by_the_plan() -> None:
+async def test_a_source_that_changed_since_the_plan_was_stored_is_crawled_by_the_plan() -> None:
     async with (
         SourceServer({"posts": POSTS[:50]}) as source,
         crawler_of(source.url, allow=source.allow) as crawler,

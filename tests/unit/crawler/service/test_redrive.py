@@ -199,10 +199,10 @@ async def test_a_replayed_letter_of_a_plan_that_was_made_changes_nothing(crawler
     [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
     before = await crawler.handle(plan_unit)
     key = keys.plan_key("r", "posts")
-    frozen = await crawler.staging.get(key)
+    stored = await crawler.staging.get(key)
     after = await replay(crawler, plan_unit)
     assert [(e.topic, e.key) for e in after] == [(e.topic, e.key) for e in before]
-    assert await crawler.staging.get(key) == frozen
+    assert await crawler.staging.get(key) == stored
 
 
 async def test_a_unit_of_a_cancelled_run_stays_dead(crawler: Crawler, source: SourceServer) -> None:
@@ -216,7 +216,7 @@ async def test_a_unit_of_a_cancelled_run_stays_dead(crawler: Crawler, source: So
     assert len(source.seen) == asked
 
 
-async def test_a_batch_of_a_replay_is_taken_over_when_the_old_one_was_revived(
+async def test_a_batch_of_a_replay_is_copied_when_the_old_one_was_redriven(
     crawler: Crawler, source: SourceServer
 ) -> None:
     source.fail("/posts", faults.status(404), after=1)
@@ -229,7 +229,7 @@ async def test_a_batch_of_a_replay_is_taken_over_when_the_old_one_was_revived(
     assert result(await replay(crawler, new_unit)).counts.accepted == 120
 
 
-async def test_letters_that_nobody_can_read_or_whose_run_is_gone_die_again(crawler: Crawler) -> None:
+async def test_undecodable_records_and_those_of_a_swept_run_fail_again(crawler: Crawler) -> None:
     garbage: Any = crawler.record((await crawler.ask({"run_id": "r", "datasets": ["posts"]}))[0])
     await crawler.handlers.redrive(type(garbage)(garbage.topic, 0, 0, 0, b"k", b"{"))
     await crawler.staging.delete(keys.request_key("r"))

@@ -1,4 +1,4 @@
-"""A run that takes over what another one has: nothing is crawled, and each batch is as it was."""
+"""A run that copies the results of another: nothing is crawled, and each batch is as it was."""
 
 import json
 from collections.abc import AsyncIterator, Sequence

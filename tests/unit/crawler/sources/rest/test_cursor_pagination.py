@@ -216,7 +216,7 @@ async def test_a_chain_whose_batch_cannot_be_handled_is_sealed_with_it() -> None
             assert events[0].event.reason is Reason.SCHEMA
 
 
-async def test_a_unit_that_names_another_host_asks_nobody() -> None:
+async def test_a_unit_that_names_another_host_makes_no_request() -> None:
     async with SourceServer({"things": things(57)}, total_header=None) as source, SourceServer() as canary:
         datasets = {"things": dataset_of(source.url, PAGES)}
         allow = f"{source.allow},{canary.allow}"

@@ -64,7 +64,7 @@ async def crawl(
 
 @asynccontextmanager
 async def free_turn(_: object) -> AsyncIterator[None]:
-    """Nobody waits for a rate."""
+    """Does not wait for the rate."""
     yield
 
 
@@ -248,7 +248,7 @@ async def test_a_page_0_that_is_none_of_its_own_changes_nothing(page_0: faults.F
 @pytest.mark.parametrize(
     "page_0", [faults.status(503), faults.status(429), faults.html(), faults.truncated(), faults.close()]
 )
-async def test_a_page_0_of_which_nobody_knows_is_no_page_1(page_0: faults.Fault) -> None:
+async def test_without_an_answer_for_page_0_there_is_no_plan(page_0: faults.Fault) -> None:
     pages = listed(*cut(9), [], first=0)
 
     def answer(number: int, before: int) -> faults.Fault | None:
