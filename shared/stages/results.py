@@ -1,7 +1,7 @@
 """First writer wins (docs/adr/0002).
 
 A stage puts its artifacts under names that hold their hash, then its manifest at a derived key that only the
-first can create. That put is the commit. Whoever comes second reads the winner's manifest and announces that.
+first can create. That put is the commit. A second writer reads the committed manifest and publishes that.
 """
 
 from collections import OrderedDict
@@ -52,12 +52,12 @@ class Batches:
         return found
 
     async def refuse_cancelled(self, run_id: str) -> None:
-        """Raises `PermanentError` (`cancelled`) if somebody cancelled the run: its batches end here."""
+        """Raises `PermanentError` (`cancelled`) if the run was cancelled: its batches end here."""
         if await self._staging.head(keys.cancel_key(run_id)) is not None:
             raise PermanentError(Reason.CANCELLED, "the run was cancelled")
 
     async def commit(self, manifest: BatchManifest) -> BatchManifest:
-        """Commits unless someone was first; returns the winner's manifest, which is what may be announced."""
+        """Commits unless the batch has a result; returns the committed manifest, the only one to publish."""
         key = keys.manifest_key(manifest.run_id, manifest.dataset, self.stage, manifest.batch_id)
         crashpoints.reach(f"{self.stage}.{'death' if manifest.status == 'dead' else 'manifest'}")
         if await self._staging.create(key, encode(manifest)):
@@ -68,7 +68,7 @@ class Batches:
         return winner
 
     async def clear_failure(self, run_id: str, dataset: str, batch_id: str) -> None:
-        """Takes back this stage's result if the batch is dead; a done batch stays done. Idempotent."""
+        """Deletes this stage's result if the batch is dead; a done batch stays done. Idempotent."""
         key = keys.manifest_key(run_id, dataset, self.stage, batch_id)
         found = await self._read(key)
         if found is not None and found.status == "dead":
@@ -103,9 +103,9 @@ class Batches:
 
 
 async def mark_batch_failed(batches: Batches, record: Record, error: PermanentError) -> FailureOutcome:
-    """Commits the death of a record's batch in staging; what a stage without a database does with a dead record.
+    """Writes a `dead` manifest for the record's batch (stages without a database).
 
-    If the batch was done before, that stands and is announced again.
+    If the batch already has a result, that result is published again.
     """
     parent = read_parent(record)
     if parent is None:
@@ -120,7 +120,7 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
 
 
 async def redrive_batch(batches: Batches, record: Record) -> None:
-    """Takes back the death of a record's batch in staging; the counterpart of `mark_batch_failed`."""
+    """Clears the failure of a record's batch in staging; the counterpart of `mark_batch_failed`."""
     if (parent := read_parent(record)) is not None:
         await batches.clear_failure(parent.run_id, parent.dataset, parent.batch_id)
 

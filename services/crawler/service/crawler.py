@@ -92,9 +92,8 @@ class CrawlerService:
         plan = await self._runs.find_plan(unit.run_id, unit.dataset)
         if plan is None:
             await self._batches.refuse_cancelled(unit.run_id)
-            await self._datasets.put_if_absent(
-                request, [unit.dataset]
-            )  # an older version accepted the run without
+            # A run that an older version accepted has no stored files.
+            await self._datasets.put_if_absent(request, [unit.dataset])
             plan = await self._runs.put_plan_if_absent(await self._make_plan(request, unit))
             log.info("dataset_planned", kind=plan.kind, batches=plan.batches, rows=plan.rows)
         return plan_events(request, plan)
