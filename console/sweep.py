@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from datetime import timedelta
 from typing import Annotated
 
@@ -62,6 +63,9 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for programs.")] = False,
 ) -> None:
     """Remove what nobody needs any more from staging and the lake."""
+    dsn, storage = environment.ledger_dsn(), environment.settings(ObjectStoreSettings)
+    if not as_json:
+        print("looking through staging and the lake", file=sys.stderr, flush=True)
     import asyncpg
     import structlog
 
@@ -75,7 +79,7 @@ def sweep(
     # The sweep's log is for services; what a person should know is in its report.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        report = asyncio.run(_sweep(Limits(ttl=timedelta(hours=hours)), dry_run=dry_run))
+        report = asyncio.run(_sweep(dsn, storage, Limits(ttl=timedelta(hours=hours)), dry_run=dry_run))
     except (TransientError, PermanentError) as error:
         raise CommandError(f"the sweep did not get to its end, asking again is safe: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -87,7 +91,7 @@ def sweep(
         show(report)
 
 
-async def _sweep(limits: Limits, *, dry_run: bool) -> SweepReport:
+async def _sweep(dsn: str, storage: ObjectStoreSettings, limits: Limits, *, dry_run: bool) -> SweepReport:
     import asyncpg
 
     from shared.storage.object_store import open_s3
@@ -95,8 +99,6 @@ async def _sweep(limits: Limits, *, dry_run: bool) -> SweepReport:
     from shared.sweep.sweep import Sweep
     from shared.sweep.uploads import S3Uploads
 
-    storage = environment.settings(ObjectStoreSettings)
-    dsn = environment.ledger_dsn()
     environment.use_credentials()
     async with (
         asyncpg.create_pool(

@@ -87,6 +87,8 @@ class DeadLetters:
         partitions = [tp for topic in names for tp in self._partitions[topic] if start is None or tp in start]
         if not partitions:
             return {}
+        # aiokafka then asks for the metadata of all topics at once, instead of one after the other.
+        self._consumer.assign(partitions)
         async with explained(self._servers):
             begins = await self._consumer.beginning_offsets(partitions)
             ends = await self._consumer.end_offsets(partitions)

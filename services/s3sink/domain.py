@@ -1,4 +1,4 @@
-"""Which batches go into which object, and what is said of a stored batch. Pure."""
+"""Which batches go into which object, and the result of a stored batch. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class LakeObject:
     written_at: datetime
 
 
-def cut(
+def pack_objects(
     pending: Sequence[Pending], limits: Limits, *, ratio: float | None, is_complete: bool
 ) -> list[list[Pending]]:
     """The objects that can be written now, of batches in the order of their sequence.
@@ -83,13 +83,13 @@ def object_name(run_id: str, dataset: str, batch_ids: Sequence[str]) -> str:
     return derive(run_id, dataset, *batch_ids)
 
 
-def kept(batch: BatchManifest, clean: Artifact) -> BatchManifest:
+def strip_for_storage(batch: BatchManifest, clean: Artifact) -> BatchManifest:
     """What the sink needs of a processed batch later, without its free text."""
     return batch.model_copy(update={"artifacts": (clean,), "missing": (), "next": None, "detail": None})
 
 
 def stored(batch: BatchManifest, lake: LakeObject | None, *, code_version: str) -> BatchManifest:
-    """The sink's result: the object that holds the batch, or none where the batch has no rows."""
+    """The sink's result: the object with the batch, or none where the batch has no rows."""
     rows = batch.counts.accepted
     artifacts: tuple[Artifact, ...] = ()
     if lake is not None:

@@ -21,7 +21,7 @@ class Handlers:
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
         if not await self.service.is_asked(batch):
             return []
-        result = await self.service.hold(batch, record)
+        result = await self.service.accept(batch, record)
         return [] if result is None else [result_event(result)]
 
     async def on_run_sealed(self, record: Record) -> Sequence[Outgoing]:

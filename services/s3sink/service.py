@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from services.s3sink.adapters.repository import Held, SinkRepository
+from services.s3sink.adapters.repository import BatchState, SinkRepository
 from services.s3sink.domain import stored
 from shared.bus.messages import Record
 from shared.datasets.frozen import RunDatasets
@@ -34,8 +34,8 @@ class SinkService:
         """Whether the batch's run has this stage; a replay from another stage has not."""
         return await self._batches.is_asked(batch.run_id)
 
-    async def hold(self, batch: BatchManifest, record: Record) -> BatchManifest | None:
-        """Takes note of a batch that `record` brought. Idempotent.
+    async def accept(self, batch: BatchManifest, record: Record) -> BatchManifest | None:
+        """Accepts the batch of `record` for an object. Idempotent.
 
         Returns the result where there is one by now: the batch has no rows, or came before.
 
@@ -44,14 +44,14 @@ class SinkService:
         clean = clean_artifact(batch)
         await self._datasets.get(batch.run_id, batch.dataset)
         await self._batches.refuse_cancelled(batch.run_id)
-        if not await self._repository.arrive(batch, clean, record):
-            return _result(await self._held(batch))
-        log.info("batch_held", rows=clean.rows, bytes=clean.bytes)
+        if not await self._repository.add_batch(batch, clean, record):
+            return _result(await self._state_of(batch))
+        log.info("batch_accepted", rows=clean.rows, bytes=clean.bytes)
         if clean.rows == 0:
             STAGE_BATCHES.labels("s3sink", batch.dataset, "done").inc()
         # A batch without rows, too, may be the one that a sealed run waited for.
         await self.assign_due(batch.run_id, batch.dataset)
-        return _result(await self._held(batch)) if clean.rows == 0 else None
+        return _result(await self._state_of(batch)) if clean.rows == 0 else None
 
     async def seal(self, run: RunSealed) -> None:
         """Takes note of how many batches a run has, and assigns what it waited for. Idempotent."""
@@ -67,29 +67,29 @@ class SinkService:
                 self._wake()
 
     async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> BatchManifest | None:
-        """Commits the death of a batch, unless it arrived before. Returns what may be announced, if anything."""
+        """Commits that a batch is dead, unless it was accepted before. Returns the result to publish, if there is one."""
         dead = dead_manifest(batch, "s3sink", error)
         if await self._repository.commit_dead(dead):
             STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
             await self.assign_due(batch.run_id, batch.dataset)
             return dead
-        held = await self._held(batch)
-        return held.result if held.result is not None else _result(held)
+        state = await self._state_of(batch)
+        return state.result if state.result is not None else _result(state)
 
     async def redrive(self, batch: BatchManifest) -> None:
-        """Takes back the death of a batch; one that is held or stored stays so. Idempotent."""
+        """Clears the failure of a dead batch. An accepted or stored batch is left as it is. Idempotent."""
         await self._repository.clear_failure(batch.batch_id)
 
-    async def _held(self, batch: BatchManifest) -> Held:
-        held = await self._repository.find(batch.batch_id)
-        if held is None:
+    async def _state_of(self, batch: BatchManifest) -> BatchState:
+        state = await self._repository.find(batch.batch_id)
+        if state is None:
             raise TransientError("the batch's row was there and is gone")
-        return held
+        return state
 
 
-def _result(held: Held) -> BatchManifest | None:
-    if held.result is not None:
-        raise BatchDeadError.of(held.result)
-    if held.status == "empty" or held.announced is not None:
-        return stored(held.batch, held.announced, code_version=CODE_VERSION)
+def _result(state: BatchState) -> BatchManifest | None:
+    if state.result is not None:
+        raise BatchDeadError.of(state.result)
+    if state.status == "empty" or state.published is not None:
+        return stored(state.batch, state.published, code_version=CODE_VERSION)
     return None

@@ -56,9 +56,9 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
 
     async def _reset(self, partition: TopicPartition, offset: int) -> None:
         """The record at the offset is gone: it is older than the topic's retention, or the topic was made anew."""
-        first = await self._begin(partition)
-        if first is None:
+        if not await self._begin(partition):
             return
+        first: int = (await self.beginning_offsets([partition]))[partition]
         OFFSET_RESETS.labels(partition.topic).inc()
         log.error(
             "records_skipped",
@@ -70,10 +70,11 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
             why="Kafka removed them before this service read them: their runs do not end by themselves",
         )
 
-    async def _begin(self, partition: TopicPartition) -> int | None:
-        """The offset of the earliest record, or None where the partition was revoked meanwhile."""
+    async def _begin(self, partition: TopicPartition) -> bool:
+        """False where the partition was revoked meanwhile.
+
+        Its position is not waited for: after a rebalance the next `getone` has to set it.
+        """
         with contextlib.suppress(IllegalStateError):
-            if await self.seek_to_beginning(partition):
-                position: int = await self.position(partition)
-                return position
-        return None
+            return bool(await self.seek_to_beginning(partition))
+        return False

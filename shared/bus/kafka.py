@@ -1,8 +1,8 @@
 """Builds every Kafka client, and converts the driver's records."""
 
 import ssl
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,13 +15,14 @@ from aiokafka.errors import (
 )
 
 from shared.bus.access import DENIED, what_is_denied, why_refused
-from shared.bus.consumer import GroupConsumer
 from shared.bus.messages import Record
 from shared.errors import ConfigurationError
 from shared.settings.kafka import KafkaSettings
 from shared.settings.variables import variable_of
 
 PROBE_TIMEOUT_MS = 5_000
+
+Consumer = TypeVar("Consumer")
 
 
 class KafkaAccessError(ConfigurationError):
@@ -56,8 +57,9 @@ class KafkaClients:
     def consumer(self, **options: Any) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(**{**self._options, **options})
 
-    def group_consumer(self, **options: Any) -> GroupConsumer:
-        return GroupConsumer(**{**self._options, **options})
+    def consumer_of(self, build: Callable[..., Consumer], **options: Any) -> Consumer:
+        """A consumer of the caller's own class."""
+        return build(**{**self._options, **options})
 
     def admin(self, **options: Any) -> AIOKafkaAdminClient:
         return AIOKafkaAdminClient(**{**self._options, **options})

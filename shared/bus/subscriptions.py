@@ -67,7 +67,7 @@ class Subscriptions:
         self._middleware = partial(Settling, self._policy)
         self._broker = ConsumingBroker(
             kafka.servers.split(","),
-            partial(kafka.group_consumer, denied=self._set_denied),
+            partial(kafka.consumer_of, GroupConsumer, denied=self._set_denied),
             client_id=kafka.client_id,
             graceful_timeout=DRAIN_S,
             middlewares=[self._middleware],

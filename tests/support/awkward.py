@@ -333,6 +333,8 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
         return None  # so does a source that has no page 0
     if server.fell_silent and not any(told.isdigit() and int(told) > len(came) for told in server.told):
         return None  # an empty page is an end, and nobody said otherwise
+    if shape.repeats_end and server.inserted >= shape.page_rows:
+        return None  # its file calls a page that came before the end, and records that are added in front make one
     # Who deletes a record that was read moves another one past the reader. Where a total is told, one goes missing in
     # it; where records were added too, nobody can tell.
     told = shape.total in {"right", "stale", "high"}

@@ -1,4 +1,4 @@
-"""One object on its way `assigned → written → announced`, held by one process."""
+"""One object on its way `assigned → written → announced`, claimed by one process."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ STALE_AFTER_S = 30.0
 """A claim that old is taken over though its session lives: its process may be paused. Writing twice is harmless."""
 
 RENEW_EVERY_S = 10.0
-"""A claim is renewed so often while its object is written: two renewals may be late before it counts as stale."""
+"""The interval of renewals while the object is written: two may be late before the claim counts as stale."""
 
 LOOKED_AT = 32
 """Objects looked at per claim; more than the replicas and their writers."""
@@ -48,7 +48,7 @@ class Claim:
     """Another process has taken the object over."""
 
     @contextlib.asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
+    async def renewed(self) -> AsyncIterator[None]:
         """Renews the claim while the block runs, so that a slow write is not taken over.
 
         The block must not use the connection.
@@ -98,13 +98,13 @@ class Claim:
         crashpoints.reach("s3sink.written")
         return True
 
-    async def announced(self) -> None:
+    async def mark_published(self) -> None:
         with translated():
             await self.connection.execute(statements.ANNOUNCED, self.name)
         crashpoints.reach("s3sink.announced")
 
     async def mark_failed(self, dead: BatchManifest) -> bool:
-        """One batch is dead and is yet to be announced so; the others wait for an object again."""
+        """One batch is dead, and its result is yet to be published; the others wait for an object again."""
         crashpoints.reach("s3sink.unusable")
         with translated():
             async with self.connection.transaction():
@@ -137,16 +137,18 @@ class Claim:
 
 
 async def claim_object(
-    connection: asyncpg.pool.PoolConnectionProxy, resting: Collection[str]
+    connection: asyncpg.pool.PoolConnectionProxy, backing_off: Collection[str]
 ) -> Claim | None:
     """Locks the oldest object that is free. Releasing the connection to its pool unlocks it."""
     with translated():
-        candidates = await connection.fetch(statements.UNFINISHED, STALE_AFTER_S, list(resting), LOOKED_AT)
+        candidates = await connection.fetch(
+            statements.UNFINISHED, STALE_AFTER_S, list(backing_off), LOOKED_AT
+        )
         for name, is_stale in candidates:
-            is_ours = await connection.fetchval(statements.TRY_LOCK, _lock_key(name))
-            if not is_ours and not is_stale:
+            is_locked = await connection.fetchval(statements.TRY_LOCK, _lock_key(name))
+            if not is_locked and not is_stale:
                 continue
-            row = await connection.fetchrow(statements.CLAIM, name, STALE_AFTER_S, not is_ours)
+            row = await connection.fetchrow(statements.CLAIM, name, STALE_AFTER_S, not is_locked)
             if row is not None:
                 return _claim(connection, row)
     return None

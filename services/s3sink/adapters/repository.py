@@ -1,4 +1,4 @@
-"""What arrived, what it was assigned to, and how far that got."""
+"""The batches that were accepted, the objects they are assigned to, and the state of both."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -8,8 +8,8 @@ import asyncpg
 
 from services.s3sink.adapters import statements
 from services.s3sink.adapters.claim import Claim, claim_object
-from services.s3sink.adapters.origin import pack, unpack
-from services.s3sink.domain import LakeObject, Limits, Pending, cut, kept, object_name
+from services.s3sink.adapters.record_codec import pack, unpack
+from services.s3sink.domain import LakeObject, Limits, Pending, object_name, pack_objects, strip_for_storage
 from shared import crashpoints
 from shared.bus.messages import Record
 from shared.events.decode import decode_event, encode
@@ -18,25 +18,25 @@ from shared.postgres.errors import translated
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What is known of a batch that arrived."""
+class BatchState:
+    """A batch that was accepted."""
 
     status: str
     """pending, assigned, empty or dead."""
     batch: BatchManifest
     result: BatchManifest | None
     """Of a dead batch."""
-    announced: LakeObject | None
-    """The object that holds the batch, once it is announced."""
+    published: LakeObject | None
+    """The object with the batch, once its result is published."""
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
-    """Of a batch that was held, and of which nobody was told yet."""
+class DeadBatch:
+    """A dead batch that was accepted before, and whose result is not published yet."""
 
     result: BatchManifest
     record: Record | None
-    """What brought it; None for a batch that came before records were kept."""
+    """The record with the batch; None for a batch accepted before records were stored."""
 
 
 class SinkRepository:
@@ -46,13 +46,15 @@ class SinkRepository:
         self._pool = pool
         self._limits = limits
 
-    async def arrive(self, batch: BatchManifest, clean: Artifact, record: Record) -> bool:
-        """False: it was here before. `record` brought it."""
+    async def add_batch(self, batch: BatchManifest, clean: Artifact, record: Record) -> bool:
+        """False: it was accepted before. `record` brought it."""
         status = "pending" if clean.rows else "empty"
-        return await self._insert(kept(batch, clean), clean.rows, clean.bytes, status, None, pack(record))
+        return await self._insert(
+            strip_for_storage(batch, clean), clean.rows, clean.bytes, status, None, pack(record)
+        )
 
     async def commit_dead(self, dead: BatchManifest) -> bool:
-        """The death of a batch that never arrived. False: it did, and that stands."""
+        """Commits that a batch which was not accepted is dead. False: it was accepted, and nothing is changed."""
         crashpoints.reach("s3sink.death")
         return await self._insert(dead, 0, 0, "dead", dead, None)
 
@@ -61,17 +63,17 @@ class SinkRepository:
         with translated():
             await self._pool.execute(statements.CLEAR_FAILURE, batch_id)
 
-    async def find(self, batch_id: str) -> Held | None:
-        """What is known of a batch: waiting, assigned, stored, empty or dead. None: it never came."""
+    async def find(self, batch_id: str) -> BatchState | None:
+        """The state of a batch. None: it was not accepted."""
         with translated():
             row = await self._pool.fetchrow(statements.FIND, batch_id)
         if row is None:
             return None
-        announced = None
+        published = None
         if row["is_announced"]:
-            announced = LakeObject(row["uri"], row["rows"], row["bytes"], row["sha256"], row["written_at"])
+            published = LakeObject(row["uri"], row["rows"], row["bytes"], row["sha256"], row["written_at"])
         result = None if row["result"] is None else _manifest(row["result"])
-        return Held(row["status"], _manifest(row["manifest"]), result, announced)
+        return BatchState(row["status"], _manifest(row["manifest"]), result, published)
 
     async def seal(self, run: RunSealed) -> None:
         """Idempotent: the first seal of a run counts."""
@@ -104,7 +106,7 @@ class SinkRepository:
                 ratio = await connection.fetchval(statements.RATIO, dataset)
                 rows = await connection.fetch(statements.LOCK_PENDING, run_id, dataset, self._limits.age_s)
                 pending = [Pending(row["batch_id"], row["bytes"], row["is_old"], row["rows"]) for row in rows]
-                objects = cut(pending, self._limits, ratio=ratio, is_complete=is_complete)
+                objects = pack_objects(pending, self._limits, ratio=ratio, is_complete=is_complete)
                 for batches in objects:
                     batch_ids = [batch.batch_id for batch in batches]
                     name = object_name(run_id, dataset, batch_ids)
@@ -124,8 +126,8 @@ class SinkRepository:
         return len(objects)
 
     @asynccontextmanager
-    async def claim(self, resting: Collection[str]) -> AsyncIterator[Claim | None]:
-        """An object to finish that nobody else is at, the oldest first, or None. `resting` are left alone.
+    async def claim(self, backing_off: Collection[str]) -> AsyncIterator[Claim | None]:
+        """The oldest unfinished object that no other process has claimed, or None. `backing_off` are left alone.
 
         The claim is a session's advisory lock: it ends with the block or with this process. It only saves work;
         two that finish one object do the same.
@@ -133,20 +135,20 @@ class SinkRepository:
         with translated():
             connection = await self._pool.acquire()
         try:
-            yield await claim_object(connection, resting)
+            yield await claim_object(connection, backing_off)
         finally:
             with translated():
                 await self._pool.release(connection)
 
-    async def unannounced_deaths(self) -> list[Death]:
+    async def unpublished_dead_batches(self) -> list[DeadBatch]:
         with translated():
             rows = await self._pool.fetch(statements.UNANNOUNCED)
         return [
-            Death(_manifest(row["result"]), None if row["record"] is None else unpack(row["record"]))
+            DeadBatch(_manifest(row["result"]), None if row["record"] is None else unpack(row["record"]))
             for row in rows
         ]
 
-    async def deaths_announced(self, batch_ids: Sequence[str]) -> None:
+    async def mark_dead_published(self, batch_ids: Sequence[str]) -> None:
         crashpoints.reach("s3sink.told")
         with translated():
             await self._pool.execute(statements.DEATH_ANNOUNCED, batch_ids)

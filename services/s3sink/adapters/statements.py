@@ -44,7 +44,7 @@ SELECT EXISTS (
 )
 """
 
-# Runs and datasets for which an assignment may be due; `cut` decides. $1: least bytes, $2: age in seconds,
+# Runs and datasets for which an assignment may be due; `pack_objects` decides. $1: least bytes, $2: age in seconds,
 # $5: least rows.
 DUE = """
 SELECT b.run_id, b.dataset
@@ -56,8 +56,8 @@ HAVING sum(b.bytes) >= $1 OR sum(b.rows) >= $5
     OR EXISTS (
         SELECT FROM onpoint_lake.seals s
         WHERE s.run_id = b.run_id AND s.dataset = b.dataset AND s.batches <= (
-            SELECT count(*) FROM onpoint_lake.batches held
-            WHERE held.run_id = b.run_id AND held.dataset = b.dataset
+            SELECT count(*) FROM onpoint_lake.batches accepted
+            WHERE accepted.run_id = b.run_id AND accepted.dataset = b.dataset
         )
     )
 """

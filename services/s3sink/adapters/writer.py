@@ -40,7 +40,7 @@ class ObjectWriter:
         """
         key = lake_key(claim.dataset, claim.requested_at, claim.name)
         try:
-            async with claim.kept():
+            async with claim.renewed():
                 rows, sha256, size = await self._put(claim, batches, key)
         except ClaimLostError:
             log.warning("claim_lost")
@@ -58,7 +58,7 @@ class ObjectWriter:
                     raise  # Arrow's own complaint about the data
                 raise TransientError(f"the scratch folder: {error}"[:500]) from error
             sha256, size = await asyncio.to_thread(hash_file, file)
-            _give_up_if_lost(claim)
+            _raise_if_lost(claim)
             await self._lake.put(key, file)
             crashpoints.reach("s3sink.put")
         return rows, sha256, size
@@ -67,7 +67,7 @@ class ObjectWriter:
         lake = open_lake_file(file, await self._dataset(batches[0]))
         try:
             for batch in batches:
-                _give_up_if_lost(claim)
+                _raise_if_lost(claim)
                 await self._append(lake, folder / "clean.parquet", batch)
             return await asyncio.to_thread(lake.finish)
         finally:
@@ -90,7 +90,7 @@ class ObjectWriter:
             raise BatchUnusableError(batch, error) from error
 
 
-def _give_up_if_lost(claim: Claim) -> None:
+def _raise_if_lost(claim: Claim) -> None:
     """Between two steps: a step that runs in a thread cannot be broken off."""
     if claim.is_lost:
         raise ClaimLostError(claim.name)

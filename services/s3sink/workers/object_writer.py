@@ -1,4 +1,4 @@
-"""Finishes what is assigned: writes objects, announces their batches. The only place where that happens."""
+"""Finishes what is assigned: writes objects, publishes the results of their batches. The only place where that happens."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from shared.stages.messages import result_event
 from shared.version import CODE_VERSION
 
 IDLE_S = 1.0
-"""Between two looks when nobody woke the loop: for batches that grew old, and for what another replica left."""
+"""The longest wait between two steps: for batches that grew old, and for what another replica left."""
 
 RETRY_DELAY_S = 1.0
 """Times the number of tries so far, before an object that failed is tried again."""
@@ -58,10 +58,10 @@ class SinkLoop:
         self._woken = woken
         self._retry_delay_s = retry_delay_s
         self._tries: dict[str, int] = {}
-        self._rests_until: dict[str, float] = {}
+        self._backing_off_until: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Never returns. In an outage of ours it waits, says so once, and goes on.
+        """Never returns. In an outage of Kafka, PostgreSQL or S3 it logs once, backs off and resumes.
 
         Raises only what a new process must cure: a producer that the broker refuses for good.
         """
@@ -79,17 +79,17 @@ class SinkLoop:
                 outages += 1
                 continue
             if outages:
-                log.info("sink_goes_on")
+                log.info("sink_resumed")
                 outages = 0
             if not is_busy:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), IDLE_S)
 
     async def turn(self) -> bool:
-        """One step: assigns what is due, tells of deaths, takes one object further. False: there was none."""
+        """One step: assigns what is due, publishes dead batches, takes one object further. False: there was none."""
         await self._service.assign_due()
-        await self._announce_deaths()
-        async with self._repository.claim(self._resting()) as claim:
+        await self._publish_dead_batches()
+        async with self._repository.claim(self._backing_off()) as claim:
             if claim is None:
                 return False
             with busy(), structlog.contextvars.bound_contextvars(run_id=claim.run_id, object=claim.name):
@@ -104,7 +104,7 @@ class SinkLoop:
             return
         results = [stored(batch, claim.lake, code_version=CODE_VERSION) for batch in batches]
         await self._publish([result_event(result) for result in results])
-        await claim.announced()
+        await claim.mark_published()
         self._tries.pop(claim.name, None)
         rows = sum(result.counts.accepted for result in results)
         STAGE_ROWS.labels("s3sink", claim.dataset, "accepted").inc(rows)
@@ -125,11 +125,11 @@ class SinkLoop:
         return False
 
     async def _failed(self, claim: Claim, batches: list[BatchManifest], error: Exception) -> None:
-        """Nobody knows whether trying again helps: some times, then one batch at a time, then it is dead."""
+        """An error of unknown kind: the object is tried again, then each batch alone, then the batch is dead."""
         tries = self._tries[claim.name] = self._tries.get(claim.name, 0) + 1
         log.warning("object_failed", tries=tries, exc_info=error)
         if tries < MAX_TRIES:
-            self._rests_until[claim.name] = time.monotonic() + self._retry_delay_s * tries
+            self._backing_off_until[claim.name] = time.monotonic() + self._retry_delay_s * tries
             return
         del self._tries[claim.name]
         if len(batches) > 1:
@@ -143,17 +143,19 @@ class SinkLoop:
             STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
             log.error("batch_dead", batch_id=batch.batch_id, reason=error.reason, detail=str(error))
 
-    async def _announce_deaths(self) -> None:
-        deaths = await self._repository.unannounced_deaths()
-        for death in deaths:
-            if death.record is not None:
-                reason, detail = death.result.reason or Reason.HANDLER, death.result.detail or ""
-                await self._send_dead_letter(death.record, PermanentError(reason, detail))
-        if deaths:
-            await self._publish([result_event(death.result) for death in deaths])
-            await self._repository.deaths_announced([death.result.batch_id for death in deaths])
+    async def _publish_dead_batches(self) -> None:
+        dead = await self._repository.unpublished_dead_batches()
+        for batch in dead:
+            if batch.record is not None:
+                reason, detail = batch.result.reason or Reason.HANDLER, batch.result.detail or ""
+                await self._send_dead_letter(batch.record, PermanentError(reason, detail))
+        if dead:
+            await self._publish([result_event(batch.result) for batch in dead])
+            await self._repository.mark_dead_published([batch.result.batch_id for batch in dead])
 
-    def _resting(self) -> list[str]:
+    def _backing_off(self) -> list[str]:
         now = time.monotonic()
-        self._rests_until = {name: until for name, until in self._rests_until.items() if until > now}
-        return list(self._rests_until)
+        self._backing_off_until = {
+            name: until for name, until in self._backing_off_until.items() if until > now
+        }
+        return list(self._backing_off_until)

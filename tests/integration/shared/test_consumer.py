@@ -1,6 +1,8 @@
 """The consumer of a group on a real broker: records that Kafka removed before they were read are reported."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pytest
 from aiokafka import TopicPartition
@@ -8,9 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from structlog.testing import capture_logs
 
+from shared.bus.consumer import GroupConsumer
 from shared.bus.messages import Outgoing, Record
 from shared.observability.metrics import REGISTRY
-from tests.support.bus import Topics, run_drained, running
+from tests.support.bus import Topics, plain_kafka, run_drained, running
 
 pytestmark = pytest.mark.integration
 
@@ -38,6 +41,39 @@ async def test_records_that_retention_took_before_they_were_read_are_logged_and_
     assert handled == [0, 1, 5, 6, 7]
     assert skipped(logs) == [{"topic": topics.input, "offset": 2, "first_offset": 5, "skipped": 3}]
     assert REGISTRY.get_sample_value("onpoint_offset_resets_total", {"topic": topics.input}) == 1
+
+
+class RebalancedOnce(GroupConsumer):
+    """Its group rebalances just when it has found where its first partition begins."""
+
+    rebalances = 0
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> bool:
+        done = await super().seek_to_beginning(*partitions)
+        if not self.rebalances:
+            self.rebalances += 1
+            assignment = self._subscription.subscription.assignment
+            self._coordinator.request_rejoin()
+            await assignment.unassign_future
+            while self._subscription.subscription.assignment in (None, assignment):
+                await asyncio.sleep(0.01)
+        return bool(done)
+
+
+async def test_a_rebalance_while_a_partition_s_begin_is_sought_holds_up_nothing(topics: Topics) -> None:
+    await topics.send((0, b"first", ()), (1, b"second", ()))
+    consumer = plain_kafka(topics.servers).consumer_of(
+        partial(RebalancedOnce, topics.input, denied=lambda *_: None),
+        group_id=topics.service,
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        async with asyncio.timeout(30):
+            read = {(await consumer.getone()).value for _ in range(2)}
+    finally:
+        await consumer.stop()
+    assert (read, consumer.rebalances) == ({b"first", b"second"}, 1)
 
 
 def skipped(logs: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:

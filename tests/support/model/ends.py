@@ -6,7 +6,7 @@ from typing import Literal
 
 from services.quality.domain.books import DatasetPlan, RunFacts, StageTotals, imbalances, summarize
 from services.quality.domain.verdict import Terms, complete
-from services.s3sink.domain import LakeObject, Limits, Pending, cut, object_name, stored
+from services.s3sink.domain import LakeObject, Limits, Pending, object_name, pack_objects, stored
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
@@ -99,7 +99,7 @@ class Sink:
         )
         pending = [Pending(held.batch.batch_id, BYTES, is_old) for held in waiting]
         is_complete = self.seal is not None and len(self.held) >= self.seal
-        for group in cut(pending, LIMITS, ratio=1.0, is_complete=is_complete):
+        for group in pack_objects(pending, LIMITS, ratio=1.0, is_complete=is_complete):
             batch_ids = [batch.batch_id for batch in group]
             name = object_name(RUN, DATASET, batch_ids)
             self.objects[name] = Assigned(batch_ids)

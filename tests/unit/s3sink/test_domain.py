@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.s3sink.domain import LakeObject, Limits, Pending, cut, kept, object_name, stored
+from services.s3sink.domain import (
+    LakeObject,
+    Limits,
+    Pending,
+    object_name,
+    pack_objects,
+    stored,
+    strip_for_storage,
+)
 from shared.events.models import Artifact, BatchManifest, Counts, MissingPage
 
 LIMITS = Limits(target_bytes=64, most_bytes=128, age_s=60, target_rows=500_000)
@@ -22,7 +30,7 @@ def sizes(objects: list[list[Pending]]) -> list[list[int]]:
 def cut_sizes(
     batches: list[Pending], *, ratio: float | None = 1.0, is_complete: bool = False
 ) -> list[list[int]]:
-    return sizes(cut(batches, LIMITS, ratio=ratio, is_complete=is_complete))
+    return sizes(pack_objects(batches, LIMITS, ratio=ratio, is_complete=is_complete))
 
 
 def test_batches_wait_until_they_fill_an_object() -> None:
@@ -45,8 +53,12 @@ def test_the_rest_is_taken_when_its_oldest_has_waited_too_long() -> None:
 def test_an_object_of_many_small_rows_is_full_by_their_number() -> None:
     limits = replace(LIMITS, target_rows=100)
     batches = [Pending(str(place), 1, is_old=False, rows=60) for place in range(5)]
-    assert [len(batches) for batches in cut(batches, limits, ratio=1.0, is_complete=False)] == [2, 2]
-    assert [len(batches) for batches in cut(batches, limits, ratio=1.0, is_complete=True)] == [2, 2, 1]
+    assert [len(batches) for batches in pack_objects(batches, limits, ratio=1.0, is_complete=False)] == [2, 2]
+    assert [len(batches) for batches in pack_objects(batches, limits, ratio=1.0, is_complete=True)] == [
+        2,
+        2,
+        1,
+    ]
 
 
 def test_an_object_is_closed_early_rather_than_above_the_most() -> None:
@@ -81,7 +93,7 @@ def test_every_batch_is_in_one_object_at_most_in_order_and_what_waits_is_the_end
     clean: list[int], ratio: float | None, is_complete: bool, is_old: bool
 ) -> None:
     batches = pending(*clean, is_old=is_old)
-    objects = cut(batches, LIMITS, ratio=ratio, is_complete=is_complete)
+    objects = pack_objects(batches, LIMITS, ratio=ratio, is_complete=is_complete)
     taken = [batch for batches in objects for batch in batches]
     assert taken == batches[: len(taken)]
     assert all(objects)
@@ -115,7 +127,7 @@ def a_batch(rows: int) -> BatchManifest:
 def test_a_stored_batch_names_the_whole_object_and_counts_its_own_rows() -> None:
     batch = a_batch(2)
     lake = LakeObject("s3://lake/o", rows=10, bytes=100, sha256="1" * 64, written_at=MOMENT)
-    result = stored(kept(batch, batch.artifacts[0]), lake, code_version="y")
+    result = stored(strip_for_storage(batch, batch.artifacts[0]), lake, code_version="y")
     assert (result.stage, result.status, result.batch_id) == ("s3sink", "done", batch.batch_id)
     assert result.counts == Counts(read=2, accepted=2)
     [artifact] = result.artifacts
@@ -129,10 +141,10 @@ def test_a_stored_batch_names_the_whole_object_and_counts_its_own_rows() -> None
 
 def test_a_batch_without_rows_is_stored_without_an_object() -> None:
     batch = a_batch(0)
-    result = stored(kept(batch, batch.artifacts[0]), None, code_version="y")
+    result = stored(strip_for_storage(batch, batch.artifacts[0]), None, code_version="y")
     assert (result.status, result.artifacts, result.counts) == ("done", (), Counts())
 
 
 def test_what_is_kept_of_a_batch_has_no_text_of_a_source() -> None:
     batch = a_batch(2)
-    assert "\\u0000" not in kept(batch, batch.artifacts[0]).model_dump_json()
+    assert "\\u0000" not in strip_for_storage(batch, batch.artifacts[0]).model_dump_json()

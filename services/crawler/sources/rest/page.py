@@ -89,7 +89,9 @@ async def _first_page(
     page_0 = await _page(context, 0)
     if isinstance(page_0, FetchFailure):
         return (answer, 1, 0) if _has_no_page_0(page_0, rows) else (_explained(page_0), 0, 0)
-    if await asyncio.to_thread(_differs, page_0.value, lines):
+    # A page 0 that promises records counts where page 1 has none either.
+    promises = rows == 0 and total_of(page_0, pagination)
+    if promises or await asyncio.to_thread(_differs, page_0.value, lines):
         return page_0, 0, rows
     return answer, 1, 0
 
@@ -101,9 +103,9 @@ async def _page(context: PlanContext[PagePagination], number: int) -> Answer[Rec
 
 
 def _has_no_page_0(page_0: FetchFailure, rows_of_page_1: int) -> bool:
-    """Whether the source refuses page 0, or breaks on it and has a page 1."""
+    """Whether the status means that there is no page 0; where page 1 has records, any refusal does, and an error too."""
     status = page_0.status or 0
-    return status in REFUSED if rows_of_page_1 == 0 else status in REFUSED | BROKEN
+    return status in PAST_LAST_PAGE if rows_of_page_1 == 0 else status in REFUSED | BROKEN
 
 
 def _explained(page_0: FetchFailure) -> FetchFailure:

@@ -239,8 +239,8 @@ class PageBatch:
         if limit is not None and self._position >= limit:
             self._writer.promise(limit)  # the source had that many: if some came twice, others are missing
         self._remember(fetched)
+        self._unconfirmed.add(answer)
         if fetched.rows or not self._total_reached:
-            self._unconfirmed.add(answer)
             self._lacking = self._lacking or fetched.lacking
         self._last = FetchedPage(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link

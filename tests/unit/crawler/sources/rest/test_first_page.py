@@ -58,6 +58,34 @@ async def test_without_an_answer_for_page_0_there_is_no_plan(page_0: faults.Faul
     assert "`first: 1` says that there is no page 0" in missing(crawler)[0]
 
 
+@pytest.mark.parametrize("page_0", [faults.status(403), faults.status(401), faults.status(500)])
+async def test_a_page_0_that_may_not_be_read_is_missing_where_page_1_has_no_record(
+    page_0: faults.Fault,
+) -> None:
+    crawler, _ = await crawl(
+        lambda number, _: page_0 if number == 0 else faults.records([]),
+        {**UNSAID, "size": 3, "total_header": None},
+    )
+    assert "`first: 1` says that there is no page 0" in missing(crawler)[0]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_an_empty_source_may_have_no_page_0(status: int) -> None:
+    crawler, _ = await crawl(
+        lambda number, _: faults.status(status) if number == 0 else faults.records([]),
+        {**UNSAID, "size": 3, "total_header": None},
+    )
+    assert (await ids_of(crawler), missing(crawler)) == ([], [])
+
+
+async def test_the_total_of_page_0_counts_though_no_page_holds_a_record() -> None:
+    def answer(number: int, _before: int) -> faults.Fault:
+        return faults.body(b"", X_Total_Count="4") if number == 0 else faults.records([])
+
+    crawler, _ = await crawl(answer, {**UNSAID, "size": 3})
+    assert max(batch.promised or 0 for batch in crawler.batches) == 4
+
+
 async def test_a_file_that_says_where_pages_begin_is_believed() -> None:
     crawler, source = await crawl(listed(*cut(9), []), {**UNSAID, "size": 3, "first": 1})
     assert 0 not in source.asked

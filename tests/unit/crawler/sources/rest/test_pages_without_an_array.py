@@ -131,12 +131,19 @@ async def test_an_empty_array_is_an_end_that_is_believed() -> None:
     assert "_page=4" in last["url"], "nothing behind it was asked for"
 
 
-async def test_no_page_behind_the_promised_records_is_asked_for_twice() -> None:
-    pages = six_pages(page_7=b"{}")
+async def test_one_page_is_asked_for_behind_a_page_without_an_array() -> None:
+    pages = six_pages(page_7=b"{}", page_8=b"{}")
     counted = {**BY_PAGE, "total_header": "X-Total-Count"}
     crawler, ids, missing = await crawl(pages, counted, X_Total_Count="18")
     assert (ids, missing) == (list(range(18)), [])
-    assert not any("_page=8" in entry["url"] for entry in await crawler.requests(crawler.batches[-1]))
+    assert not any("_page=9" in entry["url"] for entry in await crawler.requests(crawler.batches[-1]))
+
+
+async def test_a_page_without_an_array_is_missing_where_it_stands_at_a_total_that_is_too_low() -> None:
+    counted = {**BY_PAGE, "total_header": "X-Total-Count"}
+    _, ids, missing = await crawl(six_pages(page_4=b"{}"), counted, X_Total_Count="9")
+    assert ids == WITHOUT_PAGE_4
+    assert [reason.partition(":")[0] for reason in missing] == ["page 4 is missing"]
 
 
 async def test_a_page_that_a_link_led_to_has_records_or_is_missing() -> None:

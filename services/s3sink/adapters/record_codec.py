@@ -1,4 +1,4 @@
-"""The record that brought a batch, as a text that the database can keep."""
+"""Encodes the record of a batch as a text for the database."""
 
 import base64
 
@@ -8,7 +8,7 @@ from shared.bus.messages import Record
 
 
 def pack(record: Record) -> str:
-    """JSON with the bytes in base64: a text of PostgreSQL holds neither NUL nor what is no UTF-8."""
+    """JSON with the bytes in base64: a text of PostgreSQL can have neither NUL nor bytes outside UTF-8."""
     return orjson.dumps(
         {
             "topic": record.topic,
