@@ -1,51 +1,34 @@
+"""Commits a processed batch: fetches its files, has the engine work on them, stores what comes out."""
+
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from services.processor.adapters.clean_file import rewrite_lineage, write_clean
-from services.processor.adapters.quarantine_file import QuarantineFile
-from services.processor.adapters.raw_file import inflate
-from services.processor.adapters.spill_file import SpillFile
-from services.processor.domain.lines import LongLine, cut_lines
-from services.processor.domain.parse import Watch, parse_chunk, refuse_long
 from services.processor.domain.parse_schema import ParseSchema, parse_schema_of
-from services.processor.domain.quarantine import RequestLog, read_request_log
+from services.processor.engine import (
+    QUARANTINE_FORMAT,
+    RAW_FORMAT,
+    REPLAYED_FILE,
+    REQUESTS_FORMAT,
+    Cleaned,
+    clean_raw,
+    copy_processed,
+)
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
-from shared.parquet.reader import open_clean
 from shared.reasons import Reason
 from shared.stages.results import Batches
 from shared.stages.scratch import scratch_folder
 from shared.version import CODE_VERSION
 
-RAW_FORMAT = "jsonl.zst"
-REQUESTS_FORMAT = "requests.jsonl.zst"
-QUARANTINE_FORMAT = "quarantine.jsonl.zst"
-
-LAYOUTS_CACHED = 64
-
-MAX_REQUESTS_BYTES = 256 * 2**20
-"""Of a requests log, inflated: a thousand requests take a few hundred kilobytes."""
+PARSE_SCHEMAS_CACHED = 64
 
 log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """What became of a batch's lines."""
-
-    counts: Counts
-    repeated: int
-    rejected_by_reason: dict[str, int]
-    absent: tuple[str, ...] = ()
-    unnamed: tuple[str, ...] = ()
-    ignored: int = 0
 
 
 class ProcessorService:
@@ -73,7 +56,7 @@ class ProcessorService:
         parse_schema = _parse_schema_of(dataset)
         with scratch_folder() as folder:
             if is_processed:
-                cleaned = await self._restamp(crawled, *found, dataset, folder)
+                cleaned = await self._copy(crawled, *found, dataset, folder)
             else:
                 cleaned = await self._clean(crawled, *found, dataset, parse_schema, folder)
             artifacts = await self._put(crawled, dataset, cleaned.counts, folder)
@@ -95,9 +78,9 @@ class ProcessorService:
         await self._batches.artifacts.fetch(crawled, raw, folder / RAW_FORMAT)
         if requests is not None:
             await self._batches.artifacts.fetch(crawled, requests, folder / REQUESTS_FORMAT)
-        return await asyncio.to_thread(_clean, folder, crawled, raw.rows, dataset, parse_schema)
+        return await asyncio.to_thread(clean_raw, folder, crawled, raw.rows, dataset, parse_schema)
 
-    async def _restamp(
+    async def _copy(
         self,
         crawled: BatchManifest,
         clean: Artifact,
@@ -106,10 +89,10 @@ class ProcessorService:
         folder: Path,
     ) -> Cleaned:
         """A batch that another run has processed: its rows and its quarantine are taken as they are."""
-        await self._batches.artifacts.fetch(crawled, clean, folder / "replayed.parquet")
+        await self._batches.artifacts.fetch(crawled, clean, folder / REPLAYED_FILE)
         if quarantine is not None:
             await self._batches.artifacts.fetch(crawled, quarantine, folder / QUARANTINE_FORMAT)
-        await asyncio.to_thread(_restamp, folder, crawled, clean, dataset)
+        await asyncio.to_thread(copy_processed, folder, crawled, clean, dataset)
         return Cleaned(
             crawled.counts,
             crawled.repeated,
@@ -146,7 +129,7 @@ def _check_origin(crawled: BatchManifest) -> None:
         )
 
 
-@lru_cache(maxsize=LAYOUTS_CACHED)
+@lru_cache(maxsize=PARSE_SCHEMAS_CACHED)
 def _parse_schema_of(dataset: Dataset) -> ParseSchema:
     try:
         return parse_schema_of(dataset)
@@ -180,66 +163,6 @@ def _replayed_artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | No
     if (clean.rows, quarantine.rows if quarantine else 0) != (counts.accepted, counts.rejected):
         raise PermanentError(Reason.SCHEMA, "its artifacts have other rows than its counts")
     return clean, quarantine
-
-
-def _restamp(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:
-    """In this thread."""
-    with open_clean(folder / "replayed.parquet", dataset, clean) as parquet:
-        rewrite_lineage(parquet, clean, folder / "parquet", crawled, dataset)
-
-
-def _clean(
-    folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, parse_schema: ParseSchema
-) -> Cleaned:
-    """Raw lines to Parquet and quarantine, in this thread."""
-    watch = Watch(parse_schema, crawled.run_id, crawled.batch_id)
-    lines = refused = ignored = 0
-    with (
-        SpillFile(folder / "rows.arrow", parse_schema.schema) as store,
-        QuarantineFile(
-            folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
-        ) as quarantine,
-    ):
-        for piece in cut_lines(inflate(folder / RAW_FORMAT)):
-            if isinstance(piece, LongLine):
-                lines, refused = lines + 1, refused + 1
-                quarantine.add([refuse_long(piece)])
-                continue
-            lines += piece.lines
-            if lines > rows:
-                break
-            for parsed in parse_chunk(piece, crawled.first_position, parse_schema, watch):
-                store.add(parsed.rows)
-                quarantine.add(parsed.refused)
-                refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored
-    if lines != rows:
-        raise PermanentError(
-            Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest says {rows}"
-        )
-    written = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
-    counts = Counts(
-        read=lines, accepted=written.accepted, rejected=refused, deduplicated=written.deduplicated
-    )
-    absent = watch.absent.names()
-    return Cleaned(
-        counts,
-        written.repeated,
-        dict(quarantine.reasons),
-        absent,
-        watch.unnamed.names() if absent else (),
-        ignored,
-    )
-
-
-def _request_log(file: Path) -> RequestLog:
-    if not file.exists():
-        return RequestLog([])
-    data = bytearray()
-    for block in inflate(file):
-        data += block
-        if len(data) > MAX_REQUESTS_BYTES:
-            raise PermanentError(Reason.TOO_LARGE, f"the requests log is above {MAX_REQUESTS_BYTES} bytes")
-    return read_request_log(bytes(data))
 
 
 def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: Cleaned) -> BatchManifest:

@@ -8,7 +8,7 @@ from services.quality.service.checks import Checks
 from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
-from services.quality.workers.loops import announce_forever, list_forever
+from services.quality.workers.loops import list_forever, publish_forever
 from services.quality.workers.sweeper import Sweeper
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
@@ -59,7 +59,7 @@ async def build(process: Process) -> None:
     process.subscriptions.subscribe_transactional(
         topics.RUN_DRAINED, handler=handlers.on_run_drained, mark_failed=handlers.mark_drained_failed
     )
-    process.loops += [partial(announce_forever, ledger), partial(list_forever, listings)]
+    process.loops += [partial(publish_forever, ledger), partial(list_forever, listings)]
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(staging, lake, LedgerRunBook(pool), lambda: S3Uploads(storage), sweeping)
         process.loops.append(sweeper.sweep_forever)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.quality.adapters.completions import Decider
+from services.quality.adapters.completions import DecidingRecord
 from services.quality.domain.ledger import Failure, Request
 from services.quality.service.completion import CompletionService, NotDrainedError
 from services.quality.service.ledger import LedgerService
@@ -73,7 +73,7 @@ class Handlers:
     async def on_run_drained(self, record: Record) -> Sequence[Outgoing]:
         drained = decode_event(RunDrained, record.value)
         structlog.contextvars.bind_contextvars(run_id=drained.run_id)
-        return await self.completion.complete(drained, Decider.of(record))
+        return await self.completion.complete(drained, DecidingRecord.of(record))
 
     async def mark_drained_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
         """Ends a run that cannot be completed as failed; not for a record that came early or is no event of ours."""
@@ -83,7 +83,7 @@ class Handlers:
             drained = decode_event(RunDrained, record.value)
         except PermanentError:
             return FailureOutcome(dead=True)
-        announce = await self.completion.give_up(drained, Decider.of(record), error)
+        announce = await self.completion.give_up(drained, DecidingRecord.of(record), error)
         return FailureOutcome(dead=True, events=tuple(announce))
 
     async def _on_planned(self, record: Record) -> None:

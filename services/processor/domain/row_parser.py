@@ -92,11 +92,11 @@ def _value(record: dict[str, Any], target: Target) -> Any:
         )
     checked = _CHECKS[target.type](value, target)
     if isinstance(checked, Reason):
-        return RejectedLine(checked, f"{target.name}: {_complaint(checked, value, target)}")
+        return RejectedLine(checked, f"{target.name}: {_error_text(checked, value, target)}")
     return checked
 
 
-def _complaint(reason: Reason, value: Any, target: Target) -> str:
+def _error_text(reason: Reason, value: Any, target: Target) -> str:
     if not isinstance(value, Numeral) or target.type not in _NUMBERS:
         return _COMPLAINTS[reason].format(_name(value), _EXPECTED.get(target.type, target.type))
     shown = value.text if len(value.text) <= MAX_SHOWN_CHARS else f"{value.text[:MAX_SHOWN_CHARS]}..."

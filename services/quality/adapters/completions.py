@@ -6,7 +6,7 @@ from datetime import datetime
 import asyncpg
 
 from services.quality.adapters.statements import IS_DRAINED
-from services.quality.domain.books import (
+from services.quality.domain.row_accounting import (
     AbsentColumn,
     Cause,
     DatasetPlan,
@@ -227,7 +227,7 @@ ORDER BY dataset, written
 
 
 @dataclass(frozen=True, slots=True)
-class Decider:
+class DecidingRecord:
     """The record by which a run was completed."""
 
     topic: str
@@ -235,7 +235,7 @@ class Decider:
     offset: int
 
     @classmethod
-    def of(cls, record: Record) -> "Decider":
+    def of(cls, record: Record) -> "DecidingRecord":
         return cls(record.topic, record.partition, record.offset)
 
 
@@ -244,7 +244,7 @@ class RunState:
     requested_at: datetime
     started_at: datetime
     drained: bool
-    completed_by: Decider | None
+    completed_by: DecidingRecord | None
 
 
 class CompletionRepository:
@@ -258,8 +258,10 @@ class CompletionRepository:
             row = await self._pool.fetchrow(_RUN, run_id)
         if row is None:
             return None
-        decider = None if row["topic"] is None else Decider(row["topic"], row["partition"], row["offset"])
-        return RunState(row["requested_at"], row["started_at"], row["drained"], decider)
+        deciding = (
+            None if row["topic"] is None else DecidingRecord(row["topic"], row["partition"], row["offset"])
+        )
+        return RunState(row["requested_at"], row["started_at"], row["drained"], deciding)
 
     async def verdict(self, run_id: str) -> RunCompleted | None:
         with translated():
@@ -273,20 +275,20 @@ class CompletionRepository:
         winner = None if first else await self.verdict(completed.run_id)
         return winner or completed
 
-    async def complete(self, completed: RunCompleted, decider: Decider, listed: int) -> bool:
+    async def complete(self, completed: RunCompleted, deciding: DecidingRecord, listed: int) -> bool:
         """Ends the run in the ledger, its listing written as of change `listed`. False: another record did it before."""
         with translated():
-            done = await self._pool.fetchval(_COMPLETE, *_completion(completed, decider, listed, changes=0))
+            done = await self._pool.fetchval(_COMPLETE, *_completion(completed, deciding, listed, changes=0))
         return bool(done)
 
-    async def fail(self, completed: RunCompleted, decider: Decider) -> bool:
+    async def fail(self, completed: RunCompleted, deciding: DecidingRecord) -> bool:
         """As `complete`, with a verdict that takes the place of one that could not be carried out, and no listing yet."""
         with translated():
             async with self._pool.acquire() as connection:
                 transaction = connection.transaction()
                 await transaction.start()
                 await connection.execute(_REPLACE_VERDICT, completed.run_id, encode(completed).decode())
-                done = await connection.fetchval(_COMPLETE, *_completion(completed, decider, 0, changes=1))
+                done = await connection.fetchval(_COMPLETE, *_completion(completed, deciding, 0, changes=1))
                 await (transaction.commit() if done else transaction.rollback())
         return bool(done)
 
@@ -359,13 +361,13 @@ class CompletionRepository:
 
 
 def _completion(
-    completed: RunCompleted, decider: Decider, listed: int, *, changes: int
+    completed: RunCompleted, deciding: DecidingRecord, listed: int, *, changes: int
 ) -> tuple[object, ...]:
     return (
         completed.run_id,
-        decider.topic,
-        decider.partition,
-        decider.offset,
+        deciding.topic,
+        deciding.partition,
+        deciding.offset,
         completed.status,
         completed.reason,
         completed.finished_at,

@@ -7,14 +7,14 @@ import orjson
 
 from services.quality.adapters import statements
 from services.quality.domain.ledger import (
+    BatchRef,
     Failure,
     Milestone,
-    Place,
     Plan,
     Recorded,
     Request,
-    passed_on,
     printable,
+    rows_forwarded,
 )
 from shared.events.models import BatchManifest, CrawlPlanned
 from shared.postgres.errors import translated
@@ -64,17 +64,17 @@ class LedgerRepository:
         counts = result.counts
         return await self._record(result, result.reason, result.detail, read=counts.read)
 
-    async def record_death(self, place: Place, failure: Failure) -> Recorded:
+    async def record_death(self, batch: BatchRef, failure: Failure) -> Recorded:
         """As `record`, of a batch whose record nobody could read: how many rows it had, its parent's result tells."""
         result = BatchManifest(
-            run_id=place.run_id,
-            dataset=place.dataset,
+            run_id=batch.run_id,
+            dataset=batch.dataset,
             batch_id=failure.batch_id,
-            sequence=place.sequence,
+            sequence=batch.sequence,
             stage=failure.stage,
             status="dead",
-            requested_at=place.requested_at,
-            produced_at=place.requested_at,
+            requested_at=batch.requested_at,
+            produced_at=batch.requested_at,
             code_version="",
         )
         return await self._record(result, failure.reason, failure.detail, read=None)
@@ -106,7 +106,7 @@ class LedgerRepository:
             row = await self.pool.fetchrow(statements.ASSIGN[kind], run_id)
         return None if row is None else _milestone(kind, row)
 
-    async def left_behind(self, older_than_s: float) -> list[Milestone]:
+    async def unpublished(self, older_than_s: float) -> list[Milestone]:
         """Milestones that were reached a while ago and, as far as anyone wrote down, not announced."""
         with translated():
             rows = await self.pool.fetch(statements.LEFT_BEHIND, older_than_s)
@@ -144,11 +144,11 @@ class LedgerRepository:
             for row in rows
         ]
 
-    async def place_of(self, batch_id: str) -> Place | None:
+    async def batch_ref_of(self, batch_id: str) -> BatchRef | None:
         """Where a batch belongs, if any result of it is in the ledger."""
         with translated():
             row = await self.pool.fetchrow(statements.PLACE_OF, batch_id)
-        return None if row is None else Place(**row)
+        return None if row is None else BatchRef(**row)
 
     async def open_plans(self) -> list[Plan]:
         """The plans of all runs that go on."""
@@ -180,7 +180,7 @@ class LedgerRepository:
                 orjson.dumps([artifact.model_dump() for artifact in result.artifacts]).decode(),
                 orjson.dumps(missing).decode(),
                 None if read is None else result.produced_at,
-                passed_on(result),
+                rows_forwarded(result),
                 None if result.nulls is None else orjson.dumps(result.nulls).decode(),
                 result.promised,
                 result.repeated,
@@ -190,7 +190,7 @@ class LedgerRepository:
             )
         if row is None:
             # The batch has this result under another run or dataset, or it was recorded while we looked.
-            return Recorded(inserted=False, revived=False, may_be_sealed=True, may_be_drained=True)
+            return Recorded(inserted=False, is_redriven=False, may_be_sealed=True, may_be_drained=True)
         return Recorded(**row)
 
 

@@ -77,7 +77,7 @@ WITH run AS (
         rows_planned = greatest(d.rows_planned, excluded.rows_planned)
     RETURNING d.may_be_sealed, d.may_be_drained
 )
-SELECT true AS inserted, recorded.status = 'done' AND recorded.revived = 1 AS revived, may_be_sealed, may_be_drained
+SELECT true AS inserted, recorded.status = 'done' AND recorded.revived = 1 AS is_redriven, may_be_sealed, may_be_drained
 FROM counted, recorded
 UNION ALL
 SELECT false, false, d.may_be_sealed, d.may_be_drained

@@ -38,7 +38,7 @@ def _names(values: list[Any]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BatchRef:
     """Where a batch belongs."""
 
     run_id: str
@@ -59,8 +59,8 @@ class Plan:
     def batch_ids(self) -> Iterator[str]:
         return (ids.batch_id(self.run_id, self.dataset, sequence) for sequence in range(self.batches))
 
-    def place(self, sequence: int) -> Place:
-        return Place(self.run_id, self.dataset, sequence, self.requested_at)
+    def batch_ref(self, sequence: int) -> BatchRef:
+        return BatchRef(self.run_id, self.dataset, sequence, self.requested_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Recorded:
     """What became of a result in the ledger, and whether its run may have reached a milestone by it."""
 
     inserted: bool
-    revived: bool
+    is_redriven: bool
     """It is done, and took the place of the batch's death."""
     may_be_sealed: bool
     may_be_drained: bool
@@ -100,19 +100,19 @@ class Milestone:
     """Processed batches per dataset."""
 
 
-def find_batches(plans: list[Plan], wanted: frozenset[str]) -> dict[str, Place]:
+def find_batches(plans: list[Plan], wanted: frozenset[str]) -> dict[str, BatchRef]:
     """The places of those wanted ids that belong to a plan. One SHA-256 per planned batch, up to the last found."""
-    found: dict[str, Place] = {}
+    found: dict[str, BatchRef] = {}
     for plan in plans:
         for sequence, batch_id in enumerate(plan.batch_ids()):
             if batch_id in wanted:
-                found[batch_id] = plan.place(sequence)
+                found[batch_id] = plan.batch_ref(sequence)
                 if len(found) == len(wanted):
                     return found
     return found
 
 
-def passed_on(manifest: BatchManifest) -> int:
+def rows_forwarded(manifest: BatchManifest) -> int:
     """Rows of a batch that a stage is done with, as progress shows them."""
     if manifest.status == "dead":
         return 0
@@ -120,5 +120,5 @@ def passed_on(manifest: BatchManifest) -> int:
 
 
 def printable(text: str) -> str:
-    """PostgreSQL's text cannot hold NUL, and a foreign text must not cost a run its books."""
+    """PostgreSQL's text cannot hold NUL, and a foreign text must not cost a run its row counts."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

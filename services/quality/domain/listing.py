@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from services.quality.domain.books import format_label
+from services.quality.domain.row_accounting import format_label
 from shared.events.models import RunCompleted
 from shared.events.topology import Stage
 

@@ -8,15 +8,15 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import TypeVar
 
-from services.quality.domain.books import (
+from services.quality.domain.ledger import printable
+from services.quality.domain.row_accounting import (
     AbsentColumn,
     RunFacts,
     distinct_records,
     format_label,
-    imbalances,
+    mismatches,
     summarize,
 )
-from services.quality.domain.ledger import printable
 from shared.datasets.model import Dataset
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, Part, RunCompleted, RunStatus
@@ -25,8 +25,8 @@ from shared.reasons import Reason, in_words
 MAX_REASON_CHARS = 3000
 """Leaves room for what could not be listed, below the bound of a text in an event."""
 
-COMPLAINTS_NAMED = 10
-"""So many complaints are spelt out; the others are in the event's lists."""
+PROBLEMS_NAMED = 10
+"""So many problems are spelt out; the others are in the event's lists."""
 
 MAX_WARNINGS = 50
 
@@ -120,7 +120,7 @@ def complete(
     return completed.model_copy(update={"reason": reason, "dead": dead, "missing": missing})
 
 
-def given_up(completed: RunCompleted, cause: str) -> RunCompleted:
+def failed_completion(completed: RunCompleted, cause: str) -> RunCompleted:
     """The same run as failed, because it could not be completed."""
     text = printable(f"the run could not be completed: {cause}".encode("utf-8", "replace").decode())
     return completed.model_copy(update={"status": "failed", "reason": _join([text])})
@@ -136,7 +136,7 @@ def _failures(
     """Why the run is failed, the cause first."""
     if facts.refused is not None:
         return [f"refused: {facts.refused}"]
-    found = imbalances(summaries, facts.stages)
+    found = mismatches(summaries, facts.stages)
     if _nothing_delivered(facts, summaries):
         found += [*(losses or _rejected_rows(facts, summaries, terms)), "nothing could be delivered"]
         losses = ()
@@ -147,11 +147,12 @@ def _failures(
 def _nothing_delivered(facts: RunFacts, summaries: Mapping[str, DatasetSummary]) -> bool:
     expected = (
         facts.missing_total > 0
-        or any(books.rows_crawled or books.batches_dead for books in summaries.values())
+        or any(summary.rows_crawled or summary.batches_dead for summary in summaries.values())
         or any(plan.rows for plan in facts.plans.values())
     )
     delivered = any(
-        books.rows_loaded or books.rows_superseded or books.rows_stored for books in summaries.values()
+        summary.rows_loaded or summary.rows_superseded or summary.rows_stored
+        for summary in summaries.values()
     )
     return expected and not (delivered or _only_converted(facts))
 
@@ -167,42 +168,42 @@ def _losses(
 ) -> list[str]:
     """What of the datasets did not arrive, each cause told once."""
     found = []
-    for name, books in summaries.items():
+    for name, summary in summaries.items():
         bounds = terms.get(name, Terms())
-        sentences = [*_gone(facts, name, books), *_short(facts, name, books, bounds)]
+        sentences = [*_gone(facts, name, summary), *_short(facts, name, summary, bounds)]
         if sentences:
             found.append(f"{name}: {', '.join(sentences)}")
-        if (rejected := _too_many_rejected(facts, name, books, bounds)) is not None:
+        if (rejected := _too_many_rejected(facts, name, summary, bounds)) is not None:
             found.append(rejected)
         if refused := sum(t.rejected for t in facts.totals if (t.dataset, t.stage) == (name, "loader")):
             found.append(f"{name}: PostgreSQL refused {_counted(refused, 'row')}")
     return found
 
 
-def _gone(facts: RunFacts, name: str, books: DatasetSummary) -> list[str]:
+def _gone(facts: RunFacts, name: str, summary: DatasetSummary) -> list[str]:
     """Pages and batches; a batch that is dead because its pages are missing is told by them."""
     pages, cause = facts.missing_pages.get(name, 0), facts.causes.get(name)
     found = [_missing_pages(facts, name, pages)] if pages else []
-    if books.batches_dead and not (pages and cause is not None and cause.stage == "crawler"):
-        found.append(_dead(facts, name, books.batches_dead))
+    if summary.batches_dead and not (pages and cause is not None and cause.stage == "crawler"):
+        found.append(_dead(facts, name, summary.batches_dead))
     return found
 
 
-def _short(facts: RunFacts, name: str, books: DatasetSummary, bounds: Terms) -> list[str]:
+def _short(facts: RunFacts, name: str, summary: DatasetSummary, bounds: Terms) -> list[str]:
     """Fewer records than the source promised, those that came twice counted once."""
-    promised, came = books.rows_promised, distinct_records(facts, name)
+    promised, came = summary.rows_promised, distinct_records(facts, name)
     if promised is None or came >= promised * (1 - Decimal(str(bounds.max_missing_ratio))):
         return []
     return [f"{came} of {promised} promised records came"]
 
 
-def _too_many_rejected(facts: RunFacts, name: str, books: DatasetSummary, bounds: Terms) -> str | None:
+def _too_many_rejected(facts: RunFacts, name: str, summary: DatasetSummary, bounds: Terms) -> str | None:
     # Decimal: 0.29 x 100 is below 29 in binary floating point.
     ratio = Decimal(str(bounds.max_rejected_ratio))
-    if books.rows_rejected <= ratio * books.rows_crawled:
+    if summary.rows_rejected <= ratio * summary.rows_crawled:
         return None
-    share = 100 * books.rows_rejected / max(1, books.rows_crawled)
-    return f"{_rejected(facts, name, books, bounds)} ({share:.4g} %, at most {100 * float(ratio):.4g} %)"
+    share = 100 * summary.rows_rejected / max(1, summary.rows_crawled)
+    return f"{_rejected(facts, name, summary, bounds)} ({share:.4g} %, at most {100 * float(ratio):.4g} %)"
 
 
 def _missing_pages(facts: RunFacts, dataset: str, pages: int) -> str:
@@ -219,23 +220,23 @@ def _rejected_rows(
     facts: RunFacts, summaries: Mapping[str, DatasetSummary], terms: Mapping[str, Terms]
 ) -> list[str]:
     return [
-        _rejected(facts, name, books, terms.get(name, Terms()))
-        for name, books in summaries.items()
-        if books.rows_rejected
+        _rejected(facts, name, summary, terms.get(name, Terms()))
+        for name, summary in summaries.items()
+        if summary.rows_rejected
     ]
 
 
-def _rejected(facts: RunFacts, name: str, books: DatasetSummary, terms: Terms) -> str:
+def _rejected(facts: RunFacts, name: str, summary: DatasetSummary, terms: Terms) -> str:
     """With the key that no record has before the number of records that lack it."""
-    reasons = sorted(books.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    reasons = sorted(summary.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
     told = ", ".join(f"{rows} {in_words(reason)}" for reason, rows in reasons)
     keyless = [
         _absence(absent, terms)
         for absent in facts.absent
         if absent.dataset == name and absent.column in terms.key
     ]
-    cause = f"{'; '.join(keyless)}; " if keyless and Reason.NO_KEY in books.rejected_by_reason else ""
-    return f"{name}: {cause}{books.rows_rejected} of {_counted(books.rows_crawled, 'row')} rejected" + (
+    cause = f"{'; '.join(keyless)}; " if keyless and Reason.NO_KEY in summary.rejected_by_reason else ""
+    return f"{name}: {cause}{summary.rows_rejected} of {_counted(summary.rows_crawled, 'row')} rejected" + (
         f": {told}" if told else ""
     )
 
@@ -296,10 +297,10 @@ def _absence(absent: AbsentColumn, terms: Terms) -> str:
     return f"no record has the field {field_name}, so the column {absent.column} is null{hint}"
 
 
-def _join(complaints: Sequence[str]) -> str:
-    named = list(complaints[:COMPLAINTS_NAMED])
-    if len(complaints) > COMPLAINTS_NAMED:
-        named.append(f"and {len(complaints) - COMPLAINTS_NAMED} more")
+def _join(problems: Sequence[str]) -> str:
+    named = list(problems[:PROBLEMS_NAMED])
+    if len(problems) > PROBLEMS_NAMED:
+        named.append(f"and {len(problems) - PROBLEMS_NAMED} more")
     text = "; ".join(named)
     return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from services.quality.adapters.completions import CompletionRepository, Decider, RunState
-from services.quality.domain.books import summarize
-from services.quality.domain.verdict import Terms, complete, given_up
+from services.quality.adapters.completions import CompletionRepository, DecidingRecord, RunState
+from services.quality.domain.row_accounting import summarize
+from services.quality.domain.verdict import Terms, complete, failed_completion
 from services.quality.service.checks import Checks
 from services.quality.service.listings import Listings
 from shared import crashpoints
@@ -42,7 +42,7 @@ class CompletionService:
         self._checks = checks
         self._datasets = datasets
 
-    async def complete(self, drained: RunDrained, decider: Decider) -> Sequence[Outgoing]:
+    async def complete(self, drained: RunDrained, deciding: DecidingRecord) -> Sequence[Outgoing]:
         """The run's `run.completed`, or nothing if another record has decided or a batch was revived meanwhile.
 
         The verdict is written once, before the listing that is made of it; a crash anywhere leads to the same
@@ -52,7 +52,7 @@ class CompletionService:
         state = await self._completions.state(run_id)
         if state is None or not state.drained:
             raise NotDrainedError(run_id)
-        if state.completed_by is not None and state.completed_by != decider:
+        if state.completed_by is not None and state.completed_by != deciding:
             log.info("completion_dropped", decided_by=state.completed_by.offset)
             return ()
         completed = await self._completions.verdict(run_id) or await self._decide(run_id)
@@ -64,15 +64,15 @@ class CompletionService:
             crashpoints.reach("quality.checked")
             listed = await self._listings.write(completed)
             crashpoints.reach("quality.listed")
-            if not await self._completions.complete(completed, decider, listed):
+            if not await self._completions.complete(completed, deciding, listed):
                 await self._listings.written(run_id, listed)
-                return await self.complete(drained, decider)  # someone was first: the row is there now
+                return await self.complete(drained, deciding)  # someone was first: the row is there now
             _count(completed)
         crashpoints.reach("quality.completed")
         return (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
 
     async def give_up(
-        self, drained: RunDrained, decider: Decider, error: PermanentError
+        self, drained: RunDrained, deciding: DecidingRecord, error: PermanentError
     ) -> Sequence[Outgoing]:
         """As `complete`, of a run whose record ran out of tries: it ends as failed, so that nobody waits for ever."""
         run_id = drained.run_id
@@ -80,11 +80,11 @@ class CompletionService:
         if state is None or not state.drained:
             return ()
         if state.completed_by is None:
-            failed = given_up(await self._whatever_is_known(run_id, state), str(error))
-            if not await self._completions.fail(failed, decider):
-                return await self.give_up(drained, decider, error)
+            failed = failed_completion(await self._whatever_is_known(run_id, state), str(error))
+            if not await self._completions.fail(failed, deciding):
+                return await self.give_up(drained, deciding, error)
             _count(failed)
-        elif state.completed_by != decider:
+        elif state.completed_by != deciding:
             return ()
         await self._list_if_possible(run_id)
         completed = await self._completions.verdict(run_id)
@@ -101,8 +101,8 @@ class CompletionService:
             return None
         delivered = {
             # A row that a later run had loaded first is there as well: what this run brought did arrive.
-            name: books.rows_loaded + books.rows_superseded
-            for name, books in summarize(facts).items()
+            name: summary.rows_loaded + summary.rows_superseded
+            for name, summary in summarize(facts).items()
         }
         datasets = await self._datasets.find_all(run_id, delivered)
         checks: list[CheckResult] = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from services.quality.adapters.ledger import LedgerRepository
-from services.quality.domain.ledger import Failure, Milestone, Place, Plan, Recorded, Request, find_batches
+from services.quality.domain.ledger import BatchRef, Failure, Milestone, Plan, Recorded, Request, find_batches
 from shared import crashpoints
 from shared.bus.messages import Outgoing, Publish
 from shared.errors import PermanentError
@@ -20,7 +20,7 @@ from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 
-LEFT_BEHIND_S = 2.0
+UNPUBLISHED_AFTER_S = 2.0
 """A milestone that is not announced after so long was left by a crash. Announcing takes milliseconds."""
 
 IDS_PER_QUERY = 10_000
@@ -82,21 +82,21 @@ class LedgerService:
         """Finds the batch of a failure, now or when its plan arrives; an id of no batch is dropped after a while."""
         # Kept first, then looked for; a plan is kept first, then matched: of two at once, one sees the other.
         await self._ledger.keep_failure(failure)
-        place = await self._ledger.place_of(failure.batch_id)
-        if place is None:
+        batch = await self._ledger.batch_ref_of(failure.batch_id)
+        if batch is None:
             plans = await self._ledger.open_plans()
             found = await asyncio.to_thread(find_batches, plans, frozenset({failure.batch_id}))
-            place = found.get(failure.batch_id)
-        if place is None:
+            batch = found.get(failure.batch_id)
+        if batch is None:
             log.warning("failure_unmatched", failed_batch_id=failure.batch_id, stage=failure.stage)
         else:
-            await self._match(failure, place)
+            await self._match(failure, batch)
 
-    async def announce_left_behind(self) -> int:
+    async def publish_unpublished(self) -> int:
         """Announces what a crash kept from being announced; returns how much. Announcing twice is harmless."""
-        milestones = await self._ledger.left_behind(LEFT_BEHIND_S)
+        milestones = await self._ledger.unpublished(UNPUBLISHED_AFTER_S)
         for milestone in milestones:
-            log.warning("milestone_left_behind", run_id=milestone.run_id, kind=milestone.kind)
+            log.warning("milestone_was_unpublished", run_id=milestone.run_id, kind=milestone.kind)
             await self._announce(milestone.run_id, [milestone])
         return len(milestones)
 
@@ -105,21 +105,21 @@ class LedgerService:
         sequences = {batch_id: sequence for sequence, batch_id in enumerate(batch_ids)}
         for start in range(0, len(batch_ids), IDS_PER_QUERY):
             for failure in await self._ledger.failures_of(batch_ids[start : start + IDS_PER_QUERY]):
-                await self._match(failure, plan.place(sequences[failure.batch_id]))
+                await self._match(failure, plan.batch_ref(sequences[failure.batch_id]))
 
-    async def _match(self, failure: Failure, place: Place) -> None:
+    async def _match(self, failure: Failure, batch: BatchRef) -> None:
         """What nobody could read from the bus may be in staging, where it was put before it was announced."""
         if failure.unread and failure.stage in STAGES_IN_STAGING:
             # If it is not there, the record was no result of that stage: the true one is still to come.
-            await self._record_from_staging(place, failure.batch_id, failure.stage)
+            await self._record_from_staging(batch, failure.batch_id, failure.stage)
         else:
             if (parent := PARENT_STAGE[failure.stage]) is not None and not failure.unread:
-                await self._record_from_staging(place, failure.batch_id, parent)
-            await self._count(place.run_id, failure.stage, await self._ledger.record_death(place, failure))
+                await self._record_from_staging(batch, failure.batch_id, parent)
+            await self._count(batch.run_id, failure.stage, await self._ledger.record_death(batch, failure))
         await self._ledger.forget_failure(failure)
 
-    async def _record_from_staging(self, place: Place, batch_id: str, stage: Stage) -> None:
-        found = await self._staging.get(keys.manifest_key(place.run_id, place.dataset, stage, batch_id))
+    async def _record_from_staging(self, batch: BatchRef, batch_id: str, stage: Stage) -> None:
+        found = await self._staging.get(keys.manifest_key(batch.run_id, batch.dataset, stage, batch_id))
         if found is None:
             return
         try:
@@ -127,12 +127,12 @@ class LedgerService:
         except PermanentError as error:
             log.warning("manifest_unreadable", stage=stage, detail=str(error))
             return
-        await self._count(place.run_id, stage, await self._ledger.record(result))
+        await self._count(batch.run_id, stage, await self._ledger.record(result))
 
     async def _count(self, run_id: str, stage: Stage, recorded: Recorded) -> None:
         LEDGER_EVENTS.labels(stage, "recorded" if recorded.inserted else "duplicate").inc()
-        if recorded.revived:
-            log.info("batch_revived", stage=stage)
+        if recorded.is_redriven:
+            log.info("batch_redriven", stage=stage)
         crashpoints.reach("quality.recorded")
         # A result that was there before is looked at too: a crash may have come between it and the milestone.
         if recorded.may_be_drained:

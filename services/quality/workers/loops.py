@@ -16,9 +16,9 @@ INTERVAL_S = 1.0
 log = get_logger()
 
 
-async def announce_forever(ledger: LedgerService) -> None:
+async def publish_forever(ledger: LedgerService) -> None:
     """Finishes what a crash left between reaching a milestone and announcing it."""
-    await _repeat(ledger.announce_left_behind)
+    await _repeat(ledger.publish_unpublished)
 
 
 async def list_forever(listings: Listings) -> None:

@@ -182,9 +182,9 @@ async def test_a_crash_on_the_way_to_a_milestone_is_made_good(
     assert not quality.announced(topics.RUN_DRAINED, "half")
     await quality.hear(events[-1])
     await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
-    await quality.handlers.ledger.announce_left_behind()
+    await quality.handlers.ledger.publish_unpublished()
     assert len(quality.announced(topics.RUN_DRAINED, "half")) == 1
-    assert await quality.handlers.ledger.announce_left_behind() == 0
+    assert await quality.handlers.ledger.publish_unpublished() == 0
 
 
 async def test_a_milestone_that_was_published_but_not_written_down_is_published_again(
@@ -194,11 +194,11 @@ async def test_a_milestone_that_was_published_but_not_written_down_is_published_
         patch.setattr(crashpoints, "reach", cut_off_at("quality.announced"))
         with pytest.raises(CutOffError):
             await quality.hear(*Story("again", {"posts": ()}).plans())
-    assert await quality.handlers.ledger.announce_left_behind() == 0, "it may still be on its way"
+    assert await quality.handlers.ledger.publish_unpublished() == 0, "it may still be on its way"
     await quality.pool.execute(
         "UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s', sealed_at = sealed_at - interval '3 s'"
     )
-    assert await quality.handlers.ledger.announce_left_behind() == 2
+    assert await quality.handlers.ledger.publish_unpublished() == 2
     assert len(quality.announced(topics.RUN_DRAINED, "again")) == 2
 
 

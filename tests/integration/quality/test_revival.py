@@ -246,13 +246,13 @@ async def test_a_batch_revived_between_draining_and_verdict_is_waited_for(qualit
     assert await quality.listing("between") is None
     for event in others:
         await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
-        await quality.handlers.ledger.announce_left_behind()
+        await quality.handlers.ledger.publish_unpublished()
         assert not await quality.handlers.on_run_drained(
             quality.record(quality.announced(topics.RUN_DRAINED, "between")[-1])
         )
         await quality.hear(event)
     await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
-    await quality.handlers.ledger.announce_left_behind()
+    await quality.handlers.ledger.publish_unpublished()
     [answer] = await quality.handlers.on_run_drained(
         quality.record(quality.announced(topics.RUN_DRAINED, "between")[-1])
     )

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.quality.domain.books import DatasetPlan, RunFacts, StageTotals, imbalances, summarize
+from services.quality.domain.row_accounting import DatasetPlan, RunFacts, StageTotals, mismatches, summarize
 from services.quality.domain.verdict import Terms, complete
 from services.s3sink.domain import LakeObject, Limits, Pending, object_name, pack_objects, stored
 from shared.bus.messages import Outgoing, Record
@@ -206,7 +206,7 @@ class Quality:
                 yield "waits"
                 return
             facts = self.facts()
-            assert imbalances(summarize(facts)) == []
+            assert mismatches(summarize(facts)) == []
             self.verdict = complete(facts, [], {DATASET: Terms(1.0)}, NOW)
             yield "decided"
         assert self.verdict is not None

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.quality.domain.checks import could_not_run, judge, unknown_dataset
-from services.quality.domain.ledger import Place, Plan, find_batches, printable
+from services.quality.domain.ledger import BatchRef, Plan, find_batches, printable
 from shared.datasets.model import Check, NotNullCheck, RowCountCheck, UniqueCheck
 from shared.events import ids
 
@@ -19,8 +19,8 @@ def test_a_bare_id_is_found_among_the_planned_batches() -> None:
         "0" * 32,
     }
     assert find_batches(plans, frozenset(wanted)) == {
-        ids.batch_id("a", "posts", 0): Place("a", "posts", 0, NOON),
-        ids.batch_id("b", "users", 3): Place("b", "users", 3, NOON),
+        ids.batch_id("a", "posts", 0): BatchRef("a", "posts", 0, NOON),
+        ids.batch_id("b", "users", 3): BatchRef("b", "users", 3, NOON),
     }
 
 

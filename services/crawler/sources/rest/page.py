@@ -36,7 +36,8 @@ async def plan(context: PlanContext[PagePagination]) -> CrawlPlan:
         return context.failed(answer)
     url, seen = answer.url, answer.value.rows
     total = total_of(answer, pagination)
-    if total == 0 and seen == 0 and next_link_of(answer) is None:
+    is_array = not answer.value.lacking
+    if total == 0 and seen == 0 and is_array and next_link_of(answer) is None:
         return plans.plan_nothing(run_id, dataset, limit=limit)
     if not total or total < seen + rows_after or _follows_links(answer, pagination, first):
         # What page 1 holds is a full page, so that a source with smaller pages than asked for is not cut short.
@@ -85,7 +86,9 @@ async def _first_page(
         page_0 = await _page(context, 0)
         return (answer, number, 0) if isinstance(page_0, FetchFailure) else (page_0, 0, 0)
     rows, lines = answer.value.rows, first_lines(answer.value.data, COMPARED_ROWS)
-    answer = replace(answer, value=Records(b"", rows))  # two bodies at once would be one too many
+    answer = replace(
+        answer, value=replace(answer.value, data=b"")
+    )  # two bodies at once would be one too many
     page_0 = await _page(context, 0)
     if isinstance(page_0, FetchFailure):
         return (answer, 1, 0) if _has_no_page_0(page_0, rows) else (_explained(page_0), 0, 0)

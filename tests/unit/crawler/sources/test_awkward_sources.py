@@ -10,7 +10,7 @@ from collections import Counter
 import hypothesis
 from hypothesis import HealthCheck, given, settings
 
-from services.quality.domain.books import DatasetPlan, RunFacts, StageTotals, summarize
+from services.quality.domain.row_accounting import DatasetPlan, RunFacts, StageTotals, summarize
 from services.quality.domain.verdict import Terms, decide
 from shared.events.models import MissingRecords
 from tests.support.awkward import NOON, Awkward, AwkwardServer, awkward_sources, objection

@@ -146,6 +146,13 @@ async def test_a_page_without_an_array_is_missing_where_it_stands_at_a_total_tha
     assert [reason.partition(":")[0] for reason in missing] == ["page 4 is missing"]
 
 
+async def test_a_total_of_0_is_no_end_where_the_first_page_has_no_array() -> None:
+    counted = {**BY_PAGE, "total_header": "X-Total-Count"}
+    _, ids, missing = await crawl(six_pages(page_1=b"{}"), counted, X_Total_Count="0")
+    assert ids == list(range(3, 18))
+    assert [reason.partition(":")[0] for reason in missing] == ["page 1 is missing"]
+
+
 async def test_a_page_that_a_link_led_to_has_records_or_is_missing() -> None:
     async with SourceServer() as source:
         first = json.dumps({"items": things(3)}).encode()

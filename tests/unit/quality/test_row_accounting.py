@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.quality.domain.books import (
+from services.quality.domain.row_accounting import (
     AbsentColumn,
     Cause,
     DatasetPlan,
@@ -18,10 +18,10 @@ from services.quality.domain.books import (
     RunFacts,
     StageTotals,
     format_label,
-    imbalances,
+    mismatches,
     summarize,
 )
-from services.quality.domain.verdict import MAX_REASON_CHARS, Terms, complete, decide, given_up
+from services.quality.domain.verdict import MAX_REASON_CHARS, Terms, complete, decide, failed_completion
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, DeadBatch, MissingRecords, RunCompleted
 from shared.events.names import Severity
@@ -133,7 +133,7 @@ def check(*, passed: bool, severity: Severity = "error", value: int | str = 3) -
 @given(RUNS)
 def test_whatever_happens_to_the_batches_the_books_balance(run: dict[str, list[Batch]]) -> None:
     summaries = summarize(facts_of(run))
-    assert imbalances(summaries) == []
+    assert mismatches(summaries) == []
     for name, batches in run.items():
         assert summaries[name].rows_crawled == sum(batch.rows for batch in batches)
         assert summaries[name].batches == len(batches)
@@ -150,9 +150,9 @@ def test_a_row_too_many_or_too_few_is_noticed_by_name(
     summaries = summarize(facts_of(run))
     name = next(iter(summaries))
     broken = summaries[name].model_copy(update={column: getattr(summaries[name], column) + more})
-    found = imbalances({**summaries, name: broken})
+    found = mismatches({**summaries, name: broken})
     assert found
-    assert all(f"the books of {name} do not balance" in sentence for sentence in found)
+    assert all(f"the row counts of {name} do not match" in sentence for sentence in found)
 
 
 @given(RUNS, st.floats(0, 1))
@@ -447,7 +447,9 @@ def test_a_failed_format_is_certain_even_where_its_name_is_not() -> None:
 
 @given(TEXTS | st.text(max_size=5000))
 def test_a_run_that_is_given_up_failed_for_a_reason_that_everybody_can_hold(cause: str) -> None:
-    completed = given_up(complete(facts_of({"posts": [healthy()]}), [], {"posts": Terms()}, NOON), cause)
+    completed = failed_completion(
+        complete(facts_of({"posts": [healthy()]}), [], {"posts": Terms()}, NOON), cause
+    )
     assert completed.status == "failed"
     assert completed.reason is not None
     assert completed.reason.startswith("the run could not be completed: ")
@@ -461,7 +463,7 @@ def test_books_that_do_not_balance_fail_a_run_by_name() -> None:
     lost = tuple(total for total in facts.totals if total.stage != "loader")
     assert verdict(replace(facts, totals=lost)) == (
         "failed",
-        "the books of posts do not balance: 100 rows accepted, 0 loaded + 0 superseded + 0 not loaded",
+        "the row counts of posts do not match: 100 rows accepted, 0 loaded + 0 superseded + 0 not loaded",
     )
 
 

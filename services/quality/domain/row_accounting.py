@@ -1,4 +1,4 @@
-"""The books of a run: what became of every row that was crawled."""
+"""The row accounting of a run: the result of every crawled row."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -126,7 +126,7 @@ class RunFacts:
 
 
 def summarize(facts: RunFacts) -> dict[str, DatasetSummary]:
-    """The books per dataset, in the order of the request."""
+    """The summary of each dataset, in the order of the request."""
     return {name: _summary(facts, name, plan) for name, plan in facts.plans.items()}
 
 
@@ -156,26 +156,27 @@ def distinct_records(facts: RunFacts, dataset: str) -> int:
     return crawled - sum(total.repeated for total in totals if total.stage in {"processor", "loader"})
 
 
-def imbalances(summaries: Mapping[str, DatasetSummary], stages: Collection[Stage] = STAGES) -> list[str]:
+def mismatches(summaries: Mapping[str, DatasetSummary], stages: Collection[Stage] = STAGES) -> list[str]:
     """Where rows were lost or made up, one sentence each. `stages` are those of the run."""
     found = []
-    for name, books in summaries.items():
-        processed = books.rows_accepted + books.rows_rejected + books.rows_deduplicated
-        if books.rows_crawled != processed:
+    for name, summary in summaries.items():
+        processed = summary.rows_accepted + summary.rows_rejected + summary.rows_deduplicated
+        if summary.rows_crawled != processed:
             found.append(
-                f"the books of {name} do not balance: {books.rows_crawled} rows crawled, {books.rows_accepted} accepted"
-                f" + {books.rows_rejected} rejected + {books.rows_deduplicated} deduplicated"
+                f"the row counts of {name} do not match: {summary.rows_crawled} rows crawled, "
+                f"{summary.rows_accepted} accepted + {summary.rows_rejected} rejected "
+                f"+ {summary.rows_deduplicated} deduplicated"
             )
-        loaded = books.rows_loaded + books.rows_superseded + books.rows_not_loaded
-        if "loader" in stages and books.rows_accepted != loaded:
+        loaded = summary.rows_loaded + summary.rows_superseded + summary.rows_not_loaded
+        if "loader" in stages and summary.rows_accepted != loaded:
             found.append(
-                f"the books of {name} do not balance: {books.rows_accepted} rows accepted, {books.rows_loaded} loaded"
-                f" + {books.rows_superseded} superseded + {books.rows_not_loaded} not loaded"
+                f"the row counts of {name} do not match: {summary.rows_accepted} rows accepted, {summary.rows_loaded} loaded"
+                f" + {summary.rows_superseded} superseded + {summary.rows_not_loaded} not loaded"
             )
-        if "s3sink" in stages and books.rows_accepted != books.rows_stored + books.rows_not_stored:
+        if "s3sink" in stages and summary.rows_accepted != summary.rows_stored + summary.rows_not_stored:
             found.append(
-                f"the books of {name} do not balance: {books.rows_accepted} rows accepted, {books.rows_stored} stored"
-                f" + {books.rows_not_stored} not stored"
+                f"the row counts of {name} do not match: {summary.rows_accepted} rows accepted, {summary.rows_stored} stored"
+                f" + {summary.rows_not_stored} not stored"
             )
     return found
 

@@ -1,0 +1,105 @@
+"""The work on one batch: files of a scratch folder in, files of that folder out. Synchronous, and runs in a thread.
+
+Nothing here knows the event loop, the object store or the bus: it can run in any process that has the folder.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.processor.adapters.clean_file import rewrite_lineage, write_clean
+from services.processor.adapters.quarantine_file import QuarantineFile
+from services.processor.adapters.raw_file import inflate
+from services.processor.adapters.spill_file import SpillFile
+from services.processor.domain.lines import LongLine, cut_lines
+from services.processor.domain.parse import Watch, parse_chunk, refuse_long
+from services.processor.domain.parse_schema import ParseSchema
+from services.processor.domain.quarantine import RequestLog, read_request_log
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.events.models import Artifact, BatchManifest, Counts
+from shared.parquet.reader import open_clean
+from shared.reasons import Reason
+
+RAW_FORMAT = "jsonl.zst"
+REQUESTS_FORMAT = "requests.jsonl.zst"
+QUARANTINE_FORMAT = "quarantine.jsonl.zst"
+
+REPLAYED_FILE = "replayed.parquet"
+
+MAX_REQUESTS_BYTES = 256 * 2**20
+"""Of a requests log, inflated: a thousand requests take a few hundred kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What became of a batch's lines."""
+
+    counts: Counts
+    repeated: int
+    rejected_by_reason: dict[str, int]
+    absent: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+    ignored: int = 0
+
+
+def copy_processed(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:
+    """Rows of another run's processor to Parquet, with this batch's lineage columns."""
+    with open_clean(folder / REPLAYED_FILE, dataset, clean) as parquet:
+        rewrite_lineage(parquet, clean, folder / "parquet", crawled, dataset)
+
+
+def clean_raw(
+    folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, parse_schema: ParseSchema
+) -> Cleaned:
+    """Raw lines to Parquet and quarantine.
+
+    Raises `PermanentError` for an artifact that is not what its manifest says.
+    """
+    watch = Watch(parse_schema, crawled.run_id, crawled.batch_id)
+    lines = refused = ignored = 0
+    with (
+        SpillFile(folder / "rows.arrow", parse_schema.schema) as store,
+        QuarantineFile(
+            folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
+        ) as quarantine,
+    ):
+        for piece in cut_lines(inflate(folder / RAW_FORMAT)):
+            if isinstance(piece, LongLine):
+                lines, refused = lines + 1, refused + 1
+                quarantine.add([refuse_long(piece)])
+                continue
+            lines += piece.lines
+            if lines > rows:
+                break
+            for parsed in parse_chunk(piece, crawled.first_position, parse_schema, watch):
+                store.add(parsed.rows)
+                quarantine.add(parsed.refused)
+                refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored
+    if lines != rows:
+        raise PermanentError(
+            Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest says {rows}"
+        )
+    written = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
+    counts = Counts(
+        read=lines, accepted=written.accepted, rejected=refused, deduplicated=written.deduplicated
+    )
+    absent = watch.absent.names()
+    return Cleaned(
+        counts,
+        written.repeated,
+        dict(quarantine.reasons),
+        absent,
+        watch.unnamed.names() if absent else (),
+        ignored,
+    )
+
+
+def _request_log(file: Path) -> RequestLog:
+    if not file.exists():
+        return RequestLog([])
+    data = bytearray()
+    for block in inflate(file):
+        data += block
+        if len(data) > MAX_REQUESTS_BYTES:
+            raise PermanentError(Reason.TOO_LARGE, f"the requests log is above {MAX_REQUESTS_BYTES} bytes")
+    return read_request_log(bytes(data))
