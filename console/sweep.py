@@ -136,5 +136,5 @@ def show(report: SweepReport) -> None:
         print(f"{quantity(total.count, 'object')}, {size(total.bytes)} {done}")
     else:
         print("there is nothing to sweep")
-    for complaint in report.complaints[:COMPLAINTS_SHOWN]:
+    for complaint in report.problems[:COMPLAINTS_SHOWN]:
         print(f"left alone: {one_line(complaint)}")

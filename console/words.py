@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from shared.reasons import in_words
+from shared.reasons import reason_text
 
 STATUS_STYLE = {
     "succeeded": "bold green",
@@ -97,7 +97,7 @@ def listed(names: Iterable[str]) -> str:
 
 def reasons_in_words(counts: Mapping[str, int]) -> str:
     """`1,200 of a wrong type (type), 3 without a key (no_key)`: rows by the reason of their refusal."""
-    return ", ".join(f"{rows:,} {one_line(in_words(reason))}" for reason, rows in counts.items())
+    return ", ".join(f"{rows:,} {one_line(reason_text(reason))}" for reason, rows in counts.items())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Named points between effects at which a test can kill or pause the process.
 
 `CRASH_AT=<point>:<hit>` ends the process like `kill -9` when the point is reached for the hit-th time;
-`STOP_AT=<point>:<hit>` pauses it there like `kill -STOP`, until somebody sends SIGCONT. Without the variables a point
+`STOP_AT=<point>:<hit>` pauses it there like `kill -STOP`, until SIGCONT. Without the variables a point
 costs one comparison.
 """
 

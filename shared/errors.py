@@ -11,7 +11,7 @@ class OnPointError(Exception):
 
 
 class TransientError(OnPointError):
-    """An outage of ours (Kafka, PostgreSQL, S3): pause the partition and try again, without end.
+    """An outage of Kafka, PostgreSQL or S3: pause the partition and try again, without end.
 
     Never a reason for a dead letter.
     """

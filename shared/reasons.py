@@ -42,7 +42,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def in_words(reason: str) -> str:
+def reason_text(reason: str) -> str:
     """Ends a number of rows: `of a wrong type (type)`. A reason that is not known stands for itself."""
     words = _IN_WORDS.get(reason)
     return reason if words is None else words if words == reason else f"{words} ({reason})"

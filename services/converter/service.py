@@ -45,7 +45,7 @@ class ConverterService:
 
         A format that cannot be written leaves the others: the result names it in `detail`. Raises
         `BatchDeadError` if the batch is dead, `TransientError` in an outage, `PermanentError` for what can never be
-        converted: an unknown dataset or format, an artifact that is gone or not what its manifest says; and
+        converted: an unknown dataset or format, an artifact that is gone or not as in its manifest; and
         whatever the first format failed with if nothing could be written.
         """
         artifact = clean_artifact(processed)
@@ -132,7 +132,7 @@ def _write(
 
 
 def _raise_what_stops_all(errors: list[BaseException], formats: int) -> None:
-    """An outage and a cancellation are nobody's fault and come again; and where all failed, the first says why."""
+    """An outage and a cancellation are raised and come again; where all failed, the first error is raised."""
     for error in errors:
         if isinstance(error, TransientError) or not isinstance(error, Exception):
             raise error

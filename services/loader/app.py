@@ -20,7 +20,7 @@ async def build(process: Process) -> None:
     settings = load_settings(LoaderSettings)
     storage = load_settings(ObjectStoreSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
-    folder.read()  # says now which files cannot be used
+    folder.read()  # logs the files that cannot be used
     pool = await open_pool(load_settings(PostgresSettings))
     process.resources.push_async_callback(pool.close)
     await wait_for_migrations(pool, [LEDGER_TABLE])

@@ -40,7 +40,7 @@ class LoaderService:
 
         Raises `BatchDeadError` if it is dead, `TransientError` in an outage and while its table or a column of it is
         yet to be made by `onpoint migrate`, `PermanentError` for what can never be loaded: a cancelled run, an unknown
-        dataset, an artifact that is gone or not what its manifest says, a table that is another than the dataset's.
+        dataset, an artifact that is gone or not as in its manifest, a table that is another than the dataset's.
         Rows that PostgreSQL refuses, up to a bound, are put into quarantine.
         """
         artifact = clean_artifact(batch)

@@ -18,7 +18,7 @@ async def build(process: Process) -> None:
     settings = load_settings(ProcessorSettings)
     storage = load_settings(ObjectStoreSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
-    folder.read()  # says now which files cannot be used
+    folder.read()  # logs the files that cannot be used
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "processor")
     handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read)))

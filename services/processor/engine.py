@@ -53,7 +53,7 @@ def clean_raw(
 ) -> Cleaned:
     """Raw lines to Parquet and quarantine.
 
-    Raises `PermanentError` for an artifact that is not what its manifest says.
+    Raises `PermanentError` for an artifact that is not as in its manifest.
     """
     watch = Watch(parse_schema, crawled.run_id, crawled.batch_id)
     lines = refused = ignored = 0

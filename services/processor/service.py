@@ -42,8 +42,8 @@ class ProcessorService:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a few chunks of 8 MiB.
 
         Raises `BatchDeadError` if it is dead, `TransientError` in an outage, `PermanentError` for what can never
-        be processed: an unknown dataset, a manifest that is no crawler's, an artifact that is gone or not what
-        its manifest says.
+        be processed: an unknown dataset, a manifest that is no crawler's, an artifact that is gone or not as in
+        its manifest.
         """
         _check_origin(crawled)
         is_processed = any(artifact.format == "parquet" for artifact in crawled.artifacts)
@@ -138,7 +138,7 @@ def _parse_schema_of(dataset: Dataset) -> ParseSchema:
 
 
 def _artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:
-    """The raw artifact and the requests log, which may be missing: then nobody knows the records' URLs."""
+    """The raw artifact and the requests log, which may be missing: then the records' URLs are unknown."""
     by_format = {artifact.format: artifact for artifact in crawled.artifacts}
     raw = by_format.get(RAW_FORMAT)
     if raw is None or len(by_format) < len(crawled.artifacts):

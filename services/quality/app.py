@@ -31,7 +31,7 @@ REQUEST_WORKERS = 2
 async def build(process: Process) -> None:
     storage, sweeping = load_settings(ObjectStoreSettings), load_settings(SweepSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
-    folder.read()  # says now which files cannot be used
+    folder.read()  # logs the files that cannot be used
     pool = await open_pool(load_settings(PostgresSettings))
     process.resources.push_async_callback(pool.close)
     await wait_for_migrations(pool, TABLES)

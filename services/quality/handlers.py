@@ -49,7 +49,7 @@ class Handlers:
         return FailureOutcome(dead=False)
 
     async def on_ledger_event(self, record: Record) -> Sequence[Outgoing]:
-        """Milestones are not returned but published on the way: their rows must say so afterwards."""
+        """Milestones are not returned but published on the way: their rows are marked afterwards."""
         match record.topic:
             case topics.CRAWL_PLANNED:
                 await self._on_planned(record)
@@ -76,7 +76,7 @@ class Handlers:
         return await self.completion.complete(drained, DecidingRecord.of(record))
 
     async def mark_drained_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
-        """Ends a run that cannot be completed as failed; not for a record that came early or is no event of ours."""
+        """Ends a run that cannot be completed as failed; not for a record that came early or is foreign."""
         if isinstance(error, NotDrainedError):
             return FailureOutcome(dead=True)
         try:

@@ -29,7 +29,7 @@ async def build(process: Process) -> None:
     settings = load_settings(SinkSettings)
     storage = load_settings(ObjectStoreSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
-    folder.read()  # says now which files cannot be used
+    folder.read()  # logs the files that cannot be used
     postgres = load_settings(PostgresSettings)
     if settings.s3sink_writers + CONSUMERS > postgres.postgres_pool_size + postgres.postgres_pool_overflow:
         raise ConfigurationError(

@@ -11,7 +11,7 @@ UNKNOWN_RATIO = 0.5
 """Bytes in the lake (zstd, long row groups) per byte of clean Parquet (snappy), before a dataset's own is known."""
 
 RATIO_BOUNDS = (0.1, 1.5)
-"""A measured ratio outside these says more about tiny objects than about the data."""
+"""A measured ratio outside these comes from tiny objects, not from the data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Header names that are no UTF-8, which some clients write and Kafka takes.
 
-aiokafka's decoder raises at such a name whenever it meets it: the partition would stand still for ever, and say nothing.
+aiokafka's decoder raises at such a name whenever it meets it: the partition would stand still for ever, without a log line.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Topics as they are declared: read the file, create what is missing, set the configuration of the others, say where the
+"""Topics as they are declared: read the file, create what is missing, set the configuration of the others, tell where the
 number of partitions differs.
 """
 

@@ -101,7 +101,7 @@ def load_catalog(extra: Path | None = None, environment: Mapping[str, str] | Non
 
 
 def find_files(extra: Path | None) -> list[Path]:
-    """The built-in files, then the folder's. What a dot begins is somebody's temporary file.
+    """The built-in files, then the folder's. What a dot begins is a temporary file.
 
     Raises `ConfigurationError` if `extra` is no folder, or may not be read.
     """
@@ -198,7 +198,7 @@ def _nothings(document: Mapping[str, Any], mark: Mark) -> Iterator[tuple[int, st
 def _with_environment(
     source: dict[str, Any], environment: Mapping[str, str], variables: dict[tuple[str, ...], str]
 ) -> dict[str, Any]:
-    """Applies `ONPOINT_SOURCE_<NAME>_{URL,REQUESTS_PER_SECOND,CONCURRENCY,PAGE_SIZE}`, and says which it applied."""
+    """Applies `ONPOINT_SOURCE_<NAME>_{URL,REQUESTS_PER_SECOND,CONCURRENCY,PAGE_SIZE}`, and logs which it applied."""
     name = str(source.get("name", "")).upper()
     source = dict(source)
 

@@ -232,7 +232,7 @@ def _refuse_control(text: str) -> None:
 
 
 def _tag_of(event: Any, line: int) -> str:
-    """The type of a scalar: as it says itself, or as its text looks where it stands without quotes."""
+    """The type of a scalar: by its tag, or as its text looks where it stands without quotes."""
     tag: str | None = event.tag
     if tag is not None and tag != "!":
         if tag not in _SCALARS:

@@ -21,7 +21,7 @@ Today = Callable[[], Mapping[str, Dataset]]
 class RunDatasets:
     """The datasets of runs, from `runs/<run_id>/<dataset>/dataset.json`. The first writer wins; read ones are cached.
 
-    A run that an older version accepted has no such object: `today` gives what the files say now instead. Every method
+    A run that an older version accepted has no such object: `today` gives the files as they are now instead. Every method
     raises `StorageUnavailableError` in an outage.
     """
 

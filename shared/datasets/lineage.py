@@ -1,4 +1,4 @@
-"""The columns that say where a row came from: in every clean file, every lake file and every table."""
+"""The columns with the origin of a row: in every clean file, every lake file and every table."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -1,4 +1,4 @@
-"""What a dataset file may say. Pure: no file, no driver."""
+"""The model of a dataset file. Pure: no file, no driver."""
 
 import json
 import re
@@ -52,7 +52,7 @@ class ApiSource(Model):
 
 
 _INEXACT: dict[ColumnType, Literal["refuse", "round"]] = {"int64": "refuse", "float64": "round"}
-"""What a column does with a number that it cannot hold as it is, unless its file says otherwise."""
+"""What a column does with a number that it cannot hold as it is, unless its file has another rule."""
 
 
 class Column(Model):
@@ -183,7 +183,7 @@ class NotNullCheck(Model):
     kind: Literal["not_null"]
     column: Name
     max: RowCount = 0
-    """So many nulls are allowed."""
+    """The number of nulls that are allowed."""
     severity: Severity = "error"
 
     @property
@@ -257,7 +257,7 @@ class Dataset(Model):
 
     @model_validator(mode="after")
     def paths_do_not_cross(self) -> Self:
-        """`a` and `a.b` cannot both be columns: one says that `a` is a value, the other that it is an object."""
+        """`a` and `a.b` cannot both be columns: in one `a` is a value, in the other an object."""
         paths: dict[Path, int] = {}
         for place, column in enumerate(self.columns):
             if (other := paths.setdefault(column.path, place)) != place:

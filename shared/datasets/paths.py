@@ -23,7 +23,7 @@ def parse_path(text: str) -> Path:
 
     Keys are joined by dots. `\.` is a dot inside a key, `\\` a backslash, `\"` a quote. A key in double quotes
     holds anything but control characters, dots and nothing at all included. Without quotes a key may hold blanks
-    inside, not at its ends. Raises `ValueError` that says what is wrong and what to write.
+    inside, not at its ends. Raises `ValueError` with what is wrong and what to write.
     """
     keys: list[str] = []
     at = 0

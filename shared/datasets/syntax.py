@@ -1,4 +1,4 @@
-"""What libyaml finds wrong with a text, in words that say what to change."""
+"""What libyaml finds wrong with a text, with what to change."""
 
 import re
 from typing import Any

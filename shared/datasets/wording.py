@@ -83,7 +83,7 @@ def explain(
 ) -> list[tuple[int, str]]:
     """The line, from 1, and the reason of each mistake; what is best mended first comes first.
 
-    `variables` names those that replaced what the file says, by field.
+    `variables` names those that replaced a value of the file, by field.
     """
     found = error.errors(include_url=False)
     faults = [

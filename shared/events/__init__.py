@@ -1,1 +1,1 @@
-"""The contract between the services: events, identifiers, reasons. Imports pydantic and nothing of ours but errors."""
+"""The contract between the services: events, identifiers, reasons. Imports pydantic, errors and reasons."""

@@ -55,7 +55,7 @@ def decode_event(model: type[_E], value: bytes | None) -> _E:
 
 
 def decode_failure(value: bytes | None) -> BatchManifest | BatchUnreadable:
-    """The value of `batch.failed`: a manifest, or the little that is known of a record nobody could read."""
+    """The value of `batch.failed`: a manifest, or what is known of an undecodable record."""
     document = parse_object(value)
     if "run_id" in document:
         return decode_event(BatchManifest, value)
@@ -67,12 +67,12 @@ def encode(event: Part) -> bytes:
 
 
 def explain(error: ValidationError) -> str:
-    """The first complaints of a validation error, one line, without the input (which may hold secrets)."""
-    complaints = [
+    """The first problems of a validation error, one line, without the input (which may hold secrets)."""
+    problems = [
         f"{'.'.join(str(step) for step in item['loc']) or 'value'}: {item['msg']}"
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:3]
     ]
-    return "; ".join(complaints)[:1000]
+    return "; ".join(problems)[:1000]
 
 
 def _check_depth(document: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ class Event(Part):
 
 class DatasetParameters(Part):
     limit: Annotated[int, Field(ge=0, le=10**12)] | None = None
-    """The first so many records of the source; absent: all of them."""
+    """The number of records from the source's first on; absent: all of them."""
 
 
 class CrawlRequest(Part):
@@ -169,7 +169,7 @@ class CrawlPlanned(Event):
     dataset: DatasetName | None
     batches: Count
     rows: Count | None = None
-    """How many records the source promised; None where it did not say."""
+    """How many records the source promised; None where it gave no number."""
     requested_at: Timestamp
     request: CrawlRequest
     produced_at: Timestamp
@@ -226,7 +226,7 @@ class BatchManifest(Event):
     nulls: (
         Annotated[dict[ColumnName, Count], Field(max_length=MAX_LIST_ITEMS), AfterValidator(_sorted)] | None
     ) = None
-    """Of a loaded batch's rows, how many are null in each column that the loader knows; None: nobody counted.
+    """Of a loaded batch's rows, how many are null in each column that the loader knows; None: not counted.
 
     In the order of names, so that a manifest reads the same wherever it was kept meanwhile (a jsonb has its own).
     """

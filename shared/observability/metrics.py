@@ -20,7 +20,7 @@ RECORDS_HANDLED = Counter(
 )
 RECORD_RETRIES = Counter(
     "onpoint_record_retries_total",
-    "Tries that failed and come again. kind: outage (of ours; without end) or error (bounded).",
+    "Tries that failed and come again. kind: outage (of Kafka, PostgreSQL or S3; without end) or error (bounded).",
     ["topic", "kind"],
     registry=REGISTRY,
 )
@@ -38,7 +38,7 @@ BUSY_SECONDS = Counter(
 )
 PARTITIONS_PAUSED = Gauge(
     "onpoint_partitions_paused",
-    "Partitions that wait because something of ours is down. Above 0 for long: look at the service's log.",
+    "Partitions that wait because Kafka, PostgreSQL or S3 is down. Above 0 for long: look at the service's log.",
     registry=REGISTRY,
 )
 OFFSET_RESETS = Counter(

@@ -59,7 +59,7 @@ def read_clean(
 
 @contextmanager
 def _translated(artifact: Artifact) -> Iterator[None]:
-    """Arrow's errors about the file's content; what the system refused (it has an errno) is an outage of ours."""
+    """Arrow's errors about the file's content; what the system refused (it has an errno) is an outage."""
     try:
         yield
     except (pa.ArrowInvalid, OSError) as error:

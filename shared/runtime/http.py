@@ -18,7 +18,7 @@ async def start_http(
 ) -> web.AppRunner:
     """Serves until the runner's `cleanup`. 200 without problems, else 503 with them, one a line.
 
-    `resume` releases the brake and tells whether it was on; only a program on this machine may ask for it.
+    `resume` resets the circuit breaker and tells whether it was open; only a program on this machine may ask for it.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -49,7 +49,7 @@ def _verdict(problems: list[str]) -> web.Response:
 
 
 def _is_local_program(request: web.Request) -> bool:
-    """A page in a browser on this machine comes from it too, but says where it is from."""
+    """A page in a browser on this machine comes from it too, but has its origin in a header."""
     try:
         is_local = ipaddress.ip_address(request.remote or "").is_loopback
     except ValueError:

@@ -176,7 +176,7 @@ async def _forever(
 
 
 async def _watch(subscriptions: Subscriptions) -> None:
-    """CPU work on the loop would starve heartbeats: say so before the broker does. Looks at memory, too."""
+    """CPU work on the loop would starve heartbeats: it is logged before the broker acts. Looks at memory, too."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LOOP_PROBE_S

@@ -1,4 +1,4 @@
-"""Whether the address of a database says what its writer meant. Pure; nothing of it is ever in a message."""
+"""Whether the address of a database means what its writer meant. Pure; nothing of it is ever in a message."""
 
 import re
 from urllib.parse import parse_qs, unquote, urlparse

@@ -64,7 +64,7 @@ def undecodable_record(record: Record, error: PermanentError, stage: Stage) -> F
             batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=error_text(error)
         )
     except ValidationError:
-        return FailureOutcome(dead=True)  # no key, or not one of ours: the dead letter is all there can be
+        return FailureOutcome(dead=True)  # no key, or a foreign one: the dead letter is all there can be
     return FailureOutcome(dead=True, events=(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed),))
 
 

@@ -17,4 +17,4 @@ class ChecksumError(PermanentError):
 
 
 class StorageUnavailableError(TransientError):
-    """The object store did not answer, or refused us: an outage of ours."""
+    """The object store did not answer, or refused the request: an outage."""

@@ -25,7 +25,7 @@ from shared.errors import ConfigurationError, PermanentError
 from shared.reasons import Reason
 from shared.settings.object_store import ObjectStoreSettings, check_endpoint
 from shared.storage.errors import ChecksumError, ObjectMissingError, StorageUnavailableError
-from shared.storage.outages import in_words, is_bucket_missing
+from shared.storage.outages import error_text, is_bucket_missing
 
 if TYPE_CHECKING:
     from obstore.store import S3Config  # exists for type checkers only
@@ -34,7 +34,7 @@ MULTIPART_CHUNK_BYTES = 8 * 2**20
 """Parts of an upload; S3's least is 5 MiB."""
 
 MULTIPART_CONCURRENCY = 2
-"""Parts in flight: an upload holds at most so many chunks in memory."""
+"""Parts in flight: an upload has at most this many chunks in memory."""
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
 CALL_TIMEOUT = timedelta(seconds=60)
@@ -270,4 +270,4 @@ def _translated(uri: str) -> Iterator[None]:
 
 def _unavailable(uri: str, error: Exception) -> StorageUnavailableError:
     bucket = uri.partition("://")[2].partition("/")[0]
-    return StorageUnavailableError(f"{uri}: {in_words(error, bucket)}"[:500])
+    return StorageUnavailableError(f"{uri}: {error_text(error, bucket)}"[:500])

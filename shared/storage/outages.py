@@ -14,7 +14,7 @@ _SERVER = re.compile(r"https?://[^/\s]+")
 _REFUSED = ("401", "403")
 
 
-def in_words(error: Exception, bucket: str) -> str:
+def error_text(error: Exception, bucket: str) -> str:
     """What the store did instead, and which setting to look at."""
     said, _, dump = str(error).partition(_DUMP)
     preamble = _PREAMBLE.match(said)

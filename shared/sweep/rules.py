@@ -83,7 +83,7 @@ class SweepReport:
 
     dry_run: bool
     removed: Mapping[Kind, Tally] = field(default_factory=_nothing)
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     """Why something was left alone though it may be due."""
 
     @property
@@ -97,7 +97,7 @@ class SweepReport:
         return {
             "dry_run": self.dry_run,
             **{name: {"count": tally.count, "bytes": tally.bytes} for name, tally in tallies},
-            "complaints": list(self.complaints),
+            "complaints": list(self.problems),
         }
 
 

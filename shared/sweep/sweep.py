@@ -1,4 +1,4 @@
-"""Removes what nobody needs any more from both buckets (docs/guarantees.md, C6).
+"""Removes expired and orphaned objects from both buckets (docs/guarantees.md, C6).
 
 Artifacts go; manifests, plans, dataset files and listings stay. What a run that goes on may need, and what a manifest, a
 result or a listing names, is never touched; a superseded listing is a listing. Any number of sweeps may run at once.
@@ -41,7 +41,7 @@ PAGE = 1000
 """Objects looked at together: what S3 lists at a time."""
 
 SUSPECTS = 5 * PAGE
-"""Lake objects that seem to be nobody's are checked against every listing, so many at a time."""
+"""Lake objects without a listing are checked against every listing, this many at a time."""
 
 DELETES_AT_ONCE = 16
 
@@ -102,7 +102,7 @@ class Sweep:
         return self._report
 
     async def _sweep_staging(self, page: Sequence[ObjectInfo]) -> None:
-        """Artifacts past their TTL, and losers: what the ledger does not name is looked for in the manifests too."""
+        """Artifacts past their TTL, and orphaned ones: what the ledger does not name is looked for in the manifests too."""
         found = [(info, place) for info in page if (place := artifact_key(info.key)) is not None]
         runs = await self._runs({info.key.split("/")[1] for info in page})
         expired: list[ObjectInfo] = []
@@ -115,16 +115,16 @@ class Sweep:
                 suspects.append((info, place))
         named = await self._named({place.run_id for _, place in suspects})
         suspects = [(info, place) for info, place in suspects if self._staging.uri(info.key) not in named]
-        losers = [
+        orphaned = [
             info
             for place in dict.fromkeys(place for _, place in suspects)
             for info in await self._unnamed(place, [info for info, other in suspects if other == place])
         ]
         await self._remove("artifacts", self._staging, expired)
-        await self._remove("losers", self._staging, losers)
+        await self._remove("losers", self._staging, orphaned)
 
     async def _sweep_exports(self, page: Sequence[ObjectInfo]) -> None:
-        """Exports of ended runs, and of runs that nobody knows, which nothing names."""
+        """Exports of ended and of unknown runs, which nothing names."""
         found = [(info, place) for info in page if (place := export_key(info.key)) is not None]
         old = [
             (info, place)
@@ -203,7 +203,7 @@ class Sweep:
         try:
             return Run(run_id, parse_stored(CrawlRequest, found, key).requested_at, ended_at=None)
         except PermanentError as error:
-            self._complain(str(error))
+            self._add_problem(str(error))
             return None
 
     async def _named(self, run_ids: set[str]) -> frozenset[str]:
@@ -226,7 +226,7 @@ class Sweep:
                     try:
                         manifest = None if text is None else decode_event(BatchManifest, text)
                     except PermanentError as error:
-                        self._complain(f"{key} cannot be read, so {len(left)} objects stay: {error}")
+                        self._add_problem(f"{key} cannot be read, so {len(left)} objects stay: {error}")
                         return []
                     for artifact in () if manifest is None else manifest.artifacts:
                         left.pop(artifact.uri, None)
@@ -243,7 +243,7 @@ class Sweep:
                 try:
                     uris = () if text is None else listed_uris(orjson.loads(text))
                 except ValueError as error:
-                    self._complain(f"{info.key} cannot be read, so {len(left)} objects stay: {error}")
+                    self._add_problem(f"{info.key} cannot be read, so {len(left)} objects stay: {error}")
                     return
                 for uri in uris:
                     left.pop(uri, None)
@@ -263,9 +263,9 @@ class Sweep:
         tally.bytes += removal.bytes
         self._on_removal(removal)
 
-    def _complain(self, complaint: str) -> None:
-        log.warning("sweep_leaves_alone", why=complaint[:500])
-        self._report.complaints.append(complaint[:500])
+    def _add_problem(self, problem: str) -> None:
+        log.warning("sweep_leaves_alone", why=problem[:500])
+        self._report.problems.append(problem[:500])
 
 
 async def _pages(objects: AsyncIterator[ObjectInfo]) -> AsyncIterator[list[ObjectInfo]]:

@@ -84,10 +84,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, OSError, TimeoutError) as error:
-        raise StorageUnavailableError(f"open uploads: {_in_words(error)}"[:500]) from error
+        raise StorageUnavailableError(f"open uploads: {_error_text(error)}"[:500]) from error
 
 
-def _in_words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """As `shared.storage.outages` for the other driver's errors."""
     if isinstance(error, EndpointConnectionError):
         return f"the object store does not answer at {error.kwargs['endpoint_url']}"

@@ -15,7 +15,7 @@ import stringzilla
 from services.processor.domain.parse_schema import Target
 
 _FEW = 32
-"""So many names are looked for in the bytes one by one; more are faster found by reading every record."""
+"""Up to this number, names are looked for in the bytes one by one; more are faster found by reading every record."""
 
 _DECODER = json.JSONDecoder(parse_int=float)
 """A million digits are one look at each; as an integer they would be refused."""
@@ -67,7 +67,7 @@ class AbsentFields:
         try:
             record = _DECODER.decode(line.decode())
         except RecursionError:
-            self._left.clear()  # nobody can tell, so nothing is said
+            self._left.clear()  # unknown, so nothing is reported
             return
         except ValueError:
             return

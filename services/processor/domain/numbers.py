@@ -14,7 +14,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 _INT64_DIGITS = 19
 _SURELY_INT64 = 18
-"""Any so many characters of digits and a sign are within 64 bits."""
+"""Characters of digits and a sign that are within 64 bits whatever they are."""
 
 _NUMERAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)([0-9]+))?")
 

@@ -20,14 +20,14 @@ MAX_ROW_BYTES = 8160
 _HEADER_BYTES = 23
 _POINTER_BYTES = 18
 _INLINE_CHARS_BYTES = 23
-"""A text of so many bytes takes one more, and is never moved."""
+"""A text of up to this many bytes takes one more, and is never moved."""
 
 _SIZES: dict[ColumnType, int] = {"int64": 8, "float64": 8, "timestamp": 8, "boolean": 1, "date": 4}
 """Bytes of the other types, which are their alignment too."""
 
 _COMPRESSIBLE_BYTES = 32
 _COMPRESSED_BYTES = 11
-"""From so many bytes on, PostgreSQL may keep a text compressed in the row. That takes a header and a match of so many
+"""From this many bytes on, PostgreSQL may keep a text compressed in the row. That takes a header and a match of that many
 bytes together, and each byte that differs from those before it once more: less than a pointer only where a text has at
 most six different ones."""
 

@@ -65,7 +65,7 @@ def to_date(text: str) -> date | Reason:
 
 
 def to_timestamps(texts: "pa.Array[Any]") -> "pa.Array[Any] | None":
-    """The column in UTC, or None if a single value is doubtful: then `to_timestamp` says which and why."""
+    """The column in UTC, or None if a single value is doubtful: then `to_timestamp` finds which and why."""
     parts = pc.extract_regex(texts, _STAMP_COLUMN)
     if parts.null_count != texts.null_count:
         return None

@@ -24,7 +24,7 @@ from shared.events.topology import stages_of
 from shared.postgres.errors import translated
 
 LISTED = 500
-"""Dead batches and missing pages that an event names; it says how many more there are."""
+"""Dead batches and missing pages that an event names; it gives the number of the others."""
 
 _RUN = """
 SELECT r.requested_at, r.started_at, r.drained_state IS NOT NULL AS drained, c.topic, c."partition", c."offset"
@@ -79,7 +79,7 @@ _HEAD = (
     "SELECT requested_at, started_at, refused, formats, from_stage FROM onpoint_runs.runs WHERE run_id = $1"
 )
 
-# What the answers with the records promised; where they did not say, what the plan was made of.
+# What the answers with the records promised; without a promise, the plan's number.
 _PLANS = """
 SELECT d.dataset, d.batches_planned, coalesce(
     (

@@ -65,7 +65,7 @@ class LedgerRepository:
         return await self._record(result, result.reason, result.detail, read=counts.read)
 
     async def record_death(self, batch: BatchRef, failure: Failure) -> Recorded:
-        """As `record`, of a batch whose record nobody could read: how many rows it had, its parent's result tells."""
+        """As `record`, of a batch whose record was undecodable: its parent's result has the number of its rows."""
         result = BatchManifest(
             run_id=batch.run_id,
             dataset=batch.dataset,

@@ -70,6 +70,6 @@ class ListingRepository:
                     yield ListedFile(**row)
 
     async def written(self, run_id: str, changes: int) -> None:
-        """The listing is in the lake as of so many changes."""
+        """The listing in the lake is as of this number of changes."""
         with translated():
             await self._pool.execute(_WRITTEN, run_id, changes)

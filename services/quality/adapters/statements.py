@@ -5,7 +5,7 @@ from typing import Literal
 from shared.events.topology import STAGES
 
 FAILURES_KEPT_DAYS = 30
-"""A death whose batch no plan ever named was of no run of ours."""
+"""A failure of a batch that no plan names belongs to no run of the ledger."""
 
 REQUESTS_KEPT_DAYS = 30
 """As long as the dead letter of a request: until then a service may still take the run up."""
@@ -164,7 +164,7 @@ ASSIGN = {
     for kind, reached in _REACHED.items()
 }
 
-# A batch that was revived when its run was drained already is on its way again until its last result is there.
+# A batch that was redriven after its run was drained is on its way again until its last result is there.
 IS_DRAINED = f"""
 SELECT NOT {_UNREACHED.format(reached=_REACHED["drained"])}
 FROM onpoint_runs.runs r

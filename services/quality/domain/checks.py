@@ -28,14 +28,14 @@ def expected_of(check: Check) -> dict[str, int]:
             return {"max": 0}
 
 
-def judge(dataset: str, check: Check, value: int) -> CheckResult:
+def evaluate(dataset: str, check: Check, value: int) -> CheckResult:
     expected = expected_of(check)
     passed = expected.get("min", value) <= value <= expected.get("max", value)
     return _result(dataset, check, value, passed=passed)
 
 
 def could_not_run(dataset: str, check: Check, error: str) -> CheckResult:
-    """A check without an answer has failed: nobody may take its silence for a yes."""
+    """A check without an answer has failed."""
     return _result(dataset, check, error[:MAX_ERROR_CHARS], passed=False)
 
 

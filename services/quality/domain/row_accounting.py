@@ -87,12 +87,12 @@ class PartlyConverted:
 class DatasetPlan:
     batches: int
     rows: int | None
-    """The most records that the source promised; None where it did not say."""
+    """The most records that the source promised; None where it gave no number."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """All that the ledger knows of a drained run. `dead` and `missing` are the first of so many."""
+    """All that the ledger knows of a drained run. `dead` and `missing` are bounded lists of the first."""
 
     run_id: str
     requested_at: datetime

@@ -20,13 +20,13 @@ from services.quality.domain.row_accounting import (
 from shared.datasets.model import Dataset
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, Part, RunCompleted, RunStatus
-from shared.reasons import Reason, in_words
+from shared.reasons import Reason, reason_text
 
 MAX_REASON_CHARS = 3000
 """Leaves room for what could not be listed, below the bound of a text in an event."""
 
 PROBLEMS_NAMED = 10
-"""So many problems are spelt out; the others are in the event's lists."""
+"""Problems named in the reason; the others are in the event's lists."""
 
 MAX_WARNINGS = 50
 
@@ -41,7 +41,7 @@ _P = TypeVar("_P", bound=Part)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a dataset's file says about the judgement of a run."""
+    """A dataset file's bounds for the verdict."""
 
     max_rejected_ratio: float = Dataset.model_fields["max_rejected_ratio"].default
     max_missing_ratio: float = Dataset.model_fields["max_missing_ratio"].default
@@ -90,7 +90,7 @@ def complete(
     terms: Mapping[str, Terms],
     finished_at: datetime,
 ) -> RunCompleted:
-    """The value of `run.completed`. `dead` and `missing` hold the first that fit; `reason` says how many do not."""
+    """The value of `run.completed`. `dead` and `missing` have the first that fit; `reason` counts the others."""
     summaries = summarize(facts)
     verdict = decide(facts, summaries, checks, terms)
     completed = RunCompleted(
@@ -207,7 +207,7 @@ def _too_many_rejected(facts: RunFacts, name: str, summary: DatasetSummary, boun
 
 
 def _missing_pages(facts: RunFacts, dataset: str, pages: int) -> str:
-    """The crawler says what is missing, which may be a page, all after it, or the source's one answer."""
+    """The crawler names what is missing, which may be a page, all after it, or the source's one answer."""
     first = next((page for page in facts.missing if page.dataset == dataset), None)
     counted = f"{_counted(pages, 'page')} {'is' if pages == 1 else 'are'} missing"
     if first is None:
@@ -229,7 +229,7 @@ def _rejected_rows(
 def _rejected(facts: RunFacts, name: str, summary: DatasetSummary, terms: Terms) -> str:
     """With the key that no record has before the number of records that lack it."""
     reasons = sorted(summary.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    told = ", ".join(f"{rows} {in_words(reason)}" for reason, rows in reasons)
+    told = ", ".join(f"{rows} {reason_text(reason)}" for reason, rows in reasons)
     keyless = [
         _absence(absent, terms)
         for absent in facts.absent
@@ -306,7 +306,7 @@ def _join(problems: Sequence[str]) -> str:
 
 
 def _fitting(entries: Sequence[_P], room: int) -> tuple[tuple[_P, ...], int]:
-    """The first entries that fit into so many bytes, and the bytes that are left."""
+    """The first entries that fit into the bytes, and the bytes that are left."""
     kept = []
     for entry in entries:
         size = len(encode(entry)) + 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from services.quality.domain.checks import could_not_run, judge, unknown_dataset
+from services.quality.domain.checks import could_not_run, evaluate, unknown_dataset
 from shared.datasets.model import Check, Dataset, NotNullCheck, RowCountCheck, UniqueCheck
 from shared.errors import PermanentError
 from shared.events.models import CheckResult
@@ -64,13 +64,13 @@ class Checks:
             values = iter(await self._scan(run_id, dataset, scanned, deadline) if scanned else ())
         except PermanentError as error:
             return [
-                judge(dataset.name, check, rows)
+                evaluate(dataset.name, check, rows)
                 if isinstance(check, RowCountCheck)
                 else could_not_run(dataset.name, check, str(error))
                 for check in dataset.checks
             ]
         return [
-            judge(dataset.name, check, rows if isinstance(check, RowCountCheck) else next(values))
+            evaluate(dataset.name, check, rows if isinstance(check, RowCountCheck) else next(values))
             for check in dataset.checks
         ]
 
@@ -87,7 +87,7 @@ class Checks:
                 proven = frozenset(await connection.fetchval(_PRIMARY_KEY, table))
                 known = [_known(check, proven, nulls) for check in checks]
                 if None in known:  # else there is an answer whatever time is left
-                    # Not before the deadline: a cancellation that comes earlier is somebody else's.
+                    # Not before the deadline: an earlier cancellation comes from the caller.
                     timeout_ms = 1 + max(0, math.ceil(1000 * (deadline - loop.time())))
                     await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
                 statement = _scan_sql(

@@ -21,7 +21,7 @@ log = get_logger()
 
 
 class NotDrainedError(PermanentError):
-    """The run goes on, or is none of ours: its record came too early or from somebody else."""
+    """The run is running or unknown: its record came too early or is foreign."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(Reason.SCHEMA, f"run {run_id} is not drained")
@@ -43,7 +43,7 @@ class CompletionService:
         self._datasets = datasets
 
     async def complete(self, drained: RunDrained, deciding: DecidingRecord) -> Sequence[Outgoing]:
-        """The run's `run.completed`, or nothing if another record has decided or a batch was revived meanwhile.
+        """The run's `run.completed`, or nothing if another record has decided or a batch was redriven meanwhile.
 
         The verdict is written once, before the listing that is made of it; a crash anywhere leads to the same
         verdict and the same event. Raises `NotDrainedError` for a run that is not drained in the ledger.
@@ -74,7 +74,7 @@ class CompletionService:
     async def give_up(
         self, drained: RunDrained, deciding: DecidingRecord, error: PermanentError
     ) -> Sequence[Outgoing]:
-        """As `complete`, of a run whose record ran out of tries: it ends as failed, so that nobody waits for ever."""
+        """As `complete`, of a run whose record ran out of tries: it ends as failed, so that every wait ends."""
         run_id = drained.run_id
         state = await self._completions.state(run_id)
         if state is None or not state.drained:

@@ -26,7 +26,7 @@ UNPUBLISHED_AFTER_S = 2.0
 IDS_PER_QUERY = 10_000
 
 RUNS_REMEMBERED = 1_000
-"""Of those that go on, known to be taken up: each of their crawl units says so again."""
+"""Running runs that are known to be taken up: each of their crawl units would record it again."""
 
 log = get_logger()
 
@@ -108,7 +108,7 @@ class LedgerService:
                 await self._match(failure, plan.batch_ref(sequences[failure.batch_id]))
 
     async def _match(self, failure: Failure, batch: BatchRef) -> None:
-        """What nobody could read from the bus may be in staging, where it was put before it was announced."""
+        """The result of an undecodable record may be in staging, where it is put before its event is published."""
         if failure.unread and failure.stage in STAGES_IN_STAGING:
             # If it is not there, the record was no result of that stage: the true one is still to come.
             await self._record_from_staging(batch, failure.batch_id, failure.stage)

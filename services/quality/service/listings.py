@@ -55,7 +55,7 @@ class Listings:
         log.info("listing_rewritten", listed_run_id=run_id, changes=changes)
 
     async def catch_up(self) -> int:
-        """Rewrites the listings that a revived batch or a replay has left behind; returns how many."""
+        """Rewrites the listings that a redriven batch or a replay made stale; returns their number."""
         now_s = asyncio.get_running_loop().time()
         self._resting = {run_id: until for run_id, until in self._resting.items() if until > now_s}
         due = await self._repository.due(list(self._resting))

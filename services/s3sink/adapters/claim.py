@@ -62,7 +62,7 @@ class Claim:
             await renewing
 
     async def _renew_until(self, over: asyncio.Event) -> None:
-        """Ends early where PostgreSQL is away: what the process commits next says so."""
+        """Ends early where PostgreSQL is away: the next commit raises it."""
         while not self.is_lost:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), RENEW_EVERY_S)

@@ -71,7 +71,7 @@ SELECT sum(bytes)::float8 / sum(clean_bytes) FROM (
 ) AS latest
 """
 
-# SKIP LOCKED: a replica that is deciding about these rows, or was paused while it did, keeps nobody waiting.
+# SKIP LOCKED: a replica that is deciding about these rows, or was paused while it did, holds up no other replica.
 LOCK_PENDING = """
 SELECT batch_id, bytes, rows, requested_at, arrived_at <= now() - make_interval(secs => $3) AS is_old
 FROM onpoint_lake.batches

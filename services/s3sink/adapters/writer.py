@@ -35,7 +35,7 @@ class ObjectWriter:
         """Puts the object and commits that it is written. The same batches give the same bytes under the same key.
 
         False: the object went another way meanwhile, or another process has taken it over. Raises
-        `BatchUnusableError` for the batch whose artifact is gone or not what its manifest says, `TransientError` in an
+        `BatchUnusableError` for the batch whose artifact is gone or not as in its manifest, `TransientError` in an
         outage or where the disk is full.
         """
         key = lake_key(claim.dataset, claim.requested_at, claim.name)
@@ -55,7 +55,7 @@ class ObjectWriter:
                 rows = await self._encode(claim, folder, file, batches)
             except OSError as error:
                 if error.errno is None:
-                    raise  # Arrow's own complaint about the data
+                    raise  # an error of Arrow about the data
                 raise TransientError(f"the scratch folder: {error}"[:500]) from error
             sha256, size = await asyncio.to_thread(hash_file, file)
             _raise_if_lost(claim)

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.quality.domain.checks import could_not_run, judge, unknown_dataset
+from services.quality.domain.checks import could_not_run, evaluate, unknown_dataset
 from services.quality.domain.ledger import BatchRef, Plan, find_batches, printable
 from shared.datasets.model import Check, NotNullCheck, RowCountCheck, UniqueCheck
 from shared.events import ids
@@ -44,7 +44,7 @@ def test_the_unit_that_makes_a_plan_is_no_batch() -> None:
 def test_a_check_passes_within_its_bounds(
     check: Check, value: int, passed: bool, name: str, expected: dict[str, int]
 ) -> None:
-    result = judge("posts", check, value)
+    result = evaluate("posts", check, value)
     assert (result.passed, result.name, result.value, result.expected) == (passed, name, value, expected)
 
 

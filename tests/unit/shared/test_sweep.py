@@ -202,7 +202,7 @@ async def test_an_artifact_of_a_run_without_any_record_of_it_stays(world: World)
     await world.artifact("damaged", manifest=False, ledger=False)
     report = await world.sweep(timedelta(days=400))
     assert report.total.count == 0
-    assert "damaged" in report.complaints[0]
+    assert "damaged" in report.problems[0]
 
 
 async def test_orphans_in_the_lake_go_and_what_anything_names_stays(world: World) -> None:
@@ -253,8 +253,8 @@ async def test_a_listing_that_cannot_be_read_may_name_anything(world: World, tex
     await world.lake.put(keys.listing_key("damaged"), text)
     report = await world.sweep(timedelta(days=400))
     assert report.total.count == 0
-    assert all("_runs/damaged.json cannot be read" in complaint for complaint in report.complaints)
-    assert len(report.complaints) == 2
+    assert all("_runs/damaged.json cannot be read" in complaint for complaint in report.problems)
+    assert len(report.problems) == 2
 
 
 async def test_a_manifest_that_cannot_be_read_may_name_anything(world: World) -> None:
@@ -263,7 +263,7 @@ async def test_a_manifest_that_cannot_be_read_may_name_anything(world: World) ->
     await world.staging.put(keys.manifest_key(ended, "posts", "processor", "0" * 32), b"{")
     report = await world.sweep(DAY)
     assert report.total.count == 0
-    assert "cannot be read" in report.complaints[0]
+    assert "cannot be read" in report.problems[0]
 
 
 async def test_uploads_that_were_left_open_for_a_day_are_aborted(world: World) -> None:

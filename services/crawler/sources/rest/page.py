@@ -86,9 +86,8 @@ async def _first_page(
         page_0 = await _page(context, 0)
         return (answer, number, 0) if isinstance(page_0, FetchFailure) else (page_0, 0, 0)
     rows, lines = answer.value.rows, first_lines(answer.value.data, COMPARED_ROWS)
-    answer = replace(
-        answer, value=replace(answer.value, data=b"")
-    )  # two bodies at once would be one too many
+    # Two bodies at once would be one too many.
+    answer = replace(answer, value=replace(answer.value, data=b""))
     page_0 = await _page(context, 0)
     if isinstance(page_0, FetchFailure):
         return (answer, 1, 0) if _has_no_page_0(page_0, rows) else (_explained(page_0), 0, 0)
