@@ -1,4 +1,4 @@
-"""The `onpoint` command: its wiring, and the one place where an error becomes a sentence and an exit code."""
+"""The `onpoint` command: the table of its commands, and where an error becomes a sentence and an exit code."""
 
 import logging
 import os
@@ -12,43 +12,47 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from console.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
-from console.words import did_you_mean
+from console.cli.errors import FAILED, INTERRUPTED, SUCCESS, WRONG_USE, CommandError, WrongUseError
+from console.client.errors import InvalidRequestError
+from console.formatting import did_you_mean
 from shared.errors import ConfigurationError, OnPointError
 from shared.version import CODE_VERSION
 
 DEBUG = "ONPOINT_DEBUG"
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-"""Pydantic would read what every installed package says of itself to find plugins: a tenth of a command's time."""
+"""Pydantic would read the metadata of every installed package to find plugins: a tenth of a command's time."""
+
+BENCH = "deploy.bench"
+"""Not in the image of the services: the bench starts a local stack of its own."""
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Runs": {
-        "run": ("console.run", "Start a run and, if asked, wait for its end"),
-        "runs": ("console.runs", "List the latest runs"),
-        "status": ("console.runs", "Show one run: its progress or its result"),
-        "quarantine": ("console.quarantine", "Show the rows that a run refused, and why"),
-        "replay": ("console.replay", "Do the later stages of a run again, as a new run"),
-        "cancel": ("console.cancel", "Cancel a run that goes on"),
-        "datasets": ("console.datasets", "List the datasets that can be crawled"),
+        "run": ("console.cli.run", "Start a run and, if asked, wait for its end"),
+        "runs": ("console.cli.runs", "List the latest runs"),
+        "status": ("console.cli.runs", "Show one run: its progress or its result"),
+        "quarantine": ("console.cli.quarantine", "Show the rows that a run refused, and why"),
+        "replay": ("console.cli.replay", "Do the later stages of a run again, as a new run"),
+        "cancel": ("console.cli.cancel", "Cancel a run that goes on"),
+        "datasets": ("console.cli.datasets", "List the datasets that can be crawled"),
     },
     "Dead letters": {
-        "dlq": ("console.dlq.commands", "List, show, replay and discard them"),
+        "dlq": ("console.cli.dlq.commands", "List, show, replay and discard them"),
     },
     "The stack on this machine": {
-        "up": ("console.stack", "Start Kafka, PostgreSQL, S3 and the services"),
-        "down": ("console.stack", "Stop all of it"),
-        "ps": ("console.stack", "Show what of it runs"),
-        "env": ("console.stack", "Print its settings for a shell"),
-        "logs": ("console.stack", "Show its logs"),
-        "resume": ("console.resume", "Release the brake of a service"),
+        "up": ("console.cli.stack.commands", "Start Kafka, PostgreSQL, S3 and the services"),
+        "down": ("console.cli.stack.commands", "Stop all of it"),
+        "ps": ("console.cli.stack.commands", "Show what of it runs"),
+        "env": ("console.cli.stack.commands", "Print its settings for a shell"),
+        "logs": ("console.cli.stack.commands", "Show its logs"),
+        "resume": ("console.cli.stack.resume", "Release the brake of a service"),
     },
     "An installation": {
-        "topics": ("console.admin", "Create and configure the topics of the bus"),
-        "migrate": ("console.admin", "Bring the database up to date"),
-        "bench": ("console.bench.commands", "Measure how fast the pipeline is on this machine"),
-        "sweep": ("console.sweep", "Remove what nobody needs any more from the object store"),
-        "verify": ("console.verify.commands", "Check that everything is where it belongs, once"),
+        "topics": ("console.cli.admin", "Create and configure the topics of the bus"),
+        "migrate": ("console.cli.admin", "Bring the database up to date"),
+        "bench": (f"{BENCH}.commands", "Measure how fast the pipeline is on this machine"),
+        "sweep": ("console.cli.sweep", "Remove what nobody needs any more from the object store"),
+        "verify": ("console.cli.verify.commands", "Check that everything is where it belongs, once"),
     },
 }
 """Every command: the module that registers it, and its line in the overview.
@@ -82,7 +86,7 @@ class _Commands(TyperGroup):
         except Exception as error:
             if not standalone_mode:
                 raise
-            code = _explain(error)
+            code = _report(error)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else SUCCESS)
@@ -91,9 +95,20 @@ class _Commands(TyperGroup):
 def load(name: str) -> TyperCommand | TyperGroup:
     """The command, from its module."""
     part = typer.Typer(rich_markup_mode=None)
-    import_module(COMMANDS[name]).register(part)
+    _module_of(name).register(part)
     command: TyperCommand | TyperGroup = get_group(part).commands[name]  # type: ignore[assignment]  # typer declares click's base class
     return command
+
+
+def _module_of(name: str) -> Any:
+    try:
+        return import_module(COMMANDS[name])
+    except ModuleNotFoundError as error:
+        if error.name != BENCH:
+            raise
+        raise CommandError(
+            f"{name} is not part of this installation: run it in a checkout of the project"
+        ) from error
 
 
 def _show_version(asked: bool) -> None:
@@ -130,40 +145,40 @@ def main() -> None:
     app(prog_name="onpoint")
 
 
-def _explain(error: Exception) -> int:
-    """Says what went wrong on stderr; returns the exit code."""
+def _report(error: Exception) -> int:
+    """Writes the error to stderr as a sentence; returns the exit code."""
     if isinstance(error, typer.Abort):
         return INTERRUPTED
     if isinstance(error, typer.TyperException):
-        return _explain_usage(error)
+        return _report_usage(error)
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
     if isinstance(error, OnPointError):
-        _say(str(error))
+        _write(str(error))
         if isinstance(error, CommandError):
             return error.exit_code
-        return WRONG_USE if isinstance(error, ConfigurationError) else FAILED
-    _say(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where it comes from)")
+        return WRONG_USE if isinstance(error, ConfigurationError | InvalidRequestError) else FAILED
+    _write(f"unexpected {type(error).__name__}: {error} (set {DEBUG}=1 to see where it comes from)")
     return FAILED
 
 
-def _explain_usage(error: typer.TyperException) -> int:
+def _report_usage(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if message.startswith("Usage: "):
         sys.stderr.write(f"{message}\n")  # the command was called without anything: this is its help
     else:
         path = context.command_path if context is not None else "onpoint"
-        _say(f"{_in_plain_words(message).rstrip('.')} (see `{path} --help`)")
+        _write(f"{_restyled(message).rstrip('.')} (see `{path} --help`)")
     return error.exit_code
 
 
-def _in_plain_words(message: str) -> str:
-    """The library's sentence about a call, as one of ours."""
+def _restyled(message: str) -> str:
+    """The library's message about a call, in the style of the command line."""
     if extra := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message, re.DOTALL):
         return f"more is given than is taken: {extra[1]}"
     return f"{message[:1].lower()}{message[1:]}"
 
 
-def _say(sentence: str) -> None:
+def _write(sentence: str) -> None:
     sys.stderr.write(f"onpoint: {sentence}\n")

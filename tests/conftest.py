@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import structlog
 
-from console.admin import migrations
+from console.cli.admin import migrations
 from deploy.local.stack import LocalStack
 from shared.datasets.catalog import load_catalog
 from shared.postgres.migrations import migrate

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from console.client import explained, lone_consumer, stop
-from console.dlq.letter import Letter, original_record, to_letter
-from console.errors import CommandError
+from console.client.dead_letters.record import DeadLetter, original_record, to_dead_letter
+from console.client.errors import ClientError
+from console.client.kafka import as_client_errors, groupless_consumer, stop
 from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
 from shared.bus.retry_headers import next_attempt
@@ -41,22 +41,22 @@ POLL_MS = 500
 RECORDS_AT_ONCE = 1000
 SILENT_POLLS = 20
 
-Place = tuple[str, int, int]
+RecordRef = tuple[str, int, int]
 """Topic, partition, offset."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RecordDigest:
     """A record, without its payload."""
 
-    place: Place
-    says: Mapping[str, Any]
-    """What of its value matters; empty where it is no JSON object."""
+    place: RecordRef
+    fields: Mapping[str, Any]
+    """The fields of its value that the checks need; empty where it is not a JSON object."""
     content: str
     """Digest of key, value and the headers it brought."""
     value: str | None
     """Digest of the value alone; None for a tombstone."""
-    retried: "Seen | None" = None
+    retried: "RecordDigest | None" = None
     """The record that one of a retry topic stands for."""
 
     def __str__(self) -> str:
@@ -64,32 +64,32 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterSeen:
+class DeadLetterDigest:
     """A dead letter, without its payload."""
 
-    letter: Letter
+    dead_letter: DeadLetter
     headers: frozenset[str]
-    original: Seen | None
-    """The record as the letter has it; None where the letter does not say which it was."""
+    original: RecordDigest | None
+    """The record as the dead letter holds it; None where the dead letter does not name it."""
 
     @property
-    def place(self) -> tuple[str, Place] | None:
+    def place(self) -> tuple[str, RecordRef] | None:
         """Whose record it was, and which."""
-        return None if self.original is None else (self.letter.position.service, self.original.place)
+        return None if self.original is None else (self.dead_letter.position.service, self.original.place)
 
     def __str__(self) -> str:
-        return f"dead letter {self.letter.position}"
+        return f"dead letter {self.dead_letter.position}"
 
 
 @dataclass(slots=True)
 class Bus:
     """Every record that was read, and where each log and each group stood."""
 
-    seen: dict[Place, Seen] = field(default_factory=dict)
+    records: dict[RecordRef, RecordDigest] = field(default_factory=dict)
     """Dead letters are not among them."""
-    letters: list[LetterSeen] = field(default_factory=list)
-    completions: list[tuple[Seen, dict[str, Any]]] = field(default_factory=list)
-    """As whoever reads committed sees them."""
+    dead_letters: list[DeadLetterDigest] = field(default_factory=list)
+    completions: list[tuple[RecordDigest, dict[str, Any]]] = field(default_factory=list)
+    """As a consumer with `read_committed` reads them."""
     begins: dict[TopicPartition, int] = field(default_factory=dict)
     lasts: dict[TopicPartition, int] = field(default_factory=dict)
     """Offset of the last record of each partition that has one: markers of transactions come after it."""
@@ -98,7 +98,7 @@ class Bus:
     """By service."""
 
 
-def name_of(place: Place) -> str:
+def name_of(place: RecordRef) -> str:
     topic, partition, offset = place
     return f"record {topic}-{partition} offset {offset}"
 
@@ -106,12 +106,12 @@ def name_of(place: Place) -> str:
 async def read_bus(kafka: KafkaClients) -> Bus:
     """Every topic as it is now. Memory is some hundred bytes of each record.
 
-    Raises `CommandError` when Kafka does not answer, or lacks a topic.
+    Raises `ClientError` when Kafka does not answer, or lacks a topic.
     """
     bus = Bus()
-    consumer = lone_consumer(kafka, isolation_level="read_committed", fetch_max_wait_ms=100)
+    consumer = groupless_consumer(kafka, isolation_level="read_committed", fetch_max_wait_ms=100)
     try:
-        async with explained(kafka.servers):
+        async with as_client_errors(kafka.servers):
             partitions = await _positions_of_groups(kafka, bus)
             await kafka.start(consumer)
             bus.begins = dict(await consumer.beginning_offsets(partitions))
@@ -127,7 +127,7 @@ async def read_bus(kafka: KafkaClients) -> Bus:
 
 
 async def _positions_of_groups(kafka: KafkaClients, bus: Bus) -> list[TopicPartition]:
-    """Every partition of our topics. Notes what each group has committed."""
+    """Every partition of the pipeline's topics. Reads what each group has committed."""
     wanted = {topics.RUN_COMPLETED}
     for service, names in CONSUMES.items():
         wanted |= {*names, retry_topic(service), dead_letter_topic(service)}
@@ -135,7 +135,7 @@ async def _positions_of_groups(kafka: KafkaClients, bus: Bus) -> list[TopicParti
     try:
         await kafka.start(admin)
         if missing := sorted(wanted - set(await admin.list_topics())):
-            raise CommandError(
+            raise ClientError(
                 f"Kafka at {kafka.servers} has no topic {', '.join(missing)}: run `onpoint topics apply`"
             )
         for service in SERVICES:
@@ -154,11 +154,11 @@ async def _positions_of_groups(kafka: KafkaClients, bus: Bus) -> list[TopicParti
 async def _read(consumer: AIOKafkaConsumer, held: Sequence[TopicPartition], bus: Bus, servers: str) -> None:
     left, silent = list(held), 0
     while left:
-        async with explained(servers):
+        async with as_client_errors(servers):
             found = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_AT_ONCE)
         silent = 0 if found else silent + 1
         if silent > SILENT_POLLS:
-            raise CommandError(f"Kafka at {servers} stopped answering while {left[0].topic} was read")
+            raise ClientError(f"Kafka at {servers} stopped answering while {left[0].topic} was read")
         for tp, raws in found.items():
             _keep(bus, tp, [to_record(raw) for raw in raws if raw.offset < bus.ends[tp]])
         left = [tp for tp in left if await consumer.position(tp) < bus.ends[tp]]
@@ -169,26 +169,28 @@ def _keep(bus: Bus, tp: TopicPartition, records: Iterable[Record]) -> None:
     for record in records:
         bus.lasts[tp] = record.offset
         if tp.topic in dead_of:
-            letter = to_letter(record, dead_of[tp.topic])
-            original = original_record(letter, record)
+            dead_letter = to_dead_letter(record, dead_of[tp.topic])
+            original = original_record(dead_letter, record)
             names = frozenset(name for name, _ in record.headers)
-            bus.letters.append(LetterSeen(letter, names, None if original is None else look_at(original)))
+            bus.dead_letters.append(
+                DeadLetterDigest(dead_letter, names, None if original is None else digest_of(original))
+            )
             continue
-        seen = look_at(record)
-        bus.seen[seen.place] = seen
+        digest = digest_of(record)
+        bus.records[digest.place] = digest
         if tp.topic == topics.RUN_COMPLETED:
-            bus.completions.append((seen, _document(record.value) or {}))
+            bus.completions.append((digest, _document(record.value) or {}))
 
 
-def look_at(record: Record) -> Seen:
+def digest_of(record: Record) -> RecordDigest:
     """Keeps no payload. `retried` stays None where a record of a retry topic cannot be read."""
     retried = None
     if record.topic.endswith(".retry"):
         with contextlib.suppress(PermanentError):
-            retried = look_at(next_attempt(record).record)
+            retried = digest_of(next_attempt(record).record)
     place = (record.topic, record.partition, record.offset)
     value = None if record.value is None else hashlib.sha256(record.value).hexdigest()
-    return Seen(place, _says(record), content(record), value, retried)
+    return RecordDigest(place, _fields(record), content(record), value, retried)
 
 
 def content(record: Record) -> str:
@@ -203,7 +205,7 @@ def content(record: Record) -> str:
     return digest.hexdigest()
 
 
-def _says(record: Record) -> dict[str, Any]:
+def _fields(record: Record) -> dict[str, Any]:
     document = _document(record.value)
     is_request = record.topic == topics.CRAWL_REQUESTED and document is not None
     document = document or {}
@@ -224,7 +226,7 @@ def _says(record: Record) -> dict[str, Any]:
 
 
 def _document(value: bytes | None) -> dict[str, Any] | None:
-    """None: it is no JSON object."""
+    """None: it is not a JSON object."""
     try:
         document = orjson.loads(value or b"")
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""I1: the lake, row by row, against what must have arrived; where nothing else tells that, the lake does."""
+"""I1: the lake, row by row, against what must have arrived; where no other evidence is left, the lake is the evidence."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ from shared.datasets.model import Dataset
 
 CHUNK = 50_000
 SPELT_OUT = 50
-"""So many wrong rows of a table are compared value for value; the others are named."""
+"""Wrong rows of a table that are compared value for value; the others are named."""
 
 SWEPT = "the dataset's file of that time and the staged rows are gone, so the lake is held against PostgreSQL alone"
 
 
 @dataclass(slots=True)
 class Content:
-    """Of one table. First what was staged is looked at, then the lake, then the table."""
+    """Of one table. First staging is read, then the lake, then the table."""
 
     expected: Expected
     today: Mapping[str, Dataset]
@@ -35,17 +35,17 @@ class Content:
     _found: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     """Positions and batches in the lake, by run."""
     _of_lake: list[pl.DataFrame] = field(default_factory=list)
-    """Rows of batches that only the lake tells of."""
+    """Rows of batches for which the lake is the only evidence."""
     _spelt: int = 0
 
     async def look_at_clean(self, batches: list[Batch], file: Path) -> None:
-        """The staged Parquet of batches: it tells their columns, and their rows where no source does."""
+        """The staged Parquet of batches: evidence of their columns, and of their rows where there is no source."""
         await asyncio.to_thread(self._look_at_clean, batches, file)
 
     async def settle(self) -> None:
-        """Everything staged was looked at: what the sources alone must tell is told."""
+        """Call it when all of staging is read: adds the rows for which the sources are the only evidence."""
         for batch in self.expected.batches.values():
-            if batch.is_told or batch.source is None:
+            if batch.has_rows or batch.source is None:
                 continue
             if batch.form.is_certain:
                 await asyncio.to_thread(self._tell_by_source, batch)
@@ -73,7 +73,7 @@ class Content:
         try:
             parquet = pq.ParquetFile(file)
         except (pa.ArrowInvalid, OSError):
-            return  # what is wrong with the file is told of as a file
+            return  # a damaged file is a violation of its own
         with parquet:
             for batch in batches:
                 if not batch.form.is_certain:
@@ -86,20 +86,20 @@ class Content:
     def _tell_by_source(self, batch: Batch) -> None:
         if batch.source is None or not self.expected.forms.can_hold(batch.form, self.expected.key):
             return
-        batch.is_told = True  # also where a complaint ends it early: that was told
+        batch.has_rows = True  # also where a violation ends it early
         for rows in rows_of_source(batch, batch.source, self.findings):
-            self.expected.tell(batch, rows)
+            self.expected.add_rows(batch, rows)
 
     def _tell_by_clean(self, batch: Batch, parquet: pq.ParquetFile) -> None:
         if not self.expected.forms.can_hold(batch.form, self.expected.key):
             return
-        batch.is_told = True
+        batch.has_rows = True
         rows = 0
         try:
             for piece in parquet.iter_batches(CHUNK):
                 frame = _shaped(pl.DataFrame(piece), batch.form)
                 rows += len(frame)
-                self.expected.tell(batch, frame)
+                self.expected.add_rows(batch, frame)
         except (pa.ArrowInvalid, OSError):
             return
         self.findings.require(
@@ -161,9 +161,9 @@ class Content:
             .replace_strict(numbers, default=None, return_dtype=pl.UInt32)
             .alias("_in_batch")
         )
-        untold = [b.number for b in batches.values() if not b.is_told]
+        untold = [b.number for b in batches.values() if not b.has_rows]
         is_untold = pl.col("_in_batch").is_in(pl.Series(untold, dtype=pl.UInt32).implode()).fill_null(False)
-        self._keep_untold(frame.filter(is_untold))
+        self._keep_without_rows(frame.filter(is_untold))
         told = frame.filter(~is_untold).join(
             wanted.select("_source_position", "_batch", pl.col("_row").alias("_wanted")),
             on="_source_position", how="left",
@@ -180,15 +180,15 @@ class Content:
             for row in wrong.iter_rows(named=True):
                 self.differs(row, batch, uri)
 
-    def _keep_untold(self, frame: pl.DataFrame) -> None:
-        """The lake alone tells of these rows."""
+    def _keep_without_rows(self, frame: pl.DataFrame) -> None:
+        """Keeps rows for which the lake is the only evidence."""
         for number, rows in _by(frame, "_in_batch"):
             batch = self.expected.batch(number)
             if self.expected.forms.can_hold(batch.form, self.expected.key):
                 self._of_lake.append(_index(self.expected, _shaped(rows, batch.form), batch))
 
     def _end_of_run(self, run_id: str, batches: list[Batch]) -> None:
-        told = [batch for batch in batches if batch.is_told]
+        told = [batch for batch in batches if batch.has_rows]
         pieces = self._found.pop(run_id, [])
         wanted = self._stored_by({b.processed.batch_id: b for b in told})
         found = pl.concat(pieces) if pieces else wanted.select("_source_position", "_batch").clear()
@@ -197,10 +197,10 @@ class Content:
         twice = found.group_by("_source_position").len().filter(pl.col("len") > 1)
         for row in twice.join(wanted, on="_source_position", how="left").iter_rows(named=True):
             self.findings.add("I1", self.subject(row, run_id), f"it is in the lake {row['len']} times")
-        self._end_of_untold([batch for batch in batches if not batch.is_told])
+        self._check_without_rows([batch for batch in batches if not batch.has_rows])
 
-    def _end_of_untold(self, batches: list[Batch]) -> None:
-        """Of rows that the lake alone tells of, their number and their places are known."""
+    def _check_without_rows(self, batches: list[Batch]) -> None:
+        """Of rows for which the lake is the only evidence, number and positions are checked."""
         held = [batch for batch in batches if self.expected.forms.can_hold(batch.form, self.expected.key)]
         numbers = pl.Series([batch.number for batch in held], dtype=pl.UInt32).implode()
         rows = pl.concat(self._of_lake).filter(pl.col("_batch").is_in(numbers)) if self._of_lake else None
@@ -213,7 +213,7 @@ class Content:
                 batch.processed.name,
                 f"{batch.processed['accepted']} rows were accepted, {there} are in the lake",
             )
-            batch.is_told = True
+            batch.has_rows = True
         if rows is not None:
             twice = rows.group_by("_batch", "_source_position").len().filter(pl.col("len") > 1)
             for row in twice.iter_rows(named=True):
@@ -221,7 +221,7 @@ class Content:
                 self.findings.add("I1", self.subject(row, run_id), f"it is in the lake {row['len']} times")
 
     def differs(self, row: Mapping[str, Any], batch: Batch, where: str, at: int | None = None) -> None:
-        """Tells what is wrong with a row, value for value where that is known and there are not too many."""
+        """Adds a violation for a row, value for value for the first `SPELT_OUT` whose values are known."""
         self._spelt += 1
         position = row["_source_position"] if at is None else at
         wanted = self.expected.row(batch, position) if self._spelt <= SPELT_OUT else None
@@ -255,7 +255,7 @@ class Content:
         return self.expected.forms.of_parquet(batch.form.dataset, schema, has_source=batch.source is not None)
 
     def _stored_by(self, batches: Mapping[str, Batch]) -> pl.DataFrame:
-        numbers = [b.number for b in batches.values() if "s3sink" in b.stages and b.is_told]
+        numbers = [b.number for b in batches.values() if "s3sink" in b.stages and b.has_rows]
         return self.expected.index.filter(
             pl.col("_batch").is_in(pl.Series(numbers, dtype=pl.UInt32).implode())
         )

@@ -1,4 +1,4 @@
-"""What PostgreSQL says, read through the views that are made for clients."""
+"""What PostgreSQL holds, read through the views that are made for clients."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from console.errors import CommandError
+from console.client.errors import ClientError
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
 
@@ -37,7 +37,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a batch at a stage, by whoever says so."""
+    """What became of a batch at a stage, by one of the places that record it."""
 
     run_id: str
     dataset: str
@@ -47,7 +47,7 @@ class Result:
     status: str
     reason: str | None
     counts: tuple[int | None, ...]
-    """In the order of `COUNTS`; `read` is None where nobody could read the record."""
+    """In the order of `COUNTS`; `read` is None where the record could not be decoded."""
     files: tuple[File, ...]
     missing: int = 0
     revived: bool = False
@@ -78,9 +78,9 @@ class Run:
     replay_of: str | None
     superseded_by: str | None
     planned: dict[str, int | None] = field(default_factory=dict)
-    """Batches per dataset, as its plan says."""
+    """Batches per dataset, by its plan."""
     started_at: datetime | None = None
-    """None: it was asked for, and no service has taken it up."""
+    """None: it was requested, and no service has taken it up."""
     from_stage: str | None = None
     """Where a replay begins."""
 
@@ -137,28 +137,28 @@ class LoadedBatch:
 
 
 @dataclass(slots=True)
-class Books:
-    """All that PostgreSQL says of the runs that are looked at."""
+class AuditRows:
+    """All that PostgreSQL holds of the runs that are checked."""
 
     runs: dict[str, Run]
     others: frozenset[str]
-    """Runs that are there and not looked at."""
+    """Runs that exist and are not checked."""
     results: list[Result]
     loaded: list[LoadedBatch]
     objects: list[LakeObject]
     stored: list[LakeBatch]
     unmatched: frozenset[tuple[str, str]]
-    """Batch and stage of deaths that nobody has asked for, of any run."""
+    """Batch and stage of failures that no plan contains, of any run."""
 
     @property
     def everything(self) -> bool:
-        """Whether no run is left out, so that what belongs to nobody can be told."""
+        """Whether no run is left out, so that what belongs to none of them can be found."""
         return not self.others
 
 
-async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> Books:
-    """Of these runs, or of all. Raises `CommandError` for a run that is not there."""
-    with explained():
+async def read_audit_rows(connection: asyncpg.Connection, run_ids: Sequence[str]) -> AuditRows:
+    """Of these runs, or of all. Raises `ClientError` for a run that is not there."""
+    with as_client_errors():
         rows = await connection.fetch(
             "SELECT run_id, status, requested_at, started_at, finished_at, datasets, completed, replay_of, "
             "superseded_by, from_stage "
@@ -166,7 +166,7 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
         )
         known = {row["run_id"] for row in rows}
         if unknown := sorted(set(run_ids) - known):
-            raise CommandError(f"there is no run {unknown[0]}: see `onpoint runs`")
+            raise ClientError(f"there is no run {unknown[0]}: see `onpoint runs`")
         chosen = list(dict.fromkeys(run_ids)) or sorted(known)
         runs = {row["run_id"]: _run(row) for row in rows if row["run_id"] in set(chosen)}
         for row in await connection.fetch(
@@ -174,7 +174,7 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
             chosen,
         ):
             runs[row["run_id"]].planned[row["dataset"]] = row["batches_planned"]
-        return Books(
+        return AuditRows(
             runs,
             frozenset(known - set(chosen)),
             [_result(row) for row in await _of(connection, "onpoint_runs.v_audit_results", chosen)],
@@ -191,28 +191,28 @@ async def read_books(connection: asyncpg.Connection, run_ids: Sequence[str]) -> 
 
 
 async def table_columns(connection: asyncpg.Connection, table: str) -> dict[str, str]:
-    """PostgreSQL's types of the table's columns by name; empty where there is no such table."""
-    with explained():
+    """PostgreSQL's types of the table's columns by name; empty where the table does not exist."""
+    with as_client_errors():
         rows = await connection.fetch(_COLUMNS, f"public.{quote(table)}")
     return {row["attname"]: row["type"] for row in rows}
 
 
 async def all_files(connection: asyncpg.Connection) -> frozenset[str]:
     """Every file that a result of any run names."""
-    with explained():
+    with as_client_errors():
         return frozenset(row["uri"] for row in await connection.fetch("SELECT uri FROM onpoint_runs.v_files"))
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Raises `CommandError` for whatever PostgreSQL has to say."""
+def as_client_errors() -> Iterator[None]:
+    """Raises `ClientError` for whatever PostgreSQL has to say."""
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
-        raise CommandError(f"the database is behind: run `onpoint migrate` ({error})") from error
+        raise ClientError(f"the database is behind: run `onpoint migrate` ({error})") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         text = str(error) or type(error).__name__
-        raise CommandError(f"PostgreSQL cannot be read: {text}") from error
+        raise ClientError(f"PostgreSQL cannot be read: {text}") from error
 
 
 async def _of(connection: asyncpg.Connection, view: str, run_ids: Sequence[str]) -> list[asyncpg.Record]:

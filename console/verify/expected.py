@@ -1,7 +1,7 @@
 """What must have arrived in a table: every accepted record of every batch, as keys, places and digests of rows.
 
-The best witness that is left tells which rows those are: the source, else the Parquet that the processor staged, else
-the lake.
+Which rows those are is known from the best evidence that is left: the source, else the Parquet that the processor
+staged, else the lake.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from console.verify.database import Books, Result, Run
+from console.verify.database import AuditRows, Result, Run
 from console.verify.findings import Findings
 from console.verify.forms import Form, Forms, digest
 from console.verify.source import SourceRecords, parse, rows_of
@@ -43,12 +43,12 @@ class Batch:
     rejected: frozenset[int] = frozenset()
     """Places of refused lines, from the batch's first."""
     gaps: tuple[tuple[int, int], ...] = ()
-    """From which line on so many more records of the source are passed over, for a page that is missing."""
+    """Line, and records of the source that are passed over from it on, for a page that is missing."""
     unloaded: frozenset[int] = frozenset()
     """Positions of rows that PostgreSQL refused."""
     unloaded_unknown: int = 0
-    """So many rows were refused by PostgreSQL, and nobody knows any more which."""
-    is_told: bool = False
+    """Rows that PostgreSQL refused, where it is no longer known which."""
+    has_rows: bool = False
     """Whether the index holds its rows."""
 
     def source_index(self, line: int) -> int:
@@ -66,7 +66,7 @@ class Expected:
     batches: dict[str, Batch] = field(default_factory=dict)
     pieces: list[pl.DataFrame] = field(default_factory=list)
     index: pl.DataFrame = field(init=False)
-    """The table's key and `INDEX`, one row per accepted record that a witness tells of."""
+    """The table's key and `INDEX`, one row per accepted record of which there is evidence."""
     _numbered: list[Batch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -80,12 +80,12 @@ class Expected:
         return self._numbered[number]
 
     def close(self) -> None:
-        """What was told since goes into the index. Not for several threads."""
+        """Moves the rows that were added into the index. Not thread-safe."""
         self.index = pl.concat([self.index, *self.pieces])
         self.pieces = []
 
-    def tell(self, batch: Batch, rows: pl.DataFrame) -> None:
-        """The rows are what must be there of the batch. Their lineage is what it must be, not what they bring."""
+    def add_rows(self, batch: Batch, rows: pl.DataFrame) -> None:
+        """Adds the rows that must be there of the batch, with the lineage that they must have."""
         whole = with_lineage(rows, batch, rows["_source_position"])
         self.pieces.append(
             whole.select(
@@ -95,10 +95,10 @@ class Expected:
                 "_source_position",
             ).with_columns(digest(whole, batch.form))
         )
-        batch.is_told = True
+        batch.has_rows = True
 
     def row(self, batch: Batch, position: int) -> dict[str, Any] | None:
-        """The row that must be there, in full; None where no source tells it."""
+        """The row that must be there, in full; None without a source."""
         if batch.source is None:
             return None
         place = batch.source_index(position - batch.first_position)
@@ -128,23 +128,23 @@ def gather(
     key: Sequence[str],
     key_types: Mapping[str, Any],
     sources: Mapping[str, SourceRecords],
-    books: Books,
+    audit: AuditRows,
     documents: Documents,
 ) -> Expected:
-    """The processed batches of a table; their rows are yet to be told.
+    """The processed batches of a table; their rows are added later.
 
     `files`: for each run and dataset of the table its file, and whether that is the file of that time.
     """
     expected = Expected(forms, tuple(key), key_types)
     numbers = {
-        run.run_id: number for number, run in enumerate(sorted(books.runs.values(), key=lambda r: r.order))
+        run.run_id: number for number, run in enumerate(sorted(audit.runs.values(), key=lambda r: r.order))
     }
     done: dict[str, set[str]] = {}
-    for result in books.results:
+    for result in audit.results:
         if result.status == "done":
             done.setdefault(result.batch_id, set()).add(result.stage)
     by_file: dict[int, Form] = {}
-    for result in sorted(books.results, key=lambda r: (numbers[r.run_id], r.sequence)):
+    for result in sorted(audit.results, key=lambda r: (numbers[r.run_id], r.sequence)):
         found = files.get((result.run_id, result.dataset))
         if found is None or (result.stage, result.status) != ("processor", "done"):
             continue
@@ -154,7 +154,7 @@ def gather(
         expected.add(
             Batch(
                 number=len(expected.batches),
-                run=books.runs[result.run_id],
+                run=audit.runs[result.run_id],
                 run_number=numbers[result.run_id],
                 processed=result,
                 form=by_file[id(dataset)],

@@ -22,7 +22,7 @@ INVARIANTS: Mapping[str, str] = {
 NAMED_IN_A_NOTE = 5
 
 KEPT_PER_INVARIANT = 10_000
-"""More violations are counted, not kept: what is wrong everywhere is told by its first cases."""
+"""More violations are counted, not kept: of what is wrong everywhere the first cases are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Findings:
     """What could not be checked: the subjects, by the reason."""
 
     def count(self, invariant: str, number: int = 1) -> None:
-        """So many things more were looked at; 0: the invariant was asked about."""
+        """Adds `number` checks; 0: the invariant is among those that are checked."""
         self.checked[invariant] += number
 
     def add(self, invariant: str, subject: str, message: str) -> None:
@@ -76,7 +76,7 @@ class Findings:
         return not self.wrong.total()
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: the invariants that were asked about, and the violations that were kept."""
+        """For programs: the invariants that were checked, and the violations that were kept."""
         return {
             "holds": self.holds,
             "invariants": {

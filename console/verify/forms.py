@@ -70,7 +70,7 @@ class Forms:
     def of_parquet(self, dataset: Dataset, schema: Mapping[str, Any], *, has_source: bool) -> Form:
         """By the columns that were written, where no file of that time is left.
 
-        With a source, a column whose place in the records nobody knows any more is not compared.
+        With a source, a column whose place in the records is no longer known is not compared.
         """
         known = {column.name: column for column in dataset.columns}
         columns, unsourced = [], set()
@@ -99,9 +99,9 @@ class Forms:
         for column in dataset.columns:
             there = self.has.get(column.name)
             if not self.has:
-                found.append(column.name)  # there is no table: the lake is looked at all the same
+                found.append(column.name)  # there is no table: the lake is checked all the same
             elif there is None:
-                # A column that today's file names and the table lacks is told of where the table is looked at.
+                # A column that today's file names and the table lacks is a violation of the table's check.
                 if column.name not in named:
                     self.findings.note(TAKEN_AWAY, f"{self.table}.{column.name}")
             elif TABLE_TYPES.get(there) != column.type:

@@ -1,10 +1,10 @@
-"""I11: the logs of the stack: no secret in any, and whoever reads an error learns what failed."""
+"""I11: the logs of the stack: no secret in any, and every error names what failed."""
 
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from console.errors import WrongUseError
+from console.client.errors import InvalidRequestError
 from console.verify.findings import Findings
 from shared.events.topology import SERVICES
 
@@ -16,25 +16,25 @@ ERRORS = frozenset({"error", "critical"})
 
 
 def read_secrets(path: Path) -> list[bytes]:
-    """One a line. Raises `WrongUseError`."""
+    """One a line. Raises `InvalidRequestError`."""
     try:
         found = [line for line in path.read_bytes().splitlines() if line]
     except OSError as error:
-        raise WrongUseError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
     if any(len(secret) < LEAST_CHARS for secret in found):
-        raise WrongUseError(
+        raise InvalidRequestError(
             f"{path}: a secret of less than {LEAST_CHARS} characters would be found by chance"
         )
     return found
 
 
 def check_logs(folder: Path, secrets: Sequence[bytes], findings: Findings) -> None:
-    """Memory is a line. What a secret is, is never said: its number in the list is.
+    """Memory is a line. A finding names a secret by its number in the list.
 
-    Raises `WrongUseError` where there is no such folder.
+    Raises `InvalidRequestError` where the folder does not exist.
     """
     if not folder.is_dir():
-        raise WrongUseError(f"{folder} is no folder")
+        raise InvalidRequestError(f"{folder} is no folder")
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(file.relative_to(folder))
         is_service = file.name.partition(".")[0] in SERVICES

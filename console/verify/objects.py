@@ -1,4 +1,4 @@
-"""I3 and I9: the files. Named ones are there, whole and what their name says; the others are young."""
+"""I3 and I9: the files. Named ones are there, whole and as their names promise; the others are young."""
 
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from console.verify.database import Books, File, LakeObject, Run
+from console.verify.database import AuditRows, File, LakeObject, Run
 from console.verify.findings import Findings
 from console.verify.staging import Documents
 from shared.errors import PermanentError
@@ -45,7 +45,7 @@ class Objects:
     grace: timedelta
     now: datetime
     swept: set[str]
-    """Runs whose artifacts somebody swept before their time."""
+    """Runs whose artifacts were swept before their time."""
 
     def __init__(
         self, staging: ObjectStore, lake: ObjectStore, findings: Findings, *, ttl: timedelta, grace: timedelta
@@ -54,7 +54,7 @@ class Objects:
         self.ttl, self.grace, self.now, self.swept = ttl, grace, datetime.now(UTC), set()
 
     async def read(self, uri: str) -> bytes | None:
-        """None for what is gone, or in none of our buckets. Memory is the object."""
+        """None for what is gone, or in neither bucket. Memory is the object."""
         store = self._store(uri)
         return None if store is None else await store.get(store.key(uri, ""))
 
@@ -108,28 +108,28 @@ class Objects:
                 f"it should be {self.lake.uri(key)}",
             )
 
-    async def check_orphans(self, books: Books, documents: Documents, named: Iterable[str]) -> None:
+    async def check_orphans(self, audit: AuditRows, documents: Documents, named: Iterable[str]) -> None:
         """`named`: every URI that any result of any run names."""
-        known = {*named, *self._kept(books, documents)}
+        known = {*named, *self._kept(audit, documents)}
         for listing in documents.listings.values():
             for _, file in listed(listing):
                 known.add(file.uri)
         for store in (self.staging, self.lake):
             async for info in store.list(""):
                 uri = store.uri(info.key)
-                if uri in known or self._is_of_others(store, info.key, books):
+                if uri in known or self._is_of_others(store, info.key, audit):
                     self.findings.count("I3")
                     continue
                 age = self.now - info.last_modified
                 self.findings.require(
                     "I3",
-                    age < self.grace or (store is self.lake and self._may_be_written_anew(info.key, books)),
+                    age < self.grace or (store is self.lake and self._may_be_written_anew(info.key, audit)),
                     uri,
                     f"nothing names it, and it is {age.total_seconds():.0f} s old",
                 )
 
-    def _kept(self, books: Books, documents: Documents) -> Iterable[str]:
-        for run in books.runs.values():
+    def _kept(self, audit: AuditRows, documents: Documents) -> Iterable[str]:
+        for run in audit.runs.values():
             yield self.staging.uri(keys.request_key(run.run_id))
             yield self.staging.uri(keys.cancel_key(run.run_id))
             yield self.lake.uri(keys.listing_key(run.run_id))
@@ -144,30 +144,30 @@ class Objects:
             for file in manifest.result.files:
                 yield file.uri
 
-    def _may_be_written_anew(self, key: str, books: Books) -> bool:
+    def _may_be_written_anew(self, key: str, audit: AuditRows) -> bool:
         """Whether a sweep leaves a lake object alone: a dead batch of its hour and dataset can still be replayed."""
         dead = {
             (r.run_id, r.dataset)
-            for r in books.results
+            for r in audit.results
             if r.status == "dead" and r.stage not in {"converter", "loader"}
         }
         for run_id, dataset in dead:
-            run = books.runs[run_id]
+            run = audit.runs[run_id]
             folder = keys.lake_key(dataset, run.requested_at, "x").rpartition("/")[0]
             if key.startswith(f"{folder}/") and run.finished_at and run.finished_at + self.ttl > self.now:
                 return True
         return False
 
-    def _is_of_others(self, store: ObjectStore, key: str, books: Books) -> bool:
+    def _is_of_others(self, store: ObjectStore, key: str, audit: AuditRows) -> bool:
         """Of a run that is not looked at, or change data."""
         parts = key.split("/")
         if store is self.lake and parts[0] == "cdc":
             return True
         if store is self.staging or parts[0] == "exports":
-            return len(parts) > 1 and parts[1] in books.others
+            return len(parts) > 1 and parts[1] in audit.others
         if parts[0] == "_runs":
-            return parts[-1].removesuffix(".json") in books.others
-        return not books.everything  # a lake object does not tell its run
+            return parts[-1].removesuffix(".json") in audit.others
+        return not audit.everything  # a lake object's key does not contain its run
 
     async def _download(self, store: ObjectStore, named: Named, target: Path) -> bool:
         file = named.file
@@ -189,18 +189,18 @@ class Objects:
         self.findings.count("I3")
         return True
 
-    def note_sweeps(self, books: Books, documents: Documents) -> None:
-        """Finds the runs that somebody swept before their time: none of what their ends left in staging is there.
+    def note_sweeps(self, audit: AuditRows, documents: Documents) -> None:
+        """Finds the runs that were swept before their time: none of what their ends left in staging is there.
 
         A sweep takes all artifacts of a run. What a replayed dead letter wrote since stays for a time of its own, and
-        of a dead batch nothing is needed, so neither tells whether a run was swept.
+        of a dead batch nothing is needed, so neither shows whether a run was swept.
         """
-        revived = {result.batch_id for result in books.results if result.revived}
+        revived = {result.batch_id for result in audit.results if result.revived}
         kept: set[str] = set()
-        for result in books.results:
+        for result in audit.results:
             if result.status == "done" and result.batch_id not in revived:
                 kept |= {result.run_id for file in result.files if file.uri in documents.present}
-        self.swept = {run.run_id for run in books.runs.values() if run.finished_at is not None} - kept
+        self.swept = {run.run_id for run in audit.runs.values() if run.finished_at is not None} - kept
 
     def _may_be_swept(self, named: Named) -> bool:
         ended = named.run.finished_at
@@ -224,18 +224,18 @@ class Objects:
         return next((store for store in (self.staging, self.lake) if uri.startswith(store.uri(""))), None)
 
 
-def named_files(books: Books, documents: Documents) -> list[Named]:
+def named_files(audit: AuditRows, documents: Documents) -> list[Named]:
     """Every file that a result or a manifest of the runs names, once. A digest that differs is another file."""
     found: dict[tuple[str, str], Named] = {}
-    for result in [*books.results, *(manifest.result for manifest in documents.manifests.values())]:
-        run = books.runs.get(result.run_id)
+    for result in [*audit.results, *(manifest.result for manifest in documents.manifests.values())]:
+        run = audit.runs.get(result.run_id)
         for file in result.files if run is not None else ():
             assert run is not None  # noqa: S101 - as just asked
             found.setdefault((file.uri, file.sha256), Named(file, run, result.dataset, result.stage))
     for run_id, listing in documents.listings.items():
         for dataset, file in listed(listing):
             stage = "converter" if file.uri.split("/")[3:4] == ["exports"] else "s3sink"
-            found.setdefault((file.uri, file.sha256), Named(file, books.runs[run_id], dataset, stage))
+            found.setdefault((file.uri, file.sha256), Named(file, audit.runs[run_id], dataset, stage))
     return list(found.values())
 
 
@@ -252,8 +252,8 @@ def listed(listing: Mapping[str, object]) -> list[tuple[str, File]]:
     return found
 
 
-def check_batch_ids(books: Books, findings: Findings) -> None:
+def check_batch_ids(audit: AuditRows, findings: Findings) -> None:
     """A batch's id is derived from its run, its dataset and its sequence."""
-    for result in books.results:
+    for result in audit.results:
         derived = ids.batch_id(result.run_id, result.dataset, result.sequence)
         findings.require("I9", result.batch_id == derived, result.name, f"its id should be {derived}")

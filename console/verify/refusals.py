@@ -1,4 +1,4 @@
-"""Which records were refused: a batch's quarantines and its log of requests say so, and each refusal is judged."""
+"""Which records were refused, by a batch's quarantines and its log of requests; each refusal is checked."""
 
 import base64
 import json
@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 import zstandard
 
+from console.formatting import quantity
 from console.verify.database import File, Result
 from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
 from console.verify.source import SourceRecords, complaint, is_beyond, parse, rows_of
 from console.verify.staging import Documents
-from console.words import quantity
 from shared.datasets.model import Dataset
 from shared.events import ids
 
@@ -28,13 +28,13 @@ Read = Callable[[str], Awaitable[bytes | None]]
 
 
 class GoneError(Exception):
-    """What would tell is not there any more, or cannot be read."""
+    """The evidence is no longer there, or cannot be read."""
 
 
 async def learn(
     expected: Expected, loaded: dict[str, Result], documents: Documents, read: Read, findings: Findings
 ) -> None:
-    """Reads the quarantines of every batch; one that cannot be told any more loses its source as a witness.
+    """Reads the quarantines of every batch; without them the batch's source is no evidence any more.
 
     `loaded`: the loader's results by batch.
     """
@@ -52,7 +52,7 @@ async def learn(
 
 
 def _require_as_many_records(expected: Expected, findings: Findings) -> None:
-    """A source with fewer records than a run has taken from it is told in one sentence, before its records are."""
+    """A source with fewer records than a run has taken from it is one violation, before those of its records."""
     totals: dict[tuple[str, str], Counter[str]] = {}
     sources: dict[tuple[str, str], SourceRecords] = {}
     for batch in expected.batches.values():
@@ -149,7 +149,7 @@ async def _gaps(
 
 
 def _log_files(batch: Batch, documents: Documents) -> tuple[File, ...]:
-    """Of the run that asked the source: a replay from a later stage has no log of its own."""
+    """Of the run that crawled: a replay from a later stage has no log of its own."""
     processed = batch.processed
     for run_id in documents.origin(batch.run.run_id, processed.dataset):
         batch_id = ids.batch_id(run_id, processed.dataset, processed.sequence)

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from console.errors import WrongUseError
+from console.client.errors import InvalidRequestError
 from shared.datasets.model import Column, ColumnType, Dataset
 
 INT64_DIGITS = 19
@@ -68,7 +68,7 @@ class SourceRecords:
 
 @contextmanager
 def open_source(path: Path) -> Iterator[SourceRecords]:
-    """Raises `WrongUseError` for a file that cannot be read."""
+    """Raises `InvalidRequestError` for a file that cannot be read."""
     try:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
@@ -77,11 +77,11 @@ def open_source(path: Path) -> Iterator[SourceRecords]:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 yield SourceRecords(data, path.name)
     except OSError as error:
-        raise WrongUseError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def parse(line: bytes) -> Any:
-    """A number with a point or an exponent is a `Decimal`. Raises `ValueError` for what is no JSON."""
+    """A number with a point or an exponent is a `Decimal`. Raises `ValueError` for what is not JSON."""
     try:
         return json.loads(line, parse_float=Decimal, parse_constant=_no_constant)
     except RecursionError as error:
@@ -111,7 +111,7 @@ def complaint(dataset: Dataset, record: Any) -> str | None:
 
 
 def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
-    """Whether a record that could become a row is beyond a bound of ours or of PostgreSQL, for a reason as this.
+    """Whether a record that could become a row exceeds a bound of the pipeline or of PostgreSQL that has this reason.
 
     How much room a row takes is not measured: a row of a table that can be too wide may have been.
     """
@@ -177,7 +177,7 @@ def _at(record: Any, path: Sequence[str], *, strict: bool) -> Any:
 
 
 def _double(value: Any) -> float:
-    """The nearest; raises `TypeError` for what is no number."""
+    """The nearest; raises `TypeError` for what is not a number."""
     if isinstance(value, str | bool):
         raise TypeError(value)
     return float(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from console.verify.database import COUNTS, Books, File, Result
+from console.verify.database import COUNTS, AuditRows, File, Result
 from console.verify.findings import Findings
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest
@@ -33,7 +33,7 @@ class Manifest:
 
 @dataclass(slots=True)
 class Documents:
-    """What was there and could be read; of the others there is no entry."""
+    """Documents that exist and can be read; the others have no entry."""
 
     manifests: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     """By batch id and stage."""
@@ -47,7 +47,7 @@ class Documents:
     """The URI of everything that staging holds of the runs."""
 
     def origin(self, run_id: str, dataset: str) -> list[str]:
-        """The run, and those that it replays, one of the other; the last one asked the source, as far as is known."""
+        """The run, the run that it replays, and so on; the last one crawled, as far as is known."""
         found = [run_id]
         while len(found) <= MOST_REPLAYS:
             replayed = self.plans.get((found[-1], dataset), {}).get("replay")
@@ -57,18 +57,18 @@ class Documents:
         return found
 
     def page_size(self, run_id: str, dataset: str) -> int:
-        """Records of a full page when the source was asked; 1 where it was not asked for pages."""
+        """Records of a full page when the source was crawled; 1 where it was not crawled by pages."""
         plan = self.plans.get((self.origin(run_id, dataset)[-1], dataset), {})
         return max(1, plan.get("page_size") or 1)
 
 
 async def read_documents(
-    staging: ObjectStore, lake: ObjectStore, books: Books, findings: Findings
+    staging: ObjectStore, lake: ObjectStore, audit: AuditRows, findings: Findings
 ) -> Documents:
     """Of the runs in the books. What cannot be read is a violation of I2."""
     found = Documents()
     wanted: list[tuple[ObjectStore, str, tuple[Any, ...]]] = []
-    for run in books.runs.values():
+    for run in audit.runs.values():
         wanted.append((lake, keys.listing_key(run.run_id), ("listing", run.run_id)))
         for dataset in sorted({*run.planned, *run.datasets}):
             prefix = keys.dataset_prefix(run.run_id, dataset)

@@ -8,7 +8,7 @@ import asyncpg
 import polars as pl
 
 from console.verify.content import CHUNK, Content
-from console.verify.database import Books, explained
+from console.verify.database import AuditRows, as_client_errors
 from console.verify.expected import Batch
 from console.verify.findings import Findings
 from console.verify.forms import LINEAGE, LINEAGE_TYPES, TABLE_TYPES, digest
@@ -23,25 +23,27 @@ REFUSED = "PostgreSQL refused rows of it and their quarantine is swept, so as ma
 class Table:
     """Memory is a chunk of rows and the keys."""
 
-    def __init__(self, content: Content, books: Books, unknown: Collection[str], findings: Findings) -> None:
-        """`unknown`: batches whose dataset has no file, then or now, so nobody knows what they hold."""
+    def __init__(
+        self, content: Content, audit: AuditRows, unknown: Collection[str], findings: Findings
+    ) -> None:
+        """`unknown`: batches whose dataset has no file, then or now, so that their columns are not known."""
         self._content = content
         self._expected = content.expected
-        self._books = books
+        self._audit = audit
         self._unknown = unknown
         self._findings = findings
         self._tolerated: dict[int, int] = {}
         """How many more rows of a batch PostgreSQL may have refused."""
 
     async def look(self, connection: asyncpg.Connection) -> None:
-        """Compares the whole table. Raises `CommandError` when PostgreSQL cannot be read."""
+        """Compares the whole table. Raises `ClientError` when PostgreSQL cannot be read."""
         wanted = self._newest()
         if not self._is_whole(wanted):
             return
         columns = self._columns()
         names = ", ".join(quote(name) for name in columns)
         seen: list[pl.DataFrame] = []
-        with explained():
+        with as_client_errors():
             async with connection.transaction(readonly=True):
                 chunk: list[asyncpg.Record] = []
                 query = f"SELECT {names} FROM public.{quote(self._expected.forms.table)}"  # noqa: S608 - quoted names
@@ -106,14 +108,14 @@ class Table:
         return frame.select(keys)
 
     def _odd_row(self, row: dict[str, Any]) -> None:
-        """A row that is not as it must be, or that no witness tells of."""
+        """A row that is not as it must be, or of which there is no evidence."""
         run_id = row["_run_id"]
         there = (row["_requested_at"], run_id)
         wanted = None if row["_wanted"] is None else self._expected.batch(row["_batch"])
         is_newer = wanted is None or there > wanted.run.order
-        if is_newer and run_id in self._books.others:
-            return  # a run that nobody asked about has it
-        if is_newer and self._is_mute(row["_batch_id"]):
+        if is_newer and run_id in self._audit.others:
+            return  # the row is of a run that is not checked
+        if is_newer and self._is_without_evidence(row["_batch_id"]):
             self._findings.note(MUTE, f"{self._expected.forms.table} of {run_id}")
             return
         if wanted is None:
@@ -125,15 +127,15 @@ class Table:
         elif is_newer or not self._may_be_refused(wanted):
             self._content.differs(row, wanted, "PostgreSQL", row["_at"])
 
-    def _is_mute(self, batch_id: str) -> bool:
-        """Whether the batch was loaded, and nothing is left that tells of its rows."""
+    def _is_without_evidence(self, batch_id: str) -> bool:
+        """Whether the batch was loaded, and no evidence of its rows is left."""
         batch = self._expected.batches.get(batch_id)
         if batch is None:
             return batch_id in self._unknown
-        return "loader" in batch.stages and not batch.is_told
+        return "loader" in batch.stages and not batch.has_rows
 
     def _may_be_refused(self, batch: Batch) -> bool:
-        """Whether PostgreSQL refused rows of the batch and nobody knows any more which; each counts once."""
+        """Whether PostgreSQL refused rows of the batch of which it is not known which; each counts once."""
         left = self._tolerated.setdefault(batch.number, batch.unloaded_unknown)
         if left == 0:
             return False
@@ -153,7 +155,7 @@ class Table:
 
     def _newest(self) -> pl.DataFrame:
         """Of the rows that were loaded, the one per key that must be there."""
-        loaded = [b for b in self._expected.batches.values() if "loader" in b.stages and b.is_told]
+        loaded = [b for b in self._expected.batches.values() if "loader" in b.stages and b.has_rows]
         numbers = pl.Series([b.number for b in loaded], dtype=pl.UInt32)
         rows = self._expected.index.filter(pl.col("_batch").is_in(numbers.implode()))
         for batch in loaded:

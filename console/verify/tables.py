@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from console.verify.content import Content
-from console.verify.database import Books, table_columns
+from console.verify.database import AuditRows, table_columns
 from console.verify.expected import Batch, gather
 from console.verify.findings import Findings
 from console.verify.forms import TABLE_TYPES, Forms
@@ -36,7 +36,7 @@ class Tables:
 
     async def gather(
         self,
-        books: Books,
+        audit: AuditRows,
         documents: Documents,
         catalog: Mapping[str, Dataset],
         sources: Mapping[str, SourceRecords],
@@ -44,8 +44,8 @@ class Tables:
         findings: Findings,
     ) -> None:
         """Finds every table that a run wrote, and, where all runs are looked at, every table of a dataset."""
-        by_table = self._sort(books, documents, catalog, findings)
-        if books.everything:
+        by_table = self._sort(audit, documents, catalog, findings)
+        if audit.everything:
             for dataset in catalog.values():
                 by_table.setdefault(dataset.table, {})
         names = {name for files in by_table.values() for _, name in files}
@@ -53,7 +53,7 @@ class Tables:
             findings.note(NO_SOURCE, name)
         for table, files in sorted(by_table.items()):
             content = await self._content(
-                table, files, books, documents, catalog, sources, connection, findings
+                table, files, audit, documents, catalog, sources, connection, findings
             )
             if content is not None:
                 self._add(table, files, content)
@@ -76,17 +76,17 @@ class Tables:
         return None
 
     def _sort(
-        self, books: Books, documents: Documents, catalog: Mapping[str, Dataset], findings: Findings
+        self, audit: AuditRows, documents: Documents, catalog: Mapping[str, Dataset], findings: Findings
     ) -> dict[str, Files]:
         by_table: dict[str, Files] = {}
-        for run in sorted(books.runs.values(), key=lambda run: run.order):
+        for run in sorted(audit.runs.values(), key=lambda run: run.order):
             for name in run.planned:
                 frozen = documents.frozen.get((run.run_id, name))
                 dataset = frozen or catalog.get(name)
                 if dataset is None:
                     findings.note(NO_FILE, name)
                     self.unknown |= {
-                        r.batch_id for r in books.results if (r.run_id, r.dataset) == (run.run_id, name)
+                        r.batch_id for r in audit.results if (r.run_id, r.dataset) == (run.run_id, name)
                     }
                     continue
                 place = (run.run_id, name)
@@ -97,7 +97,7 @@ class Tables:
         self,
         table: str,
         files: Files,
-        books: Books,
+        audit: AuditRows,
         documents: Documents,
         catalog: Mapping[str, Dataset],
         sources: Mapping[str, SourceRecords],
@@ -116,7 +116,7 @@ class Tables:
         types = {column.name: column.type for column in newest.columns}
         key_types = {name: DTYPES[TABLE_TYPES[has[name]] if has else types[name]] for name in newest.key}
         forms = Forms(table, has, today, findings)
-        expected = gather(forms, files, newest.key, key_types, sources, books, documents)
+        expected = gather(forms, files, newest.key, key_types, sources, audit, documents)
         return Content(expected, today, findings)
 
     def _add(self, table: str, files: Files, content: Content) -> None:

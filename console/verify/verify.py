@@ -10,20 +10,20 @@ from typing import Any
 
 import asyncpg
 
-from console import environment
-from console.dlq.journal import open_journal
-from console.dlq.queue import Action
-from console.errors import CommandError, WrongUseError
-from console.verify import endings, machine
-from console.verify.accounting import Accounting, check_lag
-from console.verify.books import check_books
+from console.client.dead_letters.journal import open_journal
+from console.client.dead_letters.queue import Action
+from console.client.errors import ClientError, InvalidRequestError
+from console.verify import completions, process_usage
 from console.verify.bus import Bus, read_bus
-from console.verify.database import TIMEOUT_S, Books, all_files, explained, read_books
+from console.verify.database import TIMEOUT_S, AuditRows, all_files, as_client_errors, read_audit_rows
+from console.verify.dead_letters import BadEvent, DeadLetterCheck
 from console.verify.findings import INVARIANTS, Findings
-from console.verify.letters import BadEvent, Letters
+from console.verify.installation import Installation
 from console.verify.logs import check_logs
 from console.verify.objects import Named, Objects, check_batch_ids, named_files
+from console.verify.record_accounting import RecordAccounting, check_lag
 from console.verify.refusals import learn
+from console.verify.row_accounting import check_row_accounting
 from console.verify.source import open_source
 from console.verify.staging import Documents, read_documents
 from console.verify.table import Table
@@ -46,8 +46,8 @@ FROM_STORE = frozenset({"I1", "I2", "I3", "I4", "I9"})
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be checked."""
+class VerifyOptions:
+    """What is checked, and against what."""
 
     runs: Sequence[str] = ()
     """None named: all."""
@@ -57,96 +57,108 @@ class Question:
     observed: Sequence[dict[str, Any]] = ()
     logs: Path | None = None
     secrets: Sequence[bytes] = ()
-    baseline: Mapping[str, machine.Usage] | None = None
+    baseline: Mapping[str, process_usage.Usage] | None = None
     expected_restarts: int = 0
     sweep_age: timedelta | None = None
     """What nothing names may be so old; None: until the scheduled sweep that finds it a day old is through."""
     only: frozenset[str] = frozenset(INVARIANTS)
 
 
-async def verify(question: Question) -> Findings:
-    """Reads alone. Raises `CommandError` where something cannot be read, `WrongUseError` for a question that cannot be."""
+async def verify(options: VerifyOptions, installation: Installation) -> Findings:
+    """Reads, and changes nothing.
+
+    Raises `ClientError` where something cannot be read, `InvalidRequestError` for options that name what is not there.
+    """
     findings = Findings()
-    if question.logs is not None and "I11" in question.only:
-        check_logs(question.logs, question.secrets, findings)
-    if question.only <= {"I11"}:
+    if options.logs is not None and "I11" in options.only:
+        check_logs(options.logs, options.secrets, findings)
+    if options.only <= {"I11"}:
         return findings
-    dsn = environment.ledger_dsn()
-    with explained():
+    dsn = installation.ledger_dsn()
+    with as_client_errors():
         connection = await asyncpg.connect(
             dsn,
             command_timeout=TIMEOUT_S,
             server_settings={"application_name": "onpoint_console", "default_transaction_read_only": "on"},
         )
     try:
-        await _Pass(question, findings, connection).run()
+        await _Pass(options, installation, findings, connection).run()
     except (TransientError, PermanentError) as error:
-        raise CommandError(f"the object store cannot be read: {error}") from error
+        raise ClientError(f"the object store cannot be read: {error}") from error
     finally:
         connection.terminate()
     return findings
 
 
 class _Pass:
-    def __init__(self, question: Question, findings: Findings, connection: asyncpg.Connection) -> None:
-        self._question = question
+    def __init__(
+        self,
+        options: VerifyOptions,
+        installation: Installation,
+        findings: Findings,
+        connection: asyncpg.Connection,
+    ) -> None:
+        self._installation = installation
+        self._options = options
         self._findings = findings
         self._connection = connection
-        storage, sweeps = environment.settings(ObjectStoreSettings), environment.settings(SweepSettings)
-        environment.use_credentials()
+        storage, sweeps = installation.settings(ObjectStoreSettings), installation.settings(SweepSettings)
+        installation.use_credentials()
         self._storage = storage
         self._objects = Objects(
             open_s3(storage, storage.staging_bucket),
             open_s3(storage, storage.lake_bucket),
             findings,
             ttl=timedelta(hours=sweeps.staging_ttl_hours),
-            grace=_grace(sweeps) if question.sweep_age is None else question.sweep_age,
+            grace=_grace(sweeps) if options.sweep_age is None else options.sweep_age,
         )
 
     async def run(self) -> None:
-        question, findings = self._question, self._findings
-        for name in question.only - {"I10", "I11"}:
+        options, findings = self._options, self._findings
+        for name in options.only - {"I10", "I11"}:
             findings.count(name, 0)
-        books = await read_books(self._connection, question.runs)
+        audit = await read_audit_rows(self._connection, options.runs)
         documents = Documents()
-        if question.only & FROM_STORE:
-            documents = await read_documents(self._objects.staging, self._objects.lake, books, findings)
-        if "I2" in question.only:
-            check_books(books, documents, findings)
-        if question.only & {"I1", "I3", "I9"}:
-            await self._check_objects(books, documents)
-        if question.only & FROM_BUS:
-            await self._check_bus(books, documents)
-        if "I5" in question.only:
-            await endings.check_ends(books, self._connection, findings)
-        if "I10" in question.only and question.baseline is not None:
-            now = await machine.snapshot(self._connection)
-            machine.check_machine(question.baseline, now, question.expected_restarts, findings)
+        if options.only & FROM_STORE:
+            documents = await read_documents(self._objects.staging, self._objects.lake, audit, findings)
+        if "I2" in options.only:
+            check_row_accounting(audit, documents, findings)
+        if options.only & {"I1", "I3", "I9"}:
+            await self._check_objects(audit, documents)
+        if options.only & FROM_BUS:
+            await self._check_bus(audit, documents)
+        if "I5" in options.only:
+            await completions.check_ends(audit, self._connection, findings)
+        if "I10" in options.only and options.baseline is not None:
+            now = await process_usage.snapshot(self._connection, self._installation.service_processes())
+            process_usage.check_processes(options.baseline, now, options.expected_restarts, findings)
 
-    async def _check_bus(self, books: Books, documents: Documents) -> None:
-        question, findings = self._question, self._findings
-        bus: Bus = await read_bus(environment.kafka())
-        if "I4" in question.only:
-            endings.check_completions(books, bus, documents, findings)
-            endings.check_observed(list(question.observed), books, findings)
-        if "I6" in question.only:
+    async def _check_bus(self, audit: AuditRows, documents: Documents) -> None:
+        options, findings = self._options, self._findings
+        bus: Bus = await read_bus(self._installation.kafka())
+        if "I4" in options.only:
+            completions.check_completions(audit, bus, documents, findings)
+            completions.check_observed(list(options.observed), audit, findings)
+        if "I6" in options.only:
             check_lag(bus, findings)
-            Accounting(books, bus, findings).check()
-        if "I7" in question.only:
-            killed = question.expected_restarts > 0
-            Letters(books, bus, await self._actions(), findings, killed=killed).check(question.bad_events)
+            RecordAccounting(audit, bus, findings).check()
+        if "I7" in options.only:
+            killed = options.expected_restarts > 0
+            DeadLetterCheck(audit, bus, await self._actions(), findings, killed=killed).check(
+                options.bad_events
+            )
 
     async def _actions(self) -> list[Action]:
-        dsn = environment.ledger_dsn()
+        dsn = self._installation.ledger_dsn()
         async with open_journal(dsn) as journal:
             return [action async for piece in journal.actions(SERVICES) for action in piece]
 
-    async def _check_objects(self, books: Books, documents: Documents) -> None:
-        only, findings, objects = self._question.only, self._findings, self._objects
-        files = named_files(books, documents)
+    async def _check_objects(self, audit: AuditRows, documents: Documents) -> None:
+        only, findings, objects = self._options.only, self._findings, self._objects
+        files = named_files(audit, documents)
         with ExitStack() as stack:
-            tables = await self._tables(books, documents, stack) if "I1" in only else Tables()
-            objects.note_sweeps(books, documents)
+            tables = await self._tables(audit, documents, stack) if "I1" in only else Tables()
+            objects.note_sweeps(audit, documents)
             staged, others = tables.split(files)
             await self._check_files(staged, tables, documents)
             for content in tables.contents.values():
@@ -154,15 +166,15 @@ class _Pass:
             await self._check_files(others, tables, documents)
             for content in tables.contents.values():
                 content.end_of_lake()
-                await Table(content, books, tables.unknown, findings).look(self._connection)
+                await Table(content, audit, tables.unknown, findings).look(self._connection)
         if "I9" in only:
-            check_batch_ids(books, findings)
+            check_batch_ids(audit, findings)
             for named in files:
                 objects.check_name(named)
-            for entry in books.objects:
+            for entry in audit.objects:
                 objects.check_lake_name(entry)
         if "I3" in only:
-            await objects.check_orphans(books, documents, await all_files(self._connection))
+            await objects.check_orphans(audit, documents, await all_files(self._connection))
             await self._check_uploads()
 
     async def _check_files(self, files: Sequence[Named], tables: Tables, documents: Documents) -> None:
@@ -172,20 +184,20 @@ class _Pass:
 
     async def _check_file(self, named: Named, tables: Tables, documents: Documents) -> None:
         visit = tables.visit(named, documents)
-        if visit is not None or "I3" in self._question.only:
+        if visit is not None or "I3" in self._options.only:
             await self._objects.check_file(named, visit)
 
-    async def _tables(self, books: Books, documents: Documents, stack: ExitStack) -> Tables:
-        """What must be in each table, as far as the sources and the quarantines tell."""
-        catalog = environment.catalog()
-        if unknown := sorted(set(self._question.sources) - set(catalog)):
-            raise WrongUseError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
+    async def _tables(self, audit: AuditRows, documents: Documents, stack: ExitStack) -> Tables:
+        """What must be in each table, by the sources and the quarantines."""
+        catalog = self._installation.catalog()
+        if unknown := sorted(set(self._options.sources) - set(catalog)):
+            raise InvalidRequestError(f"there is no dataset {unknown[0]}: see `onpoint datasets`")
         sources = {
-            name: stack.enter_context(open_source(path)) for name, path in self._question.sources.items()
+            name: stack.enter_context(open_source(path)) for name, path in self._options.sources.items()
         }
         tables = Tables()
-        await tables.gather(books, documents, catalog, sources, self._connection, self._findings)
-        loaded = {result.batch_id: result for result in books.results if result.stage == "loader"}
+        await tables.gather(audit, documents, catalog, sources, self._connection, self._findings)
+        loaded = {result.batch_id: result for result in audit.results if result.stage == "loader"}
         for content in tables.contents.values():
             await learn(content.expected, loaded, documents, self._objects.read, self._findings)
         return tables

@@ -16,7 +16,7 @@ import psutil
 from deploy.local.environment import mark_of
 from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.launcher import is_running
-from deploy.local.leftovers import find_leftovers
+from deploy.local.orphans import find_orphans
 from deploy.local.ports import free_port
 
 NAME = "demo-source"
@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
 
 
 def _running_source(home: Home) -> psutil.Process | None:
-    return next((left.process for left in find_leftovers(home) if left.name == NAME), None)
+    return next((left.process for left in find_orphans(home) if left.name == NAME), None)
 
 
 def _port_of(source: psutil.Process) -> int:

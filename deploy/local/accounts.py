@@ -71,7 +71,7 @@ def data_folder(home: Home, account: Account | None) -> Path:
         return recorded / "postgres"
     _remove_lost_places()
     place = SYSTEM_FOLDER / home.identity
-    # The home that knew this folder's password is gone, so nobody can use what it left.
+    # The home that knew this folder's password is gone, so its data cannot be used any more.
     shutil.rmtree(place, ignore_errors=True)
     place = _make_place(place)
     (place / OWNER).write_text(str(home.path))

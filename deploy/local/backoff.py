@@ -3,7 +3,7 @@
 FIRST_S = 0.5
 MAX_S = 30.0
 HEALTHY_S = 60.0
-"""After so long in health the next failure counts as the first."""
+"""A failure after this time in health counts as the first."""
 
 
 class Backoff:
@@ -21,5 +21,5 @@ class Backoff:
         return delay_s
 
     def reset(self) -> None:
-        """Somebody asked for the start: what was before does not count."""
+        """For a start on request: earlier failures do not count."""
         self._failures = 0

@@ -1,4 +1,4 @@
-"""What one start of the stack was asked for, in the home, so that the supervisor and later commands agree."""
+"""The options of one start of the stack, kept in the home, so that the supervisor and later commands agree."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from deploy.local.ports import Ports
 from deploy.local.process_id import ProcessId
 
 
-class Detour(BaseModel):
+class ProxyPorts(BaseModel):
     """Ports on which a proxy of the caller's listens: the services reach the components through it, all others
     directly.
     """
@@ -41,17 +41,17 @@ class StackConfig(BaseModel):
     kafka_jars: Path
     postgres_programs: Path
     hang_s: float = Field(gt=0)
-    """A service that was ready and does not answer /livez for so many seconds is restarted."""
+    """Seconds without an answer of /livez after which a service that was ready is restarted."""
     parent: ProcessId | None = None
     """The stack ends with this process."""
-    detour: Detour | None = None
+    detour: ProxyPorts | None = None
 
     def save(self, home: Home) -> None:
         write_private(home.config_file, self.model_dump_json(indent=2))
 
     @classmethod
     def load(cls, home: Home) -> "StackConfig":
-        """What the home's last start was asked for. Raises `NotRunningError` if there was none."""
+        """The options of the home's last start. Raises `NotRunningError` if there was none."""
         config = cls.find(home)
         if config is None:
             raise NotRunningError(f"{home.path} has no stack: start one with `onpoint up`")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local.config import Detour, StackConfig
+from deploy.local.config import ProxyPorts, StackConfig
 from deploy.local.credentials import POSTGRES_DATABASE, POSTGRES_USER, S3_REGION, Credentials
 from deploy.local.home import Home
 from deploy.local.ports import HOST
@@ -106,7 +106,7 @@ def process_environment(
     return base
 
 
-def _through(detour: Detour, dsn: str, config: StackConfig) -> dict[str, str]:
+def _through(detour: ProxyPorts, dsn: str, config: StackConfig) -> dict[str, str]:
     """The addresses of a proxy instead of the components' own."""
     s3 = f"http://{HOST}:{detour.s3}"
     return {

@@ -92,7 +92,7 @@ class Home:
 
     @property
     def launch_lock(self) -> Path:
-        """Held by whoever starts or ends the stack, for as long as that takes."""
+        """Held by the process that starts or ends the stack, for as long as that takes."""
         return self.path / "launch.lock"
 
     @property
@@ -122,7 +122,7 @@ class Home:
     def was_started(self) -> bool:
         """Whether a stack has ever been started here; False where there is no trace of one.
 
-        Raises `StackError` for a folder of somebody else: what is named as ours in it is theirs.
+        Raises `StackError` for a folder that no stack made: entries in it with a stack's names are not a stack's.
         """
         try:
             names = {entry.name for entry in self.path.iterdir()}
@@ -159,7 +159,7 @@ class Home:
 
 
 def create_passable(folder: Path) -> None:
-    """Create `folder` with its parents: 0700, or 0711 for root, whose PostgreSQL runs as somebody else.
+    """Create `folder` with its parents: 0700, or 0711 for root, whose PostgreSQL runs as another user.
 
     A folder that exists keeps its mode.
     """

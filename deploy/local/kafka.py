@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from deploy.local import probes
-from deploy.local.child import ChildSpec
 from deploy.local.config import StackConfig
 from deploy.local.environment import component_environment
 from deploy.local.home import Home, write_private
-from deploy.local.once import run_once
+from deploy.local.managed_process import ProcessSpec
 from deploy.local.ports import HOST
+from deploy.local.run_to_completion import run_to_completion
 
 NAME = "kafka"
 LOG4J = Path(__file__).with_name("kafka-log4j2.properties")
@@ -33,10 +33,10 @@ FORMAT_TIMEOUT_S = 120.0
 log = logging.getLogger(__name__)
 
 
-def kafka_spec(home: Home, config: StackConfig) -> ChildSpec:
+def kafka_spec(home: Home, config: StackConfig) -> ProcessSpec:
     """The broker; its data folder is formatted before the first start."""
     properties = home.data / "kafka.properties"
-    return ChildSpec(
+    return ProcessSpec(
         name=NAME,
         kind="component",
         port=config.ports.kafka,
@@ -69,7 +69,7 @@ async def _prepare(home: Home, config: StackConfig, properties: Path) -> None:
     fresh_properties = home.data / "kafka.new.properties"
     write_private(fresh_properties, _properties(config, fresh))
     cluster = uuid.uuid4().hex  # in base64 one of 64 would begin like an option
-    await run_once(
+    await run_to_completion(
         NAME,
         (*_java(config), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(fresh_properties)),
         environment=component_environment(NAME, home),

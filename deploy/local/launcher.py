@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from deploy.local import fetch, locks, ports, tools
 from deploy.local.accounts import remove_place
 from deploy.local.client_settings import ClientSettings
-from deploy.local.config import Detour, StackConfig
+from deploy.local.config import ProxyPorts, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import (
     DEFAULT_LAKE_BUCKET,
@@ -22,9 +22,9 @@ from deploy.local.environment import (
 )
 from deploy.local.errors import StackError
 from deploy.local.home import OWNER_ONLY, PROJECT_ROOT, Home
-from deploy.local.leftovers import end_leftovers, find_leftovers
 from deploy.local.logfiles import last_lines
 from deploy.local.names import SUPERVISOR
+from deploy.local.orphans import end_orphans, find_orphans
 from deploy.local.process_id import ProcessId
 from deploy.local.seaweedfs import remove_sockets
 from deploy.local.sockets import remove_socket_folder
@@ -52,7 +52,7 @@ class Request:
     services: tuple[str, ...] = SERVICES
     parent: ProcessId | None = None
     """The stack ends with this process."""
-    detour: Detour | None = None
+    detour: ProxyPorts | None = None
 
 
 def prepare(request: Request, say: Say) -> None:
@@ -62,7 +62,7 @@ def prepare(request: Request, say: Say) -> None:
     """
     home, environ = request.home, request.environ
     home.create()
-    ended = end_leftovers(home)
+    ended = end_orphans(home)
     if ended:
         say(f"ended what an earlier stack left: {', '.join(ended)}")
     java = tools.find_java(environ)
@@ -142,7 +142,7 @@ def goes_on_starting(home: Home) -> bool:
     state = running_state(home)
     if state is not None:
         return state.phase in {"starting", "ready"}
-    return any(left.name == SUPERVISOR for left in find_leftovers(home))
+    return any(left.name == SUPERVISOR for left in find_orphans(home))
 
 
 def wait_until_ready(home: Home, *, timeout_s: float) -> Iterator[str]:
@@ -173,12 +173,12 @@ def wait_until_ready(home: Home, *, timeout_s: float) -> Iterator[str]:
 def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
     """Stop the home's stack and leave no process of it. False if nothing ran.
 
-    `wipe` removes its data, logs and secrets as well. A stack that somebody starts meanwhile is left alone.
+    `wipe` removes its data, logs and secrets as well. A stack that is started meanwhile is left alone.
     Raises `StackError`, having done nothing, where the folder is no stack's, and with `wipe` where it holds other
     things, too.
     """
     if not home.was_started():
-        return bool(end_leftovers(home))
+        return bool(end_orphans(home))
     if wipe:
         home.refuse_if_foreign("move them elsewhere first; nothing was removed")
     state = running_state(home)
@@ -186,11 +186,11 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
         say("stopping")
         _stop_supervisor(state.supervisor)
     if not home.path.exists():
-        return bool(end_leftovers(home))
+        return bool(end_orphans(home))
     with launching(home, say):
         if is_running(home):
             return True
-        ended = end_leftovers(home)
+        ended = end_orphans(home)
         _remove_sockets(home)
         if wipe:
             remove_place(home)

@@ -61,7 +61,7 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
     defaults.
 
     A home that once had free ports keeps them until it is wiped; of those only the ones that were taken
-    meanwhile are picked anew. Raises `StackError` for a value that is no port, or for one port named twice.
+    meanwhile are picked anew. Raises `StackError` for a value that is not a port, or for one port named twice.
     """
     mode = environ.get("ONPOINT_PORTS", "")
     if mode not in {"", "free", "default"}:
@@ -142,7 +142,7 @@ def _recorded(home: Home) -> dict[str, int]:
 
 
 def free_port(used: Collection[int] = ()) -> int:
-    """A port of this machine that nobody listens at. Raises `StackError` if none is found."""
+    """A port of this machine without a listener. Raises `StackError` if none is found."""
     for _ in range(PICK_ATTEMPTS):
         port = random.choice(FREE_RANGE)  # noqa: S311  (not a secret)
         if port not in used and is_free(port):

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from deploy.local import probes
 from deploy.local.accounts import Account, data_folder, postgres_account, reachable_programs
-from deploy.local.child import ChildSpec
 from deploy.local.config import StackConfig
 from deploy.local.credentials import POSTGRES_DATABASE, POSTGRES_USER, Credentials
 from deploy.local.environment import component_environment
 from deploy.local.errors import StackError
 from deploy.local.home import Home
-from deploy.local.once import run_once
+from deploy.local.managed_process import ProcessSpec
 from deploy.local.ports import HOST
 from deploy.local.postmaster import postmaster_pid
+from deploy.local.run_to_completion import run_to_completion
 
 NAME = "postgres"
 MAJOR_VERSION = "18"
@@ -44,13 +44,13 @@ SETTINGS = {
 }
 
 
-def postgres_spec(home: Home, config: StackConfig, credentials: Credentials) -> ChildSpec:
+def postgres_spec(home: Home, config: StackConfig, credentials: Credentials) -> ProcessSpec:
     """The server; its cluster, user and database are made before the first start."""
     account = postgres_account()
     programs = reachable_programs(config.postgres_programs, account)
     data = data_folder(home, account)
     options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    return ChildSpec(
+    return ProcessSpec(
         name=NAME,
         kind="component",
         port=config.ports.postgres,
@@ -110,7 +110,7 @@ async def _initdb(
     home: Home, programs: Path, data: Path, password_file: Path, account: Account | None
 ) -> None:
     run = partial(
-        run_once,
+        run_to_completion,
         NAME,
         environment=component_environment(NAME, home),
         log_file=home.log_file(NAME),

@@ -76,7 +76,7 @@ async def _exchange(
 ) -> bytes | None:
     """Send `request` and read the answer.
 
-    None if nobody listens, the answer breaks off, or it takes too long.
+    None without a listener, and for an answer that breaks off or takes too long.
     """
     writer: asyncio.StreamWriter | None = None
     try:

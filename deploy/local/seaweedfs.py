@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from deploy.local import probes
-from deploy.local.child import ChildSpec
 from deploy.local.config import StackConfig
 from deploy.local.credentials import Credentials
 from deploy.local.environment import component_environment
 from deploy.local.home import Home, write_private
+from deploy.local.managed_process import ProcessSpec
 from deploy.local.ports import HOST, Ports
 from deploy.local.sockets import socket_folder
 
@@ -23,9 +23,9 @@ MEMORY_TUNING = {"GOGC": "50", "GOMEMLIMIT": "384MiB"}
 """Collecting garbage twice as often halves what the process keeps."""
 
 
-def seaweedfs_spec(home: Home, config: StackConfig, credentials: Credentials) -> ChildSpec:
+def seaweedfs_spec(home: Home, config: StackConfig, credentials: Credentials) -> ProcessSpec:
     """The object store. It is told every port: left to itself it takes fixed ones, some on all interfaces."""
-    return ChildSpec(
+    return ProcessSpec(
         name=NAME,
         kind="component",
         port=config.ports.s3,
@@ -40,7 +40,7 @@ def seaweedfs_spec(home: Home, config: StackConfig, credentials: Credentials) ->
 def remove_sockets(ports: Ports) -> None:
     """Remove the sockets that SeaweedFS leaves among the temporary files.
 
-    Their paths are not ours to set.
+    Their paths cannot be set.
     """
     grpc = {
         "master": ports.weed_master_grpc,
@@ -85,7 +85,7 @@ def _flags(home: Home, ports: Ports) -> tuple[str, ...]:
         f"-s3.localSocket={socket_folder(home)}/s3.sock",
         f"-s3.config={home.s3_identities_file}",
         "-s3.iam=false",
-        # Catalogs nobody asked for; each takes a fixed port, and a second stack would die of it.
+        # Unused catalogs; each takes a fixed port, which a second stack would find taken.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
     )

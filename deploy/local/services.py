@@ -4,15 +4,15 @@ import sys
 from functools import partial
 
 from deploy.local import probes
-from deploy.local.child import ChildSpec
 from deploy.local.config import StackConfig
 from deploy.local.credentials import Credentials
 from deploy.local.environment import process_environment
 from deploy.local.home import Home
-from deploy.local.leftovers import SERVICE_STOP_S
 from deploy.local.logfiles import last_lines, size_of
+from deploy.local.managed_process import ProcessSpec
 from deploy.local.names import LEFT_OUT
-from deploy.local.once import run_once
+from deploy.local.orphans import SERVICE_STOP_S
+from deploy.local.run_to_completion import run_to_completion
 
 STEP_TIMEOUT_S = 180.0
 LINES_READ = 1000
@@ -24,10 +24,10 @@ STEP_COMMANDS = {
 }
 
 
-def service_spec(name: str, home: Home, config: StackConfig, credentials: Credentials) -> ChildSpec:
+def service_spec(name: str, home: Home, config: StackConfig, credentials: Credentials) -> ProcessSpec:
     """One service, judged by its own /readyz and /livez."""
     port = config.ports.of(name)
-    return ChildSpec(
+    return ProcessSpec(
         name=name,
         kind="service",
         port=port,
@@ -46,7 +46,7 @@ async def run_step(name: str, home: Home, config: StackConfig, credentials: Cred
     """
     log_file = home.log_file(name)
     before = size_of(log_file)
-    await run_once(
+    await run_to_completion(
         name,
         (sys.executable, *STEP_COMMANDS[name]),
         environment=process_environment(name, home, config, credentials),

@@ -24,7 +24,7 @@ def socket_folder(home: Home) -> Path:
 def make_socket_folder(home: Home) -> Path:
     """The folder, empty of old sockets and closed to others.
 
-    Raises `StackError` if somebody else owns it.
+    Raises `StackError` if another user owns it.
     """
     folder = socket_folder(home)
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -22,7 +22,7 @@ async def spawn(
     """Start a program, as another user if `account` says so. Raises `OSError` if that cannot be.
 
     Its session keeps a terminal's Ctrl-C from it, and lets `kill_group` reach whatever it starts itself. The
-    log is the program's own open file, so writing it depends on nobody.
+    log is the program's own open file, so writing it depends on no other process.
     """
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
     try:

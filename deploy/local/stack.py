@@ -11,7 +11,7 @@ from typing import Literal, Self
 import psutil
 
 from deploy.local import control, launcher
-from deploy.local.config import Detour, StackConfig
+from deploy.local.config import ProxyPorts, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import client_environment
 from deploy.local.errors import NotRunningError, StackError, UnknownNameError
@@ -46,7 +46,7 @@ class LocalStack:
         ports: Literal["free", "default"] = "free",
         services: tuple[str, ...] = SERVICES,
         extra_env: Mapping[str, str] | None = None,
-        detour: Detour | None = None,
+        detour: ProxyPorts | None = None,
         timeout_s: float = READY_TIMEOUT_S,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:

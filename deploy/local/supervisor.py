@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 from deploy.local import control, locks, logfiles
-from deploy.local.child import Child, ChildSpec
 from deploy.local.config import StackConfig
 from deploy.local.credentials import Credentials, load_or_create
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.kafka import kafka_spec
-from deploy.local.leftovers import end_leftovers
+from deploy.local.managed_process import ManagedProcess, ProcessSpec
+from deploy.local.orphans import end_orphans
 from deploy.local.postgres import postgres_spec
 from deploy.local.process_id import ProcessId
 from deploy.local.seaweedfs import remove_sockets, seaweedfs_spec
@@ -113,11 +113,11 @@ class Supervisor:
         self._save()
         log.info("stack_ready seconds=%.1f", time.monotonic() - began)
 
-    async def _start_one(self, child: Child) -> None:
+    async def _start_one(self, child: ManagedProcess) -> None:
         await child.start()
         await self._until_ready(child)
 
-    async def _until_ready(self, child: Child) -> None:
+    async def _until_ready(self, child: ManagedProcess) -> None:
         while not await _happens(child.ready, HOUSEKEEPING_S):
             if child.state.restarts >= START_TRIES:
                 log_file = self._home.log_file(child.spec.name)
@@ -184,7 +184,7 @@ class Supervisor:
                 if isinstance(result, BaseException):
                     log.error("stop_failed name=%s", child.spec.name, exc_info=result)
         # A start that was cut off may have left a program of its own.
-        await asyncio.to_thread(end_leftovers, self._home)
+        await asyncio.to_thread(end_orphans, self._home)
 
     def _on_signal(self) -> None:
         if self._stop_asked.is_set():
@@ -192,8 +192,8 @@ class Supervisor:
                 child.kill()
         self._stop_asked.set()
 
-    def _child(self, spec: ChildSpec) -> Child:
-        return Child(
+    def _child(self, spec: ProcessSpec) -> ManagedProcess:
+        return ManagedProcess(
             spec, log_file=self._home.log_file(spec.name), on_change=self._save, hang_s=self._config.hang_s
         )
 

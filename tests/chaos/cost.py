@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from console.bench.e2e import Bench
+from deploy.bench.e2e import Bench
 
 ROOT = Path(__file__).parents[2]
 UNGUARDED = Path(__file__).parent / "unguarded"
@@ -22,7 +22,7 @@ def rate(rows: int, *, guarded: bool) -> float:
         os.environ.pop("PYTHONPATH", None)
     else:
         os.environ["PYTHONPATH"] = f"{UNGUARDED}{os.pathsep}{ROOT}"
-    [measured] = Bench(rows, 1, {}, say=_say).run()
+    [measured] = Bench(rows, 1, {}, report=_say).run()
     return measured.rows_per_s
 
 

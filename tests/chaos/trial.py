@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.local.config import Detour
+from deploy.local.config import ProxyPorts
 from deploy.local.home import Home
 from deploy.local.ports import setting_of
 from deploy.local.stack import LocalStack
@@ -154,7 +154,7 @@ async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) 
                 **load.source_settings(source, plan),
                 **{setting_of(name): str(port) for name, port in own.items()},
             },
-            detour=Detour(
+            detour=ProxyPorts(
                 kafka=doors["kafka"], kafka_behind=behind, postgres=doors["postgres"], s3=doors["s3"]
             ),
             say=say,

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from console.admin import migrations
+from console.cli.admin import migrations
 from tests.support import golden
 
 COLUMNS = """

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from console.order import Order
+from console.client.run_request import RunRequest
 from services.crawler.domain.request_validation import validate_request
 from shared.errors import PermanentError
 from shared.events import models, topics, topology
@@ -154,7 +154,7 @@ def test_requests_are_accepted_or_refused_as_agreed() -> None:
 def test_the_command_line_asks_in_the_agreed_bytes(name: str) -> None:
     path = FOLDER / topics.CRAWL_REQUESTED / f"{name}.json"
     asked = parse_object(read(path))
-    order = Order(
+    request = RunRequest(
         run_id=asked["run_id"],
         datasets=tuple(asked["datasets"]),
         requested_by=asked["requested_by"],
@@ -163,7 +163,7 @@ def test_the_command_line_asks_in_the_agreed_bytes(name: str) -> None:
         replay_of=asked.get("replay_of"),
         from_stage=asked.get("from_stage"),
     )
-    check_bytes(path, order.value())
+    check_bytes(path, request.value())
 
 
 def test_every_topic_has_events_of_this_revision_and_of_each_before() -> None:

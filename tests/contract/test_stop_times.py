@@ -8,8 +8,8 @@ import yaml
 
 from deploy.local.control import ORDER_TIMEOUT_S
 from deploy.local.launcher import STOP_WAIT_S
-from deploy.local.leftovers import SERVICE_STOP_S, STOP_S
 from deploy.local.names import SUPERVISOR
+from deploy.local.orphans import SERVICE_STOP_S, STOP_S
 from shared.bus.subscriptions import DRAIN_S
 from shared.events.topology import SERVICES
 

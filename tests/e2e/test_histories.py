@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from console import environment
+from console.cli import environment
 from console.verify.findings import Findings
 from tests.support.histories.plan import DAYS, Step, history, smaller
 from tests.support.histories.world import World, open_world, write_file

@@ -66,7 +66,7 @@ async def test_without_a_source_the_lake_and_postgresql_are_held_against_each_ot
 
 async def test_the_command_names_what_is_wrong_and_fails(lab: DamagedStack) -> None:
     operator = Operator({**lab.pipeline.environment, "ONPOINT_HOME": str(lab.home.path)})
-    folder = str(lab.question.sources["posts"].parent)
+    folder = str(lab.options.sources["posts"].parent)
     good = await operator.says("verify", "--source-folder", folder, "--logs", str(lab.home.logs))
     assert (good.code, good.err) == (0, "")
     assert "all of it holds" in good.out
@@ -94,7 +94,7 @@ async def test_the_command_names_what_is_wrong_and_fails(lab: DamagedStack) -> N
     ],
 )
 async def test_wrong_use_is_told_in_a_sentence(lab: DamagedStack, words: tuple[str, ...]) -> None:
-    assert lab.question.logs
+    assert lab.options.logs
     said = await asyncio.to_thread(CliRunner().invoke, app, ["verify", *words])
     assert (said.exit_code, said.stdout) == (2, "")
     assert said.stderr.startswith("onpoint: ")

@@ -13,9 +13,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from console.cli import environment
 from console.verify.findings import Findings, Violation
-from console.verify.machine import Usage
-from console.verify.verify import Question, verify
+from console.verify.process_usage import Usage
+from console.verify.verify import VerifyOptions, verify
 from deploy.local.home import Home
 from tests.support.pipeline import Pipeline
 
@@ -30,21 +31,21 @@ class DamagedStack:
     home: Home
     database: asyncpg.Connection
     producer: AIOKafkaProducer
-    question: Question
+    options: VerifyOptions
     usages: Mapping[str, Usage]
     """Of the services that run."""
 
     @contextmanager
-    def asking(self, **changes: Any) -> Iterator[None]:
-        """The question is another for a while."""
-        before = self.question
-        self.question = replace(before, **changes)
+    def with_options(self, **changes: Any) -> Iterator[None]:
+        """Other options until the end of the block."""
+        before = self.options
+        self.options = replace(before, **changes)
         yield
-        self.question = before
+        self.options = before
 
     async def ask(self, *only: str, **changes: Any) -> Findings:
-        question = replace(self.question, **changes)
-        return await verify(replace(question, only=frozenset(only)) if only else question)
+        options = replace(self.options, **changes)
+        return await verify(replace(options, only=frozenset(only)) if only else options, environment)
 
     async def seeded(self, defect: "Defect") -> tuple[str, Findings]:
         """What must be named while the defect is there, and what is found; afterwards it is mended."""
@@ -222,7 +223,7 @@ class Defects:
         self.all: list[Defect] = []
 
     def __call__(self, invariant: str, says: str, **asks: Any) -> Callable[[Seed], Seed]:
-        """Registers the function that seeds it; `asks` is added to the question."""
+        """Registers the function that seeds it; `asks` is added to the options."""
 
         def register(seed: Seed) -> Seed:
             self.all.append(Defect(invariant, says, seed, asks))

@@ -11,9 +11,10 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
-from console.verify import machine
-from console.verify.letters import BadEvent
-from console.verify.verify import Question
+from console.cli import environment
+from console.verify import process_usage
+from console.verify.dead_letters import BadEvent
+from console.verify.verify import VerifyOptions
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES
 from tests.support.damaged_stack import DamagedStack
@@ -93,12 +94,12 @@ async def open_damaged_stack(folder: Path) -> AsyncIterator[DamagedStack]:
 @asynccontextmanager
 async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> AsyncIterator[DamagedStack]:
     datasets = folder / "datasets"
-    environment = {**stack.environment(), "ONPOINT_DATASETS_DIR": str(datasets)}
-    pipeline = Pipeline(environment)
+    variables = {**stack.environment(), "ONPOINT_DATASETS_DIR": str(datasets)}
+    pipeline = Pipeline(variables)
     before = dict(os.environ)
-    os.environ.update(environment, ONPOINT_HOME=str(stack.home.path))
+    os.environ.update(variables, ONPOINT_HOME=str(stack.home.path))
     producer = AIOKafkaProducer(bootstrap_servers=pipeline.servers, acks="all")
-    database = await asyncpg.connect(environment["ONPOINT_POSTGRES_DSN"])
+    database = await asyncpg.connect(variables["ONPOINT_POSTGRES_DSN"])
     await producer.start()
     try:
         bad = await producer.send_and_wait(
@@ -114,15 +115,15 @@ async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> Asy
         await asyncio.gather(*(asyncio.to_thread(stack.stop, service) for service in others))
         # What is put back afterwards was consistent before: its order does not matter.
         await database.execute("SET session_replication_role = replica")
-        question = Question(
+        options = VerifyOptions(
             sources=_write_sources(folder / "records"),
             bad_events=[BadEvent(("batch.processed", 0, bad.offset), BAD)],
             logs=stack.home.logs,
             secrets=[b"planted-secret"],
-            baseline=await machine.snapshot(database),
+            baseline=await process_usage.snapshot(database, environment.service_processes()),
         )
-        assert question.baseline is not None
-        yield DamagedStack(pipeline, stack.home, database, producer, question, question.baseline)
+        assert options.baseline is not None
+        yield DamagedStack(pipeline, stack.home, database, producer, options, options.baseline)
     finally:
         await database.close()
         await producer.stop()

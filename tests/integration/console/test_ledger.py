@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from console.ledger import LedgerUnavailableError, StageProgress, open_ledger
+from console.client.ledger import LedgerUnavailableError, StageProgress, open_ledger
 from tests.integration.console.played import Onpoint, completed
 
 pytestmark = pytest.mark.integration

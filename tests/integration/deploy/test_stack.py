@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 
 from deploy.local.errors import NotRunningError, StackError, UnknownNameError
 from deploy.local.home import PROJECT_ROOT
-from deploy.local.leftovers import find_leftovers
 from deploy.local.names import COMPONENTS
+from deploy.local.orphans import find_orphans
 from deploy.local.sockets import socket_folder
 from deploy.local.stack import LocalStack
 from deploy.local.waiting import wait_for
@@ -92,7 +92,7 @@ async def test_s3_refuses_wrong_credentials(stack: LocalStack) -> None:
 def test_nothing_listens_wider_than_this_machine(stack: LocalStack) -> None:
     listening = [
         connection.laddr.ip
-        for left in find_leftovers(stack.home)
+        for left in find_orphans(stack.home)
         for connection in left.process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     ]
@@ -103,7 +103,7 @@ def test_nothing_listens_wider_than_this_machine(stack: LocalStack) -> None:
 def test_no_secret_is_in_an_argument_list(stack: LocalStack) -> None:
     environment = stack.environment()
     secrets = (environment["PGPASSWORD"], environment["AWS_SECRET_ACCESS_KEY"])
-    for left in find_leftovers(stack.home):
+    for left in find_orphans(stack.home):
         assert not any(secret in part for part in left.process.cmdline() for secret in secrets)
 
 
@@ -192,7 +192,7 @@ def test_orphans_of_a_killed_supervisor_are_ended_by_the_next_start_and_by_down(
         stack.home.state_file.unlink()
     finally:
         stack.down(wipe=True)
-    assert find_leftovers(stack.home) == []
+    assert find_orphans(stack.home) == []
     assert not any(psutil.pid_exists(pid) for pid in second.values() if pid)
     assert stack.rows() == []
 
@@ -216,7 +216,7 @@ def test_stack_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
         assert parent.stdout.readline() == b"ready\n"
         pids = [row.pid for row in stack.rows()]
         parent.kill()
-    wait_for(lambda: not find_leftovers(stack.home), timeout_s=60, what="the processes to end")
+    wait_for(lambda: not find_orphans(stack.home), timeout_s=60, what="the processes to end")
     assert not any(psutil.pid_exists(pid) for pid in pids if pid)
     stack.down(wipe=True)
 
@@ -230,7 +230,7 @@ def test_a_start_that_fails_at_once_says_why(tmp_path: Path) -> None:
             stack.up()
     finally:
         sockets.unlink()
-    assert find_leftovers(stack.home) == []
+    assert find_orphans(stack.home) == []
 
 
 def test_env_of_a_stack_that_is_down_is_an_error(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_env_of_a_stack_that_is_down_is_an_error(tmp_path: Path) -> None:
 
 
 def kill_supervisor(stack: LocalStack) -> None:
-    (supervisor,) = [left.process for left in find_leftovers(stack.home) if left.name == "supervisor"]
+    (supervisor,) = [left.process for left in find_orphans(stack.home) if left.name == "supervisor"]
     supervisor.send_signal(signal.SIGKILL)
     wait_for(
         lambda: not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE,

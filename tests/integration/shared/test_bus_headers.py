@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from console.dlq.letter import original_record, to_letter
+from console.client.dead_letters.record import original_record, to_dead_letter
 from shared.bus.messages import Outgoing, Record
 from shared.bus.retry_headers import PREFIX, next_attempt
 from shared.errors import PermanentError
@@ -66,8 +66,8 @@ async def test_a_dead_letter_keeps_them_byte_for_byte_and_a_replay_has_them(topi
     async with running(topics, handler):
         await topics.drained(20)
     found = await topics.read(topics.dead)
-    letters = [to_letter(raw, topics.service) for raw in found]
-    assert {(letter.tries, letter.reason, letter.run_id, letter.is_cut) for letter in letters} == {
+    letters = [to_dead_letter(raw, topics.service) for raw in found]
+    assert {(letter.tries, letter.reason, letter.run_id, letter.is_truncated) for letter in letters} == {
         (1, "checksum", "r", False)
     }
     replayed = [original_record(letter, raw) for letter, raw in zip(letters, found, strict=True)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from console.verify.letters import BadEvent
+from console.verify.dead_letters import BadEvent
 from shared.bus.dead_letters import Failure, dead_letter_headers
 from shared.bus.kafka import to_record
 from shared.bus.messages import Record
@@ -70,8 +70,8 @@ async def beyond_the_end(lab: DamagedStack) -> AsyncIterator[str]:
 
 def _record(lab: DamagedStack, value: bytes | None = b"\xffbad") -> Record:
     """The bad event that the damaged stack published to `batch.processed`."""
-    assert lab.question.bad_events
-    topic, partition, offset = lab.question.bad_events[0].place
+    assert lab.options.bad_events
+    topic, partition, offset = lab.options.bad_events[0].place
     return Record(topic, partition, offset, 1_795_000_000_000, b"bad", value, (("own", b"1"),))
 
 
@@ -120,19 +120,19 @@ async def undeserved(lab: DamagedStack) -> AsyncIterator[str]:
 async def no_letter(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.sent(REQUESTED, b"\xffbad") as offset:
         bad = BadEvent((REQUESTED, 0, offset), b"\xffbad")
-        with lab.asking(bad_events=[*(lab.question.bad_events or ()), bad]):
+        with lab.with_options(bad_events=[*(lab.options.bad_events or ()), bad]):
             yield f"record {REQUESTED}-0 offset {offset}"
 
 
 @defect("I4", "a completion was seen before its rows")
 async def seen_early(lab: DamagedStack) -> AsyncIterator[str]:
-    with lab.asking(observed=[{"run_id": "second", "rows": {"posts": 3}, "listing": True}]):
+    with lab.with_options(observed=[{"run_id": "second", "rows": {"posts": 3}, "listing": True}]):
         yield "run.completed of second"
 
 
 @defect("I4", "a completion was seen before its listing")
 async def seen_unlisted(lab: DamagedStack) -> AsyncIterator[str]:
-    with lab.asking(observed=[{"run_id": "second", "rows": {}, "listing": False}]):
+    with lab.with_options(observed=[{"run_id": "second", "rows": {}, "listing": False}]):
         yield "run.completed of second"
 
 
@@ -143,7 +143,7 @@ def _baseline(says: str, **less: int) -> None:
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         now = lab.usages["loader"]
         before = replace(now, **{name: getattr(now, name) - by for name, by in less.items()})
-        with lab.asking(baseline={"loader": before}):
+        with lab.with_options(baseline={"loader": before}):
             yield "process loader"
 
 
@@ -156,15 +156,15 @@ _baseline("a process has ended by itself", restarts=1)
 
 @defect("I10", "a process is gone")
 async def process_gone(lab: DamagedStack) -> AsyncIterator[str]:
-    with lab.asking(baseline={**lab.usages, "failing_run": lab.usages["loader"]}):
+    with lab.with_options(baseline={**lab.usages, "failing_run": lab.usages["loader"]}):
         yield "process failing_run"
 
 
 def _log(says: str, line: str) -> None:
     @defect("I11", says)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        assert lab.question.logs is not None
-        file = Path(lab.question.logs) / "loader.log"
+        assert lab.options.logs is not None
+        file = Path(lab.options.logs) / "loader.log"
         before = file.read_bytes()
         file.write_bytes(before + line.encode() + b"\n")
         number = before.count(b"\n") + 1

@@ -165,7 +165,7 @@ async def other_raw(lab: DamagedStack) -> AsyncIterator[str]:
 @defect("I1", "a good record is in quarantine")
 async def good_in_quarantine(lab: DamagedStack) -> AsyncIterator[str]:
     uri = await lab.file("processor", "quarantine.jsonl.zst")
-    with lab.question.sources["posts"].open(encoding="utf-8") as lines:
+    with lab.options.sources["posts"].open(encoding="utf-8") as lines:
         good = lines.read().splitlines()[50]
     line = {"source_position": 50, "reason": "type", "raw": good, "detail": "", "url": None}
     async with lab.damaged(uri, _lines(lambda lines: [line, *lines[1:]])):

@@ -11,9 +11,10 @@ from typing import Any
 import structlog
 from typer.testing import CliRunner, Result
 
+from console.cli import environment
 from console.main import app
 from console.verify.findings import Findings
-from console.verify.verify import Question, verify
+from console.verify.verify import VerifyOptions, verify
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES
 from tests.support.histories.plan import DATASETS, SEVERAL, STAGES, Step
@@ -87,9 +88,9 @@ class World:
 
     async def at_rest(self, runs: Sequence[str] = ()) -> Findings:
         """What is wrong with the runs, or with everything; what is on its way may take a while."""
-        question, until = Question(runs=runs), time.monotonic() + REST_S
+        options, until = VerifyOptions(runs=runs), time.monotonic() + REST_S
         while True:
-            found = await verify(question)
+            found = await verify(options, environment)
             if found.holds or time.monotonic() > until:
                 return found
             await asyncio.sleep(0.5)

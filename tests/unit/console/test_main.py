@@ -10,7 +10,7 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from console import main
-from console.errors import CommandError
+from console.cli.errors import CommandError
 from console.main import COMMANDS, SECTIONS, app
 from shared.errors import ConfigurationError
 from shared.version import CODE_VERSION
@@ -32,6 +32,7 @@ LIBRARIES = (
     "pydantic",
     "rich",
     "shared.events.models",
+    "structlog",
     "yaml",
     "zstandard",
 )
@@ -73,6 +74,10 @@ def test_the_overview_imports_nothing_that_takes_long() -> None:
         (["replay", "r1", "--from", "loader"], {"asyncpg", "pydantic", "aiokafka"}),
         (["quarantine", "r1"], {"asyncpg", "pydantic", "obstore", "rich", "zstandard"}),
         (["datasets"], {"pydantic", "rich", "shared.events.models", "yaml"}),
+        (["cancel", "r1"], {"asyncpg", "obstore", "pydantic"}),
+        (["dlq", "list"], {"aiokafka", "asyncpg", "pydantic", "rich", "shared.events.models"}),
+        (["ps"], {"rich"}),
+        (["env"], {"rich"}),
     ],
 )
 def test_a_command_imports_what_it_needs_and_nothing_else_that_takes_long(
@@ -181,6 +186,21 @@ def test_wrong_use_is_one_sentence_on_stderr_and_exit_code_2(
     assert result.stderr.startswith("onpoint: ")
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_command_that_the_image_leaves_out_is_told(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "BENCH", "deploy.absent")
+    monkeypatch.setitem(COMMANDS, "bench", "deploy.absent.commands")
+
+    result = runner.invoke(app, ["bench", "e2e"])
+
+    assert result.exit_code == 1
+    assert (
+        result.stderr
+        == "onpoint: bench is not part of this installation: run it in a checkout of the project\n"
+    )
 
 
 def test_onpoint_alone_shows_its_help(runner: CliRunner) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.client_settings import export_lines
-from deploy.local.config import Detour, StackConfig
+from deploy.local.config import ProxyPorts, StackConfig
 from deploy.local.credentials import Credentials, load_or_create
 from deploy.local.environment import (
     ALLOCATORS,
@@ -148,7 +148,7 @@ def test_damaged_credentials_are_not_replaced(home: Home) -> None:
 def test_services_take_a_detour_and_clients_do_not(
     home: Home, config: StackConfig, credentials: Credentials
 ) -> None:
-    detour = Detour(kafka=1001, kafka_behind=1002, postgres=1003, s3=1004)
+    detour = ProxyPorts(kafka=1001, kafka_behind=1002, postgres=1003, s3=1004)
     config = config.model_copy(update={"detour": detour})
     service = process_environment("loader", home, config, credentials)
     assert service["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1001"

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from console.verify.content import Content
-from console.verify.database import Books, Result, Run
+from console.verify.database import AuditRows, Result, Run
 from console.verify.expected import gather, with_lineage
 from console.verify.findings import Findings
 from console.verify.forms import Forms
@@ -110,14 +110,14 @@ class Yard:
     def complaints(self) -> list[str]:
         """What is found in the lake and in the table."""
         documents = Documents(frozen=self.frozen)
-        books = Books(self.runs, frozenset(), self.results, [], [], [], frozenset())
+        audit = AuditRows(self.runs, frozenset(), self.results, [], [], [], frozenset())
         files = {
             (run_id, "d"): (self.frozen.get((run_id, "d"), self.today), (run_id, "d") in self.frozen)
             for run_id in self.runs
         }
         has = {**self.has, **LINEAGE} if self.has else {}
         forms = Forms("onpoint_d", has, {"d": self.today}, self.findings)
-        expected = gather(forms, files, ["id"], {"id": pl.Int64()}, {}, books, documents)
+        expected = gather(forms, files, ["id"], {"id": pl.Int64()}, {}, audit, documents)
         for run_id in self.runs:
             if (batch := expected.batches.get(f"batch of {run_id}")) is not None:
                 batch.unloaded = self.refused.get(run_id, frozenset())
@@ -129,7 +129,7 @@ class Yard:
         for run_id, file in self.lake.items():
             content._look_at_object(self.runs[run_id], "d", f"lake-{run_id}", file)  # noqa: SLF001 - as above
         content.end_of_lake()
-        self._look_at_table(Table(content, books, (), self.findings))
+        self._look_at_table(Table(content, audit, (), self.findings))
         return [f"{violation.subject}: {violation.message}" for violation in self.findings.violations]
 
     def _look_at_table(self, table: Table) -> None:
@@ -146,7 +146,7 @@ class Yard:
 
     def _write(self, name: str, run_id: str, frame: pl.DataFrame) -> Path:
         run = self.runs[run_id]
-        held = Books(
+        held = AuditRows(
             {run_id: run},
             frozenset(),
             [r for r in self.results if r.run_id == run_id],

@@ -87,7 +87,7 @@ def test_of_two_runs_at_once_the_later_requested_wins_whatever_ended_first(yard:
 
 
 @pytest.mark.parametrize(
-    ("stored", "says"),
+    ("stored", "complaint"),
     [
         ([A], "it is not in the lake|2 rows were accepted, 1 are in the lake"),
         ([A, B, B], "did not accept it|2 rows were accepted, 3 are in the lake"),
@@ -96,13 +96,13 @@ def test_of_two_runs_at_once_the_later_requested_wins_whatever_ended_first(yard:
 )
 @pytest.mark.parametrize("swept", [False, True])
 def test_rows_that_the_lake_lost_or_doubled_are_named(
-    make_yard: MakeYard, stored: list[dict[str, object]], says: str, *, swept: bool
+    make_yard: MakeYard, stored: list[dict[str, object]], complaint: str, *, swept: bool
 ) -> None:
     yard = make_yard({"id": "int64", "name": "string"})
     yard.run("first", FILE, [A, B], stored=stored, swept=swept)
     yard.load("first", A)
     yard.load("first", B, 1)
-    assert any(part in said for said in yard.complaints() for part in says.split("|"))
+    assert any(part in said for said in yard.complaints() for part in complaint.split("|"))
 
 
 def test_a_run_of_a_refused_request_cannot_have_rows(yard: Yard) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from console.verify.database import Books, File, Result, Run
+from console.verify.database import AuditRows, File, Result, Run
 from console.verify.expected import Batch, Expected, gather
 from console.verify.findings import Findings
 from console.verify.forms import Forms
@@ -72,10 +72,10 @@ class Archive:
         return batch_id
 
     async def learn(self) -> Expected:
-        books = Books(self.runs, frozenset(), self.results, [], [], [], frozenset())
+        audit = AuditRows(self.runs, frozenset(), self.results, [], [], [], frozenset())
         forms = Forms("onpoint_d", {}, {"d": FILE}, self.findings)
         files = {(run_id, "d"): (FILE, True) for run_id in self.runs}
-        expected = gather(forms, files, ["id"], {"id": pl.Int64()}, {"d": SOURCE}, books, self.documents)
+        expected = gather(forms, files, ["id"], {"id": pl.Int64()}, {"d": SOURCE}, audit, self.documents)
         loaded = {result.batch_id: result for result in self.results if result.stage == "loader"}
         await learn(expected, loaded, self.documents, self._read, self.findings)
         return expected

@@ -1,0 +1,1 @@
+"""The `onpoint` command: options, settings, rendering, exit codes."""

@@ -1,0 +1,256 @@
+"""The run ledger as clients may read it: quality's views in `onpoint_runs`, nothing else."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import asyncpg
+
+from console.client.database import refusal
+from console.client.errors import ClientError
+from console.formatting import did_you_mean
+from shared.events.topology import Stage
+from shared.postgres.identifiers import quote
+
+TIMEOUT_S = 10.0
+QUARANTINE_FORMAT = "quarantine.jsonl.zst"
+RECENT = 50
+"""Runs among which one with a similar id is looked for."""
+
+_RUN = """
+SELECT run_id, status, reason, requested_by, requested_at, started_at, finished_at, datasets, replay_of,
+    superseded_by
+"""
+_ROWS = """, (SELECT sum((summary ->> 'rows_accepted')::bigint)::bigint
+    FROM jsonb_each(completed -> 'datasets') AS entry(name, summary)) AS rows_accepted
+"""
+
+
+class LedgerUnavailableError(ClientError):
+    """The database does not answer, or has no ledger yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    run_id: str
+    status: str
+    """`running`, or how it ended."""
+    reason: str | None
+    requested_by: str | None
+    requested_at: datetime
+    started_at: datetime | None
+    """None: no service has taken it up."""
+    finished_at: datetime | None
+    datasets: tuple[str, ...]
+    replay_of: str | None = None
+    superseded_by: str | None = None
+    """The latest replay of it that delivered something."""
+    rows_accepted: int | None = None
+    """Once it has ended."""
+    completed: dict[str, Any] | None = None
+    """The value of `run.completed`; not read where runs are listed."""
+
+    @property
+    def is_taken_up(self) -> bool:
+        """Whether a service works on it, or did."""
+        return self.started_at is not None or self.status != "running"
+
+    @property
+    def state(self) -> str:
+        """Its status; `asked` for a run that no service has taken up."""
+        return self.status if self.is_taken_up else "asked"
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    dataset: str
+    stage: Stage
+    batches_planned: int | None
+    rows_planned: int | None
+    batches_done: int
+    batches_dead: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFile:
+    """A file in staging with the rows that a stage refused of one batch."""
+
+    dataset: str
+    stage: Stage
+    batch_id: str
+    uri: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Ledger:
+    """A connection for reading. Every method raises `LedgerUnavailableError` when the database does not answer."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, dsn: str) -> Self:
+        """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached."""
+        with _as_client_errors():
+            return cls(
+                await asyncpg.connect(
+                    dsn,
+                    timeout=TIMEOUT_S,
+                    command_timeout=TIMEOUT_S,
+                    server_settings={
+                        "application_name": "onpoint_console",
+                        "timezone": "UTC",
+                        "default_transaction_read_only": "on",
+                    },
+                )
+            )
+
+    def close(self) -> None:
+        """At once: there is nothing to flush, and a server that is away would keep a polite goodbye waiting."""
+        self._connection.terminate()
+
+    async def runs(self, limit: int) -> list[RunRow]:
+        """The latest runs, latest first."""
+        with _as_client_errors():
+            rows = await self._connection.fetch(
+                f"{_RUN} {_ROWS} FROM onpoint_runs.v_runs ORDER BY requested_at DESC, run_id LIMIT $1",
+                limit,
+            )
+        return [RunRow(**_values(row)) for row in rows]
+
+    async def run(self, run_id: str) -> RunRow | None:
+        """None: the ledger does not know it."""
+        with _as_client_errors():
+            row = await self._connection.fetchrow(
+                f"{_RUN} {_ROWS}, completed FROM onpoint_runs.v_runs WHERE run_id = $1",
+                run_id,
+            )
+        if row is None:
+            return None
+        values = _values(row)
+        if values["completed"] is not None:
+            values["completed"] = json.loads(values["completed"])
+        return RunRow(**values)
+
+    async def require_run(self, run_id: str) -> RunRow:
+        """Raises `ClientError` if the ledger does not know the run."""
+        run = await self.run(run_id)
+        if run is None:
+            raise unknown_run(run_id, await self.runs(RECENT))
+        return run
+
+    async def progress(self, run_id: str) -> list[StageProgress]:
+        with _as_client_errors():
+            rows = await self._connection.fetch(
+                "SELECT dataset, stage, batches_planned, rows_planned, batches_done, batches_dead, rows "
+                "FROM onpoint_runs.v_progress WHERE run_id = $1",
+                run_id,
+            )
+        return [StageProgress(**row) for row in rows]
+
+    async def rejections(self, run_id: str) -> dict[str, dict[str, int]]:
+        """Refused rows of each dataset by their reason, as far as the run is."""
+        with _as_client_errors():
+            rows = await self._connection.fetch(
+                "SELECT r.dataset, e.key AS reason, sum(e.value::bigint)::bigint AS rows "
+                "FROM onpoint_runs.v_audit_results r, jsonb_each_text(r.rejected_by_reason) AS e "
+                "WHERE r.run_id = $1 GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
+                run_id,
+            )
+        found: dict[str, dict[str, int]] = {}
+        for row in rows:
+            found.setdefault(row["dataset"], {})[row["reason"]] = row["rows"]
+        return found
+
+    async def quarantine(
+        self, run_id: str, datasets: Sequence[str], reason: str | None
+    ) -> AsyncGenerator[QuarantineFile]:
+        """The files with the run's refused rows, in the order of its batches. Memory is a page of them.
+
+        `reason`: those that may have a row with it; a result of an earlier version does not say.
+        """
+        with _as_client_errors():
+            async with self._connection.transaction(readonly=True):
+                async for row in self._connection.cursor(
+                    "SELECT r.dataset, r.stage, r.batch_id, a.uri, a.rows, a.bytes, a.sha256 "
+                    "FROM onpoint_runs.v_audit_results r, jsonb_to_recordset(r.artifacts) "
+                    "AS a (uri text, format text, rows bigint, bytes bigint, sha256 text) "
+                    "WHERE r.run_id = $1 AND r.dataset = ANY($2::text[]) AND a.format = $3 "
+                    "AND ($4::text IS NULL OR r.rejected_by_reason = '{}' OR r.rejected_by_reason ? $4) "
+                    "ORDER BY r.dataset, r.sequence, r.stage DESC, a.uri",
+                    run_id,
+                    datasets,
+                    QUARANTINE_FORMAT,
+                    reason,
+                ):
+                    yield QuarantineFile(**row)
+
+    async def columns(self, table: str) -> frozenset[str]:
+        """The columns of a dataset's table; empty where the table does not exist."""
+        with _as_client_errors():
+            rows = await self._connection.fetch(
+                "SELECT attname FROM pg_attribute "
+                "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+                f"public.{quote(table)}",
+            )
+        return frozenset(row["attname"] for row in rows)
+
+    async def done_stages(self, batch_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Batch and stage of every result that is done."""
+        with _as_client_errors():
+            rows = await self._connection.fetch(
+                "SELECT batch_id, stage FROM onpoint_runs.v_results "
+                "WHERE batch_id = ANY($1::text[]) AND status = 'done'",
+                batch_ids,
+            )
+        return [(row["batch_id"], row["stage"]) for row in rows]
+
+
+@asynccontextmanager
+async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
+    ledger = await Ledger.connect(dsn)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def unknown_run(run_id: str, others: Iterable[RunRow]) -> ClientError:
+    """The error for a run that does not exist; it names runs with similar ids."""
+    meant = did_you_mean(run_id, [run.run_id for run in others])
+    return ClientError(f"there is no run {run_id}{meant or ': see `onpoint runs`'}")
+
+
+def _values(row: asyncpg.Record) -> dict[str, Any]:
+    return {**row, "datasets": tuple(row["datasets"] or ())}
+
+
+@contextmanager
+def _as_client_errors() -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        raise LedgerUnavailableError("the database has no run ledger yet: run `onpoint migrate`") from error
+    except asyncpg.UndefinedColumnError as error:
+        raise LedgerUnavailableError(
+            "the run ledger is of an earlier version: run `onpoint migrate`"
+        ) from error
+    except (OSError, TimeoutError) as error:
+        raise LedgerUnavailableError(
+            "PostgreSQL, where the run ledger is, does not answer: is it running? See `onpoint ps`, or "
+            f"ONPOINT_POSTGRES_DSN if it is elsewhere ({_error_text(error)})"
+        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise LedgerUnavailableError(
+            refusal(error) or f"the run ledger in PostgreSQL cannot be read: {_error_text(error)}"
+        ) from error
+
+
+def _error_text(error: Exception) -> str:
+    return str(error) or "no answer in time"

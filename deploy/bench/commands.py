@@ -1,0 +1,190 @@
+"""`onpoint bench e2e`: measures the whole way on this machine and shows it."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from console.cli import screen
+from console.cli.arguments import parse_formats
+from console.cli.errors import CommandError
+from console.cli.result import print_json
+from console.formatting import size
+from deploy.local.errors import StackError
+from shared.events.topology import SERVICES
+
+if TYPE_CHECKING:
+    from deploy.bench import e2e
+
+EXAMPLES = """\b
+Examples:
+  onpoint bench e2e                         200,000 records, once
+  onpoint bench e2e --rows 1000000 --repeat 3
+  onpoint bench e2e --second loader         what a second process of it adds
+  onpoint bench e2e --formats parquet,csv   with exports
+  onpoint bench e2e --rows 1000000 --set ONPOINT_LOADER_WORKERS=1
+  onpoint bench e2e --json | jq .ratio
+
+\b
+The bench starts a stack of its own and removes it: nobody's data is touched.
+Beside it, on the same servers, runs the bare chain: the least that one
+program must do for the same result. Run it while the machine has nothing else
+to do. With --formats there are exports, which the bare chain has not.
+
+\b
+Exit codes: 0 measured and equal in content; 1 not; 2 wrong use.
+"""
+
+GROW_EXAMPLES = """\b
+Examples:
+  onpoint bench grow                0.1, 1 and 5 million records
+  onpoint bench grow --rows 100000 --rows 400000 --json
+  onpoint bench grow --repeat 3     a noisy machine: the median of three each
+
+\b
+Linear is a rate that stays; flat is a peak of memory that stays. Each size
+has a stack of its own, which is removed again.
+"""
+
+GROW_ROWS = (100_000, 1_000_000, 5_000_000)
+
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the services; repeatable."),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--formats", metavar="F,...", help="Exports to write as well; none by default."),
+]
+Repeat = Annotated[
+    int, typer.Option("--repeat", metavar="N", min=1, max=100, help="Runs of each; the median counts.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
+
+bench = typer.Typer(no_args_is_help=True, help="Measure how fast the pipeline is on this machine.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def about() -> None:
+    """Measure how fast the pipeline is on this machine."""
+
+
+@bench.command("e2e", epilog=EXAMPLES)
+def end_to_end(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of about 500 bytes.")
+    ] = 200_000,
+    repeat: Repeat = 1,
+    second: Annotated[
+        list[str] | None,
+        typer.Option("--second", metavar="SERVICE", help="Run a second process of it; repeatable."),
+    ] = None,
+    formats: Formats = None,
+    setting: Setting = None,
+    as_json: AsJson = False,
+) -> None:
+    """The whole way for N generated records, the bare chain beside it."""
+    from deploy.bench import e2e
+
+    doubled = tuple(second or ())
+    if unknown := [name for name in doubled if name not in SERVICES]:
+        raise typer.BadParameter(f"there is no service {unknown[0]!r}: {', '.join(SERVICES)}")
+    exports = parse_formats(formats or [])
+    found = _measure(
+        e2e.Bench(rows, repeat, _settings(setting or []), report=_report, doubled=doubled, formats=exports)
+    )
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+@bench.command("grow", epilog=GROW_EXAMPLES)
+def grow(
+    *,
+    rows: Annotated[
+        list[int] | None,
+        typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of one run; repeatable."),
+    ] = None,
+    repeat: Repeat = 1,
+    formats: Formats = None,
+    setting: Setting = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ever more records: is the rate the same, memory flat?"""
+    from deploy.bench import e2e
+
+    chosen, exports = _settings(setting or []), parse_formats(formats or [])
+    found = [
+        _measure(e2e.Bench(count, repeat, chosen, report=_report, formats=exports))
+        for count in sorted(rows or GROW_ROWS)
+    ]
+    if as_json:
+        print_json(found)
+    else:
+        _show_growth(found)
+
+
+def _measure(chosen: "e2e.Bench") -> dict[str, Any]:
+    from deploy.bench import e2e
+
+    try:
+        return e2e.document(chosen.run())
+    except StackError as error:
+        raise CommandError(f"the bench's own stack did not start: {error}") from error
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    if wrong := [name for name in found if not name.startswith("ONPOINT_")]:
+        raise typer.BadParameter(f"{wrong[0]!r} is no setting: ONPOINT_NAME=VALUE is expected")
+    return found
+
+
+def _show(found: dict[str, Any]) -> None:
+    console = screen.stdout()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("", "busy", "waiting", "CPU", "CPU per million rows", "peak memory"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    per_million = found["cpu_s_per_million_rows"]
+    for kind in ("services", "components"):
+        for name, used in found[kind].items():
+            table.add_row(
+                name,
+                *(f"{used[key]:.1f} s" if key in used else "" for key in ("busy_s", "wait_s", "cpu_s")),
+                f"{per_million[name]:.1f} s",
+                size(used["peak_rss_bytes"]),
+            )
+        table.add_section()
+    console.print(table)
+    console.print(
+        f"\n{found['rows']:,} records in {found['seconds']:.1f} s: [bold]{found['rows_per_s']:,.0f} rows/s[/bold], "
+        f"the bare chain {found['bare_rows_per_s']:,.0f} rows/s, ratio [bold]{found['ratio']:.2f}[/bold]"
+    )
+    console.print(f"content: {found['content']}", style="dim")
+
+
+def _show_growth(found: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    services = list(found[0]["services"])
+    for heading in ("records", "rows/s", "bare", "ratio", *services):
+        table.add_column(heading, justify="right")
+    for one in found:
+        table.add_row(
+            f"{one['rows']:,}",
+            f"{one['rows_per_s']:,.0f}",
+            f"{one['bare_rows_per_s']:,.0f}",
+            f"{one['ratio']:.2f}",
+            *(size(one["services"][name]["peak_rss_bytes"]) for name in services),
+        )
+    screen.stdout().print(table)
