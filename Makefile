@@ -62,7 +62,7 @@ test-model: setup ## 2,000 random sequences through the commit protocol's model
 
 test-sources: setup ## 2,000 random sources, awkward in every way, against the crawler over HTTP (SEED=… repeats)
 	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; \
-	SEED=$$seed SOURCES=$(or $(SOURCES),2000) $(BIN)/python -m pytest tests/unit/crawler/test_awkward_sources.py
+	SEED=$$seed SOURCES=$(or $(SOURCES),2000) $(BIN)/python -m pytest tests/unit/crawler/sources/test_awkward_sources.py
 
 airflow-env: $(AIRFLOW_STAMP) ## Makes .venv-airflow: Airflow and what the DAGs need, apart from the services
 

@@ -1,18 +1,20 @@
 """Composition root of the crawler: the only place that reads settings and builds clients."""
 
-from services.crawler.checkpoints import Checkpoints
-from services.crawler.datasets import CrawlDatasets
-from services.crawler.domain.addresses import AllowedHosts
+from services.crawler.adapters.checkpoints import Checkpoints
+from services.crawler.adapters.run_store import RunStore
+from services.crawler.adapters.stored_results import StoredResults
 from services.crawler.domain.fetching import RetryPolicy
-from services.crawler.fetcher.client import Fetcher
-from services.crawler.fetcher.exchange import Exchange
-from services.crawler.fetcher.politeness import Politeness
 from services.crawler.handlers import Handlers
-from services.crawler.planner import Planner
-from services.crawler.replaying import Replaying
-from services.crawler.repository import Archive, FrozenRuns
-from services.crawler.results import STAGE
-from services.crawler.service import CrawlerService
+from services.crawler.http.address_guard import AllowedHosts
+from services.crawler.http.client import SourceClient
+from services.crawler.http.rate_limit import SourceThrottle
+from services.crawler.http.transport import HttpTransport
+from services.crawler.service.batch_crawl import BatchCrawl
+from services.crawler.service.crawler import CrawlerService
+from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.manifests import STAGE
+from services.crawler.service.planner import Planner
+from services.crawler.service.replays import Replays
 from services.crawler.settings import CrawlSettings
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
@@ -34,8 +36,8 @@ async def build(process: Process) -> None:
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
     staging = open_s3(store, store.staging_bucket)
     policy = RetryPolicy()
-    exchange = await process.resources.enter_async_context(
-        Exchange(
+    transport = await process.resources.enter_async_context(
+        HttpTransport(
             allowed=_allowed_hosts(settings),
             user_agent=settings.crawl_user_agent,
             timeout_s=settings.crawl_timeout_s,
@@ -43,21 +45,19 @@ async def build(process: Process) -> None:
             policy=policy,
         )
     )
-    politeness = Politeness(dataset.source for dataset in folder.read().values())
-    fetch = Fetcher(exchange, politeness, policy)
-    datasets = CrawlDatasets(folder.read, RunDatasets(staging, folder.read), politeness.learn)
-    runs = FrozenRuns(staging)
-    replaying = Replaying(runs, Archive(staging))
+    throttle = SourceThrottle(dataset.source for dataset in folder.read().values())
+    fetch = SourceClient(transport, throttle, policy)
+    datasets = CrawlDatasets(folder.read, RunDatasets(staging, folder.read), throttle.use_limits_of)
+    runs = RunStore(staging)
     rows = settings.crawl_batch_rows or memory.measure().batch_rows()
+    batches = Batches(staging, STAGE)
     service = CrawlerService(
         datasets,
         runs,
-        Batches(staging, STAGE),
-        fetch,
-        Planner(fetch, runs.keep_ids, rows),
-        replaying,
-        Checkpoints(staging),
-        batch_rows=rows,
+        batches,
+        Planner(fetch, runs, rows),
+        BatchCrawl(datasets, batches, runs, fetch, Checkpoints(staging), batch_rows=rows),
+        Replays(runs, StoredResults(staging)),
     )
     handlers = Handlers(service)
     process.subscriptions.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)

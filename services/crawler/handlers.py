@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.crawler.results import STAGE
-from services.crawler.service import CrawlerService
+from services.crawler.service.crawler import CrawlerService
+from services.crawler.service.manifests import STAGE
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids
@@ -38,7 +38,7 @@ class Handlers:
         try:
             unit = _decode(record)
         except PermanentError:
-            return  # handling it says so again
+            return  # handling it reports the error again
         await self.service.redrive(unit)
 
     async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
@@ -50,7 +50,7 @@ class Handlers:
 
 
 def _decode(record: Record) -> CrawlBatchRequested:
-    """Raises `PermanentError`, also where the id or the key is not the unit's own: its results would go astray."""
+    """Raises `PermanentError`, also where the id or the key is another unit's: its results would take that one's place."""
     unit = decode_event(CrawlBatchRequested, record.value)
     own = (
         ids.plan_unit_id(unit.run_id, unit.dataset)

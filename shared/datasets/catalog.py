@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from shared.datasets.built_in import BUILT_IN
 from shared.datasets.document import MAX_BYTES, DocumentError, Mark, read_document
 from shared.datasets.model import Dataset
+from shared.datasets.pagination import PAGINATION_KINDS
 from shared.datasets.wording import explain
 from shared.errors import ConfigurationError
 
@@ -216,8 +217,13 @@ def _with_environment(
     pagination = source.get("pagination")
     if (
         isinstance(pagination, dict)
-        and pagination.get("kind") == "page"
+        and _has_page_size(pagination.get("kind"))
         and (size := value("PAGE_SIZE", "pagination", "size")) is not None
     ):
         source["pagination"] = {**pagination, "size": size}
     return source
+
+
+def _has_page_size(kind: object) -> bool:
+    options = PAGINATION_KINDS.get(kind) if isinstance(kind, str) else None
+    return options is not None and "size" in options.model_fields

@@ -1,4 +1,4 @@
-"""A run's datasets as their files were when it was accepted: what every stage goes by, whatever is in the files now."""
+"""A run's datasets as their files were when it was accepted. Every stage uses these, whatever the files hold now."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +44,7 @@ class RunDatasets:
         return found
 
     async def find(self, run_id: str, name: str) -> Dataset | None:
-        """As it was frozen; None where it was not. Raises `PermanentError` (`schema`) for what is no dataset."""
+        """As it was stored; None where it was not. Raises `PermanentError` (`schema`) for what is no dataset."""
         key = keys.dataset_key(run_id, name)
         if (known := self._known.get(key)) is not None:
             self._known.move_to_end(key)
@@ -62,8 +62,8 @@ class RunDatasets:
                 continue
         return datasets
 
-    async def freeze(self, run_id: str, dataset: Dataset) -> Dataset:
-        """The dataset that counts for the run: the first that was frozen. Idempotent; one small object is written."""
+    async def put_if_absent(self, run_id: str, dataset: Dataset) -> Dataset:
+        """The dataset that counts for the run: the first that was stored. Idempotent; one small object is written."""
         key = keys.dataset_key(run_id, dataset.name)
         if key in self._known:
             return self._known[key]

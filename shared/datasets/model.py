@@ -5,30 +5,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator, model_validator
 
 from shared.datasets.faults import FaultError
+from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole
 from shared.datasets.lineage import RESERVED_COLUMNS
+from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path, parse_path
 from shared.datasets.width import ROW_BYTES, full_row_bytes
-from shared.events.ids import DATASET_PATTERN
 from shared.events.names import SUPPORTED_FORMATS, Format, Severity
-
-Name = Annotated[str, StringConstraints(pattern=f"^{DATASET_PATTERN}$")]
-"""Also bounds identifiers to PostgreSQL's 63 bytes, so that no name is cut in silence."""
 
 ColumnType = Literal["string", "int64", "float64", "boolean", "timestamp", "date"]
 
@@ -38,109 +25,17 @@ SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 RESERVED_DATASETS = frozenset({"exports", "cdc", "cancelled"})
 """Their folders in the buckets hold other things."""
 
-MAX_TEXT_CHARS = 2000
-
 COLUMNS_NAMED = 20
 """In a message; a dataset may have 1,500."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise FaultError(f"{value!r} must start with http:// or https://")
-    try:
-        parts = urlsplit(value)
-        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable or " " in value:
-        raise FaultError(f"{value!r} is not an address: one such as https://api.example.org/v1 is expected")
-    return value.rstrip("/")
-
-
-def _absolute_path(value: str) -> str:
-    if not value.startswith("/"):
-        raise FaultError(f"{value!r} must start with /")
-    return value
-
-
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise FaultError("it holds a character that cannot be printed")
-    return value
-
-
-def _no_boolean(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise PydanticCustomError("no_number", "true and false are no numbers")
-    return value
-
-
-Word = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_printable)]
-HttpUrl = Annotated[Word, AfterValidator(_http_url)]
-UrlPath = Annotated[Word, AfterValidator(_absolute_path)]
-Whole = Annotated[int, BeforeValidator(_no_boolean)]
-Number = Annotated[float, BeforeValidator(_no_boolean)]
-RowCount = Annotated[Whole, Field(ge=0, le=2**63 - 1)]
-ClientErrorStatus = Annotated[Whole, Field(ge=400, le=499)]
-
-
-class PagePagination(_Model):
-    kind: Literal["page"]
-    page_param: Word
-    size_param: Word
-    size: Annotated[Whole, Field(ge=1, le=100_000)] = 100
-    total_header: Word | None = None
-    """Response header that tells the number of records. Absent: pages are followed to an empty one."""
-    first: Annotated[Literal[0, 1] | None, BeforeValidator(_no_boolean)] = None
-    """Number of the first page. Absent: the source shows it."""
-    repeats: Literal["fault", "end"] = "fault"
-    """What a page that brings the records of an earlier page again is: a fault of the source, or the end of its pages."""
-    no_array: Literal["fault", "end"] = "fault"
-    """What a page without an array of records is where records are behind it: a fault of the source, or the end of its
-    pages, which is then believed unseen."""
-    end_statuses: Annotated[tuple[ClientErrorStatus, ...], Field(max_length=8)] = ()
-    """4xx statuses that mean "there is no such page": the end of the pages, no failure."""
-
-    @model_validator(mode="after")
-    def parameters_differ(self) -> Self:
-        if self.page_param == self.size_param:
-            raise FaultError(f"{self.size_param} is the name of page_param as well", "size_param")
-        return self
-
-
-class IdListPagination(_Model):
-    """One request lists the ids, then one request per item."""
-
-    kind: Literal["ids"]
-    list_path: UrlPath
-    item_path: UrlPath
-    """Holds `{id}`."""
-
-    @field_validator("item_path")
-    @classmethod
-    def item_path_names_the_id(cls, value: str) -> str:
-        if value.count("{id}") != 1:
-            raise FaultError(f"{value!r} must hold {{id}} exactly once, as in /items/{{id}}.json")
-        return value
-
-
-class NoPagination(_Model):
-    """One request answers everything."""
-
-    kind: Literal["none"]
-
-
-class ApiSource(_Model):
+class ApiSource(Model):
     name: Name
     """Sources of one name share a host, its limits, and the environment's replacements."""
     kind: Literal["api"]
     base_url: HttpUrl
     path: UrlPath | None = None
-    pagination: Annotated[PagePagination | IdListPagination | NoPagination, Field(discriminator="kind")]
+    pagination: Pagination
     records_path: Annotated[tuple[str, ...], Field(max_length=8)] = ()
     """Keys that lead to the array of records in a page; empty: the page is the array."""
     requests_per_second: Annotated[Number, Field(ge=0, le=10_000)] = 10
@@ -148,8 +43,8 @@ class ApiSource(_Model):
     concurrency: Annotated[Whole, Field(ge=1, le=100)] = 5
 
     @model_validator(mode="after")
-    def pages_need_a_path(self) -> Self:
-        if self.pagination.kind != "ids" and self.path is None:
+    def requests_need_a_path(self) -> Self:
+        if self.pagination.needs_path and self.path is None:
             raise FaultError(
                 f"path is missing: pagination of kind {self.pagination.kind} needs it, as in /orders"
             )
@@ -160,7 +55,7 @@ _INEXACT: dict[ColumnType, Literal["refuse", "round"]] = {"int64": "refuse", "fl
 """What a column does with a number that it cannot hold as it is, unless its file has another rule."""
 
 
-class Column(_Model):
+class Column(Model):
     name: Name
     type: ColumnType
     source_path: Annotated[str | None, Field(alias="from")] = None
@@ -267,7 +162,7 @@ def _is_on_calendar(text: str) -> bool:
     return True
 
 
-class RowCountCheck(_Model):
+class RowCountCheck(Model):
     kind: Literal["row_count"]
     min: RowCount | None = None
     max: RowCount | None = None
@@ -284,7 +179,7 @@ class RowCountCheck(_Model):
         return ()
 
 
-class NotNullCheck(_Model):
+class NotNullCheck(Model):
     kind: Literal["not_null"]
     column: Name
     max: RowCount = 0
@@ -296,7 +191,7 @@ class NotNullCheck(_Model):
         return (self.column,)
 
 
-class UniqueCheck(_Model):
+class UniqueCheck(Model):
     kind: Literal["unique"]
     columns: Annotated[tuple[Name, ...], Field(min_length=1)]
     severity: Severity = "error"
@@ -309,7 +204,7 @@ class UniqueCheck(_Model):
 Check = Annotated[RowCountCheck | NotNullCheck | UniqueCheck, Field(discriminator="kind")]
 
 
-class Dataset(_Model):
+class Dataset(Model):
     name: Name
     source: ApiSource
     table: Name

@@ -5,7 +5,7 @@ No word of the library that checks the model gets out of here.
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from shared.datasets.document import Mark, as_read
 from shared.datasets.faults import FaultError
 from shared.datasets.model import Dataset, unsupported_format
+from shared.datasets.pagination import PAGINATION_KINDS
 from shared.events.ids import DATASET_PATTERN
 from shared.events.names import SUPPORTED_FORMATS
 
@@ -22,10 +23,25 @@ CLOSE = 0.6
 """A name that is less like any other is not guessed: the names that there are help more."""
 
 _UNIONS: dict[str, tuple[str, ...]] = {
-    "pagination": ("page", "ids", "none"),
+    "pagination": tuple(PAGINATION_KINDS),
     "checks": ("row_count", "not_null", "unique"),
 }
 """Fields whose `kind` decides which fields there are; the library's path names the kind after them."""
+
+
+def _one_of(kinds: Iterable[str]) -> str:
+    *others, last = (f"`kind: {kind}`" for kind in kinds)
+    return f"{', '.join(others)} or {last}"
+
+
+def _examples_of(place: str, models: Iterable[type[BaseModel]]) -> dict[str, str]:
+    return {
+        f"{place}.{name}": f"`{name}: {field.examples[0]}`"
+        for model in models
+        for name, field in model.model_fields.items()
+        if field.examples
+    }
+
 
 _EXAMPLES = {
     "name": "`name: orders`",
@@ -35,12 +51,7 @@ _EXAMPLES = {
     "source.base_url": "`base_url: https://api.example.org`",
     "source.path": "`path: /orders`",
     "source.pagination": "`pagination: {kind: page, page_param: page, size_param: per_page}` or `pagination: {kind: none}`",
-    "source.pagination.kind": "`kind: page`, `kind: ids` or `kind: none`",
-    "source.pagination.page_param": "`page_param: page`",
-    "source.pagination.size_param": "`size_param: per_page`",
-    "source.pagination.list_path": "`list_path: /ids.json`",
-    "source.pagination.item_path": '`item_path: "/items/{id}.json"`',
-    "source.pagination.end_statuses": "`end_statuses: [404]`",
+    "source.pagination.kind": _one_of(PAGINATION_KINDS),
     "source.records_path": "`records_path: [data, items]`",
     "table": "`table: shop_orders`",
     "key": "`key: [id]`",
@@ -54,7 +65,9 @@ _EXAMPLES = {
     "checks.*.kind": "`kind: row_count`, `kind: not_null` or `kind: unique`",
     "checks.*.column": "`column: title`",
     "checks.*.columns": "`columns: [id]`",
+    **_examples_of("source.pagination", PAGINATION_KINDS.values()),
 }
+"""By the path of the field. The options of a kind of pagination bring their own."""
 
 _MEANT = {
     "text": "string", "str": "string", "varchar": "string", "char": "string", "json": "string", "uuid": "string",

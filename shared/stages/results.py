@@ -1,7 +1,7 @@
 """First writer wins (docs/adr/0002).
 
 A stage puts its artifacts under names that hold their hash, then its manifest at a derived key that only the
-first can create. That put is the commit. Whoever comes second reads the winner's manifest and announces that.
+first can create. That put is the commit. A second writer reads the committed manifest and publishes that.
 """
 
 from collections import OrderedDict
@@ -32,7 +32,7 @@ from shared.storage.object_store import ObjectStore
 
 REQUESTS_CACHED = 256
 
-_Frozen = TypeVar("_Frozen", bound=BaseModel)
+_Stored = TypeVar("_Stored", bound=BaseModel)
 
 
 class Batches:
@@ -57,7 +57,7 @@ class Batches:
             raise PermanentError(Reason.CANCELLED, "the run was cancelled")
 
     async def commit(self, manifest: BatchManifest) -> BatchManifest:
-        """Commits unless someone was first; returns the winner's manifest, which is what may be announced."""
+        """Commits unless the batch has a result; returns the committed manifest, the only one to publish."""
         key = keys.manifest_key(manifest.run_id, manifest.dataset, self.stage, manifest.batch_id)
         crashpoints.reach(f"{self.stage}.{'death' if manifest.status == 'dead' else 'manifest'}")
         if await self._staging.create(key, encode(manifest)):
@@ -68,7 +68,7 @@ class Batches:
         return winner
 
     async def clear_failure(self, run_id: str, dataset: str, batch_id: str) -> None:
-        """Takes back this stage's result if the batch is dead; a done batch stays done. Idempotent."""
+        """Deletes this stage's result if the batch is dead; a done batch stays done. Idempotent."""
         key = keys.manifest_key(run_id, dataset, self.stage, batch_id)
         found = await self._read(key)
         if found is not None and found.status == "dead":
@@ -83,7 +83,7 @@ class Batches:
         found = await self._staging.get(key)
         if found is None:
             raise ObjectMissingError(self._staging.uri(key))
-        request = parse_frozen(CrawlRequest, found, key)
+        request = parse_stored(CrawlRequest, found, key)
         self._requests[run_id] = request
         if len(self._requests) > REQUESTS_CACHED:
             self._requests.popitem(last=False)
@@ -103,9 +103,9 @@ class Batches:
 
 
 async def mark_batch_failed(batches: Batches, record: Record, error: PermanentError) -> FailureOutcome:
-    """Commits the death of a record's batch in staging; what a stage without a database does with a dead record.
+    """Writes a `dead` manifest for the record's batch (stages without a database).
 
-    If the batch was done before, that stands and is announced again.
+    If the batch already has a result, that result is published again.
     """
     parent = read_parent(record)
     if parent is None:
@@ -120,13 +120,13 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
 
 
 async def redrive_batch(batches: Batches, record: Record) -> None:
-    """Clears the `dead` manifest of the record's batch in staging."""
+    """Clears the failure of a record's batch in staging; the counterpart of `mark_batch_failed`."""
     if (parent := read_parent(record)) is not None:
         await batches.clear_failure(parent.run_id, parent.dataset, parent.batch_id)
 
 
-def parse_frozen(model: type[_Frozen], value: bytes, key: str) -> _Frozen:
-    """An object of the pipeline in staging. Raises `PermanentError` (`schema`) for a foreign one."""
+def parse_stored(model: type[_Stored], value: bytes, key: str) -> _Stored:
+    """A stored object of staging. Raises `PermanentError` (`schema`) where it is not of the model."""
     try:
         return model.model_validate_json(value)
     except ValidationError as error:

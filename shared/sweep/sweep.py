@@ -15,7 +15,7 @@ from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlRequest
 from shared.observability.logging import get_logger
-from shared.stages.results import parse_frozen
+from shared.stages.results import parse_stored
 from shared.storage import keys
 from shared.storage.object_store import ObjectInfo, ObjectStore
 from shared.sweep.ports import RunBook, Uploads
@@ -201,7 +201,7 @@ class Sweep:
         if found is None:
             return None
         try:
-            return Run(run_id, parse_frozen(CrawlRequest, found, key).requested_at, ended_at=None)
+            return Run(run_id, parse_stored(CrawlRequest, found, key).requested_at, ended_at=None)
         except PermanentError as error:
             self._add_problem(str(error))
             return None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from console.client.run_request import RunRequest
-from services.crawler.domain.requests import judge
+from services.crawler.domain.request_validation import validate_request
 from shared.errors import PermanentError
 from shared.events import models, topics, topology
 from shared.events.decode import decode_event, decode_failure, encode, parse_object
@@ -119,7 +119,9 @@ def accepted(path: Path) -> CrawlRequest:
     """What the crawler makes of a request, for a replay beside the run of `full.json`."""
     document = parse_object(read(path))
     replayed = accepted(path.with_stem("full")) if document.get("replay_of") else None
-    return judge(document, derived_id=DERIVED_ID, requested_at=ASKED_AT, known=DATASETS, replayed=replayed)
+    return validate_request(
+        document, derived_id=DERIVED_ID, requested_at=ASKED_AT, known=DATASETS, replayed=replayed
+    )
 
 
 @pytest.mark.parametrize("path", OURS, ids=name_of)

@@ -10,18 +10,20 @@ from typing import Any
 
 import zstandard
 
-from services.crawler.checkpoints import Checkpoints
-from services.crawler.datasets import CrawlDatasets
-from services.crawler.domain.addresses import AllowedHosts
+from services.crawler.adapters.checkpoints import Checkpoints
+from services.crawler.adapters.run_store import RunStore
+from services.crawler.adapters.stored_results import StoredResults
 from services.crawler.domain.fetching import RetryPolicy
-from services.crawler.fetcher.client import Fetcher
-from services.crawler.fetcher.exchange import Exchange
-from services.crawler.fetcher.politeness import Politeness
 from services.crawler.handlers import Handlers
-from services.crawler.planner import Planner
-from services.crawler.replaying import Replaying
-from services.crawler.repository import Archive, FrozenRuns
-from services.crawler.service import CrawlerService
+from services.crawler.http.address_guard import AllowedHosts
+from services.crawler.http.client import SourceClient
+from services.crawler.http.rate_limit import SourceThrottle
+from services.crawler.http.transport import HttpTransport
+from services.crawler.service.batch_crawl import BatchCrawl
+from services.crawler.service.crawler import CrawlerService
+from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.planner import Planner
+from services.crawler.service.replays import Replays
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
@@ -162,27 +164,28 @@ async def crawler_of(
     """A crawler whose built-in datasets are at `url`; `datasets` replaces all of them."""
     catalog = load_catalog(environment=environment_for(url)) if datasets is None else datasets
     store = staging or open_memory()
-    exchange = Exchange(
+    transport = HttpTransport(
         allowed=AllowedHosts.parse(allow),
         user_agent="OnPoint/test (+tests)",
         timeout_s=timeout_s,
         policy=policy,
         read_timeout_s=read_timeout_s,
     )
-    async with exchange:
-        fetch = Fetcher(exchange, Politeness(dataset.source for dataset in catalog.values()), policy)
+    async with transport:
+        fetch = SourceClient(
+            transport, SourceThrottle(dataset.source for dataset in catalog.values()), policy
+        )
         files = Catalog(catalog)
-        runs = FrozenRuns(store)
-        replaying = Replaying(runs, Archive(store))
+        runs = RunStore(store)
+        batches = Batches(store, "crawler")
+        described = CrawlDatasets(lambda: files, datasets_of(files, store))
         service = CrawlerService(
-            CrawlDatasets(lambda: files, datasets_of(files, store)),
+            described,
             runs,
-            Batches(store, "crawler"),
-            fetch,
-            Planner(fetch, runs.keep_ids, batch_rows),
-            replaying,
-            Checkpoints(store),
-            batch_rows=batch_rows,
+            batches,
+            Planner(fetch, runs, batch_rows),
+            BatchCrawl(described, batches, runs, fetch, Checkpoints(store), batch_rows=batch_rows),
+            Replays(runs, StoredResults(store)),
         )
         yield Crawler(Handlers(service), store)
 

@@ -1,4 +1,4 @@
-"""What an answer is, where it is not plainly an array: empty, a complaint, or something else."""
+"""Classifies an answer that is not plainly an array: empty, an error message, or something else."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from itertools import islice
 
 import msgspec
 
-from services.crawler.domain.complaints import complaint, printable
-from services.crawler.domain.cutting import BLANK, NoStructureError, Structure
+from services.crawler.domain.error_messages import error_message, printable
+from services.crawler.domain.json_structure import BLANK, JsonStructure, UnclosedJsonError
 
 NAMED_KEYS = 10
 """Of an object that came instead of an array, in the message."""
 
 LOOKED_AT_MEMBERS = 1000
-"""For what an object says of itself. Who has more is no envelope."""
+"""For an error message. An object with more members is data."""
 
 KEY_CHARS = 40
 QUOTED_BYTES = 400
@@ -73,28 +73,28 @@ class Empty:
 
 @contextmanager
 def structure_expected() -> Iterator[None]:
-    """What has no structure is no JSON. Raises `BadBodyError`."""
+    """Raises `BadBodyError` where brackets or texts are not closed."""
     try:
         yield
-    except NoStructureError as error:
+    except UnclosedJsonError as error:
         raise BadBodyError(f"not JSON: {error}") from error
 
 
-def refuse_rest(answer: Structure, at: int) -> None:
-    """Raises `NoStructureError` where anything but blanks follows."""
+def refuse_rest(answer: JsonStructure, at: int) -> None:
+    """Raises `UnclosedJsonError` where anything but blanks follows."""
     rest = answer.skip_blank(at)
     if rest != len(answer.data):
-        raise NoStructureError(f"something follows its end, at byte {rest}: {_quoted(answer.data[rest:])}")
+        raise UnclosedJsonError(f"something follows its end, at byte {rest}: {_quoted(answer.data[rest:])}")
 
 
 def find_array(
-    answer: Structure, path: Sequence[str], what: str, *, is_first: bool = False, is_strict: bool = True
+    answer: JsonStructure, path: Sequence[str], what: str, *, is_first: bool = False, is_strict: bool = True
 ) -> int | Empty:
     """Where the array of `what` begins that `path` leads to, or that the answer is empty. Raises `BadBodyError`.
 
     Empty are no body, `null`, `{}`, `[]` and `""`, each of them on the way too, and a key that is not there. Of a
-    key that is there twice the last counts. A key that is not there beside an array of objects is no sign that there is
-    nothing, unless the answer is a later one and not `is_strict`.
+    key that is there twice the last counts. A key that is not there beside an array of objects does not
+    mean empty, unless the answer is a later one and not `is_strict`.
     """
     with structure_expected():
         at = answer.skip_blank(0)
@@ -104,7 +104,7 @@ def find_array(
         return _Search(answer, path, what, is_first=is_first, is_strict=is_strict).follow(at)
 
 
-def _refuse_lines(answer: Structure, end: int) -> None:
+def _refuse_lines(answer: JsonStructure, end: int) -> None:
     """Of JSON values that stand one below the other. Raises `BadBodyError`."""
     following = answer.skip_blank(end)
     if b"\n" in answer.data[end:following] and answer.data.startswith(b"{", following):
@@ -112,7 +112,7 @@ def _refuse_lines(answer: Structure, end: int) -> None:
 
 
 def no_json(body: bytes) -> BadBodyError:
-    """In the words of a body that is no JSON."""
+    """The error of a body that is not JSON."""
     body = body.lstrip(BLANK)
     if (title := web_page_title(body)) is not None:
         return BadBodyError(f"not JSON: the answer is a web page: {title or _quoted(body)}")
@@ -132,7 +132,7 @@ class _Search:
     """For the array, along its path."""
 
     def __init__(
-        self, answer: Structure, path: Sequence[str], what: str, *, is_first: bool, is_strict: bool
+        self, answer: JsonStructure, path: Sequence[str], what: str, *, is_first: bool, is_strict: bool
     ) -> None:
         self._answer = answer
         self._is_first = is_first
@@ -154,7 +154,7 @@ class _Search:
                 if name == key:
                     found = span
             if found is None:
-                self._refuse_complaint(has_array=False)
+                self._refuse_error_message(has_array=False)
                 if self._is_first or self._is_strict:
                     self._refuse_other_records(at, above, key)
                 return self._without(at, self._path[: place + 1])
@@ -214,7 +214,7 @@ class _Search:
         """Of a value that is not what is expected. Raises `BadBodyError`."""
         if self._is(b"{", at):
             self._objects.append(at)
-        self._refuse_complaint()
+        self._refuse_error_message()
         if self._is(b"{", at) or self._is(b"[", at):
             if not self._answer.is_empty(at):
                 raise self._other(above, expected, self._described(at, above))
@@ -257,13 +257,13 @@ class _Search:
                         return [_short(key), _short(inside)]
         return []
 
-    def _refuse_complaint(self, *, has_array: bool = True) -> None:
+    def _refuse_error_message(self, *, has_array: bool = True) -> None:
         data = self._answer.data
         for at in self._objects:
             members = ((key, data[start:stop]) for key, start, stop in self._first_members(at))
-            said = complaint(members, has_array=has_array)
-            if said is not None:
-                raise BadBodyError(f"the source answers with an error: {said}")
+            message = error_message(members, has_array=has_array)
+            if message is not None:
+                raise BadBodyError(f"the source answers with an error: {message}")
 
     def _first_members(self, at: int) -> Iterator[tuple[str, int, int]]:
         return islice(self._answer.members(at), LOOKED_AT_MEMBERS)

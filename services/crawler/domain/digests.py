@@ -23,8 +23,8 @@ def digests_of(records: Records, key_paths: Sequence[KeyPath]) -> tuple[str, ...
     keys = _first_keys(records.data, key_paths)
     if len(keys) < LEAST_KEYS:
         return (whole,)
-    told = msgspec.json.encode([records.rows, keys])
-    return whole, hashlib.sha256(told).hexdigest()
+    first_keys = msgspec.json.encode([records.rows, keys])
+    return whole, hashlib.sha256(first_keys).hexdigest()
 
 
 def _first_keys(data: bytes, key_paths: Sequence[KeyPath]) -> list[list[Any]]:

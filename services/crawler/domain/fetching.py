@@ -1,4 +1,4 @@
-"""What a request can come to, and when it is tried again."""
+"""The outcome of a request, and when it is tried again."""
 
 import random
 import re
@@ -33,7 +33,7 @@ class RetryPolicy:
         return random.uniform(0, min(self.cap_s, self.base_s * 2 ** (failed_tries - 1)))  # noqa: S311 - no secret
 
     def retry_after_s(self, header: str | None, now: datetime) -> float | None:
-        """How long the source asks to be left alone: seconds or an HTTP date, capped; None: it does not say."""
+        """The pause that the source asks for: seconds or an HTTP date, capped; None: it asks for none."""
         if header is None:
             return None
         text = header.strip()
@@ -105,7 +105,7 @@ class Answer(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FetchFailure:
     """A request that finally failed: data, like any other answer."""
 
     url: str
@@ -114,9 +114,9 @@ class Failure:
     fetched_at: datetime
 
 
-def failure_of(url: str, detail: str, status: int | None = None) -> Failure:
+def failure_of(url: str, detail: str, status: int | None = None) -> FetchFailure:
     """A failure, now. What a source sent may be in both texts: they are made printable, so that any store takes them."""
-    return Failure(_printable(url), status, _printable(detail), datetime.now(UTC))
+    return FetchFailure(_printable(url), status, _printable(detail), datetime.now(UTC))
 
 
 def _printable(text: str) -> str:
@@ -126,9 +126,9 @@ def _printable(text: str) -> str:
 class Fetch(Protocol):
     async def __call__(
         self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
-    ) -> Answer[T] | Failure:
-        """Asks, politely and several times if need be. `folder` holds bodies too big for memory.
+    ) -> Answer[T] | FetchFailure:
+        """Requests at the source's rate, several times if need be. `folder` holds bodies too big for memory.
 
-        Raises nothing but our own outages (`TransientError`).
+        Raises `TransientError` only.
         """
         ...

@@ -3,34 +3,34 @@
 import difflib
 from collections.abc import Collection, Sequence
 
-NAMES_TOLD = 10
+NAMES_LISTED = 10
 COMPARED_CHARS = 64
 
 
-def listed(known: Collection[str], asked: str | None = None) -> str:
-    """All names, or so many: those most like `asked` first, and how many more there are."""
+def list_names(known: Collection[str], requested: str | None = None) -> str:
+    """All names, or the `NAMES_LISTED` most like `requested` and the number of the others."""
     if not known:
         return "none"
-    if len(known) <= NAMES_TOLD:
+    if len(known) <= NAMES_LISTED:
         return ", ".join(known)
     names = list(known)
-    if asked is not None:
-        matcher = difflib.SequenceMatcher(b=asked[:COMPARED_CHARS])
+    if requested is not None:
+        matcher = difflib.SequenceMatcher(b=requested[:COMPARED_CHARS])
         names.sort(key=lambda name: -_likeness(matcher, name))
-    more = len(names) - NAMES_TOLD
-    return f"{', '.join(names[:NAMES_TOLD])} and {more} more; `onpoint datasets` lists them"
+    more = len(names) - NAMES_LISTED
+    return f"{', '.join(names[:NAMES_LISTED])} and {more} more; `onpoint datasets` lists them"
 
 
-def joined(complaints: Sequence[str], most_chars: int) -> str:
-    """The complaints in a row, as many as fit; what is left away is counted. A single one that is longer is cut."""
-    told = ""
-    for number, complaint in enumerate(complaints):
-        longer = f"{told}; {complaint}" if told else complaint[:most_chars]
-        rest = f"; and {len(complaints) - number} more"
-        if len(longer) + (len(rest) if number + 1 < len(complaints) else 0) > most_chars:
-            return f"{told}{rest}"[:most_chars]
-        told = longer
-    return told
+def join_errors(errors: Sequence[str], most_chars: int) -> str:
+    """As many errors as fit, then the number of the others. A first one that is longer is truncated."""
+    text = ""
+    for number, error in enumerate(errors):
+        longer = f"{text}; {error}" if text else error[:most_chars]
+        rest = f"; and {len(errors) - number} more"
+        if len(longer) + (len(rest) if number + 1 < len(errors) else 0) > most_chars:
+            return f"{text}{rest}"[:most_chars]
+        text = longer
+    return text
 
 
 def _likeness(matcher: "difflib.SequenceMatcher[str]", name: str) -> float:

@@ -1,4 +1,4 @@
-"""A dataset's plan: which requests its crawl is made of, cut into batches. Frozen before the first of them.
+"""A dataset's plan: the requests of its crawl, cut into batches. Stored before the first of them.
 
 Everything about batch n follows from a few totals, so the plan of 100 million records is a small object.
 """
@@ -25,10 +25,10 @@ from shared.events.models import (
 from shared.reasons import Reason
 
 BATCH_REQUESTS = 1_000
-"""A batch ends at so many requests or at its rows, whichever comes first: seconds of work, so that a crash costs little."""
+"""Of a batch at most, as its rows are bounded: seconds of work, so that a crash costs little."""
 
 BATCH_RATE_S = 100
-"""A batch asks for at most so many seconds of a source's rate: three workers share it, and a handler has 600 s."""
+"""Of a source's rate in a batch at most: three workers share it, and a handler has 600 s."""
 
 MAX_BATCHES = 20_000
 """A thousand million rows in full batches; above it a total is not believed."""
@@ -43,7 +43,7 @@ IDS_IN_PLAN_BYTES = 2**20
 
 
 class UnbelievableError(ValueError):
-    """A source promises more than a plan may hold. The message says what."""
+    """A source promises more than a plan may hold. The message tells what."""
 
 
 class PlanFailure(BaseModel):
@@ -75,7 +75,7 @@ class IdPiece(BaseModel):
     sha256: Sha256
 
 
-class Plan(BaseModel):
+class CrawlPlan(BaseModel):
     """What `runs/<run_id>/<dataset>/plan.json` holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,7 +85,7 @@ class Plan(BaseModel):
     dataset: DatasetName
     kind: Literal["pages", "ids", "single", "chain", "replay", "failed"]
     rows: Count | None = None
-    """Records to expect, the limit applied; None where the source did not say."""
+    """Records to expect, the limit applied; None where the source promises no number."""
     limit: Count | None = None
     requests: Count = 0
     requests_per_batch: Annotated[int, Field(ge=1)] = 1
@@ -155,7 +155,7 @@ class Plan(BaseModel):
         return PageWork(first_page=start + 1, pages=max(1, stop - start))
 
     def first_position(self, sequence: int) -> int:
-        """`_source_position` of the first record of a batch that is no chain's."""
+        """`_source_position` of the first record of a planned batch."""
         rows_per_request = self.page_size if self.kind == "pages" else 1
         return sequence * self.requests_per_batch * rows_per_request
 
@@ -185,12 +185,12 @@ def plan_pages(
     requests_per_second: float,
     batch_rows: int,
     first_page: int = 1,
-) -> Plan:
+) -> CrawlPlan:
     """Open unless `limit` ends it: a total may be capped, cached or behind. Raises `UnbelievableError`."""
     rows = total if limit is None else min(total, limit)
     pages = ceil(rows / page_size)
     per_batch = min(ceil(batch_rows / page_size), BATCH_REQUESTS)
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="pages",
@@ -212,9 +212,9 @@ def plan_ids(
     limit: int | None,
     requests_per_second: float,
     more: str | None = None,
-) -> Plan:
+) -> CrawlPlan:
     """One request for each of `count` ids, which are yet to be put into the plan. `more`: where the list goes on."""
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="ids",
@@ -226,9 +226,9 @@ def plan_ids(
     )
 
 
-def plan_single(run_id: str, dataset: str, *, limit: int | None) -> Plan:
+def plan_single(run_id: str, dataset: str, *, limit: int | None) -> CrawlPlan:
     """One request answers everything; nothing is asked where nothing is wanted."""
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="single",
@@ -240,8 +240,8 @@ def plan_single(run_id: str, dataset: str, *, limit: int | None) -> Plan:
 
 def plan_chain(
     run_id: str, dataset: str, *, first_url: str, page_size: int, limit: int | None, rows: int | None = None
-) -> Plan:
-    return Plan(
+) -> CrawlPlan:
+    return CrawlPlan(
         run_id=run_id,
         dataset=dataset,
         kind="chain",
@@ -252,14 +252,16 @@ def plan_chain(
     )
 
 
-def plan_nothing(run_id: str, dataset: str, *, limit: int | None) -> Plan:
+def plan_nothing(run_id: str, dataset: str, *, limit: int | None) -> CrawlPlan:
     """The source is empty, or nothing of it is wanted."""
-    return Plan(run_id=run_id, dataset=dataset, kind="pages", rows=0, limit=limit)
+    return CrawlPlan(run_id=run_id, dataset=dataset, kind="pages", rows=0, limit=limit)
 
 
-def plan_replay(old: Plan, *, run_id: str, batches: int, stage: Literal["crawler", "processor"]) -> Plan:
+def plan_replay(
+    old: CrawlPlan, *, run_id: str, batches: int, stage: Literal["crawler", "processor"]
+) -> CrawlPlan:
     """As many batches as the old run has; each takes over what `stage` made of its own there."""
-    return Plan(
+    return CrawlPlan(
         run_id=run_id,
         dataset=old.dataset,
         kind="replay",
@@ -269,7 +271,7 @@ def plan_replay(old: Plan, *, run_id: str, batches: int, stage: Literal["crawler
     )
 
 
-def plan_anew(made: Plan) -> Plan:
+def plan_anew(made: CrawlPlan) -> CrawlPlan:
     """The plan that replaces a failed one, whose single batch was announced: it has one batch, or fails too."""
     if made.failed is not None:
         return made
@@ -283,9 +285,9 @@ def plan_anew(made: Plan) -> Plan:
     return made.model_copy(update={"announced": 1})
 
 
-def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> Plan:
-    """A plan of one batch that is dead from the start, so that the run ends and says why."""
-    return Plan(run_id=run_id, dataset=dataset, kind="failed", requests=1, failed=failure)
+def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> CrawlPlan:
+    """A plan of one batch that is dead from the start, so that the run ends with its reason."""
+    return CrawlPlan(run_id=run_id, dataset=dataset, kind="failed", requests=1, failed=failure)
 
 
 def _per_batch(requests: int, most: int, requests_per_second: float) -> int:

@@ -1,8 +1,8 @@
 """From a page's bytes to lines of one record each, without looking into the records.
 
 What is wrong inside a record is for the processor to find: here one bad record never costs its page. An answer that
-is empty in any form has no records. What says that something went wrong, is no JSON, or is not of the expected shape,
-is the request's failure.
+is empty in any form has no records. An answer that reports an error, is not JSON, or is not of the expected shape is a
+failure of the request.
 """
 
 import re
@@ -23,13 +23,13 @@ from services.crawler.domain.answers import (
     refuse_rest,
     structure_expected,
 )
-from services.crawler.domain.cutting import BLANK, Structure, on_one_line
+from services.crawler.domain.json_structure import BLANK, JsonStructure, on_one_line
 from services.crawler.domain.plans import MAX_IDS
 
 MAX_RECORDS = 2_000_000
 """On a page. Each costs 72 bytes beside its own, however small it is: without a bound 16 MiB of `[1,1,…]` took 1.3 GB.
-Measured at the bound, 60 MiB of records of 31 bytes: the process has 355 MiB. Whoever sends 64 MiB of records of 33
-bytes or more does not meet it."""
+Measured at the bound, 60 MiB of records of 31 bytes: the process has 355 MiB. 64 MiB of records of 33
+bytes or more stay below it."""
 
 COUNTED_AT_ONCE = 64 * 1024
 """So short that other threads need not wait."""
@@ -42,7 +42,7 @@ NULL_LINE = b"null"
 
 _OPENED = re.compile(rb"[ \t\r\n]*+\[")
 _SOME_IDS = re.compile(rb'(?:[ \t\r\n]*+(?:"(?:[^"\\]++|\\.)*+"|-?[0-9]++)[ \t\r\n]*+,){1,4096}+', re.DOTALL)
-"""Each with the comma behind it; what they are is for the parser to say."""
+"""Each with the comma behind it; the parser checks what they are."""
 
 _NO_STRUCTURE = bytes(set(range(256)) - set(b'"[]{},'))
 _BARE_STRING = re.compile(rb'"[^"]*+"')
@@ -86,8 +86,8 @@ def split_page(
     """The records of a page, at most `most`; `path` leads to their array. Raises `BadBodyError`.
 
     No body, `null`, `{}`, `[]`, and a path that leads to one of these or to nothing are a page of no records, unless
-    the answer complains, or has records elsewhere (see `find_array`). Costs about a millisecond per megabyte, more where
-    it has more than `MAX_RECORDS` commas; a page with something odd in it, fifty times that.
+    the answer has an error message, or records elsewhere (see `find_array`). Costs about a millisecond per megabyte, more
+    where it has more than `MAX_RECORDS` commas; a page with something odd in it, fifty times that.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
@@ -148,13 +148,13 @@ def _pieces_of_ids(body: bytes) -> Iterator[list[int | str]]:
         else:
             yield decoder.decode(memoryview(body)[start:])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        if isinstance(find_array(Structure(body[start:]), (), "ids"), Empty):
+        if isinstance(find_array(JsonStructure(body[start:]), (), "ids"), Empty):
             return
         raise BadBodyError(f"a JSON array of integers and texts is expected: {error}"[:300]) from error
 
 
 def _quick_lines(body: bytes, path: Sequence[str], most: int | None) -> Sequence[bytes | msgspec.Raw]:
-    """Raises what msgspec raises, and `ValueError` where there is no record: then it is worth a look, why."""
+    """Raises what msgspec raises, and `ValueError` where there is no record: the careful way then finds out why."""
     for key in path:
         body = bytes(msgspec.json.decode(body, type=_holder_of(key)).member)
     elements = _quick_elements(body)
@@ -215,7 +215,7 @@ def _careful_lines(
 ) -> Sequence[bytes] | Empty:
     """The same without a parser: whatever a record holds, its line is what stands between two commas."""
     # What the structure holds is free again before lines are made.
-    spans = _spans(Structure(body), path, is_first=is_first, is_strict=is_strict)
+    spans = _spans(JsonStructure(body), path, is_first=is_first, is_strict=is_strict)
     if isinstance(spans, Empty):
         return spans
     pairs = zip(spans[::2][:most], spans[1::2][:most], strict=True)
@@ -225,7 +225,9 @@ def _careful_lines(
     return lines
 
 
-def _spans(page: Structure, path: Sequence[str], *, is_first: bool, is_strict: bool) -> "array[int] | Empty":
+def _spans(
+    page: JsonStructure, path: Sequence[str], *, is_first: bool, is_strict: bool
+) -> "array[int] | Empty":
     """Where the records begin and end by turns."""
     at = find_array(page, path, "records", is_first=is_first, is_strict=is_strict)
     if isinstance(at, Empty):
@@ -244,7 +246,7 @@ def _spans(page: Structure, path: Sequence[str], *, is_first: bool, is_strict: b
 
 
 def _careful_item(body: bytes) -> bytes:
-    item = Structure(body)
+    item = JsonStructure(body)
     if body[0] in b"[{":
         with structure_expected():
             refuse_rest(item, item.end_of(0))

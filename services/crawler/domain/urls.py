@@ -1,12 +1,11 @@
-"""Which URL comes next. Pure: whether an URL may be asked at all is judged in `addresses`."""
+"""Finds the URL of the next page. Whether a URL may be requested at all is checked by the address guard."""
 
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
 
 from yarl import URL
 
-from shared.datasets.model import ApiSource, IdListPagination, PagePagination
+from shared.datasets.model import ApiSource
 
 MAX_URL_CHARS = 4096
 SHOWN_URL_CHARS = 120
@@ -36,26 +35,8 @@ class CursorError(ValueError):
         self.url = url[:MAX_URL_CHARS]
 
 
-def page_url(source: ApiSource, pagination: PagePagination, page: int, size: int) -> str:
-    """`page` is the source's own number of it."""
-    query = {pagination.page_param: str(page), pagination.size_param: str(size)}
-    return str(URL(f"{source.base_url}{source.path}").update_query(query))
-
-
-def single_url(source: ApiSource) -> str:
-    return str(URL(f"{source.base_url}{source.path}"))
-
-
-def list_url(source: ApiSource, pagination: IdListPagination) -> str:
-    return str(URL(f"{source.base_url}{pagination.list_path}"))
-
-
-def item_url(source: ApiSource, pagination: IdListPagination, identity: int | str) -> str:
-    return source.base_url + pagination.item_path.replace("{id}", quote(str(identity), safe=""))
-
-
 def shown_url(text: str) -> str:
-    """As it may be told of an address that a source named: without user and query, which may hold secrets."""
+    """A URL as messages may show it: without user and query, which may hold secrets."""
     try:
         shown = str(URL(text).with_user(None).with_query(None).with_fragment(None))
     except NO_URL:
@@ -74,7 +55,7 @@ def next_by_link(headers: Iterable[str], answered: str) -> str | None:
 
 
 def linked(relation: str, headers: Iterable[str], answered: str) -> str | None:
-    """As `next_by_link`, of any relation. Raises `CursorError` for what is no URL."""
+    """As `next_by_link`, of any relation. Raises `CursorError` for a target that is not a URL."""
     for rels, target in _links(headers):
         if relation in rels:
             return _join(answered, target)

@@ -205,7 +205,7 @@ async def test_a_run_is_loaded_as_it_was_frozen_whatever_the_files_say_now(
     now = a_dataset({"id": "int64", "name": "date"}, key=["id"], name="late")
     await migrate(postgres_dsn, [], [then])
     datasets = datasets_of({"late": now}, staging)
-    await datasets.freeze("run-1", then)
+    await datasets.put_if_absent("run-1", then)
     service = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets)
     assert (
         await service.load(await put_processed(staging, then, [{"id": 1, "name": "a"}]))

@@ -29,21 +29,21 @@ def reader(staging: ObjectStore, **today: Dataset) -> RunDatasets:
 
 
 async def test_the_first_file_of_a_run_counts(staging: ObjectStore) -> None:
-    assert await reader(staging).freeze("r", OLD) == OLD
-    assert await reader(staging).freeze("r", NEW) == OLD
+    assert await reader(staging).put_if_absent("r", OLD) == OLD
+    assert await reader(staging).put_if_absent("r", NEW) == OLD
     assert await reader(staging, things=NEW).get("r", "things") == OLD
-    assert await reader(staging).freeze("other", NEW) == NEW
+    assert await reader(staging).put_if_absent("other", NEW) == NEW
 
 
 async def test_of_many_writers_one_wins_and_all_have_the_same(staging: ObjectStore) -> None:
-    found = await asyncio.gather(*(reader(staging).freeze("r", each) for each in (OLD, NEW) * 8))
+    found = await asyncio.gather(*(reader(staging).put_if_absent("r", each) for each in (OLD, NEW) * 8))
     assert len({id(each) if each is None else each for each in found}) == 1
 
 
 @pytest.mark.parametrize("name", list(load_catalog(environment={})))
 async def test_what_a_file_says_comes_back_as_it_was(staging: ObjectStore, name: str) -> None:
     dataset = load_catalog(environment={})[name]
-    await reader(staging).freeze("r", dataset)
+    await reader(staging).put_if_absent("r", dataset)
     assert await reader(staging).find("r", name) == dataset
 
 
@@ -57,7 +57,7 @@ async def test_a_run_of_an_older_version_goes_by_today_s_file(staging: ObjectSto
     datasets = reader(staging, things=NEW)
     assert await datasets.find("r", "things") is None
     assert await datasets.get("r", "things") == NEW
-    await reader(staging).freeze("r", OLD)
+    await reader(staging).put_if_absent("r", OLD)
     assert await datasets.get("r", "things") == OLD
 
 
@@ -82,7 +82,7 @@ async def test_memory_is_bounded_and_a_known_one_is_read_once(
 ) -> None:
     datasets = reader(staging)
     for number in range(DATASETS_CACHED + 10):
-        await datasets.freeze(f"r{number}", OLD)
+        await datasets.put_if_absent(f"r{number}", OLD)
     assert len(datasets._known) == DATASETS_CACHED  # noqa: SLF001 - a bound that no caller sees
 
     async def never(key: str) -> bytes:

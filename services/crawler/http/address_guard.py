@@ -1,0 +1,152 @@
+"""Where the crawler may connect to: public addresses, and the private hosts that the operator names.
+
+A source's answers are untrusted: a redirect, a cursor or a name server must not lead the crawler to the private
+machines that it can reach.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Self
+
+from yarl import URL
+
+from services.crawler.domain.urls import NO_URL
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
+)
+_NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_FORBIDDEN_CHARACTER = re.compile(r"[\x00-\x20\x7f\\]")
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_SPECIAL_NETWORKS = (
+    IPv4Network("192.0.0.0/24"),  # protocol assignments, some of which Python counts as global
+    IPv4Network("192.88.99.0/24"),  # 6to4 relays
+    IPv4Network("168.63.129.16/32"),  # the metadata address of Azure's hosts
+)
+
+
+class ForbiddenAddressError(OSError):
+    """An address that must not be connected to. An `OSError`: that is what aiohttp takes from a resolver."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHosts:
+    """Private hosts that may be crawled, by exact name: everywhere, or at one port."""
+
+    entries: frozenset[tuple[str, int | None]] = frozenset()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Comma-separated `host[:port]`, IPv6 as `[::1]:8080`. Raises `ValueError` that names the wrong entry."""
+        return cls(frozenset(_parse_entry(entry.strip()) for entry in text.split(",") if entry.strip()))
+
+    def __contains__(self, place: tuple[str, int]) -> bool:
+        host, port = place
+        host = _canonical(host)
+        return (host, port) in self.entries or (host, None) in self.entries
+
+
+def check_url(text: str, allowed: AllowedHosts) -> URL:
+    """The URL to ask for. Raises `ForbiddenAddressError` with the reason in words.
+
+    A host name is checked again when it is resolved: `check_addresses`.
+    """
+    if found := _FORBIDDEN_CHARACTER.search(text):
+        raise ForbiddenAddressError(f"the URL holds the character {found[0]!r}")
+    try:
+        url = URL(text)
+        host, port = url.raw_host, url.port
+    except NO_URL as error:
+        raise ForbiddenAddressError(f"not an URL: {error}"[:300]) from error
+    if url.scheme not in {"http", "https"}:
+        raise ForbiddenAddressError(f"only http and https are crawled, not {url.scheme[:20]!r}")
+    if url.raw_user is not None or url.raw_password is not None:
+        raise ForbiddenAddressError("the URL holds a user or a password")
+    if not host or not port:
+        raise ForbiddenAddressError("the URL names no host")
+    _check_host(host, port, allowed)
+    return url
+
+
+def check_addresses(host: str, port: int, addresses: Iterable[str], allowed: AllowedHosts) -> None:
+    """Raises `ForbiddenAddressError` unless every address of the host may be connected to."""
+    if (host, port) in allowed:
+        return
+    for address in addresses:
+        if not is_public(ip_address(address)):
+            raise _private(host, port, "" if address == host else f" (at {host})", address)
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Of the public internet, also where IPv4 is wrapped in IPv6."""
+    if isinstance(address, IPv6Address):
+        inner = _unwrap(address)
+        if inner is None:
+            return address in _GLOBAL_UNICAST and address.is_global
+        address = inner
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not any(address in network for network in _SPECIAL_NETWORKS)
+    )
+
+
+def _unwrap(address: IPv6Address) -> IPv4Address | None:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _check_host(host: str, port: int, allowed: AllowedHosts) -> None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        pass
+    else:
+        if "%" in host:
+            raise ForbiddenAddressError(f"{host[:100]!r} names a network interface")
+        check_addresses(host, port, [str(address)], allowed)
+        return
+    if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        raise ForbiddenAddressError(f"{host[:100]!r} is an odd spelling of an address")
+    if not _HOST_NAME.fullmatch(host):
+        raise ForbiddenAddressError(f"{host[:100]!r} is no host name")
+
+
+def _private(host: str, port: int, note: str, address: str) -> ForbiddenAddressError:
+    shown = f"[{address}]" if ":" in address else address
+    return ForbiddenAddressError(
+        f"{shown}:{port}{note} is a private address: to crawl it, add {f'{host}:{port}' if note else f'{shown}:{port}'} "
+        "to ONPOINT_CRAWL_ALLOW_HOSTS and restart the crawler, which reads it at its start"
+    )
+
+
+def _parse_entry(entry: str) -> tuple[str, int | None]:
+    bare = entry if entry.count(":") > 1 and not entry.startswith("[") else None
+    try:
+        url = URL(f"http://[{bare}]" if bare else f"http://{entry}")
+        port = url.explicit_port
+    except ValueError as error:
+        raise ValueError(f"{entry!r} is no host[:port]") from error
+    host = url.raw_host
+    if (
+        not host
+        or url.raw_path != "/"
+        or url.raw_user
+        or url.raw_query_string
+        or port == 0
+        or _FORBIDDEN_CHARACTER.search(entry)
+    ):
+        raise ValueError(f"{entry!r} is no host[:port]")
+    return _canonical(host), port
+
+
+def _canonical(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host.lower().rstrip(".")

@@ -1,0 +1,100 @@
+"""Requests to sources: paced, tried again, parsed."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from services.crawler.adapters.spool import Spool
+from services.crawler.domain.answers import BadBodyError
+from services.crawler.domain.fetching import Answer, FetchError, FetchFailure, RetryPolicy, failure_of
+from services.crawler.http.rate_limit import SourceThrottle
+from services.crawler.http.transport import HttpTransport, Response
+from shared.datasets.model import ApiSource
+from shared.observability.metrics import SOURCE_REQUESTS
+
+MAX_CAUSE_CHARS = 220
+"""Fits whole into the reason of a missing page."""
+
+T = TypeVar("T")
+
+
+class SourceClient:
+    """Requests at the source's rate, a bounded number of times, with growing pauses."""
+
+    def __init__(self, transport: HttpTransport, throttle: SourceThrottle, policy: RetryPolicy) -> None:
+        self._transport = transport
+        self._throttle = throttle
+        self._policy = policy
+        self._one_big_body = asyncio.Lock()
+
+    async def __call__(
+        self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path
+    ) -> Answer[T] | FetchFailure:
+        """The parsed answer, or the failure. A body that `parse` refuses is a failed try; a second one with the same bytes
+        is the last.
+
+        Raises `TransientError` only (the scratch disk is full). Memory: one big body per process; the others wait on disk.
+        """
+        unusable: bytes | None = None
+        for tried in range(1, self._policy.tries + 1):
+            try:
+                answer = await self._try(source, url, parse, folder)
+            except FetchError as error:
+                SOURCE_REQUESTS.labels(source.name, error.outcome).inc()
+                is_same = error.fingerprint is not None and error.fingerprint == unusable
+                if not error.retryable or is_same or tried == self._policy.tries:
+                    return _failure(url, error, tried, is_same=is_same)
+                unusable = error.fingerprint
+                await self._pause(source, error, tried)
+            else:
+                SOURCE_REQUESTS.labels(source.name, "ok").inc()
+                return answer
+        raise AssertionError("unreachable")
+
+    async def _try(self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path) -> Answer[T]:
+        async with self._throttle.request(source):
+            response = await self._transport.get(url, folder)
+        fetched_at = datetime.now(UTC)
+        try:
+            value = await self._parse(response.body, parse)
+        except BadBodyError as error:
+            unusable = FetchError(
+                str(error),
+                outcome=error.outcome,
+                retryable=error.retryable,
+                status=response.status,
+                fingerprint=await asyncio.to_thread(response.body.digest),
+            )
+            led = response.answered_url
+            raise unusable if response.is_direct else unusable.after_redirect(led) from error
+        finally:
+            response.body.close()
+        return _answer(url, response, value, fetched_at)
+
+    async def _parse(self, body: Spool, parse: Callable[[bytes], T]) -> T:
+        if not body.is_big:
+            return parse(body.read())
+        async with self._one_big_body:
+            return await asyncio.to_thread(lambda: parse(body.read()))
+
+    async def _pause(self, source: ApiSource, error: FetchError, tried: int) -> None:
+        if error.retry_after_s is not None:
+            self._throttle.pause(source, error.retry_after_s)
+        await asyncio.sleep(max(error.retry_after_s or 0.0, self._policy.delay_s(tried)))
+
+
+def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Answer[T]:
+    return Answer(url, response.answered_url, response.status, response.headers, value, fetched_at)
+
+
+def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> FetchFailure:
+    """The cause first; then the number of tries."""
+    detail = str(error)
+    detail = detail if len(detail) <= MAX_CAUSE_CHARS else detail[:MAX_CAUSE_CHARS].rstrip() + "..."
+    if tried > 1:
+        detail += (
+            f" (tried {'twice' if tried == 2 else f'{tried} times'}{', same answer' if is_same else ''})"  # noqa: PLR2004 - a word
+        )
+    return failure_of(url, detail, error.status)

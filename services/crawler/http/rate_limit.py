@@ -1,0 +1,94 @@
+"""The rate and the concurrency of requests per source. Shared by all workers of the process."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+from yarl import URL
+
+from shared.datasets.model import ApiSource
+
+LATE_S = 0.005
+"""Lateness of the event loop that is made up for; otherwise a high rate would never be reached."""
+
+
+class RateLimiter:
+    """Spaces the requests to one host evenly."""
+
+    def __init__(self) -> None:
+        self._queue = asyncio.Lock()
+        self._next_s = 0.0
+        self._paused_until_s = 0.0
+
+    async def acquire(self, per_second: float) -> None:
+        """Waits for this request's turn; with 0 per second only while the host is paused."""
+        loop = asyncio.get_running_loop()
+        async with self._queue:
+            while (wait_s := max(self._next_s, self._paused_until_s) - loop.time()) > 0:  # noqa: ASYNC110 - a time, no event
+                await asyncio.sleep(wait_s)
+            if per_second:
+                self._next_s = max(self._next_s, loop.time() - LATE_S) + 1 / per_second
+
+    def pause(self, seconds: float) -> None:
+        """No request for this time: the host asked for it (`Retry-After`)."""
+        self._paused_until_s = max(self._paused_until_s, asyncio.get_running_loop().time() + seconds)
+
+
+class ConcurrencyLimit:
+    """Bounds the requests in flight to one source, first come, first served. The bound is read each time."""
+
+    def __init__(self) -> None:
+        self._queue = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self._in_flight = 0
+
+    @asynccontextmanager
+    async def slot(self, most: Callable[[], int]) -> AsyncIterator[None]:
+        """Holds a slot. The first request in line takes the next free one."""
+        async with self._queue:
+            while self._in_flight >= most():
+                self._freed.clear()
+                await self._freed.wait()
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            self._freed.set()
+
+
+class SourceThrottle:
+    """A rate limiter per host, and a bound of concurrent requests per source: the smallest that its datasets set."""
+
+    def __init__(self, sources: Iterable[ApiSource] = ()) -> None:
+        self._most: dict[str, int] = {}
+        self._slots: defaultdict[str, ConcurrencyLimit] = defaultdict(ConcurrencyLimit)
+        self._limiters: defaultdict[str, RateLimiter] = defaultdict(RateLimiter)
+        self.use_limits_of(sources)
+
+    def use_limits_of(self, sources: Iterable[ApiSource]) -> None:
+        """`sources`: all of today's files. Requests in flight go on; the next ones keep the new bounds.
+
+        A source that is not among them, of a run whose file is gone, is bounded by its own number alone.
+        """
+        most: dict[str, int] = {}
+        for source in sources:
+            most[source.name] = min(most.get(source.name, source.concurrency), source.concurrency)
+        self._most = most
+
+    @asynccontextmanager
+    async def request(self, source: ApiSource) -> AsyncIterator[None]:
+        """Surrounds one request: waits for a slot and its turn, and holds the slot."""
+        async with self._slots[source.name].slot(lambda: self._most_of(source)):
+            await self._limiter(source).acquire(source.requests_per_second)
+            yield
+
+    def pause(self, source: ApiSource, seconds: float) -> None:
+        self._limiter(source).pause(seconds)
+
+    def _most_of(self, source: ApiSource) -> int:
+        return min(source.concurrency, self._most.get(source.name, source.concurrency))
+
+    def _limiter(self, source: ApiSource) -> RateLimiter:
+        return self._limiters[URL(source.base_url).host or ""]

@@ -1,0 +1,92 @@
+"""What a kind of pagination is to the crawler: how a dataset is planned, and how a batch of its plan is crawled.
+
+The first works follow from the plan (`Plan.work`). Each batch makes the requests of its work and returns the work of the
+next batch where only crawling shows it; without one, the crawl ends where the plan ends, or with this batch.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from services.crawler.domain.fetching import Fetch, FetchFailure
+from services.crawler.domain.plans import CrawlPlan, PlanFailure, UnbelievableError, failed_plan
+from services.crawler.domain.urls import MAX_URL_CHARS
+from services.crawler.sources.batch_fetcher import BatchFetcher
+from shared.datasets.model import ApiSource, Dataset
+from shared.datasets.pagination import PaginationOptions
+from shared.events.models import CrawlWork, CursorWork
+from shared.reasons import Reason
+
+Options = TypeVar("Options", bound=PaginationOptions)
+
+
+class IdStore(Protocol):
+    """Keeps the ids of plans. Every method raises `StorageUnavailableError` in an outage."""
+
+    async def put_ids(self, run_id: str, dataset: str, lines: bytes) -> str:
+        """Stores ids that are too many for the plan, a line per batch; durable when it returns the hash that names them."""
+        ...
+
+    async def ids_of(self, plan: CrawlPlan, sequence: int) -> list[int | str]:
+        """The ids of a batch. Raises `ObjectMissingError` where they are gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext(Generic[Options]):
+    """A dataset that is to be planned."""
+
+    run_id: str
+    dataset: Dataset
+    pagination: Options
+    """Of the dataset's source."""
+    limit: int | None
+    """At least 1. None: all records."""
+    batch_rows: int
+    fetch: Fetch
+    ids: IdStore
+    folder: Path
+    """Scratch, removed once the plan is made."""
+
+    @property
+    def source(self) -> ApiSource:
+        return self.dataset.source
+
+    def failed(self, failure: FetchFailure) -> CrawlPlan:
+        """The plan where the source did not answer."""
+        why = PlanFailure(url=failure.url[:MAX_URL_CHARS], reason=Reason.FETCH, detail=failure.detail)
+        return failed_plan(self.run_id, self.dataset.name, why)
+
+    def too_large(self, url: str, error: UnbelievableError) -> CrawlPlan:
+        """The plan where the answer of `url` promises more than a plan may hold."""
+        why = PlanFailure(url=url[:MAX_URL_CHARS], reason=Reason.TOO_LARGE, detail=str(error))
+        return failed_plan(self.run_id, self.dataset.name, why)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchContext(Generic[Options]):
+    """A batch that is to be crawled."""
+
+    pagination: Options
+    plan: CrawlPlan
+    sequence: int
+    work: CrawlWork
+    batch_rows: int
+    fetcher: BatchFetcher
+    ids: IdStore
+
+
+@dataclass(frozen=True, slots=True)
+class PaginationKind(Generic[Options]):
+    """A kind of pagination. Its module has one, named `KIND`."""
+
+    options: type[Options]
+    """What a dataset file says of it."""
+    plan: Callable[[PlanContext[Options]], Awaitable[CrawlPlan]]
+    """Plans a dataset, by a few requests to the source. A plan is stored once, so every number in it follows from what the
+    source answered then. A source that does not answer gives a failed plan, no error."""
+    crawl: Callable[[BatchContext[Options]], Awaitable[CursorWork | None]]
+    """Makes the requests of the batch's work. Returns the work of the next batch; None: it is planned, or this is the end.
+
+    Raises `OutOfTimeError` where the batch's time ends before its planned requests: it comes again with a checkpoint."""
