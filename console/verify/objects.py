@@ -171,10 +171,11 @@ class Objects:
 
     async def _download(self, store: ObjectStore, named: Named, target: Path) -> bool:
         file = named.file
+        may_be_gone = self._may_be_swept(named) or named.run.run_id in self.swept
         try:
-            await store.download(store.key(file.uri, ""), target, size=file.bytes, sha256=file.sha256)
+            await _fetch(store, file, target, may_be_gone=may_be_gone)
         except ObjectMissingError:
-            if self._may_be_swept(named) or named.run.run_id in self.swept:
+            if may_be_gone:
                 self.findings.note("artifacts are swept, so it cannot be replayed any more", named.run.run_id)
             else:
                 self.findings.require(
@@ -257,3 +258,11 @@ def check_batch_ids(audit: AuditRows, findings: Findings) -> None:
     for result in audit.results:
         derived = ids.batch_id(result.run_id, result.dataset, result.sequence)
         findings.require("I9", result.batch_id == derived, result.name, f"its id should be {derived}")
+
+
+async def _fetch(store: ObjectStore, file: File, target: Path, *, may_be_gone: bool) -> None:
+    """As `ObjectStore.download`, which tries a missing object again; one that may be gone is looked for once."""
+    key = store.key(file.uri, "")
+    if may_be_gone and await store.head(key) is None:
+        raise ObjectMissingError(file.uri)
+    await store.download(key, target, size=file.bytes, sha256=file.sha256)
