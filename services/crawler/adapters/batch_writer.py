@@ -33,19 +33,27 @@ def no_records_remark(lacking: str) -> str:
 
 
 class Fetched:
-    """The lines of one answer, waiting for their turn. `digests` tell whether it came checkpoint."""
+    """The lines of one answer, waiting for their turn. `digests` tell whether it came before."""
 
-    __slots__ = ("digests", "empty", "lacking", "lines", "rows")
+    __slots__ = ("digests", "empty", "is_cut", "lacking", "lines", "rows")
 
     def __init__(
-        self, lines: Spool, rows: int, *, empty: bool, digests: Sequence[str], lacking: str = ""
+        self,
+        lines: Spool,
+        rows: int,
+        *,
+        empty: bool,
+        digests: Sequence[str],
+        lacking: str = "",
+        is_cut: bool = False,
     ) -> None:
-        """`lacking`: of a page without an array, what it has instead."""
+        """`lacking`: of a page without an array, what it has instead. `is_cut`: the page had more records than wanted."""
         self.lines = lines
         self.rows = rows
         self.empty = empty
         self.digests = digests
         self.lacking = lacking
+        self.is_cut = is_cut
 
 
 class BatchWriter:

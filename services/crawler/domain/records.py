@@ -60,6 +60,8 @@ class Records:
     empty: bool = False
     lacking: str = ""
     """Of a page without an array of records: what it has instead."""
+    is_cut: bool = False
+    """The page had more records than were wanted of it."""
 
 
 def first_lines(data: bytes, most: int) -> list[bytes]:
@@ -90,19 +92,22 @@ def split_page(
     where it has more than `MAX_RECORDS` commas; a page with something odd in it, fifty times that.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
+    parsed = None if most is None else most + 1
     try:
-        lines = _quick_lines(body, path, most)
+        lines = _quick_lines(body, path, parsed)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        found = _careful_lines(body, path, most, is_first=is_first, is_strict=is_strict)
+        found = _careful_lines(body, path, parsed, is_first=is_first, is_strict=is_strict)
         if isinstance(found, Empty):
             return Records(b"", 0, lacking=found.lacking)
         lines = found
+    is_cut = most is not None and len(lines) > most
+    lines = lines[:most]
     if not lines:
-        return Records(b"", 0)
+        return Records(b"", 0, is_cut=is_cut)
     data = b"\n".join(
         b"\n".join(lines[start : start + JOINED_AT_ONCE]) for start in range(0, len(lines), JOINED_AT_ONCE)
     )
-    return Records(data, len(lines))
+    return Records(data, len(lines), is_cut=is_cut)
 
 
 def split_item(body: bytes) -> Records:

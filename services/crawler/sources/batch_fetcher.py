@@ -212,4 +212,11 @@ class BatchFetcher:
     def _spool(self, records: Records) -> Fetched:
         lines = Spool.of(records.data, self._folder)
         digests = digests_of(records, self._key_paths)
-        return Fetched(lines, records.rows, empty=records.empty, digests=digests, lacking=records.lacking)
+        return Fetched(
+            lines,
+            records.rows,
+            empty=records.empty,
+            digests=digests,
+            lacking=records.lacking,
+            is_cut=records.is_cut,
+        )

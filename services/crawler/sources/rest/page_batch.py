@@ -9,7 +9,7 @@ from yarl import URL
 from services.crawler.adapters.batch_writer import Fetched, no_records_remark
 from services.crawler.domain import plans, urls
 from services.crawler.domain.fetching import Answer, FetchFailure, failure_of
-from services.crawler.domain.missing_pages import missing_from_page, missing_page
+from services.crawler.domain.missing_pages import cut_page, missing_from_page, missing_page
 from services.crawler.domain.page_end import (
     FetchedPage,
     is_past_last_page,
@@ -58,6 +58,8 @@ class PageBatch:
         self._unconfirmed = UnconfirmedPages(fetcher.writer, pagination)
         self._lacking = ""
         """What the first page without an array had instead."""
+        self._before_limit: set[str] = set()
+        """Planned pages of which the limit wants every record."""
         self._total_problem: str | None = None
 
     async def crawl_planned(self, sequence: int, *, goes_on: bool) -> CursorWork | None:
@@ -105,20 +107,26 @@ class PageBatch:
         for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
             parse = self._parse(plan.most_rows(page))
             url = page_url(source, self._pagination, page - 1 + plan.first_page, plan.page_size)
+            if plan.limit is not None and page * plan.page_size < plan.limit:
+                self._before_limit.add(url)
             yield SourceRequest(url, parse, is_page=True)
 
     def _parse(self, most: int | None) -> Callable[[bytes], Records]:
         is_strict = self._pagination.no_array == "fault"
         return partial(split_page, path=self._fetcher.source.records_path, most=most, is_strict=is_strict)
 
-    async def _write(self, _request: SourceRequest, answer: Answer[Fetched] | FetchFailure) -> None:
+    async def _write(self, request: SourceRequest, answer: Answer[Fetched] | FetchFailure) -> None:
         if isinstance(answer, FetchFailure):
             self._unconfirmed.mark_missing()
             reason = missing_page(answer.url, self._pagination.page_param, answer.detail)
             await self._writer.add_failure(answer, is_page=True, missing_reason=reason)
             self._last = None
-        else:
-            await self._add(answer, by_link=False)
+            return
+        await self._add(answer, by_link=False)
+        if answer.value.is_cut and request.url in self._before_limit:
+            self._writer.miss(
+                request.url, cut_page(request.url, self._pagination.page_param, self._plan.page_size)
+            )
 
     async def _walk(self, url: str | None, sequence: int) -> CursorWork | None:
         """Pages from `url` on, one after another, to the end of the batch. Raises `CursorError`."""
