@@ -4,8 +4,8 @@ import re
 from urllib.parse import parse_qs, unquote, urlparse
 
 SCHEMES = {"postgresql", "postgres"}
-NO_URL = "is no postgresql:// URL"
-BAD_PORT = "the port is no number"
+NO_URL = "is not a postgresql:// URL"
+BAD_PORT = "the port is not a number"
 ADVICE = (
     "cannot be taken apart as a URL; percent-encode the user and the password: write / ? # @ [ ] % "
     "as %2F %3F %23 %40 %5B %5D %25"
@@ -18,7 +18,7 @@ _BRACKETED = re.compile(r"\[[^\]]+\]")
 
 
 def fault_of(dsn: str) -> str | None:
-    """What is wrong with the address, in words that hold nothing of it; None: it can be used."""
+    """What is wrong with the address, in a sentence without any part of it; None: it can be used."""
     if is_whole(dsn):
         return None
     scheme, slashes, rest = dsn.partition("://")
@@ -59,7 +59,7 @@ def is_whole(dsn: str) -> bool:
 
 
 def _are_addresses(hosts: str) -> bool:
-    """Raises `ValueError` for a port that is no number."""
+    """Raises `ValueError` for a port that is not a number."""
     return all(map(_is_address, hosts.split(",")))
 
 

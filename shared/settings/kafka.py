@@ -22,7 +22,7 @@ class KafkaSettings(Settings):
         Field(
             ge=6_000,
             le=300_000,
-            description="milliseconds of silence after which the group gives up a consumer; its partitions wait meanwhile",
+            description="milliseconds of silence after which the group removes a consumer; its partitions wait meanwhile",
         ),
     ] = 10_000
     kafka_security_protocol: Annotated[

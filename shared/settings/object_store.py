@@ -10,7 +10,7 @@ from shared.settings.model import Settings
 
 
 def check_endpoint(url: str) -> str:
-    """Raises `ValueError` for what is no address: the driver would end in a panic."""
+    """Raises `ValueError` for what is not an address: the driver would end in a panic."""
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
     try:

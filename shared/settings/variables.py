@@ -14,9 +14,9 @@ def variable_of(field: str) -> str:
 
 
 def read_setting(field: str, environment: Mapping[str, str]) -> str | None:
-    """The value of a field, None where neither variable holds one.
+    """The value of a field, None where neither variable has one.
 
-    Raises `ConfigurationError` if the file cannot be read. The last line end of a file is no part of its value.
+    Raises `ConfigurationError` if the file cannot be read. The last line end of a file is not part of its value.
     """
     variable = variable_of(field)
     if value := environment.get(variable):

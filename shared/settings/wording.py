@@ -1,9 +1,9 @@
-"""Why a setting cannot be used, in words for whoever sets it. No value is ever in a message: it may be a secret."""
+"""Why a setting cannot be used, for the operator who sets it. No value is ever in a message: it may be a secret."""
 
 import re
 from typing import Any
 
-_IN_WORDS = {
+_MESSAGES = {
     "missing": "is not set",
     "greater_than_equal": "must be at least {ge:,}",
     "greater_than": "must be more than {gt:,}",
@@ -27,10 +27,10 @@ _CHOICE = re.compile("'([^']*)'")
 
 
 def reason(item: Any) -> str:
-    """One error of the library's, in words."""
+    """The sentence for one of the library's errors."""
     kind, context = item["type"], item.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
         return f"one of {', '.join(_CHOICE.findall(context['expected']))} is expected"
-    return _IN_WORDS.get(kind, "is not what is expected").format(**context)
+    return _MESSAGES.get(kind, "is not what is expected").format(**context)

@@ -104,14 +104,14 @@ def test_an_address_that_the_driver_would_misread_is_refused_and_not_shown(dsn: 
 @pytest.mark.parametrize(
     ("dsn", "said"),
     [
-        ("garbage", "is no postgresql:// URL"),
-        ("postgresql:u:hunter2@h/d", "is no postgresql:// URL"),
-        ("mysql://u:hunter2@h/d", "is no postgresql:// URL"),
-        ("hunter2://u@h/d", "is no postgresql:// URL"),
-        ("host=h password=hunter2", "is no postgresql:// URL"),
-        ("postgresql://u:p@h:hunter2/d", "the port is no number"),
-        ("postgresql:///d?host=h:hunter2", "the port is no number"),
-        ("postgresql:///d?host=h&port=hunter2", "the port is no number"),
+        ("garbage", "is not a postgresql:// URL"),
+        ("postgresql:u:hunter2@h/d", "is not a postgresql:// URL"),
+        ("mysql://u:hunter2@h/d", "is not a postgresql:// URL"),
+        ("hunter2://u@h/d", "is not a postgresql:// URL"),
+        ("host=h password=hunter2", "is not a postgresql:// URL"),
+        ("postgresql://u:p@h:hunter2/d", "the port is not a number"),
+        ("postgresql:///d?host=h:hunter2", "the port is not a number"),
+        ("postgresql:///d?host=h&port=hunter2", "the port is not a number"),
     ],
 )
 def test_an_address_is_refused_for_its_own_fault(dsn: str, said: str) -> None:
