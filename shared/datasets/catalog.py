@@ -94,7 +94,7 @@ class Catalog(Mapping[str, Dataset]):
 def load_catalog(extra: Path | None = None, environment: Mapping[str, str] | None = None) -> Catalog:
     """The built-in datasets and those of `extra`; the environment may replace a source's settings.
 
-    A file that cannot be used is in `Catalog.refused`. Raises `ConfigurationError` if `extra` is no folder.
+    A file that cannot be used is in `Catalog.refused`. Raises `ConfigurationError` if `extra` is not a folder.
     """
     environment = os.environ if environment is None else environment
     return assemble(read_file(path, environment) for path in find_files(extra))
@@ -103,7 +103,7 @@ def load_catalog(extra: Path | None = None, environment: Mapping[str, str] | Non
 def find_files(extra: Path | None) -> list[Path]:
     """The built-in files, then the folder's. What a dot begins is a temporary file.
 
-    Raises `ConfigurationError` if `extra` is no folder, or may not be read.
+    Raises `ConfigurationError` if `extra` is not a folder, or may not be read.
     """
     return [*_files(BUILT_IN), *(_files(extra) if extra is not None else ())]
 
@@ -112,7 +112,7 @@ def _files(folder: Path) -> list[Path]:
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 - names only, which is all that is needed
     except OSError as error:
-        raise ConfigurationError(f"ONPOINT_DATASETS_DIR: {folder} is no folder that can be read") from error
+        raise ConfigurationError(f"ONPOINT_DATASETS_DIR: {folder} is not a readable folder") from error
     return [folder / name for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
 
 
@@ -155,7 +155,7 @@ def _bytes_of(path: Path) -> bytes:
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise DocumentError(1, "this is no file but something else of that name")
+                raise DocumentError(1, "this is not a regular file")
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise DocumentError(1, f"the file cannot be read: {error.strerror}") from error
@@ -183,7 +183,7 @@ def _parse(path: Path, data: bytes, environment: Mapping[str, str]) -> DatasetFi
 
 
 def _nothings(document: Mapping[str, Any], mark: Mark) -> Iterator[tuple[int, str]]:
-    """`from: null` would name the column's own key, and whoever wrote it meant another."""
+    """Mistakes of columns with `from: null`: it would name the column's own key, which the author did not mean."""
     columns = document.get("columns")
     for place, column in enumerate(columns if isinstance(columns, list) else ()):
         if isinstance(column, dict) and "from" in column and column["from"] is None:

@@ -32,7 +32,7 @@ _RESOLVERS: dict[str, list[tuple[str, Any]]] = Resolver.yaml_implicit_resolvers
 
 
 class DocumentError(Exception):
-    """The text is no document; `line` counts from 1."""
+    """The text cannot be read as a dataset document; `line` counts from 1."""
 
     def __init__(self, line: int, reason: str, *more: tuple[int, str]) -> None:
         super().__init__(reason)
@@ -85,9 +85,9 @@ def read_document(data: bytes) -> tuple[dict[str, Any], Mark]:
         )
     if not isinstance(value, dict):
         is_list = isinstance(value, list)
-        said = "it begins with a list (a hyphen)" if is_list else "there is no field with a colon in it"
+        found = "it begins with a list (a hyphen)" if is_list else "there is no field with a colon in it"
         raise DocumentError(
-            mark.line, f"a dataset file is a mapping with name, source, table, key, columns; {said}"
+            mark.line, f"a dataset file is a mapping with name, source, table, key, columns; {found}"
         )
     return value, mark
 
@@ -278,7 +278,7 @@ _CONSTRUCTORS: dict[str, Any] = {tag: SafeConstructor.yaml_constructors[tag] for
 
 
 def as_read(value: Any) -> str:
-    """In words, what YAML takes a value for."""
+    """What YAML takes a value for, for a message."""
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     if isinstance(value, int | float):

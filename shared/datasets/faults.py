@@ -2,7 +2,7 @@
 
 
 class FaultError(ValueError):
-    """One reason why a file cannot work, in words for whoever wrote it.
+    """One reason why a file cannot be used, for the author of the file.
 
     `at` leads from where it was found to the field that is to be changed.
     """

@@ -44,7 +44,7 @@ def _printable(value: str) -> str:
 def not_a_boolean(value: Any) -> Any:
     """Raises `PydanticCustomError` for true and false, which Python takes for numbers."""
     if isinstance(value, bool):
-        raise PydanticCustomError("no_number", "true and false are no numbers")
+        raise PydanticCustomError("not_a_number", "true and false are not numbers")
     return value
 
 

@@ -1,4 +1,4 @@
-"""A run's datasets as their files were when it was accepted. Every stage uses these, whatever the files hold now."""
+"""A run's datasets as their files were when it was accepted. Every stage uses these, whatever the files contain now."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ class RunDatasets:
         """The dataset that counts for the run. One small object is read, once per process.
 
         Raises `PermanentError` (`schema`) where the run has none and no file of today names it, and for an object that
-        is no dataset.
+        is not a dataset.
         """
         found = await self.find(run_id, name) or self._today().get(name)
         if found is None:
@@ -44,7 +44,7 @@ class RunDatasets:
         return found
 
     async def find(self, run_id: str, name: str) -> Dataset | None:
-        """As it was stored; None where it was not. Raises `PermanentError` (`schema`) for what is no dataset."""
+        """As it was stored; None where it was not. Raises `PermanentError` (`schema`) where the object is not a dataset."""
         key = keys.dataset_key(run_id, name)
         if (known := self._known.get(key)) is not None:
             self._known.move_to_end(key)
@@ -82,7 +82,7 @@ class RunDatasets:
 
 
 def dump(dataset: Dataset) -> bytes:
-    """What its file said, with the environment's replacements. Fields that were left away stay so."""
+    """The content of its file, with the environment's replacements. A field that the file omits is omitted here."""
     return dataset.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
 

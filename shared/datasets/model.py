@@ -71,12 +71,12 @@ class Column(Model):
     def name_is_free(cls, value: str) -> str:
         if value in RESERVED_COLUMNS:
             raise FaultError(
-                f"{value} is written by the pipeline itself: choose another name, and say `from: {value}`"
+                f"{value} is written by the pipeline itself: choose another name, and write `from: {value}`"
             )
         if value in SYSTEM_COLUMNS:
             raise FaultError(
                 f"{value} is a column that PostgreSQL has in every table: choose another name, "
-                f"and say `from: {value}`"
+                f"and write `from: {value}`"
             )
         return value
 
@@ -92,7 +92,7 @@ class Column(Model):
             try:
                 parse_path(value)
             except ValueError as error:
-                raise FaultError(f"{value[:100]!r} is no path of keys: {error}") from error
+                raise FaultError(f"{value[:100]!r} is not a path of keys: {error}") from error
         return value
 
     @property
@@ -251,8 +251,8 @@ class Dataset(Model):
             raise FaultError(f"no such column: {', '.join(unknown)}; {_there_are(names)}", "key")
         for place, check in enumerate(self.checks):
             if unknown := [name for name in check.used_columns if name not in known]:
-                said = f"{check.kind}: no such column: {', '.join(unknown)}; {_there_are(names)}"
-                raise FaultError(said, "checks", place)
+                reason = f"{check.kind}: no such column: {', '.join(unknown)}; {_there_are(names)}"
+                raise FaultError(reason, "checks", place)
         return self
 
     @model_validator(mode="after")
@@ -261,14 +261,14 @@ class Dataset(Model):
         paths: dict[Path, int] = {}
         for place, column in enumerate(self.columns):
             if (other := paths.setdefault(column.path, place)) != place:
-                said = f"{column.name} and {self.columns[other].name} are taken from the same path"
-                raise FaultError(f"two columns, {said}: {format_path(column.path)}", "columns", place)
+                reason = f"{column.name} and {self.columns[other].name} are taken from the same path"
+                raise FaultError(f"two columns, {reason}: {format_path(column.path)}", "columns", place)
         for path, place in paths.items():
             for length in range(1, len(path)):
                 if path[:length] in paths:
-                    said = f"columns from {format_path(path[:length])} and {format_path(path)} cross"
+                    crossing = f"columns from {format_path(path[:length])} and {format_path(path)} cross"
                     raise FaultError(
-                        f"{said}: what holds the second is an object, no value", "columns", place
+                        f"{crossing}: what holds the second is an object, not a value", "columns", place
                     )
         return self
 

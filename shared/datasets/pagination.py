@@ -39,7 +39,7 @@ class PagePagination(PaginationOptions):
     """What a page without an array of records is where records are behind it: a fault of the source, or the end of its
     pages, which is then believed unseen."""
     end_statuses: Annotated[tuple[ClientErrorStatus, ...], Field(max_length=8, examples=["[404]"])] = ()
-    """4xx statuses that mean "there is no such page": the end of the pages, no failure."""
+    """4xx statuses that mean "there is no such page": the end of the pages, not a failure."""
 
     @model_validator(mode="after")
     def parameters_differ(self) -> Self:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-_IN_WORDS = {
+_MESSAGES = {
     "mapping values are not allowed": (
         "a colon stands where none can be: put a value that holds one in quotes, indent this line as its neighbours "
         "are, and leave a blank after the colon of the line above"
@@ -43,7 +43,7 @@ _COLON_IN_VALUE = (
     "a colon stands inside a value: put the value in quotes, or put a comma before the field that begins here"
 )
 
-_OTHERWISE = "this line is no YAML: look at its indentation, colons, brackets and quotes"
+_OTHERWISE = "this line is not YAML: look at its indentation, colons, brackets and quotes"
 
 
 def explain_syntax(error: Any, text: str) -> tuple[int, str]:
@@ -56,7 +56,7 @@ def explain_syntax(error: Any, text: str) -> tuple[int, str]:
     if "cannot start any token" in problem and mark is not None:
         sign = line[mark.column : mark.column + 1]
         if sign == "\t" or "\t" in line[: mark.column]:
-            return number, _IN_WORDS["found a tab character"]
+            return number, _MESSAGES["found a tab character"]
         shown = _value_at(line, mark.column)
         return number, f"a value cannot begin with {sign}: put it in quotes, as in '{shown[:40]}'"
     if _NOT_CLOSED in problem and mark is not None:
@@ -65,10 +65,10 @@ def explain_syntax(error: Any, text: str) -> tuple[int, str]:
             return number, _COLON_IN_VALUE
         number = _written_before(lines, number, getattr(error, "context_mark", None))
     if "\t" in line[: len(line) - len(line.lstrip())]:
-        return number, _IN_WORDS["found a tab character"]
-    for words, said in _IN_WORDS.items():
-        if words in problem:
-            return number, said
+        return number, _MESSAGES["found a tab character"]
+    for known, message in _MESSAGES.items():
+        if known in problem:
+            return number, message
     return number, _OTHERWISE
 
 

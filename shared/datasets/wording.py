@@ -1,4 +1,4 @@
-"""Why a document is no dataset: one sentence, in words for whoever wrote the file, and the line it is about.
+"""Why a document is not a dataset: one sentence for the author of the file, and the line it is about.
 
 No word of the library that checks the model gets out of here.
 """
@@ -196,7 +196,7 @@ _EXPECTED = {
     "int_parsing_size": "a whole number", "finite_number": "a whole number",
     "float_type": "a number", "float_parsing": "a number",
     "bool_type": "true or false", "bool_parsing": "true or false",
-    "no_number": "a number",
+    "not_a_number": "a number",
     "tuple_type": "a list", "list_type": "a list", "iterable_type": "a list",
     "model_type": "a mapping", "model_attributes_type": "a mapping", "dict_type": "a mapping",
 }  # fmt: skip
@@ -228,15 +228,15 @@ def _of_type(kind: str, value: Any, steps: tuple[str | int, ...], text: str | No
 
 
 def _none_of(choices: list[str], value: Any, text: str | None) -> str:
-    said = text if text is not None and not isinstance(value, str) else value
+    written = text if text is not None and not isinstance(value, str) else value
     if value is None:
         return f"nothing is written here: one of {', '.join(choices)} is expected"
     if isinstance(value, dict | list):
         return f"one of {', '.join(choices)} is expected, not {as_read(value)}"
-    meant = _MEANT.get(str(said).lower())
-    near = [meant] if meant in choices else difflib.get_close_matches(str(said).lower(), choices, 1, 0.5)
+    meant = _MEANT.get(str(written).lower())
+    near = [meant] if meant in choices else difflib.get_close_matches(str(written).lower(), choices, 1, 0.5)
     advice = f": did you mean {near[0]}?" if near else ""
-    return f"{_quoted(said)} is none of {', '.join(choices)}{advice}"
+    return f"{_quoted(written)} is none of {', '.join(choices)}{advice}"
 
 
 def _no_format(name: str) -> str:
@@ -250,7 +250,7 @@ def _no_name(value: str, steps: tuple[str | int, ...]) -> str:
     if re.fullmatch(DATASET_PATTERN, snake) and snake != value:
         advice = f"; write {snake}"
         if steps[:1] == ("columns",):
-            advice += " and say where it comes from with `from:`"
+            advice += " and name its path with `from:`"
     return (
         f"{_quoted(value)} cannot be a name: a small letter, then small letters, digits and _ are taken, "
         f"at most 63 in all{advice}"

@@ -201,7 +201,7 @@ checks:
         ("from: a.b", "from: [a, b]", 12, "a text is expected, not a list"),
         ("name: label", "name: yes", 12, 'YAML reads yes as true: put it in quotes, "yes"'),
         ("name: label", "name: 1", 12, "YAML reads 1 as the number 1"),
-        ("name: label", "name: fullName", 12, "write full_name and say where it comes from with `from:`"),
+        ("name: label", "name: fullName", 12, "write full_name and name its path with `from:`"),
         ("name: things\n", "name: My Things\n", 1, "write my_things"),
         ("type: string", "type: text", 12, "did you mean string?"),
         ("type: string", "type: integer", 12, "did you mean int64?"),
