@@ -1,4 +1,4 @@
-"""Opens connections, and says once, in words, that PostgreSQL is away and that it is back."""
+"""Opens connections, and logs once that PostgreSQL is unreachable and once that it is reachable again."""
 
 from datetime import UTC, datetime
 from typing import Any

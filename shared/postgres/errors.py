@@ -45,7 +45,7 @@ _CONNECTION_LOST = (
     TimeoutError,
     asyncio.IncompleteReadError,
 )
-"""The connection went away under the driver. `InternalClientError` comes where a server that shuts down says so between
+"""The connection went away under the driver. `InternalClientError` comes where a server reports its shutdown between
 two messages: the next use finds the protocol "in another operation", and the pool lets go of the connection."""
 
 _REASONS = {

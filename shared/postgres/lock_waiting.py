@@ -1,6 +1,6 @@
-"""Locks that a migration needs: asked for again and again for a short time each, and whoever holds one is named.
+"""Locks that a migration needs: requested repeatedly with a short timeout; the sessions that hold them are reported.
 
-A statement that waits for a lock of a table makes everyone after it wait as well. One that gives up soon lets them go on.
+A statement that waits for a table's lock blocks every later statement on that table. A short timeout lets them go on.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from shared.errors import OnPointError
 LOOK_INTERVAL_S = 0.5
 
 _PAUSES_S = (1.0, 2.0, 4.0)
-"""Between the tries: for those who queued behind the last one."""
+"""Between the tries: the statements that queued behind the last one run meanwhile."""
 
 _HOLDERS = """
 SELECT holder.pid, a.application_name, left(a.query, 200) AS query,
@@ -42,13 +42,13 @@ def say_nothing(_: str) -> None:
 
 
 class LockWaitError(OnPointError):
-    """A lock was not to be had in all the time that there is for it."""
+    """A lock was not obtained within the time limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockLimits:
     once_s: float = 2.0
-    """Of one try. Whoever needs the same table waits that long as well."""
+    """Of one try. Other statements on the same table wait that long as well."""
     in_all_s: float = 600.0
     """Of all tries of a migration. A load has 300 s by default."""
 
@@ -115,7 +115,7 @@ class LockWait:
             await asyncio.gather(watching, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Keeps who was last seen to hold what the step waits for. Who may not be seen is left out."""
+        """Records the sessions that hold the lock which the step waits for. Sessions hidden from this user are left out."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL_S)
             with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
@@ -125,7 +125,7 @@ class LockWait:
                 self._holders = rows or self._holders
 
     def _tell(self) -> None:
-        """Once for each that holds it."""
+        """Reports each holder of the lock once."""
         processes = frozenset(row["pid"] for row in self._holders)
         if not self._told or processes - self._told:
             self.say(f"waiting for a lock{self._held()}")

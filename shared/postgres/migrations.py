@@ -89,7 +89,7 @@ class TableFailure:
 
 
 class TablesError(ConfigurationError):
-    """Some tables do not fit their datasets. All else was done: `done` says what."""
+    """Some tables do not fit their datasets. Everything else was done and is listed in `done`."""
 
     def __init__(self, failures: Sequence[TableFailure], done: Sequence[str]) -> None:
         super().__init__("\n".join(str(failure) for failure in failures))
@@ -108,12 +108,12 @@ async def migrate(
     """Brings the database up to date; returns what was done. Idempotent.
 
     The services' own files are one transaction, each dataset's table is another: one that fails keeps no other from
-    its table. No lock is waited for longer than some seconds at once, so that nobody queues behind one for long; it
-    is asked for again, and `say` is told who holds it.
+    its table. A lock is waited for a few seconds at a time, so that no other statement queues behind the migration for
+    long; it is requested again, and `say` is called with its holders.
 
     Raises `ConfigurationError` for a server that is too old and for a migration whose file changed after it was
-    applied, `LockWaitError` where a lock for these files was not to be had, and `TablesError` at the end for tables
-    whose columns or key do not fit their dataset, whose lock was not to be had, or that PostgreSQL refuses.
+    applied, `LockWaitError` where a lock for these files was not obtained, and `TablesError` at the end for tables
+    whose columns or key do not fit their dataset, whose lock was not obtained, or that PostgreSQL refuses.
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": APPLICATION_NAME})
     try:

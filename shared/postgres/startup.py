@@ -21,7 +21,7 @@ async def wait_for_database(
 
     A server that goes away meanwhile is waited for too. Raises `ConfigurationError` for a server that is too old.
     """
-    said = None
+    logged = None
     while True:
         try:
             lack = await _lack(pool, needed)
@@ -31,9 +31,9 @@ async def wait_for_database(
             waits_for(lack)
             if lack is None:
                 return
-            if lack != said:
+            if lack != logged:
                 log.warning("waiting_for_migrations", why=lack)
-                said = lack
+                logged = lack
         await asyncio.sleep(CONNECT_RETRY_S)
 
 

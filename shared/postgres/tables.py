@@ -70,7 +70,7 @@ async def _make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[
 
 
 def _check_lineage(existing: Mapping[str, str]) -> None:
-    """A table of somebody else is not ours to change."""
+    """Raises `ConfigurationError` for a table that OnPoint did not make."""
     if missing := [column.name for column in TABLE_LINEAGE if column.name not in existing]:
         raise ConfigurationError(
             f"a table of that name is there, and OnPoint did not make it (it has no column {missing[0]}); nothing was "
@@ -88,7 +88,7 @@ def _check_types(dataset: Dataset, existing: Mapping[str, str]) -> None:
         back = f"put `type: {now}` back in the file" if now else "give the file's column another name"
         table, name = f"public.{quote(dataset.table)}", quote(column.name)
         raise ConfigurationError(
-            f"column {column.name} is {found} there, and its dataset file says {column.type} ({wanted}); nothing was "
+            f"column {column.name} is {found} there, and its dataset file declares {column.type} ({wanted}); nothing was "
             f"changed. To go on, {back}, name another table in it, or change the column yourself while nothing is "
             f"loaded: ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}; then run "
             "`onpoint migrate` again"
@@ -100,7 +100,7 @@ async def _check_key(connection: asyncpg.Connection, dataset: Dataset) -> None:
     key = await connection.fetchval(_PRIMARY_KEY, f"public.{quote(dataset.table)}")
     if set(key) != set(dataset.key):
         raise ConfigurationError(
-            f"its key is ({', '.join(key)}), its dataset file says ({', '.join(dataset.key)}); nothing was changed. "
+            f"its key is ({', '.join(key)}), its dataset file declares ({', '.join(dataset.key)}); nothing was changed. "
             "To go on, put the old key back, name another table in the file, or change the primary key of this one"
         )
 

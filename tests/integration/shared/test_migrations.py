@@ -22,10 +22,10 @@ def things(*key: str) -> Dataset:
         (
             ["id"],
             ["id", "owner"],
-            r"table onpoint_things: its key is \(id\), its dataset file says \(id, owner\); ",
+            r"table onpoint_things: its key is \(id\), its dataset file declares \(id, owner\); ",
         ),
-        (["id", "owner"], ["id"], r"is \(id, owner\), its dataset file says \(id\); "),
-        (["id"], ["order"], r"is \(id\), its dataset file says \(order\); "),
+        (["id", "owner"], ["id"], r"is \(id, owner\), its dataset file declares \(id\); "),
+        (["id"], ["order"], r"is \(id\), its dataset file declares \(order\); "),
     ],
 )
 async def test_a_key_that_changed_is_refused_with_both_keys_and_a_way_out(
@@ -41,7 +41,7 @@ async def test_a_table_without_a_primary_key_is_refused(postgres_dsn: str) -> No
     connection = await asyncpg.connect(postgres_dsn)
     await connection.execute("ALTER TABLE public.onpoint_things DROP CONSTRAINT onpoint_things_pkey")
     await connection.close()
-    with pytest.raises(ConfigurationError, match=r"is \(\), its dataset file says \(id\)"):
+    with pytest.raises(ConfigurationError, match=r"is \(\), its dataset file declares \(id\)"):
         await migrate(postgres_dsn, [], [things("id")])
 
 
@@ -59,7 +59,7 @@ async def test_a_type_that_changed_is_refused_with_both_types_and_ways_out(postg
     with pytest.raises(TablesError) as caught:
         await migrate(postgres_dsn, [], [changed])
     said = str(caught.value)
-    assert "column order is text there, and its dataset file says int64 (bigint)" in said
+    assert "column order is text there, and its dataset file declares int64 (bigint)" in said
     assert "put `type: string` back in the file" in said
     assert (
         'ALTER TABLE public."onpoint_things" ALTER COLUMN "order" TYPE bigint USING "order"::bigint' in said
