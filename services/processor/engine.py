@@ -77,7 +77,7 @@ def clean_raw(
                 refused, ignored = refused + len(parsed.refused), ignored + parsed.ignored
     if lines != rows:
         raise PermanentError(
-            Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest says {rows}"
+            Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest gives {rows}"
         )
     written = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
     counts = Counts(

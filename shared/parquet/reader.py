@@ -30,7 +30,7 @@ def open_clean(file: Path, dataset: Dataset, artifact: Artifact) -> pq.ParquetFi
     """The downloaded artifact, its footer checked against the dataset and the manifest. Close it.
 
     A nullable column may be missing: the batch was processed before the dataset's file gained it. Raises
-    `PermanentError` (`schema`) for any other difference, and for what is no Parquet.
+    `PermanentError` (`schema`) for any other difference, and for a file that is not Parquet.
     """
     with _translated(artifact):
         parquet = pq.ParquetFile(file)
@@ -73,7 +73,7 @@ def _check(parquet: pq.ParquetFile, dataset: Dataset, artifact: Artifact) -> Non
     if parquet.metadata.num_rows != artifact.rows:
         raise PermanentError(
             Reason.SCHEMA,
-            f"{artifact.uri} has {parquet.metadata.num_rows} rows, its manifest says {artifact.rows}",
+            f"{artifact.uri} has {parquet.metadata.num_rows} rows, its manifest gives {artifact.rows}",
         )
     if len(set(found.names)) < len(found.names):
         raise PermanentError(Reason.SCHEMA, f"{artifact.uri}: a column is there twice")
@@ -89,5 +89,5 @@ def _check(parquet: pq.ParquetFile, dataset: Dataset, artifact: Artifact) -> Non
         if field.type != expected.field(place).type:
             raise PermanentError(
                 Reason.SCHEMA,
-                f"{artifact.uri}: {field.name} is {field.type}, {dataset.name} says {expected.field(place).type}",
+                f"{artifact.uri}: {field.name} is {field.type}, {dataset.name} declares {expected.field(place).type}",
             )

@@ -70,17 +70,17 @@ def listing_key(run_id: str) -> str:
 
 def _run(run_id: str) -> str:
     if not is_run_id(run_id):
-        raise ValueError(f"{run_id!r} is no run id")
+        raise ValueError(f"{run_id!r} is not a run id")
     return run_id
 
 
 def _dataset(dataset: str) -> str:
     if not is_dataset_name(dataset):
-        raise ValueError(f"{dataset!r} is no dataset name")
+        raise ValueError(f"{dataset!r} is not a dataset name")
     return dataset
 
 
 def _name(name: str) -> str:
     if not _SAFE_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for a key")
+        raise ValueError(f"{name!r} cannot be part of a key")
     return name

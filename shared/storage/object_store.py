@@ -75,7 +75,7 @@ class ObjectStore:
         return self._base + key
 
     def key(self, uri: str, prefix: str) -> str:
-        """The key of an object that someone else named. Raises `PermanentError` unless it is ours, below `prefix`."""
+        """The key of an object that an event names. Raises `PermanentError` unless it is in this bucket, below `prefix`."""
         key = uri.removeprefix(self._base)
         if key == uri or not key.startswith(prefix) or ".." in key.split("/"):
             raise PermanentError(Reason.SCHEMA, f"{uri[:200]!r} is not below {self._base}{prefix}")
@@ -184,7 +184,7 @@ class ObjectStore:
                     length += len(chunk)
                     file.write(chunk)
         if length != size:
-            raise ChecksumError(self.uri(key), f"{length} bytes, its manifest says {size}")
+            raise ChecksumError(self.uri(key), f"{length} bytes, its manifest gives {size}")
         if digest.hexdigest() != sha256:
             raise ChecksumError(self.uri(key), "its SHA-256 is not the one in its manifest")
 
@@ -192,7 +192,7 @@ class ObjectStore:
 def open_s3(settings: ObjectStoreSettings, bucket: str) -> ObjectStore:
     """The bucket, with the settings' credentials or else by the standard chain. Does not connect.
 
-    Raises `ConfigurationError` for an `AWS_ENDPOINT_URL_S3` or the like that is no address.
+    Raises `ConfigurationError` for an `AWS_ENDPOINT_URL_S3` or the like that is not an address.
     """
     endpoint = settings.s3_endpoint_url
     if endpoint is None:

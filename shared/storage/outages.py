@@ -16,15 +16,15 @@ _REFUSED = ("401", "403")
 
 def error_text(error: Exception, bucket: str) -> str:
     """What the store did instead, and which setting to look at."""
-    said, _, dump = str(error).partition(_DUMP)
-    preamble = _PREAMBLE.match(said)
+    text, _, dump = str(error).partition(_DUMP)
+    preamble = _PREAMBLE.match(text)
     server = _SERVER.match(preamble["url"]) if preamble else None
     at = f" at {server[0].rpartition('@')[2] if '@' in server[0] else server[0]}" if server else ""
     if "kind: Connect" in dump:
         return f"the object store does not answer{at}"
     if "kind: Timeout" in dump:
         return f"the object store{at} did not answer in time"
-    rest = said[preamble.end() :] if preamble else said
+    rest = text[preamble.end() :] if preamble else text
     answer, code = _ANSWER.search(rest), _CODE.search(rest)
     if code and code[1] == "NoSuchBucket":
         return f"the object store{at} has no bucket {bucket}"
@@ -37,5 +37,5 @@ def error_text(error: Exception, bucket: str) -> str:
 
 
 def is_bucket_missing(error: Exception) -> bool:
-    """An object that is not there is no outage; a bucket that is not there is one."""
+    """A missing object is not an outage; a missing bucket is one."""
     return "<Code>NoSuchBucket</Code>" in str(error)

@@ -87,7 +87,7 @@ async def test_only_what_holds_records_is_shown() -> None:
     ("changes", "problem"),
     [
         ({"sha256": "0" * 64}, "SHA-256"),
-        ({"bytes": 1}, "its manifest says 1"),
+        ({"bytes": 1}, "its manifest gives 1"),
         ({"uri": "memory://memory/runs/other/posts/processor/x.parquet"}, "is not below"),
         ({"uri": "s3://elsewhere/x.parquet"}, "is not below"),
         ({"uri": f"memory://memory/{PREFIX}{'0' * 64}.parquet"}, "is not there"),
