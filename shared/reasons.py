@@ -23,7 +23,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
 
 
-_IN_WORDS: Final[Mapping[str, str]] = {
+_TEXTS: Final[Mapping[str, str]] = {
     Reason.FETCH: "not fetched",
     Reason.EMPTY: "empty",
     Reason.NO_KEY: "without a key",
@@ -44,5 +44,5 @@ _IN_WORDS: Final[Mapping[str, str]] = {
 
 def reason_text(reason: str) -> str:
     """Ends a number of rows: `of a wrong type (type)`. A reason that is not known stands for itself."""
-    words = _IN_WORDS.get(reason)
+    words = _TEXTS.get(reason)
     return reason if words is None else words if words == reason else f"{words} ({reason})"

@@ -45,7 +45,7 @@ class ConsumingBroker(KafkaBroker):
 
 
 async def _parse(raw: ConsumerRecord) -> KafkaMessage:
-    """Headers stay undecoded: FastStream's own parser raises on those that are no text."""
+    """Headers stay undecoded: FastStream's own parser raises on those that are not text."""
     return KafkaMessage(
         body=raw.value or b"", raw_message=raw, headers={}, consumer=getattr(raw, "consumer", FAKE_CONSUMER)
     )

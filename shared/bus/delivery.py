@@ -131,7 +131,7 @@ class AtLeastOnce:
         elif isinstance(error, TransientError | KafkaError):
             self._try_again(fetched, error)
         elif isinstance(error, PermanentError):
-            await self._give_up(fetched, error)
+            await self._fail(fetched, error)
         elif self.attempt_of(fetched.raw).failed_tries + self._state(fetched).errors + 1 < MAX_TRIES:
             await self._retry_later(fetched, error)
         elif not self._state(fetched).failed_marks and not self.breaker.allow_failure(datetime.now(UTC)):
@@ -139,7 +139,7 @@ class AtLeastOnce:
             BRAKE_OPEN.set(1)
             self.partitions.retry_after(fetched, PROBE_INTERVAL_S)
         else:
-            await self._give_up(fetched, out_of_tries(error))
+            await self._fail(fetched, out_of_tries(error))
 
     async def _retry_later(self, fetched: Fetched, error: Exception) -> None:
         attempt, state = self.attempt_of(fetched.raw), self._state(fetched)
@@ -149,7 +149,7 @@ class AtLeastOnce:
         elif await self._sent_to_retry(attempt, attempt.first_failed_at or state.first_failed_at):
             await self._leave(fetched, "retried")
         else:
-            await self._give_up(fetched, out_of_tries(error))
+            await self._fail(fetched, out_of_tries(error))
 
     async def _sent_to_retry(self, attempt: Attempt, first_failed_at: datetime) -> bool:
         """False for a record that is too large together with its retry headers."""
@@ -160,7 +160,7 @@ class AtLeastOnce:
         RECORD_RETRIES.labels(attempt.record.topic, "error").inc()
         return True
 
-    async def _give_up(self, fetched: Fetched, error: PermanentError) -> None:
+    async def _fail(self, fetched: Fetched, error: PermanentError) -> None:
         attempt, state = self.attempt_of(fetched.raw), self._state(fetched)
         tries = attempt.failed_tries + state.errors + 1
         first_failed_at = attempt.first_failed_at or state.first_failed_at
@@ -170,7 +170,7 @@ class AtLeastOnce:
         await self._leave(fetched, "dead")
 
     async def _mark_failed(self, record: Record, failure: Failure, state: PartitionRetryState) -> None:
-        """After `MAX_FAILED_MARKS` failures of its own it writes the dead letter alone, and the partition goes on."""
+        """After `MAX_FAILED_MARKS` failed calls of `mark_failed` only the dead letter is written, and the partition goes on."""
         try:
             await self.mark_failed(record, failure)
         except (TransientError, KafkaError, DeferRecord):

@@ -1,4 +1,4 @@
-"""Header names that are no UTF-8, which some clients write and Kafka takes.
+"""Header names that are not UTF-8: some clients write them, and Kafka accepts them.
 
 aiokafka's decoder raises at such a name whenever it meets it: the partition would stand still for ever, without a log line.
 """

@@ -97,7 +97,7 @@ class KafkaClients:
             await admin.close()
 
     async def _find_coordinator(self, admin: AIOKafkaAdminClient, group: str) -> None:
-        """A cluster without any group yet has no coordinator: that is no refusal."""
+        """A cluster without any group yet has no coordinator: that is not a refusal."""
         try:
             await admin.find_coordinator(group)
         except KafkaError as error:

@@ -40,7 +40,7 @@ class InFlight:
 
 
 class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Holds a rebalance until what is in flight is settled or `drain_s` have passed."""
+    """Delays a rebalance until what is in flight is settled or `drain_s` have passed."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How often a record was tried, kept in its headers on `<service>.retry`.
+"""How often a record was tried, stored in its headers on `<service>.retry`.
 
 They count only on that topic. On any other topic they are headers like all others, and stay with their record.
 """
@@ -28,7 +28,7 @@ class Attempt:
     due_at: datetime | None
     """Not to be tried before; None: now."""
     is_replay: bool = False
-    """A dead letter is replayed: the dead result of its batch is cleared first."""
+    """A dead letter is redriven: the dead result of its batch is cleared first."""
 
 
 def first_attempt(record: Record) -> Attempt:

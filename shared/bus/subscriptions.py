@@ -89,7 +89,7 @@ class Subscriptions:
         """Every record of the topics goes through `handler`, at least once, in the order of its partition.
 
         All subscriptions with one worker share one consumer. With more, `workers` consumers share the partitions of
-        one topic. Retries have a consumer of their own, so that a large replay holds up no new record.
+        one topic. Retries have a consumer of their own, so that a large replay delays no new record.
         """
         self._handlers.update(dict.fromkeys(names, handler))
         self._mark_failed.update(dict.fromkeys(names, mark_failed))
@@ -104,7 +104,7 @@ class Subscriptions:
     ) -> None:
         """As `subscribe`, but output and input offset are one Kafka transaction: exactly once for `read_committed`.
 
-        That includes the events of `mark_failed`. A dead letter that is replayed becomes a new record of the topic.
+        That includes the events of `mark_failed`. A dead letter that is redriven becomes a new record of the topic.
         """
 
         async def handle(record: Record) -> None:

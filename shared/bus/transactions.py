@@ -57,7 +57,7 @@ class TransactionalProducers:
             raise TransientError("the transactional producer was replaced") from error
 
     async def open(self, assigned: set[TopicPartition]) -> None:
-        """A fresh producer for each of these, which fences whoever had it; those of others are closed."""
+        """A fresh producer for each of these, which fences its former owner; those of others are closed."""
         for producer in [self._producers.pop(tp) for tp in list(self._producers) if tp not in assigned]:
             await _stop(producer)
         self._assigned = frozenset(assigned)

@@ -22,8 +22,8 @@ _E = TypeVar("_E", bound=Event)
 def parse_object(value: bytes | None) -> dict[str, Any]:
     """The JSON object in a record's value.
 
-    Raises `PermanentError`: `too_large` above the cap, `decode` for what is no JSON document in UTF-8 (a
-    tombstone too) or nested deeper than can be written again, `schema` for JSON that is no object.
+    Raises `PermanentError`: `too_large` above the cap, `decode` for what is not a JSON document in UTF-8 (a
+    tombstone too) or nested deeper than can be written again, `schema` for JSON that is not an object.
     """
     if value is None:
         raise PermanentError(Reason.DECODE, "the record has no value")
@@ -76,7 +76,7 @@ def explain(error: ValidationError) -> str:
 
 
 def _check_depth(document: Mapping[str, Any]) -> None:
-    """A reader takes 1,024 levels, a writer 254: what lies between would fail whoever quotes it or sends it on."""
+    """A reader takes 1,024 levels, a writer 254: a deeper document fails when it is written again."""
     try:
         orjson.dumps(document)
     except orjson.JSONEncodeError as error:

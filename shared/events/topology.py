@@ -36,7 +36,7 @@ PIPELINE: Final = (
 
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 SERVICES: Final[tuple[str, ...]] = (*STAGES, "quality")
-"""Each stage is a service. Quality is no stage: it keeps the ledger of them all."""
+"""Each stage is a service. Quality is not a stage: it keeps the ledger of them all."""
 
 PARENT_STAGE: Final[Mapping[Stage, Stage | None]] = {stage.name: stage.parent for stage in PIPELINE}
 RESULT_OF_STAGE: Final[Mapping[Stage, str]] = {stage.name: stage.result_topic for stage in PIPELINE}

@@ -8,7 +8,7 @@ CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 
 SHARE: Final = 0.25
-"""Of what is available, for one batch: a service holds a few at once, and much that is no batch."""
+"""Of what is available, for one batch: a service has several in hand at once, and needs memory for much else."""
 
 ROW_BYTES: Final = 10_240
 """What a row of about 500 bytes costs while its batch is in hand, as JSON, Arrow, Parquet and COPY, with room to spare."""

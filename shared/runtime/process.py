@@ -99,7 +99,7 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
         await work
     except ConfigurationError:
         raise
-    except Exception as error:  # noqa: BLE001 - said in the log, then the supervisor starts a new process
+    except Exception as error:  # noqa: BLE001 - logged, then the supervisor starts a new process
         fatal(error)
     finally:
         await runner.cleanup()

@@ -58,7 +58,7 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
 
 
 def undecodable_record(record: Record, error: PermanentError, stage: Stage) -> FailureOutcome:
-    """A record that no one can read: its key alone tells quality which batch it was."""
+    """The failure of an undecodable record: quality finds its batch by the record's key."""
     try:
         failed = BatchUnreadable(
             batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=error_text(error)

@@ -19,7 +19,7 @@ _MACHINE_EXHAUSTED = frozenset(
 def scratch_folder() -> Iterator[Path]:
     """A folder for one batch's files, gone afterwards whatever happens.
 
-    Raises `TransientError` where the machine has no room or no handles left: that is no fault of the batch.
+    Raises `TransientError` where the machine has no room or no handles left: that is not a fault of the batch.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="onpoint-") as folder:

@@ -29,9 +29,9 @@ _EXPORT = re.compile(
 @dataclass(frozen=True, slots=True)
 class Limits:
     ttl: timedelta = timedelta(hours=168)
-    """An artifact goes so long after its run has ended."""
+    """An artifact is removed this long after its run has ended."""
     grace: timedelta = timedelta(hours=24)
-    """What nothing names goes when it is so old. Whoever writes it names it within minutes."""
+    """The age at which an object that nothing names is removed. Its writer names it within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Run:
     ended_at: datetime | None
     """None: it goes on, or one that goes on replays it."""
     dead_datasets: frozenset[str] = frozenset()
-    """Of which a dead letter may still be replayed."""
+    """Those of which a dead letter may still be redriven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +102,16 @@ class SweepReport:
 
 
 def artifact_key(key: str) -> ArtifactKey | None:
-    """None for whatever is no artifact: it stays.
+    """None for a key that is not an artifact's: it stays.
 
-    That are manifests, plans, dataset files, requests, cancel marks, and what others put there.
+    Those are manifests, plans, dataset files, requests, cancel marks, and objects of other programs.
     """
     found = _ARTIFACT.fullmatch(key)
     return None if found is None else ArtifactKey(found["run_id"], found["dataset"], found["stage"])
 
 
 def lake_key(key: str) -> LakeKey | None:
-    """None for what is no object of a run: change data, listings, what others put there."""
+    """None for a key that is not a run's: change data, listings, objects of other programs."""
     found = _LAKE.fullmatch(key)
     if found is None:
         return None
@@ -136,7 +136,7 @@ def is_older(modified: datetime, age: timedelta, now: datetime) -> bool:
 
 
 def is_expired(run: Run | None, modified: datetime, limits: Limits, now: datetime) -> bool:
-    """An artifact whose run ended a TTL ago. One that a replayed dead letter wrote since has a TTL of its own."""
+    """An artifact whose run ended a TTL ago. One that a redriven dead letter wrote since has a TTL of its own."""
     return (
         run is not None
         and run.ended_at is not None
@@ -163,7 +163,7 @@ def is_lake_object_safe(place: LakeKey, runs: Iterable[Run], limits: Limits, now
 
 
 def listed_uris(listing: Any) -> Collection[str]:
-    """Every file that `_runs/<run_id>.json` names. Raises `ValueError` for what is no listing."""
+    """Every file that `_runs/<run_id>.json` names. Raises `ValueError` for a document that is not a listing."""
     try:
         return {
             file["uri"]
@@ -172,4 +172,4 @@ def listed_uris(listing: Any) -> Collection[str]:
             for file in files
         }
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"no listing: {error!r}") from error
+        raise ValueError(f"not a listing: {error!r}") from error
