@@ -170,7 +170,7 @@ class AtLeastOnce:
         await self._leave(fetched, "dead")
 
     async def _mark_failed(self, record: Record, failure: Failure, state: PartitionRetryState) -> None:
-        """After `MAX_FAILED_MARKS` failed calls of `mark_failed` only the dead letter is written, and the partition goes on."""
+        """After `MAX_FAILED_MARKS` failed calls of `mark_failed` it writes the dead letter only; the partition goes on."""
         try:
             await self.mark_failed(record, failure)
         except (TransientError, KafkaError, DeferRecord):

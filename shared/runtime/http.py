@@ -30,14 +30,16 @@ async def start_http(
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def release(request: web.Request) -> web.Response:
+    async def close_circuit_breaker(request: web.Request) -> web.Response:
         if not _is_local_program(request):
             return web.Response(status=403, text="only for programs on this machine")
-        return web.Response(text="the brake is released" if resume() else "the brake was not on")
+        return web.Response(
+            text="the circuit breaker is closed" if resume() else "the circuit breaker was not open"
+        )
 
     app = web.Application()
     app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    app.add_routes([web.post(RESUME_PATH, release)])
+    app.add_routes([web.post(RESUME_PATH, close_circuit_breaker)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()

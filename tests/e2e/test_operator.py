@@ -175,4 +175,4 @@ async def test_a_sweep_says_what_would_go_and_then_removes_just_that(
 async def test_a_service_of_the_local_stack_is_told_to_go_on(operator: Operator) -> None:
     said = await operator.says("resume", "loader")
 
-    assert (said.code, said.out) == (0, "loader: the brake was not on\n")
+    assert (said.code, said.out) == (0, "loader: the circuit breaker was not open\n")

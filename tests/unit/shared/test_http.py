@@ -40,9 +40,9 @@ async def post(url: str, **headers: str) -> tuple[int, str]:
 async def test_a_program_on_this_machine_may_release_the_brake_and_learns_whether_it_was_on(
     url: str, brake: Brake
 ) -> None:
-    assert await post(url) == (200, "the brake is released")
+    assert await post(url) == (200, "the circuit breaker is closed")
     assert not brake.on
-    assert await post(url) == (200, "the brake was not on")
+    assert await post(url) == (200, "the circuit breaker was not open")
 
 
 @pytest.mark.parametrize("header", ["Origin", "Referer", "Sec-Fetch-Site"])
