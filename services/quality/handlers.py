@@ -38,10 +38,10 @@ class Handlers:
         return ()
 
     async def on_unit_requested(self, record: Record) -> Sequence[Outgoing]:
-        """The crawler has taken the run up."""
+        """The crawler has accepted the run."""
         run_id = parse_object(record.value).get("run_id")
         if isinstance(run_id, str) and ids.is_run_id(run_id):
-            await self.ledger.record_taken_up(run_id)
+            await self.ledger.record_accepted(run_id)
         return ()
 
     async def leave_to_crawler(self, _record: Record, _error: PermanentError) -> FailureOutcome:
@@ -49,7 +49,7 @@ class Handlers:
         return FailureOutcome(dead=False)
 
     async def on_ledger_event(self, record: Record) -> Sequence[Outgoing]:
-        """Milestones are not returned but published on the way: their rows are marked afterwards."""
+        """Publishes milestones itself and returns no events: a milestone's row is marked after it is published."""
         match record.topic:
             case topics.CRAWL_PLANNED:
                 await self._on_planned(record)
@@ -60,7 +60,7 @@ class Handlers:
         return ()
 
     async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
-        """A result that the ledger cannot read is in staging, or counts as its batch's death there: no run waits for it."""
+        """Records an undecodable result: from its manifest in staging, or else as a dead batch. No run waits for it."""
         stage, batch_id = topology.STAGE_OF_RESULT.get(record.topic), record.key_text
         if stage is not None and batch_id is not None and _BATCH_ID.fullmatch(batch_id):
             failure = Failure(batch_id, stage, unread=True, reason=error.reason, detail=str(error)[:1000])
@@ -83,8 +83,8 @@ class Handlers:
             drained = decode_event(RunDrained, record.value)
         except PermanentError:
             return FailureOutcome(dead=True)
-        announce = await self.completion.give_up(drained, DecidingRecord.of(record), error)
-        return FailureOutcome(dead=True, events=tuple(announce))
+        completed = await self.completion.fail(drained, DecidingRecord.of(record), error)
+        return FailureOutcome(dead=True, events=tuple(completed))
 
     async def _on_planned(self, record: Record) -> None:
         planned = decode_event(CrawlPlanned, record.value)

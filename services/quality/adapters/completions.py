@@ -70,7 +70,7 @@ INSERT INTO onpoint_runs.verdicts (run_id, value) VALUES ($1, $2::json)
 ON CONFLICT (run_id) DO UPDATE SET value = excluded.value, decided_at = clock_timestamp()
 """
 
-_ANNOUNCE_AGAIN = """
+_REPUBLISH_DRAINED = """
 UPDATE onpoint_runs.runs SET drained_state = 'assigned', drained_at = clock_timestamp()
 WHERE run_id = $1 AND status IS NULL
 """
@@ -269,7 +269,7 @@ class CompletionRepository:
         return None if value is None else decode_event(RunCompleted, value.encode())
 
     async def decide(self, completed: RunCompleted) -> RunCompleted:
-        """Keeps the verdict unless there is one; returns the one that stays."""
+        """Stores the verdict unless there is one; returns the stored one."""
         with translated():
             first = await self._pool.fetchval(_DECIDE, completed.run_id, encode(completed).decode())
         winner = None if first else await self.verdict(completed.run_id)
@@ -292,10 +292,10 @@ class CompletionRepository:
                 await (transaction.commit() if done else transaction.rollback())
         return bool(done)
 
-    async def announce_again(self, run_id: str) -> None:
-        """Has `run.drained` published once more after a while: the loop does that."""
+    async def republish_drained(self, run_id: str) -> None:
+        """Resets the milestone, so that the loop publishes `run.drained` again."""
         with translated():
-            await self._pool.execute(_ANNOUNCE_AGAIN, run_id)
+            await self._pool.execute(_REPUBLISH_DRAINED, run_id)
 
     async def clock(self) -> datetime:
         """The server's time: the same clock that dated the run's start."""

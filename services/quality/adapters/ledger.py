@@ -31,8 +31,8 @@ class LedgerRepository:
 
     pool: asyncpg.Pool
 
-    async def keep_request(self, request: Request) -> None:
-        """Makes the run known; the first request of its id stays. Drops what is older than a month."""
+    async def add_request(self, request: Request) -> None:
+        """Records the run; the first request of its id stays. Deletes requests older than a month."""
         with translated():
             await self.pool.execute(
                 statements.REQUESTED,
@@ -42,16 +42,16 @@ class LedgerRepository:
                 list(request.datasets) or None,
             )
 
-    async def take_up(self, run_id: str) -> bool:
-        """Work of the run goes on: whether the run is known. Of a run without a request nothing is kept."""
+    async def record_accepted(self, run_id: str) -> bool:
+        """Records that the crawler has accepted the run. False: its request is not recorded yet, and nothing is stored."""
         with translated():
-            return bool(await self.pool.fetchval(statements.TAKEN_UP, run_id))
+            return bool(await self.pool.fetchval(statements.ACCEPTED, run_id))
 
     async def record(self, result: BatchManifest) -> Recorded:
-        """Keeps the result unless its batch has one at this stage, and counts it if it was kept.
+        """Stores the result unless its batch has one at this stage, and counts it if it was stored.
 
-        A done one takes the place of a dead one, and a later death that of an earlier one: a stage commits one result,
-        so the dead letter was replayed.
+        A done result replaces a dead one, and a later dead one an earlier one: a stage commits one result, so the dead
+        letter was redriven.
         """
         counts = result.counts
         return await self._record(result, result.reason, result.detail, read=counts.read)
@@ -72,7 +72,7 @@ class LedgerRepository:
         return await self._record(result, failure.reason, failure.detail, read=None)
 
     async def plan(self, planned: CrawlPlanned) -> None:
-        """Keeps the run's request and the dataset's plan; the first of each stays."""
+        """Stores the run's request and the dataset's plan; the first of each stays."""
         request = planned.request
         names = [] if request.refused is not None else list(dict.fromkeys(request.datasets))
         with translated():
@@ -99,20 +99,20 @@ class LedgerRepository:
         return None if row is None else _milestone(kind, row)
 
     async def unpublished(self, older_than_s: float) -> list[Milestone]:
-        """Milestones that were reached a while ago and, as far as anyone wrote down, not announced."""
+        """Milestones reached more than `older_than_s` ago and not marked as published."""
         with translated():
-            rows = await self.pool.fetch(statements.LEFT_BEHIND, older_than_s)
+            rows = await self.pool.fetch(statements.UNPUBLISHED, older_than_s)
         return [_milestone(row["kind"], row) for row in rows]
 
-    async def announced(self, run_id: str, kinds: Sequence[str]) -> None:
+    async def mark_published(self, run_id: str, kinds: Sequence[str]) -> None:
         with translated():
-            await self.pool.execute(statements.ANNOUNCED, run_id, kinds)
+            await self.pool.execute(statements.MARK_PUBLISHED, run_id, kinds)
 
-    async def keep_failure(self, failure: Failure) -> None:
-        """Until a plan tells whose batch it is; drops what is older than a month."""
+    async def add_failure(self, failure: Failure) -> None:
+        """Stores a failure until a plan names its batch; deletes failures older than a month."""
         with translated():
             await self.pool.execute(
-                statements.KEEP_FAILURE,
+                statements.ADD_FAILURE,
                 failure.batch_id,
                 failure.stage,
                 failure.unread,
@@ -120,9 +120,9 @@ class LedgerRepository:
                 printable(failure.detail),
             )
 
-    async def forget_failure(self, failure: Failure) -> None:
+    async def delete_failure(self, failure: Failure) -> None:
         with translated():
-            await self.pool.execute(statements.FORGET_FAILURE, failure.batch_id, failure.stage)
+            await self.pool.execute(statements.DELETE_FAILURE, failure.batch_id, failure.stage)
 
     async def any_failure(self) -> bool:
         with translated():
@@ -181,7 +181,7 @@ class LedgerRepository:
                 [printable(name) for name in result.unnamed],
             )
         if row is None:
-            # The batch has this result under another run or dataset, or it was recorded while we looked.
+            # The batch has this result under another run or dataset, or another replica recorded it meanwhile.
             return Recorded(inserted=False, is_redriven=False, may_be_sealed=True, may_be_drained=True)
         return Recorded(**row)
 

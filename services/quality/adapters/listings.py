@@ -20,7 +20,7 @@ LIMIT 100
 
 _HEAD = "SELECT listing_changes AS changes, superseded_by FROM onpoint_runs.runs WHERE run_id = $1"
 
-# Whoever finds that a later state was written meanwhile may just have replaced it: it is written once more.
+# A writer that finds a later state written meanwhile may have overwritten it: the listing is written once more.
 _WRITTEN = """
 UPDATE onpoint_runs.runs
 SET listing_written = greatest(listing_written, $2),

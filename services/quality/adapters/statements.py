@@ -4,36 +4,36 @@ from typing import Literal
 
 from shared.events.topology import STAGES
 
-FAILURES_KEPT_DAYS = 30
+FAILURES_RETENTION_DAYS = 30
 """A failure of a batch that no plan names belongs to no run of the ledger."""
 
-REQUESTS_KEPT_DAYS = 30
-"""As long as the dead letter of a request: until then a service may still take the run up."""
+REQUESTS_RETENTION_DAYS = 30
+"""As long as a request's dead letter: until then the crawler may still accept the run."""
 
 REQUESTED = f"""
-WITH forgotten AS (
+WITH expired AS (
     DELETE FROM onpoint_runs.requests
-    WHERE requested_at < clock_timestamp() - interval '{REQUESTS_KEPT_DAYS} days'
+    WHERE requested_at < clock_timestamp() - interval '{REQUESTS_RETENTION_DAYS} days'
 )
 INSERT INTO onpoint_runs.requests (run_id, requested_at, requested_by, datasets)
 VALUES ($1, $2, $3, $4::text[])
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - a constant of this file
 
-TAKEN_UP = """
-WITH taken_up AS (
+ACCEPTED = """
+WITH accepted AS (
     INSERT INTO onpoint_runs.runs (run_id, requested_at)
     SELECT run_id, requested_at FROM onpoint_runs.requests WHERE run_id = $1
     ON CONFLICT DO NOTHING
     RETURNING true
 )
-SELECT EXISTS (SELECT FROM taken_up) OR EXISTS (SELECT FROM onpoint_runs.runs WHERE run_id = $1)
+SELECT EXISTS (SELECT FROM accepted) OR EXISTS (SELECT FROM onpoint_runs.runs WHERE run_id = $1)
 """
 
 # Every statement takes result, run, dataset in this order (each part reads from the one before), so two of them
-# wait for each other and never deadlock. A done result takes the place of a dead one, and a later death that of an earlier
-# one: its dead letter was replayed. A death that no manifest tells (no time) is earlier than any that one tells.
-# What takes another's place, and whatever comes after a run was drained, may change the run's listing.
+# wait for each other and never deadlock. A done result replaces a dead one, and a later dead one an earlier one: its
+# dead letter was redriven. A dead result without a manifest has no time and counts as the earliest. A result that replaces
+# another one, or comes after the run was drained, may change the run's listing.
 _RECORD = """
 WITH run AS (
     INSERT INTO onpoint_runs.runs (run_id, requested_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1
@@ -57,18 +57,18 @@ WITH run AS (
         revived_at = clock_timestamp()
     WHERE r.status = 'dead' AND r.run_id = $1 AND r.dataset = $3
         AND (excluded.status = 'done' OR excluded.produced_at > coalesce(r.produced_at, '-infinity'))
-    RETURNING status, (revived_at IS NOT NULL)::int AS revived
+    RETURNING status, (revived_at IS NOT NULL)::int AS redriven
 ), listing AS (
     UPDATE onpoint_runs.runs r
     SET listing_changes = r.listing_changes + 1
     FROM recorded
-    WHERE r.run_id = $1 AND (recorded.revived = 1 OR r.drained_state IS NOT NULL)
+    WHERE r.run_id = $1 AND (recorded.redriven = 1 OR r.drained_state IS NOT NULL)
     RETURNING 1
 ), counted AS (
     INSERT INTO onpoint_runs.datasets AS d (
         run_id, dataset, {stage}_done, {stage}_dead, {stage}_rows, rows_planned
     )
-    SELECT $1, $3, (status = 'done')::int, (status = 'dead')::int - revived, $18, $20::bigint
+    SELECT $1, $3, (status = 'done')::int, (status = 'dead')::int - redriven, $18, $20::bigint
     FROM recorded, (SELECT count(*) FROM listing) AS second
     ON CONFLICT (run_id, dataset) DO UPDATE SET
         {stage}_done = d.{stage}_done + excluded.{stage}_done,
@@ -77,7 +77,7 @@ WITH run AS (
         rows_planned = greatest(d.rows_planned, excluded.rows_planned)
     RETURNING d.may_be_sealed, d.may_be_drained
 )
-SELECT true AS inserted, recorded.status = 'done' AND recorded.revived = 1 AS is_redriven, may_be_sealed, may_be_drained
+SELECT true AS inserted, recorded.status = 'done' AND recorded.redriven = 1 AS is_redriven, may_be_sealed, may_be_drained
 FROM counted, recorded
 UNION ALL
 SELECT false, false, d.may_be_sealed, d.may_be_drained
@@ -171,14 +171,14 @@ FROM onpoint_runs.runs r
 WHERE r.run_id = $1
 """  # noqa: S608 - constants of this file
 
-ANNOUNCED = """
+MARK_PUBLISHED = """
 UPDATE onpoint_runs.runs
 SET sealed_state = CASE WHEN sealed_state = 'assigned' AND 'sealed' = ANY ($2) THEN 'announced' ELSE sealed_state END,
     drained_state = CASE WHEN drained_state = 'assigned' AND 'drained' = ANY ($2) THEN 'announced' ELSE drained_state END
 WHERE run_id = $1
 """
 
-LEFT_BEHIND = f"""
+UNPUBLISHED = f"""
 SELECT m.kind, r.run_id, r.requested_at, {_PROCESSED} AS batches
 FROM onpoint_runs.runs r
 CROSS JOIN LATERAL (
@@ -190,17 +190,17 @@ ORDER BY m.at
 LIMIT 100
 """  # noqa: S608 - a constant of this file
 
-KEEP_FAILURE = f"""
-WITH forgotten AS (
+ADD_FAILURE = f"""
+WITH expired AS (
     DELETE FROM onpoint_runs.unmatched_failures
-    WHERE received_at < clock_timestamp() - interval '{FAILURES_KEPT_DAYS} days'
+    WHERE received_at < clock_timestamp() - interval '{FAILURES_RETENTION_DAYS} days'
 )
 INSERT INTO onpoint_runs.unmatched_failures (batch_id, stage, unread, reason, detail)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - a constant of this file
 
-FORGET_FAILURE = "DELETE FROM onpoint_runs.unmatched_failures WHERE batch_id = $1 AND stage = $2"
+DELETE_FAILURE = "DELETE FROM onpoint_runs.unmatched_failures WHERE batch_id = $1 AND stage = $2"
 
 ANY_FAILURE = "SELECT EXISTS (SELECT FROM onpoint_runs.unmatched_failures)"
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of the events, and which batch a bare id names."""
+"""What the ledger stores of the events, and which batch a bare id names."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from shared.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A run as it is asked for. Whether it is accepted, the crawler decides."""
+    """A run as it is requested. The crawler decides whether it is accepted."""
 
     run_id: str
     requested_at: datetime
@@ -84,7 +84,7 @@ class Recorded:
 
     inserted: bool
     is_redriven: bool
-    """It is done, and took the place of the batch's death."""
+    """It is done, and replaced the batch's dead result."""
     may_be_sealed: bool
     may_be_drained: bool
 

@@ -55,7 +55,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The first of a dataset's dead results: what is told of them in words."""
+    """The first of a dataset's dead results: the source of the text about them."""
 
     stage: Stage
     reason: str
@@ -223,7 +223,7 @@ def _rows(totals: Iterable[StageTotals]) -> dict[str, int]:
             case "s3sink", "dead":
                 rows["rows_not_stored"] += total.read
             case _:
-                pass  # the converter's rows are copies: they are in no book
+                pass  # the converter's rows are copies and do not count
     return rows
 
 

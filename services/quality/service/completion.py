@@ -58,7 +58,7 @@ class CompletionService:
         completed = await self._completions.verdict(run_id) or await self._decide(run_id)
         if completed is None:
             log.info("completion_waits")
-            await self._completions.announce_again(run_id)
+            await self._completions.republish_drained(run_id)
             return ()
         if state.completed_by is None:
             crashpoints.reach("quality.checked")
@@ -66,15 +66,17 @@ class CompletionService:
             crashpoints.reach("quality.listed")
             if not await self._completions.complete(completed, deciding, listed):
                 await self._listings.written(run_id, listed)
-                return await self.complete(drained, deciding)  # someone was first: the row is there now
+                return await self.complete(
+                    drained, deciding
+                )  # another record was first: its row is there now
             _count(completed)
         crashpoints.reach("quality.completed")
         return (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
 
-    async def give_up(
+    async def fail(
         self, drained: RunDrained, deciding: DecidingRecord, error: PermanentError
     ) -> Sequence[Outgoing]:
-        """As `complete`, of a run whose record ran out of tries: it ends as failed, so that every wait ends."""
+        """As `complete`, for a run whose record ran out of tries: it ends as failed, so that no client waits for it."""
         run_id = drained.run_id
         state = await self._completions.state(run_id)
         if state is None or not state.drained:
@@ -82,7 +84,7 @@ class CompletionService:
         if state.completed_by is None:
             failed = failed_completion(await self._whatever_is_known(run_id, state), str(error))
             if not await self._completions.fail(failed, deciding):
-                return await self.give_up(drained, deciding, error)
+                return await self.fail(drained, deciding, error)
             _count(failed)
         elif state.completed_by != deciding:
             return ()
@@ -91,16 +93,16 @@ class CompletionService:
         return () if completed is None else (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
 
     async def _decide(self, run_id: str) -> RunCompleted | None:
-        verdict = await self._judge(run_id, run_checks=True)
+        verdict = await self._evaluate(run_id, run_checks=True)
         return None if verdict is None else await self._completions.decide(verdict)
 
-    async def _judge(self, run_id: str, *, run_checks: bool) -> RunCompleted | None:
-        """What the run came to; None while a batch is on its way again."""
+    async def _evaluate(self, run_id: str, *, run_checks: bool) -> RunCompleted | None:
+        """The run's completion by the ledger's facts; None while a redriven batch is not at its end."""
         facts = await self._completions.facts(run_id)
         if facts is None:
             return None
         delivered = {
-            # A row that a later run had loaded first is there as well: what this run brought did arrive.
+            # A row that a later run had loaded before is in the table as well: this run's rows did arrive.
             name: summary.rows_loaded + summary.rows_superseded
             for name, summary in summarize(facts).items()
         }
@@ -113,7 +115,7 @@ class CompletionService:
 
     async def _whatever_is_known(self, run_id: str, state: RunState) -> RunCompleted:
         try:
-            if (known := await self._judge(run_id, run_checks=False)) is not None:
+            if (known := await self._evaluate(run_id, run_checks=False)) is not None:
                 return known
         except TransientError:
             raise
@@ -130,7 +132,7 @@ class CompletionService:
         )
 
     async def _list_if_possible(self, run_id: str) -> None:
-        """Before the event, as ever; but what keeps the listing from being written must not keep the run open."""
+        """Writes the listing before the event. A listing that cannot be written does not keep the run open."""
         try:
             await self._listings.rewrite(run_id)
         except TransientError:

@@ -1,4 +1,4 @@
-"""Keeps the run ledger and announces what a run has reached by it."""
+"""Records results in the run ledger and publishes the milestones that a run reaches by them."""
 
 import asyncio
 from collections import OrderedDict
@@ -21,12 +21,12 @@ from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 
 UNPUBLISHED_AFTER_S = 2.0
-"""A milestone that is not announced after so long was left by a crash. Announcing takes milliseconds."""
+"""The age at which an unpublished milestone counts as left by a crash. Publishing takes milliseconds."""
 
 IDS_PER_QUERY = 10_000
 
 RUNS_REMEMBERED = 1_000
-"""Running runs that are known to be taken up: each of their crawl units would record it again."""
+"""Running runs whose start is recorded: each of their crawl units would record it again."""
 
 log = get_logger()
 
@@ -44,12 +44,12 @@ class LedgerService:
         self._taken_up: OrderedDict[str, None] = OrderedDict()
 
     async def record_request(self, request: Request) -> None:
-        """Makes a run known from its request on; what the crawler makes of it comes with its plan."""
-        await self._ledger.keep_request(request)
+        """Records a run from its request on; the plan brings what the crawler accepted."""
+        await self._ledger.add_request(request)
 
-    async def record_taken_up(self, run_id: str) -> None:
-        """The crawler has work of the run, so it has accepted it. Asks the database once for a run."""
-        if run_id in self._taken_up or not await self._ledger.take_up(run_id):
+    async def record_accepted(self, run_id: str) -> None:
+        """Records that the crawler has accepted the run. One statement per run and process."""
+        if run_id in self._taken_up or not await self._ledger.record_accepted(run_id):
             return
         self._taken_up[run_id] = None
         if len(self._taken_up) > RUNS_REMEMBERED:
@@ -70,18 +70,18 @@ class LedgerService:
         await self._advance(planned.run_id, ("sealed", "drained"))
 
     async def record_result(self, result: BatchManifest) -> None:
-        """Counts a stage's result unless the batch has one there that stands: any but a death that was replayed.
+        """Records and counts a stage's result unless the batch has one there that stays: any but a redriven dead one.
 
-        Raises `PermanentError` for an id that is no batch's.
+        Raises `PermanentError` for an id that is not its batch's.
         """
         if result.batch_id != ids.batch_id(result.run_id, result.dataset, result.sequence):
             raise PermanentError(Reason.SCHEMA, "the batch id is not that of its run, dataset and sequence")
         await self._count(result.run_id, result.stage, await self._ledger.record(result))
 
     async def record_failure(self, failure: Failure) -> None:
-        """Finds the batch of a failure, now or when its plan arrives; an id of no batch is dropped after a while."""
-        # Kept first, then looked for; a plan is kept first, then matched: of two at once, one sees the other.
-        await self._ledger.keep_failure(failure)
+        """Finds the batch of a failure, now or when its plan arrives; an id without a batch is dropped after a while."""
+        # A failure is stored, then looked for; a plan is stored, then matched: of two at once, one sees the other.
+        await self._ledger.add_failure(failure)
         batch = await self._ledger.batch_ref_of(failure.batch_id)
         if batch is None:
             plans = await self._ledger.open_plans()
@@ -93,11 +93,11 @@ class LedgerService:
             await self._match(failure, batch)
 
     async def publish_unpublished(self) -> int:
-        """Announces what a crash kept from being announced; returns how much. Announcing twice is harmless."""
+        """Publishes the milestones that a crash left unpublished; returns their number. Publishing twice is harmless."""
         milestones = await self._ledger.unpublished(UNPUBLISHED_AFTER_S)
         for milestone in milestones:
             log.warning("milestone_was_unpublished", run_id=milestone.run_id, kind=milestone.kind)
-            await self._announce(milestone.run_id, [milestone])
+            await self._publish_milestones(milestone.run_id, [milestone])
         return len(milestones)
 
     async def _match_failures(self, plan: Plan) -> None:
@@ -110,13 +110,13 @@ class LedgerService:
     async def _match(self, failure: Failure, batch: BatchRef) -> None:
         """The result of an undecodable record may be in staging, where it is put before its event is published."""
         if failure.unread and failure.stage in STAGES_IN_STAGING:
-            # If it is not there, the record was no result of that stage: the true one is still to come.
+            # Without a manifest the record was not a result of that stage: the result is still to come.
             await self._record_from_staging(batch, failure.batch_id, failure.stage)
         else:
             if (parent := PARENT_STAGE[failure.stage]) is not None and not failure.unread:
                 await self._record_from_staging(batch, failure.batch_id, parent)
             await self._count(batch.run_id, failure.stage, await self._ledger.record_death(batch, failure))
-        await self._ledger.forget_failure(failure)
+        await self._ledger.delete_failure(failure)
 
     async def _record_from_staging(self, batch: BatchRef, batch_id: str, stage: Stage) -> None:
         found = await self._staging.get(keys.manifest_key(batch.run_id, batch.dataset, stage, batch_id))
@@ -125,7 +125,7 @@ class LedgerService:
         try:
             result = decode_event(BatchManifest, found)
         except PermanentError as error:
-            log.warning("manifest_unreadable", stage=stage, detail=str(error))
+            log.warning("manifest_undecodable", stage=stage, detail=str(error))
             return
         await self._count(batch.run_id, stage, await self._ledger.record(result))
 
@@ -144,17 +144,17 @@ class LedgerService:
         reached = [milestone for kind in kinds if (milestone := await self._ledger.assign(kind, run_id))]
         if reached:
             crashpoints.reach("quality.assigned")
-            await self._announce(run_id, reached)
+            await self._publish_milestones(run_id, reached)
 
-    async def _announce(self, run_id: str, milestones: Sequence[Milestone]) -> None:
-        await self._publish([_announcement(milestone) for milestone in milestones])
+    async def _publish_milestones(self, run_id: str, milestones: Sequence[Milestone]) -> None:
+        await self._publish([_milestone_event(milestone) for milestone in milestones])
         crashpoints.reach("quality.announced")
-        await self._ledger.announced(run_id, [milestone.kind for milestone in milestones])
+        await self._ledger.mark_published(run_id, [milestone.kind for milestone in milestones])
         for milestone in milestones:
-            log.info("milestone_announced", run_id=run_id, kind=milestone.kind)
+            log.info("milestone_published", run_id=run_id, kind=milestone.kind)
 
 
-def _announcement(milestone: Milestone) -> Outgoing:
+def _milestone_event(milestone: Milestone) -> Outgoing:
     run_id, requested_at = milestone.run_id, milestone.requested_at
     if milestone.kind == "drained":
         return Outgoing(topics.RUN_DRAINED, run_id, RunDrained(run_id=run_id, requested_at=requested_at))

@@ -15,7 +15,7 @@ from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 
 REST_S = 60.0
-"""A listing that cannot be written for another reason than an outage is left alone for so long."""
+"""The pause after a listing could not be written for a reason other than an outage."""
 
 log = get_logger()
 

@@ -1,4 +1,4 @@
-"""What goes on beside the records: it finishes what a crash left, and what a run's end was too early for."""
+"""Loops beside the handlers: they publish what a crash left unpublished, and rewrite listings of ended runs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ log = get_logger()
 
 
 async def publish_forever(ledger: LedgerService) -> None:
-    """Finishes what a crash left between reaching a milestone and announcing it."""
+    """Publishes milestones that a process had reached but not published when it crashed."""
     await _repeat(ledger.publish_unpublished)
 
 

@@ -284,7 +284,7 @@ async def test_what_keeps_everything_from_being_known_does_not_keep_the_run_open
 
     await quality.hear(*small("unknown").events())
     with monkeypatch.context() as patch:
-        patch.setattr(type(quality.handlers.completion), "_judge", fail)
+        patch.setattr(type(quality.handlers.completion), "_evaluate", fail)
         patch.setattr(Listings, "write", fail)
         [outgoing] = await complete_dead(quality, "unknown")
         assert isinstance(outgoing.event, RunCompleted)
