@@ -23,7 +23,7 @@ from shared.stages.results import Batches
 from shared.storage.object_store import open_s3
 
 CONSUMERS = 2
-"""Connections that handlers use while every writer holds one."""
+"""Connections that handlers use while every writer uses one."""
 
 
 async def build(process: Process) -> None:

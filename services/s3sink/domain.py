@@ -79,7 +79,7 @@ def pack_objects(
 
 
 def object_name(run_id: str, dataset: str, batch_ids: Sequence[str]) -> str:
-    """Derived from what is in it: the same assignment is the same object, whoever writes it."""
+    """Derived from what is in it: the same assignment is the same object, whichever replica writes it."""
     return derive(run_id, dataset, *batch_ids)
 
 

@@ -17,7 +17,10 @@ from shared.observability.logging import get_logger
 from shared.postgres.errors import DatabaseUnavailableError, StatementFailedError, translated
 
 STALE_AFTER_S = 30.0
-"""A claim that old is taken over though its session lives: its process may be paused. Writing twice is harmless."""
+"""The age at which another process may claim the object though the session lives: its process may be paused.
+
+Writing twice is harmless.
+"""
 
 RENEW_EVERY_S = 10.0
 """The interval of renewals while the object is written: two may be late before the claim counts as stale."""
@@ -45,11 +48,11 @@ class Claim:
     """None: it is not written yet."""
     claimed_at: datetime
     is_lost: bool = False
-    """Another process has taken the object over."""
+    """Another process has claimed the object."""
 
     @contextlib.asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:
-        """Renews the claim while the block runs, so that a slow write is not taken over.
+        """Renews the claim while the block runs, so that no other process claims the object during a slow write.
 
         The block must not use the connection.
         """
@@ -100,7 +103,7 @@ class Claim:
 
     async def mark_published(self) -> None:
         with translated():
-            await self.connection.execute(statements.ANNOUNCED, self.name)
+            await self.connection.execute(statements.MARK_PUBLISHED, self.name)
         crashpoints.reach("s3sink.announced")
 
     async def mark_failed(self, dead: BatchManifest) -> bool:
@@ -110,7 +113,7 @@ class Claim:
             async with self.connection.transaction():
                 if not await self.connection.fetchval(statements.UNDO, self.name):
                     return False
-                await self.connection.execute(statements.DIE, dead.batch_id, encode(dead).decode())
+                await self.connection.execute(statements.MARK_FAILED, dead.batch_id, encode(dead).decode())
                 await self.connection.execute(statements.WAIT_AGAIN, self.name)
         return True
 

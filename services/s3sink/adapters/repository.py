@@ -70,7 +70,7 @@ class SinkRepository:
         if row is None:
             return None
         published = None
-        if row["is_announced"]:
+        if row["is_published"]:
             published = LakeObject(row["uri"], row["rows"], row["bytes"], row["sha256"], row["written_at"])
         result = None if row["result"] is None else _manifest(row["result"])
         return BatchState(row["status"], _manifest(row["manifest"]), result, published)
@@ -98,7 +98,7 @@ class SinkRepository:
     async def assign(self, run_id: str, dataset: str) -> int:
         """Assigns what can be written now; returns the number of new objects.
 
-        Rows that another replica holds are left to it, or to a later call.
+        Rows that another replica has locked are left to it, or to a later call.
         """
         with translated():
             async with self._pool.acquire() as connection, connection.transaction():
@@ -142,7 +142,7 @@ class SinkRepository:
 
     async def unpublished_dead_batches(self) -> list[DeadBatch]:
         with translated():
-            rows = await self._pool.fetch(statements.UNANNOUNCED)
+            rows = await self._pool.fetch(statements.UNPUBLISHED_DEAD)
         return [
             DeadBatch(_manifest(row["result"]), None if row["record"] is None else unpack(row["record"]))
             for row in rows
@@ -151,7 +151,7 @@ class SinkRepository:
     async def mark_dead_published(self, batch_ids: Sequence[str]) -> None:
         crashpoints.reach("s3sink.told")
         with translated():
-            await self._pool.execute(statements.DEATH_ANNOUNCED, batch_ids)
+            await self._pool.execute(statements.MARK_DEAD_PUBLISHED, batch_ids)
 
     async def _insert(
         self,
@@ -164,7 +164,7 @@ class SinkRepository:
     ) -> bool:
         with translated():
             inserted = await self._pool.fetchval(
-                statements.ARRIVE,
+                statements.ADD_BATCH,
                 batch.batch_id,
                 batch.run_id,
                 batch.dataset,

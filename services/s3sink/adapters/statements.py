@@ -1,6 +1,6 @@
 """The sink's SQL."""
 
-ARRIVE = """
+ADD_BATCH = """
 INSERT INTO onpoint_lake.batches
     (batch_id, run_id, dataset, sequence, requested_at, rows, bytes, manifest, status, result, record)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -10,13 +10,13 @@ RETURNING true
 
 FIND = """
 SELECT b.status, b.manifest, b.result, o.uri, o.rows, o.bytes, o.sha256, o.written_at,
-    coalesce(o.state = 'announced', false) AS is_announced
+    coalesce(o.state = 'announced', false) AS is_published
 FROM onpoint_lake.batches b LEFT JOIN onpoint_lake.objects o USING (object_name)
 WHERE b.batch_id = $1
 """
 
-# The seal counted the death: without it the run waits for one batch less, so that nothing of a run that was complete
-# waits for an object because of a batch that is tried anew.
+# The seal counts the dead batch. The count is lowered by one, so that no batch of a complete run waits for an object
+# because another batch is redriven.
 CLEAR_FAILURE = """
 WITH gone AS (
     DELETE FROM onpoint_lake.batches WHERE batch_id = $1 AND status = 'dead' RETURNING run_id, dataset
@@ -69,7 +69,7 @@ SELECT sum(bytes)::float8 / sum(clean_bytes) FROM (
 ) AS latest
 """
 
-# SKIP LOCKED: a replica that is deciding about these rows, or was paused while it did, holds up no other replica.
+# SKIP LOCKED: a replica that is deciding about these rows, or was paused while it did, delays no other replica.
 LOCK_PENDING = """
 SELECT batch_id, bytes, rows, requested_at, arrived_at <= now() - make_interval(secs => $3) AS is_old
 FROM onpoint_lake.batches
@@ -97,7 +97,7 @@ LIMIT $3
 
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 
-# $3 false: this session has the lock. Otherwise it takes over from one that has it and seems to be paused.
+# $3 false: this session has the lock. Otherwise it claims the object of a session that has the lock and seems to be paused.
 CLAIM = """
 UPDATE onpoint_lake.objects SET claimed_at = clock_timestamp()
 WHERE object_name = $1 AND state <> 'announced'
@@ -122,14 +122,14 @@ WHERE object_name = $1 AND state = 'assigned'
 RETURNING written_at
 """
 
-ANNOUNCED = """
+MARK_PUBLISHED = """
 UPDATE onpoint_lake.objects SET state = 'announced', announced_at = now()
 WHERE object_name = $1 AND state = 'written'
 """
 
 UNDO = "DELETE FROM onpoint_lake.objects WHERE object_name = $1 AND state = 'assigned' RETURNING true"
 
-DIE = """
+MARK_FAILED = """
 UPDATE onpoint_lake.batches SET status = 'dead', object_name = NULL, result = $2, unannounced = true
 WHERE batch_id = $1
 """
@@ -138,6 +138,8 @@ WAIT_AGAIN = """
 UPDATE onpoint_lake.batches SET status = 'pending', object_name = NULL WHERE object_name = $1 AND status = 'assigned'
 """
 
-UNANNOUNCED = "SELECT result, record FROM onpoint_lake.batches WHERE unannounced ORDER BY batch_id LIMIT 100"
+UNPUBLISHED_DEAD = (
+    "SELECT result, record FROM onpoint_lake.batches WHERE unannounced ORDER BY batch_id LIMIT 100"
+)
 
-DEATH_ANNOUNCED = "UPDATE onpoint_lake.batches SET unannounced = false WHERE batch_id = ANY ($1::text[])"
+MARK_DEAD_PUBLISHED = "UPDATE onpoint_lake.batches SET unannounced = false WHERE batch_id = ANY ($1::text[])"

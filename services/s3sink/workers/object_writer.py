@@ -121,7 +121,7 @@ class SinkLoop:
             await self._mark_failed(claim, unusable.batch, unusable.error)
         except TransientError:
             raise
-        except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is counted and said
+        except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is counted and logged
             await self._failed(claim, batches, error)
         return False
 
