@@ -41,7 +41,7 @@ class LedgerService:
         self._ledger = ledger
         self._staging = staging
         self._publish = publish
-        self._taken_up: OrderedDict[str, None] = OrderedDict()
+        self._accepted: OrderedDict[str, None] = OrderedDict()
 
     async def record_request(self, request: Request) -> None:
         """Records a run from its request on; the plan brings what the crawler accepted."""
@@ -49,11 +49,11 @@ class LedgerService:
 
     async def record_accepted(self, run_id: str) -> None:
         """Records that the crawler has accepted the run. One statement per run and process."""
-        if run_id in self._taken_up or not await self._ledger.record_accepted(run_id):
+        if run_id in self._accepted or not await self._ledger.record_accepted(run_id):
             return
-        self._taken_up[run_id] = None
-        if len(self._taken_up) > RUNS_REMEMBERED:
-            self._taken_up.popitem(last=False)
+        self._accepted[run_id] = None
+        if len(self._accepted) > RUNS_REMEMBERED:
+            self._accepted.popitem(last=False)
 
     async def record_plan(self, planned: CrawlPlanned) -> None:
         """Raises `PermanentError` (`schema`) for a plan that contradicts its own request."""
