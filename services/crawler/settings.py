@@ -22,7 +22,7 @@ class CrawlSettings(Settings):
     ] = 120
     crawl_read_timeout_s: Annotated[
         float,
-        Field(gt=0, le=600, description="seconds without a byte of the answer after which a try is given up"),
+        Field(gt=0, le=600, description="seconds without a byte of the answer after which a try fails"),
     ] = 15
     crawl_user_agent: Annotated[
         str,

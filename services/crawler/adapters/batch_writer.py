@@ -140,7 +140,7 @@ class BatchWriter:
         await self._log(behind.url, behind.status, 0, None, behind.detail, behind.fetched_at.isoformat())
 
     def end_at(self, following: CursorWork) -> None:
-        """The number of batches is announced already: what follows is listed as missing."""
+        """The number of batches is published already: what follows is listed as missing."""
         self.miss(following.url, BEYOND_THE_END)
 
     def miss(self, url: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What a batch has when its time is over, kept in staging: the same record comes again and goes on from there."""
+"""What a batch has when its time is over, stored in staging: the same record is published again and continues there."""
 
 from pathlib import Path
 from typing import Literal

@@ -66,7 +66,7 @@ class BadBodyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """An answer without records. `lacking` says what it has instead of an array; "" where it has one that is empty."""
+    """An answer without records. `lacking` names what it has instead of an array; "" where it has one that is empty."""
 
     lacking: str = ""
 
@@ -190,7 +190,7 @@ class _Search:
             raise BadBodyError(f"there is no {_short(key)} in the answer, and {holder} holds records")
         path = ", ".join(_short(step) for step in [*above, *inner])
         raise BadBodyError(
-            f"there is no {_short(key)} in the answer, and {holder} holds records: say records_path: [{path}]",
+            f"there is no {_short(key)} in the answer, and {holder} holds records: write records_path: [{path}]",
             retryable=False,
         )
 
@@ -238,7 +238,7 @@ class _Search:
         if self._is(b"[", at):
             return "an array" if above else "an array: leave records_path out"
         inner = self._array_in([(key, start) for key, start, _ in self._first_members(at)])
-        hint = f": say records_path: [{', '.join([*above, *inner])}]" if inner else ""
+        hint = f": write records_path: [{', '.join([*above, *inner])}]" if inner else ""
         return f"an object with the keys {self._keys(self._first_members(at))}{hint}"
 
     def _keys(self, members: Iterator[tuple[str, int, int]]) -> str:

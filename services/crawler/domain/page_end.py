@@ -48,7 +48,7 @@ def total_header_problem(answer: Answer[object], pagination: PagePagination) -> 
     if value is None:
         return None
     shown = printable(value, SHOWN_CHARS) or "nothing"
-    return f"the header {pagination.total_header} says {shown}, which is no number of records"
+    return f"the header {pagination.total_header} gives {shown}, which is not a number of records"
 
 
 def is_past_last_page(

@@ -39,7 +39,7 @@ MAX_CHAIN_BATCHES = 100_000
 MAX_IDS = 5_000_000
 
 IDS_IN_PLAN_BYTES = 2**20
-"""More ids are kept in pieces beside the plan: a plan is read and cached whole."""
+"""More ids are stored in pieces beside the plan: a plan is read and cached whole."""
 
 
 class UnbelievableError(ValueError):
@@ -57,7 +57,7 @@ class PlanFailure(BaseModel):
 
 
 class Replayed(BaseModel):
-    """Whose results the batches take over instead of asking a source."""
+    """The run whose results the batches copy instead of requesting a source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -106,10 +106,10 @@ class CrawlPlan(BaseModel):
     failed: PlanFailure | None = None
     replay: Replayed | None = None
     announced: Count | None = None
-    """Set where a dead letter was replayed after the number of batches had been announced: no more may follow."""
+    """Set where a dead letter was redriven after the number of batches had been published: no more may follow."""
 
     @model_validator(mode="after")
-    def a_failed_plan_says_why(self) -> Self:
+    def a_failed_plan_has_its_failure(self) -> Self:
         if (self.kind == "failed") != (self.failed is not None):
             raise ValueError("failed: belongs to a plan of kind failed")
         if (self.kind == "replay") != (self.replay is not None):
@@ -260,7 +260,7 @@ def plan_nothing(run_id: str, dataset: str, *, limit: int | None) -> CrawlPlan:
 def plan_replay(
     old: CrawlPlan, *, run_id: str, batches: int, stage: Literal["crawler", "processor"]
 ) -> CrawlPlan:
-    """As many batches as the old run has; each takes over what `stage` made of its own there."""
+    """As many batches as the old run has; each copies the result of `stage` for its batch there."""
     return CrawlPlan(
         run_id=run_id,
         dataset=old.dataset,
@@ -272,14 +272,14 @@ def plan_replay(
 
 
 def plan_anew(made: CrawlPlan) -> CrawlPlan:
-    """The plan that replaces a failed one, whose single batch was announced: it has one batch, or fails too."""
+    """The plan that replaces a failed one. Its number of batches, 1, is published: it has one batch, or fails too."""
     if made.failed is not None:
         return made
     if made.units > 1:
         why = PlanFailure(
             url="",
             reason=Reason.TOO_LARGE,
-            detail=f"{made.units} batches would be needed where one was announced: ask for a new run",
+            detail=f"{made.units} batches would be needed where one was published: request a new run",
         )
         return failed_plan(made.run_id, made.dataset, why)
     return made.model_copy(update={"announced": 1})

@@ -66,7 +66,7 @@ def validate_request(
 
     `derived_id` is the run's id where the request has no usable one. A null counts as absent.
     `replayed` is the stored request of the run that this one replays, None where that run does not exist; its datasets
-    can be replayed whatever the files of today hold. `file_error` tells why the file of an unknown dataset is not used.
+    can be replayed whatever today's files contain. `file_error` tells why the file of an unknown dataset is not used.
     """
     fields = {name: value for name, value in document.items() if value is not None}
     return _Validation(fields, known, file_error).run(derived_id, requested_at, replayed)
@@ -120,7 +120,7 @@ class _Validation:
             self._add_error(f"version: {_quote(version)} is not known, only {VERSION}")
             return
         if not _is_integer(revision) or revision < 0:
-            self._add_error(f"revision: {_quote(revision)} is no integer from 0 up")
+            self._add_error(f"revision: {_quote(revision)} is not an integer from 0 up")
             return
         # A newer writer may have added fields; it promises that they can be ignored.
         unknown = sorted(set(self._fields) - FIELDS) if revision <= REVISION else []
@@ -147,7 +147,7 @@ class _Validation:
             return None
         run_id, stage = replayed_run_id(fields), fields.get("from_stage")
         if "replay_of" not in fields:
-            self._add_error("replay_of: missing; from_stage says where a replay begins")
+            self._add_error("replay_of: missing; from_stage names where a replay begins")
         elif run_id is None:
             self._add_error(f"replay_of: {fields['replay_of']!r:.60} is no run id")
         elif replayed is None:
@@ -231,7 +231,7 @@ class _Validation:
     def _parameters_of(self, dataset: str, values: Mapping[str, Any]) -> DatasetParameters:
         if unknown := sorted(set(values) - {"limit"}):
             quoted = ", ".join(_quote(name) for name in unknown[:5])
-            self._add_error(f"parameters.{dataset}: {quoted} is no parameter; the only one is limit")
+            self._add_error(f"parameters.{dataset}: {quoted} is not a parameter; the only one is limit")
         limit = values.get("limit")
         if limit is not None and not (_is_integer(limit) and 0 <= limit <= MAX_LIMIT):
             expected = f"an integer from 0 to {MAX_LIMIT} is expected"
@@ -250,8 +250,8 @@ class _Validation:
         supported = " and ".join(SUPPORTED_FORMATS)
         for name in names:
             if name not in SUPPORTED_FORMATS:
-                said = f"{_quote(name)} is not supported in this version"
-                self._add_error(f"formats: {said}; supported are {supported}")
+                unsupported = f"{_quote(name)} is not supported in this version"
+                self._add_error(f"formats: {unsupported}; supported are {supported}")
         return names
 
     def _requested_by(self) -> str | None:

@@ -74,7 +74,7 @@ def next_by_number(url: str, page_param: str) -> str:
     """The page after this one, for sources that name no next. Raises `CursorError` where this one has no number."""
     page = page_number(url, page_param)
     if page is None:
-        raise CursorError(url, f"no next page is named, and {page_param} of this one is no number")
+        raise CursorError(url, f"no next page is named, and {page_param} of this one is not a number")
     return str(URL(url).update_query({page_param: str(page + 1)}))
 
 

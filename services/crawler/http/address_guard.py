@@ -51,12 +51,12 @@ class AllowedHosts:
 
 
 def check_url(text: str, allowed: AllowedHosts) -> URL:
-    """The URL to ask for. Raises `ForbiddenAddressError` with the reason in words.
+    """The URL to request. Raises `ForbiddenAddressError` with the reason as its text.
 
     A host name is checked again when it is resolved: `check_addresses`.
     """
     if found := _FORBIDDEN_CHARACTER.search(text):
-        raise ForbiddenAddressError(f"the URL holds the character {found[0]!r}")
+        raise ForbiddenAddressError(f"the URL contains the character {found[0]!r}")
     try:
         url = URL(text)
         host, port = url.raw_host, url.port
@@ -65,7 +65,7 @@ def check_url(text: str, allowed: AllowedHosts) -> URL:
     if url.scheme not in {"http", "https"}:
         raise ForbiddenAddressError(f"only http and https are crawled, not {url.scheme[:20]!r}")
     if url.raw_user is not None or url.raw_password is not None:
-        raise ForbiddenAddressError("the URL holds a user or a password")
+        raise ForbiddenAddressError("the URL contains a user or a password")
     if not host or not port:
         raise ForbiddenAddressError("the URL names no host")
     _check_host(host, port, allowed)
@@ -114,7 +114,7 @@ def _check_host(host: str, port: int, allowed: AllowedHosts) -> None:
     if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
         raise ForbiddenAddressError(f"{host[:100]!r} is an odd spelling of an address")
     if not _HOST_NAME.fullmatch(host):
-        raise ForbiddenAddressError(f"{host[:100]!r} is no host name")
+        raise ForbiddenAddressError(f"{host[:100]!r} is not a host name")
 
 
 def _private(host: str, port: int, note: str, address: str) -> ForbiddenAddressError:
@@ -131,7 +131,7 @@ def _parse_entry(entry: str) -> tuple[str, int | None]:
         url = URL(f"http://[{bare}]" if bare else f"http://{entry}")
         port = url.explicit_port
     except ValueError as error:
-        raise ValueError(f"{entry!r} is no host[:port]") from error
+        raise ValueError(f"{entry!r} is not a host[:port]") from error
     host = url.raw_host
     if (
         not host
@@ -141,7 +141,7 @@ def _parse_entry(entry: str) -> tuple[str, int | None]:
         or port == 0
         or _FORBIDDEN_CHARACTER.search(entry)
     ):
-        raise ValueError(f"{entry!r} is no host[:port]")
+        raise ValueError(f"{entry!r} is not a host[:port]")
     return _canonical(host), port
 
 

@@ -150,11 +150,11 @@ class Decompressor:
     def _check_names(self) -> str:
         if len(self._names) > 1:
             named = ", ".join(self._names)
-            raise _unreadable(
+            raise _undecodable(
                 f"the answer is compressed {len(self._names)} times ({named}): one layer is read"
             )
         if self._names[0] not in _READ.values():
-            raise _unreadable(f"the answer is compressed by {self._names[0]}, which was not asked for")
+            raise _undecodable(f"the answer is compressed by {self._names[0]}, which was not asked for")
         return self._names[0]
 
 
@@ -172,7 +172,7 @@ def _is_zlib(start: bytes) -> bool:
     return start[0] & 0x8F == zlib.DEFLATED and int.from_bytes(start[:_ZLIB_HEADER_BYTES]) % 31 == 0
 
 
-def _unreadable(detail: str) -> FetchError:
+def _undecodable(detail: str) -> FetchError:
     return FetchError(detail, outcome="encoding", retryable=False)
 
 

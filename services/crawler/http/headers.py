@@ -179,7 +179,7 @@ def _length(values: Any) -> int | None:
     lengths = {int(found[1][:_MOST_DIGITS]) for text in texts if (found := _LENGTH.fullmatch(text))}
     if len(lengths) > 1:
         named = " and ".join(map(str, sorted(lengths)[:2]))
-        raise InvalidResponseError(f"the answer says of its length that it is {named}")
+        raise InvalidResponseError(f"the answer gives its length as {named}")
     return next(iter(lengths), None)
 
 

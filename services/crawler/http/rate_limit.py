@@ -45,7 +45,7 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def slot(self, most: Callable[[], int]) -> AsyncIterator[None]:
-        """Holds a slot. The first request in line takes the next free one."""
+        """Occupies a slot while the block runs. The first request in line takes the next free one."""
         async with self._queue:
             while self._in_flight >= most():
                 self._freed.clear()
@@ -79,7 +79,7 @@ class SourceThrottle:
 
     @asynccontextmanager
     async def request(self, source: ApiSource) -> AsyncIterator[None]:
-        """Surrounds one request: waits for a slot and its turn, and holds the slot."""
+        """Surrounds one request: waits for a slot and its turn, and occupies the slot."""
         async with self._slots[source.name].slot(lambda: self._most_of(source)):
             await self._limiter(source).acquire(source.requests_per_second)
             yield

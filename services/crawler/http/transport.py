@@ -226,17 +226,17 @@ def translate(
         if isinstance(error, kind):
             place = {"host": getattr(error, "host", ""), "port": getattr(error, "port", "")}
             return FetchError(detail.format(**place), outcome=outcome, retryable=retryable)
-    return FetchError(_in_words(error)[:300], outcome="connection", retryable=True)
+    return FetchError(_error_text(error)[:300], outcome="connection", retryable=True)
 
 
-def _in_words(error: aiohttp.ClientError | HttpProcessingError | OSError) -> str:
+def _error_text(error: aiohttp.ClientError | HttpProcessingError | OSError) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection to {_bracketed(error.host)}:{error.port}: {_cause(error.os_error)}"
     if isinstance(error, OSError):
         return f"the connection broke: {_cause(error)}"
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         # The status 400 is aiohttp's own.
-        return f"the answer is no valid HTTP: {error.message.partition(chr(10))[0].rstrip(':')}"
+        return f"the answer is not valid HTTP: {error.message.partition(chr(10))[0].rstrip(':')}"
     return str(error) or type(error).__name__
 
 
@@ -264,7 +264,7 @@ def _redirect_target(response: aiohttp.ClientResponse) -> str:
         return str(response.url.join(URL(location)))
     except NO_URL as error:
         raise FetchError(
-            f"redirected to {printable(location, SHOWN_CHARS)}, which is no URL",
+            f"redirected to {printable(location, SHOWN_CHARS)}, which is not a URL",
             outcome="redirect",
             retryable=False,
             status=response.status,

@@ -124,7 +124,7 @@ class CrawlerService:
         return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner), *after))
 
     async def redrive(self, unit: CrawlBatchRequested) -> None:
-        """Clears the failure of a unit whose dead-letter record is replayed; a done result stays. Idempotent.
+        """Clears the failure of a unit whose dead-letter record is redriven; a done result stays. Idempotent.
 
         The number of batches was published with the failure, so it is final: a failed plan is made anew, and fails again
         if it needs more than its one batch; a crawl ends where it ended.

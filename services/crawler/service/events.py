@@ -1,4 +1,4 @@
-"""The events by which the crawler requests batches and announces plans."""
+"""The events by which the crawler requests batches and publishes plans."""
 
 from datetime import UTC, datetime
 

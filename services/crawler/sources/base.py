@@ -82,7 +82,7 @@ class PaginationKind(Generic[Options]):
     """A kind of pagination. Its module has one, named `KIND`."""
 
     options: type[Options]
-    """What a dataset file says of it."""
+    """Its fields in a dataset file."""
     plan: Callable[[PlanContext[Options]], Awaitable[CrawlPlan]]
     """Plans a dataset, by a few requests to the source. A plan is stored once, so every number in it follows from what the
     source answered then. A source that does not answer gives a failed plan, no error."""

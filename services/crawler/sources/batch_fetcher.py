@@ -68,7 +68,7 @@ class BatchFetcher:
     ) -> None:
         """`refuse_cancelled` raises where the run was cancelled. `key_paths`: of the records' keys.
 
-        `checkpoint`: what the writer holds already.
+        `checkpoint`: what the writer has already written.
         """
         self._key_paths = key_paths
         self._fetch = fetch
@@ -187,7 +187,7 @@ class BatchFetcher:
 
     async def _fetch_one(self, request: SourceRequest) -> Answer[Fetched] | FetchFailure:
         await self._look_for_cancel()
-        if self._has_given_up():
+        if self._has_stopped():
             detail = f"not asked: {self._failures_in_a_row} requests in a row had failed before"
             return failure_of(request.url, detail)
         try:
@@ -206,7 +206,7 @@ class BatchFetcher:
             self._next_cancel_look_s = now_s + CANCEL_LOOK_S
             await self._refuse_cancelled()
 
-    def _has_given_up(self) -> bool:
+    def _has_stopped(self) -> bool:
         return self._failures_in_a_row >= PATIENCE_FAILURES and self.spent_s >= PATIENCE_S
 
     def _spool(self, records: Records) -> Fetched:

@@ -15,7 +15,7 @@ def test_nothing_private_is_allowed_unless_it_is_named() -> None:
 def test_a_wrong_host_stops_the_service_at_start() -> None:
     settings = load_settings(CrawlSettings, {"ONPOINT_CRAWL_ALLOW_HOSTS": "good:80, http://bad"})
     with pytest.raises(
-        ConfigurationError, match=r"ONPOINT_CRAWL_ALLOW_HOSTS: 'http://bad' is no host\[:port\]"
+        ConfigurationError, match=r"ONPOINT_CRAWL_ALLOW_HOSTS: 'http://bad' is not a host\[:port\]"
     ):
         _allowed_hosts(settings)
 

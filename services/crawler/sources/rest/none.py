@@ -16,8 +16,7 @@ from shared.datasets.pagination import NoPagination
 from shared.events.models import CursorWork
 
 NEXT_PAGE_NAMED = (
-    "not crawled: the answer names a next page; "
-    "the dataset file says that there is one answer (pagination: none)"
+    "not crawled: the answer names a next page; the dataset file declares a single answer (pagination: none)"
 )
 
 

@@ -111,7 +111,7 @@ def _has_no_page_0(page_0: FetchFailure, rows_of_page_1: int) -> bool:
 
 
 def _explained(page_0: FetchFailure) -> FetchFailure:
-    hint = f"{page_0.detail}; it was asked for to see where the pages begin: `first: 1` says that there is no page 0"
+    hint = f"{page_0.detail}; it was requested to find the first page: write `first: 1` if there is no page 0"
     return failure_of(page_0.url, hint, page_0.status)
 
 

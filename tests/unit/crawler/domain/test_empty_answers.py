@@ -176,12 +176,12 @@ OTHER_SHAPES: list[tuple[bytes, tuple[str, ...], str]] = [
     (
         b'{"data": [{"id": 1}], "next": null}',
         (),
-        "an array of records is expected; the answer is an object with the keys data, next: say records_path: [data]",
+        "an array of records is expected; the answer is an object with the keys data, next: write records_path: [data]",
     ),
     (
         b'{"n": {"m": 1}, "a": {"b": [1]}}',
         (),
-        "an array of records is expected; the answer is an object with the keys n, a: say records_path: [a, b]",
+        "an array of records is expected; the answer is an object with the keys n, a: write records_path: [a, b]",
     ),
     (b'{"id": 1}', (), "an array of records is expected; the answer is an object with the keys id"),
     (
@@ -192,7 +192,7 @@ OTHER_SHAPES: list[tuple[bytes, tuple[str, ...], str]] = [
     (
         b'{"data": {"rows": [1], "n": 1}}',
         ("data",),
-        "an array of records is expected; data is an object with the keys rows, n: say records_path: [data, rows]",
+        "an array of records is expected; data is an object with the keys rows, n: write records_path: [data, rows]",
     ),
     (
         b'[{"data": []}]',
@@ -251,18 +251,18 @@ def test_an_item_without_a_body_is_an_empty_item(body: bytes) -> None:
         (
             b'{"itms": [{"id": 1}]}',
             ("items",),
-            "there is no items in the answer, and itms holds records: say records_path: [itms]",
+            "there is no items in the answer, and itms holds records: write records_path: [itms]",
         ),
-        (b'{"data": {"rows": [{"id": 1}], "n": 1}}', ("data", "items"), "say records_path: [data, rows]"),
-        (b'{"page": 1, "results": [ {"id": 1} ]}', ("resources",), "say records_path: [results]"),
+        (b'{"data": {"rows": [{"id": 1}], "n": 1}}', ("data", "items"), "write records_path: [data, rows]"),
+        (b'{"page": 1, "results": [ {"id": 1} ]}', ("resources",), "write records_path: [results]"),
         (
             b'{"result": {"rows": [{"id": 1}]}}',
             ("data", "items"),
-            "there is no data in the answer, and result.rows holds records: say records_path: [result, rows]",
+            "there is no data in the answer, and result.rows holds records: write records_path: [result, rows]",
         ),
-        (b'{"result": {"rows": [{"id": 1}]}}', ("rows",), "say records_path: [result, rows]"),
-        (b'{"a": {"b": {"c": [{"id": 1}]}}}', ("items",), "say records_path: [a, b, c]"),
-        (b'{"deep": {"rows": [{"id": 1}]}, "near": [{"id": 1}]}', ("items",), "say records_path: [near]"),
+        (b'{"result": {"rows": [{"id": 1}]}}', ("rows",), "write records_path: [result, rows]"),
+        (b'{"a": {"b": {"c": [{"id": 1}]}}}', ("items",), "write records_path: [a, b, c]"),
+        (b'{"deep": {"rows": [{"id": 1}]}, "near": [{"id": 1}]}', ("items",), "write records_path: [near]"),
     ],
 )
 def test_a_first_answer_with_its_records_elsewhere_is_not_empty(

@@ -95,7 +95,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"datasets": ["posts"], "parameters": {"posts": 5}}, "parameters.posts: an object is expected, not 5"),
     (
         {"datasets": ["posts"], "parameters": {"posts": {"size": 5}}},
-        "parameters.posts: 'size' is no parameter",
+        "parameters.posts: 'size' is not a parameter",
     ),
     *[
         (
@@ -115,7 +115,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"datasets": ["posts"], "replay_of": "r", "from_stage": "loader"},
         "replay_of: run r is not known",
     ),
-    ({"datasets": ["posts"], "from_stage": "loader"}, "replay_of: missing; from_stage says where"),
+    ({"datasets": ["posts"], "from_stage": "loader"}, "replay_of: missing; from_stage names where"),
     ({"replay_of": 5, "from_stage": "loader"}, "replay_of: 5 is no run id"),
     ({"replay_of": "../x", "from_stage": "loader"}, "replay_of: '../x' is no run id"),
     ({"replay_of": "r"}, "from_stage: one of processor, converter, loader, s3sink is expected, not None"),
@@ -126,8 +126,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ({"datasets": ["posts"], "version": v}, f"version: {v!r} is not known, only 1")
         for v in (0, 2, "1", True, 1.5)
     ],
-    ({"datasets": ["posts"], "revision": -1}, "revision: -1 is no integer from 0 up"),
-    ({"datasets": ["posts"], "revision": "1"}, "revision: '1' is no integer"),
+    ({"datasets": ["posts"], "revision": -1}, "revision: -1 is not an integer from 0 up"),
+    ({"datasets": ["posts"], "revision": "1"}, "revision: '1' is not an integer"),
 ]
 
 

@@ -68,7 +68,7 @@ def test_without_a_link_the_next_number_is_asked_for() -> None:
 
 @pytest.mark.parametrize("query", ["?cursor=x", "?_page=last", "?_page=", "?_page=" + "9" * 4500])
 def test_after_a_page_without_a_number_there_is_no_next_one(query: str) -> None:
-    with pytest.raises(CursorError, match="_page of this one is no number"):
+    with pytest.raises(CursorError, match="_page of this one is not a number"):
         next_by_number(f"{BASE}/things{query}", "_page")
 
 

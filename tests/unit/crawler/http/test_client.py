@@ -67,7 +67,7 @@ FINAL: list[tuple[str, Fault]] = [
     *[(answers(code), faults.status(code)) for code in (400, 401, 403, 404, 410, 418, 451)],
     (answers(304), faults.status(304)),
     (f"{answers(302)}, a redirect without a location", faults.status(302)),
-    ("redirected to //[::1]@, which is no URL", faults.redirect("//[::1]@")),
+    ("redirected to //[::1]@, which is not a URL", faults.redirect("//[::1]@")),
     ("more than 5 redirects, the last to URL/things", faults.redirect("/things")),
     *[(answers(code), faults.status(code, Retry_After="soon")) for code in (403, 404)],
     ("the answer is compressed by br, which was not asked for", faults.body(b"x", Content_Encoding="br")),

@@ -118,15 +118,15 @@ BROKEN = {
     ),
     "no chunks": (
         answer(ROWS, CHUNKED),
-        "the answer is no valid HTTP: Invalid character in chunk size (tried 5 times)",
+        "the answer is not valid HTTP: Invalid character in chunk size (tried 5 times)",
     ),
     "a chunk longer than it says": (
         answer(CHUNKS.replace(b"5\r\n", b"3\r\n"), CHUNKED),
-        "the answer is no valid HTTP: ",
+        "the answer is not valid HTTP: ",
     ),
     "two lengths": (
         answer(ROWS, b"Content-Length: 75", b"Content-Length: 7"),
-        "the answer says of its length that it is 7 and 75 (tried 5 times)",
+        "the answer gives its length as 7 and 75 (tried 5 times)",
     ),
     "a web page without a head": (
         b"<html>Hello</html>\r\n",

@@ -136,7 +136,7 @@ async def test_a_failed_plan_that_would_need_more_batches_than_were_announced_st
         source.heal()
         again = result(await replay(crawler, units(crawler)[0]))
         assert (again.status, again.reason) == ("dead", Reason.TOO_LARGE)
-        assert "4 batches would be needed where one was announced: ask for a new run" in (again.detail or "")
+        assert "4 batches would be needed where one was published: request a new run" in (again.detail or "")
 
 
 @pytest.mark.parametrize(("rows", "is_cut"), [(15, False), (45, True)])

@@ -55,7 +55,7 @@ async def test_without_an_answer_for_page_0_there_is_no_plan(page_0: faults.Faul
 
     crawler, _ = await crawl(answer, {**UNSAID, "size": 3, "total_header": None})
     assert await ids_of(crawler) == []
-    assert "`first: 1` says that there is no page 0" in missing(crawler)[0]
+    assert "write `first: 1` if there is no page 0" in missing(crawler)[0]
 
 
 @pytest.mark.parametrize("page_0", [faults.status(403), faults.status(401), faults.status(500)])
@@ -66,7 +66,7 @@ async def test_a_page_0_that_may_not_be_read_is_missing_where_page_1_has_no_reco
         lambda number, _: page_0 if number == 0 else faults.records([]),
         {**UNSAID, "size": 3, "total_header": None},
     )
-    assert "`first: 1` says that there is no page 0" in missing(crawler)[0]
+    assert "write `first: 1` if there is no page 0" in missing(crawler)[0]
 
 
 @pytest.mark.parametrize("status", [400, 404])

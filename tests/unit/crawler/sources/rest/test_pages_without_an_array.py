@@ -191,7 +191,7 @@ async def test_a_first_answer_with_its_records_elsewhere_is_a_failure(
     crawler, ids, _ = await crawl({1: body}, pagination, records_path=path)
     [batch] = crawler.batches
     assert (ids, batch.status) == ([], "dead")
-    assert "say records_path: [result, rows]" in batch.missing[0].reason
+    assert "write records_path: [result, rows]" in batch.missing[0].reason
 
 
 @pytest.mark.parametrize(
@@ -209,5 +209,5 @@ async def test_a_total_that_is_no_number_is_told(said: str, shown: str) -> None:
     counted = {**BY_PAGE, "total_header": "X-Total-Count"}
     crawler, ids, missing = await crawl(six_pages(), counted, X_Total_Count=said)
     assert (ids, missing) == (list(range(18)), [])
-    expected = f"the header X-Total-Count says {shown}, which is no number of records"
+    expected = f"the header X-Total-Count gives {shown}, which is not a number of records"
     assert [batch.detail for batch in crawler.batches] == [expected]
