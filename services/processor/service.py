@@ -42,7 +42,7 @@ class ProcessorService:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a few chunks of 8 MiB.
 
         Raises `BatchDeadError` if it is dead, `TransientError` in an outage, `PermanentError` for what can never
-        be processed: an unknown dataset, a manifest that is no crawler's, an artifact that is gone or not as in
+        be processed: an unknown dataset, a manifest that is not the crawler's, an artifact that is gone or not as in
         its manifest.
         """
         _check_origin(crawled)

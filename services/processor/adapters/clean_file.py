@@ -27,12 +27,12 @@ OF_BATCH = frozenset(column.name for column in LINEAGE if column.of_batch)
 
 
 class Written(NamedTuple):
-    """Rows of a clean file, and those that gave way to one of the same key."""
+    """Rows of a clean file, and those replaced by a row with the same key."""
 
     accepted: int
     deduplicated: int
     repeated: int
-    """Of those, the ones that said nothing else."""
+    """Of those, the ones with the same content."""
 
 
 def write_clean(rows: Path, target: Path, batch: BatchManifest, dataset: Dataset) -> Written:

@@ -20,7 +20,7 @@ MAX_WINDOW_BYTES = 2**27
 
 
 def inflate(file: Path) -> Iterator[bytes]:
-    """The file's content in blocks. Raises `PermanentError`: `decode` if it is no zstd, `too_large` for a bomb."""
+    """The file's content in blocks. Raises `PermanentError`: `decode` if it is not zstd, `too_large` for a bomb."""
     allowed = min(MAX_INFLATED_BYTES, FREE_INFLATED_BYTES + MAX_RATIO * file.stat().st_size)
     total = 0
     decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)

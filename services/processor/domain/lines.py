@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import stringzilla
 
 MAX_LINE_BYTES = 64 * 2**20
-"""A longer line is no record of anybody's; it would cost its size several times over in memory."""
+"""A longer line is refused: parsing it would take several times its size in memory."""
 
 HEAD_BYTES = 2**20
-"""So much is kept of a line that is too long."""
+"""The part of a longer line that is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _taken_apart(text: str) -> tuple[bool, str, int]:
     """Whether it is negative, its digits without zeros at either end, and the power of ten of the last of them."""
     match = _NUMERAL.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text[:40]} is no JSON number")
+        raise ValueError(f"{text[:40]} is not a JSON number")
     sign, whole, fraction, exponent_sign, exponent = match.groups(default="")
     digits = (whole + fraction).lstrip("0")
     significant = digits.rstrip("0")

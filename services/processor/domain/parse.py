@@ -24,7 +24,7 @@ BLOCK_LINES = 256
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A line that is no row."""
+    """A line that is not a row."""
 
     line: int
     reason: Reason

@@ -43,7 +43,7 @@ class ParseSchema:
     tree: Tree
     """The named paths only."""
     schema: pa.Schema
-    """Of the rows that are kept: the dataset's columns, then the position."""
+    """Of the accepted rows: the dataset's columns, then the position."""
     key: tuple[str, ...]
     key_texts: tuple[int, ...]
     """Which targets are the key's texts."""
@@ -100,7 +100,7 @@ def _fill(dataset: Dataset, column: Column) -> Any:
         value = to_timestamp(value)
     elif column.type == "date":
         value = to_date(value)
-    refusal = f"dataset {dataset.name}: column {column.name}: fill {column.fill!r} is no {column.type}"
+    refusal = f"dataset {dataset.name}: column {column.name}: fill {column.fill!r} is not a {column.type}"
     if isinstance(value, Reason) or (isinstance(value, str) and "\0" in value):
         raise ConfigurationError(refusal)
     try:

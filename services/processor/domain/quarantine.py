@@ -11,7 +11,7 @@ from shared.errors import PermanentError
 from shared.reasons import Reason
 
 MAX_RAW_BYTES = 2**20
-"""So much of a refused line is kept: enough to see what it was, too little to fill a disk."""
+"""The part of a refused line that is stored: enough to recognize it, too little to fill a disk."""
 
 _PLACEHOLDER_REASONS = frozenset({Reason.FETCH, Reason.EMPTY})
 
@@ -42,7 +42,7 @@ class RequestLog:
 
 
 def read_request_log(data: bytes) -> RequestLog:
-    """Raises `PermanentError` (`schema`) for what is no requests log."""
+    """Raises `PermanentError` (`schema`) for data that is not a requests log."""
     try:
         return RequestLog(_LOG.decode_lines(data))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

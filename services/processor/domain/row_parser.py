@@ -98,13 +98,13 @@ def _value(record: dict[str, Any], target: Target) -> Any:
 
 def _error_text(reason: Reason, value: Any, target: Target) -> str:
     if not isinstance(value, Numeral) or target.type not in _NUMBERS:
-        return _COMPLAINTS[reason].format(_name(value), _EXPECTED.get(target.type, target.type))
+        return _MESSAGES[reason].format(_name(value), _EXPECTED.get(target.type, target.type))
     shown = value.text if len(value.text) <= MAX_SHOWN_CHARS else f"{value.text[:MAX_SHOWN_CHARS]}..."
     if reason is Reason.TYPE:
-        return f"{shown} is no whole number; `inexact: round` in the column's file would round it"
+        return f"{shown} is not a whole number; `inexact: round` in the column's file would round it"
     if target.rounds or target.type == "int64":
         return f"{shown} is beyond {target.type}"
-    return f"{shown} is no {target.type} exactly; without `inexact: refuse` in the column's file it would be rounded"
+    return f"{shown} is not exactly a {target.type}; without `inexact: refuse` in the column's file it would be rounded"
 
 
 def _to_string(value: Any, _: Target) -> str | Reason:
@@ -125,7 +125,7 @@ def _to_boolean(value: Any, _: Target) -> bool | Reason:
 
 
 def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _name(value: Any) -> str:
@@ -149,7 +149,7 @@ _CHECKS: dict[ColumnType, Callable[[Any, Target], Any]] = {
     "date": lambda value, _: to_date(value) if isinstance(value, str) else Reason.TYPE,
 }
 
-_COMPLAINTS = {
+_MESSAGES = {
     Reason.TYPE: "{} where {} is expected",
     Reason.RANGE: "{} beyond what {} holds",
     Reason.NUL: "{} with a NUL character",

@@ -63,7 +63,7 @@ async def test_whole_numbers_that_a_spreadsheet_wrote_as_floats_are_whole_number
     assert rows == [{"id": 1, "n": 1000}, {"id": 2, "n": 125}]
     assert result.counts.deduplicated == 1
     assert [(line["reason"], line["detail"]) for line in quarantine] == [
-        ("type", "n: 1.25 is no whole number; `inexact: round` in the column's file would round it"),
+        ("type", "n: 1.25 is not a whole number; `inexact: round` in the column's file would round it"),
         ("range", "n: 1e19 is beyond int64"),
     ]
 
@@ -86,7 +86,7 @@ async def test_a_column_may_round_fractions_or_refuse_inexact_integers(staging: 
     _, rows, quarantine = await processed(staging, dataset, lines)
     assert [row["cents"] for row in rows] == [2, 4]
     assert [line["reason"] for line in quarantine] == ["range", "range"]
-    assert "9007199254740993.0 is no float64 exactly" in quarantine[0]["detail"]
+    assert "9007199254740993.0 is not exactly a float64" in quarantine[0]["detail"]
 
 
 async def test_an_absurd_exponent_costs_its_row(staging: ObjectStore) -> None:
