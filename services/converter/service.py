@@ -75,7 +75,7 @@ class ConverterService:
     async def _export(
         self, processed: BatchManifest, dataset: Dataset, artifact: Artifact, formats: tuple[Format, ...]
     ) -> tuple[tuple[Artifact, ...], list[str]]:
-        """The files that could be written, and in words those that could not. Raises if there is none."""
+        """The files that were written, and a sentence about each that could not be. Raises if no file was written."""
         with scratch_folder() as folder:
             clean = folder / "clean.parquet"
             await self._batches.artifacts.fetch(processed, artifact, clean)

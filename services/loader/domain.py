@@ -13,7 +13,7 @@ from shared.events.models import Artifact, BatchManifest, Counts
 from shared.reasons import Reason
 
 MAX_RAW_BYTES = 2**20
-"""So much of a refused row is kept."""
+"""The part of a refused row that is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class RefusedRow:
 def counts_of(rows: int, merge: Merge, rejected: int = 0) -> Counts:
     """`read = loaded + superseded + rejected`.
 
-    A collision within a run counts one superseded in the load that meets it, whoever loses; so does a row that
+    A collision within a run counts one superseded in the load that meets it, whichever row stays; so does a row that
     met a newer run's. A row that replaced an older run's is loaded.
     """
     loaded = merge.written - merge.same_run

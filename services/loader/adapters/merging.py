@@ -20,7 +20,7 @@ MAX_REFUSED = 100
 """A batch of which PostgreSQL refuses more rows, or every one, is dead: something is wrong with the table rather than
 with a row.
 
-It bounds the search as well: at most twice so many tries for each halving of the batch.
+It bounds the search as well: at most twice this many tries for each halving of the batch.
 """
 
 MAX_MESSAGE_CHARS = 500
@@ -29,7 +29,7 @@ LOCKED_TRIES = 5
 """Of a merge that meets rows which came after it had locked the others. A second such meeting is rare."""
 
 _OF_ONE_ROW = ("22", "23", "54000", "P0001", "44000")
-"""A value that a column cannot hold, a constraint, a row or key too long, what a trigger or a view raises."""
+"""A value beyond its column, a constraint, a row or key too long, what a trigger or a view raises."""
 
 _DUPLICATE = "23505"
 
@@ -162,7 +162,7 @@ async def _try(
 
 async def _met_another(connection: Connection, dataset: Dataset, error: asyncpg.PostgresError) -> bool:
     """A merge settles two rows with one key by itself; an index of the key that is being rebuilt meanwhile may still
-    complain, and the next try is right.
+    report a duplicate, and the next try succeeds.
     """
     if error.sqlstate != _DUPLICATE or error.table_name != dataset.table:
         return False

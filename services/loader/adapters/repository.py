@@ -75,11 +75,11 @@ class LoadRepository:
         nulls: Mapping[str, int],
         keep: Keep,
     ) -> BatchManifest | None:
-        """All rows and the ledger's row, or nothing. None: someone else was first, and nothing is changed.
+        """All rows and the ledger's row, or nothing. None: another loader was first, and nothing is changed.
 
         `rows` is None for a batch without any; `nulls` counts theirs by column. Keys that are new to the table are
         copied straight into it; all others go through a temporary table and are merged, which costs three times as
-        much. Rows that PostgreSQL refuses are looked for, left out and kept before the commit.
+        much. Rows that PostgreSQL refuses are found, left out and put into quarantine before the commit.
 
         Raises `MigrationPendingError` while `onpoint migrate` has yet to make the table or a column of it.
         """

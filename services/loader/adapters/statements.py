@@ -34,11 +34,11 @@ CLEAR_FAILURE = "DELETE FROM onpoint_loader.loaded_batches WHERE batch_id = $1 A
 HAS_NOTHING_BETWEEN = "SELECT NOT EXISTS (SELECT FROM public.{table} WHERE {key} BETWEEN $1 AND $2)"
 
 IMMEDIATELY = "SET CONSTRAINTS ALL IMMEDIATE"
-"""A constraint that waits for the commit would tell of a row when nobody can say which."""
+"""A deferred constraint would fail at the commit, when the row can no longer be found."""
 
 STRAIGHT_MS = 60_000
-"""Rows copied straight into the table are locked until the commit: a process that is paused meanwhile loses them
-after so long."""
+"""Rows copied straight into the table are locked until the commit: the transaction of a process that is paused
+meanwhile ends after this time."""
 
 
 EMPTY_INCOMING = f"TRUNCATE {INCOMING}"
@@ -68,12 +68,12 @@ def table_of(dataset: Dataset) -> str:
 def straight_limits(version: int) -> str:
     """For a server of that major version. An older one bounds each statement instead of the whole transaction.
 
-    Who meets such rows does not wait long, and takes the way through the temporary table.
+    A loader that meets such rows waits 5 s at most, then goes through the temporary table.
     """
     limit = f"SET LOCAL transaction_timeout = {STRAIGHT_MS}"
     if version < LIMITS_TRANSACTIONS:
         limit = (
-            f"SELECT set_config('statement_timeout', '{STRAIGHT_MS}', true) FROM pg_settings "  # noqa: S608 - a number of ours
+            f"SELECT set_config('statement_timeout', '{STRAIGHT_MS}', true) FROM pg_settings "  # noqa: S608 - a constant of this file
             f"WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND {STRAIGHT_MS}"
         )
     return f"{IMMEDIATELY}; {limit}; SET LOCAL lock_timeout = '5s'"
@@ -115,7 +115,7 @@ FROM merged
 
 
 def lock_stored(dataset: Dataset) -> str:
-    """Holds the rows that the incoming ones will meet, in the order of their key, as `merge_locked` needs them.
+    """Locks the rows that the incoming ones will meet, in the order of their key, as `merge_locked` needs them.
 
     One probe of the key's index for each row, however large the table is. Nothing is compiled for it: without
     statistics of the incoming rows the server takes the work for a million times as much.
@@ -127,7 +127,7 @@ SELECT count(*)
 FROM (SELECT {key} FROM {INCOMING} ORDER BY {key} OFFSET 0) AS came
 CROSS JOIN LATERAL (
     SELECT FROM public.{quote(dataset.table)} AS stored WHERE {_same_key(dataset, "stored", "came")} FOR NO KEY UPDATE
-) AS held
+) AS locked_rows
 """  # noqa: S608 - every name goes through quote()
 
 
@@ -135,7 +135,7 @@ def merge_locked(dataset: Dataset) -> str:
     """As `merge`, for servers whose RETURNING cannot name the row that was replaced.
 
     The rows as they were come from the statement's snapshot: they are locked, so they are what is replaced. `unseen`
-    counts rows that another transaction wrote after `lock_stored`: nobody knows what was replaced, and the merge must
+    counts rows that another transaction wrote after `lock_stored`: what was replaced is unknown, and the merge must
     be done again. `OFFSET 0` keeps a probe of the key's index for each row.
     """
     return f"""
