@@ -85,7 +85,7 @@ class DatasetParameters(Part):
 
 
 class CrawlRequest(Part):
-    """A request as it was accepted: what `runs/<run_id>/request.json` holds and every later stage reads."""
+    """A request as it was accepted: the content of `runs/<run_id>/request.json`, which every later stage reads."""
 
     run_id: RunId
     datasets: Annotated[tuple[DatasetName, ...], Field(max_length=MAX_LIST_ITEMS)]
@@ -136,13 +136,13 @@ class CursorWork(Part):
     promised: Count | None = None
     """The most records that the answers before this batch promised."""
     end_shown: bool = False
-    """The page before was short: that there is no page here is then no failure."""
+    """The page before was short: a missing page is then not a failure."""
     by_link: bool = False
     """A link of the page before named it, and it is not the one after it by number."""
 
 
 class ReplayWork(Part):
-    """Take over what another run has: the result of `stage` for its batch `sequence`. No source is asked."""
+    """Copy another run's result of `stage` for its batch `sequence`. No source is requested."""
 
     kind: Literal["replay"] = "replay"
     run_id: RunId
@@ -196,7 +196,7 @@ class Counts(Part):
 
 
 class MissingPage(Part):
-    """A request for a page that finally failed: the records it would have held are not in the run."""
+    """A request for a page that finally failed: its records are not in the run."""
 
     url: Text
     reason: Text
@@ -213,7 +213,7 @@ class BatchManifest(Event):
     status: Literal["done", "dead"] = "done"
     reason: Reason | None = None
     detail: Text | None = None
-    """The reason in words, for people. Of a crawled batch that is done: what deserves a look, one sentence per line."""
+    """The reason as a sentence. Of a crawled batch that is done: its warnings, one sentence per line."""
     requested_at: Timestamp
     first_position: Count = 0
     """`_source_position` of the batch's first record."""
@@ -228,7 +228,7 @@ class BatchManifest(Event):
     ) = None
     """Of a loaded batch's rows, how many are null in each column that the loader knows; None: not counted.
 
-    In the order of names, so that a manifest reads the same wherever it was kept meanwhile (a jsonb has its own).
+    In the order of names, so that a manifest reads the same wherever it was stored (a jsonb has its own order).
     """
     promised: Count | None = None
     """Of a crawled batch: the most records that an answer of the source promised for the whole dataset, the limit
@@ -288,7 +288,7 @@ class BatchManifest(Event):
 
 
 class BatchUnreadable(Event):
-    """Value of `batch.failed` where the failed record could not be read: its key alone names the batch."""
+    """Value of `batch.failed` for an undecodable record: its key alone names the batch."""
 
     batch_id: BatchId
     stage: Stage
@@ -323,7 +323,7 @@ class DatasetSummary(Part):
     rows_stored: Count = 0
     rows_not_stored: Count = 0
     rows_promised: Count | None = None
-    """The most records that the source promised; None where it never said how many there are."""
+    """The most records that the source promised; None where it promised no number."""
     rejected_by_reason: ReasonCounts = {}
     objects_stored: Count = 0
     bytes_stored: Count = 0
