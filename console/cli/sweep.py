@@ -97,7 +97,7 @@ async def _sweep(dsn: str, storage: ObjectStoreSettings, limits: Limits, *, dry_
     import asyncpg
 
     from shared.storage.object_store import open_s3
-    from shared.sweep.ledger import LedgerRunBook
+    from shared.sweep.ledger import LedgerRunIndex
     from shared.sweep.sweep import Sweep
     from shared.sweep.uploads import S3Uploads
 
@@ -114,7 +114,7 @@ async def _sweep(dsn: str, storage: ObjectStoreSettings, limits: Limits, *, dry_
         S3Uploads(storage) as uploads,
     ):
         staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
-        return await Sweep(staging, lake, LedgerRunBook(pool), uploads, limits=limits, dry_run=dry_run).run()
+        return await Sweep(staging, lake, LedgerRunIndex(pool), uploads, limits=limits, dry_run=dry_run).run()
 
 
 def show(report: SweepReport) -> None:

@@ -22,7 +22,7 @@ from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import open_s3
-from shared.sweep.ledger import LedgerRunBook
+from shared.sweep.ledger import LedgerRunIndex
 from shared.sweep.settings import SweepSettings
 from shared.sweep.uploads import S3Uploads
 
@@ -63,7 +63,7 @@ async def build(process: Process) -> None:
     )
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings)]
     if sweeping.sweep_interval_s:
-        sweeper = Sweeper(staging, lake, LedgerRunBook(pool), lambda: S3Uploads(storage), sweeping)
+        sweeper = Sweeper(staging, lake, LedgerRunIndex(pool), lambda: S3Uploads(storage), sweeping)
         process.loops.append(sweeper.sweep_forever)
 
 

@@ -23,7 +23,7 @@ JOIN onpoint_runs.v_sweep_runs ON requested_at >= hour AND requested_at < hour +
 _FILES = "SELECT uri FROM onpoint_runs.v_files WHERE run_id = ANY ($1::text[])"
 
 
-class LedgerRunBook:
+class LedgerRunIndex:
     """Raises `DatabaseUnavailableError` in an outage, `PermanentError` where the views are not what they should be."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:

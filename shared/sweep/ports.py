@@ -8,7 +8,7 @@ from typing import Protocol
 from shared.sweep.rules import Run
 
 
-class RunBook(Protocol):
+class RunIndex(Protocol):
     """What is known of runs."""
 
     async def runs(self, run_ids: Collection[str]) -> Mapping[str, Run]:

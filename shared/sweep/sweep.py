@@ -18,7 +18,7 @@ from shared.observability.logging import get_logger
 from shared.stages.results import parse_stored
 from shared.storage import keys
 from shared.storage.object_store import ObjectInfo, ObjectStore
-from shared.sweep.ports import RunBook, Uploads
+from shared.sweep.ports import RunIndex, Uploads
 from shared.sweep.rules import (
     ArtifactKey,
     Kind,
@@ -65,7 +65,7 @@ class Sweep:
         self,
         staging: ObjectStore,
         lake: ObjectStore,
-        book: RunBook,
+        index: RunIndex,
         uploads: Uploads | None,
         *,
         limits: Limits | None = None,
@@ -76,7 +76,7 @@ class Sweep:
         """`on_removal` hears of everything that is removed or, with `dry_run`, would be."""
         self._staging = staging
         self._lake = lake
-        self._book = book
+        self._index = index
         self._uploads = uploads
         self._limits = limits or Limits()
         self._now = now or datetime.now(UTC)
@@ -163,7 +163,7 @@ class Sweep:
         hours = {place.hour for _, place in old}
         if not hours:
             return []
-        runs = [*await self._book.runs_of_hours(hours), *self._unknown.values()]
+        runs = [*await self._index.runs_of_hours(hours), *self._unknown.values()]
         named = await self._named({run.run_id for run in runs if hour_of(run.requested_at) in hours})
         return [
             info
@@ -184,7 +184,7 @@ class Sweep:
 
     async def _runs(self, run_ids: set[str]) -> Mapping[str, Run]:
         """What the ledger knows of them; a run with an accepted request that it does not know yet goes on."""
-        runs = dict(await self._book.runs(run_ids)) if run_ids else {}
+        runs = dict(await self._index.runs(run_ids)) if run_ids else {}
         for run_id in sorted(run_ids - set(runs)):
             if run_id not in self._unknown and (run := await self._requested(run_id)) is not None:
                 self._unknown[run_id] = run
@@ -207,7 +207,7 @@ class Sweep:
             return None
 
     async def _named(self, run_ids: set[str]) -> frozenset[str]:
-        return await self._book.files(run_ids) if run_ids else frozenset()
+        return await self._index.files(run_ids) if run_ids else frozenset()
 
     async def _unnamed(
         self, place: ArtifactKey, suspects: Sequence[ObjectInfo], store: ObjectStore | None = None

@@ -9,7 +9,7 @@ from shared.errors import TransientError
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BYTES_SWEPT, OBJECTS_SWEPT
 from shared.storage.object_store import ObjectStore
-from shared.sweep.ports import RunBook, Uploads
+from shared.sweep.ports import RunIndex, Uploads
 from shared.sweep.rules import Limits, SweepReport
 from shared.sweep.settings import SweepSettings
 from shared.sweep.sweep import Removal, Sweep
@@ -25,13 +25,13 @@ class Sweeper:
         self,
         staging: ObjectStore,
         lake: ObjectStore,
-        book: RunBook,
+        index: RunIndex,
         open_uploads: Callable[[], AbstractAsyncContextManager[Uploads]],
         settings: SweepSettings,
     ) -> None:
         self._staging = staging
         self._lake = lake
-        self._book = book
+        self._index = index
         self._open_uploads = open_uploads
         self._settings = settings
 
@@ -51,7 +51,7 @@ class Sweeper:
     async def sweep(self) -> SweepReport:
         limits = Limits(ttl=timedelta(hours=self._settings.staging_ttl_hours))
         async with self._open_uploads() as uploads:
-            sweep = Sweep(self._staging, self._lake, self._book, uploads, limits=limits, on_removal=_count)
+            sweep = Sweep(self._staging, self._lake, self._index, uploads, limits=limits, on_removal=_count)
             report = await sweep.run()
         log.info("swept", objects=report.total.count, bytes=report.total.bytes)
         return report

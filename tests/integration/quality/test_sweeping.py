@@ -10,7 +10,7 @@ from services.quality.workers.sweeper import Sweeper
 from shared.events.models import BatchManifest
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
-from shared.sweep.ledger import LedgerRunBook
+from shared.sweep.ledger import LedgerRunIndex
 from shared.sweep.ports import Upload
 from shared.sweep.rules import Limits, SweepReport
 from shared.sweep.settings import SweepSettings
@@ -26,7 +26,7 @@ SHA256 = "0a" * 32
 
 
 async def sweep(quality: Quality, later: timedelta, limits: Limits | None = None) -> SweepReport:
-    book = LedgerRunBook(quality.pool)
+    book = LedgerRunIndex(quality.pool)
     now = datetime.now(UTC) + later
     return await Sweep(quality.staging, quality.lake, book, None, limits=limits, now=now).run()
 
@@ -133,7 +133,7 @@ async def test_the_service_sweeps_by_its_settings(quality: Quality) -> None:
     await put_files(quality, small("run"))
     await quality.hear(*small("run").events())
     await quality.complete("run")
-    book = LedgerRunBook(quality.pool)
+    book = LedgerRunIndex(quality.pool)
 
     def sweeper(ttl_hours: int) -> Sweeper:
         settings = SweepSettings(staging_ttl_hours=ttl_hours)
