@@ -144,7 +144,7 @@ def is_expired(run: Run | None, modified: datetime, limits: Limits, now: datetim
     )
 
 
-def may_be_loser(run: Run | None, modified: datetime, limits: Limits, now: datetime) -> bool:
+def may_be_orphaned(run: Run | None, modified: datetime, limits: Limits, now: datetime) -> bool:
     """An artifact, or an export, that goes unless a manifest, a result or a listing names it."""
     return run is not None and run.ended_at is not None and is_older(modified, limits.grace, now)
 

@@ -34,7 +34,7 @@ from shared.sweep.rules import (
     is_older,
     lake_key,
     listed_uris,
-    may_be_loser,
+    may_be_orphaned,
 )
 
 PAGE = 1000
@@ -111,7 +111,7 @@ class Sweep:
             run = runs.get(place.run_id)
             if is_expired(run, info.last_modified, self._limits, self._now):
                 expired.append(info)
-            elif may_be_loser(run, info.last_modified, self._limits, self._now):
+            elif may_be_orphaned(run, info.last_modified, self._limits, self._now):
                 suspects.append((info, place))
         named = await self._named({place.run_id for _, place in suspects})
         suspects = [(info, place) for info, place in suspects if self._staging.uri(info.key) not in named]

@@ -23,7 +23,7 @@ from shared.sweep.rules import (
     is_lake_object_safe,
     lake_key,
     listed_uris,
-    may_be_loser,
+    may_be_orphaned,
 )
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -97,7 +97,7 @@ def test_nothing_of_a_run_that_goes_on_or_that_nobody_knows_ever_goes(
 ) -> None:
     for open_run in (None, Run(run.run_id, run.requested_at, None, run.dead_datasets)):
         assert not is_expired(open_run, modified, LIMITS, now)
-        assert not may_be_loser(open_run, modified, LIMITS, now)
+        assert not may_be_orphaned(open_run, modified, LIMITS, now)
 
 
 @given(RUNS, MOMENTS, MOMENTS)
@@ -114,7 +114,7 @@ def test_what_may_go_now_may_go_later_too(
     run: Run, modified: datetime, now: datetime, more: timedelta
 ) -> None:
     assert is_expired(run, modified, LIMITS, now + more) >= is_expired(run, modified, LIMITS, now)
-    assert may_be_loser(run, modified, LIMITS, now + more) >= may_be_loser(run, modified, LIMITS, now)
+    assert may_be_orphaned(run, modified, LIMITS, now + more) >= may_be_orphaned(run, modified, LIMITS, now)
 
 
 @given(st.lists(RUNS, max_size=5), MOMENTS, st.sampled_from(["posts", "users", "comments"]))
