@@ -9,7 +9,7 @@ from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunSealed
 from shared.stages.failures import outcome_of, undecodable_record
-from shared.stages.messages import read_batch, read_parent, result_event
+from shared.stages.messages import read_batch, result_event, try_read_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Handlers:
         return []
 
     async def redrive(self, record: Record) -> None:
-        if (batch := read_parent(record)) is not None:
+        if (batch := try_read_batch(record)) is not None:
             await self.service.redrive(batch)
 
     async def mark_failed(self, record: Record, error: PermanentError) -> FailureOutcome:
-        batch = read_parent(record)
+        batch = try_read_batch(record)
         if batch is None:
             return undecodable_record(record, error, "s3sink")
         result = await self.service.mark_failed(batch, error)

@@ -27,7 +27,7 @@ def check_identity(record: Record, batch_id: str, own: str) -> None:
         raise PermanentError(Reason.SCHEMA, "the record's key is not its batch_id")
 
 
-def read_parent(record: Record) -> BatchManifest | None:
+def try_read_batch(record: Record) -> BatchManifest | None:
     """The manifest in a record that could not be handled, or None where it cannot be read or is another batch's."""
     try:
         return read_batch(record)

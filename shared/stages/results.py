@@ -25,7 +25,7 @@ from shared.stages.failures import (
     outcome_of,
     undecodable_record,
 )
-from shared.stages.messages import read_parent
+from shared.stages.messages import try_read_batch
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
@@ -107,7 +107,7 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
 
     If the batch already has a result, that result is published again.
     """
-    parent = read_parent(record)
+    parent = try_read_batch(record)
     if parent is None:
         return undecodable_record(record, error, batches.stage)
     dead = (
@@ -121,7 +121,7 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
 
 async def redrive_batch(batches: Batches, record: Record) -> None:
     """Clears the failure of a record's batch in staging; the counterpart of `mark_batch_failed`."""
-    if (parent := read_parent(record)) is not None:
+    if (parent := try_read_batch(record)) is not None:
         await batches.clear_failure(parent.run_id, parent.dataset, parent.batch_id)
 
 

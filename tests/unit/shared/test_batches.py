@@ -16,7 +16,7 @@ from shared.events.topology import ReplayStage, Stage
 from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, dead_manifest
-from shared.stages.messages import read_batch, read_parent, result_event
+from shared.stages.messages import read_batch, result_event, try_read_batch
 from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.stages.scratch import scratch_folder
 from shared.storage import keys
@@ -181,7 +181,7 @@ def test_a_batch_under_the_id_of_another_is_refused(changes: dict[str, object], 
     with pytest.raises(PermanentError) as caught:
         read_batch(record)
     assert caught.value.reason is Reason.SCHEMA
-    assert read_parent(record) is None, "its death is not the other's either"
+    assert try_read_batch(record) is None, "its death is not the other's either"
 
 
 @pytest.mark.parametrize("service", ["converter", "loader", "processor", "s3sink"])
