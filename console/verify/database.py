@@ -12,7 +12,7 @@ import asyncpg
 from console.client.errors import ClientError
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
-from shared.postgres.refusals import refusal_of, words_of
+from shared.postgres.refusals import error_text, refusal_of
 
 TIMEOUT_S = 300.0
 _COLUMNS = """
@@ -212,7 +212,7 @@ def as_client_errors() -> Iterator[None]:
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
         raise ClientError(f"the database is behind: run `onpoint migrate` ({error})") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise ClientError(refusal_of(error) or f"PostgreSQL cannot be read: {words_of(error)}") from error
+        raise ClientError(refusal_of(error) or f"PostgreSQL cannot be read: {error_text(error)}") from error
 
 
 async def _of(connection: asyncpg.Connection, view: str, run_ids: Sequence[str]) -> list[asyncpg.Record]:

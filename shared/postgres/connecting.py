@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from shared.observability.logging import get_logger
-from shared.postgres.refusals import words_of
+from shared.postgres.refusals import error_text
 
 log = get_logger()
 
@@ -25,7 +25,7 @@ class Connector:
         except Exception as error:
             if self.unreachable_since is None:
                 self.unreachable_since = datetime.now(UTC)
-                log.warning("postgres_unreachable", why=words_of(error))
+                log.warning("postgres_unreachable", why=error_text(error))
             raise
         if self.unreachable_since is not None:
             log.info("postgres_reachable", unreachable_since=self.unreachable_since.isoformat())

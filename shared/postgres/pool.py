@@ -9,7 +9,7 @@ import asyncpg
 from shared.errors import ConfigurationError
 from shared.postgres.connecting import Connector
 from shared.postgres.errors import is_outage
-from shared.postgres.refusals import refusal_of, words_of
+from shared.postgres.refusals import error_text, refusal_of
 from shared.settings.postgres import PostgresSettings
 
 APPLICATION_NAME = "onpoint_pipeline"
@@ -53,7 +53,7 @@ async def open_pool(settings: PostgresSettings, waits_for: SaysWhatItWaitsFor = 
                 raise ConfigurationError(refusal) from error
             if not is_outage(error):
                 raise
-            waits_for(f"waiting for PostgreSQL: {words_of(error)}")
+            waits_for(f"waiting for PostgreSQL: {error_text(error)}")
             await asyncio.sleep(CONNECT_RETRY_S)
         else:
             waits_for(None)

@@ -20,7 +20,7 @@ _NO_TLS = "rejected SSL upgrade"
 """In the driver's error where a server without TLS is asked for it."""
 
 
-def words_of(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The error's text, or its name where it has none."""
     return str(error) or type(error).__name__
 
