@@ -16,21 +16,21 @@ APPLICATION_NAME = "onpoint_pipeline"
 CONNECT_RETRY_S = 1.0
 IDLE_S = 60.0
 
-SaysWhatItWaitsFor = Callable[[str | None], None]
+ReportWaiting = Callable[[str | None], None]
 """Called with one sentence while a start waits, and with None when that is over."""
 
 
-def _say_nothing(_: str | None) -> None:
+def _report_nothing(_: str | None) -> None:
     """For callers without a readiness to report."""
 
 
-async def open_pool(settings: PostgresSettings, waits_for: SaysWhatItWaitsFor = _say_nothing) -> asyncpg.Pool:
+async def open_pool(settings: PostgresSettings, waits_for: ReportWaiting = _report_nothing) -> asyncpg.Pool:
     """Opens the pool when the server answers, and waits for that without end.
 
     Raises `ConfigurationError` with one sentence where waiting cannot help: a login, database or certificate that is
     refused.
     """
-    _leave_words_to_connector()
+    _leave_logging_to_connector()
     dsn, connector = settings.postgres_dsn.get_secret_value(), Connector()
     while True:
         try:
@@ -60,10 +60,10 @@ async def open_pool(settings: PostgresSettings, waits_for: SaysWhatItWaitsFor = 
             return pool
 
 
-def _is_no_traceback(record: logging.LogRecord) -> bool:
+def _has_no_traceback(record: logging.LogRecord) -> bool:
     return not record.exc_info
 
 
-def _leave_words_to_connector() -> None:
+def _leave_logging_to_connector() -> None:
     """The pool would log a traceback for each connection that it tries to restore. Idempotent."""
-    logging.getLogger("asyncpg.pool").addFilter(_is_no_traceback)
+    logging.getLogger("asyncpg.pool").addFilter(_has_no_traceback)

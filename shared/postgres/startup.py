@@ -8,14 +8,14 @@ import asyncpg
 from shared.observability.logging import get_logger
 from shared.postgres.errors import DatabaseUnavailableError, StatementFailedError, translated
 from shared.postgres.migrations import Migration, missing_migrations
-from shared.postgres.pool import CONNECT_RETRY_S, SaysWhatItWaitsFor
+from shared.postgres.pool import CONNECT_RETRY_S, ReportWaiting
 from shared.postgres.versions import check_version
 
 log = get_logger()
 
 
 async def wait_for_database(
-    pool: asyncpg.Pool, needed: Sequence[Migration], waits_for: SaysWhatItWaitsFor
+    pool: asyncpg.Pool, needed: Sequence[Migration], waits_for: ReportWaiting
 ) -> None:
     """Returns when every needed migration is applied, and waits for that without end.
 
