@@ -119,7 +119,7 @@ def migrate(
     left_out = [str(refused) for refused in catalog.refused]
     try:
         done: Sequence[str] = asyncio.run(
-            bring_up_to_date(dsn, migrations(), list(catalog.values()), say=_progress)
+            bring_up_to_date(dsn, migrations(), list(catalog.values()), report=_progress)
         )
     except TablesError as error:
         done = error.done

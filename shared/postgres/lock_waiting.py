@@ -32,12 +32,12 @@ _UNSEEN = -1
 
 _NOT_TO_BE_HAD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 _Result = TypeVar("_Result")
 
 
-def say_nothing(_: str) -> None:
+def report_nothing(_: str) -> None:
     """For callers that show no progress."""
 
 
@@ -62,11 +62,11 @@ class LockWait:
 
     dsn: str
     connection: asyncpg.Connection
-    say: Say
+    report: Report
     limits: LockLimits
     _deadline_s: float = 0.0
-    _told: frozenset[int] = frozenset()
-    """The processes that were named last."""
+    _reported: frozenset[int] = frozenset()
+    """The processes that were reported last."""
     _holders: Sequence[asyncpg.Record] = ()
     _watching: asyncpg.Connection | None = field(default=None, repr=False)
 
@@ -91,7 +91,7 @@ class LockWait:
             except _NOT_TO_BE_HAD as error:
                 if asyncio.get_running_loop().time() >= self._deadline_s:
                     raise LockWaitError(self._refusal()) from error
-                self._tell()
+                self._report_holders()
             await asyncio.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
             tries += 1
 
@@ -124,19 +124,19 @@ class LockWait:
                 rows = await self._watching.fetch(_HOLDERS, self.connection.get_server_pid())
                 self._holders = rows or self._holders
 
-    def _tell(self) -> None:
+    def _report_holders(self) -> None:
         """Reports each holder of the lock once."""
         processes = frozenset(row["pid"] for row in self._holders)
-        if not self._told or processes - self._told:
-            self.say(f"waiting for a lock{self._held()}")
-            self._told = processes or frozenset({_UNSEEN})
+        if not self._reported or processes - self._reported:
+            self.report(f"waiting for a lock{self._holders_text()}")
+            self._reported = processes or frozenset({_UNSEEN})
 
-    def _held(self) -> str:
+    def _holders_text(self) -> str:
         return f", held by {'; '.join(map(_holder, self._holders))}" if self._holders else ""
 
     def _refusal(self) -> str:
         return (
-            f"a lock was not to be had within {self.limits.in_all_s:.0f} s{self._held()}: run `onpoint migrate` again when "
+            f"a lock was not to be had within {self.limits.in_all_s:.0f} s{self._holders_text()}: run `onpoint migrate` again when "
             "that is over; nothing of this step was changed"
         )
 

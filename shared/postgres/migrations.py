@@ -10,7 +10,7 @@ import asyncpg
 
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError
-from shared.postgres.lock_waiting import LockLimits, LockWait, LockWaitError, Say, say_nothing
+from shared.postgres.lock_waiting import LockLimits, LockWait, LockWaitError, Report, report_nothing
 from shared.postgres.tables import make_table
 from shared.postgres.versions import check_version
 
@@ -102,14 +102,14 @@ async def migrate(
     migrations: Sequence[Migration],
     datasets: Sequence[Dataset],
     *,
-    say: Say = say_nothing,
+    report: Report = report_nothing,
     limits: LockLimits = LockLimits(),  # noqa: B008 - it is frozen
 ) -> list[str]:
     """Brings the database up to date; returns what was done. Idempotent.
 
     The services' own files are one transaction, each dataset's table is another: one that fails keeps no other from
     its table. A lock is waited for a few seconds at a time, so that no other statement queues behind the migration for
-    long; it is requested again, and `say` is called with its holders.
+    long; it is requested again, and `report` is called with its holders.
 
     Raises `ConfigurationError` for a server that is too old and for a migration whose file changed after it was
     applied, `LockWaitError` where a lock for these files was not obtained, and `TablesError` at the end for tables
@@ -118,7 +118,7 @@ async def migrate(
     connection = await asyncpg.connect(dsn, server_settings={"application_name": APPLICATION_NAME})
     try:
         check_version(connection)
-        async with LockWait(dsn, connection, say, limits) as locks:
+        async with LockWait(dsn, connection, report, limits) as locks:
             await locks.run(partial(connection.execute, "SELECT pg_advisory_lock($1)", _LOCK))
             done = await locks.run_transaction(partial(_apply, connection, migrations))
             return await _make_tables(connection, locks, datasets, done)

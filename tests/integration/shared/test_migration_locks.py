@@ -42,7 +42,7 @@ async def test_a_migration_that_waits_keeps_nobody_waiting_longer_than_one_try(
 ) -> None:
     said: list[str] = []
     loop = asyncio.get_running_loop()
-    migrating = asyncio.create_task(migrate(empty_dsn, [], [AFTER], say=said.append, limits=SHORT))
+    migrating = asyncio.create_task(migrate(empty_dsn, [], [AFTER], report=said.append, limits=SHORT))
     other, longest_s = await asyncpg.connect(empty_dsn), 0.0
     try:
         until = loop.time() + 3
@@ -98,7 +98,7 @@ async def test_two_migrations_at_once_take_turns(empty_dsn: str) -> None:
     slow = [Migration("x", "0001_slow.sql", "SELECT pg_sleep(1.5)")]
     said: list[str] = []
     done = await asyncio.gather(
-        *(migrate(empty_dsn, slow, [], say=said.append, limits=SHORT) for _ in range(2))
+        *(migrate(empty_dsn, slow, [], report=said.append, limits=SHORT) for _ in range(2))
     )
     assert sorted(done) == [[], ["x: 0001_slow.sql"]]
     assert any("(onpoint_migrate)" in line for line in said)
