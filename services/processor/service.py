@@ -153,7 +153,7 @@ def _artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:
 
 
 def _replayed_artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | None]:
-    """The clean Parquet and the quarantine that a replay took over from the other run's processor."""
+    """The clean Parquet and the quarantine that a replay copied from the other run's processor."""
     by_format = {artifact.format: artifact for artifact in crawled.artifacts}
     if len(by_format) < len(crawled.artifacts) or set(by_format) - {"parquet", QUARANTINE_FORMAT}:
         raise PermanentError(Reason.SCHEMA, "a parquet artifact is expected, and its quarantine")

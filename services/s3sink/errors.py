@@ -3,7 +3,7 @@ from shared.events.models import BatchManifest
 
 
 class ClaimLostError(OnPointError):
-    """Another process has taken the object over, and writes it."""
+    """Another process has claimed the object and writes it."""
 
 
 class BatchUnusableError(OnPointError):

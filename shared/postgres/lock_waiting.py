@@ -136,8 +136,8 @@ class LockWait:
 
     def _refusal(self) -> str:
         return (
-            f"a lock was not to be had within {self.limits.in_all_s:.0f} s{self._holders_text()}: run `onpoint migrate` again when "
-            "that is over; nothing of this step was changed"
+            f"a lock was not obtained within {self.limits.in_all_s:.0f} s{self._holders_text()}: "
+            "run `onpoint migrate` again when that is over; nothing of this step was changed"
         )
 
 

@@ -107,7 +107,7 @@ class LenientResponseHandler(ResponseHandler):
         super().eof_received()
 
     def set_exception(self, exc: BaseException, *cause: Any) -> None:
-        """Also fails the body that is being read, where the parser gave up."""
+        """Also fails the body that is being read, where the parser failed."""
         payload = self._payload
         if payload is not None and not payload.is_eof() and payload.exception() is None:
             payload.set_exception(exc, *cause)

@@ -34,7 +34,7 @@ class ObjectWriter:
     async def write(self, claim: Claim, batches: Sequence[BatchManifest]) -> bool:
         """Puts the object and commits that it is written. The same batches give the same bytes under the same key.
 
-        False: the object went another way meanwhile, or another process has taken it over. Raises
+        False: the object went another way meanwhile, or another process has claimed it. Raises
         `BatchUnusableError` for the batch whose artifact is gone or not as in its manifest, `TransientError` in an
         outage or where the disk is full.
         """

@@ -74,7 +74,7 @@ async def test_a_lock_that_is_not_to_be_had_ends_the_table_s_migration_and_no_ot
     [failure] = caught.value.failures
     assert failure.table == "onpoint_things"
     assert failure.reason.startswith(
-        f"a lock was not to be had within 1 s, held by process {load.get_server_pid()} (onpoint_pipeline) for "
+        f"a lock was not obtained within 1 s, held by process {load.get_server_pid()} (onpoint_pipeline) for "
     )
     assert failure.reason.endswith(
         "run `onpoint migrate` again when that is over; nothing of this step was changed"
