@@ -50,7 +50,7 @@ class Handlers:
 
 
 def _decode(record: Record) -> CrawlBatchRequested:
-    """Raises `PermanentError`, also where the id or the key is another unit's: its results would take that one's place."""
+    """Raises `PermanentError`, also where the id or the key is another unit's, whose results it would replace."""
     unit = decode_event(CrawlBatchRequested, record.value)
     own = (
         ids.plan_unit_id(unit.run_id, unit.dataset)

@@ -74,7 +74,7 @@ class BatchWriter:
         """Digests of the pages: one of them that comes again is a repetition."""
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """The files hold what the checkpoint names."""
+        """Continues from a checkpoint: the files already contain what it names."""
         self.rows, self.requests = checkpoint.raw.rows, checkpoint.requests.rows
         self.rejected, self.failed = checkpoint.rejected, checkpoint.failed
         self.promised, self.missing = checkpoint.promised, list(checkpoint.missing)
@@ -86,7 +86,7 @@ class BatchWriter:
 
     @property
     def remarks(self) -> str | None:
-        """What a person should know though no request failed, one sentence per line."""
+        """The warnings of a batch without failed requests, one sentence per line."""
         return "\n".join(self._remarks) or None
 
     @property

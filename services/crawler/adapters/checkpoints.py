@@ -44,7 +44,7 @@ class Checkpoints:
         self._staging = staging
 
     async def find(self, unit: CrawlBatchRequested, raw: Path, requests: Path) -> Checkpoint | None:
-        """The batch's checkpoint, its files downloaded. One that cannot be read is none: the batch begins anew."""
+        """The batch's checkpoint, its files downloaded. An undecodable one is ignored: the batch begins anew."""
         key = keys.checkpoint_key(unit.run_id, unit.dataset, unit.batch_id)
         found = await self._staging.get(key)
         if found is None:

@@ -40,7 +40,7 @@ class LineFile:
             raise TransientError(f"the scratch disk: {error}") from error
 
     def abandon(self) -> None:
-        """Lets go of the file, whatever state it is in."""
+        """Closes the file, whatever its state."""
         self._file.close()
 
     async def _flush(self) -> None:

@@ -16,7 +16,7 @@ from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
 
 PLANS_CACHED = 8
-"""The longest hold a megabyte of ids."""
+"""The longest has a megabyte of ids."""
 
 
 class RunStore:

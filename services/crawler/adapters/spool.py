@@ -9,7 +9,7 @@ from typing import IO, Self
 from shared.errors import TransientError
 
 SPOOL_BYTES = 640 * 1024
-"""Held in memory at most. A window of 100 pages is thus below 64 MiB, whatever a source sends."""
+"""Bytes in memory at most. A window of 100 pages is thus below 64 MiB, whatever a source sends."""
 
 BLOCK_BYTES = 2**20
 

@@ -29,8 +29,8 @@ class RetryPolicy:
     retry_after_cap_s: float = 60.0
 
     def delay_s(self, failed_tries: int) -> float:
-        """Exponential with full jitter, so that many clients do not come back as one."""
-        return random.uniform(0, min(self.cap_s, self.base_s * 2 ** (failed_tries - 1)))  # noqa: S311 - no secret
+        """Exponential with full jitter, so that many clients do not try again at the same moment."""
+        return random.uniform(0, min(self.cap_s, self.base_s * 2 ** (failed_tries - 1)))  # noqa: S311 - not a secret
 
     def retry_after_s(self, header: str | None, now: datetime) -> float | None:
         """The pause that the source asks for: seconds or an HTTP date, capped; None: it asks for none."""

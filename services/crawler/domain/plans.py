@@ -43,7 +43,7 @@ IDS_IN_PLAN_BYTES = 2**20
 
 
 class UnbelievableError(ValueError):
-    """A source promises more than a plan may hold. The message tells what."""
+    """A source promises more than a plan may have. The message tells what."""
 
 
 class PlanFailure(BaseModel):
@@ -76,7 +76,7 @@ class IdPiece(BaseModel):
 
 
 class CrawlPlan(BaseModel):
-    """What `runs/<run_id>/<dataset>/plan.json` holds."""
+    """The content of `runs/<run_id>/<dataset>/plan.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,7 +90,7 @@ class CrawlPlan(BaseModel):
     requests: Count = 0
     requests_per_batch: Annotated[int, Field(ge=1)] = 1
     page_size: Count = 0
-    """Rows on a full page: what the source was seen to send, whatever was asked for."""
+    """Rows on a full page, as the source sends them; the requested size may differ."""
     first_page: Count = 1
     """The number that the source gives its first page."""
     open: bool = False

@@ -25,13 +25,13 @@ class RateLimiter:
         """Waits for this request's turn; with 0 per second only while the host is paused."""
         loop = asyncio.get_running_loop()
         async with self._queue:
-            while (wait_s := max(self._next_s, self._paused_until_s) - loop.time()) > 0:  # noqa: ASYNC110 - a time, no event
+            while (wait_s := max(self._next_s, self._paused_until_s) - loop.time()) > 0:  # noqa: ASYNC110 - a time, not an event
                 await asyncio.sleep(wait_s)
             if per_second:
                 self._next_s = max(self._next_s, loop.time() - LATE_S) + 1 / per_second
 
     def pause(self, seconds: float) -> None:
-        """No request for this time: the host asked for it (`Retry-After`)."""
+        """Delays all requests to the host, which asked for that (`Retry-After`)."""
         self._paused_until_s = max(self._paused_until_s, asyncio.get_running_loop().time() + seconds)
 
 

@@ -119,7 +119,7 @@ class CrawlerService:
             count_result(winner)
         try:
             after = await self._after(unit, winner)
-        except ObjectMissingError:  # the run is swept: its end was published long ago
+        except ObjectMissingError:  # the run is swept: its end is already published
             after = []
         return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner), *after))
 

@@ -16,7 +16,7 @@ class Planner:
         self._batch_rows = batch_rows
 
     async def make(self, request: CrawlRequest, dataset: Dataset) -> CrawlPlan:
-        """Two requests to the source at most. A source that does not answer gives a failed plan, no error."""
+        """Two requests to the source at most. A source that does not answer gives a failed plan, not an error."""
         parameters = request.parameters.get(dataset.name)
         limit = parameters.limit if parameters else None
         if limit == 0:

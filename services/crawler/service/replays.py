@@ -19,7 +19,7 @@ class Replays:
         self._results = archive
 
     async def plan(self, request: CrawlRequest, dataset: str) -> CrawlPlan:
-        """As many batches as the old run has. A run without a plan of the dataset gives a failed plan, no error.
+        """As many batches as the old run has. A run without a plan of the dataset gives a failed plan, not an error.
 
         Raw lines are looked for where they were crawled: a replay from a later stage has none of its own.
         """

@@ -1,7 +1,7 @@
 """What a kind of pagination is to the crawler: how a dataset is planned, and how a batch of its plan is crawled.
 
-The first works follow from the plan (`Plan.work`). Each batch makes the requests of its work and returns the work of the
-next batch where only crawling shows it; without one, the crawl ends where the plan ends, or with this batch.
+The first works follow from the plan (`CrawlPlan.work`). Each batch makes the requests of its work and returns the work of
+the next batch where only crawling shows it; without one, the crawl ends where the plan ends, or with this batch.
 """
 
 from collections.abc import Awaitable, Callable
@@ -59,7 +59,7 @@ class PlanContext(Generic[Options]):
         return failed_plan(self.run_id, self.dataset.name, why)
 
     def too_large(self, url: str, error: UnbelievableError) -> CrawlPlan:
-        """The plan where the answer of `url` promises more than a plan may hold."""
+        """The plan where the answer of `url` promises more than a plan may have."""
         why = PlanFailure(url=url[:MAX_URL_CHARS], reason=Reason.TOO_LARGE, detail=str(error))
         return failed_plan(self.run_id, self.dataset.name, why)
 
@@ -85,8 +85,8 @@ class PaginationKind(Generic[Options]):
     """Its fields in a dataset file."""
     plan: Callable[[PlanContext[Options]], Awaitable[CrawlPlan]]
     """Plans a dataset, by a few requests to the source. A plan is stored once, so every number in it follows from what the
-    source answered then. A source that does not answer gives a failed plan, no error."""
+    source answered then. A source that does not answer gives a failed plan, not an error."""
     crawl: Callable[[BatchContext[Options]], Awaitable[CursorWork | None]]
     """Makes the requests of the batch's work. Returns the work of the next batch; None: it is planned, or this is the end.
 
-    Raises `OutOfTimeError` where the batch's time ends before its planned requests: it comes again with a checkpoint."""
+    Raises `OutOfTimeError` where the batch's time ends before its planned requests: its record is published again."""
