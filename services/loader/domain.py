@@ -1,4 +1,4 @@
-"""What a load comes to. Pure."""
+"""Row counts and results of a load. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +33,7 @@ class Merge:
     same_run: int
     """Of those, rows that replaced a row of their own run."""
     repeated: int = 0
-    """Rows that met one of their own run with the same content, whichever lost: superseded all of them."""
+    """Rows that met one of their own run with the same content, whichever stays: all count as superseded."""
 
     def __add__(self, other: "Merge") -> "Merge":
         return Merge(
@@ -48,7 +48,7 @@ NOTHING_MERGED = Merge(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that PostgreSQL does not take."""
+    """A row that PostgreSQL refuses."""
 
     position: int
     reason: Reason

@@ -54,7 +54,7 @@ class LoaderService:
         return result
 
     async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
-        """Commits the death of a batch; what was committed before stands, and is returned."""
+        """Commits a dead result of the batch, unless it has a result; returns the committed one."""
         dead = dead_manifest(batch, "loader", error)
         if not await self._repository.commit_dead(dead):
             return await self._winner(batch)
@@ -62,7 +62,7 @@ class LoaderService:
         return dead
 
     async def redrive(self, batch: BatchManifest) -> None:
-        """Takes back the death of a batch; one that is loaded stays so. Idempotent."""
+        """Clears the failure of a dead batch; a loaded one stays loaded. Idempotent."""
         await self._repository.clear_failure(batch.batch_id)
 
     async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:

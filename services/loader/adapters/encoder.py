@@ -18,7 +18,7 @@ from shared.events.models import Artifact
 from shared.parquet.reader import read_clean
 
 CHUNK_ROWS = 16_384
-"""Rows encoded at a time. Larger chunks gain nothing and hold the interpreter longer (6 ms at 300 bytes a row)."""
+"""Rows encoded at a time. Larger chunks gain nothing and block the interpreter longer (6 ms at 300 bytes a row)."""
 
 PROCESSED_AT = pa.field("etl_processed_at", pa.timestamp("us", tz="UTC"), nullable=False)
 

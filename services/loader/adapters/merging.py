@@ -26,7 +26,7 @@ It bounds the search as well: at most twice this many tries for each halving of 
 MAX_MESSAGE_CHARS = 500
 
 LOCKED_TRIES = 5
-"""Of a merge that meets rows which came after it had locked the others. A second such meeting is rare."""
+"""Tries of a merge that meets rows inserted after it had locked the others. A second such try is rare."""
 
 _OF_ONE_ROW = ("22", "23", "54000", "P0001", "44000")
 """A value beyond its column, a constraint, a row or key too long, what a trigger or a view raises."""
@@ -85,7 +85,7 @@ async def merge(connection: Connection, dataset: Dataset, rows: int, processed_a
 
 
 class _UnseenError(Exception):
-    """Takes back a merge that met rows which came after the others were locked."""
+    """Rolls back a merge that met rows which were inserted after the others had been locked."""
 
 
 async def _merge_locked(connection: Connection, dataset: Dataset, processed_at: datetime) -> asyncpg.Record:

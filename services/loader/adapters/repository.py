@@ -55,7 +55,7 @@ class LoadRepository:
         return None if result is None else decode_event(BatchManifest, result.encode())
 
     async def commit_dead(self, dead: BatchManifest) -> bool:
-        """False: the batch has a result already, which stands."""
+        """False: the batch has a result already, which stays."""
         crashpoints.reach("loader.death")
         with translated():
             return bool(
@@ -113,7 +113,7 @@ class LoadRepository:
 
 
 class _AnotherWasFirstError(Exception):
-    """Takes back what was copied."""
+    """Rolls back the transaction with the copied rows."""
 
 
 async def _load(

@@ -61,9 +61,9 @@ def _is_plain(data: bytes, lines: int) -> bool:
     """
     if not (data.startswith(b"{") and data.endswith(b"}\n") and _count(data, b"}\n{") == lines - 1):
         return False
-    if _holds(data, b"\\u0000"):
+    if _contains(data, b"\\u0000"):
         return False
-    if (_holds(data, b"NaN") or _holds(data, b"Inf")) and _NO_NUMBER.search(data):
+    if (_contains(data, b"NaN") or _contains(data, b"Inf")) and _NO_NUMBER.search(data):
         return False
     if data.isascii():
         return True
@@ -79,7 +79,7 @@ def _count(data: bytes, part: bytes) -> int:
     return int(stringzilla.count(data, part))
 
 
-def _holds(data: bytes, part: bytes) -> bool:
+def _contains(data: bytes, part: bytes) -> bool:
     return int(stringzilla.find(data, part)) >= 0
 
 

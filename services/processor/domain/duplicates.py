@@ -3,7 +3,7 @@ import pyarrow as pa
 
 
 def last_of_each_key(keys: pa.Table) -> pl.Series:
-    """True for the rows to keep: of several with one key the last. Memory is the keys and one flag per row."""
+    """True for the rows to keep: the last of those with the same key. Memory is the keys and one flag per row."""
     frame = pl.from_arrow(keys)
     if not isinstance(frame, pl.DataFrame):
         raise TypeError("a table is expected")

@@ -61,7 +61,7 @@ def cut_lines(blocks: Iterable[bytes], max_line_bytes: int = MAX_LINE_BYTES) -> 
 
 
 class _Begun:
-    """A line whose end has not been seen yet. Holds no more of it than can be of use."""
+    """A line whose end has not been seen yet. Stores only as much of it as is needed."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

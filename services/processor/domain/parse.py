@@ -19,7 +19,7 @@ from shared.datasets.arrow import ARROW_TYPE
 from shared.reasons import Reason
 
 BLOCK_LINES = 256
-"""A line that needs a look costs its neighbours the quick way: few enough that one in a thousand hurts little."""
+"""Lines of a block. All lines beside a doubtful one take the slow way: few enough that one in a thousand costs little."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class ParseSchema:
 
 
 def parse_schema_of(dataset: Dataset) -> ParseSchema:
-    """Raises `ConfigurationError` for a fill value that its column cannot hold."""
+    """Raises `ConfigurationError` for a fill value outside its column's range."""
     tree: Tree = {}
     for column in dataset.columns:
         graft(tree, column.path, PARSED_TYPE[column.type])

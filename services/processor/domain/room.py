@@ -1,4 +1,4 @@
-"""Whether PostgreSQL can hold a row: what it takes at least, once every text that can is moved out of it.
+"""Whether a row fits into a page of PostgreSQL: what it takes at least, once every text that can is moved out of it.
 
 A row is one tuple on a page of 8 KiB. Its header is followed by the columns in their order, numbers and times at
 multiples of their size. PostgreSQL moves texts that take more than 24 bytes out of the row as long as it is too large;
@@ -61,7 +61,7 @@ class RowRoom:
         )
 
     def too_wide(self, rows: pa.RecordBatch) -> list[WideRow]:
-        """The rows that cannot be held. `rows` has the targets' columns first."""
+        """The rows that do not fit. `rows` has the targets' columns first."""
         if not self._can_exceed or not rows.num_rows:
             return []
         columns = rows.columns[: len(self._types)]

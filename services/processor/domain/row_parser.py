@@ -1,4 +1,4 @@
-"""One line, exactly: its values, or why it is refused and in which words."""
+"""One line, exactly: its values, or the reason and the text of its refusal."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from shared.datasets.paths import format_path
 from shared.reasons import Reason
 
 MAX_SHOWN_CHARS = 40
-"""Of a number, in the words of a refusal."""
+"""Of a number, in the text of a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def read_line(line: bytes, parse_schema: ParseSchema) -> Row | RejectedLine:
 
 def _decode(line: bytes) -> Any:
     if b"\0" in line:
-        return RejectedLine(Reason.NUL, "the line holds a NUL byte")
+        return RejectedLine(Reason.NUL, "the line contains a NUL byte")
     try:
         return _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
@@ -151,7 +151,7 @@ _CHECKS: dict[ColumnType, Callable[[Any, Target], Any]] = {
 
 _MESSAGES = {
     Reason.TYPE: "{} where {} is expected",
-    Reason.RANGE: "{} beyond what {} holds",
+    Reason.RANGE: "{} beyond the range of {}",
     Reason.NUL: "{} with a NUL character",
     Reason.ENCODING: "{} with half a surrogate pair",
 }

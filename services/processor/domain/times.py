@@ -38,7 +38,7 @@ _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 
 def to_timestamp(text: str) -> datetime | Reason:
-    """The moment, or `type` for what is none, or `range` for one outside the years 1 to 9999 in UTC."""
+    """The moment, or `type` for another text, or `range` for one outside the years 1 to 9999 in UTC."""
     match = _STAMP.fullmatch(text)
     if match is None:
         return Reason.TYPE
@@ -59,7 +59,7 @@ def to_timestamp(text: str) -> datetime | Reason:
 
 
 def to_date(text: str) -> date | Reason:
-    """The day, or `type` for what is none, or `range` for one outside the years 1 to 9999."""
+    """The day, or `type` for another text, or `range` for one outside the years 1 to 9999."""
     match = _DAY.fullmatch(text)
     return Reason.TYPE if match is None else _to_day(match)
 
