@@ -1,4 +1,4 @@
-"""What the sink does with the events it reads. Objects are written elsewhere, later (loop.py)."""
+"""What the sink does with the events it reads. Objects are written later, by `workers/object_writer.py`."""
 
 from collections.abc import Callable
 
@@ -54,7 +54,7 @@ class SinkService:
         return _result(await self._state_of(batch)) if clean.rows == 0 else None
 
     async def seal(self, run: RunSealed) -> None:
-        """Takes note of how many batches a run has, and assigns what it waited for. Idempotent."""
+        """Stores the number of batches of a run, and assigns those that waited for it. Idempotent."""
         await self._repository.seal(run)
         for dataset in run.batches:
             await self.assign_due(run.run_id, dataset)

@@ -1,4 +1,4 @@
-"""What a drained run came to, in PostgreSQL: the facts, the verdict, and the record that decided."""
+"""The completion of a drained run in PostgreSQL: the facts, the verdict, and the record that decided."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,7 +94,7 @@ WHERE r.run_id = $1
 ORDER BY array_position(r.datasets, d.dataset)
 """
 
-# What is lost with a dead batch is what the stage before handed over: the dead stage itself may not know.
+# The rows lost with a dead batch are the output of the stage before: the failed stage may not have counted them.
 _TOTALS = """
 SELECT r.dataset, r.stage, r.status,
     sum(coalesce(
@@ -282,7 +282,7 @@ class CompletionRepository:
         return bool(done)
 
     async def fail(self, completed: RunCompleted, deciding: DecidingRecord) -> bool:
-        """As `complete`, with a verdict that takes the place of one that could not be carried out, and no listing yet."""
+        """As `complete`, with a verdict that replaces the one that could not be carried out, and no listing yet."""
         with translated():
             async with self._pool.acquire() as connection:
                 transaction = connection.transaction()

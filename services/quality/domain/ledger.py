@@ -67,8 +67,8 @@ class Plan:
 class Failure:
     """A result that names its batch by the id alone.
 
-    `unread` False: the stage could not read its input, so the batch is dead there. True: the stage did tell its
-    result, and the ledger could not read that.
+    `unread` False: the stage could not read its input, so the batch is dead there. True: the stage published its
+    result, and the ledger could not decode that.
     """
 
     batch_id: str
@@ -120,5 +120,5 @@ def rows_forwarded(manifest: BatchManifest) -> int:
 
 
 def printable(text: str) -> str:
-    """PostgreSQL's text cannot hold NUL, and a foreign text must not cost a run its row counts."""
+    """The text without NUL, which PostgreSQL's text cannot contain: a foreign text must not fail a run's result."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -17,14 +17,14 @@ class StageTotals:
     stage: Stage
     status: Literal["done", "dead"]
     read: int
-    """Of dead batches: the rows that get no further, which is what the stage before handed over."""
+    """Of dead batches: the rows that get no further, which are the output of the stage before."""
     accepted: int = 0
     rejected: int = 0
     deduplicated: int = 0
     loaded: int = 0
     superseded: int = 0
     repeated: int = 0
-    """Of the rows of a run that came more than once, those that brought nothing new."""
+    """Of the rows of a run that came more than once, those with the same content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class AbsentColumn:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What a stage found worth a look, though nothing failed."""
+    """A warning of a stage, though nothing failed."""
 
     dataset: str
     sentence: str
@@ -157,7 +157,7 @@ def distinct_records(facts: RunFacts, dataset: str) -> int:
 
 
 def mismatches(summaries: Mapping[str, DatasetSummary], stages: Collection[Stage] = STAGES) -> list[str]:
-    """Where rows were lost or made up, one sentence each. `stages` are those of the run."""
+    """The mismatches between stages: rows lost or gained, one sentence each. `stages` are those of the run."""
     found = []
     for name, summary in summaries.items():
         processed = summary.rows_accepted + summary.rows_rejected + summary.rows_deduplicated

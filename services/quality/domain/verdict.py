@@ -1,4 +1,4 @@
-"""What a run came to, and why: the first status that fits."""
+"""The status of a run and its reason: the first status that fits."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -21,7 +21,7 @@ log = get_logger()
 
 
 class NotDrainedError(PermanentError):
-    """The run is running or unknown: its record came too early or is foreign."""
+    """The run is running or unknown: its record came too early, or another program wrote it."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(Reason.SCHEMA, f"run {run_id} is not drained")

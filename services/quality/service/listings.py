@@ -41,7 +41,7 @@ class Listings:
         return head.changes
 
     async def written(self, run_id: str, changes: int) -> None:
-        """Keeps what `write` returned. Without it, or if another was faster, the listing is written once more."""
+        """Stores what `write` returned. Otherwise, or if another writer was faster, the listing is written once more."""
         await self._repository.written(run_id, changes)
 
     async def rewrite(self, run_id: str) -> None:

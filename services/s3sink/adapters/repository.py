@@ -47,7 +47,7 @@ class SinkRepository:
         self._limits = limits
 
     async def add_batch(self, batch: BatchManifest, clean: Artifact, record: Record) -> bool:
-        """False: it was accepted before. `record` brought it."""
+        """False: it was accepted before. `record` is its Kafka record."""
         status = "pending" if clean.rows else "empty"
         return await self._insert(
             strip_for_storage(batch, clean), clean.rows, clean.bytes, status, None, pack(record)

@@ -28,7 +28,7 @@ from shared.stages.messages import result_event
 from shared.version import CODE_VERSION
 
 IDLE_S = 1.0
-"""The longest wait between two steps: for batches that grew old, and for what another replica left."""
+"""The longest wait between two steps, for batches that reached their age and objects that another replica left."""
 
 RETRY_DELAY_S = 1.0
 """Times the number of tries so far, before an object that failed is tried again."""
