@@ -20,7 +20,7 @@ DENIED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterA
 
 
 def why_refused(error: BaseException, server: str, settings: KafkaSettings) -> str | None:
-    """None for an error that is not about this client: the broker may be away."""
+    """None for an error that is not about this client: the broker may be unavailable."""
     if isinstance(error, ssl.SSLCertVerificationError):
         ca = settings.kafka_ssl_ca_file or "the system's CA certificates"
         return (

@@ -32,14 +32,14 @@ class Failure:
 
 
 def truncate_to_limit(record: Record, most_bytes: int) -> tuple[Record, list[tuple[str, bytes | None]]]:
-    """The record as its dead-letter record can hold it, and the header that marks a truncated one.
+    """The record within the limit of its dead-letter record, and the header that marks a truncated one.
 
     The value is truncated. Where headers and key alone exceed half of the limit, the headers are dropped and the key is
     truncated too.
     """
     room = most_bytes - DLQ_HEADERS_BYTES
     headers_bytes = sum(len(name) * 4 + len(value or b"") for name, value in record.headers)
-    # The dead-letter record holds the key twice: as its key, and in a header.
+    # The dead-letter record has the key twice: as its key, and in a header.
     frame_bytes = headers_bytes + 2 * len(record.key or b"")
     size = len(record.value or b"")
     if frame_bytes + size <= room:
@@ -87,7 +87,7 @@ def _bounded(text: str) -> bytes:
 
 
 def _ids(record: Record) -> dict[str, str]:
-    """What can be read of an undecodable record, so that people can filter by it."""
+    """The ids that can be read in an undecodable record, for filtering."""
     found: dict[str, str] = {}
     for name, value in record.headers:
         if name in {"trace_id", "traceparent"} and value is not None:

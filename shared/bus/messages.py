@@ -85,7 +85,7 @@ class FailureOutcome:
     """What became of a record that cannot be handled."""
 
     dead: bool
-    """False where its batch already has a result: no dead letter is written."""
+    """False: its batch already has a result, and no dead letter is written."""
     events: tuple[Outgoing, ...] = ()
     """To publish: the result of its batch, whichever it is."""
 

@@ -1,4 +1,4 @@
-"""Publishes what a service has to tell: events, dead letters, and records for a later try."""
+"""Publishes a service's events, dead letters, and records for a later try."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ compressed to 1 MiB may be far larger: its dead-letter record is truncated."""
 MONITOR_INTERVAL_S = 2.0
 
 RETIRE_S = 5.0
-"""A stopping process waits that long for producers that were replaced."""
+"""A stopping process waits this long for producers that were replaced."""
 
 PRODUCER = {
     "acks": "all",
@@ -72,7 +72,7 @@ class Publisher:
         self._monitor = asyncio.create_task(self._watch_broker())
 
     async def stop(self) -> None:
-        """Sends what it holds first."""
+        """Sends the buffered records first."""
         if self._monitor is not None:
             self._monitor.cancel()
         if self._retiring:
@@ -143,7 +143,7 @@ class Publisher:
                 raise
             self._producer = fresh
         log.warning("producer_replaced", error=type(error).__name__)
-        # It may hold records of other handlers: it ends when they are sent.
+        # Its buffer may have records of other handlers: it is closed when they are sent.
         task = asyncio.create_task(_retire(producer))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)

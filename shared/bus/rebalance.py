@@ -15,7 +15,7 @@ log = get_logger()
 
 @dataclass(slots=True)
 class InFlight:
-    """The records in hand, counted by partition."""
+    """The records in flight, counted by partition."""
 
     _counts: Counter[TopicPartition] = field(default_factory=Counter)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)

@@ -235,13 +235,13 @@ class Subscriptions:
     async def _mark_record_failed(self, record: Record, failure: Failure) -> None:
         mark_failed = self._mark_failed.get(record.topic, dead_letter_only)
         if record.topic in self._policy.commits_itself:
-            # First: the transaction commits the offset. A dead letter that is written twice is one entry.
+            # Before the transaction, which commits the offset. A dead letter that is written twice counts as one.
             await self._publisher.send_failure(record, failure)
             if events := (await mark_failed(record, failure.error)).events:
                 await self._transactional.publish_with_offset(record, events)
             return
         outcome = await mark_failed(record, failure.error)
-        # For a cancelled run there is nothing that a person could do.
+        # A cancelled run needs no dead letter: there is nothing to redrive.
         if outcome.dead and failure.error.reason is not Reason.CANCELLED:
             await self._publisher.send_failure(record, failure)
         await self._publisher.publish_all(outcome.events)

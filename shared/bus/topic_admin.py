@@ -43,7 +43,7 @@ class Applied:
     created: tuple[str, ...]
     changed: tuple[str, ...]
     differing: tuple[str, ...]
-    """What only a person can decide: a topic's number of partitions."""
+    """A topic whose number of partitions differs: only an operator can change it."""
 
 
 def load_topics(path: Path) -> dict[str, TopicSpec]:

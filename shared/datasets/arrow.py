@@ -40,7 +40,7 @@ def data_schema(dataset: Dataset) -> pa.Schema:
 
 
 def clean_schema(dataset: Dataset) -> pa.Schema:
-    """What processed and lake files hold: the dataset's columns, then the lineage columns."""
+    """The columns of processed and lake files: the dataset's columns, then the lineage columns."""
     return pa.schema([*data_schema(dataset), *LINEAGE_FIELDS])
 
 

@@ -41,7 +41,7 @@ class DatasetFolder:
         *,
         on_refused: Callable[[RefusedFile], None] = log_refused,
     ) -> None:
-        """`on_refused` hears of each file that cannot be used, once for each change of it."""
+        """`on_refused` is called for each file that cannot be used, once for each change of it."""
         self._extra = extra
         self._environment = os.environ if environment is None else environment
         self._on_refused = on_refused

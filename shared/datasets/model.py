@@ -23,7 +23,7 @@ SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 """Every table of PostgreSQL has them."""
 
 RESERVED_DATASETS = frozenset({"exports", "cdc", "cancelled"})
-"""Their folders in the buckets hold other things."""
+"""Their folders in the buckets are used for other objects."""
 
 COLUMNS_NAMED = 20
 """In a message; a dataset may have 1,500."""

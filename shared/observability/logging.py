@@ -35,7 +35,7 @@ def configure_logging(service: str, level: str) -> None:
             ],
         )
     )
-    # While the broker is away aiokafka logs it several times a second; the bus logs it once, with its time.
+    # While the broker is unavailable aiokafka logs it several times a second; the bus logs it once, with its time.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     root = logging.getLogger()
     root.handlers[:] = [handler]

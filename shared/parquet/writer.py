@@ -14,7 +14,7 @@ from shared.parquet.columns import align
 
 @dataclass(frozen=True, slots=True)
 class RowGroupLimits:
-    """A row group ends at whichever comes first. Its reader and its writer hold one in memory."""
+    """A row group ends at whichever comes first. Its reader and its writer have one in memory."""
 
     rows: int
     size_bytes: int

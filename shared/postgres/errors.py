@@ -1,4 +1,4 @@
-"""asyncpg's errors as ours: an outage, a statement that may be tried again, or a refusal (docs/guarantees.md, C7)."""
+"""Converts asyncpg's errors: an outage, a statement that may be tried again, or a refusal (docs/guarantees.md, C7)."""
 
 import asyncio
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ MAX_MESSAGE_CHARS = 500
 
 
 class DatabaseUnavailableError(TransientError):
-    """PostgreSQL did not answer, or asked us to try again."""
+    """PostgreSQL did not answer, or asked to try again."""
 
 
 class MigrationPendingError(DatabaseUnavailableError):
@@ -81,7 +81,7 @@ def reason_of(error: asyncpg.PostgresError) -> Reason:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether waiting can help: the server or its answer is away."""
+    """Whether the error is an outage: the server cannot be reached, or asks to try again."""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_OUTAGE_STATES)
     return isinstance(error, _CONNECTION_LOST)
@@ -89,7 +89,7 @@ def is_outage(error: BaseException) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns asyncpg's errors into ours.
+    """Converts asyncpg's errors.
 
     Raises `DatabaseUnavailableError` in an outage, `MigrationPendingError` where something is yet to be made,
     `StatementFailedError` for a statement that was ended from outside, and `PermanentError` for all else.

@@ -28,7 +28,7 @@ ORDER BY holder.pid
 """
 
 _UNSEEN = -1
-"""Stands for a holder that could not be asked for."""
+"""Stands for a holder that could not be queried."""
 
 _NOT_TO_BE_HAD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 

@@ -1,4 +1,4 @@
-"""Applies the `.sql` files of our packages once each, in order, and makes the data tables of the dataset files."""
+"""Applies the `.sql` files of the packages once each, in order, and makes the data tables of the dataset files."""
 
 import hashlib
 from collections.abc import Sequence

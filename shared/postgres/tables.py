@@ -96,7 +96,7 @@ def _check_types(dataset: Dataset, existing: Mapping[str, str]) -> None:
 
 
 async def _check_key(connection: asyncpg.Connection, dataset: Dataset) -> None:
-    """The key is what a merge goes by: with another one no batch could be loaded."""
+    """Raises `ConfigurationError` for another primary key than the dataset's: a merge would fail for every batch."""
     key = await connection.fetchval(_PRIMARY_KEY, f"public.{quote(dataset.table)}")
     if set(key) != set(dataset.key):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Whether the address of a database means what its writer meant. Pure; nothing of it is ever in a message."""
+"""Checks the address of a database. Pure; no part of the address is ever in a message."""
 
 import re
 from urllib.parse import parse_qs, unquote, urlparse

@@ -1,4 +1,4 @@
-"""Files that a stage hands to the next: named by their hash, checked when fetched."""
+"""Files that a stage writes for the next: named by their hash, checked when fetched."""
 
 import asyncio
 from pathlib import Path
@@ -21,7 +21,7 @@ class Artifacts:
     async def put(
         self, run_id: str, dataset: str, file: Path, *, extension: str, rows: int, schema_version: int = 1
     ) -> Artifact:
-        """Durable when it returns; its name holds its hash, so two writers never overwrite each other."""
+        """Durable when it returns; its name contains its hash, so two writers never overwrite each other."""
         sha256, size = await asyncio.to_thread(hash_file, file)
         key = keys.artifact_key(run_id, dataset, self._stage, sha256, extension)
         await self._staging.put(key, file)

@@ -1,4 +1,4 @@
-"""What becomes of a batch that a stage cannot handle."""
+"""Results and outcomes of batches that a stage cannot handle."""
 
 from datetime import UTC, datetime
 from typing import Self
@@ -18,7 +18,7 @@ MAX_DETAIL_CHARS = 1000
 
 
 class BatchDeadError(PermanentError):
-    """The batch was committed dead before: its record goes the way of the dead once more."""
+    """The batch was committed dead before: its record is dead-lettered again."""
 
     @classmethod
     def of(cls, result: BatchManifest) -> Self:
@@ -27,7 +27,7 @@ class BatchDeadError(PermanentError):
 
 
 class BatchFailedError(PermanentError):
-    """The batch is dead by what its data turned out to be; `result` is the dead manifest to commit."""
+    """The batch is dead because of its data; `result` is the dead manifest to commit."""
 
     def __init__(self, result: BatchManifest) -> None:
         super().__init__(*_death_of(result))
@@ -64,7 +64,7 @@ def undecodable_record(record: Record, error: PermanentError, stage: Stage) -> F
             batch_id=record.key_text or "", stage=stage, reason=error.reason, detail=error_text(error)
         )
     except ValidationError:
-        return FailureOutcome(dead=True)  # no key, or a foreign one: the dead letter is all there can be
+        return FailureOutcome(dead=True)  # no key, or a foreign one: only the dead letter can be written
     return FailureOutcome(dead=True, events=(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed),))
 
 
@@ -73,5 +73,5 @@ def outcome_of(winner: BatchManifest) -> FailureOutcome:
 
 
 def error_text(error: PermanentError) -> str:
-    """The error's text as JSON and PostgreSQL can hold it: no lone surrogate, no NUL."""
+    """The error's text as JSON and PostgreSQL can store it: no lone surrogate, no NUL."""
     return str(error)[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode().replace("\x00", "\ufffd")

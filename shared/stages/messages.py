@@ -1,4 +1,4 @@
-"""Batch manifests in records, and the events that tell of a result."""
+"""Batch manifests in records, and the events with a result."""
 
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
@@ -19,7 +19,7 @@ def read_batch(record: Record) -> BatchManifest:
 
 def check_identity(record: Record, batch_id: str, own: str) -> None:
     """Raises `PermanentError` (`schema`) unless an event names the id that is derived from what it is about, and so
-    does its record's key: else its results would take another batch's place.
+    does its record's key: else its results would replace another batch's.
     """
     if batch_id != own:
         raise PermanentError(Reason.SCHEMA, "batch_id is not that of its run, dataset and sequence")
@@ -28,7 +28,7 @@ def check_identity(record: Record, batch_id: str, own: str) -> None:
 
 
 def try_read_batch(record: Record) -> BatchManifest | None:
-    """The manifest in a record that could not be handled, or None where it cannot be read or is another batch's."""
+    """The manifest in a record that could not be handled, or None where it is undecodable or another batch's."""
     try:
         return read_batch(record)
     except PermanentError:
@@ -36,6 +36,6 @@ def try_read_batch(record: Record) -> BatchManifest | None:
 
 
 def result_event(result: BatchManifest) -> Outgoing:
-    """The event that tells of a stage's result."""
+    """The event with a stage's result."""
     topic = topics.BATCH_FAILED if result.status == "dead" else topology.RESULT_OF_STAGE[result.stage]
     return Outgoing(topic, result.batch_id, result)

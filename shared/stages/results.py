@@ -1,6 +1,6 @@
 """First writer wins (docs/adr/0002).
 
-A stage puts its artifacts under names that hold their hash, then its manifest at a derived key that only the
+A stage puts its artifacts under names that contain their hash, then its manifest at a derived key that only the
 first can create. That put is the commit. A second writer reads the committed manifest and publishes that.
 """
 

@@ -1,6 +1,6 @@
 """One thin interface on obstore, the same for S3, a local folder and memory.
 
-Foreign errors become ours here. A call is never cancelled half-way (obstore works on in its own threads): it
+The driver's errors are converted here. A call is never cancelled half-way (obstore works on in its own threads): it
 is bounded by the client's own timeouts and awaited to the end.
 """
 

@@ -1,4 +1,4 @@
-"""What a sweep asks of others."""
+"""The ports of a sweep."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.sweep.rules import Run
 
 
 class RunIndex(Protocol):
-    """What is known of runs."""
+    """The runs in the ledger."""
 
     async def runs(self, run_ids: Collection[str]) -> Mapping[str, Run]:
         """Those of the runs that are known."""

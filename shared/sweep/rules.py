@@ -1,4 +1,4 @@
-"""What may go. Pure: keys, times and what is known of runs in, a decision out. When in doubt, it stays."""
+"""Which objects a sweep removes. Pure: decides by keys, times and the ledger's runs. A doubtful object stays."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -145,7 +145,7 @@ def is_expired(run: Run | None, modified: datetime, limits: Limits, now: datetim
 
 
 def may_be_orphaned(run: Run | None, modified: datetime, limits: Limits, now: datetime) -> bool:
-    """An artifact, or an export, that goes unless a manifest, a result or a listing names it."""
+    """An artifact, or an export, that is removed unless a manifest, a result or a listing names it."""
     return run is not None and run.ended_at is not None and is_older(modified, limits.grace, now)
 
 

@@ -73,7 +73,7 @@ class Sweep:
         now: datetime | None = None,
         on_removal: Callable[[Removal], None] = lambda _: None,
     ) -> None:
-        """`on_removal` hears of everything that is removed or, with `dry_run`, would be."""
+        """`on_removal` is called for every object that is removed or, with `dry_run`, would be."""
         self._staging = staging
         self._lake = lake
         self._index = index
@@ -212,7 +212,7 @@ class Sweep:
     async def _unnamed(
         self, place: ArtifactKey, suspects: Sequence[ObjectInfo], store: ObjectStore | None = None
     ) -> list[ObjectInfo]:
-        """Those that no manifest of the stage names. Reads every manifest of it, so it is asked last."""
+        """Those that no manifest of the stage names. Reads every manifest of it, so it is called last."""
         store = store or self._staging
         left = {store.uri(info.key): info for info in suspects}
         prefix = f"{keys.dataset_prefix(place.run_id, place.dataset)}{place.stage}/"
