@@ -37,15 +37,13 @@ from shared.events.topics import retry_topic
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BRAKE_OPEN, RECORD_RETRIES, RECORDS_HANDLED
 from shared.reasons import Reason
+from shared.runtime.background import backoff_s
 
 MAX_TRIES = 5
 """Of a record whose error is neither permanent nor an outage."""
 
 MAX_FAILED_MARKS = 30
 """One minute. An outage that no driver error names may be over by then."""
-
-OUTAGE_DELAYS_S = (0.25, 0.5, 1.0, 2.0)
-"""Short, so that work goes on at once after an outage."""
 
 MEMORY_PAUSE_S = 1.0
 
@@ -229,7 +227,7 @@ class AtLeastOnce:
         state = self._state(fetched)
         is_outage = isinstance(error, TransientError | KafkaError)
         if is_outage:
-            delay_s = OUTAGE_DELAYS_S[min(state.outages, len(OUTAGE_DELAYS_S) - 1)]
+            delay_s = backoff_s(state.outages)
             state.outages += 1
             self.partitions.pause(fetched.partition, error)
         else:

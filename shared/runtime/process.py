@@ -23,13 +23,13 @@ from shared.errors import ConfigurationError
 from shared.observability.logging import configure_logging, get_logger
 from shared.observability.metrics import BROKER_REACHABLE, LOOP_LAG_SECONDS
 from shared.runtime import memory
+from shared.runtime.background import Outage
 from shared.runtime.http import start_http
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 from shared.settings.process import ProcessSettings
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
-KAFKA_RETRY_S = 0.5
 LOOP_PROBE_S = 1.0
 LOOP_LAG_WARNING_S = 1.0
 
@@ -139,23 +139,21 @@ async def _work(
 
 async def _start(build: Build, process: Process) -> None:
     await build(process)
-    waiting = False
+    outage = Outage("waiting_for_kafka", "kafka_reachable")
     while True:
         try:
             await process.publisher.start()
             await process.subscriptions.start()
         except (KafkaError, OSError) as error:
             BROKER_REACHABLE.set(0)
-            if not waiting:
-                log.warning("waiting_for_kafka", error=str(error))
-                waiting = True
             with contextlib.suppress(Exception):
                 await _stop_kafka(process)
-            await asyncio.sleep(KAFKA_RETRY_S)
+            await outage.wait(error)
         except ConfigurationError:
             await _stop_kafka(process)
             raise
         else:
+            outage.end()
             return
 
 

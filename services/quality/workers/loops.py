@@ -9,12 +9,10 @@ from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
 from shared.bus.delivery import POISONED_PRODUCER
 from shared.errors import TransientError
-from shared.observability.logging import get_logger
 from shared.postgres.errors import StatementFailedError
+from shared.runtime.background import Outage
 
 INTERVAL_S = 1.0
-
-log = get_logger()
 
 
 async def publish_forever(ledger: LedgerService) -> None:
@@ -28,11 +26,14 @@ async def list_forever(listings: Listings) -> None:
 
 
 async def _repeat(work: Callable[[], Awaitable[object]]) -> None:
+    outage = Outage("loop_paused", "loop_resumed")
     while True:
         await asyncio.sleep(INTERVAL_S)
         try:
             await work()
         except POISONED_PRODUCER:
             raise
-        except (TransientError, StatementFailedError, KafkaError) as outage:
-            log.warning("loop_waits", error=str(outage))
+        except (TransientError, StatementFailedError, KafkaError) as error:
+            await outage.wait(error)
+        else:
+            outage.end()

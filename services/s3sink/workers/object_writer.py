@@ -14,7 +14,7 @@ from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import stored
 from services.s3sink.errors import BatchUnusableError
 from services.s3sink.service import SinkService
-from shared.bus.delivery import MAX_TRIES, OUTAGE_DELAYS_S, POISONED_PRODUCER
+from shared.bus.delivery import MAX_TRIES, POISONED_PRODUCER
 from shared.bus.messages import Publish, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
@@ -22,6 +22,7 @@ from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.postgres.errors import StatementFailedError
 from shared.reasons import Reason
+from shared.runtime.background import Outage
 from shared.runtime.busy import busy
 from shared.stages.failures import dead_manifest
 from shared.stages.messages import result_event
@@ -66,7 +67,7 @@ class SinkLoop:
 
         Raises only what a new process must cure: a producer that the broker refuses for good.
         """
-        outages = 0
+        outage = Outage("sink_paused", "sink_resumed")
         while True:
             self._woken.clear()
             try:
@@ -74,14 +75,9 @@ class SinkLoop:
             except POISONED_PRODUCER:
                 raise
             except (TransientError, StatementFailedError, KafkaError) as error:
-                if outages == 0:
-                    log.warning("sink_paused", why=f"{type(error).__name__}: {error}"[:500])
-                await asyncio.sleep(OUTAGE_DELAYS_S[min(outages, len(OUTAGE_DELAYS_S) - 1)])
-                outages += 1
+                await outage.wait(error)
                 continue
-            if outages:
-                log.info("sink_resumed")
-                outages = 0
+            outage.end()
             if not is_busy:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), IDLE_S)
