@@ -67,7 +67,7 @@ class Handlers:
             try:
                 await self.ledger.record_failure(failure)
             except PermanentError as again:
-                log.warning("unread_result_lost", detail=str(again))
+                log.warning("undecodable_result_lost", detail=str(again))
         return FailureOutcome(dead=True)
 
     async def on_run_drained(self, record: Record) -> Sequence[Outgoing]:

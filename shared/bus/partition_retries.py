@@ -70,7 +70,7 @@ class PartitionRetries:
     def settled(self, partition: TopicPartition) -> None:
         self._states.pop(partition, None)
         if (since := self.paused_since.pop(partition, None)) is not None:
-            log.info("partition_goes_on", paused_since=since.isoformat())
+            log.info("partition_resumed", paused_since=since.isoformat())
             PARTITIONS_PAUSED.set(len(self.paused_since))
 
     def retry_after(self, fetched: Fetched, delay_s: float) -> None:

@@ -58,7 +58,7 @@ class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         try:
             await asyncio.wait_for(self._in_flight.idle(set(revoked)), self._drain_s)
         except TimeoutError:
-            log.warning("drain_gave_up", partitions=[f"{tp.topic}-{tp.partition}" for tp in revoked])
+            log.warning("drain_timed_out", partitions=[f"{tp.topic}-{tp.partition}" for tp in revoked])
         self._forget(set(revoked))
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:

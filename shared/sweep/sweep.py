@@ -264,7 +264,7 @@ class Sweep:
         self._on_removal(removal)
 
     def _add_problem(self, problem: str) -> None:
-        log.warning("sweep_leaves_alone", why=problem[:500])
+        log.warning("sweep_skipped", why=problem[:500])
         self._report.problems.append(problem[:500])
 
 

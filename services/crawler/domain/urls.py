@@ -101,7 +101,7 @@ def check_cursor(url: str, source: ApiSource) -> str:
         named, own = URL(url), URL(source.base_url)
         same = (named.scheme, named.raw_host, named.port) == (own.scheme, own.raw_host, own.port)
     except NO_URL as error:
-        raise CursorError(url, f"the next page's URL is none: {error}"[:300]) from error
+        raise CursorError(url, f"the next page's URL is not valid: {error}"[:300]) from error
     if not same or named.raw_user is not None or named.raw_password is not None:
         raise CursorError(url, f"the next page is not at {own.scheme}://{own.authority}")
     return str(named.with_fragment(None))
@@ -111,4 +111,4 @@ def _join(answered: str, target: str) -> str:
     try:
         return str(URL(answered).join(URL(target)))
     except NO_URL as error:
-        raise CursorError(target, f"the next page's URL is none: {error}"[:300]) from error
+        raise CursorError(target, f"the next page's URL is not valid: {error}"[:300]) from error

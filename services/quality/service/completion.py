@@ -57,7 +57,7 @@ class CompletionService:
             return ()
         completed = await self._completions.verdict(run_id) or await self._decide(run_id)
         if completed is None:
-            log.info("completion_waits")
+            log.info("completion_deferred")
             await self._completions.republish_drained(run_id)
             return ()
         if state.completed_by is None:
