@@ -23,18 +23,18 @@ class BatchDeadError(PermanentError):
     @classmethod
     def of(cls, result: BatchManifest) -> Self:
         """`result` is the dead manifest that was committed."""
-        return cls(*_death_of(result))
+        return cls(*_reason_and_text(result))
 
 
 class BatchFailedError(PermanentError):
     """The batch is dead because of its data; `result` is the dead manifest to commit."""
 
     def __init__(self, result: BatchManifest) -> None:
-        super().__init__(*_death_of(result))
+        super().__init__(*_reason_and_text(result))
         self.result = result
 
 
-def _death_of(result: BatchManifest) -> tuple[Reason, str]:
+def _reason_and_text(result: BatchManifest) -> tuple[Reason, str]:
     return result.reason or Reason.HANDLER, result.detail or "the batch is dead"
 
 

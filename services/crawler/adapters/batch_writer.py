@@ -24,7 +24,7 @@ MAX_MISSING_REASON_CHARS = 300
 MAX_REMARKS = 10
 MAX_REMARK_CHARS = 300
 
-BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch died; ask for a new run"
+BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch failed; request a new run"
 
 
 def no_records_remark(lacking: str) -> str:

@@ -317,11 +317,11 @@ class CompletionRepository:
                 stages = stages_of(head["from_stage"])
                 totals = await connection.fetch(_TOTALS, run_id, stages)
                 files = await connection.fetch(_FILES, run_id, stages)
-                deaths = await connection.fetch(_DEAD_BATCHES, run_id, stages)
-                dead = await connection.fetch(_DEAD, run_id, stages, LISTED) if deaths else []
+                dead_counts = await connection.fetch(_DEAD_BATCHES, run_id, stages)
+                dead = await connection.fetch(_DEAD, run_id, stages, LISTED) if dead_counts else []
                 missing = await connection.fetch(_MISSING, run_id, LISTED)
                 missing_pages = await connection.fetch(_MISSING_PAGES, run_id) if missing else []
-                causes = await connection.fetch(_CAUSES, run_id, stages) if deaths else []
+                causes = await connection.fetch(_CAUSES, run_id, stages) if dead_counts else []
                 rejections = await connection.fetch(_REJECTIONS, run_id)
                 absent = await connection.fetch(_ABSENT, run_id)
                 remarks = await connection.fetch(_REMARKS, run_id, LISTED)
@@ -337,10 +337,10 @@ class CompletionRepository:
             },
             totals=tuple(StageTotals(**row) for row in totals),
             files=tuple(Files(**row) for row in files),
-            dead_batches={row["dataset"]: row["batches"] for row in deaths},
-            cancelled=any(row["cancelled"] for row in deaths),
+            dead_batches={row["dataset"]: row["batches"] for row in dead_counts},
+            cancelled=any(row["cancelled"] for row in dead_counts),
             dead=tuple(DeadBatch(**row) for row in dead),
-            dead_total=sum(row["results"] for row in deaths),
+            dead_total=sum(row["results"] for row in dead_counts),
             missing=tuple(
                 MissingRecords(dataset=row["dataset"], url=row["url"], reason=row["reason"])
                 for row in missing

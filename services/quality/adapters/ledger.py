@@ -56,7 +56,7 @@ class LedgerRepository:
         counts = result.counts
         return await self._record(result, result.reason, result.detail, read=counts.read)
 
-    async def record_death(self, batch: BatchRef, failure: Failure) -> Recorded:
+    async def record_dead(self, batch: BatchRef, failure: Failure) -> Recorded:
         """As `record`, of a batch whose record was undecodable: its parent's result has the number of its rows."""
         result = BatchManifest(
             run_id=batch.run_id,
@@ -139,7 +139,7 @@ class LedgerRepository:
     async def batch_ref_of(self, batch_id: str) -> BatchRef | None:
         """Where a batch belongs, if any result of it is in the ledger."""
         with translated():
-            row = await self.pool.fetchrow(statements.PLACE_OF, batch_id)
+            row = await self.pool.fetchrow(statements.BATCH_REF_OF, batch_id)
         return None if row is None else BatchRef(**row)
 
     async def open_plans(self) -> list[Plan]:

@@ -210,7 +210,7 @@ FROM onpoint_runs.unmatched_failures
 WHERE batch_id = ANY ($1::text[])
 """
 
-PLACE_OF = """
+BATCH_REF_OF = """
 SELECT r.run_id, r.dataset, r.sequence, runs.requested_at
 FROM onpoint_runs.results r
 JOIN onpoint_runs.runs USING (run_id)

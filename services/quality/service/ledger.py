@@ -115,7 +115,7 @@ class LedgerService:
         else:
             if (parent := PARENT_STAGE[failure.stage]) is not None and not failure.unread:
                 await self._record_from_staging(batch, failure.batch_id, parent)
-            await self._count(batch.run_id, failure.stage, await self._ledger.record_death(batch, failure))
+            await self._count(batch.run_id, failure.stage, await self._ledger.record_dead(batch, failure))
         await self._ledger.delete_failure(failure)
 
     async def _record_from_staging(self, batch: BatchRef, batch_id: str, stage: Stage) -> None:
