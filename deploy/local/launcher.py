@@ -32,7 +32,7 @@ from deploy.local.state import StackState, running_state
 from deploy.local.waiting import POLL_S, wait_for
 from shared.events.topology import SERVICES
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 HANG_SETTING = "ONPOINT_LOCAL_HANG_S"
 DEFAULT_HANG_S = 60.0
@@ -55,7 +55,7 @@ class Request:
     detour: ProxyPorts | None = None
 
 
-def prepare(request: Request, say: Say) -> None:
+def prepare(request: Request, report: Report) -> None:
     """Make everything ready for a supervisor: programs, components, free ports, secrets, configuration.
 
     Ends what an earlier supervisor left. The caller holds the launch lock. Raises `StackError` with advice.
@@ -64,13 +64,13 @@ def prepare(request: Request, say: Say) -> None:
     home.create()
     ended = end_orphans(home)
     if ended:
-        say(f"ended what an earlier stack left: {', '.join(ended)}")
+        report(f"ended what an earlier stack left: {', '.join(ended)}")
     java = tools.find_java(environ)
     weed = tools.find_weed(environ)
     hang_s = _hang_s(environ)
     postgres_version = postgres_versions.chosen_version(environ)
-    components = fetch.fetch(environ, say)
-    programs = fetch.fetch_postgres(postgres_version, environ, say)
+    components = fetch.fetch(environ, report)
+    programs = fetch.fetch_postgres(postgres_version, environ, report)
     chosen = ports.choose(home, environ)
     ports.require_free(chosen, services=request.services)
     config = StackConfig(
@@ -93,17 +93,17 @@ def prepare(request: Request, say: Say) -> None:
     home.state_file.unlink(missing_ok=True)
 
 
-def launch(request: Request, say: Say) -> subprocess.Popen[bytes] | None:
+def launch(request: Request, report: Report) -> subprocess.Popen[bytes] | None:
     """Start a supervisor in the background.
 
     None if one runs already, also one that another caller has just started. Waits for one that is stopping.
     """
     home = request.home
     home.create()
-    with launching(home, say):
+    with launching(home, report):
         if is_running(home):
             return None
-        prepare(request, say)
+        prepare(request, report)
         supervisor = _spawn_supervisor(request)
         # Under the lock, so that the next caller finds either no supervisor or one that says who it is.
         wait_for(
@@ -117,12 +117,12 @@ def launch(request: Request, say: Say) -> subprocess.Popen[bytes] | None:
         return supervisor
 
 
-def launching(home: Home, say: Say) -> AbstractContextManager[None]:
+def launching(home: Home, report: Report) -> AbstractContextManager[None]:
     """The lock under which a home's stack is started or ended."""
     return locks.held(
         home.launch_lock,
         wait_s=LAUNCH_WAIT_S,
-        on_wait=lambda: say("waiting: another command starts or stops the stack"),
+        on_wait=lambda: report("waiting: another command starts or stops the stack"),
     )
 
 
@@ -135,7 +135,7 @@ def is_running(home: Home) -> bool:
     wait_for(
         lambda: not locks.is_held(home.supervisor_lock) or running_state(home) is not None,
         timeout_s=SUPERVISOR_START_S,
-        what="a supervisor to say who it is",
+        what="the state of the supervisor",
     )
     return locks.is_held(home.supervisor_lock)
 
@@ -173,7 +173,7 @@ def wait_until_ready(home: Home, *, timeout_s: float) -> Iterator[str]:
         time.sleep(POLL_S)
 
 
-def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
+def shut_down(home: Home, report: Report, *, wipe: bool = False) -> bool:
     """Stop the home's stack and leave no process of it. False if nothing ran.
 
     `wipe` removes its data, logs and secrets as well. A stack that is started meanwhile is left alone.
@@ -186,11 +186,11 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
         home.refuse_if_foreign("move them elsewhere first; nothing was removed")
     state = running_state(home)
     if state is not None:
-        say("stopping")
+        report("stopping")
         _stop_supervisor(state.supervisor)
     if not home.path.exists():
         return bool(end_orphans(home))
-    with launching(home, say):
+    with launching(home, report):
         if is_running(home):
             return True
         ended = end_orphans(home)

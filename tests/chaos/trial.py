@@ -157,7 +157,7 @@ async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) 
             detour=ProxyPorts(
                 kafka=doors["kafka"], kafka_behind=behind, postgres=doors["postgres"], s3=doors["s3"]
             ),
-            say=say,
+            report=say,
         )
         await asyncio.to_thread(stack.up)
         try:
