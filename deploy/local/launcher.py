@@ -52,7 +52,7 @@ class Request:
     services: tuple[str, ...] = SERVICES
     parent: ProcessId | None = None
     """The stack ends with this process."""
-    detour: ProxyPorts | None = None
+    proxy_ports: ProxyPorts | None = None
 
 
 def prepare(request: Request, report: Report) -> None:
@@ -86,7 +86,7 @@ def prepare(request: Request, report: Report) -> None:
         postgres_version=postgres_version,
         hang_s=hang_s,
         parent=request.parent,
-        detour=request.detour,
+        proxy_ports=request.proxy_ports,
     )
     ClientSettings(client_environment(home, config, load_or_create(home)), config.overrides).save(home)
     config.save(home)

@@ -46,14 +46,14 @@ class LocalStack:
         ports: Literal["free", "default"] = "free",
         services: tuple[str, ...] = SERVICES,
         extra_env: Mapping[str, str] | None = None,
-        detour: ProxyPorts | None = None,
+        proxy_ports: ProxyPorts | None = None,
         timeout_s: float = READY_TIMEOUT_S,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing is started yet.
 
         `extra_env` is for the services (`ONPOINT_*`) and wins over this process's environment.
-        With `detour` they reach the components through a proxy of the caller's, which listens there already.
+        With `proxy_ports` they reach the components through a proxy of the caller's, which listens there already.
         """
         self.home = Home(home.absolute())
         self._timeout_s = timeout_s
@@ -69,7 +69,7 @@ class LocalStack:
             "ONPOINT_PORTS": ports,
             "ONPOINT_HOME": str(self.home.path),
         }
-        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this(), detour)
+        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this(), proxy_ports)
 
     def __enter__(self) -> Self:
         self.up()

@@ -145,11 +145,11 @@ def test_damaged_credentials_are_not_replaced(home: Home) -> None:
         load_or_create(home)
 
 
-def test_services_take_a_detour_and_clients_do_not(
+def test_services_go_through_a_proxy_and_clients_do_not(
     home: Home, config: StackConfig, credentials: Credentials
 ) -> None:
-    detour = ProxyPorts(kafka=1001, kafka_behind=1002, postgres=1003, s3=1004)
-    config = config.model_copy(update={"detour": detour})
+    proxy_ports = ProxyPorts(kafka=1001, kafka_behind=1002, postgres=1003, s3=1004)
+    config = config.model_copy(update={"proxy_ports": proxy_ports})
     service = process_environment("loader", home, config, credentials)
     assert service["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1001"
     assert service["ONPOINT_POSTGRES_DSN"].endswith("@127.0.0.1:1003/onpoint")
