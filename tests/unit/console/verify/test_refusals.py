@@ -33,7 +33,7 @@ def packed(lines: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 class Archive:
-    """What the store holds; the first run asked the source, and each later one replays the one before."""
+    """What is in the store; the first run asked the source, and each later one replays the one before."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -179,19 +179,19 @@ async def test_of_a_loaders_quarantine_that_is_swept_the_number_is_known(archive
     assert (await archive.learn()).batches[batch_id].unloaded_unknown == 2
 
 
-@pytest.mark.parametrize(("records", "said"), [(13, True), (12, False), (7, False)])
+@pytest.mark.parametrize(("records", "is_found"), [(13, True), (12, False), (7, False)])
 async def test_a_source_with_fewer_records_than_were_crawled_is_told_first_and_once(
-    archive: Archive, records: int, *, said: bool
+    archive: Archive, records: int, *, is_found: bool
 ) -> None:
     log: list[dict[str, Any]] = [{"place": 0, "rows": records, "reason": None}]
     archive.run("first", (records, records, 0, 0, 0, 0), log=log, missing=0)
     expected = await archive.learn()
     for batch in expected.batches.values():
         source_ids(archive, batch)
-    complaints = [f"{violation.subject}: {violation.message}" for violation in archive.findings.violations]
+    messages = [f"{violation.subject}: {violation.message}" for violation in archive.findings.violations]
     first = "the source: it has 12 records, run first crawled 13 of d: is it the right file?"
-    assert complaints[:1] == ([first] if said else [])
-    assert complaints.count(first) == said
+    assert messages[:1] == ([first] if is_found else [])
+    assert messages.count(first) == is_found
 
 
 async def test_a_refused_line_is_no_record_that_the_source_must_have(archive: Archive) -> None:

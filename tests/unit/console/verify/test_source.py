@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from console.verify.source import complaint, is_beyond, parse, rows_of
+from console.verify.source import is_beyond, parse, problem_of, rows_of
 from shared.datasets.model import ColumnType, Dataset
 from tests.unit.console.verify.conftest import dataset_of
 
@@ -68,7 +68,7 @@ def test_a_time_may_be_written_in_many_ways(text: str, expected: datetime) -> No
     [("int64", "1.0"), ("float64", "9007199254740993"), ("timestamp", '"2016-12-31T23:59:60Z"')],
 )
 def test_a_refusal_of_what_is_doubtful_is_deserved(kind: ColumnType, text: str) -> None:
-    assert complaint(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
+    assert problem_of(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,8 @@ def test_a_refusal_of_what_is_doubtful_is_deserved(kind: ColumnType, text: str) 
 )
 def test_a_refusal_of_what_is_right_is_none(kind: ColumnType, text: str) -> None:
     assert (
-        complaint(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode())) is None
+        problem_of(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
+        is None
     )
 
 
