@@ -124,9 +124,9 @@ def down(
         ran = launcher.shut_down(home, report, wipe=wipe)
     out.print("the stack is down" if ran else "nothing was running", highlight=False)
     if wipe:
-        kept = components_folder(os.environ)
+        components = components_folder(os.environ)
         out.print(
-            f"its data, logs and secrets are removed; downloaded programs stay in {kept}",
+            f"its data, logs and secrets are removed; downloaded programs stay in {components}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -210,8 +210,10 @@ def _run_in_background(request: "Request", timeout_s: float) -> None:
                 report(line)
     except KeyboardInterrupt:
         goes_on = launcher.goes_on_starting(request.home)
-        said = "the stack goes on starting: stop it with `onpoint down`" if goes_on else "nothing was started"
-        err.print(said, highlight=False)
+        outcome = (
+            "the stack goes on starting: stop it with `onpoint down`" if goes_on else "nothing was started"
+        )
+        err.print(outcome, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     out.print(_table(rows(request.home)))
     _print_what_next()

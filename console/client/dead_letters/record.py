@@ -58,7 +58,7 @@ class DeadLetter:
     appended_ms: int
     """When the dead letter was appended, by its record's own time."""
     original: Original | None
-    """None: its headers do not say, so it cannot be replayed."""
+    """None: its headers do not name it, so it cannot be replayed."""
     stage: str
     reason: str
     exception: str
@@ -74,7 +74,7 @@ class DeadLetter:
     dataset: str = ""
     """Empty where the record names none."""
     is_truncated: bool = False
-    """The dead letter holds only the beginning of its record, so it cannot be replayed."""
+    """The dead letter has only the beginning of its record, so it cannot be replayed."""
 
     @property
     def identity(self) -> str:

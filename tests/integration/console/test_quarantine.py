@@ -178,7 +178,7 @@ async def test_rows_that_were_swept_are_told(
 
     result = await onpoint("quarantine", run_id)
     assert result.code == 1
-    assert f"the refused rows of run {run_id} are no longer kept" in result.err
+    assert f"the refused rows of run {run_id} are no longer stored" in result.err
     assert result.err.count("\n") == 1
 
 

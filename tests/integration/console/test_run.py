@@ -41,7 +41,7 @@ async def has_begun(ledger: asyncpg.Connection, run_id: str) -> None:
 
 
 async def first_line(process: asyncio.subprocess.Process) -> str:
-    """The first that the program says to stderr."""
+    """The first that the program writes to stderr."""
     assert process.stderr is not None
     return (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
 
@@ -216,7 +216,7 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
     services: Services, settings: dict[str, str], run_id: str
 ) -> None:
     controller, terminal = pty.openpty()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -229,7 +229,7 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
         "--json",
         "--timeout",
         "60",
-        env={**kept, **settings, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
+        env={**inherited, **settings, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
         stdout=asyncio.subprocess.PIPE,
         stderr=terminal,
     )
@@ -247,12 +247,12 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
 
 
 def _read(descriptor: int, until: bytes | None = None) -> bytes:
-    """What the terminal shows until it shows that, or until the other side is gone."""
+    """What the terminal shows until it shows that, or until the program is gone."""
     data = b""
     while until is None or until not in data:
         try:
             part = os.read(descriptor, 65536)
-        except OSError:  # how Linux says that the other side is gone
+        except OSError:  # how Linux reports that the program is gone
             break
         if not part:
             break

@@ -1,4 +1,4 @@
-"""`onpoint run` without a name: nobody crawls everything by a slip."""
+"""`onpoint run` without a name crawls everything only after a confirmation."""
 
 import pytest
 import typer
@@ -16,7 +16,7 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A terminal with somebody at it; the questions they were asked, each answered with yes unless it is replaced."""
+    """A terminal with a person at it; the questions they were asked, each answered with yes unless it is replaced."""
     asked: list[str] = []
 
     def confirm(question: str, **_: object) -> bool:
@@ -55,6 +55,6 @@ def test_nobody_is_asked_for_a_run_that_cannot_start(
 
 def test_a_program_must_say_what_it_wants() -> None:
     with pytest.raises(
-        WrongUseError, match="Name some, as in `onpoint run albums`, or say --all for all 7 datasets"
+        WrongUseError, match="Name some, as in `onpoint run albums`, or write --all for all 7 datasets"
     ):
         run._all_datasets(DATASETS, sure=False)  # noqa: SLF001 - as above

@@ -1,4 +1,4 @@
-"""Refused rows as people and programs get them. What somebody else wrote is shown, and never obeyed."""
+"""Refused rows as people and programs get them. Foreign text is shown, and never obeyed."""
 
 import csv
 import io

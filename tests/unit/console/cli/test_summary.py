@@ -146,7 +146,7 @@ def test_what_went_wrong_is_listed_with_its_reason() -> None:
     assert "warn   posts: not_null(user): 9 rows have no user, expected at most 5\n" in shown
     assert "warn   posts: unique(id,day): could not run: away\n" in shown
     assert "6 of 6 failed" in shown
-    assert "1 batch given up\n  dataset  stage   reason  batches\n  posts    loader  schema  1\n" in shown
+    assert "1 batch failed\n  dataset  stage   reason  batches\n  posts    loader  schema  1\n" in shown
     assert f"onpoint dlq list --run {run.run_id} shows why" in shown
     assert "posts  503 after 5 tries  https://example.org/posts?_page=7" in shown
 
@@ -159,7 +159,7 @@ def test_a_batch_that_was_not_fetched_is_not_listed_beside_its_missing_pages() -
     page = MissingRecords(dataset="e500", url="https://example.org/e500", reason="500 after 5 tries")
     shown = text(completed(status="failed", dead=tuple(dead), missing=(page,)))
 
-    assert "3 batches given up" in shown
+    assert "3 batches failed" in shown
     assert "e500     crawler" not in shown
     assert "  other    crawler  fetch   1\n" in shown
     assert "e500  500 after 5 tries" in shown

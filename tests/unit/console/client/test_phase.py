@@ -25,11 +25,11 @@ def test_a_run_that_was_just_asked_for_waits_for_the_crawler() -> None:
 
 
 def test_one_that_no_crawler_takes_up_says_where_to_look() -> None:
-    said = phase(run(taken_up=False), {}, 75.0)
+    text = phase(run(taken_up=False), {}, 75.0)
 
-    assert said is not None
-    assert said.startswith("asked, waiting for the crawler for 1 min 15 s: is it running? see `onpoint ps`")
-    assert "onpoint dlq list" in said
+    assert text is not None
+    assert text.startswith("asked, waiting for the crawler for 1 min 15 s: is it running? see `onpoint ps`")
+    assert "onpoint dlq list" in text
 
 
 def test_a_run_that_the_ledger_does_not_know_is_told_after_a_while() -> None:

@@ -115,7 +115,7 @@ async def test_a_row_of_a_mebibyte_that_json_spelt_out_is_whole_and_a_longer_lin
 async def test_rows_that_were_swept_are_told_with_what_to_do(staging: ObjectStore) -> None:
     file = await put(staging, packed(b"{}"))
     await staging.delete(staging.key(file.uri, ""))
-    with pytest.raises(ClientError, match=r"no longer kept: staging was swept.*ONPOINT_STAGING_TTL_HOURS"):
+    with pytest.raises(ClientError, match=r"no longer stored: staging was swept.*ONPOINT_STAGING_TTL_HOURS"):
         await rows(staging, file)
 
 

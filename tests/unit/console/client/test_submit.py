@@ -44,7 +44,7 @@ def test_the_same_datasets_in_any_order_are_the_same_run() -> None:
 
 
 def test_a_run_is_no_replay_and_a_replay_no_run() -> None:
-    with pytest.raises(InvalidRequestError, match="x-good is no replay of old; choose another id"):
+    with pytest.raises(InvalidRequestError, match="x-good is not a replay of old; choose another id"):
         require_same_run(request("good", replay_of="old"), known())
     with pytest.raises(InvalidRequestError, match="x-good is a replay of old; choose another id"):
         require_same_run(request("good"), known(replay_of="old"))

@@ -81,7 +81,7 @@ def test_one_entry_tells_everything_and_what_to_do_next() -> None:
     for words in (
         "batch.processed-0 offset 1",
         "1 time, first at 2026-11-24 06:00:00 UTC",
-        "2 letters in all",
+        "2 dead letters in all",
         "by me, 2026-11-24 06:00:00 UTC, before it died again",
         '  "run_id": "r1"',
         "data  2 rows, 1.2 kB, parquet",
@@ -101,7 +101,7 @@ def test_data_that_cannot_be_shown_says_why() -> None:
     text = shown(render_entry(entry(), None, [Preview(ARTIFACT, problem=f"{ARTIFACT.uri} is not there")]))
 
     assert "its rows cannot be shown: the object is not there" in text
-    assert "its record is no longer kept by Kafka" in text
+    assert "Kafka no longer retains its record" in text
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from deploy.local.state import Phase, StackState
 
 
 @pytest.mark.parametrize("words", [["down"], ["down", "--wipe"]])
-def test_down_in_a_folder_of_somebody_else_is_one_sentence_and_exit_code_1(
+def test_down_in_a_foreign_folder_is_one_sentence_and_exit_code_1(
     runner: CliRunner, tmp_path: Path, words: list[str]
 ) -> None:
     (tmp_path / "home" / "data").mkdir(parents=True)
@@ -49,7 +49,7 @@ def supervisor(tmp_path: Path) -> Iterator[ProcessId]:
 
 
 def interrupted_up(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is said after Ctrl-C while the start is prepared."""
+    """What is printed after Ctrl-C while the start is prepared."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -108,7 +108,7 @@ def test_the_latest_come_first_in_a_list_and_the_oldest_in_a_replay(queue: WorkQ
 
 
 def test_everything_of_a_letter_comes_back_as_it_was(queue: WorkQueue) -> None:
-    odd = dead_letter(1, tries=None, first_failed_at=None, message="'; DROP TABLE letters; --\n\x1b[1m")
+    odd = dead_letter(1, tries=None, first_failed_at=None, message="'; DROP TABLE dead_letters; --\n\x1b[1m")
     cut = dead_letter(2, is_truncated=True)
     queue.add_dead_letters([odd, cut])
 

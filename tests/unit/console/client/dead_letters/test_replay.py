@@ -19,7 +19,7 @@ from tests.support.clock import in_no_time, now_s
 
 
 def sent_at(per_s: float | None, sendings_s: list[float]) -> list[float]:
-    """When each piece of ten letters may go, in seconds from the first, where sending them takes so long."""
+    """Seconds at which each piece of ten dead letters may go; sending a piece takes `sendings_s`."""
 
     async def replay() -> list[float]:
         rate, began_s, moments = ReplayRate(per_s), now_s(), list[float]()
@@ -32,7 +32,7 @@ def sent_at(per_s: float | None, sendings_s: list[float]) -> list[float]:
     return in_no_time(replay)
 
 
-def test_a_rate_is_kept_over_the_whole_replay() -> None:
+def test_a_rate_holds_over_the_whole_replay() -> None:
     assert sent_at(100, [0] * 5) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
@@ -72,19 +72,19 @@ class Topics:
                 yield position, record
 
 
-def buried(offset: int, value: bytes) -> Record:
-    """The letter of a record, as the loader writes it."""
+def dead_letter_record(offset: int, value: bytes) -> Record:
+    """The dead-letter record of a record, as the loader writes it."""
     died_at = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
     failure = Failure(PermanentError(Reason.TOO_LARGE, "too large"), 1, died_at, died_at)
     record = Record("batch.processed", 0, offset, 1, b"k", value)
-    kept, said = truncate_to_limit(record, MAX_EVENT_BYTES)
-    headers = dead_letter_headers(kept, failure, service="loader", group="onpoint-loader")
-    return Record("loader.dlq", 0, offset, 1, kept.key, kept.value, (*headers, *said))
+    shortened, mark = truncate_to_limit(record, MAX_EVENT_BYTES)
+    headers = dead_letter_headers(shortened, failure, service="loader", group="onpoint-loader")
+    return Record("loader.dlq", 0, offset, 1, shortened.key, shortened.value, (*headers, *mark))
 
 
 async def test_a_letter_that_was_cut_is_not_sent_back() -> None:
     """The service would take a part of the record for the whole."""
-    records = [buried(1, b"{}"), buried(2, b"x" * (MAX_EVENT_BYTES + 1))]
+    records = [dead_letter_record(1, b"{}"), dead_letter_record(2, b"x" * (MAX_EVENT_BYTES + 1))]
     queue = WorkQueue()
     queue.add_dead_letters(to_dead_letter(record, "loader") for record in records)
     dead_letters = [entry.dead_letter for entry in queue.oldest(Filters(), 10)]
