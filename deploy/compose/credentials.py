@@ -33,7 +33,7 @@ def create(place: Path) -> list[str]:
         "postgres_cdc": lambda: secrets.token_urlsafe(24),
         "s3_credentials": lambda: f"{secrets.token_hex(10).upper()}:{secrets.token_urlsafe(30)}",
         "grafana_admin": lambda: secrets.token_urlsafe(24),
-        # These say what another file says: made from it, so that both agree.
+        # Made from the content of another file, so that both agree.
         "postgres_dsn": lambda: dsn(place, "postgres:5432"),
         "s3_identities.json": lambda: identities(place),
     }

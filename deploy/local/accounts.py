@@ -52,7 +52,7 @@ def postgres_account() -> Account | None:
 def is_passable(folder: Path, account: Account) -> bool:
     """Whether the account may go through `folder` and its parents, as far as they exist.
 
-    Judged by their mode bits alone.
+    By their mode bits alone.
     """
     resolved = folder.resolve()
     return all(_may_pass(part.stat(), account) for part in (resolved, *resolved.parents) if part.exists())

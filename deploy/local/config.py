@@ -1,4 +1,4 @@
-"""The options of one start of the stack, kept in the home, so that the supervisor and later commands agree."""
+"""The options of one start of the stack, stored in the home, so that the supervisor and later commands agree."""
 
 from pathlib import Path
 

@@ -121,8 +121,8 @@ def _through(proxy: ProxyPorts, dsn: str, config: StackConfig) -> dict[str, str]
 
 def component_environment(name: str, home: Home) -> dict[str, str]:
     """A small environment that settings of the caller (`PGDATA`, `KAFKA_OPTS`, …) cannot disturb."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "JAVA_HOME") if key in os.environ}
-    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **kept, **mark_of(home, name)}
+    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "JAVA_HOME") if key in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **inherited, **mark_of(home, name)}
 
 
 def mark_of(home: Home, name: str) -> dict[str, str]:

@@ -159,7 +159,7 @@ def _run_maven(goal: tuple[str, ...], environ: Mapping[str, str]) -> None:
 
 
 def _unpack_postgres(jars: Path, target: Path) -> None:
-    """Unpack the archive inside PostgreSQL's jar, which is no part of Kafka's class path and goes away."""
+    """Unpack the archive inside PostgreSQL's jar, which is not on Kafka's class path and goes away."""
     (jar,) = jars.glob("embedded-postgres-binaries-*.jar")
     with zipfile.ZipFile(jar) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".txz")]

@@ -21,7 +21,7 @@ TEMPLATE = Path(__file__).with_name("kafka-server.properties")
 JVM_FLAGS = (
     "-Xms128m",
     "-Xmx512m",
-    # One collector thread and the quick compiler alone: a test broker is judged by its start and its size.
+    # One collector thread and the quick compiler alone: what matters of a test broker is its start and its size.
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",

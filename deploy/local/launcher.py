@@ -105,7 +105,7 @@ def launch(request: Request, report: Report) -> subprocess.Popen[bytes] | None:
             return None
         prepare(request, report)
         supervisor = _spawn_supervisor(request)
-        # Under the lock, so that the next caller finds either no supervisor or one that says who it is.
+        # Under the lock, so that the next caller finds either no supervisor or one with a state file.
         wait_for(
             lambda: StackState.load(home) is not None or supervisor.poll() is not None,
             timeout_s=SUPERVISOR_START_S,
@@ -141,7 +141,7 @@ def is_running(home: Home) -> bool:
 
 
 def goes_on_starting(home: Home) -> bool:
-    """Whether there is a supervisor that means to keep the home, also one that has not said so yet."""
+    """Whether there is a supervisor that means to keep the home, also one without a state file yet."""
     state = running_state(home)
     if state is not None:
         return state.phase in {"starting", "ready"}
@@ -177,7 +177,7 @@ def shut_down(home: Home, report: Report, *, wipe: bool = False) -> bool:
     """Stop the home's stack and leave no process of it. False if nothing ran.
 
     `wipe` removes its data, logs and secrets as well. A stack that is started meanwhile is left alone.
-    Raises `StackError`, having done nothing, where the folder is no stack's, and with `wipe` where it holds other
+    Raises `StackError`, having done nothing, where the folder is not a stack's, and with `wipe` where it contains other
     things, too.
     """
     if not home.was_started():
@@ -240,7 +240,7 @@ def _raise_if_over(home: Home, state: StackState | None) -> None:
     if state is None:
         raise StackError(f"{home.state_file} is gone: the stack was wiped while it started")
     gone = state.supervisor.find() is None
-    if gone:  # it may have said why since the state was read
+    if gone:  # it may have written its error since the state was read
         state = StackState.load(home) or state
     if state.phase == "failed":
         raise StackError(state.error or "the start failed: see `onpoint logs supervisor`")

@@ -34,7 +34,7 @@ async def _nothing_to_prepare() -> None:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """How to start, judge and stop one process."""
+    """How to start, probe and stop one process."""
 
     name: str
     kind: Kind

@@ -38,7 +38,7 @@ def look_at() -> list[str]:
         try:
             completion = decode_event(RunCompleted, event.extra["payload"].encode())
         except PermanentError as error:
-            log.warning("skipped a record that is no completion: %s", error)
+            log.warning("skipped a record that is not a completion: %s", error)
             continue
         found[completion.run_id] = completion
     for completion in found.values():

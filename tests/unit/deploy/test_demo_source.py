@@ -46,7 +46,7 @@ def test_a_wrong_number_of_rows_is_wrong_use() -> None:
         check=False,
     )
     assert found.returncode == 2
-    assert "'-5' is no number of records" in found.stderr
+    assert "'-5' is not a number of records" in found.stderr
 
 
 async def test_the_crawler_reads_every_record_of_every_dataset() -> None:

@@ -41,7 +41,7 @@ def test_folder_with_other_things_is_no_home(tmp_path: Path) -> None:
     """Wiping such a home, or changing its mode, would hurt what is not the stack's."""
     (tmp_path / "thesis.tex").write_text("years of work")
     mode = tmp_path.stat().st_mode
-    with pytest.raises(StackError, match=r"holds other things \(thesis\.tex\)"):
+    with pytest.raises(StackError, match=r"contains other things \(thesis\.tex\)"):
         Home(tmp_path).create()
     assert tmp_path.stat().st_mode == mode
 
@@ -127,7 +127,7 @@ def test_no_folder_of_temporary_files_makes_sockets_deep(
     assert socket_folder(deep) == usual
 
 
-def test_somebody_elses_socket_folder_is_refused(tmp_path: Path) -> None:
+def test_a_foreign_socket_folder_is_refused(tmp_path: Path) -> None:
     home = Home(tmp_path)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

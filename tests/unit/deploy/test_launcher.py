@@ -45,14 +45,14 @@ def test_a_folder_in_which_no_stack_was_started_is_refused(
     write(elsewhere, "notes.txt")
     (project / "places.json").write_text(json.dumps({"postgres": str(elsewhere)}))
     before = files(tmp_path)
-    with pytest.raises(StackError, match=r"no stack was ever started in .* holds other things"):
+    with pytest.raises(StackError, match=r"no stack was ever started in .* contains other things"):
         shut_down(Home(project), report, wipe=wipe)
     assert files(tmp_path) == before
 
 
 def test_a_file_is_no_home(tmp_path: Path) -> None:
     write(tmp_path, "notes.txt")
-    with pytest.raises(StackError, match="is no stack's home"):
+    with pytest.raises(StackError, match="is not the home of a stack"):
         shut_down(Home(tmp_path / "notes.txt"), report, wipe=True)
 
 
@@ -70,7 +70,7 @@ def test_what_came_into_a_home_later_stops_its_removal_and_not_its_end(tmp_path:
     home = Home(tmp_path)
     home.create()
     write(tmp_path, "launch.lock", "credentials.json", "data/table", "thesis.tex")
-    with pytest.raises(StackError, match=r"holds other things \(thesis\.tex\): move them elsewhere first"):
+    with pytest.raises(StackError, match=r"contains other things \(thesis\.tex\): move them elsewhere first"):
         shut_down(home, report, wipe=True)
     assert not shut_down(home, report)
     assert files(tmp_path) == ["credentials.json", "data/table", "launch.lock", "thesis.tex"]

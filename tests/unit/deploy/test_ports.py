@@ -37,7 +37,7 @@ def test_free_ports_differ_and_stay(home: Home) -> None:
     first = choose(home, {"ONPOINT_PORTS": "free"})
     assert len(set(first.model_dump().values())) == len(Ports.model_fields)
     assert all(is_free(port) for port in first.model_dump().values())
-    # The home remembers that its ports were free ones, also for a caller who does not say so.
+    # The home remembers that its ports were free ones, also for a caller who does not ask for it.
     assert choose(home, {"ONPOINT_PORTS": "free"}) == first
     assert choose(home, {}) == first
     assert choose(home, {"ONPOINT_PORTS": "default"}) == Ports()

@@ -25,7 +25,7 @@ def test_down_in_a_foreign_folder_is_one_sentence_and_exit_code_1(
     result = runner.invoke(app, words)
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "holds other things (data): set ONPOINT_HOME to the stack's own folder" in result.stderr
+    assert "contains other things (data): set ONPOINT_HOME to the stack's own folder" in result.stderr
     assert (tmp_path / "home" / "data").exists()
 
 
