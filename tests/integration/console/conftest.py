@@ -40,7 +40,7 @@ CREATE TABLE onpoint_runs.v_audit_results (
     repeated bigint, rejected_by_reason jsonb, absent text[]
 );
 """
-"""Tables in the shape of quality's views: a test decides what is in the ledger. That the views have this shape is a test
+"""Tables in the shape of quality's views: a test fills the ledger. That the views have this shape is a test
 of its own."""
 
 

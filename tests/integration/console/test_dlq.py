@@ -34,7 +34,7 @@ NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
 
 @dataclass
-class LoaderDeadLetters:
+class DeadLetterTopics:
     """The dead-letter topics of the loader, as a test fills them for one run of its own."""
 
     producer: AIOKafkaProducer
@@ -44,7 +44,7 @@ class LoaderDeadLetters:
     async def write(
         self, reason: Reason = Reason.OBJECT_MISSING, *, message: str = "it is gone", of: Record | None = None
     ) -> tuple[str, Record]:
-        """The dead letter's name, and the record that died."""
+        """The dead letter's name, and the record that failed."""
         record = of or self.record()
         failure = Failure(PermanentError(reason, message), 1, NOW, NOW)
         headers = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
@@ -81,10 +81,10 @@ Retries = Callable[[], Coroutine[Any, Any, list[Record]]]
 
 
 @pytest.fixture
-async def loader_dlq(kafka_servers: str) -> AsyncIterator[LoaderDeadLetters]:
+async def loader_dlq(kafka_servers: str) -> AsyncIterator[DeadLetterTopics]:
     producer = AIOKafkaProducer(bootstrap_servers=kafka_servers, acks="all")
     await producer.start()
-    yield LoaderDeadLetters(producer, f"test-{uuid.uuid4().hex}")
+    yield DeadLetterTopics(producer, f"test-{uuid.uuid4().hex}")
     await producer.stop()
 
 
@@ -110,7 +110,7 @@ async def retries(kafka_servers: str) -> AsyncIterator[Retries]:
     await consumer.stop()
 
 
-async def states(onpoint: Onpoint, loader_dlq: LoaderDeadLetters) -> dict[str, str]:
+async def states(onpoint: Onpoint, loader_dlq: DeadLetterTopics) -> dict[str, str]:
     result = await onpoint(
         "dlq", "list", "--run", loader_dlq.run_id, "--state", "all", "--json", "-n", "1000"
     )
@@ -127,7 +127,7 @@ async def audit(ledger: asyncpg.Connection) -> list[tuple[Any, ...]]:
 
 
 async def test_open_dead_letters_are_listed_latest_first(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, ledger: asyncpg.Connection
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, ledger: asyncpg.Connection
 ) -> None:
     await ledger.execute(
         "INSERT INTO onpoint_runs.v_runs (run_id, status) VALUES ($1, 'running')", loader_dlq.run_id
@@ -157,7 +157,7 @@ async def test_open_dead_letters_are_listed_latest_first(
 
 
 async def test_one_is_shown_whole_for_people_and_for_programs(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics
 ) -> None:
     name, record = await loader_dlq.write()
 
@@ -178,7 +178,7 @@ async def test_one_is_shown_whole_for_people_and_for_programs(
 
 
 async def test_a_replay_sends_the_record_as_it_was_to_the_group_that_gave_up_and_leaves_a_row(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries, ledger: asyncpg.Connection
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
     name, record = await loader_dlq.write()
     other, _ = await loader_dlq.write()
@@ -210,8 +210,8 @@ async def test_a_replay_sends_the_record_as_it_was_to_the_group_that_gave_up_and
     ]
 
 
-async def test_what_the_ledger_and_later_deaths_say_is_the_state(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, ledger: asyncpg.Connection
+async def test_the_state_follows_from_the_ledger_and_later_failures(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, ledger: asyncpg.Connection
 ) -> None:
     (first, _), (second, record), (third, _) = [await loader_dlq.write() for _ in range(3)]
     await onpoint("dlq", "replay", first, second)
@@ -229,8 +229,8 @@ async def test_what_the_ledger_and_later_deaths_say_is_the_state(
     assert "before it died again" in shown.out
 
 
-async def test_a_dry_run_says_which_and_does_nothing(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries, ledger: asyncpg.Connection
+async def test_a_dry_run_lists_them_and_does_nothing(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
     names = [(await loader_dlq.write())[0] for _ in range(3)]
 
@@ -247,7 +247,7 @@ async def test_a_dry_run_says_which_and_does_nothing(
 
 
 async def test_a_replay_by_filter_takes_the_oldest_first_and_each_once(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries
 ) -> None:
     names = [(await loader_dlq.write())[0] for _ in range(5)]
 
@@ -261,7 +261,7 @@ async def test_a_replay_by_filter_takes_the_oldest_first_and_each_once(
     assert sorted(next_attempt(record).record.offset for record in await retries()) == [1, 2, 3, 4, 5]
 
 
-async def test_a_rate_is_kept(onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries) -> None:
+async def test_a_rate_is_obeyed(onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries) -> None:
     for _ in range(12):
         await loader_dlq.write()
 
@@ -274,7 +274,7 @@ async def test_a_rate_is_kept(onpoint: Onpoint, loader_dlq: LoaderDeadLetters, r
 
 
 async def test_a_hundred_and_more_are_read_again_and_sent_in_bounded_pieces(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries, ledger: asyncpg.Connection
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
     for _ in range(350):
         await loader_dlq.write()
@@ -289,7 +289,7 @@ async def test_a_hundred_and_more_are_read_again_and_sent_in_bounded_pieces(
 
 
 async def test_a_discarded_one_is_no_longer_open_and_tells_why(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries, ledger: asyncpg.Connection
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
     name, _ = await loader_dlq.write()
 
@@ -304,8 +304,8 @@ async def test_a_discarded_one_is_no_longer_open_and_tells_why(
     assert await states(onpoint, loader_dlq) == {name: "replayed"}
 
 
-async def test_one_that_does_not_say_where_it_comes_from_is_refused_and_stays_open(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, ledger: asyncpg.Connection
+async def test_one_without_its_topic_is_refused_and_stays_open(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, ledger: asyncpg.Connection
 ) -> None:
     value = json.dumps({"run_id": loader_dlq.run_id}).encode()
     place = await loader_dlq.producer.send_and_wait("loader.dlq", value)
@@ -316,11 +316,11 @@ async def test_one_that_does_not_say_where_it_comes_from_is_refused_and_stays_op
     assert result.code == 1
     assert f"{name} was not replayed: its headers do not name the topic" in result.err
     assert await audit(ledger) == []
-    assert (await onpoint("dlq", "discard", name, "--reason", "not ours")).code == 0
+    assert (await onpoint("dlq", "discard", name, "--reason", "unknown origin")).code == 0
 
 
 async def test_a_record_of_the_largest_size_goes_back_or_is_refused_alone(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries, kafka_servers: str
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, kafka_servers: str
 ) -> None:
     small, _ = await loader_dlq.write()
     noise = os.urandom(2_050_000)
@@ -342,7 +342,7 @@ async def test_a_record_of_the_largest_size_goes_back_or_is_refused_alone(
 
 
 async def test_more_than_one_is_asked_about_on_a_terminal(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, settings: dict[str, str]
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, settings: dict[str, str]
 ) -> None:
     for _ in range(2):
         await loader_dlq.write()
@@ -369,7 +369,7 @@ async def test_a_server_that_is_away_is_one_sentence(onpoint: Onpoint, command: 
         assert "secret" not in result.err
 
 
-async def test_a_database_without_the_table_says_what_to_do(
+async def test_a_database_without_the_table_is_reported_with_what_to_do(
     onpoint: Onpoint, ledger: asyncpg.Connection
 ) -> None:
     await ledger.execute("DROP SCHEMA onpoint_console CASCADE")
@@ -416,7 +416,7 @@ async def on_terminal(settings: dict[str, str], answer: str, *words: str) -> str
 
 
 async def test_headers_of_other_programs_are_shown_and_go_back_byte_for_byte(
-    onpoint: Onpoint, loader_dlq: LoaderDeadLetters, retries: Retries
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries
 ) -> None:
     died = replace(loader_dlq.record(), headers=foreign_headers.ALL)
     name, _ = await loader_dlq.write(of=died)
