@@ -87,17 +87,17 @@ def _check_listing(run: Run, audit: AuditRows, documents: Documents, findings: F
     files = listed(listing)
     for uri, number in Counter(file.uri for _, file in files).items():
         findings.require("I4", number == 1, subject, f"it names {uri} {number} times")
-    ours = {
+    in_ledger = {
         (file.uri, file.rows, file.bytes, file.sha256): result.dataset
         for result in audit.results
         if result.run_id == run.run_id and result.stage in {"converter", "s3sink"} and result.status == "done"
         for file in result.files
     }
-    theirs = {(file.uri, file.rows, file.bytes, file.sha256) for _, file in files}
-    for entry in sorted(set(ours) - theirs):
-        if ours[entry] in run.completed["datasets"]:
+    in_listing = {(file.uri, file.rows, file.bytes, file.sha256) for _, file in files}
+    for entry in sorted(set(in_ledger) - in_listing):
+        if in_ledger[entry] in run.completed["datasets"]:
             findings.add("I4", subject, f"it lacks {entry[0]}, or names other rows, bytes or digest for it")
-    for entry in sorted(theirs - set(ours)):
+    for entry in sorted(in_listing - set(in_ledger)):
         findings.add("I4", subject, f"it names {entry[0]} in a way that no result does")
 
 

@@ -110,7 +110,7 @@ class Objects:
 
     async def check_orphans(self, audit: AuditRows, documents: Documents, named: Iterable[str]) -> None:
         """`named`: every URI that any result of any run names."""
-        known = {*named, *self._kept(audit, documents)}
+        known = {*named, *self._permanent(audit, documents)}
         for listing in documents.listings.values():
             for _, file in listed(listing):
                 known.add(file.uri)
@@ -128,7 +128,8 @@ class Objects:
                     f"nothing names it, and it is {age.total_seconds():.0f} s old",
                 )
 
-    def _kept(self, audit: AuditRows, documents: Documents) -> Iterable[str]:
+    def _permanent(self, audit: AuditRows, documents: Documents) -> Iterable[str]:
+        """The URIs of the runs' requests, marks, plans, listings and manifests, and of what the manifests name."""
         for run in audit.runs.values():
             yield self.staging.uri(keys.request_key(run.run_id))
             yield self.staging.uri(keys.cancel_key(run.run_id))

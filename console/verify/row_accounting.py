@@ -152,12 +152,12 @@ def _check_manifests(ledger: ByBatch, documents: Documents, findings: Findings) 
 
 def _same(result: Result, other: Result, what: str, findings: Findings) -> None:
     unread = result.counts[0] is None
-    ours: tuple[Any, ...] = (result.status, result.counts, set(result.files))
-    theirs: tuple[Any, ...] = (other.status, other.counts, set(other.files))
+    own: tuple[Any, ...] = (result.status, result.counts, set(result.files))
+    others: tuple[Any, ...] = (other.status, other.counts, set(other.files))
     if unread:
-        ours, theirs = ours[:1], theirs[:1]
+        own, others = own[:1], others[:1]
     findings.count("I2")
-    if ours == theirs and (unread or not _other_reasons(result, other)):
+    if own == others and (unread or not _other_reasons(result, other)):
         return
     differing = [f"status {result.status}, not {other.status}"] if result.status != other.status else []
     if not unread:

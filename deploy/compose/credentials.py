@@ -16,7 +16,7 @@ from pathlib import Path
 FOLDER = "ONPOINT_COMPOSE_SECRETS"
 DEFAULT_FOLDER = ".onpoint/compose"
 READABLE = 0o444
-"""A container's user is none of this machine's. Its own folder keeps other people here from the files."""
+"""A container's user is not a user of this machine. Its own folder keeps other people here from the files."""
 
 
 def folder() -> Path:

@@ -85,8 +85,8 @@ def process_environment(
 ) -> dict[str, str]:
     """The whole environment of a Python process of the stack.
 
-    The stack's addresses win over the caller's settings, and no AWS setting of the caller is left: one
-    profile or session token of theirs would sign requests to the local store.
+    The stack's addresses win over the caller's settings, and no AWS setting of the caller is left: a
+    profile or session token among them would sign requests to the local store.
     """
     base = ALLOCATORS | {
         key: value

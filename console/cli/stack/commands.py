@@ -241,12 +241,12 @@ def _report_running(request: "Request", report: "Report") -> None:
     report("the stack is already running")
     config = StackConfig.find(request.home)
     wanted = overrides_from(request.environ)
-    if config is not None and (line := kept_settings(config.overrides, wanted)) is not None:
+    if config is not None and (line := ignored_settings(config.overrides, wanted)) is not None:
         report(line)
 
 
-def kept_settings(started: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
-    """What a new start would make of the settings that the caller has now; None: nothing is changed."""
+def ignored_settings(started: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
+    """The caller's settings that the running stack does not have, as a sentence; None: there are none."""
     changed = sorted(name for name, value in wanted.items() if started.get(name) != value)
     if not changed:
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from console.cli.stack.commands import kept_settings
+from console.cli.stack.commands import ignored_settings
 from console.main import app
 from deploy.local import launcher
 from deploy.local.environment import mark_of
@@ -85,17 +85,18 @@ def test_ctrl_c_says_whether_a_supervisor_goes_on(
 
 
 def test_a_running_stack_names_the_settings_that_the_caller_changed() -> None:
-    assert kept_settings({"ONPOINT_A": "1"}, {"ONPOINT_A": "1"}) is None
+    assert ignored_settings({"ONPOINT_A": "1"}, {"ONPOINT_A": "1"}) is None
     assert (
-        kept_settings({"ONPOINT_A": "1", "ONPOINT_SOURCE_X_URL": "http://here"}, {"ONPOINT_A": "1"}) is None
+        ignored_settings({"ONPOINT_A": "1", "ONPOINT_SOURCE_X_URL": "http://here"}, {"ONPOINT_A": "1"})
+        is None
     )
-    assert kept_settings({}, {"ONPOINT_B": "1", "ONPOINT_A": "2"}) == (
+    assert ignored_settings({}, {"ONPOINT_B": "1", "ONPOINT_A": "2"}) == (
         "it keeps the settings it was started with; `onpoint down`, then `onpoint up` changes ONPOINT_A, ONPOINT_B"
     )
 
 
 def test_a_new_start_drops_what_is_not_set_any_more() -> None:
-    line = kept_settings({"ONPOINT_SOURCE_X_URL": "http://here"}, {"ONPOINT_DATASETS_DIR": "/mine"})
+    line = ignored_settings({"ONPOINT_SOURCE_X_URL": "http://here"}, {"ONPOINT_DATASETS_DIR": "/mine"})
 
     assert line is not None
     assert line.endswith("changes ONPOINT_DATASETS_DIR, and drops ONPOINT_SOURCE_X_URL, not set here")
