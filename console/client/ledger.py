@@ -112,7 +112,7 @@ class Ledger:
             )
 
     def close(self) -> None:
-        """At once: there is nothing to flush, and a server that is away would keep a polite goodbye waiting."""
+        """At once: there is nothing to flush, and an orderly close would wait for a server that is away."""
         self._connection.terminate()
 
     async def runs(self, limit: int) -> list[RunRow]:

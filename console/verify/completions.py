@@ -1,4 +1,4 @@
-"""I4 and I5: a run has one completion, a true one, and leaves nothing behind."""
+"""I4 and I5: a run has one completion, a true one; no run, transaction or temporary table is unfinished."""
 
 from collections import Counter
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the object stores hold of the runs: manifests, plans and listings, read once."""
+"""What is in the object stores of the runs: manifests, plans and listings, read once."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as, and where that user's files can be. It refuses to run as root."""
+"""The user that PostgreSQL runs as, and where that user's files can be. It refuses to run as root."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from deploy.local.home import Home, write_private
 from deploy.local.postmaster import postmaster_pid
 
 SYSTEM_FOLDER = Path("/var/lib/onpoint")
-"""Where root puts what the home cannot hold because PostgreSQL's user cannot reach it."""
+"""Where root puts what cannot be in the home because PostgreSQL's user cannot reach it."""
 
 TEMPORARY_PREFIX = "onpoint-"
 """Of the names of such folders where that one cannot be made: they are among the temporary files."""

@@ -51,7 +51,7 @@ class ProcessSpec:
 
 
 class ManagedProcess:
-    """Keeps the process of one `ChildSpec` running. Owned by one event loop; not for several threads."""
+    """Keeps the process of one `ProcessSpec` running. Owned by one event loop; not for several threads."""
 
     def __init__(
         self, spec: ProcessSpec, *, log_file: Path, on_change: Callable[[], None], hang_s: float
