@@ -22,7 +22,7 @@ PROJECT = (
 
 
 def report(line: str) -> None:
-    """Reports to no reader."""
+    """Discards the line."""
 
 
 def files(folder: Path) -> list[str]:
@@ -50,7 +50,7 @@ def test_a_folder_in_which_no_stack_was_started_is_refused(
     assert files(tmp_path) == before
 
 
-def test_a_file_is_no_home(tmp_path: Path) -> None:
+def test_a_file_is_not_a_home(tmp_path: Path) -> None:
     write(tmp_path, "notes.txt")
     with pytest.raises(StackError, match="is not the home of a stack"):
         shut_down(Home(tmp_path / "notes.txt"), report, wipe=True)
