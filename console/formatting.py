@@ -85,7 +85,7 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def reasons_in_words(counts: Mapping[str, int]) -> str:
+def format_reasons(counts: Mapping[str, int]) -> str:
     """`1,200 of a wrong type (type), 3 without a key (no_key)`: rows by the reason of their refusal."""
     return ", ".join(f"{rows:,} {one_line(reason_text(reason))}" for reason, rows in counts.items())
 

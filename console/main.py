@@ -139,7 +139,7 @@ def onpoint(
 
 
 def main() -> None:
-    # What the libraries have to say is in the errors they raise.
+    # The errors that the libraries raise have the text of what they log.
     if not os.environ.get(DEBUG):
         logging.getLogger().addHandler(logging.NullHandler())
     app(prog_name="onpoint")

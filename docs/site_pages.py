@@ -1,4 +1,4 @@
-"""MkDocs hook: the site holds the pages that live beside the code, and its links lead to pages only.
+"""MkDocs hook: the site has the pages that live beside the code, and its links lead to pages only.
 
 A page is written for the repository: its links name files. Here a link to a file that is a page of the site leads to
 that page, and a link to any other file becomes the file's name.
@@ -76,11 +76,11 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 300, 70, 40, 40
 
 def _chart(text: str) -> str:
     """A chart that a Git host draws from Mermaid's text, as a picture: the site loads no program from the network."""
-    said = dict(re.findall(r"^\s*(title|x-axis|y-axis|bar|line)\s+(.*)$", text, re.MULTILINE))
-    names = [name.strip() for name in said["x-axis"].strip("[]").split(",")]
-    kind = "bar" if "bar" in said else "line"
-    values = [float(value) for value in said[kind].strip("[]").split(",")]
-    unit, _, top = said["y-axis"].rpartition(" --> ")
+    fields = dict(re.findall(r"^\s*(title|x-axis|y-axis|bar|line)\s+(.*)$", text, re.MULTILINE))
+    names = [name.strip() for name in fields["x-axis"].strip("[]").split(",")]
+    kind = "bar" if "bar" in fields else "line"
+    values = [float(value) for value in fields[kind].strip("[]").split(",")]
+    unit, _, top = fields["y-axis"].rpartition(" --> ")
     unit, most = unit.rpartition(" ")[0].strip('"'), float(top)
     step = (WIDTH - LEFT - 20) / len(names)
     points = [
@@ -90,7 +90,7 @@ def _chart(text: str) -> str:
         )
         for place, value in enumerate(values)
     ]
-    drawn = [_text(WIDTH / 2, 20, said["title"].strip('"'), "middle", 15)]
+    drawn = [_text(WIDTH / 2, 20, fields["title"].strip('"'), "middle", 15)]
     for share in (0.0, 0.5, 1.0):
         y = HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share
         drawn += [
@@ -112,7 +112,7 @@ def _chart(text: str) -> str:
             f'<path d="M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" stroke="#2980b9" stroke-width="2"/>'
             for a, b in pairwise(points)
         ]
-    label = html.escape(said["title"].strip('"'))
+    label = html.escape(fields["title"].strip('"'))
     return (
         f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" '
         f'style="max-width:{WIDTH}px;width:100%" font-family="sans-serif">{"".join(drawn)}</svg></figure>'

@@ -84,7 +84,7 @@ def _report(run_id: str, cancelled: Cancellation, *, as_json: bool) -> None:
     elif cancelled.is_first:
         print(f"run {run_id} is being cancelled: see `onpoint status {run_id}`")
     else:
-        by = one_line(str(cancelled.mark.get("by", "somebody")))
+        by = one_line(str(cancelled.mark.get("by", "an unknown requester")))
         at = one_line(str(cancelled.mark.get("at", "an unknown time")))
         print(f"run {run_id} was cancelled before, by {by} at {at}: see `onpoint status {run_id}`")
 

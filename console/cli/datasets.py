@@ -43,7 +43,7 @@ def datasets(*, as_json: ArrayAsJson = False) -> None:
         print_json([*map(document, catalog.values()), *map(refusal, catalog.refused)])
     else:
         screen.stdout().print(render(catalog.values()), highlight=False)
-        for line in complaints(catalog.refused):
+        for line in mistakes_in(catalog.refused):
             print(line)
     if catalog.refused:
         raise typer.Exit(FAILED)
@@ -64,7 +64,7 @@ def refusal(refused: "RefusedFile") -> dict[str, Any]:
     }
 
 
-def complaints(refused: Sequence["RefusedFile"]) -> Iterator[str]:
+def mistakes_in(refused: Sequence["RefusedFile"]) -> Iterator[str]:
     if refused:
         yield ""
         yield f"{quantity(len(refused), 'dataset file')} cannot be used:"

@@ -49,7 +49,7 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._next_s = 0.0
 
     def __enter__(self) -> Self:
@@ -68,13 +68,13 @@ class Lines:
             lines["phase"] = snapshot.phase
         if snapshot.note:
             lines["note"] = snapshot.note
-        changed = [line for name, line in lines.items() if self._said.get(name) != line]
+        changed = [line for name, line in lines.items() if self._shown.get(name) != line]
         for line in changed:
             self._console.print(
                 f"{duration(snapshot.elapsed_s):>12}  {line}", markup=False, highlight=False, soft_wrap=True
             )
         if changed:
-            self._said = lines
+            self._shown = lines
             self._next_s = snapshot.elapsed_s + PLAIN_EVERY_S
 
 

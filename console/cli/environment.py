@@ -50,7 +50,7 @@ def ledger_dsn() -> str:
     """
     if dsn := _dsn(_of_installation()):
         return dsn
-    raise ConfigurationError(f"{variable_of('postgres_dsn')} is not set: it says where the run ledger is")
+    raise ConfigurationError(f"{variable_of('postgres_dsn')} is not set: it is the address of the run ledger")
 
 
 def bootstrap_servers() -> str:

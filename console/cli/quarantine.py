@@ -14,7 +14,7 @@ from console.cli import environment
 from console.cli.errors import CommandError, WrongUseError
 from console.cli.options import RunId
 from console.client.ledger import RunRow, open_ledger
-from console.formatting import did_you_mean, listed, number, quantity, reasons_in_words
+from console.formatting import did_you_mean, format_reasons, listed, number, quantity
 from shared.errors import TransientError
 from shared.reasons import Reason
 
@@ -155,9 +155,9 @@ def shown_summary(shown: int, matching: Mapping[str, int], *, has_more: bool) ->
     if has_more:
         of = f" of {quantity(total, 'refused row')}" if total > shown else ""
         what = f"the first {number(shown)}{of}" if of else f"the first {quantity(shown, 'refused row')}"
-        why = f" ({reasons_in_words(matching)})" if of else ""
+        why = f" ({format_reasons(matching)})" if of else ""
         return f"{what}{why}: --limit N shows more, --json and --csv show all"
-    why = f": {reasons_in_words(matching)}" if total == shown else ""
+    why = f": {format_reasons(matching)}" if total == shown else ""
     return f"{quantity(shown, 'refused row')}{why}"
 
 
@@ -166,6 +166,6 @@ def empty_summary(run: RunRow, dataset: str | None, reason: str | None, others: 
     what = f"dataset {dataset} of run {run.run_id}" if dataset else f"run {run.run_id}"
     so_far = " so far" if run.status == "running" else ""
     if reason is not None:
-        has = f": it has {reasons_in_words(others)}" if others else ""
+        has = f": it has {format_reasons(others)}" if others else ""
         return f"{what} has no row that was refused for {reason}{so_far}{has}"
     return f"{what} has no refused rows{so_far}"

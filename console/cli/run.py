@@ -63,7 +63,7 @@ def run(
     """Start a run: crawl datasets, clean them, export, load and store them, check them."""
     require_wait(timeout, wait=wait)
     if datasets and everything:
-        raise WrongUseError("name datasets or say --all, not both")
+        raise WrongUseError("name datasets or write --all, not both")
     named = check_run_id(run_id) if run_id is not None else new_run_id(datetime.now(UTC))
     wanted = parse_formats(formats or [])
     environment.require_same_datasets(datasets or ())
@@ -88,13 +88,13 @@ def run(
 
 
 def _all_datasets(known: tuple[str, ...], *, sure: bool) -> tuple[str, ...]:
-    """Every dataset, if that is what the person wants. A program must say so."""
+    """Every dataset. Without --all it asks on a terminal, and raises `WrongUseError` elsewhere."""
     environment.bootstrap_servers()  # raises before the question: without brokers no run can start
     if not sure:
         what = f"all {len(known)} datasets"
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise WrongUseError(
-                f"which datasets? Name some, as in `onpoint run {known[0]}`, or say --all for {what}; "
+                f"which datasets? Name some, as in `onpoint run {known[0]}`, or write --all for {what}; "
                 "`onpoint datasets` lists them"
             )
         if not typer.confirm(f"crawl {what}?", err=True):

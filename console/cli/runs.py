@@ -20,7 +20,7 @@ from console.cli.styles import STATUS_STYLE
 from console.client.ledger import RunRow, StageProgress, open_ledger
 from console.client.phase import phase
 from console.client.progress import Snapshot, by_key, is_over
-from console.formatting import duration, number, reasons_in_words
+from console.formatting import duration, format_reasons, number
 from shared.events.times import utc_text
 
 WIDE = 100
@@ -103,7 +103,7 @@ def status(
     if rejected:
         from console.cli.summary import rejections
 
-        words = {name: reasons_in_words(counts) for name, counts in rejected.items()}
+        words = {name: format_reasons(counts) for name, counts in rejected.items()}
         console.print(Text(), rejections(run_id, words), highlight=False, crop=False)
 
 

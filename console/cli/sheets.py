@@ -139,7 +139,7 @@ class Screen:
                 one_line(row.dataset),
                 _position(row),
                 one_line(row.reason),
-                one_line(row.detail[:LONGEST_CHARS]) or "it does not say why",
+                one_line(row.detail[:LONGEST_CHARS]) or "no detail",
             )
         )
         if row.url:

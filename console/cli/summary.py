@@ -12,12 +12,12 @@ from console.cli.styles import STATUS_STYLE
 from console.cli.summary_table import DatasetTables
 from console.formatting import (
     duration,
+    format_reasons,
     moment,
     number,
     one_line,
     printable,
     quantity,
-    reasons_in_words,
 )
 from shared.events.models import CheckResult, RunCompleted
 
@@ -67,7 +67,7 @@ def _heading(run: RunCompleted) -> RenderableType:
 def _rejected_rows(run: RunCompleted) -> RenderableType | None:
     counts = {
         # A run of an earlier version knows no reasons.
-        name: reasons_in_words(_most_first(summary.rejected_by_reason))
+        name: format_reasons(_most_first(summary.rejected_by_reason))
         or quantity(summary.rows_rejected, "row")
         for name, summary in run.datasets.items()
         if summary.rows_rejected
@@ -76,7 +76,7 @@ def _rejected_rows(run: RunCompleted) -> RenderableType | None:
 
 
 def rejections(run_id: str, counts: Mapping[str, str]) -> RenderableType:
-    """How many rows of each dataset were refused for what, in words, and the command that shows them."""
+    """How many rows of each dataset were refused, by reason, and the command that shows them."""
     width = max(map(len, counts), default=0)
     lines = [Text.assemble(f"  {name:<{width}}  ", (words, "yellow")) for name, words in counts.items()]
     if len(lines) > SHOWN:
@@ -118,12 +118,14 @@ def _what_it_found(check: CheckResult) -> str:
         return f"{quantity(check.value, 'row')}, expected {_expected(check)}"
     verb = "row" if check.value == 1 else "rows"
     if kind == "unique" and columns:
-        said = f"{check.value:,} {verb} {'agrees' if check.value == 1 else 'agree'} with another in {columns}"
+        found = (
+            f"{check.value:,} {verb} {'agrees' if check.value == 1 else 'agree'} with another in {columns}"
+        )
     elif kind == "not_null" and columns:
-        said = f"{check.value:,} {verb} {'has' if check.value == 1 else 'have'} no {columns}"
+        found = f"{check.value:,} {verb} {'has' if check.value == 1 else 'have'} no {columns}"
     else:
         return f"{_found(check.value)}, expected {_expected(check)}"
-    return f"{said}, expected {_expected(check)}" if check.expected.get("max") else said
+    return f"{found}, expected {_expected(check)}" if check.expected.get("max") else found
 
 
 def _found(value: float | str | None) -> str:
@@ -150,7 +152,7 @@ def _dead_batches(run: RunCompleted) -> RenderableType | None:
         return None
     hint = _line(f"  onpoint dlq list --run {run.run_id} shows why")
     hint.stylize("dim")
-    heading = f"{quantity(len(run.dead), 'batch')} given up"
+    heading = f"{quantity(len(run.dead), 'batch')} failed"
     section = _section(heading, _in_columns([("dataset", "stage", "reason", "batches"), *_as_texts(counts)]))
     return Group(section or Text(heading, "bold"), hint)
 

@@ -19,7 +19,7 @@ from shared.sweep.rules import KINDS, Kind, Limits, SweepReport
 from shared.sweep.settings import SweepSettings
 
 TIMEOUT_S = 30.0
-COMPLAINTS_SHOWN = 10
+PROBLEMS_SHOWN = 10
 
 WHAT: dict[Kind, str] = {
     "artifacts": "artifacts of runs that ended long ago",
@@ -138,5 +138,5 @@ def show(report: SweepReport) -> None:
         print(f"{quantity(total.count, 'object')}, {size(total.bytes)} {done}")
     else:
         print("there is nothing to sweep")
-    for complaint in report.problems[:COMPLAINTS_SHOWN]:
-        print(f"left alone: {one_line(complaint)}")
+    for problem in report.problems[:PROBLEMS_SHOWN]:
+        print(f"left alone: {one_line(problem)}")

@@ -134,7 +134,7 @@ def reason(error: Exception) -> str:
 
 
 async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Bounded: a producer that holds an unsent record would wait for a broker that is away."""
+    """Bounded: a producer with an unsent record would wait for a broker that is away."""
     with contextlib.suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await client.stop()

@@ -112,7 +112,7 @@ class Ledger:
             )
 
     def close(self) -> None:
-        """At once: there is nothing to flush, and a server that is away would keep a polite goodbye waiting."""
+        """At once: there is nothing to flush, and an orderly close would wait for a server that is away."""
         self._connection.terminate()
 
     async def runs(self, limit: int) -> list[RunRow]:
@@ -173,7 +173,7 @@ class Ledger:
     ) -> AsyncGenerator[QuarantineFile]:
         """The files with the run's refused rows, in the order of its batches. Memory is a page of them.
 
-        `reason`: those that may have a row with it; a result of an earlier version does not say.
+        `reason`: those that may have a row with it; a result of an earlier version does not name its reasons.
         """
         with _as_client_errors():
             async with self._connection.transaction(readonly=True):

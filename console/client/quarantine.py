@@ -80,8 +80,8 @@ async def _fetch(staging: ObjectStore, run_id: str, file: QuarantineFile, local:
     except PermanentError as error:
         if error.reason is Reason.OBJECT_MISSING:
             raise ClientError(
-                f"the refused rows of run {run_id} are no longer kept: staging was swept after the run had ended "
-                "(ONPOINT_STAGING_TTL_HOURS says how long they stay); crawl again with `onpoint run`"
+                f"the refused rows of run {run_id} are no longer stored: staging was swept after the run had ended "
+                "(they stay for ONPOINT_STAGING_TTL_HOURS); crawl again with `onpoint run`"
             ) from error
         raise ClientError(f"refused rows of run {run_id} cannot be shown: {error}") from error
     except OSError as error:

@@ -55,5 +55,5 @@ def require_same_run(request: RunRequest, before: "RunRow") -> None:
     # A request that no service has taken up is listed without the run that it replays.
     if before.is_taken_up and before.replay_of != request.replay_of:
         raise InvalidRequestError(
-            f"run {request.run_id} is no replay of {request.replay_of}; choose another id"
+            f"run {request.run_id} is not a replay of {request.replay_of}; choose another id"
         )

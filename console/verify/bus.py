@@ -1,4 +1,4 @@
-"""What Kafka holds: every record of every topic as far as it matters here, and how far each group has got."""
+"""What Kafka has: a digest of every record of every topic, and the committed offsets of each group."""
 
 import contextlib
 import hashlib
@@ -70,7 +70,7 @@ class DeadLetterDigest:
     dead_letter: DeadLetter
     headers: frozenset[str]
     original: RecordDigest | None
-    """The record as the dead letter holds it; None where the dead letter does not name it."""
+    """The record as it is in the dead letter; None where the dead letter does not name it."""
 
     @property
     def place(self) -> tuple[str, RecordRef] | None:
@@ -116,11 +116,11 @@ async def read_bus(kafka: KafkaClients) -> Bus:
             await kafka.start(consumer)
             bus.begins = dict(await consumer.beginning_offsets(partitions))
             bus.ends = dict(await consumer.end_offsets(partitions))
-        held = [tp for tp in partitions if bus.begins[tp] < bus.ends[tp]]
-        consumer.assign(held)
-        for tp in held:
+        filled = [tp for tp in partitions if bus.begins[tp] < bus.ends[tp]]
+        consumer.assign(filled)
+        for tp in filled:
             consumer.seek(tp, bus.begins[tp])
-        await _read(consumer, held, bus, kafka.servers)
+        await _read(consumer, filled, bus, kafka.servers)
     finally:
         await stop(consumer)
     return bus
@@ -151,8 +151,8 @@ async def _positions_of_groups(kafka: KafkaClients, bus: Bus) -> list[TopicParti
     ]
 
 
-async def _read(consumer: AIOKafkaConsumer, held: Sequence[TopicPartition], bus: Bus, servers: str) -> None:
-    left, silent = list(held), 0
+async def _read(consumer: AIOKafkaConsumer, filled: Sequence[TopicPartition], bus: Bus, servers: str) -> None:
+    left, silent = list(filled), 0
     while left:
         async with as_client_errors(servers):
             found = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_AT_ONCE)
@@ -209,20 +209,20 @@ def _fields(record: Record) -> dict[str, Any]:
     document = _document(record.value)
     is_request = record.topic == topics.CRAWL_REQUESTED and document is not None
     document = document or {}
-    kept: dict[str, Any] = {
+    fields: dict[str, Any] = {
         name: document[name]
         for name in ("run_id", "batch_id", "dataset", "stage", "status", "sequence", "version", "reason")
         if isinstance(document.get(name), str | int)
     }
     work = document.get("work")
     if isinstance(work, dict):
-        kept["kind"] = work.get("kind")
+        fields["kind"] = work.get("kind")
     asked = document.get("run_id")
     if is_request and not (isinstance(asked, str) and is_run_id(asked)):
-        kept["run_id"] = run_id_of_record(
+        fields["run_id"] = run_id_of_record(
             record.topic, record.partition, record.offset, record.timestamp_ms, record.appended_at
         )
-    return kept
+    return fields
 
 
 def _document(value: bytes | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""I4 and I5: a run has one completion, a true one, and leaves nothing behind."""
+"""I4 and I5: a run has one completion, a true one; no run, transaction or temporary table is unfinished."""
 
 from collections import Counter
 from typing import Any
@@ -26,7 +26,7 @@ WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND app
     AND clock_timestamp() - state_change > make_interval(secs => $1)
 """
 _PREPARED = "SELECT gid, owner FROM pg_prepared_xacts WHERE database = current_database()"
-_LEFTOVERS = """
+_ORPHANED_TABLES = """
 SELECT n.nspname AS room, c.relname AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND (
@@ -37,11 +37,11 @@ WHERE c.relkind = 'r' AND (
 
 def check_completions(audit: AuditRows, bus: Bus, documents: Documents, findings: Findings) -> None:
     """A run that has ended has one completion, others have none; completion and listing agree with the ledger."""
-    said: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    completions: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for seen, value in bus.completions:
-        said.setdefault(str(value.get("run_id")), []).append((str(seen), value))
+        completions.setdefault(str(value.get("run_id")), []).append((str(seen), value))
     for run in audit.runs.values():
-        found = said.get(run.run_id, [])
+        found = completions.get(run.run_id, [])
         subject = f"run.completed of {run.run_id}"
         if run.status in ENDED:
             places = ", ".join(place for place, _ in found) or "none"
@@ -53,7 +53,7 @@ def check_completions(audit: AuditRows, bus: Bus, documents: Documents, findings
                          if value.get(name) != run.completed.get(name)]  # fmt: skip
                 findings.require("I4", not wrong, place, f"it differs from the ledger in {', '.join(wrong)}")
         _check_listing(run, audit, documents, findings)
-    for run_id, found in said.items():
+    for run_id, found in completions.items():
         if run_id not in audit.runs and run_id not in audit.others:
             findings.add("I4", found[0][0], f"it completes {run_id}, which the ledger does not know")
 
@@ -87,22 +87,22 @@ def _check_listing(run: Run, audit: AuditRows, documents: Documents, findings: F
     files = listed(listing)
     for uri, number in Counter(file.uri for _, file in files).items():
         findings.require("I4", number == 1, subject, f"it names {uri} {number} times")
-    ours = {
+    in_ledger = {
         (file.uri, file.rows, file.bytes, file.sha256): result.dataset
         for result in audit.results
         if result.run_id == run.run_id and result.stage in {"converter", "s3sink"} and result.status == "done"
         for file in result.files
     }
-    theirs = {(file.uri, file.rows, file.bytes, file.sha256) for _, file in files}
-    for entry in sorted(set(ours) - theirs):
-        if ours[entry] in run.completed["datasets"]:
-            findings.add("I4", subject, f"it lacks {entry[0]}, or says something else of it")
-    for entry in sorted(theirs - set(ours)):
+    in_listing = {(file.uri, file.rows, file.bytes, file.sha256) for _, file in files}
+    for entry in sorted(set(in_ledger) - in_listing):
+        if in_ledger[entry] in run.completed["datasets"]:
+            findings.add("I4", subject, f"it lacks {entry[0]}, or names other rows, bytes or digest for it")
+    for entry in sorted(in_listing - set(in_ledger)):
         findings.add("I4", subject, f"it names {entry[0]} in a way that no result does")
 
 
 async def check_ends(audit: AuditRows, connection: asyncpg.Connection, findings: Findings) -> None:
-    """Of runs, lake objects and batches, and of PostgreSQL itself: sessions, prepared transactions, leftover tables.
+    """Of runs, lake objects and batches, and of PostgreSQL itself: sessions, prepared transactions, orphaned tables.
 
     Raises `ClientError` when PostgreSQL cannot be read.
     """
@@ -117,13 +117,13 @@ async def check_ends(audit: AuditRows, connection: asyncpg.Connection, findings:
     for batch in audit.stored:
         subject = f"batch {batch.batch_id} ({batch.run_id}/{batch.dataset}) at s3sink"
         findings.require("I5", batch.status != "pending" and not batch.unannounced, subject,
-                         f"it is {batch.status}{', and nobody was told' if batch.unannounced else ''}")  # fmt: skip
+                         f"it is {batch.status}{', its result event unpublished' if batch.unannounced else ''}")  # fmt: skip
     with as_client_errors():
         for row in await connection.fetch(_SESSIONS, IDLE_S):
             findings.add("I5", f"PostgreSQL session {row['pid']} ({row['application_name']})",
                          f"it has been idle in a transaction for {row['seconds']:.0f} s")  # fmt: skip
         for row in await connection.fetch(_PREPARED):
             findings.add("I5", f"prepared transaction {row['gid']}", f"{row['owner']} left it")
-        for row in await connection.fetch(_LEFTOVERS):
+        for row in await connection.fetch(_ORPHANED_TABLES):
             findings.add("I5", f"table {row['room']}.{row['name']}", "it is left over")
     findings.count("I5", 3)

@@ -22,7 +22,7 @@ CHUNK = 50_000
 SPELT_OUT = 50
 """Wrong rows of a table that are compared value for value; the others are named."""
 
-SWEPT = "the dataset's file of that time and the staged rows are gone, so the lake is held against PostgreSQL alone"
+SWEPT = "the dataset's file of that time and the staged rows are gone, so the lake is compared with PostgreSQL alone"
 
 
 @dataclass(slots=True)
@@ -201,11 +201,13 @@ class Content:
 
     def _check_without_rows(self, batches: list[Batch]) -> None:
         """Of rows for which the lake is the only evidence, number and positions are checked."""
-        held = [batch for batch in batches if self.expected.forms.can_hold(batch.form, self.expected.key)]
-        numbers = pl.Series([batch.number for batch in held], dtype=pl.UInt32).implode()
+        comparable = [
+            batch for batch in batches if self.expected.forms.can_hold(batch.form, self.expected.key)
+        ]
+        numbers = pl.Series([batch.number for batch in comparable], dtype=pl.UInt32).implode()
         rows = pl.concat(self._of_lake).filter(pl.col("_batch").is_in(numbers)) if self._of_lake else None
         counts = {} if rows is None else dict(rows.group_by("_batch").len().iter_rows())
-        for batch in held:
+        for batch in comparable:
             there = counts.get(batch.number, 0)
             self.findings.require(
                 "I1",

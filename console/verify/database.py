@@ -1,4 +1,4 @@
-"""What PostgreSQL holds, read through the views that are made for clients."""
+"""What PostgreSQL has, read through the views that are made for clients."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class Result:
     """In the order of `COUNTS`; `read` is None where the record could not be decoded."""
     files: tuple[File, ...]
     missing: int = 0
-    revived: bool = False
+    is_redriven: bool = False
     promised: int | None = None
     repeated: int = 0
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class LoadedBatch:
 
 @dataclass(slots=True)
 class AuditRows:
-    """All that PostgreSQL holds of the runs that are checked."""
+    """All that PostgreSQL has of the runs that are checked."""
 
     runs: dict[str, Run]
     others: frozenset[str]
@@ -206,7 +206,7 @@ async def all_files(connection: asyncpg.Connection) -> frozenset[str]:
 
 @contextmanager
 def as_client_errors() -> Iterator[None]:
-    """Raises `ClientError` for whatever PostgreSQL has to say."""
+    """Turns every error of PostgreSQL into `ClientError`."""
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
@@ -216,7 +216,7 @@ def as_client_errors() -> Iterator[None]:
 
 
 async def _of(connection: asyncpg.Connection, view: str, run_ids: Sequence[str]) -> list[asyncpg.Record]:
-    return list(await connection.fetch(f"SELECT * FROM {view} WHERE run_id = ANY ($1)", run_ids))  # noqa: S608 - a view of ours
+    return list(await connection.fetch(f"SELECT * FROM {view} WHERE run_id = ANY ($1)", run_ids))  # noqa: S608 - a view of this product
 
 
 def _run(row: asyncpg.Record) -> Run:

@@ -80,7 +80,7 @@ class DeadLetterCheck:
         if not self._findings.require("I7", not missing, str(digest), f"it lacks {', '.join(missing)}"):
             return
         if not self._findings.require(
-            "I7", digest.original is not None, str(digest), "it does not say which record died"
+            "I7", digest.original is not None, str(digest), "its headers do not name the record that died"
         ):
             return
         assert digest.original is not None  # noqa: S101 - as just asserted
@@ -98,9 +98,7 @@ class DeadLetterCheck:
     def _check_taken_by_retention(self, digest: DeadLetterDigest, place: RecordRef) -> None:
         begins = {(tp.topic, tp.partition): offset for tp, offset in self._bus.begins.items()}
         gone = place[2] < begins.get(place[:2], 0)
-        self._findings.require(
-            "I7", gone, str(digest), f"there is no {name_of(place)}, of which it says that it died"
-        )
+        self._findings.require("I7", gone, str(digest), f"{name_of(place)}, which it names, is not there")
 
     def _check_single(self, digests: Sequence[DeadLetterDigest]) -> None:
         groups: dict[tuple[str, str], list[DeadLetterDigest]] = {}

@@ -49,7 +49,7 @@ class Batch:
     unloaded_unknown: int = 0
     """Rows that PostgreSQL refused, where it is no longer known which."""
     has_rows: bool = False
-    """Whether the index holds its rows."""
+    """Whether its rows are in the index."""
 
     def source_index(self, line: int) -> int:
         """Of the line's record in the source."""
@@ -110,7 +110,7 @@ class Expected:
 
 
 def with_lineage(frame: pl.DataFrame, batch: Batch, positions: pl.Series) -> pl.DataFrame:
-    """The rows with the columns that say where each came from; `positions` become `_source_position`."""
+    """The rows with the lineage columns; `positions` become `_source_position`."""
     return frame.with_columns(
         pl.lit(batch.run.run_id).alias("_run_id"),
         pl.lit(batch.processed.batch_id).alias("_batch_id"),
@@ -175,13 +175,13 @@ def _first_position(result: Result, documents: Documents) -> int:
     return 0
 
 
-def require_deduplicated(batch: Batch, kept: int, accepted: int, findings: Findings) -> None:
+def require_deduplicated(batch: Batch, unique: int, accepted: int, findings: Findings) -> None:
     """What the source gives, and the batch's own counts."""
     processed = batch.processed
     findings.require(
         "I1",
-        (kept, accepted - kept) == (processed["accepted"], processed["deduplicated"]),
+        (unique, accepted - unique) == (processed["accepted"], processed["deduplicated"]),
         processed.name,
-        f"the source gives {kept} records and {accepted - kept} duplicates, the processor says "
+        f"the source gives {unique} records and {accepted - unique} duplicates, the processor counts "
         f"{processed['accepted']} and {processed['deduplicated']}",
     )

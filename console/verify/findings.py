@@ -7,7 +7,7 @@ from typing import Any
 
 INVARIANTS: Mapping[str, str] = {
     "I1": "PostgreSQL and the lake hold every record",
-    "I2": "the books of batches and runs agree",
+    "I2": "row counts of batches and runs agree",
     "I3": "named objects are whole, others are young",
     "I4": "each run has one completion, a true one",
     "I5": "everything has come to its end",
@@ -21,8 +21,8 @@ INVARIANTS: Mapping[str, str] = {
 
 NAMED_IN_A_NOTE = 5
 
-KEPT_PER_INVARIANT = 10_000
-"""More violations are counted, not kept: of what is wrong everywhere the first cases are enough."""
+LISTED_PER_INVARIANT = 10_000
+"""More violations are counted, not listed: of what is wrong everywhere the first cases are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Findings:
         self.checked[invariant] += number
 
     def add(self, invariant: str, subject: str, message: str) -> None:
-        """Beyond `KEPT_PER_INVARIANT` it is counted alone."""
+        """Beyond `LISTED_PER_INVARIANT` it is counted alone."""
         self.wrong[invariant] += 1
-        if self.wrong[invariant] <= KEPT_PER_INVARIANT:
+        if self.wrong[invariant] <= LISTED_PER_INVARIANT:
             self.violations.append(Violation(invariant, subject, message))
 
     def require(self, invariant: str, holds: object, subject: str, message: str) -> bool:
@@ -76,12 +76,12 @@ class Findings:
         return not self.wrong.total()
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: the invariants that were checked, and the violations that were kept."""
+        """For programs: the invariants that were checked, and the first violations of each."""
         return {
             "holds": self.holds,
             "invariants": {
-                name: {"says": says, "checked": self.checked[name], "violations": self.wrong[name]}
-                for name, says in INVARIANTS.items()
+                name: {"says": statement, "checked": self.checked[name], "violations": self.wrong[name]}
+                for name, statement in INVARIANTS.items()
                 if name in self.checked
             },
             "violations": [asdict(violation) for violation in self.violations],

@@ -34,14 +34,14 @@ def check_logs(folder: Path, secrets: Sequence[bytes], findings: Findings) -> No
     Raises `InvalidRequestError` where the folder does not exist.
     """
     if not folder.is_dir():
-        raise InvalidRequestError(f"{folder} is no folder")
+        raise InvalidRequestError(f"{folder} is not a folder")
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(file.relative_to(folder))
         is_service = file.name.partition(".")[0] in SERVICES
         for number, line in enumerate(_lines(file), 1):
             for place, secret in enumerate(secrets, 1):
                 if secret in line:
-                    findings.add("I11", f"{name}, line {number}", f"it holds secret {place} of the list")
+                    findings.add("I11", f"{name}, line {number}", f"it contains secret {place} of the list")
             if is_service:
                 _check_error(name, number, line, findings)
         findings.count("I11")

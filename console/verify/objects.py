@@ -75,7 +75,7 @@ class Objects:
                     await visit(target)
 
     def check_name(self, named: Named) -> None:
-        """The name of an artifact holds the digest of its bytes."""
+        """The name of an artifact contains the digest of its bytes."""
         file, run, dataset, stage = named.file, named.run.run_id, named.dataset, named.stage
         match stage:
             case "converter":
@@ -110,7 +110,7 @@ class Objects:
 
     async def check_orphans(self, audit: AuditRows, documents: Documents, named: Iterable[str]) -> None:
         """`named`: every URI that any result of any run names."""
-        known = {*named, *self._kept(audit, documents)}
+        known = {*named, *self._permanent(audit, documents)}
         for listing in documents.listings.values():
             for _, file in listed(listing):
                 known.add(file.uri)
@@ -128,7 +128,8 @@ class Objects:
                     f"nothing names it, and it is {age.total_seconds():.0f} s old",
                 )
 
-    def _kept(self, audit: AuditRows, documents: Documents) -> Iterable[str]:
+    def _permanent(self, audit: AuditRows, documents: Documents) -> Iterable[str]:
+        """The URIs of the runs' requests, marks, plans, listings and manifests, and of what the manifests name."""
         for run in audit.runs.values():
             yield self.staging.uri(keys.request_key(run.run_id))
             yield self.staging.uri(keys.cancel_key(run.run_id))
@@ -186,22 +187,22 @@ class Objects:
             self.findings.require(
                 "I3", holds=False, subject=file.uri, message=str(error).removeprefix(f"{file.uri}: ")
             )
-            return True  # what arrived of it may still say more
+            return True  # the part that arrived may have more violations
         self.findings.count("I3")
         return True
 
     def note_sweeps(self, audit: AuditRows, documents: Documents) -> None:
-        """Finds the runs that were swept before their time: none of what their ends left in staging is there.
+        """Finds the runs that were swept before their time: no artifact of their results is in staging.
 
         A sweep takes all artifacts of a run. What a replayed dead letter wrote since stays for a time of its own, and
         of a dead batch nothing is needed, so neither shows whether a run was swept.
         """
-        revived = {result.batch_id for result in audit.results if result.revived}
-        kept: set[str] = set()
+        redriven = {result.batch_id for result in audit.results if result.is_redriven}
+        unswept: set[str] = set()
         for result in audit.results:
-            if result.status == "done" and result.batch_id not in revived:
-                kept |= {result.run_id for file in result.files if file.uri in documents.present}
-        self.swept = {run.run_id for run in audit.runs.values() if run.finished_at is not None} - kept
+            if result.status == "done" and result.batch_id not in redriven:
+                unswept |= {result.run_id for file in result.files if file.uri in documents.present}
+        self.swept = {run.run_id for run in audit.runs.values() if run.finished_at is not None} - unswept
 
     def _may_be_swept(self, named: Named) -> bool:
         ended = named.run.finished_at
@@ -215,10 +216,10 @@ class Objects:
         try:
             rows = pq.read_metadata(target).num_rows
         except (pa.ArrowInvalid, OSError) as error:
-            self.findings.add("I3", file.uri, f"it is no Parquet: {error}"[:300])
+            self.findings.add("I3", file.uri, f"it is not Parquet: {error}"[:300])
             return
         self.findings.require(
-            "I3", rows == file.rows, file.uri, f"it has {rows} rows, the ledger says {file.rows}"
+            "I3", rows == file.rows, file.uri, f"it has {rows} rows, the ledger has {file.rows}"
         )
 
     def _store(self, uri: str) -> ObjectStore | None:

@@ -81,7 +81,7 @@ def read_baseline(path: Path) -> dict[str, Usage]:
     except OSError as error:
         raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidRequestError(f"{path} is no snapshot: {error}") from error
+        raise InvalidRequestError(f"{path} is not a snapshot: {error}") from error
 
 
 def check_processes(

@@ -13,7 +13,7 @@ from console.formatting import quantity
 from console.verify.database import File, Result
 from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
-from console.verify.source import SourceRecords, complaint, is_beyond, parse, rows_of
+from console.verify.source import SourceRecords, is_beyond, parse, problem_of, rows_of
 from console.verify.staging import Documents
 from shared.datasets.model import Dataset
 from shared.events import ids
@@ -34,7 +34,7 @@ class GoneError(Exception):
 async def learn(
     expected: Expected, loaded: dict[str, Result], documents: Documents, read: Read, findings: Findings
 ) -> None:
-    """Reads the quarantines of every batch; without them the batch's source is no evidence any more.
+    """Reads the quarantines of every batch; without them the batch's source is not evidence any more.
 
     `loaded`: the loader's results by batch.
     """
@@ -95,12 +95,12 @@ def rows_of_source(batch: Batch, source: SourceRecords, findings: Findings) -> I
         positions = pl.Series("_source_position", [batch.first_position + line for line in some], pl.Int64)
         pieces.append(frame.with_columns(positions))
     accepted = sum(len(piece) for piece in pieces)
-    kept = (
+    unique = (
         pl.concat(pieces).unique(batch.form.dataset.key, keep="last", maintain_order=True) if pieces else None
     )
-    require_deduplicated(batch, 0 if kept is None else len(kept), accepted, findings)
-    if kept is not None:
-        yield kept
+    require_deduplicated(batch, 0 if unique is None else len(unique), accepted, findings)
+    if unique is not None:
+        yield unique
 
 
 async def _learn_rejected(
@@ -223,7 +223,7 @@ def _check_refusal(
         value = parse(record)
     except ValueError:
         return
-    deserved = complaint(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
+    deserved = problem_of(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
     findings.require(
         "I1", deserved, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
     )
@@ -249,9 +249,9 @@ def _name_what_no_rule_accepts(
     dataset = batch.form.dataset
     for place in places:
         try:
-            why = complaint(dataset, parse(source[place]))
+            why = problem_of(dataset, parse(source[place]))
         except ValueError as error:
-            why = f"it is no JSON: {error}"
+            why = f"it is not JSON: {error}"
         if why is not None:
             subject = f"{dataset.name} record {place} of {batch.run.run_id}"
             findings.add("I1", subject, f"it was accepted, though {why}")

@@ -60,7 +60,7 @@ def check_plan(run: Run, dataset: str, audit: AuditRows, findings: Findings) -> 
                     "I2",
                     (sequence, stage) not in found,
                     f"batch {sequence} of {subject} at {stage}",
-                    "it has a result, though the processor says that it is dead",
+                    "it has a result, though it is dead at the processor",
                 )
     check_unasked(run, planned, found, findings)
 
@@ -152,12 +152,12 @@ def _check_manifests(ledger: ByBatch, documents: Documents, findings: Findings) 
 
 def _same(result: Result, other: Result, what: str, findings: Findings) -> None:
     unread = result.counts[0] is None
-    ours: tuple[Any, ...] = (result.status, result.counts, set(result.files))
-    theirs: tuple[Any, ...] = (other.status, other.counts, set(other.files))
+    own: tuple[Any, ...] = (result.status, result.counts, set(result.files))
+    others: tuple[Any, ...] = (other.status, other.counts, set(other.files))
     if unread:
-        ours, theirs = ours[:1], theirs[:1]
+        own, others = own[:1], others[:1]
     findings.count("I2")
-    if ours == theirs and (unread or not _other_reasons(result, other)):
+    if own == others and (unread or not _other_reasons(result, other)):
         return
     differing = [f"status {result.status}, not {other.status}"] if result.status != other.status else []
     if not unread:
@@ -204,7 +204,7 @@ def _check_loaded(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None
                 == (result.status, result["loaded"] if result.status == "done" else row.rows_loaded,
                     result["superseded"] if result.status == "done" else row.rows_superseded),
                 result.name,
-                f"the loader says {row.status}, {row.rows_loaded} loaded, {row.rows_superseded} superseded; the ledger "
+                f"the loader has {row.status}, {row.rows_loaded} loaded, {row.rows_superseded} superseded; the ledger "
                 f"{result.status}, {result['loaded']} loaded, {result['superseded']} superseded",
             )  # fmt: skip
     for batch_id, row in rows.items():
@@ -228,7 +228,7 @@ def _check_stored(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None
             "I2",
             (row.status == "dead") == (result.status == "dead") and row.status != "pending",
             result.name,
-            f"the sink says {row.status}, the ledger {result.status}",
+            f"the sink has {row.status}, the ledger {result.status}",
         )
         if result.status == "done":
             entry = objects.get(row.object_name or "")
@@ -237,7 +237,7 @@ def _check_stored(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None
                 "I2",
                 named == set(result.files) and row.rows == result["read"],
                 result.name,
-                f"the sink has {row.rows} rows of it in {row.object_name}, the ledger says {result['read']} in "
+                f"the sink has {row.rows} rows of it in {row.object_name}, the ledger has {result['read']} in "
                 f"{', '.join(file.uri for file in result.files) or 'no object'}",
             )
     for batch_id, row in rows.items():
@@ -246,22 +246,23 @@ def _check_stored(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None
 
 
 def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any], findings: Findings) -> None:
-    """`run.completed` holds the ledger's sums. What was replayed later is in the ledger alone."""
-    if any(result.revived for result in results):
+    """`run.completed` has the ledger's sums. What was redriven later is in the ledger alone."""
+    if any(result.is_redriven for result in results):
         findings.note(
-            "dead letters were replayed, so its run.completed may be older than the books", run.run_id
+            "dead letters were replayed, so its run.completed may be older than the ledger's counts",
+            run.run_id,
         )
         return
-    for dataset, said in completed.get("datasets", {}).items():
+    for dataset, summary in completed.get("datasets", {}).items():
         own = [r for r in results if r.dataset == dataset and run.has(r.stage)]
-        _check_reasons(run, dataset, own, said, findings)
+        _check_reasons(run, dataset, own, summary, findings)
         sums = summary_of(run, dataset, own)
         for name, value in sums.items():
             findings.require(
                 "I2",
-                said.get(name, 0 if value == 0 else None) == value,
+                summary.get(name, 0 if value == 0 else None) == value,
                 f"run.completed of {run.run_id}",
-                f"{dataset}: {name} is {said.get(name)}, the ledger says {value}",
+                f"{dataset}: {name} is {summary.get(name)}, the ledger has {value}",
             )
     for dataset in run.planned:
         findings.require(
@@ -273,11 +274,11 @@ def check_summary(run: Run, results: list[Result], completed: Mapping[str, Any],
 
 
 def _check_reasons(
-    run: Run, dataset: str, results: list[Result], said: Mapping[str, Any], findings: Findings
+    run: Run, dataset: str, results: list[Result], summary: Mapping[str, Any], findings: Findings
 ) -> None:
     """Why rows were refused and how many the source promised, where the results have it."""
     subject = f"run.completed of {run.run_id}"
-    told: Mapping[str, int] = said.get("rejected_by_reason") or {}
+    told: Mapping[str, int] = summary.get("rejected_by_reason") or {}
     refusing = [r for r in results if (r.stage, r.status) in {("processor", "done"), ("crawler", "dead")}]
     counted: Counter[str] = Counter()
     for result in refusing:
@@ -285,12 +286,12 @@ def _check_reasons(
     # A run that went on while its services were renewed has batches of before reasons were counted.
     are_counted = all(r.rejected_by_reason or not r["rejected"] for r in refusing)
     if told or counted:
-        rejected, reasons = said.get("rows_rejected", 0), sum(told.values())
+        rejected, reasons = summary.get("rows_rejected", 0), sum(told.values())
         findings.require(
             "I2",
             reasons == rejected or (reasons < rejected and not are_counted),
             subject,
-            f"{dataset}: {said.get('rows_rejected')} rows were rejected, its reasons are of {sum(told.values())}",
+            f"{dataset}: {summary.get('rows_rejected')} rows were rejected, its reasons are of {sum(told.values())}",
         )
         # A batch that is dead at the processor is rejected as a whole, for a reason of its own.
         less = [f"{told.get(name, 0)} of {n} {name}" for name, n in counted.items() if told.get(name, 0) < n]
@@ -298,17 +299,17 @@ def _check_reasons(
             "I2", not less, subject, f"{dataset}: it tells of fewer rejected rows: {', '.join(less)}"
         )
     promised = [r.promised for r in results if r.stage == "crawler" and r.promised is not None]
-    if promised and said.get("rows_promised") is not None:
+    if promised and summary.get("rows_promised") is not None:
         findings.require(
             "I2",
-            said["rows_promised"] >= max(promised),
+            summary["rows_promised"] >= max(promised),
             subject,
-            f"{dataset}: rows_promised is {said['rows_promised']}, an answer promised {max(promised)}",
+            f"{dataset}: rows_promised is {summary['rows_promised']}, an answer promised {max(promised)}",
         )
 
 
 def summary_of(run: Run, dataset: str, results: list[Result]) -> dict[str, Any]:
-    """The books of a dataset, summed up anew."""
+    """The summary of a dataset, computed from its results."""
     at = {(r.batch_id, r.stage): r for r in results}
 
     def total(stage: Stage, status: str, count: str) -> int:

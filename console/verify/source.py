@@ -22,7 +22,7 @@ from shared.datasets.model import Column, ColumnType, Dataset
 
 INT64_DIGITS = 19
 MAX_KEY_BYTES = 2_000
-"""Of a key's texts together: what an index entry holds."""
+"""Of a key's texts together: the most that an index entry may have."""
 MAX_ROW_BYTES = 8_160
 """Of a row of PostgreSQL, its long texts outside."""
 MAX_DEPTH = 64
@@ -89,14 +89,14 @@ def parse(line: bytes) -> Any:
 
 
 def rows_of(dataset: Dataset, records: Sequence[Any]) -> pl.DataFrame:
-    """The records as the dataset's columns. Raises `TypeError` or `ValueError` if one is not what its column holds."""
+    """The records as the dataset's columns. Raises `TypeError` or `ValueError` if one is not of its column's type."""
     return pl.DataFrame([_series(column, records) for column in dataset.columns])
 
 
-def complaint(dataset: Dataset, record: Any) -> str | None:
+def problem_of(dataset: Dataset, record: Any) -> str | None:
     """Why the record cannot become a row; None: it can, and must."""
     if not isinstance(record, dict):
-        return "it is no object"
+        return "it is not an object"
     for column in dataset.columns:
         try:
             value = _at(record, column.path, strict=True)
@@ -106,7 +106,7 @@ def complaint(dataset: Dataset, record: Any) -> str | None:
             if column.name in dataset.key:
                 return f"key column {column.name} has no value"
         elif not _FITS[column.type](value):
-            return f"{column.name} is no {column.type}"
+            return f"{column.name} is not of type {column.type}"
     return None
 
 
@@ -249,7 +249,7 @@ def _reads(convert: Callable[[str], object]) -> Callable[[Any], bool]:
 
 
 def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 _CONVERT: dict[ColumnType, Callable[[Any], Any]] = {

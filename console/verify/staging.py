@@ -1,4 +1,4 @@
-"""What the object stores hold of the runs: manifests, plans and listings, read once."""
+"""What is in the object stores of the runs: manifests, plans and listings, read once."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ class Documents:
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By run."""
     present: set[str] = field(default_factory=set)
-    """The URI of everything that staging holds of the runs."""
+    """The URI of everything in staging of the runs."""
 
     def origin(self, run_id: str, dataset: str) -> list[str]:
         """The run, the run that it replays, and so on; the last one crawled, as far as is known."""
@@ -65,7 +65,7 @@ class Documents:
 async def read_documents(
     staging: ObjectStore, lake: ObjectStore, audit: AuditRows, findings: Findings
 ) -> Documents:
-    """Of the runs in the books. What cannot be read is a violation of I2."""
+    """Of the runs that are checked. What cannot be read is a violation of I2."""
     found = Documents()
     wanted: list[tuple[ObjectStore, str, tuple[Any, ...]]] = []
     for run in audit.runs.values():
@@ -113,7 +113,7 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
                     "I2",
                     (stage, key.rpartition("/")[2]) == (result.stage, f"{result.batch_id}.json"),
                     uri,
-                    f"it holds the result of {result.name}",
+                    f"it has the result of {result.name}",
                 )
                 found.manifests[result.batch_id, result.stage] = Manifest(
                     key, result, manifest.first_position

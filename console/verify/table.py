@@ -15,7 +15,9 @@ from console.verify.forms import LINEAGE, LINEAGE_TYPES, TABLE_TYPES, digest
 from console.verify.source import DTYPES
 from shared.postgres.identifiers import quote
 
-MUTE = "neither the staged rows nor the lake tells of them any more, so what PostgreSQL has of them is not compared"
+NO_EVIDENCE = (
+    "neither the staged rows nor the lake has them any more, so what PostgreSQL has of them is not compared"
+)
 DROPPED = "the table is not there, and no dataset's file names it any more"
 REFUSED = "PostgreSQL refused rows of it and their quarantine is swept, so as many may be missing"
 
@@ -116,7 +118,7 @@ class Table:
         if is_newer and run_id in self._audit.others:
             return  # the row is of a run that is not checked
         if is_newer and self._is_without_evidence(row["_batch_id"]):
-            self._findings.note(MUTE, f"{self._expected.forms.table} of {run_id}")
+            self._findings.note(NO_EVIDENCE, f"{self._expected.forms.table} of {run_id}")
             return
         if wanted is None:
             self._findings.add(

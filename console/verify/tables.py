@@ -16,7 +16,9 @@ from console.verify.staging import Documents
 from shared.datasets.model import Dataset
 
 NO_FILE = "no dataset file is here, so its records are not compared"
-NO_SOURCE = "no source was given, so PostgreSQL and the lake are held against what was staged, or each other"
+NO_SOURCE = (
+    "no source was given, so PostgreSQL and the lake are compared with what was staged, or with each other"
+)
 OTHER_KEY = "the table has a key column of a type that no dataset has, so it is not compared"
 
 Files = dict[tuple[str, str], tuple[Dataset, bool]]

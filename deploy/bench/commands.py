@@ -147,7 +147,7 @@ def _report(line: str) -> None:
 def _settings(pairs: list[str]) -> dict[str, str]:
     found = dict(pair.partition("=")[::2] for pair in pairs)
     if wrong := [name for name in found if not name.startswith("ONPOINT_")]:
-        raise typer.BadParameter(f"{wrong[0]!r} is no setting: ONPOINT_NAME=VALUE is expected")
+        raise typer.BadParameter(f"{wrong[0]!r} is not a setting: ONPOINT_NAME=VALUE is expected")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What processes used between two moments: CPU seconds and peak memory, theirs and their children's."""
+"""What processes used between two moments: CPU seconds and peak memory, with their children."""
 
 import contextlib
 import os

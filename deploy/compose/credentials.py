@@ -16,7 +16,7 @@ from pathlib import Path
 FOLDER = "ONPOINT_COMPOSE_SECRETS"
 DEFAULT_FOLDER = ".onpoint/compose"
 READABLE = 0o444
-"""A container's user is none of this machine's. Its own folder keeps other people here from the files."""
+"""A container's user is not a user of this machine. Its own folder keeps other people here from the files."""
 
 
 def folder() -> Path:
@@ -33,7 +33,7 @@ def create(place: Path) -> list[str]:
         "postgres_cdc": lambda: secrets.token_urlsafe(24),
         "s3_credentials": lambda: f"{secrets.token_hex(10).upper()}:{secrets.token_urlsafe(30)}",
         "grafana_admin": lambda: secrets.token_urlsafe(24),
-        # These say what another file says: made from it, so that both agree.
+        # Made from the content of another file, so that both agree.
         "postgres_dsn": lambda: dsn(place, "postgres:5432"),
         "s3_identities.json": lambda: identities(place),
     }

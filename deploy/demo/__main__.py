@@ -1,4 +1,4 @@
-"""`make demo`: the whole way on this machine, with a source of our own so that it needs no internet.
+"""`make demo`: the whole way on this machine, with a source of its own so that it needs no internet.
 
 Starts the local stack with a demo source beside it, asks for a run of every dataset, waits, shows what arrived. All is
 left running; `onpoint down` ends it, the demo source included.

@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as, and where that user's files can be. It refuses to run as root."""
+"""The user that PostgreSQL runs as, and where that user's files can be. It refuses to run as root."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from deploy.local.home import Home, write_private
 from deploy.local.postmaster import postmaster_pid
 
 SYSTEM_FOLDER = Path("/var/lib/onpoint")
-"""Where root puts what the home cannot hold because PostgreSQL's user cannot reach it."""
+"""Where root puts what cannot be in the home because PostgreSQL's user cannot reach it."""
 
 TEMPORARY_PREFIX = "onpoint-"
 """Of the names of such folders where that one cannot be made: they are among the temporary files."""
@@ -52,7 +52,7 @@ def postgres_account() -> Account | None:
 def is_passable(folder: Path, account: Account) -> bool:
     """Whether the account may go through `folder` and its parents, as far as they exist.
 
-    Judged by their mode bits alone.
+    By their mode bits alone.
     """
     resolved = folder.resolve()
     return all(_may_pass(part.stat(), account) for part in (resolved, *resolved.parents) if part.exists())

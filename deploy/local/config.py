@@ -1,4 +1,4 @@
-"""The options of one start of the stack, kept in the home, so that the supervisor and later commands agree."""
+"""The options of one start of the stack, stored in the home, so that the supervisor and later commands agree."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class StackConfig(BaseModel):
     """Seconds without an answer of /livez after which a service that was ready is restarted."""
     parent: ProcessId | None = None
     """The stack ends with this process."""
-    detour: ProxyPorts | None = None
+    proxy_ports: ProxyPorts | None = None
 
     def save(self, home: Home) -> None:
         write_private(home.config_file, self.model_dump_json(indent=2))

@@ -1,4 +1,4 @@
-"""The stack's own secrets: random, made at the first start, kept in the home, never in an argument list."""
+"""The stack's own secrets: random, made at the first start, stored in the home, never in an argument list."""
 
 import json
 import secrets

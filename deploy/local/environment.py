@@ -85,8 +85,8 @@ def process_environment(
 ) -> dict[str, str]:
     """The whole environment of a Python process of the stack.
 
-    The stack's addresses win over the caller's settings, and no AWS setting of the caller is left: one
-    profile or session token of theirs would sign requests to the local store.
+    The stack's addresses win over the caller's settings, and no AWS setting of the caller is left: a
+    profile or session token among them would sign requests to the local store.
     """
     base = ALLOCATORS | {
         key: value
@@ -102,26 +102,27 @@ def process_environment(
     base |= mark_of(home, name)
     if name in config.services:
         base[HTTP_PORT] = str(config.ports.of(name))
-        base |= _through(config.detour, base["ONPOINT_POSTGRES_DSN"], config) if config.detour else {}
+        if config.proxy_ports is not None:
+            base |= _through(config.proxy_ports, base["ONPOINT_POSTGRES_DSN"], config)
     return base
 
 
-def _through(detour: ProxyPorts, dsn: str, config: StackConfig) -> dict[str, str]:
+def _through(proxy: ProxyPorts, dsn: str, config: StackConfig) -> dict[str, str]:
     """The addresses of a proxy instead of the components' own."""
-    s3 = f"http://{HOST}:{detour.s3}"
+    s3 = f"http://{HOST}:{proxy.s3}"
     return {
-        "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{detour.kafka}",
-        "ONPOINT_POSTGRES_DSN": dsn.replace(f"{HOST}:{config.ports.postgres}/", f"{HOST}:{detour.postgres}/"),
+        "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{proxy.kafka}",
+        "ONPOINT_POSTGRES_DSN": dsn.replace(f"{HOST}:{config.ports.postgres}/", f"{HOST}:{proxy.postgres}/"),
         "ONPOINT_S3_ENDPOINT_URL": s3,
         "AWS_ENDPOINT_URL_S3": s3,
-        "PGPORT": str(detour.postgres),
+        "PGPORT": str(proxy.postgres),
     }
 
 
 def component_environment(name: str, home: Home) -> dict[str, str]:
     """A small environment that settings of the caller (`PGDATA`, `KAFKA_OPTS`, …) cannot disturb."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "JAVA_HOME") if key in os.environ}
-    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **kept, **mark_of(home, name)}
+    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "JAVA_HOME") if key in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **inherited, **mark_of(home, name)}
 
 
 def mark_of(home: Home, name: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""What can keep the local stack from running, in words for the person who started it."""
+"""What can keep the local stack from running, as messages for the person who started it."""
 
 
 class StackError(Exception):
-    """The stack cannot do what was asked; the message says why and what to do about it."""
+    """The stack cannot do what was asked; the message gives the cause and the remedy."""
 
 
 class PortTakenError(StackError):

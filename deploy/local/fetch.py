@@ -49,28 +49,28 @@ def components_folder(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("ONPOINT_COMPONENTS_DIR") or DEFAULT_HOME / "components").absolute()
 
 
-def fetch(environ: Mapping[str, str], say: Callable[[str], None]) -> Components:
+def fetch(environ: Mapping[str, str], report: Callable[[str], None]) -> Components:
     """The components; downloads what is not there yet (about 80 MB), which needs Maven and the network.
 
     A half-done download never counts, and two callers do the work once.
     Raises `FetchError`, `ToolMissingError`.
     """
     target = components_folder(environ) / version_key()
-    _fetch_once(target, partial(_fetch_all, environ=environ, say=say), say)
+    _fetch_once(target, partial(_fetch_all, environ=environ, report=report), report)
     return Components(kafka=target / "kafka", postgres=target / "postgres")
 
 
-def fetch_postgres(version: str, environ: Mapping[str, str], say: Callable[[str], None]) -> Path:
+def fetch_postgres(version: str, environ: Mapping[str, str], report: Callable[[str], None]) -> Path:
     """The programs of one major version of PostgreSQL; as `fetch`, which brings the default one."""
     if version == postgres_versions.DEFAULT:
-        return fetch(environ, say).postgres
+        return fetch(environ, report).postgres
     release = postgres_versions.RELEASES[version]
     target = components_folder(environ) / f"{_platform()}-postgres-{release}"
-    _fetch_once(target, partial(_fetch_release, release, environ=environ, say=say), say)
+    _fetch_once(target, partial(_fetch_release, release, environ=environ, report=report), report)
     return target / "postgres"
 
 
-def _fetch_once(target: Path, fill: Callable[[Path], None], say: Callable[[str], None]) -> None:
+def _fetch_once(target: Path, fill: Callable[[Path], None], report: Callable[[str], None]) -> None:
     """`fill` gets an empty folder, which becomes the target when it is whole."""
     root = target.parent
     if target.exists():
@@ -81,7 +81,7 @@ def _fetch_once(target: Path, fill: Callable[[Path], None], say: Callable[[str],
     with locks.held(
         root / "fetch.lock",
         wait_s=FETCH_TIMEOUT_S,
-        on_wait=lambda: say("waiting: another process fetches the components"),
+        on_wait=lambda: report("waiting: another process fetches the components"),
     ):
         if not target.exists():
             _fill(target, fill)
@@ -115,19 +115,19 @@ def _fill(target: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fetch_all(folder: Path, *, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    say("fetching Kafka and PostgreSQL through Maven (first start only)")
+def _fetch_all(folder: Path, *, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
+    report("fetching Kafka and PostgreSQL through Maven (first start only)")
     jars = folder / "kafka"
     goal = ("dependency:copy-dependencies", f"-Dpostgres.platform={_platform()}")
     _run_maven((*goal, f"-DoutputDirectory={jars}"), environ)
-    say("unpacking PostgreSQL")
+    report("unpacking PostgreSQL")
     _unpack_postgres(jars, folder / "postgres")
 
 
 def _fetch_release(
-    release: str, folder: Path, *, environ: Mapping[str, str], say: Callable[[str], None]
+    release: str, folder: Path, *, environ: Mapping[str, str], report: Callable[[str], None]
 ) -> None:
-    say(f"fetching PostgreSQL {release} through Maven (first start only)")
+    report(f"fetching PostgreSQL {release} through Maven (first start only)")
     jars = folder / "jars"
     artifact = f"io.zonky.test.postgres:embedded-postgres-binaries-{_platform()}:{release}"
     _run_maven(("dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={jars}"), environ)
@@ -159,7 +159,7 @@ def _run_maven(goal: tuple[str, ...], environ: Mapping[str, str]) -> None:
 
 
 def _unpack_postgres(jars: Path, target: Path) -> None:
-    """Unpack the archive inside PostgreSQL's jar, which is no part of Kafka's class path and goes away."""
+    """Unpack the archive inside PostgreSQL's jar, which is not on Kafka's class path and goes away."""
     (jar,) = jars.glob("embedded-postgres-binaries-*.jar")
     with zipfile.ZipFile(jar) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".txz")]

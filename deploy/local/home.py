@@ -31,7 +31,7 @@ OWN_ENTRIES = frozenset(
         "supervisor.lock",
     }
 )
-"""All that a home ever holds."""
+"""All that a home may contain."""
 LOCKS = frozenset({"launch.lock", "supervisor.lock"})
 """Every start takes the first before it makes anything else, and nothing removes them: a folder with one is a home."""
 NEIGHBOURS = frozenset({"airflow", "chaos", "compose"})
@@ -46,7 +46,7 @@ class Home:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Home":
-        """`ONPOINT_HOME`, or `.onpoint` in the checkout that holds this code."""
+        """`ONPOINT_HOME`, or `.onpoint` in the checkout of this code."""
         return cls(Path(environ.get("ONPOINT_HOME") or DEFAULT_HOME).absolute())
 
     @property
@@ -104,7 +104,7 @@ class Home:
         return self.logs / f"{name}.log"
 
     def create(self) -> None:
-        """Make the folders. Raises `StackError` where they cannot be made, or the path holds something else.
+        """Make the folders. Raises `StackError` where they cannot be made, or the path contains something else.
 
         Only their owner may look inside; root lets others pass, as its PostgreSQL is another user.
         """
@@ -129,13 +129,13 @@ class Home:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StackError(f"{self.path} is no stack's home ({error.strerror})") from error
+            raise StackError(f"{self.path} is not the home of a stack ({error.strerror})") from error
         if names & LOCKS:
             return True
         others = sorted(names - {COMPONENTS} - NEIGHBOURS)
         if others:
             raise StackError(
-                f"no stack was ever started in {self.path}, which holds other things ({', '.join(others[:3])}): "
+                f"no stack was ever started in {self.path}, which contains other things ({', '.join(others[:3])}): "
                 "set ONPOINT_HOME to the stack's own folder"
             )
         return False
@@ -152,10 +152,10 @@ class Home:
                 entry.unlink(missing_ok=True)
 
     def refuse_if_foreign(self, advice: str = "set ONPOINT_HOME to a folder of its own") -> None:
-        """Raise `StackError` where the folder holds what no stack has made."""
+        """Raise `StackError` where the folder contains what no stack has made."""
         foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_ours(entry.name))
         if foreign:
-            raise StackError(f"{self.path} holds other things ({', '.join(foreign[:3])}): {advice}")
+            raise StackError(f"{self.path} contains other things ({', '.join(foreign[:3])}): {advice}")
 
 
 def create_passable(folder: Path) -> None:

@@ -21,7 +21,7 @@ TEMPLATE = Path(__file__).with_name("kafka-server.properties")
 JVM_FLAGS = (
     "-Xms128m",
     "-Xmx512m",
-    # One collector thread and the quick compiler alone: a test broker is judged by its start and its size.
+    # One collector thread and the quick compiler alone: what matters of a test broker is its start and its size.
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
@@ -87,8 +87,8 @@ def _properties(config: StackConfig, data: Path) -> str:
         "port": str(config.ports.kafka),
         "controller_port": str(config.ports.kafka_controller),
         "data": str(data),
-        "detour_listener": f",DETOUR://{HOST}:{config.detour.kafka_behind}" if config.detour else "",
-        "detour_advertised": f",DETOUR://{HOST}:{config.detour.kafka}" if config.detour else "",
+        "proxy_listener": f",PROXY://{HOST}:{config.proxy_ports.kafka_behind}" if config.proxy_ports else "",
+        "proxy_advertised": f",PROXY://{HOST}:{config.proxy_ports.kafka}" if config.proxy_ports else "",
     }
     text = TEMPLATE.read_text()
     for name, value in values.items():

@@ -32,7 +32,7 @@ from deploy.local.state import StackState, running_state
 from deploy.local.waiting import POLL_S, wait_for
 from shared.events.topology import SERVICES
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 HANG_SETTING = "ONPOINT_LOCAL_HANG_S"
 DEFAULT_HANG_S = 60.0
@@ -52,10 +52,10 @@ class Request:
     services: tuple[str, ...] = SERVICES
     parent: ProcessId | None = None
     """The stack ends with this process."""
-    detour: ProxyPorts | None = None
+    proxy_ports: ProxyPorts | None = None
 
 
-def prepare(request: Request, say: Say) -> None:
+def prepare(request: Request, report: Report) -> None:
     """Make everything ready for a supervisor: programs, components, free ports, secrets, configuration.
 
     Ends what an earlier supervisor left. The caller holds the launch lock. Raises `StackError` with advice.
@@ -64,13 +64,13 @@ def prepare(request: Request, say: Say) -> None:
     home.create()
     ended = end_orphans(home)
     if ended:
-        say(f"ended what an earlier stack left: {', '.join(ended)}")
+        report(f"ended what an earlier stack left: {', '.join(ended)}")
     java = tools.find_java(environ)
     weed = tools.find_weed(environ)
     hang_s = _hang_s(environ)
     postgres_version = postgres_versions.chosen_version(environ)
-    components = fetch.fetch(environ, say)
-    programs = fetch.fetch_postgres(postgres_version, environ, say)
+    components = fetch.fetch(environ, report)
+    programs = fetch.fetch_postgres(postgres_version, environ, report)
     chosen = ports.choose(home, environ)
     ports.require_free(chosen, services=request.services)
     config = StackConfig(
@@ -86,26 +86,26 @@ def prepare(request: Request, say: Say) -> None:
         postgres_version=postgres_version,
         hang_s=hang_s,
         parent=request.parent,
-        detour=request.detour,
+        proxy_ports=request.proxy_ports,
     )
     ClientSettings(client_environment(home, config, load_or_create(home)), config.overrides).save(home)
     config.save(home)
     home.state_file.unlink(missing_ok=True)
 
 
-def launch(request: Request, say: Say) -> subprocess.Popen[bytes] | None:
+def launch(request: Request, report: Report) -> subprocess.Popen[bytes] | None:
     """Start a supervisor in the background.
 
     None if one runs already, also one that another caller has just started. Waits for one that is stopping.
     """
     home = request.home
     home.create()
-    with launching(home, say):
+    with launching(home, report):
         if is_running(home):
             return None
-        prepare(request, say)
+        prepare(request, report)
         supervisor = _spawn_supervisor(request)
-        # Under the lock, so that the next caller finds either no supervisor or one that says who it is.
+        # Under the lock, so that the next caller finds either no supervisor or one with a state file.
         wait_for(
             lambda: StackState.load(home) is not None or supervisor.poll() is not None,
             timeout_s=SUPERVISOR_START_S,
@@ -117,12 +117,12 @@ def launch(request: Request, say: Say) -> subprocess.Popen[bytes] | None:
         return supervisor
 
 
-def launching(home: Home, say: Say) -> AbstractContextManager[None]:
+def launching(home: Home, report: Report) -> AbstractContextManager[None]:
     """The lock under which a home's stack is started or ended."""
     return locks.held(
         home.launch_lock,
         wait_s=LAUNCH_WAIT_S,
-        on_wait=lambda: say("waiting: another command starts or stops the stack"),
+        on_wait=lambda: report("waiting: another command starts or stops the stack"),
     )
 
 
@@ -135,13 +135,13 @@ def is_running(home: Home) -> bool:
     wait_for(
         lambda: not locks.is_held(home.supervisor_lock) or running_state(home) is not None,
         timeout_s=SUPERVISOR_START_S,
-        what="a supervisor to say who it is",
+        what="the state of the supervisor",
     )
     return locks.is_held(home.supervisor_lock)
 
 
 def goes_on_starting(home: Home) -> bool:
-    """Whether there is a supervisor that means to keep the home, also one that has not said so yet."""
+    """Whether there is a supervisor that means to keep the home, also one without a state file yet."""
     state = running_state(home)
     if state is not None:
         return state.phase in {"starting", "ready"}
@@ -173,11 +173,11 @@ def wait_until_ready(home: Home, *, timeout_s: float) -> Iterator[str]:
         time.sleep(POLL_S)
 
 
-def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
+def shut_down(home: Home, report: Report, *, wipe: bool = False) -> bool:
     """Stop the home's stack and leave no process of it. False if nothing ran.
 
     `wipe` removes its data, logs and secrets as well. A stack that is started meanwhile is left alone.
-    Raises `StackError`, having done nothing, where the folder is no stack's, and with `wipe` where it holds other
+    Raises `StackError`, having done nothing, where the folder is not a stack's, and with `wipe` where it contains other
     things, too.
     """
     if not home.was_started():
@@ -186,11 +186,11 @@ def shut_down(home: Home, say: Say, *, wipe: bool = False) -> bool:
         home.refuse_if_foreign("move them elsewhere first; nothing was removed")
     state = running_state(home)
     if state is not None:
-        say("stopping")
+        report("stopping")
         _stop_supervisor(state.supervisor)
     if not home.path.exists():
         return bool(end_orphans(home))
-    with launching(home, say):
+    with launching(home, report):
         if is_running(home):
             return True
         ended = end_orphans(home)
@@ -240,7 +240,7 @@ def _raise_if_over(home: Home, state: StackState | None) -> None:
     if state is None:
         raise StackError(f"{home.state_file} is gone: the stack was wiped while it started")
     gone = state.supervisor.find() is None
-    if gone:  # it may have said why since the state was read
+    if gone:  # it may have written its error since the state was read
         state = StackState.load(home) or state
     if state.phase == "failed":
         raise StackError(state.error or "the start failed: see `onpoint logs supervisor`")

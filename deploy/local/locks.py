@@ -1,4 +1,4 @@
-"""Locks between processes. The kernel drops them with the process, so none is ever left behind."""
+"""Locks between processes. The kernel drops them with the process, so none outlives it."""
 
 import fcntl
 import os

@@ -34,7 +34,7 @@ async def _nothing_to_prepare() -> None:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """How to start, judge and stop one process."""
+    """How to start, probe and stop one process."""
 
     name: str
     kind: Kind
@@ -51,7 +51,7 @@ class ProcessSpec:
 
 
 class ManagedProcess:
-    """Keeps the process of one `ChildSpec` running. Owned by one event loop; not for several threads."""
+    """Keeps the process of one `ProcessSpec` running. Owned by one event loop; not for several threads."""
 
     def __init__(
         self, spec: ProcessSpec, *, log_file: Path, on_change: Callable[[], None], hang_s: float

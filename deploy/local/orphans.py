@@ -75,7 +75,7 @@ def _marked(home: Home) -> Iterable[Orphan]:
 
 
 def _postmasters(home: Home) -> Iterable[Orphan]:
-    """PostgreSQL may overwrite the memory that holds its environment: its own file tells, too."""
+    """PostgreSQL may overwrite the memory of its environment: its own pid file names it, too."""
     for folder in (home.data, recorded_place(home)):
         pid = postmaster_pid(folder / "postgres") if folder else None
         if pid is not None:

@@ -76,7 +76,7 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
 def require_free(ports: Ports, *, services: Iterable[str]) -> None:
     """Raise `PortTakenError` naming every taken port of the components and these services.
 
-    The message says who holds it, if that can be told, and which setting changes it.
+    The message names the process that listens there, if it is known, and the setting that changes the port.
     """
     wanted = set(Ports.model_fields) - set(SERVICES) | set(services)
     taken = [

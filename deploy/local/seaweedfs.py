@@ -16,7 +16,7 @@ from deploy.local.sockets import socket_folder
 NAME = "seaweedfs"
 
 STOP_TIMEOUT_S = 2.0
-"""Its filer waits 15 s for streams that its own gateway holds. What it has acknowledged is written by then,
+"""Its filer waits 15 s for streams that its own gateway has open. What it has acknowledged is written by then,
 and killing it loses none of it."""
 
 MEMORY_TUNING = {"GOGC": "50", "GOMEMLIMIT": "384MiB"}

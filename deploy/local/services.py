@@ -25,7 +25,7 @@ STEP_COMMANDS = {
 
 
 def service_spec(name: str, home: Home, config: StackConfig, credentials: Credentials) -> ProcessSpec:
-    """One service, judged by its own /readyz and /livez."""
+    """One service, probed at its own /readyz and /livez."""
     port = config.ports.of(name)
     return ProcessSpec(
         name=name,

@@ -19,7 +19,7 @@ async def spawn(
     account: Account | None = None,
     stdin: int = asyncio.subprocess.DEVNULL,
 ) -> asyncio.subprocess.Process:
-    """Start a program, as another user if `account` says so. Raises `OSError` if that cannot be.
+    """Start a program, as another user if `account` is given. Raises `OSError` if that cannot be.
 
     Its session keeps a terminal's Ctrl-C from it, and lets `kill_group` reach whatever it starts itself. The
     log is the program's own open file, so writing it depends on no other process.

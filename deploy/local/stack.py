@@ -46,18 +46,18 @@ class LocalStack:
         ports: Literal["free", "default"] = "free",
         services: tuple[str, ...] = SERVICES,
         extra_env: Mapping[str, str] | None = None,
-        detour: ProxyPorts | None = None,
+        proxy_ports: ProxyPorts | None = None,
         timeout_s: float = READY_TIMEOUT_S,
-        say: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing is started yet.
 
         `extra_env` is for the services (`ONPOINT_*`) and wins over this process's environment.
-        With `detour` they reach the components through a proxy of the caller's, which listens there already.
+        With `proxy_ports` they reach the components through a proxy of the caller's, which listens there already.
         """
         self.home = Home(home.absolute())
         self._timeout_s = timeout_s
-        self._say = say
+        self._report = report
         self._supervisor: subprocess.Popen[bytes] | None = None
         # Ports named for another stack would be taken by it.
         inherited = {
@@ -69,7 +69,7 @@ class LocalStack:
             "ONPOINT_PORTS": ports,
             "ONPOINT_HOME": str(self.home.path),
         }
-        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this(), detour)
+        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this(), proxy_ports)
 
     def __enter__(self) -> Self:
         self.up()
@@ -85,21 +85,21 @@ class LocalStack:
 
         Raises `StackError`, having stopped everything again; also if a stack runs in this home already.
         """
-        supervisor = launcher.launch(self._request, self._say)
+        supervisor = launcher.launch(self._request, self._report)
         if supervisor is None:
             raise StackError(f"a stack runs in {self.home.path} already")
         self._reap()
         self._supervisor = supervisor
         try:
             for line in launcher.wait_until_ready(self.home, timeout_s=self._timeout_s):
-                self._say(line)
+                self._report(line)
         except BaseException:
             self.down()
             raise
 
     def down(self, *, wipe: bool = False) -> None:
         """Stop everything. Fine if nothing runs."""
-        launcher.shut_down(self.home, self._say, wipe=wipe)
+        launcher.shut_down(self.home, self._report, wipe=wipe)
         self._reap()
 
     def environment(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Owns every process of one stack from start to end: `python -m deploy.local.supervisor HOME`.
 
 Started by `onpoint up`, which has written the home's configuration before. SIGTERM or SIGINT stops the stack
-in order; a second one waits for nobody.
+in order; a second one kills its processes.
 """
 
 import asyncio
@@ -199,7 +199,7 @@ class Supervisor:
 
     @property
     def _topics_mark(self) -> Path:
-        """Which topics Kafka's data already holds."""
+        """Which topics are already in Kafka's data."""
         return self._home.data / "topics.applied"
 
     def _save(self) -> None:

@@ -1,4 +1,4 @@
-"""Writes architecture.svg: the services, the topics between them, and where data is kept.
+"""Writes architecture.svg: the services, the topics between them, and where data is stored.
 
 python3 docs/pictures/draw_architecture.py
 """

@@ -27,7 +27,7 @@ RUN = ("run", "posts", "users", "--wait")
 VERIFY = ("verify",)
 
 CONTROL = re.compile(r"\x1b\[\??(\d*)([A-HJKSTf-z])")
-"""A control sequence other than colours: how much of it, and what."""
+"""A control sequence other than colterminal: how much of it, and what."""
 
 SVG = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img" aria-label="A terminal">
@@ -86,25 +86,25 @@ class Screen:
 
 def screens(arguments: Sequence[str]) -> Iterator[str]:
     """What the terminal shows of a command, each time it has changed."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    terminal, child_side = pty.openpty()
+    fcntl.ioctl(child_side, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(  # noqa: S603 - this very interpreter
         [sys.executable, "-m", "console", *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=child_side,
+        stdout=child_side,
+        stderr=child_side,
         env={**os.environ, "TERM": "xterm-256color"},
     )
-    os.close(theirs)
+    os.close(child_side)
     screen = Screen()
     while True:
         try:
-            written = os.read(ours, 2**20)
+            written = os.read(terminal, 2**20)
         except OSError:  # the last one who wrote has gone
             break
         screen.feed(written.decode())
         yield screen.text
-    os.close(ours)
+    os.close(terminal)
     if process.wait() != 0:
         sys.exit(screen.text)
 

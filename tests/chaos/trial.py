@@ -154,10 +154,10 @@ async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) 
                 **load.source_settings(source, plan),
                 **{setting_of(name): str(port) for name, port in own.items()},
             },
-            detour=ProxyPorts(
+            proxy_ports=ProxyPorts(
                 kafka=doors["kafka"], kafka_behind=behind, postgres=doors["postgres"], s3=doors["s3"]
             ),
-            say=say,
+            report=say,
         )
         await asyncio.to_thread(stack.up)
         try:

@@ -86,7 +86,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             "ONPOINT_CRAWL_BATCH_ROWS": "3",
         }
         said: list[str] = []
-        stack = LocalStack(tmp_path_factory.mktemp("stack"), extra_env=extra, say=said.append)
+        stack = LocalStack(tmp_path_factory.mktemp("stack"), extra_env=extra, report=said.append)
         with stack:
             environment = {**stack.environment(), **extra}
             yield Site(folder, source, Pipeline(environment), Operator(environment), said)

@@ -54,7 +54,7 @@ def show_dead_letter(position: Position, rows: int, *, with_headers: bool, as_js
     """Print one dead letter, with the first `rows` rows of its batch."""
     found, record, previews = asyncio.run(_show(position, rows))
     if found.dead_letter.position != position:
-        _write(f"{position} died again since: this is its latest letter")
+        _write(f"{position} died again since: this is its latest dead letter")
     if as_json:
         print_json(document.entry(found) | document.record(record) | document.data(previews))
     else:

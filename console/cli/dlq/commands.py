@@ -193,10 +193,10 @@ def discard(
     from console.client.dead_letters.record import parse_position
 
     if not why.strip() or len(why) > MAX_REASON_CHARS:
-        raise WrongUseError(f"--reason must say why, in {MAX_REASON_CHARS} characters at most")
+        raise WrongUseError(f"--reason must give the reason, in {MAX_REASON_CHARS} characters at most")
     if why.strip() in options.CODES:
         raise WrongUseError(
-            f"--reason says why, for people; to choose dead letters by their code, write --code {why}"
+            f"--reason is a text for people; to choose dead letters by their code, write --code {why}"
         )
     asked = options.select(
         [parse_position(text) for text in entries or ()],

@@ -1,4 +1,4 @@
-"""Dead letters on a screen. Nothing of a record is taken as markup, or as an order to the terminal. Pure."""
+"""Dead letters on a screen. Nothing of a record is taken as markup, or as a control sequence of the terminal. Pure."""
 
 import json
 import re
@@ -95,7 +95,7 @@ def render_entry(
         *_facts(_about(entry)),
     ]
     if record is None:
-        parts += [Text(), Text("its record is no longer kept by Kafka", "yellow")]
+        parts += [Text(), Text("Kafka no longer retains its record", "yellow")]
     else:
         parts += [Text(), *_folded(record.headers, with_headers=with_headers)]
         parts += [
@@ -129,7 +129,7 @@ def _about(entry: Entry) -> Iterable[tuple[str, str]]:
     yield "tried", f"{tried}{first}"
     yield (
         "died",
-        moment(dead_letter.failed_at) + (f", {entry.deaths} letters in all" if entry.deaths > 1 else ""),
+        moment(dead_letter.failed_at) + (f", {entry.deaths} dead letters in all" if entry.deaths > 1 else ""),
     )
     if (action := entry.last_action) is not None:
         verb = "replayed" if action.action == "replay" else "discarded"
@@ -216,7 +216,7 @@ def _next_steps(entry: Entry) -> Iterable[str]:
 def _error(entry: Entry) -> str:
     dead_letter = entry.dead_letter
     text = cause_first(one_line(dead_letter.message))[:MAX_TEXT_CHARS]
-    return text or one_line(dead_letter.exception) or "it does not say why it died"
+    return text or one_line(dead_letter.exception) or "its headers give no error"
 
 
 def cause_first(message: str) -> str:

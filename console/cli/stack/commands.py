@@ -22,7 +22,7 @@ from deploy.local.names import SUPERVISOR
 from shared.events.topology import SERVICES
 
 if TYPE_CHECKING:
-    from deploy.local.launcher import Request, Say
+    from deploy.local.launcher import Report, Request
     from deploy.local.status import Row
 
 WRONG_USE = 2
@@ -120,13 +120,13 @@ def down(
     from deploy.local.fetch import components_folder
 
     home = Home.from_environment(os.environ)
-    with _errors_for_people(), _progress() as say:
-        ran = launcher.shut_down(home, say, wipe=wipe)
+    with _errors_for_people(), _progress() as report:
+        ran = launcher.shut_down(home, report, wipe=wipe)
     out.print("the stack is down" if ran else "nothing was running", highlight=False)
     if wipe:
-        kept = components_folder(os.environ)
+        components = components_folder(os.environ)
         out.print(
-            f"its data, logs and secrets are removed; downloaded programs stay in {kept}",
+            f"its data, logs and secrets are removed; downloaded programs stay in {components}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -203,15 +203,17 @@ def _run_in_background(request: "Request", timeout_s: float) -> None:
     from deploy.local.status import rows
 
     try:
-        with _progress() as say:
-            if launcher.launch(request, say) is None:
-                _say_it_runs(request, say)
+        with _progress() as report:
+            if launcher.launch(request, report) is None:
+                _report_running(request, report)
             for line in launcher.wait_until_ready(request.home, timeout_s=timeout_s):
-                say(line)
+                report(line)
     except KeyboardInterrupt:
         goes_on = launcher.goes_on_starting(request.home)
-        said = "the stack goes on starting: stop it with `onpoint down`" if goes_on else "nothing was started"
-        err.print(said, highlight=False)
+        outcome = (
+            "the stack goes on starting: stop it with `onpoint down`" if goes_on else "nothing was started"
+        )
+        err.print(outcome, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     out.print(_table(rows(request.home)))
     _print_what_next()
@@ -221,30 +223,30 @@ def _run_in_foreground(request: "Request") -> None:
     from deploy.local import launcher, supervisor
 
     request.home.create()
-    with _progress() as say, launcher.launching(request.home, say):
+    with _progress() as report, launcher.launching(request.home, report):
         if launcher.is_running(request.home):
-            _say_it_runs(request, say)
+            _report_running(request, report)
             return
-        launcher.prepare(request, say)
+        launcher.prepare(request, report)
     supervisor.log_to(logging.StreamHandler(), logging.FileHandler(request.home.log_file(SUPERVISOR)))
     error = supervisor.supervise(request.home)
     if error is not None:
         raise StackError(error)
 
 
-def _say_it_runs(request: "Request", say: "Say") -> None:
+def _report_running(request: "Request", report: "Report") -> None:
     from deploy.local.config import StackConfig
     from deploy.local.environment import overrides_from
 
-    say("the stack is already running")
+    report("the stack is already running")
     config = StackConfig.find(request.home)
     wanted = overrides_from(request.environ)
-    if config is not None and (line := kept_settings(config.overrides, wanted)) is not None:
-        say(line)
+    if config is not None and (line := ignored_settings(config.overrides, wanted)) is not None:
+        report(line)
 
 
-def kept_settings(started: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
-    """What a new start would make of the settings that the caller has now; None: nothing is changed."""
+def ignored_settings(started: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
+    """The caller's settings that the running stack does not have, as a sentence; None: there are none."""
     changed = sorted(name for name, value in wanted.items() if started.get(name) != value)
     if not changed:
         return None
@@ -257,15 +259,15 @@ def kept_settings(started: Mapping[str, str], wanted: Mapping[str, str]) -> str 
 
 
 @contextmanager
-def _progress() -> Iterator["Say"]:
+def _progress() -> Iterator["Report"]:
     """A function that prints a line with the seconds since now; on a terminal a spinner turns below."""
     began = time.monotonic()
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         out.print(f"{time.monotonic() - began:6.1f} s  {line}", highlight=False, markup=False, soft_wrap=True)
 
     with out.status("working") if out.is_terminal else nullcontext():
-        yield say
+        yield report
 
 
 @contextmanager

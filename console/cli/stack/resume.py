@@ -1,4 +1,4 @@
-"""`onpoint resume`: lets a service of the local stack go on that its brake has stopped."""
+"""`onpoint resume`: closes the circuit breaker of a service of the local stack."""
 
 import http.client
 import os

@@ -164,11 +164,11 @@ def _sources(named: list[str], folder: Path | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     if folder is not None:
         if not folder.is_dir():
-            raise WrongUseError(f"{folder} is no folder")
+            raise WrongUseError(f"{folder} is not a folder")
         known = environment.catalog()
         found = {path.stem: path for path in sorted(folder.glob("*.jsonl")) if path.stem in known}
         if not found:
-            raise WrongUseError(f"{folder} holds no DATASET.jsonl of a dataset that is known here")
+            raise WrongUseError(f"{folder} has no DATASET.jsonl of a dataset that is known here")
     for text in named:
         dataset, separator, path = text.partition("=")
         if not separator or not dataset or not path:

@@ -11,7 +11,7 @@ from console.formatting import number, one_line, quantity
 from console.verify.findings import INVARIANTS, Findings, Violation
 
 SHOWN = 20
-"""Violations of each invariant that are shown. Those that say the same of several subjects are one."""
+"""Violations of each invariant that are shown. Those of one message about several subjects are one line."""
 
 
 def render(findings: Findings) -> RenderableType:
@@ -21,15 +21,15 @@ def render(findings: Findings) -> RenderableType:
     table.add_column("checked", justify="right")
     table.add_column("violations", justify="right")
     table.add_column("")
-    for name, says in INVARIANTS.items():
+    for name, statement in INVARIANTS.items():
         if name not in findings.checked and not findings.wrong[name]:
             table.add_row(
-                name, Text(says, "dim"), Text("-", "dim"), Text("-", "dim"), Text("not asked", "dim")
+                name, Text(statement, "dim"), Text("-", "dim"), Text("-", "dim"), Text("not asked", "dim")
             )
             continue
         wrong = findings.wrong[name]
         verdict = Text("violated", "red bold") if wrong else Text("holds", "green")
-        table.add_row(name, says, number(findings.checked[name]), number(wrong), verdict)
+        table.add_row(name, statement, number(findings.checked[name]), number(wrong), verdict)
     parts: list[RenderableType] = [table]
     for name, group in groupby(sorted(findings.violations, key=lambda v: list(INVARIANTS).index(v.invariant)),
                                key=lambda v: v.invariant):  # fmt: skip

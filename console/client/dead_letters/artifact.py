@@ -25,7 +25,7 @@ MAX_LINE_BYTES = 2**20
 
 
 def read_manifest(value: bytes | None) -> BatchManifest | None:
-    """The manifest that a record holds, or None where it is none or cannot be read."""
+    """The manifest in a record's value, or None where it is not a manifest or cannot be decoded."""
     try:
         return decode_event(BatchManifest, value)
     except PermanentError:
@@ -33,7 +33,7 @@ def read_manifest(value: bytes | None) -> BatchManifest | None:
 
 
 async def preview(staging: ObjectStore, manifest: BatchManifest, rows: int) -> list[Preview]:
-    """Of each artifact that holds records. Downloads them whole: nothing is shown that is not what was written."""
+    """Of each artifact of records. Downloads them whole: nothing is shown that is not what was written."""
     batches = Batches(staging, manifest.stage)
     return [
         await _of_artifact(batches, manifest, artifact, rows)

@@ -1,7 +1,7 @@
 """The dead letters as entries of a work queue: one per record that died, however often, with what became of it.
 
-The index is a private temporary SQLite database: it holds a few hundred bytes of each dead letter, in a few megabytes of
-memory and then on disk, so that a queue of any length can be grouped, filtered and counted. It holds no payload.
+The index is a private temporary SQLite database: it has a few hundred bytes of each dead letter, in a few megabytes of
+memory and then on disk, so that a queue of any length can be grouped, filtered and counted. It has no payload.
 """
 
 import sqlite3
@@ -37,13 +37,13 @@ _COLUMNS = (
     "dataset",
     "is_truncated",
 )
-_NEWER = "(excluded.appended_ms, excluded.offset) > (letters.appended_ms, letters.offset)"
+_NEWER = "(excluded.appended_ms, excluded.offset) > (dead_letters.appended_ms, dead_letters.offset)"
 
 # Names of columns are this module's own; every value is bound.
 _SCHEMA = f"""
 PRAGMA journal_mode = OFF;
 PRAGMA cache_size = -8192;
-CREATE TABLE letters (
+CREATE TABLE dead_letters (
     service TEXT, identity TEXT, deaths INTEGER, {", ".join(_COLUMNS)}, PRIMARY KEY (service, identity)
 ) WITHOUT ROWID;
 CREATE TABLE actions (
@@ -60,15 +60,15 @@ SELECT l.*, a.action, a.at AS acted_at, a.actor, a.reason AS action_reason,
         WHEN a.action = 'replay' AND (a.partition, a.offset) = (l.partition, l.offset) THEN 'replayed'
         ELSE 'open'
     END AS state
-FROM letters l
+FROM dead_letters l
 LEFT JOIN actions a ON a.service = l.service AND a.identity = l.identity
 LEFT JOIN results r ON r.batch_id = l.batch_id AND r.stage = l.result_stage;
 """  # noqa: S608
 _INSERT = f"""
-INSERT INTO letters (service, identity, deaths, {", ".join(_COLUMNS)})
+INSERT INTO dead_letters (service, identity, deaths, {", ".join(_COLUMNS)})
 VALUES (?, ?, 1, {", ".join("?" * len(_COLUMNS))})
 ON CONFLICT DO UPDATE SET deaths = deaths + 1,
-{", ".join(f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE letters.{name} END" for name in _COLUMNS)}
+{", ".join(f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE dead_letters.{name} END" for name in _COLUMNS)}
 """  # noqa: S608
 
 
@@ -147,7 +147,7 @@ class WorkQueue:
     def batches(self, pieces: int = 1000) -> Iterator[list[str]]:
         """Ids of the batches whose results decide the state of an entry."""
         found = self._db.execute(
-            "SELECT DISTINCT batch_id FROM letters WHERE batch_id <> '' AND result_stage IS NOT NULL"
+            "SELECT DISTINCT batch_id FROM dead_letters WHERE batch_id <> '' AND result_stage IS NOT NULL"
         )
         while rows := found.fetchmany(pieces):
             yield [row["batch_id"] for row in rows]

@@ -58,7 +58,7 @@ class DeadLetter:
     appended_ms: int
     """When the dead letter was appended, by its record's own time."""
     original: Original | None
-    """None: its headers do not say, so it cannot be replayed."""
+    """None: its headers do not name it, so it cannot be replayed."""
     stage: str
     reason: str
     exception: str
@@ -74,7 +74,7 @@ class DeadLetter:
     dataset: str = ""
     """Empty where the record names none."""
     is_truncated: bool = False
-    """The dead letter holds only the beginning of its record, so it cannot be replayed."""
+    """The dead letter has only the beginning of its record, so it cannot be replayed."""
 
     @property
     def identity(self) -> str:
@@ -110,8 +110,8 @@ def parse_position(text: str) -> Position:
 
 def to_dead_letter(record: Record, service: str) -> DeadLetter:
     """Whatever is in the record: what cannot be read is empty."""
-    _, ours = split_headers(record.headers, HEADER_PREFIX, FIRST)
-    fields = _texts(ours, HEADER_PREFIX) or _of_connect(_texts(record.headers, CONNECT_PREFIX)) | _ids(
+    _, written = split_headers(record.headers, HEADER_PREFIX, FIRST)
+    fields = _texts(written, HEADER_PREFIX) or _of_connect(_texts(record.headers, CONNECT_PREFIX)) | _ids(
         record.value
     )
     return DeadLetter(
@@ -129,7 +129,7 @@ def to_dead_letter(record: Record, service: str) -> DeadLetter:
         batch_id=fields.get("batch_id", ""),
         size=len(record.key or b"") + len(record.value or b""),
         dataset=_dataset(record.value),
-        is_truncated=any(name == TRUNCATED_HEADER for name, _ in ours),
+        is_truncated=any(name == TRUNCATED_HEADER for name, _ in written),
     )
 
 
@@ -151,9 +151,9 @@ def original_record(dead_letter: DeadLetter, record: Record) -> Record | None:
 
 def own_headers(headers: Headers) -> Headers:
     """The headers that the record brought, unchanged; those of its dead letter, from a service or Connect, are left out."""
-    theirs, ours = split_headers(headers, HEADER_PREFIX, FIRST)
-    if ours:
-        return theirs
+    brought, written = split_headers(headers, HEADER_PREFIX, FIRST)
+    if written:
+        return brought
     return tuple(header for header in headers if not header[0].startswith(CONNECT_PREFIX))
 
 
@@ -166,20 +166,20 @@ def _texts(headers: Headers, prefix: str) -> dict[str, str]:
     }
 
 
-def _of_connect(theirs: Mapping[str, str]) -> dict[str, str]:
+def _of_connect(headers: Mapping[str, str]) -> dict[str, str]:
     """Connect's headers by the services' names. It has no reason code: a converter's error is `decode`, others `handler`."""
-    if not theirs:
+    if not headers:
         return {}
-    stage = theirs.get("stage", "")
+    stage = headers.get("stage", "")
     return {
-        "original.topic": theirs.get("topic", ""),
-        "original.partition": theirs.get("partition", ""),
-        "original.offset": theirs.get("offset", ""),
-        "consumer_group": theirs.get("connector.name", ""),
+        "original.topic": headers.get("topic", ""),
+        "original.partition": headers.get("partition", ""),
+        "original.offset": headers.get("offset", ""),
+        "consumer_group": headers.get("connector.name", ""),
         "stage": stage.lower(),
         "reason_code": (Reason.DECODE if stage.endswith("CONVERTER") else Reason.HANDLER).value,
-        "exception": theirs.get("exception.class.name", "").rpartition(".")[2],
-        "message": theirs.get("exception.message", ""),
+        "exception": headers.get("exception.class.name", "").rpartition(".")[2],
+        "message": headers.get("exception.message", ""),
     }
 
 

@@ -1,4 +1,4 @@
-"""Sends dead letters back to the group that buried them, over its retry topic: what a service reads as a replay."""
+"""Redrives dead letters: sends each to the retry topic of the group that wrote it, marked as a replay."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,9 +22,9 @@ AT_ONCE = 100
 MAX_RECORD_BYTES = 2_000_000
 """As the services': the most that a dead letter may have, and it is sent back unchanged."""
 
-GONE = "Kafka no longer keeps it"
-NO_ORIGIN = "it does not say which topic, partition and offset it comes from"
-TRUNCATED = "it was too large for its letter, which holds only a part of it"
+GONE = "Kafka no longer retains it"
+NO_ORIGIN = "its headers do not name the topic, partition and offset it comes from"
+TRUNCATED = "it was too large for its dead letter, which has only a part of it"
 TOO_LARGE = "Kafka refuses a record of this size on the retry topic"
 
 

@@ -81,7 +81,7 @@ class DeadLetterTopics:
     async def _position(
         self, names: Mapping[str, str], start: Mapping[TopicPartition, int] | None
     ) -> dict[TopicPartition, int]:
-        """Where each partition that holds dead letters ends; the consumer stands where they begin."""
+        """Where each partition with dead letters ends; the consumer stands where they begin."""
         for topic in names:
             require_topic(topic, self._partitions, self._servers)
         partitions = [tp for topic in names for tp in self._partitions[topic] if start is None or tp in start]
@@ -93,11 +93,11 @@ class DeadLetterTopics:
             begins = await self._consumer.beginning_offsets(partitions)
             ends = await self._consumer.end_offsets(partitions)
             begins = {tp: max(first, (start or {}).get(tp, 0)) for tp, first in begins.items()}
-            held = [tp for tp in partitions if begins[tp] < ends[tp]]
-            self._consumer.assign(held)
-            for tp in held:
+            filled = [tp for tp in partitions if begins[tp] < ends[tp]]
+            self._consumer.assign(filled)
+            for tp in filled:
                 self._consumer.seek(tp, begins[tp])
-            return {tp: ends[tp] for tp in held}
+            return {tp: ends[tp] for tp in filled}
 
 
 def stretches(offsets: Sequence[int]) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 The triggerer watches `run.completed` as a consumer group of its own (the connection's `group.id`) and commits
 what Airflow has stored. Several completions may come as one DAG run, and one may come twice.
-"""  # noqa: INP001  (a folder that Airflow reads, no package)
+"""  # noqa: INP001  (a folder that Airflow reads, not a package)
 
 import logging
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def look_at() -> list[str]:
         try:
             completion = decode_event(RunCompleted, event.extra["payload"].encode())
         except PermanentError as error:
-            log.warning("skipped a record that is no completion: %s", error)
+            log.warning("skipped a record that is not a completion: %s", error)
             continue
         found[completion.run_id] = completion
     for completion in found.values():

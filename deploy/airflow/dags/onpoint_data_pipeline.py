@@ -1,9 +1,9 @@
-"""Asks OnPoint for a run at 02:00 UTC every day, waits for it without a worker slot, and says what it came to.
+"""Asks OnPoint for a run at 02:00 UTC every day, waits for it without a worker slot, and summarises it.
 
 **Trigger** runs it by hand: other datasets, limits, other formats. The summary is in the log and the XCom of `summarise`;
 where the run failed, in those of `wait_for_completion`. Clearing `request_crawl` and what follows crawls again; clearing
 `wait_for_completion` only looks again.
-"""  # noqa: INP001  (a folder that Airflow reads, no package)
+"""  # noqa: INP001  (a folder that Airflow reads, not a package)
 
 # mypy: disable-error-code="arg-type"
 # What a task returns stands below for the value that is there later.
@@ -19,7 +19,7 @@ from onpoint_airflow.wait import WaitForRun
 
 @dag(
     dag_id="onpoint_data_pipeline",
-    description="Asks OnPoint for its daily run, waits for it, says what it came to",
+    description="Asks OnPoint for its daily run, waits for it, summarises it",
     schedule="0 2 * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

@@ -1,4 +1,4 @@
--- Runs once, when the cluster is made. The services' role owns its database and is no superuser.
+-- Runs once, when the cluster is made. The services' role owns its database and is not a superuser.
 \set password `cat /run/secrets/postgres_onpoint`
 CREATE ROLE onpoint LOGIN PASSWORD :'password';
 CREATE DATABASE onpoint OWNER onpoint;

@@ -153,7 +153,7 @@ async def test_a_table_for_spreadsheets_has_every_row_and_no_formula(
     assert "\x1b" not in result.out
 
 
-async def test_that_there_is_nothing_is_no_failure(onpoint: Onpoint, run_id: str) -> None:
+async def test_that_there_is_nothing_is_not_a_failure(onpoint: Onpoint, run_id: str) -> None:
     result = await onpoint("quarantine", run_id)
     assert (result.code, result.out) == (0, f"run {run_id} has no refused rows so far\n")
     result = await onpoint("quarantine", run_id, "--json")
@@ -178,7 +178,7 @@ async def test_rows_that_were_swept_are_told(
 
     result = await onpoint("quarantine", run_id)
     assert result.code == 1
-    assert f"the refused rows of run {run_id} are no longer kept" in result.err
+    assert f"the refused rows of run {run_id} are no longer stored" in result.err
     assert result.err.count("\n") == 1
 
 

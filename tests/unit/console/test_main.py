@@ -42,7 +42,7 @@ GROUPS = {"bench": ("e2e", "grow"), "dlq": ("list", "show", "replay", "discard")
 """Commands that have commands."""
 
 DATABASE = "postgresql://me:secret@127.0.0.1:1/x"
-"""Nobody answers there, at once: the command has imported what it needs by then."""
+"""Connections there are refused at once; by then the command has imported what it needs."""
 
 
 def loaded_by(*words: str, **environment: str) -> set[str]:
@@ -145,7 +145,7 @@ def test_the_overview_names_exactly_the_commands_that_the_modules_register() -> 
         (["run", "--wait", "--timeout", "0"], "--timeout"),
         (["run"], "no stack is running here: start one with `onpoint up`"),
         (["run", "--all"], "no stack is running here: start one with `onpoint up`"),
-        (["run", "posts", "--all"], "name datasets or say --all, not both"),
+        (["run", "posts", "--all"], "name datasets or write --all, not both"),
         (["quarantine"], "missing argument 'RUN'"),
         (["quarantine", "r1"], "no stack is running here: start one with `onpoint up`"),
         (["quarantine", "r1", "--reason", "typ"], "there is no reason typ; did you mean type?"),
@@ -168,7 +168,7 @@ def test_the_overview_names_exactly_the_commands_that_the_modules_register() -> 
         (["dlq", "replay", "loader:1:2", "--all"], "name dead letters or filter them, not both"),
         (["dlq", "replay", "--all", "--rate", "fast"], "--rate fast is not understood: write N/s"),
         (["dlq", "discard", "loader:1:2"], "missing option '--reason'"),
-        (["dlq", "discard", "loader:1:2", "--reason", " "], "--reason must say why"),
+        (["dlq", "discard", "loader:1:2", "--reason", " "], "--reason must give the reason"),
         (["dlq", "discard", "--all", "--reason", "checksum"], "by their code, write --code checksum"),
         (["resume", "lodaer"], "there is no service lodaer; did you mean loader?"),
         (["sweep"], "no stack is running here"),

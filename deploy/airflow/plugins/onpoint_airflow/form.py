@@ -36,7 +36,7 @@ def form(daily: Sequence[str]) -> dict[str, Param]:
             False,
             type="boolean",
             title="Fail on a partial run",
-            description="Off: a run with dead batches, missing pages or many rejected rows passes, and says so.",
+            description="Off: a run with dead batches, missing pages or many rejected rows passes; its summary names them.",
         ),
         "timeout_minutes": Param(
             180,

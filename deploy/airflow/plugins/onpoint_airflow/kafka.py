@@ -14,7 +14,7 @@ TIMEOUT_S = 30
 READ_AT_ONCE = 500
 CONSUMER_ONLY = ("group.id", "enable.auto.commit", "auto.offset.reset", "isolation.level")
 PRODUCER_ONLY = ("message.timeout.ms",)
-"""One connection serves both; a client complains of what is not its own."""
+"""One connection serves both; a client warns of settings that are not its own."""
 
 Positions = Mapping[str, int]
 """Offset per partition; text keys, as XCom and the triggerer's database keep them."""
@@ -33,7 +33,7 @@ def settings_of(connection_id: str) -> dict[str, Any]:
 
 
 def end_of(settings: Mapping[str, Any], topic: str) -> dict[str, int]:
-    """Where the next record of each partition will be. Raises `AirflowException` if no broker says so in time."""
+    """Where the next record of each partition will be. Raises `AirflowException` if no broker answers in time."""
     consumer = _consumer(settings)
     try:
         return {str(number): _end_of(consumer, topic, number) for number in _partitions(consumer, topic)}
@@ -44,10 +44,10 @@ def end_of(settings: Mapping[str, Any], topic: str) -> dict[str, int]:
 
 
 def publish(settings: Mapping[str, Any], topic: str, key: str, value: bytes) -> None:
-    """Return once all in-sync replicas hold the record. Raises `AirflowException` if they do not in time."""
-    ours = {name: value for name, value in settings.items() if name not in CONSUMER_ONLY}
-    ours = {"message.timeout.ms": TIMEOUT_S * 1000} | ours | {"acks": "all", "enable.idempotence": True}
-    producer = Producer(ours)
+    """Return once all in-sync replicas have the record. Raises `AirflowException` if they do not in time."""
+    own = {name: value for name, value in settings.items() if name not in CONSUMER_ONLY}
+    own = {"message.timeout.ms": TIMEOUT_S * 1000} | own | {"acks": "all", "enable.idempotence": True}
+    producer = Producer(own)
     failures: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, _: Message) -> None:
@@ -55,7 +55,7 @@ def publish(settings: Mapping[str, Any], topic: str, key: str, value: bytes) -> 
             failures.append(error)
 
     producer.produce(topic, value, key, on_delivery=delivered)
-    unsent = producer.flush(int(ours["message.timeout.ms"]) / 1000 + 5)
+    unsent = producer.flush(int(own["message.timeout.ms"]) / 1000 + 5)
     if failures or unsent:
         raise AirflowException(f"{topic} took no record: {failures[0] if failures else 'no answer in time'}")
 
@@ -68,8 +68,8 @@ class Reader:
     def __init__(self, settings: Mapping[str, Any], topic: str, positions: Positions) -> None:
         self._consumer = _consumer(settings)
         self._consumer.assign([TopicPartition(topic, int(number), at) for number, at in positions.items()])
-        self.trouble: str | None = None
-        """What the client last complained about; it goes on trying."""
+        self.last_error: str | None = None
+        """The last error of the client, which goes on trying."""
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +85,7 @@ class Reader:
             if (error := message.error()) is None:
                 yield message
             else:
-                self.trouble = str(error.str())
+                self.last_error = str(error.str())
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:

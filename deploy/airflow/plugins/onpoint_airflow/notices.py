@@ -1,6 +1,6 @@
 """Notices to Slack and by e-mail, each only where its setting is there.
 
-`ONPOINT_NOTIFY_SLACK_CONN_ID` names an Airflow connection of type slackwebhook; `ONPOINT_NOTIFY_EMAIL` holds
+`ONPOINT_NOTIFY_SLACK_CONN_ID` names an Airflow connection of type slackwebhook; `ONPOINT_NOTIFY_EMAIL` has
 addresses, comma-separated, sent to through the connection `smtp_default`.
 """
 
@@ -13,7 +13,7 @@ from airflow.sdk import BaseNotifier
 SLACK_TIMEOUT_S = 10
 
 SUCCESS = "{{ ti.xcom_pull(task_ids=ti.task_id) }}"
-"""The summary task says what the run came to."""
+"""The summary of the run, from the task that writes it."""
 
 FAILURE = (
     "{{ dag.dag_id }} {{ run_id }}: task {{ ti.task_id }} failed: {{ exception }}\n"
@@ -23,7 +23,7 @@ FAILURE = (
 
 
 AS_HTML = "{{% filter escape %}}{text}{{% endfilter %}}"
-"""A summary holds texts of a source: in a mail they are text, never markup."""
+"""A summary contains texts of a source: in a mail they are text, never markup."""
 
 AS_SLACK = "{{% filter replace('&', '&amp;') | replace('<', '&lt;') | replace('>', '&gt;') %}}{text}{{% endfilter %}}"
 """Slack's own rule: else a text could mention a whole channel, or hide where a link leads."""

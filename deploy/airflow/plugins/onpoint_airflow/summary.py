@@ -1,4 +1,4 @@
-"""What a run came to, in words: for the log, the notices, and the reason a task fails with."""
+"""The summary of a run as text: for the log, the notices, and the reason a task fails with."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,7 +8,7 @@ from shared.events.models import CheckResult, RunCompleted
 from shared.events.topology import Stage, stages_of
 
 MAX_LISTED = 20
-"""Dead batches and missing pages kept of a completion: Airflow's database is no place for ten thousand."""
+"""The most dead batches and missing pages of a completion in an XCom: Airflow's database should not store ten thousand."""
 
 TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -42,15 +42,15 @@ def restore(document: dict[str, Any]) -> RunCompleted:
 
 def headline(completion: RunCompleted) -> str:
     """One line: status, reason and the checks that failed, by name."""
-    said = [f"run {completion.run_id} {completion.status}"]
+    parts = [f"run {completion.run_id} {completion.status}"]
     if completion.reason:
-        said.append(completion.reason)
-    said += [
+        parts.append(completion.reason)
+    parts += [
         f"failed checks ({severity}): {', '.join(failed)}"
         for severity in ("error", "warn")
         if (failed := _failed(completion.checks, severity))
     ]
-    return ": ".join(said[:2]) + "".join(f"; {more}" for more in said[2:])
+    return ": ".join(parts[:2]) + "".join(f"; {more}" for more in parts[2:])
 
 
 def describe(document: dict[str, Any], links: Sequence[str]) -> str:
@@ -59,7 +59,7 @@ def describe(document: dict[str, Any], links: Sequence[str]) -> str:
     took = completion.finished_at - completion.requested_at
     lines = [
         headline(completion),
-        f"took {_words(took)}: {completion.requested_at:{TIME}} to {completion.finished_at:{TIME}} UTC",
+        f"took {_duration(took)}: {completion.requested_at:{TIME}} to {completion.finished_at:{TIME}} UTC",
         *_table(completion),
         _checks(completion.checks),
         *(f"dead: {d.dataset} batch {d.batch_id} at {d.stage}: {d.reason}" for d in completion.dead),
@@ -82,7 +82,7 @@ def _expected(check: CheckResult) -> str:
     return " and ".join(f"{name} {value}" for name, value in check.expected.items()) or "otherwise"
 
 
-def _words(took: timedelta) -> str:
+def _duration(took: timedelta) -> str:
     minutes, seconds = divmod(round(took.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]

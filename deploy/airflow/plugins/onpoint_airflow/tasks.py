@@ -46,7 +46,7 @@ def request_crawl() -> str:
 
 @task(show_return_value_in_logs=False)
 def summarise(completion: dict[str, Any]) -> str:
-    """The run in words. Its notices go out when it has succeeded."""
+    """The run's summary as text. Its notices go out when it has succeeded."""
     summary = describe(completion, links_of(get_current_context(), completion["run_id"]))
     log.info("%s", summary)
     return summary

@@ -38,7 +38,7 @@ def settle_s() -> float:
 
 
 class RunCompletedTrigger(BaseTrigger):
-    """Ends with one event: `{"completion": …}`, `{"unreadable": why}` or `{"timed_out": why}`.
+    """Ends with one event: `{"completion": …}`, `{"undecodable": why}` or `{"timed_out": why}`.
 
     All it knows is in its arguments and the topic, so it can be killed at any moment and start again elsewhere:
     it reads from the positions taken before the run was asked for, and keeps its deadline.
@@ -84,16 +84,18 @@ class RunCompletedTrigger(BaseTrigger):
                         yield TriggerEvent(found)
                         return
                 await asyncio.sleep(POLL_S)
-            yield TriggerEvent({"timed_out": f"Kafka last said: {reader.trouble}" if reader.trouble else ""})
+            yield TriggerEvent(
+                {"timed_out": f"the last error of Kafka: {reader.last_error}" if reader.last_error else ""}
+            )
         finally:
             await asyncio.to_thread(reader.__exit__, None, None, None)
 
 
 def answer_in(message: Message, run_id: str) -> dict[str, Any] | None:
-    """What the record says about the run; None if it speaks of another one, or of nothing readable."""
+    """The answer for the run in the record; None for another run's record, or an undecodable one of another key."""
     try:
         completion = decode_event(RunCompleted, message.value())
     except PermanentError as error:
-        # Nobody could read it later either: under this run's key it is the run's only answer.
-        return {"unreadable": str(error)} if message.key() == run_id.encode() else None
+        # No later read decodes it: under this run's key it is the run's only answer.
+        return {"undecodable": str(error)} if message.key() == run_id.encode() else None
     return {"completion": shorten(completion)} if completion.run_id == run_id else None

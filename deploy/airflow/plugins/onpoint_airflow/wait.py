@@ -1,4 +1,4 @@
-"""The task that waits for a run and judges it."""
+"""The task that waits for a run and evaluates its result."""
 
 import time
 from datetime import timedelta
@@ -55,11 +55,11 @@ class WaitForRun(BaseOperator):
                 deadline=time.time() + timeout.total_seconds(),
                 connection_id=self.connection_id,
             ),
-            method_name=self.judge.__name__,
+            method_name=self.evaluate.__name__,
             timeout=timeout + TRIGGERER_GRACE,
         )
 
-    def judge(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def evaluate(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         if "completion" not in event:
             raise AirflowFailException(self._unanswered(event))
         document: dict[str, Any] = event["completion"]
@@ -78,4 +78,4 @@ class WaitForRun(BaseOperator):
         if "timed_out" in event:
             why = f": {event['timed_out']}" if event["timed_out"] else ""
             return f"run {self.run_id} did not complete within {self.timeout_minutes} minutes{why}"
-        return f"the completion of run {self.run_id} is not readable: {event['unreadable']}"
+        return f"the completion of run {self.run_id} cannot be decoded: {event['undecodable']}"

@@ -146,7 +146,7 @@ def test_what_went_wrong_is_listed_with_its_reason() -> None:
     assert "warn   posts: not_null(user): 9 rows have no user, expected at most 5\n" in shown
     assert "warn   posts: unique(id,day): could not run: away\n" in shown
     assert "6 of 6 failed" in shown
-    assert "1 batch given up\n  dataset  stage   reason  batches\n  posts    loader  schema  1\n" in shown
+    assert "1 batch failed\n  dataset  stage   reason  batches\n  posts    loader  schema  1\n" in shown
     assert f"onpoint dlq list --run {run.run_id} shows why" in shown
     assert "posts  503 after 5 tries  https://example.org/posts?_page=7" in shown
 
@@ -159,7 +159,7 @@ def test_a_batch_that_was_not_fetched_is_not_listed_beside_its_missing_pages() -
     page = MissingRecords(dataset="e500", url="https://example.org/e500", reason="500 after 5 tries")
     shown = text(completed(status="failed", dead=tuple(dead), missing=(page,)))
 
-    assert "3 batches given up" in shown
+    assert "3 batches failed" in shown
     assert "e500     crawler" not in shown
     assert "  other    crawler  fetch   1\n" in shown
     assert "e500  500 after 5 tries" in shown
@@ -180,7 +180,7 @@ def test_nothing_of_a_run_is_an_order_to_the_terminal() -> None:
     assert shown.count("\\x1b]0;pwned\\x07") == 6
 
 
-def test_a_long_list_is_cut_and_says_so() -> None:
+def test_a_long_list_is_cut_with_a_note() -> None:
     warnings = tuple(f"warning {n}" for n in range(1_010))
 
     assert "and 1,000 more: --json lists them all" in text(completed(status="partial", warnings=warnings))
@@ -259,7 +259,7 @@ def test_why_rows_were_rejected_is_told_most_first_with_the_command_that_shows_t
     assert shown.count("users") == 1
 
 
-def test_nothing_is_said_of_rejected_rows_where_there_are_none() -> None:
+def test_rejected_rows_are_not_mentioned_where_there_are_none() -> None:
     shown = text(completed(datasets={"posts": posts(rows_rejected=0)}))
 
     assert "quarantine" not in shown

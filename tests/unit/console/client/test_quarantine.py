@@ -75,7 +75,7 @@ async def test_every_row_of_every_file_is_read_in_order(staging: ObjectStore) ->
     }
 
 
-async def test_a_row_that_is_no_text_keeps_its_bytes(staging: ObjectStore) -> None:
+async def test_a_row_that_is_not_text_keeps_its_bytes(staging: ObjectStore) -> None:
     line = {name: value for name, value in LINE.items() if name != "raw"} | {"raw_base64": "/wA="}
     (row,) = await rows(staging, await put(staging, packed(json.dumps(line).encode())))
     assert (row.raw, row.document()["raw_base64"]) == (None, "/wA=")
@@ -115,7 +115,7 @@ async def test_a_row_of_a_mebibyte_that_json_spelt_out_is_whole_and_a_longer_lin
 async def test_rows_that_were_swept_are_told_with_what_to_do(staging: ObjectStore) -> None:
     file = await put(staging, packed(b"{}"))
     await staging.delete(staging.key(file.uri, ""))
-    with pytest.raises(ClientError, match=r"no longer kept: staging was swept.*ONPOINT_STAGING_TTL_HOURS"):
+    with pytest.raises(ClientError, match=r"no longer stored: staging was swept.*ONPOINT_STAGING_TTL_HOURS"):
         await rows(staging, file)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from console.verify.source import complaint, is_beyond, parse, rows_of
+from console.verify.source import is_beyond, parse, problem_of, rows_of
 from shared.datasets.model import ColumnType, Dataset
 from tests.unit.console.verify.conftest import dataset_of
 
@@ -32,13 +32,13 @@ def test_an_integer_counts_by_its_value(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["1.5", "1e400", "1e999999999", "9223372036854775808.0", "true", '"1"'])
-def test_what_is_no_integer_can_be_none(text: str) -> None:
+def test_what_is_not_an_integer_is_refused(text: str) -> None:
     with pytest.raises((TypeError, OverflowError, ValueError)):
         value("int64", text)
 
 
 @pytest.mark.parametrize("text", ['"1.5"', "true", "[]"])
-def test_what_is_no_number_can_be_no_float(text: str) -> None:
+def test_what_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(TypeError):
         value("float64", text)
 
@@ -68,7 +68,7 @@ def test_a_time_may_be_written_in_many_ways(text: str, expected: datetime) -> No
     [("int64", "1.0"), ("float64", "9007199254740993"), ("timestamp", '"2016-12-31T23:59:60Z"')],
 )
 def test_a_refusal_of_what_is_doubtful_is_deserved(kind: ColumnType, text: str) -> None:
-    assert complaint(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
+    assert problem_of(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,8 @@ def test_a_refusal_of_what_is_doubtful_is_deserved(kind: ColumnType, text: str) 
 )
 def test_a_refusal_of_what_is_right_is_none(kind: ColumnType, text: str) -> None:
     assert (
-        complaint(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode())) is None
+        problem_of(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
+        is None
     )
 
 
@@ -97,7 +98,7 @@ KEYED = NARROW.model_copy(update={"key": ("v",)})
         (NARROW, {"id": 1, "v": "a"}, "decode", False),
     ],
 )
-def test_a_row_may_be_beyond_what_postgresql_holds(
+def test_a_row_may_be_beyond_what_postgresql_stores(
     dataset: Dataset, record: dict[str, Any], reason: str, *, expected: bool
 ) -> None:
     assert is_beyond(dataset, record, reason) is expected
