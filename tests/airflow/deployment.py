@@ -212,11 +212,11 @@ class Run:
     async def waits(self, within_s: float = WITHIN_S) -> None:
         """Until its wait is deferred and a triggerer has it."""
 
-        async def held() -> bool:
+        async def is_waiting() -> bool:
             task = await self.task("wait_for_completion")
             return task["state"] == "deferred" and task["triggerer_job"] is not None
 
-        await until(held, within_s, f"{self.run_id} to wait")
+        await until(is_waiting, within_s, f"{self.run_id} to wait")
 
     async def reaches(self, task_id: str, state: str, within_s: float = WITHIN_S) -> None:
         async def reached() -> bool:
@@ -225,12 +225,12 @@ class Run:
         await until(reached, within_s, f"{task_id} of {self.run_id} to be {state}")
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float, what: str) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float, what: str) -> None:
     """An answer that does not come in time counts as no; Airflow is slow while it starts."""
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         with suppress(TimeoutError):
-            if await holds():
+            if await condition():
                 return
         await asyncio.sleep(POLL_S)
     raise AssertionError(f"waited {within_s} s for {what}")

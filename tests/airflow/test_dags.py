@@ -42,9 +42,9 @@ async def found(bare: Airflow) -> dict[str, Any]:
 
 
 async def described(bare: Airflow, **environment: str) -> dict[str, Any]:
-    code, said = await bare.python(DESCRIBE, str(DAGS), **environment)
-    assert code == 0, said
-    found: dict[str, Any] = json.loads(said.split("FOUND", 1)[1])
+    code, output = await bare.python(DESCRIBE, str(DAGS), **environment)
+    assert code == 0, output
+    found: dict[str, Any] = json.loads(output.split("FOUND", 1)[1])
     return found
 
 
@@ -112,9 +112,9 @@ print("FOUND" + json.dumps(found))
 async def test_a_text_of_a_source_is_text_in_every_notice(bare: Airflow) -> None:
     foreign = "<img src=x onerror=alert(1)> & <!channel> {{ dag }}"
     settings = {"ONPOINT_NOTIFY_SLACK_CONN_ID": "onpoint_slack", "ONPOINT_NOTIFY_EMAIL": "a@example.org"}
-    code, said = await bare.python(RENDER, foreign, **settings, PYTHONPATH=f"{ROOT}:{PLUGINS}")
-    assert code == 0, said
-    found = json.loads(next(line for line in said.splitlines() if line.startswith("FOUND"))[5:])
+    code, output = await bare.python(RENDER, foreign, **settings, PYTHONPATH=f"{ROOT}:{PLUGINS}")
+    assert code == 0, output
+    found = json.loads(next(line for line in output.splitlines() if line.startswith("FOUND"))[5:])
     escaped = "&lt;img src=x onerror=alert(1)&gt; &amp; &lt;!channel&gt; {{ dag }}"
     for texts in found.values():
         assert escaped in texts["mail"]

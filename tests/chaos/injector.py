@@ -49,13 +49,13 @@ class Injector:
         stack: LocalStack,
         proxy: FaultProxy,
         began_s: float,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         on_broker_back: Callable[[int], None],
     ) -> None:
         self._stack = stack
         self._proxy = proxy
         self._began_s = began_s
-        self._say = say
+        self._report = report
         self._on_broker_back = on_broker_back
         self._locks = {name: asyncio.Lock() for name in COMPONENT_OF.values()}
         self.strikes: list[Strike] = []
@@ -70,7 +70,7 @@ class Injector:
     async def _strike(self, fault: Fault) -> None:
         strike = Strike(fault, self._now_s())
         self.strikes.append(strike)
-        self._say(str(fault))
+        self._report(str(fault))
         match fault.kind:
             case "kill":
                 await self._kill(strike)

@@ -33,7 +33,7 @@ STUCK_S = 120.0
 AGAIN_S = 3.0
 """How long a second completion is waited for."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass
@@ -64,34 +64,34 @@ class Ground:
     sources: dict[str, Path]
 
 
-async def run_trial(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) -> Result:
+async def run_trial(plan: Plan, home: Path, environ: Mapping[str, str], report: Report) -> Result:
     """Raises `StackError` or `ProxyError` where there is nothing to break."""
     result = Result(plan)
     started_s = time.monotonic()
-    async with _ground(plan, home, environ, say) as ground:
+    async with _ground(plan, home, environ, report) as ground:
         result.seconds["start"] = time.monotonic() - started_s
-        await _torment(ground, result, say)
+        await _torment(ground, result, report)
         checked_s = time.monotonic()
-        say("checking")
+        report("checking")
         await _judge(ground, result)
         result.seconds["check"] = time.monotonic() - checked_s
     return result
 
 
-async def _torment(ground: Ground, result: Result, say: Say) -> None:
+async def _torment(ground: Ground, result: Result, report: Report) -> None:
     plan = result.plan
     prefix = f"chaos-{plan.seed}-"
     began_s = time.monotonic()
     observer = Observer(ground.stack, prefix, began_s)
     probe = CompletionProbe(ground.pipeline, plan.tier.rows, prefix, began_s)
-    injector = Injector(ground.stack, ground.proxy, began_s, say, observer.watch_drain)
+    injector = Injector(ground.stack, ground.proxy, began_s, report, observer.watch_drain)
     async with _in_background(observer.run(), probe.run()):
         async with asyncio.TaskGroup() as group:
             group.create_task(load.ask_for_runs(ground.pipeline.servers, plan, began_s))
             group.create_task(injector.run(plan.faults))
         faults_over_s = time.monotonic()
         result.seconds["faults"] = faults_over_s - began_s
-        say("faults are over; waiting for the runs to end")
+        report("faults are over; waiting for the runs to end")
         await _wait_until(lambda: len(probe.completed()) == len(plan.asks), observer, plan.tier.drain_s)
         await _wait_until(observer.is_at_rest, observer, REST_S)
         result.seconds["drain"] = time.monotonic() - faults_over_s
@@ -133,7 +133,9 @@ def _judge_recovery(result: Result) -> list[Finding]:
 
 
 @asynccontextmanager
-async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) -> AsyncIterator[Ground]:
+async def _ground(
+    plan: Plan, home: Path, environ: Mapping[str, str], report: Report
+) -> AsyncIterator[Ground]:
     program = await asyncio.to_thread(find_or_build, environ)
     ports = free_ports(8)
     own = dict(zip(COMPONENTS, ports, strict=False))
@@ -157,7 +159,7 @@ async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) 
             detour=ProxyPorts(
                 kafka=doors["kafka"], kafka_behind=behind, postgres=doors["postgres"], s3=doors["s3"]
             ),
-            say=say,
+            say=report,
         )
         await asyncio.to_thread(stack.up)
         try:

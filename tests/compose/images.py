@@ -34,12 +34,12 @@ HOST_FILES = (
 )
 """Whom this machine trusts and where it fetches from; copied at build time, where they are."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def build(engine: Engine, say: Say) -> None:
+def build(engine: Engine, report: Report) -> None:
     """Every image that the compose file's unprofiled services need, except ours."""
-    components = fetch.fetch(os.environ, say)
+    components = fetch.fetch(os.environ, report)
     context = engine.folder / "context"
     steps: dict[str, Callable[[], None]] = {
         "debian": partial(_debian, engine),
@@ -53,7 +53,7 @@ def build(engine: Engine, say: Say) -> None:
     for name, step in steps.items():
         began = time.monotonic()
         step()
-        say(f"{name} stood in for in {time.monotonic() - began:.0f} s")
+        report(f"{name} stood in for in {time.monotonic() - began:.0f} s")
 
 
 def build_service(engine: Engine, version: str) -> None:

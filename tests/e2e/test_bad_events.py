@@ -18,7 +18,7 @@ from shared.events import ids
 from shared.events.topology import SERVICES
 from tests.e2e.test_whole_way import EVERYTHING, new_run
 from tests.support import foreign_headers
-from tests.support.pipeline import Letter, Pipeline
+from tests.support.pipeline import DeadLetter, Pipeline
 
 pytestmark = pytest.mark.e2e
 
@@ -40,7 +40,7 @@ READERS: Mapping[str, Sequence[str]] = {
 }
 
 MIB = 2**20
-LARGEST_LETTER = 1_900_000
+LARGEST_DEAD_LETTER = 1_900_000
 """Bytes of a value that a letter holds whole, at least."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -160,8 +160,8 @@ async def send(producer: AIOKafkaProducer, topic: str, number: int, bad: Bad) ->
     return Sent(bad, topic, done.partition, done.offset, done.timestamp)
 
 
-def place_of(letter: Letter) -> tuple[str, int, int]:
-    headers = dict(letter.headers)
+def place_of(dead_letter: DeadLetter) -> tuple[str, int, int]:
+    headers = dict(dead_letter.headers)
     topic, partition, offset = (
         (headers[f"dlq.original.{name}"] or b"").decode() for name in ("topic", "partition", "offset")
     )
@@ -194,11 +194,11 @@ async def lags(pipeline: Pipeline) -> Iterator[tuple[str, TopicPartition, int]]:
         await admin.close()
 
 
-async def letters_at(
+async def dead_letters_at(
     pipeline: Pipeline, service: str, places: set[tuple[str, int, int]]
-) -> list[tuple[tuple[str, int, int], Letter]]:
-    found = [(place_of(letter), letter) for letter in await pipeline.letters(service)]
-    return [(place, letter) for place, letter in found if place in places]
+) -> list[tuple[tuple[str, int, int], DeadLetter]]:
+    found = [(place_of(dead_letter), dead_letter) for dead_letter in await pipeline.all_dead_letters(service)]
+    return [(place, dead_letter) for place, dead_letter in found if place in places]
 
 
 def own_headers(headers: Headers) -> Headers:
@@ -206,17 +206,17 @@ def own_headers(headers: Headers) -> Headers:
     return headers[: max(place for place, (name, _) in enumerate(headers) if name == "dlq.original.topic")]
 
 
-def assert_intact(letter: Letter, bad: Bad) -> None:
+def assert_intact(dead_letter: DeadLetter, bad: Bad) -> None:
     """The record's own key, value and headers; of a value that no letter can hold, its beginning and its length."""
-    own = own_headers(letter.headers)
-    assert (letter.key, own) == (bad.key, bad.headers), bad.name
-    if (whole := dict(letter.headers[len(own) :]).get("dlq.original.bytes")) is None:
-        assert letter.value == bad.value, bad.name
+    own = own_headers(dead_letter.headers)
+    assert (dead_letter.key, own) == (bad.key, bad.headers), bad.name
+    if (whole := dict(dead_letter.headers[len(own) :]).get("dlq.original.bytes")) is None:
+        assert dead_letter.value == bad.value, bad.name
     else:
         assert bad.value is not None
-        assert letter.value is not None
-        assert int(whole) == len(bad.value) > LARGEST_LETTER
-        assert bad.value.startswith(letter.value)
+        assert dead_letter.value is not None
+        assert int(whole) == len(bad.value) > LARGEST_DEAD_LETTER
+        assert bad.value.startswith(dead_letter.value)
 
 
 @pytest.mark.faults
@@ -246,11 +246,11 @@ async def test_every_bad_event_on_every_topic_is_one_dead_letter_and_none_stops_
     total = 0
     for service in SERVICES:
         mine = {one.place(): one for one in sent if service in READERS[one.topic] and not one.ends_as_a_run}
-        found = await letters_at(pipeline, service, set(mine))
+        found = await dead_letters_at(pipeline, service, set(mine))
         assert Counter(place for place, _ in found) == dict.fromkeys(mine, 1), service
-        for place, letter in found:
-            bad, headers = mine[place].bad, dict(letter.headers)
-            assert_intact(letter, bad)
+        for place, dead_letter in found:
+            bad, headers = mine[place].bad, dict(dead_letter.headers)
+            assert_intact(dead_letter, bad)
             assert (headers["dlq.reason_code"] or b"").decode() == mine[place].reason, (bad.name, place)
             assert (headers["dlq.service"], headers["dlq.tries"]) == (service.encode(), b"1")
         total += len(found)
@@ -300,11 +300,13 @@ async def test_what_comes_by_the_retry_topic_is_judged_as_on_its_own(
                 f"{service}.retry", b"{", key=key, headers=list(headers), partition=number % PARTITIONS
             )
     async with asyncio.timeout(30):
-        while len(letters := await pipeline.dead_letters(service, key)) < len(records):
+        while len(dead_letters := await pipeline.dead_letters(service, key)) < len(records):
             await asyncio.sleep(0.3)
-    reasons = Counter((dict(letter.headers)["dlq.reason_code"] or b"").decode() for letter in letters)
+    reasons = Counter(
+        (dict(dead_letter.headers)["dlq.reason_code"] or b"").decode() for dead_letter in dead_letters
+    )
     assert reasons == Counter(reason for _, reason in records)
-    assert {letter.value for letter in letters} == {b"{"}
+    assert {dead_letter.value for dead_letter in dead_letters} == {b"{"}
 
 
 async def test_a_request_is_taken_whatever_its_headers(pipeline: Pipeline) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.e2e.test_whole_way import assert_books_balance, new_run
+from tests.e2e.test_whole_way import assert_row_accounting, new_run
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
@@ -59,7 +59,7 @@ async def assert_the_later_requested_won(
     for done in in_order:
         summary = done["datasets"]["albums"]
         assert (done["status"], done["reason"]) == ("succeeded", None)
-        assert_books_balance(summary)
+        assert_row_accounting(summary)
         own = pipeline.lake_rows(done["run_id"], "albums")
         # Its listing holds its own rows: one version, whole.
         assert len(own) == summary["rows_stored"] == summary["rows_accepted"]

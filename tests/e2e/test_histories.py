@@ -97,8 +97,8 @@ def freeze(world: World, run_id: str) -> None:
 
 
 async def migrate(world: World) -> None:
-    said = await world.operator.says("migrate")
-    assert said.code == 0, said.err
+    result = await world.operator.run("migrate")
+    assert result.code == 0, result.err
 
 
 async def test_verify_is_silent_after_every_history(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,8 +119,8 @@ async def test_verify_is_silent_after_every_history(world: World, capsys: pytest
         if made % ALL_EVERY == 0:
             await require_silence(world, f"SEED={SEED} HISTORIES={made}")
     await require_silence(world, f"SEED={SEED} HISTORIES={made}")
-    said = await world.operator.says("verify")
-    assert said.code == 0, said.out
+    result = await world.operator.run("verify")
+    assert result.code == 0, result.out
 
 
 async def require_silence(world: World, how: str) -> None:

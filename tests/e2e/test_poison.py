@@ -49,9 +49,9 @@ async def test_a_poison_event_holds_its_partition_for_a_second_at_most(
                 handled_ms += [m.timestamp for m in messages if m.key == batch.encode()]
     finally:
         await consumer.stop()
-    letters = await pipeline.dead_letters("processor", key)
-    assert len(letters) == POISONS
-    offsets = [int(dict(letter.headers)["dlq.original.offset"] or b"") for letter in letters]
+    dead_letters = await pipeline.dead_letters("processor", key)
+    assert len(dead_letters) == POISONS
+    offsets = [int(dict(dead_letter.headers)["dlq.original.offset"] or b"") for dead_letter in dead_letters]
     assert sorted(offsets) == list(range(min(offsets), min(offsets) + 2 * POISONS, 2)), "each once"
     holds_s = sorted((b - a) / 1000 for a, b in itertools.pairwise(handled_ms))
     p95_s = holds_s[int(len(holds_s) * 0.95)]

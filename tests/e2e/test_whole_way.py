@@ -23,7 +23,7 @@ def new_run() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
-def assert_books_balance(summary: dict[str, Any]) -> None:
+def assert_row_accounting(summary: dict[str, Any]) -> None:
     assert summary["rows_crawled"] == (
         summary["rows_accepted"] + summary["rows_rejected"] + summary["rows_deduplicated"]
     )
@@ -43,7 +43,7 @@ async def test_all_records_arrive_value_for_value_and_a_second_run_changes_nothi
         assert await pipeline.rows(dataset) == expected
         assert pipeline.lake_rows(first, dataset) == expected
         summary = done["datasets"][dataset]
-        assert_books_balance(summary)
+        assert_row_accounting(summary)
         assert summary["rows_loaded"] == summary["rows_stored"] == len(expected)
         assert summary["rows_rejected"] == summary["rows_superseded"] == summary["batches_dead"] == 0
         assert summary["exports"] == {"parquet": summary["batches"], "csv": summary["batches"]}

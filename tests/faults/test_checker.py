@@ -67,16 +67,16 @@ async def test_without_a_source_the_lake_and_postgresql_are_held_against_each_ot
 async def test_the_command_names_what_is_wrong_and_fails(lab: DamagedStack) -> None:
     operator = Operator({**lab.pipeline.environment, "ONPOINT_HOME": str(lab.home.path)})
     folder = str(lab.options.sources["posts"].parent)
-    good = await operator.says("verify", "--source-folder", folder, "--logs", str(lab.home.logs))
+    good = await operator.run("verify", "--source-folder", folder, "--logs", str(lab.home.logs))
     assert (good.code, good.err) == (0, "")
     assert "all of it holds" in good.out
     async with lab.altered("public.onpoint_posts", "DELETE FROM public.onpoint_posts WHERE id = 17"):
-        bad = await operator.says("verify", "--source-folder", folder, "--only", "I1", "--json")
-        shown = await operator.says("verify", "--source-folder", folder, "--only", "I1")
+        bad = await operator.run("verify", "--source-folder", folder, "--only", "I1", "--json")
+        shown = await operator.run("verify", "--source-folder", folder, "--only", "I1")
     assert bad.code == shown.code == 1
     assert [v["subject"] for v in bad.json()["violations"]] == ["posts id=17 (record 17 of again)"]
     assert "posts id=17 (record 17 of again): it is not in PostgreSQL" in shown.out
-    snapshot = await operator.says("verify", "--snapshot")
+    snapshot = await operator.run("verify", "--snapshot")
     assert set(snapshot.json()) == {"loader"}
 
 
@@ -95,9 +95,9 @@ async def test_the_command_names_what_is_wrong_and_fails(lab: DamagedStack) -> N
 )
 async def test_wrong_use_is_told_in_a_sentence(lab: DamagedStack, words: tuple[str, ...]) -> None:
     assert lab.options.logs
-    said = await asyncio.to_thread(CliRunner().invoke, app, ["verify", *words])
-    assert (said.exit_code, said.stdout) == (2, "")
-    assert said.stderr.startswith("onpoint: ")
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["verify", *words])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("onpoint: ")
 
 
 async def test_a_second_completion_and_one_of_no_run_are_named(lab: DamagedStack) -> None:

@@ -182,11 +182,11 @@ async def send_garbage(pipeline: Pipeline, seen: Swept) -> None:
 def summary_of(completion: dict[str, Any]) -> dict[str, Any]:
     """What must be equal in every run of the same kind: all but names, times and which of two runs loaded first."""
     datasets = {}
-    for name, books in completion["datasets"].items():
-        delivered = books["rows_loaded"] + books["rows_superseded"]
+    for name, counts in completion["datasets"].items():
+        delivered = counts["rows_loaded"] + counts["rows_superseded"]
         kept = {
             key: value
-            for key, value in books.items()
+            for key, value in counts.items()
             if key not in {"rows_loaded", "rows_superseded", "bytes_stored"}
         }
         datasets[name] = {**kept, "delivered": delivered}
@@ -276,11 +276,15 @@ async def test_what_nobody_can_read_is_one_entry_for_each_service_that_read_it(
 ) -> None:
     pipeline, seen = swept
     for service, topics in Counter(service for services in INPUTS.values() for service in services).items():
-        letters = [letter for letter in await pipeline.letters(service) if letter.key in seen.garbage]
-        assert {letter.value for letter in letters} == {b"{"}
+        dead_letters = [
+            dead_letter
+            for dead_letter in await pipeline.all_dead_letters(service)
+            if dead_letter.key in seen.garbage
+        ]
+        assert {dead_letter.value for dead_letter in dead_letters} == {b"{"}
         # A letter that is written twice says so by its place: it is one entry.
         places = {
             (headers["dlq.original.topic"], headers["dlq.original.partition"], headers["dlq.original.offset"])
-            for headers in (dict(letter.headers) for letter in letters)
+            for headers in (dict(dead_letter.headers) for dead_letter in dead_letters)
         }
         assert len(places) == topics * GARBAGE_PARTITIONS * len(seen.garbage)

@@ -210,23 +210,23 @@ class Defect:
     """One thing that is wrong. `seed` yields what must be named, and mends it afterwards."""
 
     invariant: str
-    says: str
+    title: str
     seed: Seed
     asks: dict[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.invariant}: {self.says}"
+        return f"{self.invariant}: {self.title}"
 
 
 class Defects:
     def __init__(self) -> None:
         self.all: list[Defect] = []
 
-    def __call__(self, invariant: str, says: str, **asks: Any) -> Callable[[Seed], Seed]:
+    def __call__(self, invariant: str, title: str, **asks: Any) -> Callable[[Seed], Seed]:
         """Registers the function that seeds it; `asks` is added to the options."""
 
         def register(seed: Seed) -> Seed:
-            self.all.append(Defect(invariant, says, seed, asks))
+            self.all.append(Defect(invariant, title, seed, asks))
             return seed
 
         return register

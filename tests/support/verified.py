@@ -158,17 +158,17 @@ async def _lose_a_batch(pipeline: Pipeline) -> None:
     )
     await pipeline.run({"run_id": "lost", "datasets": ["albums"]})
     await pipeline.fetch("ALTER TABLE onpoint_albums DROP CONSTRAINT test_refuses_all")
-    said = await Operator(pipeline.environment).says(
+    result = await Operator(pipeline.environment).run(
         "dlq", "discard", "--run", "lost", "--yes", "--reason", "test"
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
 
 
 async def _gain_a_column(pipeline: Pipeline, datasets: Path) -> None:
     await pipeline.run({"run_id": "early", "datasets": ["late"]})
     (datasets / "late.yaml").write_text(LATE + GAINED, encoding="utf-8")
-    said = await Operator(pipeline.environment).says("migrate")
-    assert said.code == 0, said.err
+    result = await Operator(pipeline.environment).run("migrate")
+    assert result.code == 0, result.err
     await pipeline.run({"run_id": "later", "datasets": ["late"], "parameters": {"late": {"limit": 3}}})
 
 

@@ -128,7 +128,7 @@ class Story:
     def batch_id(self, dataset: str, sequence: int) -> str:
         return ids.batch_id(self.run_id, dataset, sequence)
 
-    def books(self, dataset: str, dead_by: str = "handler") -> DatasetSummary:
+    def summary(self, dataset: str, dead_by: str = "handler") -> DatasetSummary:
         """What `run.completed` must say."""
         batches = self.datasets[dataset]
         lost_early = frozenset[Stage]({"crawler", "processor"})

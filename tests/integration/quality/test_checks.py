@@ -57,7 +57,7 @@ async def test_rows_that_a_later_run_had_loaded_first_count_as_delivered(
     await quality.hear(*older.events())
     completed = await quality.complete("older")
     assert completed.status == "succeeded"
-    assert completed.datasets["checked"] == older.books("checked")
+    assert completed.datasets["checked"] == older.summary("checked")
     assert ("row_count", 100) in [(check.name, check.value) for check in completed.checks]
 
 

@@ -48,8 +48,8 @@ def eventful(run_id: str) -> Story:
     )
 
 
-def check_books(story: Story, completed: RunCompleted, dead_by: str = "handler") -> None:
-    assert {name: story.books(name, dead_by) for name in story.datasets} == completed.datasets
+def check_row_accounting(story: Story, completed: RunCompleted, dead_by: str = "handler") -> None:
+    assert {name: story.summary(name, dead_by) for name in story.datasets} == completed.datasets
 
 
 def unreadable(story: Story, dataset: str, sequence: int, stage: Stage) -> Outgoing:
@@ -77,7 +77,7 @@ async def test_every_order_of_events_each_twice_gives_the_same_books_and_one_of_
         assert isinstance(sealed.event, RunSealed)
         assert sealed.event.batches == {"posts": 2, "users": 2, "comments": 0}
         completed = await quality.complete(story.run_id)
-        check_books(story, completed)
+        check_row_accounting(story, completed)
         assert completed.status == "partial"
         assert completed.reason == (
             "posts: page 2 is missing: the source answers HTTP 503 (http://source/?page=2), "
@@ -118,7 +118,7 @@ async def test_two_ledgers_at_once_miss_no_milestone_and_assign_it_once(
                 both = quality.announced(topic, story.run_id) + other.announced(topic, story.run_id)
                 assert len(both) == 1
             where = quality if quality.announced(topics.RUN_DRAINED, story.run_id) else other
-            check_books(story, await where.complete(story.run_id))
+            check_row_accounting(story, await where.complete(story.run_id))
 
 
 async def test_the_last_results_of_two_datasets_at_the_same_moment_are_both_seen(
@@ -164,7 +164,7 @@ async def test_a_run_without_batches_succeeds_with_zeros(quality: Quality) -> No
     await quality.hear(*story.plans())
     completed = await quality.complete("empty")
     assert (completed.status, completed.reason) == ("succeeded", None)
-    check_books(story, completed)
+    check_row_accounting(story, completed)
 
 
 async def test_a_result_stays_whatever_a_stage_says_of_the_batch_later(quality: Quality) -> None:
@@ -172,7 +172,7 @@ async def test_a_result_stays_whatever_a_stage_says_of_the_batch_later(quality: 
     died = Story("first", {"posts": (Batch(dead=frozenset({"loader"})),)})
     await quality.hear(*story.events()[:-1])
     await quality.hear(died.result("posts", 0, "loader"), story.result("posts", 0, "s3sink"))
-    check_books(story, await quality.complete("first"))
+    check_row_accounting(story, await quality.complete("first"))
 
 
 async def test_the_first_plan_of_a_dataset_counts(quality: Quality) -> None:
@@ -199,7 +199,7 @@ async def test_an_unreadable_record_is_found_by_its_key(quality: Quality, when: 
         "after the crawl": [crawled, failed, *good, *story.plans()],
     }
     await quality.hear(*orders[when])
-    check_books(story, await quality.complete(run_id), "decode")
+    check_row_accounting(story, await quality.complete(run_id), "decode")
     await quality.hear(failed)
     assert len(quality.announced(topics.RUN_DRAINED, run_id)) == 1
 
@@ -214,7 +214,7 @@ async def test_a_processed_batch_that_nobody_could_read_is_lost_from_there_on(qu
     for stage in sorted(fate):
         await quality.hear(unreadable(story, "posts", 0, stage))
     completed = await quality.complete("unread-processed")
-    check_books(story, completed)
+    check_row_accounting(story, completed)
     assert {(dead.stage, dead.reason) for dead in completed.dead} == {(stage, "decode") for stage in fate}
 
 
@@ -223,7 +223,7 @@ async def test_a_failure_of_no_run_of_ours_waits_and_harms_nobody(quality: Quali
     await quality.hear(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed))
     story = Story("beside", {"posts": (Batch(),)})
     await quality.hear(*story.events())
-    check_books(story, await quality.complete("beside"))
+    check_row_accounting(story, await quality.complete("beside"))
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.unmatched_failures") == 1
 
 
@@ -240,7 +240,7 @@ async def test_a_result_that_the_ledger_cannot_read_is_taken_from_staging(
         await quality.handlers.on_ledger_event(garbage)
     assert (await quality.handlers.mark_failed(garbage, refusal.value)).dead
     completed = await quality.complete(story.run_id)
-    check_books(story, completed)
+    check_row_accounting(story, completed)
 
 
 async def test_garbage_under_the_key_of_a_batch_does_not_take_the_place_of_its_result(
@@ -252,7 +252,7 @@ async def test_garbage_under_the_key_of_a_batch_does_not_take_the_place_of_its_r
     await quality.hear(*story.plans())
     await quality.handlers.mark_failed(garbage, PermanentError(Reason.DECODE, "not JSON"))
     await quality.hear(*story.results("posts"))
-    check_books(story, await quality.complete("garbage"))
+    check_row_accounting(story, await quality.complete("garbage"))
 
 
 async def test_an_announcement_of_a_loader_that_cannot_be_read_is_a_death_there(quality: Quality) -> None:
@@ -261,7 +261,7 @@ async def test_an_announcement_of_a_loader_that_cannot_be_read_is_a_death_there(
     await quality.hear(*(event for event in story.events() if event != died))
     garbage = Record(topics.BATCH_LOADED, 0, 7, 0, died.key.encode(), b"")
     await quality.handlers.mark_failed(garbage, PermanentError(Reason.VERSION, "version 9"))
-    check_books(story, await quality.complete("unread-loaded"))
+    check_row_accounting(story, await quality.complete("unread-loaded"))
 
 
 async def test_a_batch_that_is_dead_at_two_stages_does_not_seal_the_run_for_another(quality: Quality) -> None:

@@ -90,7 +90,7 @@ async def test_a_replay_ends_when_its_own_stage_has_and_counts_that_alone(
     await quality.hear(last)
     completed = await quality.complete("new")
     others = {k: v for name, figures in LAST_FIGURES.items() if name != stage for k, v in figures.items()}
-    assert completed.datasets["posts"] == story.books("posts").model_copy(update=others)
+    assert completed.datasets["posts"] == story.summary("posts").model_copy(update=others)
     assert (completed.status, completed.from_stage) == ("partial", stage)
     assert [dead.stage for dead in completed.dead] == [stage]
     assert [check.name for check in completed.checks] == (["row_count"] if stage == "loader" else [])
@@ -202,7 +202,7 @@ async def test_a_run_of_which_a_batch_died_of_its_cancellation_is_cancelled(
     completed = await quality.complete("stopped")
     assert (completed.status, completed.reason) == ("cancelled", "the run was cancelled")
     assert [(dead.stage, dead.reason) for dead in completed.dead] == [(stage, "cancelled")]
-    assert completed.datasets["posts"] == story.books("posts", "cancelled")
+    assert completed.datasets["posts"] == story.summary("posts", "cancelled")
     assert (await quality.listing("stopped") or {})["status"] == "cancelled"
 
 
@@ -260,7 +260,7 @@ async def test_a_run_whose_record_ran_out_of_tries_ends_as_failed(quality: Quali
     assert isinstance(completed, RunCompleted)
     assert (outgoing.topic, outgoing.key, completed.status) == (topics.RUN_COMPLETED, "broken", "failed")
     assert completed.reason == "the run could not be completed: ValueError: the handler is \ufffd broken"
-    assert completed.datasets["posts"] == small("broken").books("posts")
+    assert completed.datasets["posts"] == small("broken").summary("posts")
     listing = await quality.listing("broken")
     assert listing is not None
     assert listing["status"] == "failed"
@@ -365,7 +365,7 @@ async def test_checks_are_not_what_giving_up_depends_on(
         await quality.handlers.on_run_drained(quality.drained_record("unchecked"))
     [outgoing] = await complete_dead(quality, "unchecked")
     assert isinstance(outgoing.event, RunCompleted)
-    assert outgoing.event.datasets["users"] == small("unchecked").books("users")
+    assert outgoing.event.datasets["users"] == small("unchecked").summary("users")
 
 
 def test_a_plan_tells_what_its_run_replays() -> None:

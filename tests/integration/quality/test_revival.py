@@ -15,7 +15,7 @@ from shared.events.topology import STAGES, Stage
 from tests.integration.quality.conftest import Quality, open_quality
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story
 from tests.integration.quality.test_completion import CutOffError, cut_off_at
-from tests.integration.quality.test_ledger import check_books, unreadable
+from tests.integration.quality.test_ledger import check_row_accounting, unreadable
 
 pytestmark = pytest.mark.integration
 
@@ -64,10 +64,10 @@ async def test_a_revived_batch_leaves_the_ledger_as_if_it_had_never_died(
     await quality.hear(*died.plans(), *died.results_of_batch("posts", 1))
     if when == "before the run is drained":
         await quality.hear(*later(alive), *died.results_of_batch("posts", 0))
-        check_books(alive, await quality.complete("revived"))
+        check_row_accounting(alive, await quality.complete("revived"))
     else:
         await quality.hear(*died.results_of_batch("posts", 0))
-        check_books(died, await quality.complete("revived"))
+        check_row_accounting(died, await quality.complete("revived"))
         await quality.hear(*later(alive))
     untouched = Story("untouched", alive.datasets)
     await quality.hear(*untouched.events())
@@ -257,14 +257,14 @@ async def test_a_batch_revived_between_draining_and_verdict_is_waited_for(qualit
         quality.record(quality.announced(topics.RUN_DRAINED, "between")[-1])
     )
     assert answer.topic == topics.RUN_COMPLETED
-    check_books(alive, answer.event)  # type: ignore[arg-type]  # a RunCompleted by its topic
+    check_row_accounting(alive, answer.event)  # type: ignore[arg-type]  # a RunCompleted by its topic
 
 
 async def test_a_death_that_only_its_key_told_is_undone_too(quality: Quality) -> None:
     died, alive = two("by-key", frozenset({"loader"})), two("by-key")
     await quality.hear(*(event for event in died.events() if event != died.result("posts", 1, "loader")))
     await quality.hear(unreadable(died, "posts", 1, "loader"))
-    check_books(died, await quality.complete("by-key"))
+    check_row_accounting(died, await quality.complete("by-key"))
     await quality.hear(alive.result("posts", 1, "loader"))
     assert (await progress(quality, "by-key"))["loader"][:2] == (2, 0)
 

@@ -115,15 +115,15 @@ async def test_a_batch_that_dies_while_its_object_is_written_leaves_its_record_a
     await sink.seal(2)
     await sink.drain()
     assert await sink.statuses() == ["assigned", "dead"]
-    [(letter, error)] = sink.letters
-    assert letter == record
+    [(dead_letter, error)] = sink.dead_letters
+    assert dead_letter == record
     assert error.reason is Reason.CHECKSUM
     await sink.staging.put(key, content)
-    await sink.handlers.redrive(letter)
+    await sink.handlers.redrive(dead_letter)
     await sink.deliver(broken)
     await sink.drain()
     assert {result.status for result in sink.results().values()} == {"done"}
-    assert len(sink.letters) == 1
+    assert len(sink.dead_letters) == 1
 
 
 async def test_a_death_whose_letter_was_not_taken_is_told_again(sink: Sink) -> None:
@@ -131,11 +131,11 @@ async def test_a_death_whose_letter_was_not_taken_is_told_again(sink: Sink) -> N
     await sink.deliver(broken)
     await sink.staging.delete(sink.staging.key(broken.artifacts[0].uri, ""))
     await sink.seal(1)
-    sink.refuses_letters = True
+    sink.refuses_dead_letters = True
     with pytest.raises(KafkaError):
         await sink.drain()
     assert sink.results() == {}
-    sink.refuses_letters = False
+    sink.refuses_dead_letters = False
     await sink.drain()
     assert sink.results()[0].status == "dead"
-    assert len(sink.letters) == 1
+    assert len(sink.dead_letters) == 1

@@ -30,8 +30,8 @@ async def waits(lab: DamagedStack) -> AsyncIterator[str]:
         yield f"group onpoint-crawler on {REQUESTED}-0"
 
 
-def _passed_over(says: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
-    @defect("I6", says)
+def _passed_over(title: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+    @defect("I6", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.sent(topic, value, key=key) as offset, lab.committed(service, topic, offset + 1):
             yield f"record {topic}-0 offset {offset}"
@@ -81,9 +81,9 @@ def _letter(record: Record) -> Headers:
 
 
 def _dead(
-    says: str, record_changes: dict[str, object], *, without: str = "", value: bytes | None = b"\xffbad"
+    title: str, record_changes: dict[str, object], *, without: str = "", value: bytes | None = b"\xffbad"
 ) -> None:
-    @defect("I7", says)
+    @defect("I7", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         record = replace(_record(lab), **record_changes)  # type: ignore[arg-type]  # fields of the record
         headers = [entry for entry in _letter(record) if entry[0] != without]
@@ -136,10 +136,10 @@ async def seen_unlisted(lab: DamagedStack) -> AsyncIterator[str]:
         yield "run.completed of second"
 
 
-def _baseline(says: str, **less: int) -> None:
+def _baseline(title: str, **less: int) -> None:
     """The snapshot was by so much lower."""
 
-    @defect("I10", says)
+    @defect("I10", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         now = lab.usages["loader"]
         before = replace(now, **{name: getattr(now, name) - by for name, by in less.items()})
@@ -160,8 +160,8 @@ async def process_gone(lab: DamagedStack) -> AsyncIterator[str]:
         yield "process failing_run"
 
 
-def _log(says: str, line: str) -> None:
-    @defect("I11", says)
+def _log(title: str, line: str) -> None:
+    @defect("I11", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         assert lab.options.logs is not None
         file = Path(lab.options.logs) / "loader.log"

@@ -21,8 +21,8 @@ def _flip(place: int) -> Callable[[bytes], bytes]:
     return change
 
 
-def _damage(says: str, stage: str, form: str, change: Callable[[bytes], bytes]) -> None:
-    @defect("I3", says)
+def _damage(title: str, stage: str, form: str, change: Callable[[bytes], bytes]) -> None:
+    @defect("I3", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         uri = await lab.file(stage, form)
         async with lab.damaged(uri, change):
@@ -40,8 +40,8 @@ _damage("a lake object is another", "s3sink", "parquet", lambda data: data[::-1]
 _damage("an export has a byte more", "converter", "parquet", lambda data: data + b"\0")
 
 
-def _deletion(says: str, stage: str, form: str) -> None:
-    @defect("I3", says)
+def _deletion(title: str, stage: str, form: str) -> None:
+    @defect("I3", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         uri = await lab.file(stage, form)
         async with lab.put(uri, None):
@@ -66,8 +66,8 @@ async def mostly_gone(lab: DamagedStack) -> AsyncIterator[str]:
         yield uri
 
 
-def _orphan(says: str, bucket: str, key: str) -> None:
-    @defect("I3", says, sweep_age=timedelta(0))
+def _orphan(title: str, bucket: str, key: str) -> None:
+    @defect("I3", title, sweep_age=timedelta(0))
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         uri = f"s3://{getattr(lab.pipeline, bucket)}/{key}"
         async with lab.put(uri, b"nobody's"):
@@ -117,8 +117,8 @@ def _listing(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes
     return anew
 
 
-def _listed(says: str, change: Callable[[dict[str, Any]], Any]) -> None:
-    @defect("I4", says)
+def _listed(title: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    @defect("I4", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", _listing(change)):
             yield "_runs/first.json"
@@ -136,8 +136,8 @@ async def unlisted(lab: DamagedStack) -> AsyncIterator[str]:
         yield "_runs/second.json"
 
 
-def _mistold(says: str, run_id: str, **fields: str) -> None:
-    @defect("I4", says)
+def _mistold(title: str, run_id: str, **fields: str) -> None:
+    @defect("I4", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         def change(data: bytes) -> bytes:
             return json.dumps({**json.loads(data), **fields}).encode()

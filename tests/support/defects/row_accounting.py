@@ -18,10 +18,10 @@ OBJECTS = "onpoint_lake.objects"
 defect = Defects()
 
 
-def _statement(invariant: str, says: str, table: str, sql: str, *, subject: str | None = None) -> None:
+def _statement(invariant: str, title: str, table: str, sql: str, *, subject: str | None = None) -> None:
     """About the first batch of posts in the first run, which `$1` names and which is what must be named."""
 
-    @defect(invariant, says)
+    @defect(invariant, title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         batch_id = await lab.batch()
         arguments = [batch_id] if "$1" in sql else []
@@ -29,9 +29,9 @@ def _statement(invariant: str, says: str, table: str, sql: str, *, subject: str 
             yield subject or batch_id
 
 
-def _result(says: str, change: str, stage: str) -> None:
+def _result(title: str, change: str, stage: str) -> None:
     _statement(
-        "I2", says, RESULTS, f"UPDATE {RESULTS} SET {change} WHERE batch_id = $1 AND stage = '{stage}'"
+        "I2", title, RESULTS, f"UPDATE {RESULTS} SET {change} WHERE batch_id = $1 AND stage = '{stage}'"
     )
 
 

@@ -18,15 +18,15 @@ LATE = "public.onpoint_late"
 defect = Defects()
 
 
-def _statement(says: str, subject: str, sql: str, *, table: str = POSTS) -> None:
-    @defect("I1", says)
+def _statement(title: str, subject: str, sql: str, *, table: str = POSTS) -> None:
+    @defect("I1", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.altered(table, sql):
             yield subject
 
 
-def _post(says: str, number: int, change: str) -> None:
-    _statement(says, f"posts id={number}", f"UPDATE {POSTS} SET {change} WHERE id = {number}")
+def _post(title: str, number: int, change: str) -> None:
+    _statement(title, f"posts id={number}", f"UPDATE {POSTS} SET {change} WHERE id = {number}")
 
 
 _statement("a row is gone from PostgreSQL", "posts id=17", f"DELETE FROM {POSTS} WHERE id = 17")
@@ -115,8 +115,8 @@ async def _position(lab: DamagedStack, row: int) -> str:
     return f"(record {positions[row]} of first)"
 
 
-def _lake(says: str, change: Callable[[pa.Table], pa.Table], row: int) -> None:
-    @defect("I1", says)
+def _lake(title: str, change: Callable[[pa.Table], pa.Table], row: int) -> None:
+    @defect("I1", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         subject = await _position(lab, row)
         async with lab.rewritten(await lab.file("s3sink", "parquet"), change):
@@ -197,8 +197,8 @@ async def of_a_run_without_data(lab: DamagedStack) -> AsyncIterator[str]:
         yield "posts id=28"
 
 
-def _albums(says: str, sql: str, subject: str) -> None:
-    @defect("I1", says, sources={})
+def _albums(title: str, sql: str, subject: str) -> None:
+    @defect("I1", title, sources={})
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.altered(ALBUMS, sql):
             yield subject
@@ -222,13 +222,13 @@ async def lost_of_discarded(lab: DamagedStack) -> AsyncIterator[str]:
 
 
 def _late(
-    says: str, change: Callable[[pa.Table], pa.Table], subject: str = "", run_id: str = "early"
+    title: str, change: Callable[[pa.Table], pa.Table], subject: str = "", run_id: str = "early"
 ) -> None:
     """In an object of the dataset whose file gained a column; with a source, and without."""
     asked: tuple[tuple[str, dict[str, Any]], ...] = (("", {}), (", no source is given", {"sources": {}}))
     for how, asks in asked:
 
-        @defect("I1", says + how, **asks)
+        @defect("I1", title + how, **asks)
         async def seed(lab: DamagedStack) -> AsyncIterator[str]:
             uri = await lab.file("s3sink", "parquet", run_id, "late")
             async with lab.rewritten(uri, change):
@@ -247,8 +247,8 @@ _late("a column of an object has another type",
       lambda table: table.set_column(0, "id", table["id"].cast(pa.int32())))  # fmt: skip
 
 
-def _late_row(says: str, change: str, subject: str) -> None:
-    @defect("I1", says, sources={})
+def _late_row(title: str, change: str, subject: str) -> None:
+    @defect("I1", title, sources={})
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         async with lab.altered(LATE, f"UPDATE {LATE} SET {change}"):
             yield subject

@@ -179,10 +179,10 @@ class World:
             await self.pipeline.request({"run_id": self.runs[-1], "datasets": ["single"]})
         if step.kind == "cancelled":
             await asyncio.sleep(step.number % 100 / 100)
-            said = await self._invoke("cancel", self.runs[-1])
-            assert said.exit_code == 0 or "is over" in said.output or "there is no run" in said.output, (
-                said.output
-            )
+            result = await self._invoke("cancel", self.runs[-1])
+            assert (
+                result.exit_code == 0 or "is over" in result.output or "there is no run" in result.output
+            ), result.output
         if step.kind == "table refuses":
             await self._wait()
             await self._refuse(step.dataset, refuses=False)
@@ -243,8 +243,8 @@ class World:
         await self._says("migrate")
 
     async def _says(self, *words: str) -> None:
-        said = await self._invoke(*words)
-        assert said.exit_code == 0, (words, said.output)
+        result = await self._invoke(*words)
+        assert result.exit_code == 0, (words, result.output)
 
     async def _invoke(self, *words: str) -> Result:
         """The command in this process: one of its own costs more than all that it does."""

@@ -79,8 +79,8 @@ class Sink:
         if held.status != "dead" or held.result is None:
             return  # it arrived before, and that stands
         if error.reason is not Reason.CANCELLED:
-            self.world.bus.letters.append(("s3sink", record))
-            yield "lettered"
+            self.world.bus.dead_letters.append(("s3sink", record))
+            yield "dead letter written"
         self.world.bus.publish(result_event(held.result))
         yield "published"
 

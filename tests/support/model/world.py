@@ -70,7 +70,7 @@ class Bus:
 
     inbox: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     seen: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
-    letters: list[tuple[str, Record]] = field(default_factory=list)
+    dead_letters: list[tuple[str, Record]] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
     told: dict[tuple[str, str], bytes] = field(default_factory=dict)
     """What was said of a batch that is done at a stage."""
@@ -158,8 +158,8 @@ class World:
         outcome = await mark_batch_failed(self.staging[stage], record, error)
         yield "died"
         if outcome.dead and error.reason is not Reason.CANCELLED:
-            self.bus.letters.append((stage, record))
-            yield "lettered"
+            self.bus.dead_letters.append((stage, record))
+            yield "dead letter written"
         for event in outcome.events:
             self.bus.publish(event)
         yield "published"
@@ -195,8 +195,8 @@ class World:
         found = self.loaded.setdefault(batch.batch_id, dead_manifest(batch, "loader", error))
         yield "died"
         if found.status == "dead" and error.reason is not Reason.CANCELLED:
-            self.bus.letters.append(("loader", record))
-            yield "lettered"
+            self.bus.dead_letters.append(("loader", record))
+            yield "dead letter written"
         self.bus.publish(result_event(found))
         yield "published"
 

@@ -96,12 +96,12 @@ class Pipeline(RuleBasedStateMachine):
         if sequence < self.world.batches:
             self.world.poisoned.add((stage, self.world.ids[sequence]))
 
-    @precondition(lambda self: self.world.bus.letters)
+    @precondition(lambda self: self.world.bus.dead_letters)
     @rule(place=st.integers(0, 9), mended=st.booleans())
     def replay(self, place: int, mended: bool) -> None:
         """A dead letter is sent to the group that failed, once more or for the first time, after a fix or without."""
-        letters = self.world.bus.letters
-        stage, record = letters[place % len(letters)]
+        dead_letters = self.world.bus.dead_letters
+        stage, record = dead_letters[place % len(dead_letters)]
         if mended:
             self.world.poisoned.discard((stage, record.key_text or ""))
         self.world.bus.inbox[stage].append(Delivery(record, replayed=True))
