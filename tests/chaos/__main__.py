@@ -26,7 +26,7 @@ def main() -> int:
     print_plan(plan)
     if options.plan:
         return 0
-    # Its clients say at every try that the broker is away, which it is meant to be.
+    # The clients log every failed connection; the plan stops the broker on purpose.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # What it leaves there on failure (logs above all) is for whoever looks for the cause.
     home = Path(tempfile.mkdtemp(prefix="onpoint-chaos-"))

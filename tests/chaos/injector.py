@@ -1,4 +1,4 @@
-"""Does to a running stack what the plan says, each fault at its time, and notes when it began and ended."""
+"""Applies the plan's faults to a running stack, each at its time, and records when each began and ended."""
 
 import asyncio
 import contextlib
@@ -85,7 +85,7 @@ class Injector:
         await self._signal(strike, signal.SIGKILL)
 
     async def _pause(self, strike: Strike) -> None:
-        """A peer takes over meanwhile, so that the sleeper wakes up as a zombie."""
+        """Stops the process with SIGSTOP while a peer handles its partitions; it resumes as a zombie."""
         name = strike.fault.target
         (port,) = free_ports(1)
         peer = await asyncio.to_thread(self._start_peer, name, port)
@@ -94,7 +94,7 @@ class Injector:
             process = await self._signal(strike, signal.SIGSTOP)
             if process is not None:
                 await asyncio.sleep(strike.fault.duration_s)
-                # Somebody may have killed it in its sleep.
+                # Another fault may have killed it while it was stopped.
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.resume()
                 strike.ended_s = self._now_s()

@@ -29,7 +29,7 @@ class Tier:
     rows_per_run: int
     batch_rows: int
     window_s: float
-    """Faults and requests fall into so many seconds."""
+    """Seconds over which faults and requests are spread."""
     kills: int
     pauses: int
     brokers: int

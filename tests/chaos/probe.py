@@ -17,7 +17,7 @@ from tests.support.pipeline import Pipeline
 _T = TypeVar("_T")
 
 OUTAGE_PATIENCE_S = 120.0
-"""While the database or the store is down nobody can read: the look is made when they are back."""
+"""How long the probe waits for a database or an object store that is down before it reads."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A chaos plan follows from its seed, and holds what its tier promises."""
+"""A chaos plan follows from its seed, and has the faults of its tier."""
 
 from collections import Counter
 from itertools import pairwise

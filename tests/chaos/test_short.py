@@ -23,7 +23,7 @@ async def test_a_stream_of_runs_through_kills_pauses_and_outages_keeps_every_pro
     broken = [
         f"{finding.name}: {finding.detail}"
         for finding in result.findings
-        # How quick a busy machine recovers proves nothing; `make chaos` holds it against the goals.
+        # How quick a busy machine recovers proves nothing; `make chaos` compares it with the goals.
         if not finding.passed and not finding.name.startswith(TIMES)
     ]
     assert not broken, f"seed {SEED}, report in {tmp_path}"

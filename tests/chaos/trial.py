@@ -70,15 +70,15 @@ async def run_trial(plan: Plan, home: Path, environ: Mapping[str, str], report: 
     started_s = time.monotonic()
     async with _ground(plan, home, environ, report) as ground:
         result.seconds["start"] = time.monotonic() - started_s
-        await _torment(ground, result, report)
+        await _inject(ground, result, report)
         checked_s = time.monotonic()
         report("checking")
-        await _judge(ground, result)
+        await _evaluate(ground, result)
         result.seconds["check"] = time.monotonic() - checked_s
     return result
 
 
-async def _torment(ground: Ground, result: Result, report: Report) -> None:
+async def _inject(ground: Ground, result: Result, report: Report) -> None:
     plan = result.plan
     prefix = f"chaos-{plan.seed}-"
     began_s = time.monotonic()
@@ -107,20 +107,20 @@ async def _wait_until(over: Callable[[], bool], observer: Observer, within_s: fl
         await asyncio.sleep(0.5)
 
 
-async def _judge(ground: Ground, result: Result) -> None:
+async def _evaluate(ground: Ground, result: Result) -> None:
     plan = result.plan
     result.findings = [
-        *verdict.judge_completions(plan, result.sightings),
-        verdict.judge_exits(result.strikes, ground.stack.rows()),
-        verdict.judge_peers(result.strikes),
-        *_judge_recovery(result),
+        *verdict.evaluate_completions(plan, result.sightings),
+        verdict.evaluate_exits(result.strikes, ground.stack.rows()),
+        verdict.evaluate_peers(result.strikes),
+        *_evaluate_recovery(result),
     ]
     kills = sum(strike.fault.kind == "kill" and strike.pid is not None for strike in result.strikes)
     findings, result.verified = await ground.checker.verify(plan, ground.sources, result.sightings, kills)
     result.findings += findings
 
 
-def _judge_recovery(result: Result) -> list[Finding]:
+def _evaluate_recovery(result: Result) -> list[Finding]:
     return [
         Finding(
             f"p95 of {summary.measure}",

@@ -1,4 +1,4 @@
-"""Sources that are awkward in every way that pages can be, and a model of what may be said of a crawl of them."""
+"""Sources that are awkward in every way that pages can be, and a model of how a crawl of them may end."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Error = Literal[
 ]
 
 QUIET: frozenset[Beyond] = frozenset({"[]", "null", "{}", "204", "empty", "no key"})
-"""Answers behind the last page that say nothing but that there is nothing."""
+"""Answers behind the last page that have no records and report no error."""
 
 FAILING: tuple[Error, ...] = ("500", "html", "cut off", "closed", "403")
 ELSEWHERE: tuple[Error, ...] = ("other key", "other shape")
@@ -317,12 +317,12 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
     if status != "succeeded":
         return None
     if shape.limit is not None:
-        # Which are the first is for the source to say: as many as were asked for have to be there.
+        # The source decides which records are the first: the number asked for must be there.
         lost = set(sorted(lost)[: max(0, wanted - len(came))])
     if not lost:
         return None
     if str(len(came)) in server.told and (shape.ignores_page or shape.page_rows < shape.size or shape.hidden):
-        # Its total is as wrong as its pages are: so many records, and the last page again or a short one.
+        # Its total is as wrong as its pages: it equals what came, and the last page is repeated or short.
         return None
     if (
         shape.errors.get(0) in {"500", "403", *EMPTY}
@@ -332,11 +332,11 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
     ):
         return None  # so does a source that has no page 0
     if server.fell_silent and not any(told.isdigit() and int(told) > len(came) for told in server.told):
-        return None  # an empty page is an end, and nobody said otherwise
+        return None  # an empty page is an end, and no total contradicts it
     if shape.repeats_end and server.inserted >= shape.page_rows:
         return None  # its file calls a page that came before the end, and records that are added in front make one
     # Who deletes a record that was read moves another one past the reader. Where a total is told, one goes missing in
-    # it; where records were added too, nobody can tell.
+    # it; where records were added too, a crawl cannot tell.
     told = shape.total in {"right", "stale", "high"}
     if len(lost) <= server.deleted and (not told or server.inserted):
         return None

@@ -23,8 +23,10 @@ class CommandResult:
 
 class Operator:
     def __init__(self, environment: dict[str, str]) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
-        self._environment = {**kept, **environment, "NO_COLOR": "1"}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))
+        }
+        self._environment = {**inherited, **environment, "NO_COLOR": "1"}
 
     async def run(self, *words: str, within_s: float = 120) -> CommandResult:
         process = await asyncio.create_subprocess_exec(
@@ -43,7 +45,7 @@ class Operator:
         return CommandResult(process.returncode, out.decode(), err.decode())
 
     async def dead_letters(self, *filters: str, state: str = "all") -> list[dict[str, Any]]:
-        """The dead letters, as `onpoint dlq list --json` tells of them."""
+        """The dead letters, as `onpoint dlq list --json` lists them."""
         result = await self.run("dlq", "list", "--json", "--state", state, "--limit", "100000", *filters)
         assert result.code == 0, result.err
         found: list[dict[str, Any]] = result.json()

@@ -175,7 +175,7 @@ class Completions:
                 self._keep(await self._consumer.getmany(timeout_ms=100))
 
     async def matching(self, text: str, within_s: float) -> dict[str, Any]:
-        """The first completion whose reason holds the text."""
+        """The first completion whose reason contains the text."""
         async with asyncio.timeout(within_s):
             while True:
                 for value in self.seen:
@@ -184,7 +184,7 @@ class Completions:
                 self._keep(await self._consumer.getmany(timeout_ms=100))
 
     async def for_a_while(self, seconds: float) -> list[dict[str, Any]]:
-        """Everything seen so far and within so many seconds more."""
+        """Every completion seen so far, and those of the next `seconds`."""
         self._keep(await self._consumer.getmany(timeout_ms=int(seconds * 1000)))
         return self.seen
 

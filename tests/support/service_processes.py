@@ -62,11 +62,11 @@ class ServiceProcess:
         return self._log_file.read_text(errors="replace")
 
     async def _until(
-        self, holds: Callable[[], bool], within_s: float, what: str, *, may_exit: bool = False
+        self, condition: Callable[[], bool], within_s: float, what: str, *, may_exit: bool = False
     ) -> None:
         try:
             async with asyncio.timeout(within_s):
-                while not holds():
+                while not condition():
                     assert may_exit or self.is_running(), f"{self.service} exited:\n{self.log()[-3000:]}"
                     await asyncio.sleep(POLL_S)
         except TimeoutError:

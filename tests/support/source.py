@@ -83,7 +83,7 @@ class SourceServer:
         return f"127.0.0.1:{self.port}"
 
     def fail(self, target: str, fault: Fault, times: int | None = None, after: int = 0) -> None:
-        """Puts a fault on a path or on a path with its query; `times` None: for ever; `after` so many good answers."""
+        """Puts a fault on a path or on a path with its query; `times` None: for ever; after `after` good answers."""
         self._faults.setdefault(target, []).append(_Planned(fault, times, after))
 
     def heal(self) -> None:

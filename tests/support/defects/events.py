@@ -38,7 +38,7 @@ def _passed_over(title: str, service: str, topic: str, value: bytes | None, key:
 
 
 _passed_over("a record was passed over in silence", "crawler", REQUESTED, UNKNOWN)
-_passed_over("a record that nobody can read was passed over", "crawler", REQUESTED, b"\xff{")
+_passed_over("an undecodable record was passed over", "crawler", REQUESTED, b"\xff{")
 _passed_over("a tombstone was passed over", "s3sink", "run.sealed", None, b"first")
 
 
@@ -75,8 +75,8 @@ def _record(lab: DamagedStack, value: bytes | None = b"\xffbad") -> Record:
     return Record(topic, partition, offset, 1_795_000_000_000, b"bad", value, (("own", b"1"),))
 
 
-def _letter(record: Record) -> Headers:
-    failure = Failure(PermanentError(Reason.DECODE, "no JSON"), 1, NOW, NOW)
+def _headers_of(record: Record) -> Headers:
+    failure = Failure(PermanentError(Reason.DECODE, "not JSON"), 1, NOW, NOW)
     return dead_letter_headers(record, failure, service="converter", group="onpoint-converter")
 
 
@@ -86,7 +86,7 @@ def _dead(
     @defect("I7", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         record = replace(_record(lab), **record_changes)  # type: ignore[arg-type]  # fields of the record
-        headers = [entry for entry in _letter(record) if entry[0] != without]
+        headers = [entry for entry in _headers_of(record) if entry[0] != without]
         async with lab.sent("converter.dlq", value, key=record.key, headers=headers) as offset:
             yield f"dead letter converter:0:{offset}"
 
@@ -103,21 +103,21 @@ _dead("a dead letter is of a record that never was", {"offset": 123_456})
 @defect("I7", "a record has two dead letters")
 async def twice_dead(lab: DamagedStack) -> AsyncIterator[str]:
     record = _record(lab)
-    async with lab.sent("converter.dlq", record.value, key=record.key, headers=_letter(record)):
-        yield "dead letter converter:"  # which of the two is not said: they are read in any order
+    async with lab.sent("converter.dlq", record.value, key=record.key, headers=_headers_of(record)):
+        yield "dead letter converter:"  # either of the two: they are read in any order
 
 
 @defect("I7", "a good record is in the dead letters")
 async def undeserved(lab: DamagedStack) -> AsyncIterator[str]:
     seen = await lab.records("batch.processed")
     record = next(to_record(raw) for raw in seen if raw.value.startswith(b"{"))
-    headers = _letter(record)
+    headers = _headers_of(record)
     async with lab.sent("converter.dlq", record.value, key=record.key, headers=headers) as offset:
         yield f"dead letter converter:0:{offset}"
 
 
 @defect("I7", "a bad event has no dead letter")
-async def no_letter(lab: DamagedStack) -> AsyncIterator[str]:
+async def no_dead_letter(lab: DamagedStack) -> AsyncIterator[str]:
     async with lab.sent(REQUESTED, b"\xffbad") as offset:
         bad = BadEvent((REQUESTED, 0, offset), b"\xffbad")
         with lab.with_options(bad_events=[*(lab.options.bad_events or ()), bad]):
@@ -137,7 +137,7 @@ async def seen_unlisted(lab: DamagedStack) -> AsyncIterator[str]:
 
 
 def _baseline(title: str, **less: int) -> None:
-    """The snapshot was by so much lower."""
+    """The baseline is lower by these amounts."""
 
     @defect("I10", title)
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
@@ -147,10 +147,10 @@ def _baseline(title: str, **less: int) -> None:
             yield "process loader"
 
 
-_baseline("a process has kept memory", rss_bytes=500 * 2**20)
-_baseline("a process has kept handles", fds=100)
-_baseline("a process has kept threads", threads=100)
-_baseline("a process has kept connections", connections=20)
+_baseline("a process's memory has grown", rss_bytes=500 * 2**20)
+_baseline("a process has more open handles", fds=100)
+_baseline("a process has more threads", threads=100)
+_baseline("a process has more connections", connections=20)
 _baseline("a process has ended by itself", restarts=1)
 
 
@@ -176,5 +176,5 @@ _log(
     "a secret is in a log",
     '{"level": "info", "event": "connect", "dsn": "postgresql://u:planted-secret@h/d"}',
 )
-_log("a secret is in a line that is no JSON", "Traceback: planted-secret")
-_log("an error does not say what failed", '{"level": "error", "event": "it_broke"}')
+_log("a secret is in a line that is not JSON", "Traceback: planted-secret")
+_log("an error does not name what failed", '{"level": "error", "event": "it_broke"}')

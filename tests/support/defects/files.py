@@ -53,7 +53,7 @@ _deletion("a lake object is gone", "s3sink", "parquet")
 _deletion("an export is gone", "converter", "parquet")
 
 
-@defect("I3", "most artifacts of a run are gone, though nobody swept them")
+@defect("I3", "most artifacts of a run are gone, though no sweep removed them")
 async def mostly_gone(lab: DamagedStack) -> AsyncIterator[str]:
     async with AsyncExitStack() as stack:
         for stage, form in (
@@ -70,21 +70,19 @@ def _orphan(title: str, bucket: str, key: str) -> None:
     @defect("I3", title, sweep_age=timedelta(0))
     async def seed(lab: DamagedStack) -> AsyncIterator[str]:
         uri = f"s3://{getattr(lab.pipeline, bucket)}/{key}"
-        async with lab.put(uri, b"nobody's"):
+        async with lab.put(uri, b"orphan"):
             yield uri
 
 
 _orphan(
     "an artifact that no manifest names", "staging_bucket", f"runs/first/posts/processor/{'0' * 64}.parquet"
 )
-_orphan(
-    "an artifact of a run that nobody knows", "staging_bucket", f"runs/x/posts/crawler/{'0' * 64}.jsonl.zst"
-)
+_orphan("an artifact of an unknown run", "staging_bucket", f"runs/x/posts/crawler/{'0' * 64}.jsonl.zst")
 _orphan(
     "a lake object that no listing names", "lake_bucket", "posts/year=2026/month=01/day=01/hour=00/x.parquet"
 )
 _orphan("an export that nothing names", "lake_bucket", "exports/first/posts/csv/x.csv.gz")
-_orphan("a listing of a run that nobody knows", "lake_bucket", "_runs/x.json")
+_orphan("a listing of an unknown run", "lake_bucket", "_runs/x.json")
 
 
 @defect("I3", "an upload was never finished", sweep_age=timedelta(0))
@@ -95,7 +93,7 @@ async def open_upload(lab: DamagedStack) -> AsyncIterator[str]:
     s3.abort_multipart_upload(**where, UploadId=upload)
 
 
-@defect("I3", "the ledger says another number of rows than the file has")
+@defect("I3", "the ledger has another row count than the file")
 async def other_rows(lab: DamagedStack) -> AsyncIterator[str]:
     uri = await lab.file("s3sink", "parquet")
     listing = f"s3://{lab.pipeline.lake_bucket}/_runs/first.json"
@@ -127,7 +125,7 @@ def _listed(title: str, change: Callable[[dict[str, Any]], Any]) -> None:
 _listed("a listing lacks an object", lambda posts: posts["objects"].pop())
 _listed("a listing lacks an export", lambda posts: posts["exports"].pop())
 _listed("a listing names an object twice", lambda posts: posts["objects"].append(posts["objects"][0]))
-_listed("a listing says another size", lambda posts: posts["objects"][0].update(bytes=1))
+_listed("a listing has another size", lambda posts: posts["objects"][0].update(bytes=1))
 
 
 @defect("I4", "a listing is not there")
@@ -146,8 +144,8 @@ def _mistold(title: str, run_id: str, **fields: str) -> None:
             yield f"_runs/{run_id}.json"
 
 
-_mistold("a listing says another status", "second", status="failed")
-_mistold("a listing does not say which run superseded it", "first", superseded_by="second")
+_mistold("a listing has another status", "second", status="failed")
+_mistold("a listing does not name the run that superseded it", "first", superseded_by="second")
 
 
 @defect("I1", "what a listing lacks is not in the lake")

@@ -1,4 +1,4 @@
-"""Single defects of the books, and of what should have come to its end."""
+"""Single defects of row accounting, and of runs, batches and objects that never end."""
 
 import json
 from collections.abc import AsyncIterator
@@ -65,7 +65,7 @@ for name in ("crawler", "processor", "converter", "loader", "s3sink"):
 _statement("I2", "the loader lost a batch", LOADED, f"DELETE FROM {LOADED} WHERE batch_id = $1")
 _statement("I2", "the loader counts otherwise", LOADED,
            f"UPDATE {LOADED} SET rows_superseded = rows_superseded + 1 WHERE batch_id = $1")  # fmt: skip
-_statement("I2", "the loader has a batch that nobody knows", LOADED,
+_statement("I2", "the loader has an unknown batch", LOADED,
            f"INSERT INTO {LOADED} SELECT repeat('c', 32), run_id, dataset, status, 1, 0, result FROM {LOADED} "
            "WHERE batch_id = $1", subject="c" * 32)  # fmt: skip
 _statement("I2", "the sink lost a batch", STORED, f"DELETE FROM {STORED} WHERE batch_id = $1")
@@ -90,18 +90,21 @@ _statement("I2", "run.completed counts otherwise", VERDICTS,
 _statement("I2", "run.completed gives other reasons than rows were rejected for", VERDICTS,
            f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{datasets,posts,rejected_by_reason}}', "
            "'{\"type\": 1000}')::json WHERE run_id = 'first'", subject="run.completed of first")  # fmt: skip
-_statement("I4", "the ledger decided otherwise than it said", VERDICTS,
+_statement("I4", "the ledger's verdict differs from the published one", VERDICTS,
            f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{reason}}', '\"other\"')::json WHERE run_id = 'first'",
            subject="record run.completed-0")  # fmt: skip
 _statement("I5", "a run goes on for ever", RUNS, f"UPDATE {RUNS} SET status = NULL WHERE run_id = 'second'",
            subject="run second")  # fmt: skip
-_statement("I5", "a lake object was written and not announced", OBJECTS,
+_statement("I5", "a lake object was written and not published", OBJECTS,
            f"UPDATE {OBJECTS} SET state = 'written' WHERE run_id = 'first' AND dataset = 'posts'",
            subject="of first/posts")  # fmt: skip
 _statement("I5", "a batch waits for an object", STORED,
            f"UPDATE {STORED} SET status = 'pending' WHERE batch_id = $1")  # fmt: skip
 _statement(
-    "I5", "nobody was told of a death", STORED, f"UPDATE {STORED} SET unannounced = true WHERE batch_id = $1"
+    "I5",
+    "a dead batch was not published",
+    STORED,
+    f"UPDATE {STORED} SET unannounced = true WHERE batch_id = $1",
 )
 _statement("I6", "an event's result was lost", RESULTS, f"DELETE FROM {RESULTS} WHERE batch_id = $1 AND stage = 'converter'",
            subject="record batch.processed")  # fmt: skip
@@ -109,8 +112,8 @@ _statement("I6", "a run was forgotten", RUNS, f"UPDATE {RUNS} SET status = NULL 
            subject="record crawl.requested")  # fmt: skip
 
 
-@defect("I4", "a run has ended and nobody was told")
-async def untold(lab: DamagedStack) -> AsyncIterator[str]:
+@defect("I4", "a run has ended without run.completed")
+async def unpublished(lab: DamagedStack) -> AsyncIterator[str]:
     run = f"INSERT INTO {RUNS} (run_id, requested_at, status, finished_at) VALUES ('untold', now(), 'failed', now())"
     async with lab.altered(RUNS, run):
         yield "run.completed of untold"
@@ -168,7 +171,7 @@ async def idle(lab: DamagedStack) -> AsyncIterator[str]:
 
 
 @defect("I5", "a temporary table is left over")
-async def leftover(lab: DamagedStack) -> AsyncIterator[str]:
+async def temporary_table(lab: DamagedStack) -> AsyncIterator[str]:
     await lab.database.execute("CREATE TEMP TABLE onpoint_incoming (id int)")
     yield ".onpoint_incoming"
     await lab.database.execute("DROP TABLE onpoint_incoming")

@@ -44,7 +44,7 @@ _statement(
     f"UPDATE {POSTS} SET body = '' WHERE id = 12 AND body IS NULL",
 )
 _post("a value has become null", 22, "body = NULL")
-_post("a row says that an older run brought it", 23, "_run_id = 'first'")
+_post("a row has the run id of an older run", 23, "_run_id = 'first'")
 
 
 @defect("I1", "a row of an older run has won")

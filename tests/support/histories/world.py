@@ -101,9 +101,11 @@ class World:
         match step.kind:
             case "replay":
                 await self._replay(step)
-            case "letters replayed" | "letters die again" | "letters discarded":
-                await self._letters("discard" if step.kind == "letters discarded" else "replay")
-            case "unreadable":
+            case "dead letters replayed" | "dead letters fail again" | "dead letters discarded":
+                await self._settle_dead_letters(
+                    "discard" if step.kind == "dead letters discarded" else "replay"
+                )
+            case "undecodable":
                 topics = (
                     "crawl.requested",
                     "crawl.batch.requested",
@@ -111,9 +113,9 @@ class World:
                     "batch.processed",
                     "batch.failed",
                 )
-                await self.pipeline.publish(topics[step.number % len(topics)], b"\xff{", key=b"unreadable")
+                await self.pipeline.publish(topics[step.number % len(topics)], b"\xff{", key=b"undecodable")
             case "sweep":
-                await self._says("sweep", "--older-than-hours", "0")
+                await self._run_command("sweep", "--older-than-hours", "0")
             case "service restarted":
                 await self._restart(SERVICES[step.number % len(SERVICES)])
             case "file changed":
@@ -150,7 +152,7 @@ class World:
         self.source.collections = {**self.source.collections, name: records}
         self.source._stories = {}  # noqa: SLF001 - the server is made for one set of stories
         paths = _PATHS.get(step.dataset, (f"/{step.dataset}",))
-        if step.kind in {"source down", "every page fails", "letters die again"}:
+        if step.kind in {"source down", "every page fails", "dead letters fail again"}:
             fault = status(404 if step.number % 3 else 503, Retry_After="0")
             # A counted source must answer how many there are, or nothing is planned.
             after = 1 if step.kind == "every page fails" and step.dataset in {"pages", "items"} else 0
@@ -209,15 +211,15 @@ class World:
             if step.waits:
                 await self._wait()
 
-    async def _letters(self, action: str) -> None:
+    async def _settle_dead_letters(self, action: str) -> None:
         """Of all runs of the history."""
         await self._wait()
         for run_id in self.runs:
-            if await self._has_letters(run_id):
+            if await self._has_dead_letters(run_id):
                 reason = ["--reason", "an ordinary day"] if action == "discard" else []
-                await self._says("dlq", action, "--run", run_id, "--yes", *reason)
+                await self._run_command("dlq", action, "--run", run_id, "--yes", *reason)
 
-    async def _has_letters(self, run_id: str) -> bool:
+    async def _has_dead_letters(self, run_id: str) -> bool:
         dead = await self.pipeline.fetch(
             "SELECT 1 FROM onpoint_runs.results WHERE run_id = $1 AND status = 'dead'", run_id
         )
@@ -240,9 +242,9 @@ class World:
         column = OPTIONAL[step.number % len(OPTIONAL)]
         self._files[step.dataset] ^= {column}
         write_file(self.folder, step.dataset, self._files[step.dataset])
-        await self._says("migrate")
+        await self._run_command("migrate")
 
-    async def _says(self, *words: str) -> None:
+    async def _run_command(self, *words: str) -> None:
         result = await self._invoke(*words)
         assert result.exit_code == 0, (words, result.output)
 

@@ -73,10 +73,10 @@ class Bus:
     dead_letters: list[tuple[str, Record]] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
     told: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    """What was said of a batch that is done at a stage."""
+    """The published result of a batch that is done, by stage and batch."""
 
     def publish(self, event: Outgoing) -> None:
-        """A batch that is done is never said to be dead or anything else again."""
+        """Raises `AssertionError` where a second result of a batch that is done differs from the first."""
         if event.topic in RESULTS:
             assert isinstance(event.event, BatchManifest)
             place, text = (event.event.stage, event.event.batch_id), encode(event.event)
@@ -201,7 +201,7 @@ class World:
         yield "published"
 
     async def redrive(self, stage: str, record: Record) -> None:
-        """Takes back the death of a replayed letter's batch."""
+        """Clears the failure of the batch of a dead letter that is replayed."""
         batch_id = decode_event(BatchManifest, record.value).batch_id
         if stage == "loader":
             if self.loaded.get(batch_id, _ALIVE).status == "dead":
