@@ -50,7 +50,7 @@ class Airflow:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
-            # A busy machine's API server answers late, which is no failure of a task.
+            # A busy machine's API server answers late, which is not a failure of a task.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             # The trigger's first look waits for one of these.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

@@ -60,7 +60,7 @@ def test_the_daily_dag_is_what_was_asked_for(found: dict[str, Any]) -> None:
     assert found["params"]["datasets"] == ["posts", "users", "comments", "stories"]
 
 
-def test_the_time_of_a_short_task_is_no_bound_of_the_wait(found: dict[str, Any]) -> None:
+def test_the_time_of_a_short_task_does_not_bound_the_wait(found: dict[str, Any]) -> None:
     assert found["bounded"] == {
         "read_positions": True,
         "request_crawl": True,

@@ -22,7 +22,7 @@ async def test_a_succeeded_run_ends_with_a_summary(bench: Airflow, test_data: Te
         },
     )
     assert code == 0, output
-    assert output.count(" succeeded\ntook ") == 2, "once when it was judged, once as the summary"
+    assert output.count(" succeeded\ntook ") == 2, "once when the outcome was evaluated, once as the summary"
     assert row_of("posts", output)[:2] == ["7", "7"]
     assert row_of("users", output)[:2] == [str(len(test_data.records["users"]))] * 2
     assert "checks: " in output

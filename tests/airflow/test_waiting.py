@@ -171,7 +171,7 @@ async def the_daily_run(airflow: Airflow) -> Run:
 
 
 async def told(mailboxes: Mailboxes, run: Run) -> str:
-    """The one Slack message about that run; the mail about it says the same."""
+    """The one Slack message about that run; the mail about it has the same facts."""
 
     async def both() -> bool:
         return all(any(run.run_id in text for text in box) for box in (mailboxes.slack, unfolded(mailboxes)))

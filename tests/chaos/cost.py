@@ -22,11 +22,11 @@ def rate(rows: int, *, guarded: bool) -> float:
         os.environ.pop("PYTHONPATH", None)
     else:
         os.environ["PYTHONPATH"] = f"{UNGUARDED}{os.pathsep}{ROOT}"
-    [measured] = Bench(rows, 1, {}, report=_say).run()
+    [measured] = Bench(rows, 1, {}, report=_report).run()
     return measured.rows_per_s
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 

@@ -1,6 +1,6 @@
 """Images of the names that docker-compose.yml has, made here: no image registry is asked.
 
-They hold Debian packages, and the programs of the local stack. What they do is what the public images' documentation
+They contain Debian packages, and the programs of the local stack. What they do is what the public images' documentation
 promises, and only as far as the compose file uses it.
 """
 

@@ -139,7 +139,7 @@ def test_the_command_line_waits_for_a_run_inside_and_on_this_machine(cluster: Cl
     assert json.loads(outside.stdout)["status"] == "succeeded"
 
 
-def test_the_make_targets_do_what_they_say(cluster: Cluster, test_data: TestData) -> None:
+def test_the_make_targets_do_what_they_document(cluster: Cluster, test_data: TestData) -> None:
     def make(*arguments: str) -> str:
         return run(
             "make", "--no-print-directory", "-C", str(ROOT), *arguments, env=cluster.environment(VERSION)
@@ -188,7 +188,7 @@ def test_a_service_plans_with_the_memory_of_its_container_and_not_of_the_machine
         assert memory.MIN_ROWS < rows < memory.MAX_ROWS
 
 
-def test_the_image_holds_what_runs_and_no_tool_that_builds(cluster: Cluster) -> None:
+def test_the_image_contains_what_runs_and_no_build_tools(cluster: Cluster) -> None:
     weight = cluster.image_size(f"onpoint:{VERSION}") - cluster.image_size(images.PYTHON)
     assert weight <= IMAGE_WEIGHT_BYTES
     tools = "command -v gcc cc make git pip uv"

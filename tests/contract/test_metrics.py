@@ -26,7 +26,7 @@ def import_every_module() -> None:
 
 
 def collectors() -> Iterator[Any]:
-    """Those that `/metrics` shows, and those that somebody registered elsewhere."""
+    """Those that `/metrics` shows, and those in other registries."""
     for registry in (REGISTRY, prometheus_client.REGISTRY):
         by_name = registry._names_to_collectors  # noqa: SLF001 - no public view of collectors
         yield from {id(each): each for each in by_name.values()}.values()

@@ -41,7 +41,7 @@ READERS: Mapping[str, Sequence[str]] = {
 
 MIB = 2**20
 LARGEST_DEAD_LETTER = 1_900_000
-"""Bytes of a value that a letter holds whole, at least."""
+"""A value of at most this many bytes is whole in its dead letter."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 FOREIGN = foreign_headers.ALL
@@ -55,11 +55,11 @@ class Bad:
     value: bytes | None
     reason: str
     headers: Headers = (("traceparent", b"00-ab-cd-01"), ("twice", b"1"), ("twice", b"2"))
-    key: bytes | None = b"no batch of ours"
+    key: bytes | None = b"unknown batch"
 
     @property
     def is_object(self) -> bool:
-        """What a request may be: then the run ends as failed and says why, and there is no dead letter."""
+        """A record that is a request: its run ends as failed with a reason, and there is no dead letter."""
         return self.value is not None and self.value.startswith(b"{") and self.reason in {"schema", "version"}
 
 
@@ -98,11 +98,11 @@ BAD = (
     Bad("version as text", b'{"version": "1"}', "version"),
     Bad("version true", b'{"version": true}', "version"),
     Bad("null header", b"{}", "schema", headers=(("x", None),)),
-    Bad("header that is no UTF-8", b"{}", "schema", headers=(("x", b"\xff"),)),
+    Bad("header that is not UTF-8", b"{}", "schema", headers=(("x", b"\xff"),)),
     Bad("foreign headers", b"[]", "schema", headers=FOREIGN),
     Bad("foreign headers and no JSON", b"{", "decode", headers=FOREIGN),
     Bad("foreign headers on a request", b'{"version": 2}', "version", headers=FOREIGN),
-    Bad("key that is no UTF-8", b"[]", "schema", key=b"\xff\xfe"),
+    Bad("key that is not UTF-8", b"[]", "schema", key=b"\xff\xfe"),
     Bad("long key", b"[]", "schema", key=b"k" * 30_000),
     Bad("forged dead letter", b"[]", "schema", headers=(("dlq.reason_code", b"fetch"), ("x", b"1"))),
     Bad("at the cap", of_size(1_000_000), "schema"),
@@ -136,7 +136,7 @@ class Sent:
 
     @property
     def reason(self) -> str:
-        """On a retry topic a record without the marks of a retry is not read further."""
+        """On a retry topic a record without the values of a retry is not read further."""
         return "decode" if self.topic.endswith(".retry") else self.bad.reason
 
 
@@ -202,12 +202,12 @@ async def dead_letters_at(
 
 
 def own_headers(headers: Headers) -> Headers:
-    """Those that stand before what a dead letter says."""
+    """The record's own headers, which precede those of the dead letter."""
     return headers[: max(place for place, (name, _) in enumerate(headers) if name == "dlq.original.topic")]
 
 
 def assert_intact(dead_letter: DeadLetter, bad: Bad) -> None:
-    """The record's own key, value and headers; of a value that no letter can hold, its beginning and its length."""
+    """The record's own key, value and headers; of a value too large for a dead letter, its beginning and its length."""
     own = own_headers(dead_letter.headers)
     assert (dead_letter.key, own) == (bad.key, bad.headers), bad.name
     if (whole := dict(dead_letter.headers[len(own) :]).get("dlq.original.bytes")) is None:
@@ -260,14 +260,14 @@ async def test_every_bad_event_on_every_topic_is_one_dead_letter_and_none_stops_
             f"{len(refused)} refused runs, {time.monotonic() - started:.1f} s"
         )
     assert len(sent) >= 300
-    # Garbage from outside never brakes a service.
+    # Bad records from outside never open a circuit breaker.
     stack.wait_ready(*SERVICES, timeout_s=10)
 
 
 def retried(service: str, topic: str, offset: int, **changes: bytes) -> Headers:
-    """The marks of a record that a service sent to its retry topic."""
+    """The headers of a record that a service sent to its retry topic."""
     now = datetime.now(UTC).isoformat().encode()
-    marks = {
+    values = {
         "topic": topic.encode(),
         "partition": b"0",
         "offset": str(offset).encode(),
@@ -277,18 +277,18 @@ def retried(service: str, topic: str, offset: int, **changes: bytes) -> Headers:
         "due_at": now,
         **changes,
     }
-    return (("who", service.encode()), *((f"retry.{name}", value) for name, value in marks.items()))
+    return (("who", service.encode()), *((f"retry.{name}", value) for name, value in values.items()))
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_what_comes_by_the_retry_topic_is_judged_as_on_its_own(
+async def test_a_record_of_the_retry_topic_is_validated_as_one_of_its_own_topic(
     pipeline: Pipeline, service: str
 ) -> None:
     topic = next(name for name, readers in READERS.items() if service in readers and name != REQUESTS)
     offset = int(time.time() * 1000)
     records: list[tuple[Headers, str]] = [
         (retried(service, topic, offset), "decode"),
-        (retried(service, "nobody.reads.this", offset + 1), "schema"),
+        (retried(service, "topic.without.reader", offset + 1), "schema"),
         (retried(service, topic, offset + 2, tries=b"many"), "decode"),
         (retried(service, topic, offset + 3, due_at=b"later"), "decode"),
         (retried(service, topic, offset + 4, partition=b"\xff"), "decode"),

@@ -1,4 +1,4 @@
-"""Bad requests, bad sources, bad records, bad events: the run ends, says why, keeps what is good; the books balance."""
+"""Bad requests, sources, records, events: the run ends with a reason and keeps what is good; row accounting matches."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def unhealthy(source: SourceServer) -> AsyncIterator[SourceServer]:
     ],
     ids=str,
 )
-async def test_a_wrong_request_ends_at_once_as_failed_and_says_why(
+async def test_a_wrong_request_ends_at_once_as_failed_with_a_reason(
     pipeline: Pipeline, request_: dict[str, Any], words: str
 ) -> None:
     done = await pipeline.run({"run_id": new_run(), **request_}, within_s=15)
@@ -71,7 +71,7 @@ async def test_the_same_run_id_twice_is_one_run_and_the_first_request_counts(pip
 @pytest.mark.parametrize(
     "value", [b"", b"{", b"[]", b"null", b'"posts"', b"\xff\xfe", b'{"datasets": NaN}', None]
 )
-async def test_what_is_no_request_goes_to_the_dead_letters_and_stops_nothing(
+async def test_what_is_not_a_request_goes_to_the_dead_letters_and_stops_nothing(
     pipeline: Pipeline, value: bytes | None
 ) -> None:
     key = new_run().encode()
@@ -80,7 +80,7 @@ async def test_what_is_no_request_goes_to_the_dead_letters_and_stops_nothing(
     assert [dead_letter.value for dead_letter in await pipeline.dead_letters("crawler", key)] == [value]
 
 
-async def test_a_source_that_is_down_fails_the_run_and_says_which(
+async def test_a_source_that_is_down_fails_the_run_which_names_it(
     pipeline: Pipeline, unhealthy: SourceServer
 ) -> None:
     unhealthy.fail("/todos", faults.status(503))

@@ -18,7 +18,7 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Damaged
         yield lab
 
 
-async def test_every_invariant_is_checked_and_holds(lab: DamagedStack) -> None:
+async def test_every_invariant_is_checked_and_met(lab: DamagedStack) -> None:
     found = await lab.ask()
     assert found.violations == []
     assert {name for name in INVARIANTS if found.checked[name]} == set(INVARIANTS)

@@ -125,7 +125,7 @@ async def test_a_dataset_that_is_added_runs_without_a_restart_and_waits_for_its_
     assert done["datasets"]["late"]["rows_loaded"] == 3
 
 
-async def test_a_run_that_waits_for_a_migration_says_for_which(site: Site) -> None:
+async def test_a_run_that_waits_for_a_migration_names_it(site: Site) -> None:
     site.write(
         "late", "  - {name: name, type: string}\n  - {name: full_name, from: Full Name, type: string}\n"
     )
@@ -184,7 +184,7 @@ async def test_a_total_that_is_capped_ends_no_run(site: Site) -> None:
     counts = done["datasets"]["capped"]
     assert (done["status"], done["reason"]) == ("succeeded", None)
     assert (counts["rows_promised"], counts["rows_loaded"], counts["rows_stored"]) == (6, 40, 40)
-    assert counts["batches"] > 10, "each of its own, announced at the end"
+    assert counts["batches"] > 10, "each its own, and their number is published at the end"
 
 
 async def test_a_list_that_grows_while_it_is_read_loses_nothing_that_was_there(site: Site) -> None:
@@ -229,7 +229,7 @@ async def test_rows_that_are_refused_are_told_with_their_reasons(site: Site) -> 
     assert [json.loads(line)["raw"] for line in shown.out.splitlines()] == ['{"id": 9223372036854775808}']
 
 
-async def test_verify_has_nothing_to_say_of_any_of_it(site: Site) -> None:
+async def test_verify_finds_nothing_in_any_of_it(site: Site) -> None:
     result = await site.operator.run("verify")
     assert result.code == 0, result.out + result.err
 

@@ -64,7 +64,7 @@ class Damage:
 
 
 async def wait_for_stage(pipeline: Pipeline, stage: str, run_ids: list[str], batches: int) -> None:
-    """Until so many batches of the runs are done at the stage."""
+    """Until at least `batches` batches of the runs are done at the stage."""
     async with asyncio.timeout(WITHIN_S + batches):
         while True:
             (row,) = await pipeline.fetch(

@@ -29,7 +29,7 @@ async def quick(source: SourceServer) -> AsyncIterator[None]:
     source.delay_s = 0
 
 
-async def test_a_run_is_replayed_and_the_old_one_says_by_which(
+async def test_a_run_is_replayed_and_the_old_one_names_the_new_one(
     pipeline: Pipeline, operator: Operator, test_data: TestData
 ) -> None:
     old, new = new_run(), new_run()
@@ -111,7 +111,7 @@ async def test_a_run_is_known_from_its_request_on_and_can_be_cancelled_before_it
     assert (await operator.run("status", run_id, "--json")).json()["status"] == "cancelled"
 
 
-async def test_a_run_that_is_being_crawled_says_so_before_its_first_batch_is_done(
+async def test_the_status_shows_that_a_run_is_crawled_before_its_first_batch_is_done(
     pipeline: Pipeline, operator: Operator, source: SourceServer
 ) -> None:
     source.delay_s = SLOW_S
@@ -144,18 +144,18 @@ async def test_a_run_is_cancelled_once_and_one_that_is_over_is_not(
     assert (await operator.run("status", run_id)).code == 1
 
 
-async def test_a_sweep_says_what_would_go_and_then_removes_just_that(
+async def test_a_dry_sweep_lists_what_would_go_and_the_sweep_removes_just_that(
     pipeline: Pipeline, operator: Operator
 ) -> None:
     run_id = new_run()
     await pipeline.run({"run_id": run_id, "datasets": ["albums"]})
 
-    def kept() -> list[str]:
+    def staged() -> list[str]:
         return [key for key in pipeline.keys(pipeline.staging_bucket) if key.startswith(f"runs/{run_id}/")]
 
-    before, lake = kept(), list(pipeline.keys(pipeline.lake_bucket))
+    before, lake = staged(), list(pipeline.keys(pipeline.lake_bucket))
     dry = (await operator.run("sweep", "--dry-run", "--older-than-hours", "0", "--json")).json()
-    assert (dry["dry_run"], kept()) == (True, before)
+    assert (dry["dry_run"], staged()) == (True, before)
     table = await operator.run("sweep", "--dry-run", "--older-than-hours", "0")
     assert "would be removed" in table.out
 
@@ -164,7 +164,7 @@ async def test_a_sweep_says_what_would_go_and_then_removes_just_that(
     assert result.code == 0, result.err
     assert result.json()["total"] == dry["total"]
     assert result.json()["artifacts"]["count"] >= 2
-    assert kept() == [key for key in before if key.endswith(".json")]
+    assert staged() == [key for key in before if key.endswith(".json")]
     assert list(pipeline.keys(pipeline.lake_bucket)) == lake
     assert (await operator.run("sweep", "--older-than-hours", "0")).out == "there is nothing to sweep\n"
     replayed = await operator.run("replay", run_id, "--from", "loader", "--wait", "--json")
@@ -172,7 +172,7 @@ async def test_a_sweep_says_what_would_go_and_then_removes_just_that(
     assert {dead["reason"] for dead in replayed.json()["dead"]} == {"object_missing"}
 
 
-async def test_a_service_of_the_local_stack_is_told_to_go_on(operator: Operator) -> None:
+async def test_a_service_of_the_local_stack_is_resumed(operator: Operator) -> None:
     result = await operator.run("resume", "loader")
 
     assert (result.code, result.out) == (0, "loader: the brake was not on\n")

@@ -1,4 +1,4 @@
-"""A run replayed from a stage, and a run that somebody cancels: whole, on real components."""
+"""A run replayed from a stage, and a run that is cancelled: whole, on real components."""
 
 import asyncio
 import csv
@@ -41,7 +41,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "loader": ("rows_loaded", "rows_superseded", "rows_not_loaded"),
     "s3sink": ("rows_stored", "rows_not_stored", "objects_stored", "bytes_stored"),
 }
-"""What `run.completed` says of the last stages."""
+"""What `run.completed` reports about the last stages."""
 
 
 def last_stages(from_stage: str) -> set[str]:
@@ -231,7 +231,7 @@ async def test_a_replay_of_a_replay_and_of_some_datasets(
     ],
     ids=str,
 )
-async def test_a_replay_of_what_is_not_there_ends_at_once_and_says_why(
+async def test_a_replay_of_what_is_not_there_ends_at_once_with_a_reason(
     pipeline: Pipeline, request_: dict[str, Any], words: str
 ) -> None:
     done = await pipeline.run({"run_id": new_run(), **request_}, within_s=15)
@@ -239,7 +239,7 @@ async def test_a_replay_of_what_is_not_there_ends_at_once_and_says_why(
     assert words in done["reason"]
 
 
-async def test_a_replay_of_what_was_swept_ends_as_failed_and_says_so(pipeline: Pipeline) -> None:
+async def test_a_replay_of_what_was_swept_ends_as_failed_with_a_reason(pipeline: Pipeline) -> None:
     old = new_run()
     await pipeline.run({"run_id": old, "datasets": ["albums"]}, within_s=60)
     for key in list(pipeline.keys(pipeline.staging_bucket)):
@@ -331,11 +331,11 @@ async def test_what_was_delivered_before_a_run_was_cancelled_stays_and_is_counte
 ) -> None:
     cancelled = asyncio.Event()
 
-    async def held_back(_: web.Request) -> web.StreamResponse:
+    async def answer_later(_: web.Request) -> web.StreamResponse:
         await cancelled.wait()
         return web.json_response([story["id"] for story in test_data.records["stories"]])
 
-    source.fail("/v0/topstories.json", held_back)
+    source.fail("/v0/topstories.json", answer_later)
     run_id = run_whose_posts_do_not_wait_for_its_stories()
     async with pipeline.completions() as completions:
         await pipeline.request({"run_id": run_id, "datasets": ["posts", "stories"]})
@@ -363,7 +363,7 @@ async def test_a_replay_can_be_cancelled_and_a_cancelled_run_be_replayed(
     cancel(pipeline, request["run_id"])
     assert (await pipeline.run(request, within_s=60))["status"] == "cancelled"
     done = await pipeline.run(replay_of(request["run_id"], "processor"), within_s=60)
-    assert done["status"] == "failed", "nothing was taken over, so nothing can be"
+    assert done["status"] == "failed", "nothing was copied, so nothing can be"
     assert [dead["reason"] for dead in done["dead"]] == ["object_missing"]
     again = replay_of(old, "processor")
     assert (await pipeline.run(again, within_s=60))["status"] == "succeeded"

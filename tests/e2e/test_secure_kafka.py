@@ -160,7 +160,7 @@ async def test_a_user_without_rights_is_told_which_it_needs(kafka: SecureKafka) 
 
 
 async def refusal_of(clients: KafkaClients) -> str:
-    """What a producer says that must not start."""
+    """The error of a producer that must not start."""
     producer = clients.producer()
     try:
         with pytest.raises(KafkaAccessError) as refused:

@@ -1,4 +1,4 @@
-"""The main job, on real records and real components: every value arrives, once, and the run says so."""
+"""The main job, on real records and real components: every value arrives once, and `run.completed` counts it."""
 
 import csv
 import gzip
@@ -60,7 +60,7 @@ async def test_all_records_arrive_value_for_value_and_a_second_run_changes_nothi
     assert set(pipeline.listings()) - listings == {f"_runs/{second}.json"}
 
 
-async def test_every_row_says_where_it_comes_from(pipeline: Pipeline, test_data: TestData) -> None:
+async def test_every_row_has_its_run_and_its_place(pipeline: Pipeline, test_data: TestData) -> None:
     run_id = new_run()
     done = await pipeline.run({"run_id": run_id, "datasets": ["comments"]})
     rows = await pipeline.fetch("SELECT * FROM onpoint_comments ORDER BY _source_position")
@@ -70,7 +70,7 @@ async def test_every_row_says_where_it_comes_from(pipeline: Pipeline, test_data:
     assert all(row["etl_processed_at"] >= row["_requested_at"] for row in rows)
 
 
-async def test_the_exports_hold_the_same_records(pipeline: Pipeline, test_data: TestData) -> None:
+async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_data: TestData) -> None:
     run_id = new_run()
     await pipeline.run({"run_id": run_id, "datasets": ["users"], "formats": ["csv", "parquet"]})
     exports = {

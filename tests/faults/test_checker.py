@@ -56,7 +56,7 @@ async def test_runs_can_be_looked_at_alone(lab: DamagedStack) -> None:
         assert not (await lab.ask("I1", runs=["gap"])).holds
 
 
-async def test_without_a_source_the_lake_and_postgresql_are_held_against_each_other(
+async def test_without_a_source_the_lake_and_postgresql_are_compared(
     lab: DamagedStack,
 ) -> None:
     assert (await lab.ask("I1", sources={})).violations == []
@@ -104,7 +104,7 @@ async def test_a_second_completion_and_one_of_no_run_are_named(lab: DamagedStack
     """Last, as nothing can be taken from a compacted topic."""
     value = await lab.value("SELECT value::text FROM onpoint_runs.verdicts WHERE run_id = 'first'")
     second = await lab.send("run.completed", value.encode(), key=b"first")
-    other = await lab.send("run.completed", b'{"run_id": "nobody"}', key=b"nobody")
+    other = await lab.send("run.completed", b'{"run_id": "unknown"}', key=b"unknown")
     found = (await lab.ask("I4")).violations
     assert [v.subject for v in found] == ["run.completed of first", f"record run.completed-0 offset {other}"]
     assert f"offset {second}" in found[0].message

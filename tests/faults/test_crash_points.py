@@ -1,7 +1,7 @@
 """Every named crash point, for the first and the second time it is reached, in one story.
 
 The services die there one after another, all six at once, while runs of every kind go through them: good ones with
-bad records in them, ones with a batch that dies at each stage, replays, records that nobody can read. Then each run
+bad records in them, ones with a batch that dies at each stage, replays, undecodable records. Then each run
 must have ended once, as the same one did before anything was killed, with the same content.
 """
 
@@ -43,7 +43,7 @@ INPUTS = {
     "batch.crawled": ("processor", "quality"),
     "batch.processed": ("converter", "loader", "s3sink", "quality"),
 }
-"""Where what nobody can read is sent, and whose dead letter it becomes."""
+"""The topics to which undecodable records are sent, and the services that write a dead letter for each."""
 
 GARBAGE_PARTITIONS = 2
 
@@ -184,12 +184,12 @@ def summary_of(completion: dict[str, Any]) -> dict[str, Any]:
     datasets = {}
     for name, counts in completion["datasets"].items():
         delivered = counts["rows_loaded"] + counts["rows_superseded"]
-        kept = {
+        compared = {
             key: value
             for key, value in counts.items()
             if key not in {"rows_loaded", "rows_superseded", "bytes_stored"}
         }
-        datasets[name] = {**kept, "delivered": delivered}
+        datasets[name] = {**compared, "delivered": delivered}
     return {
         "status": completion["status"],
         "datasets": datasets,
@@ -213,7 +213,7 @@ async def test_every_run_ended_once_and_as_the_same_run_did_before_anything_was_
     with capsys.disabled():
         print(  # noqa: T201 - the figures of the sweep
             f"\n{len(seen.codes)} kills in {seen.seconds:.0f} s, {len(seen.runs)} runs, "
-            f"{len(seen.garbage) * len(INPUTS) * GARBAGE_PARTITIONS} unreadable records"
+            f"{len(seen.garbage) * len(INPUTS) * GARBAGE_PARTITIONS} undecodable records"
         )
     assert Counter(value["run_id"] for value in seen.completions) == Counter(seen.runs)
     ended = {value["run_id"]: summary_of(value) for value in seen.completions}
@@ -271,7 +271,7 @@ async def test_every_batch_is_done_or_dead_in_staging_as_in_the_ledger(
             assert (ledger[row["batch_id"], stage] == "dead") == row["dead"]
 
 
-async def test_what_nobody_can_read_is_one_entry_for_each_service_that_read_it(
+async def test_an_undecodable_record_is_one_entry_for_each_service_that_read_it(
     swept: tuple[Pipeline, Swept],
 ) -> None:
     pipeline, seen = swept
@@ -282,7 +282,7 @@ async def test_what_nobody_can_read_is_one_entry_for_each_service_that_read_it(
             if dead_letter.key in seen.garbage
         ]
         assert {dead_letter.value for dead_letter in dead_letters} == {b"{"}
-        # A letter that is written twice says so by its place: it is one entry.
+        # A dead letter that is written twice names the same record: it is one entry.
         places = {
             (headers["dlq.original.topic"], headers["dlq.original.partition"], headers["dlq.original.offset"])
             for headers in (dict(dead_letter.headers) for dead_letter in dead_letters)

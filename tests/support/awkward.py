@@ -46,7 +46,7 @@ class Awkward:
     own_size: int | None
     """The source's own page size; None: as asked for."""
     first: int
-    first_is_said: bool
+    first_is_configured: bool
     total: Total
     links: Links
     beyond: Beyond
@@ -75,7 +75,7 @@ class Awkward:
             "size_param": "size",
             "size": self.size,
             "total_header": None if self.total == "none" else "X-Total",
-            "first": self.first if self.first_is_said else None,
+            "first": self.first if self.first_is_configured else None,
             "repeats": "end" if self.repeats_end else "fault",
             "end_statuses": [int(self.beyond)] if self.ends_with_status else [],
         }
@@ -115,7 +115,7 @@ def awkward_sources(draw: st.DrawFn) -> Awkward:
         size=size,
         own_size=own_size,
         first=draw(st.integers(0, 1)),
-        first_is_said=draw(st.booleans()),
+        first_is_configured=draw(st.booleans()),
         total=total,
         links=draw(st.sampled_from(Links.__args__)),  # type: ignore[attr-defined]
         beyond=beyond,
@@ -327,7 +327,7 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
     if (
         shape.errors.get(0) in {"500", "403", *EMPTY}
         and shape.first == 0
-        and not shape.first_is_said
+        and not shape.first_is_configured
         and came
     ):
         return None  # so does a source that has no page 0

@@ -81,7 +81,7 @@ class ServiceProcesses:
     def __init__(self, stack: LocalStack, folder: Path) -> None:
         self._stack = stack
         self._folder = folder
-        self._actors: list[ServiceProcess] = []
+        self._processes: list[ServiceProcess] = []
 
     def __enter__(self) -> Self:
         return self
@@ -89,13 +89,13 @@ class ServiceProcesses:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for replica in self._actors:
+        for replica in self._processes:
             replica.kill()
 
     def start(self, service: str, **environment: str) -> ServiceProcess:
         home = self._stack.home
         own = process_environment(service, home, StackConfig.load(home), load_or_create(home))
-        log_file = self._folder / f"{len(self._actors):03d}-{service}.log"
+        log_file = self._folder / f"{len(self._processes):03d}-{service}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
                 (sys.executable, "-m", f"services.{service}.app"),
@@ -105,5 +105,5 @@ class ServiceProcesses:
                 stderr=log,
             )
         replica = ServiceProcess(service, process, log_file)
-        self._actors.append(replica)
+        self._processes.append(replica)
         return replica

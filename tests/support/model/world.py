@@ -165,7 +165,7 @@ class World:
         yield "published"
 
     async def load(self, record: Record) -> Steps:
-        """The loader: a row of the ledger in the transaction that holds the effect is the commit."""
+        """The loader: its commit is a row of the ledger, written in the same transaction as the effect."""
         batch = decode_event(BatchManifest, record.value)
         if batch.batch_id not in self.loaded:
             await self.staging["converter"].refuse_cancelled(RUN)
