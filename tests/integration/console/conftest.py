@@ -40,7 +40,7 @@ CREATE TABLE onpoint_runs.v_audit_results (
     repeated bigint, rejected_by_reason jsonb, absent text[]
 );
 """
-"""Tables in the shape of quality's views: a test says what the ledger holds. That the views have this shape is a test
+"""Tables in the shape of quality's views: a test fills the ledger. That the views have this shape is a test
 of its own."""
 
 
@@ -72,14 +72,16 @@ async def settings(components: LocalStack, ledger: asyncpg.Connection) -> dict[s
 @pytest.fixture
 def start(settings: dict[str, str]) -> Start:
     async def start_program(*words: str, **changes: str) -> asyncio.subprocess.Process:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))
+        }
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "console",
             *words,
             cwd=ROOT,
-            env={**kept, **settings, "NO_COLOR": "1", **changes},
+            env={**inherited, **settings, "NO_COLOR": "1", **changes},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

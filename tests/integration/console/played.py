@@ -1,4 +1,4 @@
-"""The other side of the command line: its process, and the services it talks to, played by a test."""
+"""The command line's process, and stand-ins for the services that it talks to."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def ended(process: asyncio.subprocess.Process) -> Result:
 
 
 class Services:
-    """All that the command line sees of them: they take requests, and say when a run is done."""
+    """All that the command line sees of them: they take requests, and publish `run.completed`."""
 
     def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
         self._consumer = consumer

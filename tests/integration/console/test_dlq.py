@@ -1,4 +1,4 @@
-"""`onpoint dlq` on real topics and a real database; the letters are written as the bus writes them."""
+"""`onpoint dlq` on real topics and a real database; the dead letters are written as the bus writes them."""
 
 import asyncio
 import json
@@ -34,17 +34,17 @@ NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
 
 @dataclass
-class Graveyard:
+class DeadLetterTopics:
     """The dead-letter topics of the loader, as a test fills them for one run of its own."""
 
     producer: AIOKafkaProducer
     run_id: str
     batches: int = 0
 
-    async def bury(
+    async def write(
         self, reason: Reason = Reason.OBJECT_MISSING, *, message: str = "it is gone", of: Record | None = None
     ) -> tuple[str, Record]:
-        """The letter's name, and the record that died."""
+        """The dead letter's name, and the record that failed."""
         record = of or self.record()
         failure = Failure(PermanentError(reason, message), 1, NOW, NOW)
         headers = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
@@ -81,10 +81,10 @@ Retries = Callable[[], Coroutine[Any, Any, list[Record]]]
 
 
 @pytest.fixture
-async def graveyard(kafka_servers: str) -> AsyncIterator[Graveyard]:
+async def loader_dlq(kafka_servers: str) -> AsyncIterator[DeadLetterTopics]:
     producer = AIOKafkaProducer(bootstrap_servers=kafka_servers, acks="all")
     await producer.start()
-    yield Graveyard(producer, f"test-{uuid.uuid4().hex}")
+    yield DeadLetterTopics(producer, f"test-{uuid.uuid4().hex}")
     await producer.stop()
 
 
@@ -110,8 +110,10 @@ async def retries(kafka_servers: str) -> AsyncIterator[Retries]:
     await consumer.stop()
 
 
-async def states(onpoint: Onpoint, graveyard: Graveyard) -> dict[str, str]:
-    result = await onpoint("dlq", "list", "--run", graveyard.run_id, "--state", "all", "--json", "-n", "1000")
+async def states(onpoint: Onpoint, loader_dlq: DeadLetterTopics) -> dict[str, str]:
+    result = await onpoint(
+        "dlq", "list", "--run", loader_dlq.run_id, "--state", "all", "--json", "-n", "1000"
+    )
     assert result.code == 0, result.err
     return {entry["entry"]: entry["state"] for entry in json.loads(result.out)}
 
@@ -124,19 +126,19 @@ async def audit(ledger: asyncpg.Connection) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
-async def test_what_waits_for_somebody_is_listed_latest_first(
-    onpoint: Onpoint, graveyard: Graveyard, ledger: asyncpg.Connection
+async def test_open_dead_letters_are_listed_latest_first(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, ledger: asyncpg.Connection
 ) -> None:
     await ledger.execute(
-        "INSERT INTO onpoint_runs.v_runs (run_id, status) VALUES ($1, 'running')", graveyard.run_id
+        "INSERT INTO onpoint_runs.v_runs (run_id, status) VALUES ($1, 'running')", loader_dlq.run_id
     )
-    first, _ = await graveyard.bury()
-    second, _ = await graveyard.bury(Reason.SCHEMA, message="[red]id: \x1b[31mmissing")
+    first, _ = await loader_dlq.write()
+    second, _ = await loader_dlq.write(Reason.SCHEMA, message="[red]id: \x1b[31mmissing")
 
-    table = await onpoint("dlq", "list", "--run", graveyard.run_id, COLUMNS="120")
-    narrowed = await onpoint("dlq", "list", "--run", graveyard.run_id, "--reason", "schema", "--json")
-    limited = await onpoint("dlq", "list", "--run", graveyard.run_id, "-n", "1")
-    elsewhere = await onpoint("dlq", "list", "--run", graveyard.run_id, "--service", "s3sink")
+    table = await onpoint("dlq", "list", "--run", loader_dlq.run_id, COLUMNS="120")
+    narrowed = await onpoint("dlq", "list", "--run", loader_dlq.run_id, "--reason", "schema", "--json")
+    limited = await onpoint("dlq", "list", "--run", loader_dlq.run_id, "-n", "1")
+    elsewhere = await onpoint("dlq", "list", "--run", loader_dlq.run_id, "--service", "s3sink")
 
     assert table.code == 0, table.err
     assert table.out.index(second) < table.out.index(first)
@@ -154,8 +156,10 @@ async def test_what_waits_for_somebody_is_listed_latest_first(
     assert (elsewhere.code, elsewhere.out) == (0, "there are no open dead letters\n")
 
 
-async def test_one_is_shown_whole_for_people_and_for_programs(onpoint: Onpoint, graveyard: Graveyard) -> None:
-    name, record = await graveyard.bury()
+async def test_one_is_shown_whole_for_people_and_for_programs(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics
+) -> None:
+    name, record = await loader_dlq.write()
 
     shown = await onpoint("dlq", "show", name, "--headers")
     short = await onpoint("dlq", "show", name)
@@ -163,7 +167,7 @@ async def test_one_is_shown_whole_for_people_and_for_programs(onpoint: Onpoint, 
 
     assert shown.code == 0, shown.err
     assert "dlq.reason_code" not in short.out
-    assert f'  "run_id": "{graveyard.run_id}"' in shown.out
+    assert f'  "run_id": "{loader_dlq.run_id}"' in shown.out
     assert "dlq.reason_code         object_missing" in shown.out
     assert record.value is not None
     assert document["record"]["value"] == record.value.decode()
@@ -174,10 +178,10 @@ async def test_one_is_shown_whole_for_people_and_for_programs(onpoint: Onpoint, 
 
 
 async def test_a_replay_sends_the_record_as_it_was_to_the_group_that_gave_up_and_leaves_a_row(
-    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
-    name, record = await graveyard.bury()
-    other, _ = await graveyard.bury()
+    name, record = await loader_dlq.write()
+    other, _ = await loader_dlq.write()
 
     result = await onpoint("dlq", "replay", name)
 
@@ -187,7 +191,7 @@ async def test_a_replay_sends_the_record_as_it_was_to_the_group_that_gave_up_and
     attempt = next_attempt(sent)
     assert attempt.record == record
     assert attempt.is_replay
-    assert await states(onpoint, graveyard) == {name: "replayed", other: "open"}
+    assert await states(onpoint, loader_dlq) == {name: "replayed", other: "open"}
     _, partition, offset = name.split(":")
     assert await audit(ledger) == [
         (
@@ -198,41 +202,41 @@ async def test_a_replay_sends_the_record_as_it_was_to_the_group_that_gave_up_and
             "batch.processed",
             3,
             1,
-            graveyard.run_id,
-            graveyard.batch_id(1),
+            loader_dlq.run_id,
+            loader_dlq.batch_id(1),
             None,
             True,
         )
     ]
 
 
-async def test_what_the_ledger_and_later_deaths_say_is_the_state(
-    onpoint: Onpoint, graveyard: Graveyard, ledger: asyncpg.Connection
+async def test_the_state_follows_from_the_ledger_and_later_failures(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, ledger: asyncpg.Connection
 ) -> None:
-    (first, _), (second, record), (third, _) = [await graveyard.bury() for _ in range(3)]
+    (first, _), (second, record), (third, _) = [await loader_dlq.write() for _ in range(3)]
     await onpoint("dlq", "replay", first, second)
     await ledger.execute(
         "INSERT INTO onpoint_runs.v_results (batch_id, stage, status) VALUES ($1, 'loader', 'done'), ($2, 'loader', 'dead')",
-        graveyard.batch_id(1),
-        graveyard.batch_id(2),
+        loader_dlq.batch_id(1),
+        loader_dlq.batch_id(2),
     )
-    again, _ = await graveyard.bury(of=record)
+    again, _ = await loader_dlq.write(of=record)
 
-    assert await states(onpoint, graveyard) == {first: "resolved", again: "open", third: "open"}
+    assert await states(onpoint, loader_dlq) == {first: "resolved", again: "open", third: "open"}
     shown = await onpoint("dlq", "show", second)
     assert f"{second} died again since: this is its latest letter" in shown.err
     assert shown.out.startswith(f"{again}  open")
     assert "before it died again" in shown.out
 
 
-async def test_a_dry_run_says_which_and_does_nothing(
-    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+async def test_a_dry_run_lists_them_and_does_nothing(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
-    names = [(await graveyard.bury())[0] for _ in range(3)]
+    names = [(await loader_dlq.write())[0] for _ in range(3)]
 
-    result = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--dry-run", "--limit", "2")
+    result = await onpoint("dlq", "replay", "--run", loader_dlq.run_id, "--dry-run", "--limit", "2")
     document = await onpoint(
-        "dlq", "discard", "--run", graveyard.run_id, "--reason", "x", "--dry-run", "--json"
+        "dlq", "discard", "--run", loader_dlq.run_id, "--reason", "x", "--dry-run", "--json"
     )
 
     assert "2 dead letters would be replayed" in result.out
@@ -243,13 +247,13 @@ async def test_a_dry_run_says_which_and_does_nothing(
 
 
 async def test_a_replay_by_filter_takes_the_oldest_first_and_each_once(
-    onpoint: Onpoint, graveyard: Graveyard, retries: Retries
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries
 ) -> None:
-    names = [(await graveyard.bury())[0] for _ in range(5)]
+    names = [(await loader_dlq.write())[0] for _ in range(5)]
 
-    first = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--limit", "2", "--json")
-    second = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--json")
-    third = await onpoint("dlq", "replay", "--run", graveyard.run_id)
+    first = await onpoint("dlq", "replay", "--run", loader_dlq.run_id, "--limit", "2", "--json")
+    second = await onpoint("dlq", "replay", "--run", loader_dlq.run_id, "--json")
+    third = await onpoint("dlq", "replay", "--run", loader_dlq.run_id)
 
     assert set(json.loads(first.out)["replayed"]) == set(names[:2])
     assert set(json.loads(second.out)["replayed"]) == set(names[2:])
@@ -257,11 +261,11 @@ async def test_a_replay_by_filter_takes_the_oldest_first_and_each_once(
     assert sorted(next_attempt(record).record.offset for record in await retries()) == [1, 2, 3, 4, 5]
 
 
-async def test_a_rate_is_kept(onpoint: Onpoint, graveyard: Graveyard, retries: Retries) -> None:
+async def test_a_rate_is_obeyed(onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries) -> None:
     for _ in range(12):
-        await graveyard.bury()
+        await loader_dlq.write()
 
-    result = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--rate", "5/s")
+    result = await onpoint("dlq", "replay", "--run", loader_dlq.run_id, "--rate", "5/s")
 
     assert result.code == 0, result.err
     times = sorted(record.timestamp_ms for record in await retries())
@@ -270,41 +274,41 @@ async def test_a_rate_is_kept(onpoint: Onpoint, graveyard: Graveyard, retries: R
 
 
 async def test_a_hundred_and_more_are_read_again_and_sent_in_bounded_pieces(
-    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
     for _ in range(350):
-        await graveyard.bury()
+        await loader_dlq.write()
 
-    result = await onpoint("dlq", "replay", "--run", graveyard.run_id, "--json")
+    result = await onpoint("dlq", "replay", "--run", loader_dlq.run_id, "--json")
 
     assert len(json.loads(result.out)["replayed"]) == 350
     sent = [next_attempt(record).record for record in await retries()]
     assert sorted(record.offset for record in sent) == list(range(1, 351))
     assert len(await audit(ledger)) == 350
-    assert set((await states(onpoint, graveyard)).values()) == {"replayed"}
+    assert set((await states(onpoint, loader_dlq)).values()) == {"replayed"}
 
 
 async def test_a_discarded_one_is_no_longer_open_and_tells_why(
-    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, ledger: asyncpg.Connection
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, ledger: asyncpg.Connection
 ) -> None:
-    name, _ = await graveyard.bury()
+    name, _ = await loader_dlq.write()
 
     result = await onpoint("dlq", "discard", name, "--reason", "data of a test")
 
     assert (result.code, result.out) == (0, "discarded 1 dead letter\n")
-    assert await states(onpoint, graveyard) == {name: "discarded"}
+    assert await states(onpoint, loader_dlq) == {name: "discarded"}
     assert "data of a test" in (await onpoint("dlq", "show", name)).out
     assert [(row[0], row[9], row[10]) for row in await audit(ledger)] == [("discard", "data of a test", True)]
     assert await retries() == []
     assert (await onpoint("dlq", "replay", name)).code == 0, "a person may think better of it"
-    assert await states(onpoint, graveyard) == {name: "replayed"}
+    assert await states(onpoint, loader_dlq) == {name: "replayed"}
 
 
-async def test_one_that_does_not_say_where_it_comes_from_is_refused_and_stays_open(
-    onpoint: Onpoint, graveyard: Graveyard, ledger: asyncpg.Connection
+async def test_one_without_its_topic_is_refused_and_stays_open(
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, ledger: asyncpg.Connection
 ) -> None:
-    value = json.dumps({"run_id": graveyard.run_id}).encode()
-    place = await graveyard.producer.send_and_wait("loader.dlq", value)
+    value = json.dumps({"run_id": loader_dlq.run_id}).encode()
+    place = await loader_dlq.producer.send_and_wait("loader.dlq", value)
     name = f"loader:{place.partition}:{place.offset}"
 
     result = await onpoint("dlq", "replay", name)
@@ -312,13 +316,13 @@ async def test_one_that_does_not_say_where_it_comes_from_is_refused_and_stays_op
     assert result.code == 1
     assert f"{name} was not replayed: it does not say which topic" in result.err
     assert await audit(ledger) == []
-    assert (await onpoint("dlq", "discard", name, "--reason", "nobody's")).code == 0
+    assert (await onpoint("dlq", "discard", name, "--reason", "unknown origin")).code == 0
 
 
 async def test_a_record_of_the_largest_size_goes_back_or_is_refused_alone(
-    onpoint: Onpoint, graveyard: Graveyard, retries: Retries, kafka_servers: str
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries, kafka_servers: str
 ) -> None:
-    small, _ = await graveyard.bury()
+    small, _ = await loader_dlq.write()
     noise = os.urandom(2_050_000)
     record = Record("batch.processed", 3, 99, 0, b"k", noise, ())
     failure = Failure(PermanentError(Reason.TOO_LARGE, "too large"), 1, NOW, NOW)
@@ -338,18 +342,18 @@ async def test_a_record_of_the_largest_size_goes_back_or_is_refused_alone(
 
 
 async def test_more_than_one_is_asked_about_on_a_terminal(
-    onpoint: Onpoint, graveyard: Graveyard, settings: dict[str, str]
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, settings: dict[str, str]
 ) -> None:
     for _ in range(2):
-        await graveyard.bury()
+        await loader_dlq.write()
 
-    said = await on_terminal(settings, "n\n", "dlq", "replay", "--run", graveyard.run_id)
-    assert "Send 2 dead letters of loader back?" in said
-    assert set((await states(onpoint, graveyard)).values()) == {"open"}
+    screen = await on_terminal(settings, "n\n", "dlq", "replay", "--run", loader_dlq.run_id)
+    assert "Send 2 dead letters of loader back?" in screen
+    assert set((await states(onpoint, loader_dlq)).values()) == {"open"}
 
-    said = await on_terminal(settings, "y\n", "dlq", "replay", "--run", graveyard.run_id)
-    assert "sent 2 dead letters back to loader" in said
-    assert set((await states(onpoint, graveyard)).values()) == {"replayed"}
+    screen = await on_terminal(settings, "y\n", "dlq", "replay", "--run", loader_dlq.run_id)
+    assert "sent 2 dead letters back to loader" in screen
+    assert set((await states(onpoint, loader_dlq)).values()) == {"replayed"}
 
 
 @pytest.mark.parametrize(
@@ -365,7 +369,7 @@ async def test_a_server_that_is_away_is_one_sentence(onpoint: Onpoint, command: 
         assert "secret" not in result.err
 
 
-async def test_a_database_without_the_table_says_what_to_do(
+async def test_a_database_without_the_table_is_reported_with_what_to_do(
     onpoint: Onpoint, ledger: asyncpg.Connection
 ) -> None:
     await ledger.execute("DROP SCHEMA onpoint_console CASCADE")
@@ -383,14 +387,14 @@ async def test_one_that_is_not_there_is_told(onpoint: Onpoint) -> None:
 async def on_terminal(settings: dict[str, str], answer: str, *words: str) -> str:
     """What a person sees who answers so."""
     ours, theirs = pty.openpty()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "console",
         *words,
         cwd=ROOT,
-        env={**kept, **settings, "NO_COLOR": "1", "TERM": "xterm"},
+        env={**inherited, **settings, "NO_COLOR": "1", "TERM": "xterm"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -412,10 +416,10 @@ async def on_terminal(settings: dict[str, str], answer: str, *words: str) -> str
 
 
 async def test_headers_of_other_programs_are_shown_and_go_back_byte_for_byte(
-    onpoint: Onpoint, graveyard: Graveyard, retries: Retries
+    onpoint: Onpoint, loader_dlq: DeadLetterTopics, retries: Retries
 ) -> None:
-    died = replace(graveyard.record(), headers=foreign_headers.ALL)
-    name, _ = await graveyard.bury(of=died)
+    died = replace(loader_dlq.record(), headers=foreign_headers.ALL)
+    name, _ = await loader_dlq.write(of=died)
 
     shown = await onpoint("dlq", "show", name, "--headers")
     document = json.loads((await onpoint("dlq", "show", name, "--json")).out)

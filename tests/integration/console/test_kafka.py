@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 async def silent_server() -> AsyncIterator[str]:
-    """Takes connections and never answers: a broker that hangs, or something that is no broker."""
+    """Takes connections and never answers: a broker that hangs, or something that is not a broker."""
 
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

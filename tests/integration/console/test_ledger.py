@@ -57,7 +57,7 @@ async def test_the_command_line_cannot_write_even_by_mistake(postgres_dsn: str) 
             await ledger._connection.execute("CREATE TABLE public.t ()")  # noqa: SLF001 - there is no other way to it
 
 
-async def test_a_database_without_a_ledger_says_what_to_do(
+async def test_a_database_without_a_ledger_is_reported_with_what_to_do(
     ledger: asyncpg.Connection, settings: dict[str, str]
 ) -> None:
     await ledger.execute("DROP SCHEMA onpoint_runs CASCADE")
@@ -92,7 +92,7 @@ async def test_the_latest_runs_come_first(onpoint: Onpoint, ledger: asyncpg.Conn
     assert runs[2]["requested_at"] == "2026-11-23T05:15:30.000000Z"
 
 
-async def test_no_runs_is_no_error(onpoint: Onpoint) -> None:
+async def test_no_runs_is_not_an_error(onpoint: Onpoint) -> None:
     assert (await onpoint("runs")).out == "there are no runs yet: start one with `onpoint run --all --wait`\n"
     assert json.loads((await onpoint("runs", "--json")).out) == []
 

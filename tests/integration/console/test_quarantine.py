@@ -153,7 +153,7 @@ async def test_a_table_for_spreadsheets_has_every_row_and_no_formula(
     assert "\x1b" not in result.out
 
 
-async def test_that_there_is_nothing_is_no_failure(onpoint: Onpoint, run_id: str) -> None:
+async def test_that_there_is_nothing_is_not_a_failure(onpoint: Onpoint, run_id: str) -> None:
     result = await onpoint("quarantine", run_id)
     assert (result.code, result.out) == (0, f"run {run_id} has no refused rows so far\n")
     result = await onpoint("quarantine", run_id, "--json")

@@ -41,7 +41,7 @@ async def has_begun(ledger: asyncpg.Connection, run_id: str) -> None:
 
 
 async def first_line(process: asyncio.subprocess.Process) -> str:
-    """The first that the program says to stderr."""
+    """The first text that the program writes to stderr."""
     assert process.stderr is not None
     return (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
 
@@ -176,7 +176,7 @@ async def test_the_id_of_another_run_is_refused_and_nothing_is_asked_for(
     assert request["datasets"] == ["users"]
 
 
-async def test_time_that_is_over_is_a_failure_that_says_that_the_run_goes_on(
+async def test_a_timeout_is_a_failure_that_reports_that_the_run_goes_on(
     onpoint: Onpoint, run_id: str
 ) -> None:
     result = await onpoint("run", "posts", "--run-id", run_id, "--wait", "--timeout", "1")
@@ -185,7 +185,7 @@ async def test_time_that_is_over_is_a_failure_that_says_that_the_run_goes_on(
     assert f"run {run_id} is not done after 1.0 s; it goes on: see `onpoint status {run_id}`" in result.err
 
 
-async def test_ctrl_c_leaves_the_run_going_and_says_how_to_look(
+async def test_ctrl_c_leaves_the_run_going_and_tells_how_to_look(
     start: Start, ledger: asyncpg.Connection, run_id: str
 ) -> None:
     await has_begun(ledger, run_id)
@@ -216,7 +216,7 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
     services: Services, settings: dict[str, str], run_id: str
 ) -> None:
     controller, terminal = pty.openpty()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -229,7 +229,7 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
         "--json",
         "--timeout",
         "60",
-        env={**kept, **settings, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
+        env={**inherited, **settings, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
         stdout=asyncio.subprocess.PIPE,
         stderr=terminal,
     )
@@ -247,12 +247,12 @@ async def test_on_a_terminal_bars_go_to_stderr_and_the_json_stays_clean(
 
 
 def _read(descriptor: int, until: bytes | None = None) -> bytes:
-    """What the terminal shows until it shows that, or until the other side is gone."""
+    """What the terminal shows until it shows that, or until the other end is closed."""
     data = b""
     while until is None or until not in data:
         try:
             part = os.read(descriptor, 65536)
-        except OSError:  # how Linux says that the other side is gone
+        except OSError:  # how Linux reports that the other end is closed
             break
         if not part:
             break

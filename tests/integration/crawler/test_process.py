@@ -171,7 +171,7 @@ async def test_every_batch_is_crawled_once_wherever_the_service_is_killed(
     assert sum(key.endswith(".json") and "/crawler/" in key for key in stored) == 3
 
 
-async def test_garbage_holds_up_nothing_and_stops_cleanly(
+async def test_garbage_delays_nothing_and_stops_cleanly(
     environment: Mapping[str, str], staging: ObjectStore
 ) -> None:
     run_id = f"beside-{uuid.uuid4().hex[:8]}"
@@ -181,9 +181,9 @@ async def test_garbage_holds_up_nothing_and_stops_cleanly(
             for value in (b"", b"\xff", b"[]", b"{", b'{"a":"\\ud800"}', b"{}", b'{"datasets":["nonsense"]}'):
                 await ask(servers, value)
             async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-                for unreadable in (None, b"", b"\xff", b"{}", b'{"version":9}'):
+                for undecodable in (None, b"", b"\xff", b"{}", b'{"version":9}'):
                     await producer.send_and_wait(
-                        topics.CRAWL_BATCH_REQUESTED, unreadable, key=b"0" * 32, headers=[("bad", b"\xff")]
+                        topics.CRAWL_BATCH_REQUESTED, undecodable, key=b"0" * 32, headers=[("bad", b"\xff")]
                     )
             await ask(servers, {"run_id": run_id, "datasets": ["posts"]})
             await heard.until({"posts"})

@@ -35,7 +35,7 @@ CREATE TRIGGER wrong BEFORE INSERT ON onpoint_things FOR EACH ROW EXECUTE FUNCTI
 """
 
 
-async def test_a_copy_that_always_meets_the_statement_timeout_is_no_outage(
+async def test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage(
     staging: ObjectStore,
     pool: asyncpg.Pool,
     postgres_dsn: str,
@@ -69,7 +69,7 @@ async def test_a_copy_that_always_meets_the_statement_timeout_is_no_outage(
         assert (await service.load(batch)).counts == Counts(read=2, loaded=2)
 
 
-async def test_a_batch_waits_for_a_migration_and_says_for_which(
+async def test_a_batch_waits_for_a_migration_and_names_it(
     staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str
 ) -> None:
     before = a_dataset({"id": "int64"}, key=["id"], name="late")

@@ -62,12 +62,12 @@ async def test_a_collision_within_a_run_counts_one_superseded_whoever_loses(
     ]
     results = [await service.load(batches[place]) for place in order]
     assert [result.counts for result in results] == [Counts(read=1, loaded=1), Counts(read=1, superseded=1)]
-    assert [result.repeated for result in results] == [0, 0], "the two say different things"
+    assert [result.repeated for result in results] == [0, 0], "the two rows differ"
     [row] = await rows_of(pool, "onpoint_pairs", "user")
     assert row["value"] == "second"
 
 
-async def test_rows_that_lose_to_another_run_are_no_repetitions(
+async def test_rows_that_lose_to_another_run_are_not_repetitions(
     service: LoaderService, staging: ObjectStore, catalog: Catalog
 ) -> None:
     dataset = catalog["pairs"]

@@ -1,4 +1,4 @@
-"""What holds for merged and copied rows holds on the older servers that OnPoint works with."""
+"""Merged and copied rows on the older PostgreSQL versions that OnPoint supports."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from shared.events.models import Counts
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import thing
 from tests.integration.loader.test_failed_statements import (  # noqa: F401 - the same tests, on these servers
-    test_a_copy_that_always_meets_the_statement_timeout_is_no_outage,
+    test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage,
 )
 from tests.integration.loader.test_merging import (  # noqa: F401 - as above
     test_a_collision_within_a_run_counts_one_superseded_whoever_loses,
@@ -16,7 +16,7 @@ from tests.integration.loader.test_merging import (  # noqa: F401 - as above
     test_a_page_that_comes_twice_is_repeated_in_whole,
     test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_counted,
     test_an_older_run_that_is_loaded_later_loses,
-    test_rows_that_lose_to_another_run_are_no_repetitions,
+    test_rows_that_lose_to_another_run_are_not_repetitions,
     test_two_loaders_that_meet_in_many_keys_do_not_deadlock,
 )
 from tests.integration.loader.test_straight import (  # noqa: F401 - as above

@@ -1,4 +1,4 @@
-"""What the checks of a dataset say of a run: by what the loader counted and the key proves, else by its rows."""
+"""The results of a dataset's checks: from what the loader counted and the key proves, else from the run's rows."""
 
 import pytest
 

@@ -144,7 +144,7 @@ async def test_of_two_records_that_decide_at_once_one_publishes(postgres_dsn: st
 
 async def test_a_forged_or_early_record_completes_nothing(quality: Quality) -> None:
     await quality.hear(*small("early").events()[:-1])
-    for run_id in ("early", "nobody"):
+    for run_id in ("early", "unknown"):
         event = RunDrained(run_id=run_id, requested_at=REQUESTED_AT)
         record = Record(topics.RUN_DRAINED, 0, 1, 0, run_id.encode(), encode(event))
         with pytest.raises(PermanentError) as refusal:
@@ -179,11 +179,11 @@ async def test_a_crash_on_the_way_to_a_milestone_is_made_good(
         patch.setattr(crashpoints, "reach", cut_off_at(point))
         with pytest.raises(CutOffError):
             await quality.hear(events[-1])
-    assert not quality.announced(topics.RUN_DRAINED, "half")
+    assert not quality.published_to(topics.RUN_DRAINED, "half")
     await quality.hear(events[-1])
     await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
     await quality.handlers.ledger.publish_unpublished()
-    assert len(quality.announced(topics.RUN_DRAINED, "half")) == 1
+    assert len(quality.published_to(topics.RUN_DRAINED, "half")) == 1
     assert await quality.handlers.ledger.publish_unpublished() == 0
 
 
@@ -199,7 +199,7 @@ async def test_a_milestone_that_was_published_but_not_written_down_is_published_
         "UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s', sealed_at = sealed_at - interval '3 s'"
     )
     assert await quality.handlers.ledger.publish_unpublished() == 2
-    assert len(quality.announced(topics.RUN_DRAINED, "again")) == 2
+    assert len(quality.published_to(topics.RUN_DRAINED, "again")) == 2
 
 
 async def test_what_does_not_fit_into_the_event_is_counted_in_its_reason(quality: Quality) -> None:

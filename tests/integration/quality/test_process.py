@@ -93,7 +93,7 @@ async def completions(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def first_completion(consumer: AIOKafkaConsumer, run_id: str) -> RunCompleted:
-    """The run's; the broker is shared, and what others left on it is completed here too."""
+    """The run's; the broker is shared, and runs of other tests are completed here too."""
     async with asyncio.timeout(60):
         while True:
             completed = decode_event(RunCompleted, (await consumer.getone()).value)
@@ -102,7 +102,7 @@ async def first_completion(consumer: AIOKafkaConsumer, run_id: str) -> RunComple
 
 
 async def further_completions(consumer: AIOKafkaConsumer, run_id: str) -> int:
-    """Seen in a while that is longer than the loop's which announces what was left behind."""
+    """Waits longer than the interval of the loop that publishes unpublished milestones."""
     found = 0
     for _ in range(4):
         for records in (await consumer.getmany(timeout_ms=1000)).values():
@@ -240,7 +240,7 @@ async def test_the_service_sweeps_on_its_schedule(
     assert await staging.head(manifest) is not None
 
 
-async def test_a_record_of_every_kind_of_garbage_holds_up_nothing(environment: Mapping[str, str]) -> None:
+async def test_a_record_of_every_kind_of_garbage_delays_nothing(environment: Mapping[str, str]) -> None:
     story = Story(f"beside-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
     servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
     garbage = [None, b"", b"\xff", b"[]", b"{}", b'{"version":9}', b'{"batch_id":1}']

@@ -73,7 +73,7 @@ LAST_FIGURES: dict[ReplayStage, dict[str, object]] = {
     "loader": {"rows_loaded": 0, "rows_superseded": 0, "rows_not_loaded": 0},
     "s3sink": {"rows_stored": 0, "rows_not_stored": 0, "objects_stored": 0, "bytes_stored": 0},
 }
-"""What `run.completed` says of a stage that the run does not have."""
+"""What `run.completed` contains for a stage that the run does not have."""
 
 
 @pytest.mark.parametrize("stage", list(LAST_FIGURES))
@@ -86,7 +86,7 @@ async def test_a_replay_ends_when_its_own_stage_has_and_counts_that_alone(
     events = asked(story)
     *most, last = events[1:] + events[:1] if plan_comes_last else events
     await quality.hear(*most)
-    assert quality.announced(topics.RUN_DRAINED, "new") == []
+    assert quality.published_to(topics.RUN_DRAINED, "new") == []
     await quality.hear(last)
     completed = await quality.complete("new")
     others = {k: v for name, figures in LAST_FIGURES.items() if name != stage for k, v in figures.items()}
@@ -106,7 +106,7 @@ async def test_what_a_replay_has_not_asked_for_can_be_dead_and_is_not_missing(
     await quality.hear(*asked(story))
     unread = next(name for name in LAST_FIGURES if name != stage)
     batch_id = story.batch_id("posts", 0)
-    failed = BatchUnreadable(batch_id=batch_id, stage=unread, reason=Reason.DECODE, detail="no JSON")
+    failed = BatchUnreadable(batch_id=batch_id, stage=unread, reason=Reason.DECODE, detail="not JSON")
     await quality.hear(Outgoing(topics.BATCH_FAILED, batch_id, failed))
     completed = await quality.complete("new")
     assert (completed.status, completed.reason, completed.dead) == ("succeeded", None, ())
@@ -173,8 +173,8 @@ async def test_of_several_replays_the_one_requested_last_supersedes_whatever_end
     assert await superseded_by(quality, "old") == "new-2"
 
 
-async def test_a_replay_of_itself_or_of_nothing_harms_nobody(quality: Quality) -> None:
-    for name, of in (("self", "self"), ("orphan", "nobody")):
+async def test_a_replay_of_itself_or_of_nothing_harms_no_other(quality: Quality) -> None:
+    for name, of in (("self", "self"), ("orphan", "unknown")):
         await quality.hear(*replay(small(name), of).events())
         assert (await quality.complete(name)).status == "succeeded"
         assert await superseded_by(quality, name) is None
@@ -213,12 +213,12 @@ async def test_a_run_that_was_cancelled_before_its_crawl_is_cancelled(quality: Q
 
 
 def with_failed_format(
-    story: Story, sequence: int, kept: str | None, detail: str = "csv: PermanentError: x"
+    story: Story, sequence: int, surviving: str | None, detail: str = "csv: PermanentError: x"
 ) -> Outgoing:
     event = story.result("posts", sequence, "converter")
     manifest = event.event
     assert isinstance(manifest, BatchManifest)
-    artifacts = tuple(artifact for artifact in manifest.artifacts if artifact.format == kept)
+    artifacts = tuple(artifact for artifact in manifest.artifacts if artifact.format == surviving)
     return replace(event, event=manifest.model_copy(update={"artifacts": artifacts, "detail": detail}))
 
 
@@ -335,7 +335,7 @@ async def test_an_outage_while_giving_up_is_an_outage(
     assert outgoing.topic == topics.RUN_COMPLETED
 
 
-async def test_an_early_or_unreadable_record_fails_no_run(quality: Quality) -> None:
+async def test_an_early_or_undecodable_record_fails_no_run(quality: Quality) -> None:
     await quality.hear(*small("open").events()[:-1])
     event = Outgoing(topics.RUN_DRAINED, "open", RunDrained(run_id="open", requested_at=REQUESTED_AT))
     for record, error in (

@@ -85,8 +85,8 @@ async def test_a_unit_that_comes_before_the_request_is_told_by_a_later_one(quali
     assert [run["taken_up"] for run in await runs(quality)] == [True]
 
 
-async def test_a_unit_of_a_run_that_nobody_asked_for_makes_no_run(quality: Quality) -> None:
-    await quality.handlers.on_unit_requested(unit("nobody"))
+async def test_a_unit_of_an_unrequested_run_makes_no_run(quality: Quality) -> None:
+    await quality.handlers.on_unit_requested(unit("unrequested"))
     assert await runs(quality) == []
 
 
@@ -128,7 +128,7 @@ async def test_what_of_a_request_cannot_be_read_is_left_out(quality: Quality, va
     ]
 
 
-async def test_a_requester_s_odd_characters_are_kept_as_far_as_they_can_be(quality: Quality) -> None:
+async def test_a_requester_s_odd_characters_are_stored_as_far_as_they_can_be(quality: Quality) -> None:
     await ask(quality, request({"run_id": "r", "requested_by": "a\u0000b"}))
     assert [run["requested_by"] for run in await runs(quality)] == ["a\N{REPLACEMENT CHARACTER}b"]
 
@@ -181,7 +181,7 @@ async def test_a_sweep_knows_no_run_that_is_only_asked_for(quality: Quality) -> 
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.v_sweep_runs") == 0
 
 
-async def test_what_nobody_can_read_leaves_no_second_dead_letter(quality: Quality) -> None:
+async def test_an_undecodable_record_leaves_no_second_dead_letter(quality: Quality) -> None:
     for handle, record in (
         (quality.handlers.on_crawl_requested, request(b"\xff{")),
         (quality.handlers.on_unit_requested, request(b"[]")),

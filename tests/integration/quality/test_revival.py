@@ -15,7 +15,7 @@ from shared.events.topology import STAGES, Stage
 from tests.integration.quality.conftest import Quality, open_quality
 from tests.integration.quality.story import REQUESTED_AT, Batch, Story
 from tests.integration.quality.test_completion import CutOffError, cut_off_at
-from tests.integration.quality.test_ledger import check_row_accounting, unreadable
+from tests.integration.quality.test_ledger import check_row_accounting, undecodable
 
 pytestmark = pytest.mark.integration
 
@@ -57,25 +57,27 @@ def later(story: Story) -> list[Outgoing]:
 
 @pytest.mark.parametrize("dead", DEATHS, ids=lambda dead: "+".join(sorted(dead)))
 @pytest.mark.parametrize("when", ["before the run is drained", "after it is completed"])
-async def test_a_revived_batch_leaves_the_ledger_as_if_it_had_never_died(
+async def test_a_redriven_batch_leaves_the_ledger_as_if_it_had_never_failed(
     quality: Quality, dead: frozenset[Stage], when: str
 ) -> None:
-    died, alive = two("revived", dead), two("revived")
+    died, alive = two("redriven", dead), two("redriven")
     await quality.hear(*died.plans(), *died.results_of_batch("posts", 1))
     if when == "before the run is drained":
         await quality.hear(*later(alive), *died.results_of_batch("posts", 0))
-        check_row_accounting(alive, await quality.complete("revived"))
+        check_row_accounting(alive, await quality.complete("redriven"))
     else:
         await quality.hear(*died.results_of_batch("posts", 0))
-        check_row_accounting(died, await quality.complete("revived"))
+        check_row_accounting(died, await quality.complete("redriven"))
         await quality.hear(*later(alive))
     untouched = Story("untouched", alive.datasets)
     await quality.hear(*untouched.events())
-    assert await progress(quality, "revived") == await progress(quality, "untouched")
-    assert await states(quality, "revived") == await states(quality, "untouched")
+    assert await progress(quality, "redriven") == await progress(quality, "untouched")
+    assert await states(quality, "redriven") == await states(quality, "untouched")
 
 
-async def test_every_order_and_repetition_of_a_death_and_its_revival_counts_exactly(quality: Quality) -> None:
+async def test_every_order_and_repetition_of_a_failure_and_its_redrive_counts_exactly(
+    quality: Quality,
+) -> None:
     for seed in range(60):
         chance = random.Random(seed)  # noqa: S311 - a reproducible order, not a secret
         dead = chance.choice(DEATHS)
@@ -89,7 +91,7 @@ async def test_every_order_and_repetition_of_a_death_and_its_revival_counts_exac
 
 
 def dies_again(event: Outgoing, minutes: int, artifact: Artifact | None = None) -> Outgoing:
-    """The death that a replay of its dead letter came to, so many minutes after it."""
+    """The failure of the replay of its dead letter, `minutes` after the first."""
     first = event.event
     assert isinstance(first, BatchManifest)
     again = first.model_copy(
@@ -154,13 +156,13 @@ async def test_a_death_with_a_manifest_takes_the_place_of_one_that_only_its_key_
 ) -> None:
     died = two("told", frozenset({"loader"}))
     await quality.hear(*(event for event in died.events() if event != died.result("posts", 1, "loader")))
-    await quality.hear(unreadable(died, "posts", 1, "loader"))
-    await quality.hear(died.result("posts", 1, "loader"), unreadable(died, "posts", 1, "loader"))
+    await quality.hear(undecodable(died, "posts", 1, "loader"))
+    await quality.hear(died.result("posts", 1, "loader"), undecodable(died, "posts", 1, "loader"))
     assert await details(quality, "told") == [("loader", "it died", [])]
     assert (await progress(quality, "told"))["loader"][:2] == (1, 1)
 
 
-async def test_two_ledgers_that_hear_of_a_revival_at_once_count_it_once(
+async def test_two_ledgers_that_hear_of_a_redrive_at_once_count_it_once(
     postgres_dsn: str, quality: Quality
 ) -> None:
     async with open_quality(postgres_dsn, quality.catalog) as other:
@@ -227,7 +229,7 @@ async def test_a_writer_that_was_paused_does_not_leave_an_old_listing_behind(qua
     await listings.catch_up()
     new = await quality.listing("paused")
     assert new != old
-    # The one that was paused puts what it had, and then says so.
+    # The paused writer puts the listing that it had, and then records it as written.
     await quality.lake.put("_runs/paused.json", json.dumps(old).encode())
     await listings.written("paused", seen)
     assert await listings.catch_up() == 1
@@ -235,8 +237,8 @@ async def test_a_writer_that_was_paused_does_not_leave_an_old_listing_behind(qua
     assert await listings.catch_up() == 0
 
 
-async def test_a_batch_revived_between_draining_and_verdict_is_waited_for(quality: Quality) -> None:
-    """Half of its results are no loss: a verdict of that moment would find books that do not balance."""
+async def test_a_batch_redriven_between_draining_and_verdict_is_waited_for(quality: Quality) -> None:
+    """A batch with half of its results is not lost: a verdict at that moment would find mismatches."""
     died, alive = two("between", frozenset({"processor"})), two("between")
     await quality.hear(*died.events())
     record = quality.drained_record("between")
@@ -248,13 +250,13 @@ async def test_a_batch_revived_between_draining_and_verdict_is_waited_for(qualit
         await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
         await quality.handlers.ledger.publish_unpublished()
         assert not await quality.handlers.on_run_drained(
-            quality.record(quality.announced(topics.RUN_DRAINED, "between")[-1])
+            quality.record(quality.published_to(topics.RUN_DRAINED, "between")[-1])
         )
         await quality.hear(event)
     await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
     await quality.handlers.ledger.publish_unpublished()
     [answer] = await quality.handlers.on_run_drained(
-        quality.record(quality.announced(topics.RUN_DRAINED, "between")[-1])
+        quality.record(quality.published_to(topics.RUN_DRAINED, "between")[-1])
     )
     assert answer.topic == topics.RUN_COMPLETED
     check_row_accounting(alive, answer.event)  # type: ignore[arg-type]  # a RunCompleted by its topic
@@ -263,13 +265,13 @@ async def test_a_batch_revived_between_draining_and_verdict_is_waited_for(qualit
 async def test_a_death_that_only_its_key_told_is_undone_too(quality: Quality) -> None:
     died, alive = two("by-key", frozenset({"loader"})), two("by-key")
     await quality.hear(*(event for event in died.events() if event != died.result("posts", 1, "loader")))
-    await quality.hear(unreadable(died, "posts", 1, "loader"))
+    await quality.hear(undecodable(died, "posts", 1, "loader"))
     check_row_accounting(died, await quality.complete("by-key"))
     await quality.hear(alive.result("posts", 1, "loader"))
     assert (await progress(quality, "by-key"))["loader"][:2] == (2, 0)
 
 
-async def test_a_result_of_another_run_with_the_same_batch_id_revives_nothing(quality: Quality) -> None:
+async def test_a_result_of_another_run_with_the_same_batch_id_redrives_nothing(quality: Quality) -> None:
     """Ids are derived, so this is a forgery; the row's own run is asked all the same."""
     died = two("owner", frozenset({"loader"}))
     await quality.hear(*died.events())
@@ -298,9 +300,9 @@ async def test_the_view_of_results_shows_the_state_of_every_batch(quality: Quali
         "recorded_at": None,
     }
     await quality.hear(two("seen").result("posts", 1, "loader"))
-    revived = await quality.pool.fetchrow(
+    redriven = await quality.pool.fetchrow(
         "SELECT * FROM onpoint_runs.v_results WHERE stage = 'loader' AND sequence = 1"
     )
-    assert revived is not None
-    assert (revived["status"], revived["reason"]) == ("done", None)
-    assert revived["recorded_at"] > row["recorded_at"]
+    assert redriven is not None
+    assert (redriven["status"], redriven["reason"]) == ("done", None)
+    assert redriven["recorded_at"] > row["recorded_at"]

@@ -26,9 +26,9 @@ SHA256 = "0a" * 32
 
 
 async def sweep(quality: Quality, later: timedelta, limits: Limits | None = None) -> SweepReport:
-    book = LedgerRunBook(quality.pool)
+    runs = LedgerRunBook(quality.pool)
     now = datetime.now(UTC) + later
-    return await Sweep(quality.staging, quality.lake, book, None, limits=limits, now=now).run()
+    return await Sweep(quality.staging, quality.lake, runs, None, limits=limits, now=now).run()
 
 
 async def put_files(quality: Quality, story: Story) -> None:
@@ -133,11 +133,11 @@ async def test_the_service_sweeps_by_its_settings(quality: Quality) -> None:
     await put_files(quality, small("run"))
     await quality.hear(*small("run").events())
     await quality.complete("run")
-    book = LedgerRunBook(quality.pool)
+    runs = LedgerRunBook(quality.pool)
 
     def sweeper(ttl_hours: int) -> Sweeper:
         settings = SweepSettings(staging_ttl_hours=ttl_hours)
-        return Sweeper(quality.staging, quality.lake, book, no_uploads, settings)
+        return Sweeper(quality.staging, quality.lake, runs, no_uploads, settings)
 
     assert (await sweeper(1).sweep()).total.count == 0
     assert (await sweeper(0).sweep()).removed["artifacts"].count == 2

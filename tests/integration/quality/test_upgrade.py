@@ -27,7 +27,7 @@ VALUES ('b', 'loader', 'before', 'posts', 0, 'dead', 0, 0, 0, 0, 0, '[]', '[]');
 """
 
 
-async def test_runs_of_the_version_before_are_kept_and_their_listings_left_alone(
+async def test_runs_of_the_version_before_stay_and_their_listings_are_left_alone(
     postgres_dsn: str, quality: Quality
 ) -> None:
     ours = find_migrations("services.quality")

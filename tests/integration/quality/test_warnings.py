@@ -37,19 +37,19 @@ async def test_remarks_of_the_crawler_are_warnings_each_once(quality: Quality) -
     story = Story(
         "remarked", {"posts": (Batch(clean=True), Batch(clean=True)), "users": (Batch(clean=True),)}
     )
-    events = changed(story.events(), "crawler", detail="the header X says many\n0 records: null")
+    events = changed(story.events(), "crawler", detail="the header X has many\n0 records: null")
     await quality.hear(*events)
     completed = await quality.complete("remarked")
     assert completed.status == "succeeded"
     assert completed.warnings == (
         "posts: 0 records: null",
-        "posts: the header X says many",
+        "posts: the header X has many",
         "users: 0 records: null",
-        "users: the header X says many",
+        "users: the header X has many",
     )
 
 
-async def test_a_detail_of_a_dead_batch_is_no_remark(quality: Quality) -> None:
+async def test_a_detail_of_a_dead_batch_is_not_a_remark(quality: Quality) -> None:
     story = Story("dead", {"posts": (Batch(clean=True), Batch(dead=frozenset({"crawler"})))})
     await quality.hear(*story.events())
     assert (await quality.complete("dead")).warnings == ()

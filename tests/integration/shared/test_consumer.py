@@ -60,7 +60,7 @@ class RebalancedOnce(GroupConsumer):
         return bool(done)
 
 
-async def test_a_rebalance_while_a_partition_s_begin_is_sought_holds_up_nothing(topics: Topics) -> None:
+async def test_a_rebalance_while_a_partition_s_begin_is_sought_delays_nothing(topics: Topics) -> None:
     await topics.send((0, b"first", ()), (1, b"second", ()))
     consumer = plain_kafka(topics.servers).consumer_of(
         partial(RebalancedOnce, topics.input, denied=lambda *_: None),

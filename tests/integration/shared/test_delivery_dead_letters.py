@@ -78,7 +78,7 @@ async def test_what_was_cancelled_is_marked_failed_and_published_but_leaves_no_d
     assert not await topics.read(topics.dead)
 
 
-async def test_a_dead_letter_keeps_key_and_headers_and_says_what_happened(topics: Topics) -> None:
+async def test_a_dead_letter_keeps_key_and_headers_and_describes_the_failure(topics: Topics) -> None:
     async def handler(_record: Record) -> Sequence[Outgoing]:
         raise PermanentError(Reason.CHECKSUM, "bytes differ")
 

@@ -18,7 +18,7 @@ from tests.support.bus import Topics, run_drained, running
 pytestmark = pytest.mark.integration
 
 
-async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_dead_letter(
+async def test_an_outage_pauses_and_goes_on_by_itself_and_never_makes_a_dead_letter(
     topics: Topics,
 ) -> None:
     tries: Counter[str] = Counter()
