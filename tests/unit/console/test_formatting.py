@@ -44,7 +44,7 @@ def test_a_time_is_shown_in_utc_whatever_its_zone() -> None:
     assert formatting.moment(berlin.astimezone(UTC)) == "2026-11-23 05:15:30 UTC"
 
 
-def test_names_are_listed_as_one_says_them() -> None:
+def test_names_are_listed_with_commas_and_and() -> None:
     assert [formatting.listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
         "",
         "a",

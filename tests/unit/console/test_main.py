@@ -42,7 +42,7 @@ GROUPS = {"bench": ("e2e", "grow"), "dlq": ("list", "show", "replay", "discard")
 """Commands that have commands."""
 
 DATABASE = "postgresql://me:secret@127.0.0.1:1/x"
-"""Nobody answers there, at once: the command has imported what it needs by then."""
+"""Connections there are refused at once; by then the command has imported what it needs."""
 
 
 def loaded_by(*words: str, **environment: str) -> set[str]:

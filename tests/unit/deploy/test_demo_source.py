@@ -31,7 +31,7 @@ def program(*options: str) -> Iterator[str]:
         assert process.wait(10) == 0
 
 
-def test_the_program_says_where_it_is(tmp_path: Path) -> None:
+def test_the_program_prints_its_address(tmp_path: Path) -> None:
     port_file = tmp_path / "port"
     with program("--rows", "7", "--port-file", str(port_file)) as url:
         assert url == f"http://127.0.0.1:{port_file.read_text().strip()}"

@@ -80,7 +80,7 @@ def test_service_gets_overrides_and_its_port_but_no_foreign_credentials(
         "ONPOINT_POSTGRES_DSN": "postgresql://elsewhere",
         "ONPOINT_HTTP_PORT": "1",
         "no_proxy": "corp.example",
-        "KEPT": "yes",
+        "INHERITED": "yes",
     }.items():
         monkeypatch.setenv(name, value)
     environment = process_environment("loader", home, config, credentials)
@@ -88,7 +88,7 @@ def test_service_gets_overrides_and_its_port_but_no_foreign_credentials(
     assert environment["ONPOINT_HTTP_PORT"] == "28004"
     assert environment["ONPOINT_POSTGRES_DSN"].endswith("@127.0.0.1:25432/onpoint")
     assert environment["NO_PROXY"] == "corp.example,127.0.0.1,localhost"
-    assert environment["KEPT"] == "yes"
+    assert environment["INHERITED"] == "yes"
     assert environment[MARK] == f"{home.identity}:loader"
     assert not {"AWS_SESSION_TOKEN", "AWS_PROFILE", "PGSSLMODE"} & set(environment)
     assert "ONPOINT_HTTP_PORT" not in process_environment("migrate", home, config, credentials)
@@ -145,11 +145,11 @@ def test_damaged_credentials_are_not_replaced(home: Home) -> None:
         load_or_create(home)
 
 
-def test_services_take_a_detour_and_clients_do_not(
+def test_services_use_the_proxy_ports_and_clients_do_not(
     home: Home, config: StackConfig, credentials: Credentials
 ) -> None:
-    detour = ProxyPorts(kafka=1001, kafka_behind=1002, postgres=1003, s3=1004)
-    config = config.model_copy(update={"detour": detour})
+    ports = ProxyPorts(kafka=1001, kafka_behind=1002, postgres=1003, s3=1004)
+    config = config.model_copy(update={"detour": ports})
     service = process_environment("loader", home, config, credentials)
     assert service["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1001"
     assert service["ONPOINT_POSTGRES_DSN"].endswith("@127.0.0.1:1003/onpoint")

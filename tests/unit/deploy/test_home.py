@@ -14,7 +14,7 @@ from deploy.local.home import DEFAULT_HOME, OWN_ENTRIES, Home, write_private
 from deploy.local.sockets import make_socket_folder, remove_socket_folder, socket_folder
 
 
-def test_home_is_in_the_checkout_unless_the_environment_says_otherwise(tmp_path: Path) -> None:
+def test_home_is_in_the_checkout_unless_the_environment_names_another(tmp_path: Path) -> None:
     assert Home.from_environment({}).path == DEFAULT_HOME
     assert Home.from_environment({"ONPOINT_HOME": ""}).path == DEFAULT_HOME
     assert Home.from_environment({"ONPOINT_HOME": str(tmp_path)}).path == tmp_path
@@ -37,7 +37,7 @@ def test_private_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
 
 
-def test_folder_with_other_things_is_no_home(tmp_path: Path) -> None:
+def test_folder_with_other_things_is_not_a_home(tmp_path: Path) -> None:
     """Wiping such a home, or changing its mode, would hurt what is not the stack's."""
     (tmp_path / "thesis.tex").write_text("years of work")
     mode = tmp_path.stat().st_mode
@@ -127,7 +127,7 @@ def test_no_folder_of_temporary_files_makes_sockets_deep(
     assert socket_folder(deep) == usual
 
 
-def test_somebody_elses_socket_folder_is_refused(tmp_path: Path) -> None:
+def test_a_socket_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     home = Home(tmp_path)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

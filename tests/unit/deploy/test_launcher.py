@@ -21,8 +21,8 @@ PROJECT = (
 """Names that a stack uses, too."""
 
 
-def say(line: str) -> None:
-    """Nobody listens."""
+def report(line: str) -> None:
+    """Discards the line."""
 
 
 def files(folder: Path) -> list[str]:
@@ -46,14 +46,14 @@ def test_a_folder_in_which_no_stack_was_started_is_refused(
     (project / "places.json").write_text(json.dumps({"postgres": str(elsewhere)}))
     before = files(tmp_path)
     with pytest.raises(StackError, match=r"no stack was ever started in .* holds other things"):
-        shut_down(Home(project), say, wipe=wipe)
+        shut_down(Home(project), report, wipe=wipe)
     assert files(tmp_path) == before
 
 
-def test_a_file_is_no_home(tmp_path: Path) -> None:
+def test_a_file_is_not_a_home(tmp_path: Path) -> None:
     write(tmp_path, "notes.txt")
     with pytest.raises(StackError, match="is no stack's home"):
-        shut_down(Home(tmp_path / "notes.txt"), say, wipe=True)
+        shut_down(Home(tmp_path / "notes.txt"), report, wipe=True)
 
 
 @pytest.mark.parametrize("wipe", [False, True])
@@ -61,7 +61,7 @@ def test_where_there_is_no_home_nothing_runs_and_nothing_is_made(tmp_path: Path,
     (tmp_path / "fetched" / "components").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     for name in ("fetched", "empty", "missing"):
-        assert not shut_down(Home(tmp_path / name), say, wipe=wipe)
+        assert not shut_down(Home(tmp_path / name), report, wipe=wipe)
     assert files(tmp_path) == []
     assert not (tmp_path / "missing").exists()
 
@@ -71,8 +71,8 @@ def test_what_came_into_a_home_later_stops_its_removal_and_not_its_end(tmp_path:
     home.create()
     write(tmp_path, "launch.lock", "credentials.json", "data/table", "thesis.tex")
     with pytest.raises(StackError, match=r"holds other things \(thesis\.tex\): move them elsewhere first"):
-        shut_down(home, say, wipe=True)
-    assert not shut_down(home, say)
+        shut_down(home, report, wipe=True)
+    assert not shut_down(home, report)
     assert files(tmp_path) == ["credentials.json", "data/table", "launch.lock", "thesis.tex"]
 
 
@@ -81,5 +81,5 @@ def test_a_home_is_removed_as_often_as_asked(tmp_path: Path) -> None:
     home.create()
     write(tmp_path, "launch.lock", "credentials.json", "data/table", "compose/postgres_dsn")
     for _ in range(2):
-        assert not shut_down(home, say, wipe=True)
+        assert not shut_down(home, report, wipe=True)
         assert files(tmp_path) == ["compose/postgres_dsn", "launch.lock"]

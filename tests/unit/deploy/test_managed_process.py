@@ -1,4 +1,4 @@
-"""A child is kept running, and stopped for good only when that is asked for."""
+"""A child is restarted when it ends, and stopped for good only when that is asked for."""
 
 import asyncio
 import os

@@ -82,7 +82,7 @@ def test_process_of_another_home_is_spared(tmp_path: Path, sleeper: subprocess.P
     assert sleeper.poll() is None
 
 
-def test_unreadable_state_is_no_obstacle(home: Home, sleeper: subprocess.Popen[bytes]) -> None:
+def test_state_that_cannot_be_parsed_is_ignored(home: Home, sleeper: subprocess.Popen[bytes]) -> None:
     home.state_file.write_text('{"of": "another version"}')
     assert end_orphans(home) == ["loader"]
     assert not psutil.pid_exists(sleeper.pid)

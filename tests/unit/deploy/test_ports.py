@@ -37,7 +37,7 @@ def test_free_ports_differ_and_stay(home: Home) -> None:
     first = choose(home, {"ONPOINT_PORTS": "free"})
     assert len(set(first.model_dump().values())) == len(Ports.model_fields)
     assert all(is_free(port) for port in first.model_dump().values())
-    # The home remembers that its ports were free ones, also for a caller who does not say so.
+    # The home remembers that its ports were free ones, also for a caller who does not ask for free ones.
     assert choose(home, {"ONPOINT_PORTS": "free"}) == first
     assert choose(home, {}) == first
     assert choose(home, {"ONPOINT_PORTS": "default"}) == Ports()
@@ -58,7 +58,7 @@ def test_named_port_wins_over_a_free_one(home: Home) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "80", "65536", "-1", "http", "1e4", "٣٣٣٣"])
-def test_what_is_no_port_is_refused_by_its_setting(home: Home, text: str) -> None:
+def test_what_is_not_a_port_is_refused_by_its_setting(home: Home, text: str) -> None:
     with pytest.raises(StackError, match="ONPOINT_PORT_KAFKA is"):
         choose(home, {"ONPOINT_PORT_KAFKA": text})
 

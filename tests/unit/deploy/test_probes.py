@@ -92,7 +92,7 @@ async def test_seaweedfs_waits_for_its_volumes(topology: bytes, ready: bool) -> 
         assert await probes.seaweedfs_is_ready(s3, master) is ready
 
 
-async def test_nobody_there() -> None:
+async def test_a_port_without_a_server_is_not_ready() -> None:
     async with answering(b"") as port:
         pass
     assert not await probes.kafka_is_ready(port)
@@ -100,7 +100,7 @@ async def test_nobody_there() -> None:
     assert not await probes.seaweedfs_is_ready(port, port)
 
 
-async def test_silence_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "PROBE_TIMEOUT_S", 0.1)
     async with answering(b"", silent=True) as port:
         assert await probes.http_status(port, "/livez") is None

@@ -1,4 +1,4 @@
-"""A program that must succeed says why it did not."""
+"""A program that must succeed reports why it did not."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ async def test_program_that_takes_too_long_is_ended(tmp_path: Path, caplog: pyte
     caplog.set_level("INFO")
     with pytest.raises(StackError, match="did not end within 1 s"):
         await run(tmp_path / "migrate.log", "import time; time.sleep(60)", timeout_s=1)
-    # It may have been ended before it could say a word.
+    # It may have been ended before it wrote anything.
     [pid] = re.findall(r"program_started .* pid=(\d+)", caplog.text)
     assert not psutil.pid_exists(int(pid))
 

@@ -21,9 +21,9 @@ def test_absent_java_is_named(tmp_path: Path) -> None:
         tools.find_java({"PATH": str(tmp_path)})
 
 
-@pytest.mark.parametrize(("said", "shown"), [("1.8.0_392", "8"), ("11.0.2", "11")])
-def test_old_java_is_named(tmp_path: Path, said: str, shown: str) -> None:
-    program(tmp_path, "java", f"echo 'openjdk version \"{said}\"' >&2")
+@pytest.mark.parametrize(("version", "shown"), [("1.8.0_392", "8"), ("11.0.2", "11")])
+def test_old_java_is_named(tmp_path: Path, version: str, shown: str) -> None:
+    program(tmp_path, "java", f"echo 'openjdk version \"{version}\"' >&2")
     with pytest.raises(ToolMissingError, match=f"is Java {shown}, Kafka needs 17"):
         tools.find_java({"PATH": str(tmp_path)})
 
@@ -34,9 +34,9 @@ def test_java_that_does_not_run_is_named(tmp_path: Path) -> None:
         tools.find_java({"PATH": str(tmp_path)})
 
 
-@pytest.mark.parametrize("said", ["17", "17.0.15", "26-ea"])
-def test_java_home_wins(tmp_path: Path, said: str) -> None:
-    java = program(tmp_path / "jdk" / "bin", "java", f"echo 'openjdk version \"{said}\"' >&2")
+@pytest.mark.parametrize("version", ["17", "17.0.15", "26-ea"])
+def test_java_home_wins(tmp_path: Path, version: str) -> None:
+    java = program(tmp_path / "jdk" / "bin", "java", f"echo 'openjdk version \"{version}\"' >&2")
     assert tools.find_java({"PATH": "", "JAVA_HOME": str(tmp_path / "jdk")}) == java
 
 

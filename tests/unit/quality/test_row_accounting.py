@@ -181,10 +181,10 @@ def test_objects_are_counted_once_and_exports_under_the_format_that_was_asked_fo
         Files("posts", "converter", "parquet", 3, 90),
         Files("users", "converter", "xlsx", 1, 10),
     )
-    books = summarize(facts_of({"posts": [], "users": []}, files=files))
-    assert (books["posts"].objects_stored, books["posts"].bytes_stored) == (2, 500)
-    assert books["posts"].exports == {"csv": 3, "parquet": 3}
-    assert books["users"].exports == {"xlsx": 1}
+    summaries = summarize(facts_of({"posts": [], "users": []}, files=files))
+    assert (summaries["posts"].objects_stored, summaries["posts"].bytes_stored) == (2, 500)
+    assert summaries["posts"].exports == {"csv": 3, "parquet": 3}
+    assert summaries["users"].exports == {"xlsx": 1}
     assert format_label("json.gz") == "json"
 
 

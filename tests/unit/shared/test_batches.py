@@ -263,14 +263,14 @@ async def test_an_artifact_of_another_place_is_not_fetched(
 
 
 def test_a_scratch_folder_is_gone_afterwards_whatever_happens() -> None:
-    kept: list[Path] = []
+    folders: list[Path] = []
 
     def work() -> None:
         with scratch_folder() as folder:
-            kept.append(folder)
+            folders.append(folder)
             (folder / "x").write_text("x")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         work()
-    assert not kept[0].exists()
+    assert not folders[0].exists()

@@ -114,17 +114,17 @@ def test_the_full_example_is_good(tmp_path: Path) -> None:
 )
 def test_no_wrong_document_is_answered_in_words_of_a_library(tmp_path: Path, pagination: Any) -> None:
     document = changed(FULL, ("source", "pagination"), pagination)
-    said = {}
+    refusals = {}
     changes = itertools.product(places(document), [*WRONG, ...])
     for place, wrong in changes:
         if (not place and wrong is ...) or (document != FULL and place[:2] != ("source", "pagination")):
             continue
         found = read(tmp_path, changed(document, place, wrong))
         if isinstance(found, RefusedFile):
-            said[place, repr(wrong)] = found
+            refusals[place, repr(wrong)] = found
             assert 1 <= found.line <= 80
-    assert len(said) > 40
-    for (place, wrong), refused in said.items():
+    assert len(refusals) > 40
+    for (place, wrong), refused in refusals.items():
         assert not LIBRARY.search(refused.reason), f"{place} {wrong}: {refused.reason}"
         assert len(refused.reason) < 700, f"{place} {wrong}: {refused.reason}"
         assert refused.reason.isprintable()

@@ -31,11 +31,11 @@ def test_an_event_survives_the_way_there_and_back() -> None:
 
 
 def test_a_manifest_reads_the_same_in_whatever_order_its_nulls_were_kept() -> None:
-    kept = {"run_id": "r", "dataset": "d", "batch_id": "0" * 32, "sequence": 0, "stage": "loader"}
-    kept |= {"requested_at": GOOD["requested_at"], "produced_at": GOOD["requested_at"], "code_version": "x"}
+    fields = {"run_id": "r", "dataset": "d", "batch_id": "0" * 32, "sequence": 0, "stage": "loader"}
+    fields |= {"requested_at": GOOD["requested_at"], "produced_at": GOOD["requested_at"], "code_version": "x"}
     orders: list[dict[str, int]] = [{"user": 0, "value": 1, "group": 2}, {"user": 0, "group": 2, "value": 1}]
     first, second = (
-        decode_event(BatchManifest, json.dumps({**kept, "nulls": nulls}).encode()) for nulls in orders
+        decode_event(BatchManifest, json.dumps({**fields, "nulls": nulls}).encode()) for nulls in orders
     )
     assert encode(first) == encode(second)
 

@@ -9,7 +9,7 @@ from shared.runtime.http import _is_local_program, start_http
 from shared.runtime.paths import RESUME_PATH
 
 
-class Brake:
+class FakeBreaker:
     def __init__(self) -> None:
         self.on = True
 
@@ -19,14 +19,14 @@ class Brake:
 
 
 @pytest.fixture
-async def brake() -> Brake:
-    return Brake()
+async def breaker() -> FakeBreaker:
+    return FakeBreaker()
 
 
 @pytest.fixture
-async def url(brake: Brake) -> AsyncIterator[str]:
+async def url(breaker: FakeBreaker) -> AsyncIterator[str]:
     runner = await start_http(
-        "127.0.0.1", 0, alive=list, ready=lambda: ["waiting for Kafka"], resume=brake.release
+        "127.0.0.1", 0, alive=list, ready=lambda: ["waiting for Kafka"], resume=breaker.release
     )
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
@@ -38,23 +38,23 @@ async def post(url: str, **headers: str) -> tuple[int, str]:
 
 
 async def test_a_program_on_this_machine_may_release_the_brake_and_learns_whether_it_was_on(
-    url: str, brake: Brake
+    url: str, breaker: FakeBreaker
 ) -> None:
     assert await post(url) == (200, "the brake is released")
-    assert not brake.on
+    assert not breaker.on
     assert await post(url) == (200, "the brake was not on")
 
 
 @pytest.mark.parametrize("header", ["Origin", "Referer", "Sec-Fetch-Site"])
-async def test_a_page_in_a_browser_may_not(url: str, brake: Brake, header: str) -> None:
+async def test_a_page_in_a_browser_may_not(url: str, breaker: FakeBreaker, header: str) -> None:
     assert (await post(url, **{header: "https://evil.example"}))[0] == 403
-    assert brake.on
+    assert breaker.on
 
 
-async def test_looking_releases_nothing(url: str, brake: Brake) -> None:
+async def test_looking_releases_nothing(url: str, breaker: FakeBreaker) -> None:
     async with aiohttp.ClientSession() as session, session.get(url + RESUME_PATH) as answer:
         assert answer.status == 405
-    assert brake.on
+    assert breaker.on
 
 
 @pytest.mark.parametrize(

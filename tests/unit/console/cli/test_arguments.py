@@ -46,7 +46,7 @@ def test_limits_are_read_per_dataset() -> None:
         "posts=" + "9" * 5000,
     ],
 )
-def test_a_limit_that_is_no_number_within_the_contract_is_refused(text: str) -> None:
+def test_a_limit_that_is_not_a_number_within_the_contract_is_refused(text: str) -> None:
     with pytest.raises(WrongUseError, match="is not understood: write DATASET=N"):
         parse_limits([text], KNOWN)
 

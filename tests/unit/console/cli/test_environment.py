@@ -141,7 +141,7 @@ def test_the_table_of_a_dataset_is_read_from_its_own_file_whatever_is_wrong_with
     assert environment.table_of("posts") == "onpoint_posts"
     assert environment.table_of("orders") == "shop_orders"
     assert environment.table_of("hostile") == "onpoint_hostile"
-    assert environment.table_of("nobody") == "onpoint_nobody"
+    assert environment.table_of("unknown") == "onpoint_unknown"
     assert environment.table_of("broken") == "onpoint_broken"
     assert environment.table_of("../etc") == "onpoint_../etc"
 

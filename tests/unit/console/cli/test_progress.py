@@ -128,16 +128,16 @@ def test_with_many_datasets_each_has_one_line_and_the_busy_ones_stay_on_the_scre
     assert "and 25 more" in shown
 
 
-def test_dead_batches_are_told_in_words_so_that_colour_is_not_needed() -> None:
+def test_dead_batches_are_shown_as_text_so_that_colour_is_not_needed() -> None:
     stages = by_key([stage("loader", done=3, dead=2)])
 
     assert "5/10 (2 dead)" in text(render(snapshot("posts", stages=stages), width=80, height=24), 80)
 
 
-def test_before_anything_is_known_the_datasets_stand_there_and_a_note_says_why() -> None:
+def test_before_anything_is_known_the_datasets_are_shown_with_a_note() -> None:
     shown = text(
         render(
-            snapshot("posts", stages={}, rows_per_s={}, status="requested", note="nobody is there"),
+            snapshot("posts", stages={}, rows_per_s={}, status="requested", note="the crawler is away"),
             width=80,
             height=24,
         ),
@@ -146,7 +146,7 @@ def test_before_anything_is_known_the_datasets_stand_there_and_a_note_says_why()
 
     assert "requested" in shown
     assert "posts" in shown
-    assert "nobody is there" in shown
+    assert "the crawler is away" in shown
 
 
 def test_a_log_gets_one_line_for_each_dataset_of_which_something_is_known() -> None:

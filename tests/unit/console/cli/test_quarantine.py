@@ -1,4 +1,4 @@
-"""What `onpoint quarantine` says beside the rows."""
+"""What `onpoint quarantine` shows beside the rows."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""`onpoint run` without a name: nobody crawls everything by a slip."""
+"""`onpoint run` without a name asks before it crawls everything."""
 
 import pytest
 import typer
@@ -16,7 +16,7 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A terminal with somebody at it; the questions they were asked, each answered with yes unless it is replaced."""
+    """A terminal; returns the questions that were asked, each answered with yes unless it is replaced."""
     asked: list[str] = []
 
     def confirm(question: str, **_: object) -> bool:
@@ -44,7 +44,7 @@ def test_no_is_no(answers: list[str], monkeypatch: pytest.MonkeyPatch) -> None: 
         run._all_datasets(DATASETS, sure=False)  # noqa: SLF001 - as above
 
 
-def test_nobody_is_asked_for_a_run_that_cannot_start(
+def test_no_question_is_asked_for_a_run_that_cannot_start(
     answers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ONPOINT_KAFKA_BOOTSTRAP_SERVERS")
@@ -53,7 +53,7 @@ def test_nobody_is_asked_for_a_run_that_cannot_start(
     assert answers == []
 
 
-def test_a_program_must_say_what_it_wants() -> None:
+def test_a_program_must_name_its_datasets() -> None:
     with pytest.raises(
         WrongUseError, match="Name some, as in `onpoint run albums`, or say --all for all 7 datasets"
     ):

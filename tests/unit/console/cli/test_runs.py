@@ -71,7 +71,7 @@ def test_the_datasets_are_shown_however_long_the_rest_is(width: int, rows: int |
     assert line.rstrip().endswith(("3", "comments, posts, users", "comments +2", "comments, posts +1"))
 
 
-def test_nothing_is_cut_where_nobody_looks() -> None:
+def test_nothing_is_cut_without_a_terminal() -> None:
     shown = text([run("x" * 128, datasets=tuple(f"dataset_{n}" for n in range(100)))], PIPED)
 
     assert "x" * 128 in shown

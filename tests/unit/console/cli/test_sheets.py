@@ -1,4 +1,4 @@
-"""Refused rows as people and programs get them. What somebody else wrote is shown, and never obeyed."""
+"""Refused rows as people and programs get them. Text of a source is shown, and never executed."""
 
 import csv
 import io

@@ -180,7 +180,7 @@ def test_nothing_of_a_run_is_an_order_to_the_terminal() -> None:
     assert shown.count("\\x1b]0;pwned\\x07") == 6
 
 
-def test_a_long_list_is_cut_and_says_so() -> None:
+def test_a_long_list_is_cut_with_a_note() -> None:
     warnings = tuple(f"warning {n}" for n in range(1_010))
 
     assert "and 1,000 more: --json lists them all" in text(completed(status="partial", warnings=warnings))
@@ -259,7 +259,7 @@ def test_why_rows_were_rejected_is_told_most_first_with_the_command_that_shows_t
     assert shown.count("users") == 1
 
 
-def test_nothing_is_said_of_rejected_rows_where_there_are_none() -> None:
+def test_rejected_rows_are_not_mentioned_where_there_are_none() -> None:
     shown = text(completed(datasets={"posts": posts(rows_rejected=0)}))
 
     assert "quarantine" not in shown

@@ -8,7 +8,7 @@ from console.client.untrusted_json import parse_object
 
 
 @dataclass
-class Said:
+class FakeRecord:
     value: bytes | None
 
 
@@ -16,8 +16,8 @@ class Topic:
     def __init__(self, *values: bytes | None) -> None:
         self._values = list(values)
 
-    async def getone(self) -> Said:
-        return Said(self._values.pop(0))
+    async def getone(self) -> FakeRecord:
+        return FakeRecord(self._values.pop(0))
 
 
 GARBAGE = (
@@ -33,7 +33,7 @@ GARBAGE = (
 )
 
 
-async def test_what_somebody_else_writes_does_not_end_a_wait() -> None:
+async def test_records_of_other_runs_and_garbage_do_not_end_a_wait() -> None:
     nested = b'{"run_id":"r1","a":' + b"[" * 500 + b"]" * 500 + b"}"
     topic: Any = Topic(*GARBAGE, nested, b'{"run_id":"r2"}', b'{"run_id":"r1","status":"succeeded"}')
 
@@ -41,5 +41,5 @@ async def test_what_somebody_else_writes_does_not_end_a_wait() -> None:
 
 
 @pytest.mark.parametrize("value", GARBAGE[:8], ids=range(8))
-def test_what_is_no_object_is_an_empty_one(value: bytes | None) -> None:
+def test_what_is_not_an_object_is_an_empty_one(value: bytes | None) -> None:
     assert parse_object(value) == {}

@@ -30,7 +30,7 @@ def dataset(*columns: str) -> Dataset:
 
 
 @pytest.mark.parametrize(
-    ("there", "said"),
+    ("there", "expected"),
     [
         (["id", "extra", "more", "_run_id"], None),
         (["id", "more"], "loading waits: table eyes_dups has no column extra: run `onpoint migrate`"),
@@ -38,8 +38,8 @@ def dataset(*columns: str) -> Dataset:
         ([], "loading waits: there is no table eyes_dups: run `onpoint migrate`"),
     ],
 )
-def test_what_a_migration_has_yet_to_make_is_named(there: list[str], said: str | None) -> None:
-    assert lacking(dataset("extra", "more"), there) == said
+def test_what_a_migration_has_yet_to_make_is_named(there: list[str], expected: str | None) -> None:
+    assert lacking(dataset("extra", "more"), there) == expected
 
 
 def test_only_datasets_with_batches_that_wait_for_the_loader_are_asked_about() -> None:

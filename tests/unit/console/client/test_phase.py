@@ -24,12 +24,12 @@ def test_a_run_that_was_just_asked_for_waits_for_the_crawler() -> None:
     assert phase(asked, {}, 2.0) == "asked, waiting for the crawler"
 
 
-def test_one_that_no_crawler_takes_up_says_where_to_look() -> None:
-    said = phase(run(taken_up=False), {}, 75.0)
+def test_the_phase_of_a_run_that_no_crawler_takes_up_names_where_to_look() -> None:
+    note = phase(run(taken_up=False), {}, 75.0)
 
-    assert said is not None
-    assert said.startswith("asked, waiting for the crawler for 1 min 15 s: is it running? see `onpoint ps`")
-    assert "onpoint dlq list" in said
+    assert note is not None
+    assert note.startswith("asked, waiting for the crawler for 1 min 15 s: is it running? see `onpoint ps`")
+    assert "onpoint dlq list" in note
 
 
 def test_a_run_that_the_ledger_does_not_know_is_told_after_a_while() -> None:
@@ -48,7 +48,7 @@ def test_a_crawl_whose_end_is_not_known_tells_its_records() -> None:
     assert phase(run(datasets=("posts", "users")), stages, 60.0) == "crawling: 1,234 records so far"
 
 
-def test_when_every_batch_is_known_the_bars_say_it_all() -> None:
+def test_when_every_batch_is_known_the_bars_alone_are_shown() -> None:
     assert phase(run(), by_key([crawled("posts", 3, 1, 100)]), 60.0) is None
 
 

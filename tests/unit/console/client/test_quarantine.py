@@ -75,7 +75,7 @@ async def test_every_row_of_every_file_is_read_in_order(staging: ObjectStore) ->
     }
 
 
-async def test_a_row_that_is_no_text_keeps_its_bytes(staging: ObjectStore) -> None:
+async def test_a_row_that_is_not_text_keeps_its_bytes(staging: ObjectStore) -> None:
     line = {name: value for name, value in LINE.items() if name != "raw"} | {"raw_base64": "/wA="}
     (row,) = await rows(staging, await put(staging, packed(json.dumps(line).encode())))
     assert (row.raw, row.document()["raw_base64"]) == (None, "/wA=")

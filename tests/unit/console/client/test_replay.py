@@ -54,7 +54,7 @@ def test_a_stage_that_nothing_was_stored_for_cannot_be_replayed(from_stage: str,
             require_stored(run(), progress, ["posts"], from_stage)
 
 
-def test_what_a_replay_took_over_is_in_the_run_before_it() -> None:
+def test_what_a_replay_copied_is_in_the_run_before_it() -> None:
     require_stored(replace(run(), replay_of="older"), [], ["posts"], "loader")
 
 

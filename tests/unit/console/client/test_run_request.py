@@ -22,7 +22,7 @@ def test_ids_inside_the_contract_are_taken_as_they_are() -> None:
     ]
 
 
-def test_an_id_of_our_own_has_the_form_of_the_contract_and_is_never_given_twice() -> None:
+def test_a_generated_id_has_the_form_of_the_contract_and_is_never_given_twice() -> None:
     now = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
     ids = {new_run_id(now) for _ in range(100)}
 
@@ -30,13 +30,13 @@ def test_an_id_of_our_own_has_the_form_of_the_contract_and_is_never_given_twice(
     assert all(is_run_id(run_id) and run_id.startswith("r-20261123T051530Z-") for run_id in ids)
 
 
-def test_a_plain_order_says_no_more_than_it_was_told() -> None:
+def test_a_plain_request_has_only_the_given_fields() -> None:
     value = json.loads(RunRequest("r1", ("posts",), "me").value())
 
     assert value == {"run_id": "r1", "datasets": ["posts"], "requested_by": "me"}
 
 
-def test_a_full_order_has_the_shape_of_the_contract() -> None:
+def test_a_full_request_has_the_shape_of_the_contract() -> None:
     request = RunRequest(
         "r1", ("posts", "stories"), "Jörg", formats=("parquet", "csv"), limits={"stories": 500}
     )

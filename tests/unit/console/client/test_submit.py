@@ -43,7 +43,7 @@ def test_the_same_datasets_in_any_order_are_the_same_run() -> None:
     require_same_run(request("posts", "good"), known(("good", "posts")))
 
 
-def test_a_run_is_no_replay_and_a_replay_no_run() -> None:
+def test_a_run_is_not_a_replay_and_a_replay_not_a_run() -> None:
     with pytest.raises(InvalidRequestError, match="x-good is no replay of old; choose another id"):
         require_same_run(request("good", replay_of="old"), known())
     with pytest.raises(InvalidRequestError, match="x-good is a replay of old; choose another id"):
@@ -53,7 +53,7 @@ def test_a_run_is_no_replay_and_a_replay_no_run() -> None:
     require_same_run(request("good", replay_of="old"), known(replay_of="old"))
 
 
-def test_results_that_came_before_their_request_say_nothing_of_it() -> None:
+def test_results_that_came_before_their_request_do_not_contradict_it() -> None:
     require_same_run(request("good", "posts"), known(requested_by=None))
 
 

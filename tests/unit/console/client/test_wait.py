@@ -47,7 +47,7 @@ async def test_the_end_of_the_run_ends_the_wait() -> None:
     }
 
 
-async def test_a_wait_without_a_ledger_still_ends_and_says_why_it_shows_nothing() -> None:
+async def test_a_wait_without_a_ledger_still_ends_and_reports_why_it_shows_nothing() -> None:
     screen = Screen()
     await wait(Completions(0.01), "r1", progress(), screen.show, None)
 

@@ -66,7 +66,7 @@ class Yard:
     refused: dict[str, frozenset[int]] = field(default_factory=dict)
     """Positions that PostgreSQL refused, by run."""
     refused_somewhere: dict[str, int] = field(default_factory=dict)
-    """So many were refused, and their quarantine is swept."""
+    """The number of refused rows by run, where their quarantine is swept."""
 
     def run(
         self,
@@ -91,8 +91,8 @@ class Yard:
         if not swept:
             self.staged[run_id] = self._write(f"clean-{run_id}", run_id, pl.DataFrame(rows, schema))
         if "s3sink" in stages:
-            held = pl.DataFrame(rows, schema) if stored is None else self._typed(stored)
-            self.lake[run_id] = self._write(f"lake-{run_id}", run_id, held)
+            in_lake = pl.DataFrame(rows, schema) if stored is None else self._typed(stored)
+            self.lake[run_id] = self._write(f"lake-{run_id}", run_id, in_lake)
 
     def load(self, run_id: str, row: Mapping[str, Any], position: int = 0) -> None:
         """PostgreSQL has the row, as the run brought it."""
@@ -107,7 +107,7 @@ class Yard:
             }
         )
 
-    def complaints(self) -> list[str]:
+    def problems(self) -> list[str]:
         """What is found in the lake and in the table."""
         documents = Documents(frozen=self.frozen)
         audit = AuditRows(self.runs, frozenset(), self.results, [], [], [], frozenset())
@@ -146,7 +146,7 @@ class Yard:
 
     def _write(self, name: str, run_id: str, frame: pl.DataFrame) -> Path:
         run = self.runs[run_id]
-        held = AuditRows(
+        audit_rows = AuditRows(
             {run_id: run},
             frozenset(),
             [r for r in self.results if r.run_id == run_id],
@@ -157,7 +157,7 @@ class Yard:
         )
         forms = Forms("onpoint_d", {}, {}, Findings())
         files = {(run_id, "d"): (self.today, True)}
-        batch = gather(forms, files, ["id"], {"id": pl.Int64()}, {}, held, Documents()).batch(0)
+        batch = gather(forms, files, ["id"], {"id": pl.Int64()}, {}, audit_rows, Documents()).batch(0)
         path = self.folder / f"{name}.parquet"
         with_lineage(frame, batch, pl.Series(range(len(frame)), dtype=pl.Int64)).write_parquet(path)
         return path

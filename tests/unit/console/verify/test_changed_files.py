@@ -27,19 +27,19 @@ def gained(make_yard: MakeYard, way: dict[str, Any], **changes: Any) -> Yard:
 
 @ways
 def test_objects_of_before_a_column_was_gained_are_right(make_yard: MakeYard, way: dict[str, Any]) -> None:
-    assert gained(make_yard, way).complaints() == []
+    assert gained(make_yard, way).problems() == []
 
 
 @ways
 def test_the_sink_may_write_a_gained_column_without_values(make_yard: MakeYard, way: dict[str, Any]) -> None:
     stored = [{"id": 1, "name": "a", "extra": None}, {"id": 2, "name": "b", "extra": None}]
-    assert gained(make_yard, way, stored=stored).complaints() == []
+    assert gained(make_yard, way, stored=stored).problems() == []
 
 
 @ways
 def test_a_value_that_is_lost_in_an_old_object_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = gained(make_yard, way, stored=[{"id": 1, "name": None}, {"id": 2, "name": "b"}])
-    [found] = yard.complaints()
+    [found] = yard.problems()
     assert found.startswith("d id=1 (record 0 of old)")
 
 
@@ -47,14 +47,14 @@ def test_a_value_that_is_lost_in_an_old_object_is_named(make_yard: MakeYard, way
 def test_a_value_is_missed_where_the_table_has_a_newer_row(make_yard: MakeYard, way: dict[str, Any]) -> None:
     """Only the staged rows tell it: of what is swept, the lake itself is the last witness."""
     yard = gained(make_yard, way, stored=[{"id": 1, "name": "a"}, {"id": 2, "name": "x"}])
-    [found] = yard.complaints()
+    [found] = yard.problems()
     assert found.startswith("d id=2 (record 1 of old)")
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != {"swept": True}], ids=str)
 def test_a_column_that_an_old_object_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     assert any(
-        "lake-old" in said for said in gained(make_yard, way, stored=[{"id": 1}, {"id": 2}]).complaints()
+        "lake-old" in problem for problem in gained(make_yard, way, stored=[{"id": 1}, {"id": 2}]).problems()
     )
 
 
@@ -62,14 +62,14 @@ def test_a_column_that_an_old_object_lost_is_named(make_yard: MakeYard, way: dic
 def test_a_row_that_vanished_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = gained(make_yard, way)
     yard.rows.pop(0)
-    assert yard.complaints() == ["d id=1 (record 0 of old): it is not in PostgreSQL"]
+    assert yard.problems() == ["d id=1 (record 0 of old): it is not in PostgreSQL"]
 
 
 @ways
 def test_a_gained_value_that_is_lost_is_named(make_yard: MakeYard, way: dict[str, Any]) -> None:
     yard = gained(make_yard, way)
     yard.rows[1]["extra"] = None
-    assert yard.complaints() == ["d id=2 (record 0 of new): it is not the same in PostgreSQL"]
+    assert yard.problems() == ["d id=2 (record 0 of new): it is not the same in PostgreSQL"]
 
 
 @ways
@@ -85,7 +85,7 @@ def test_a_column_that_the_file_lost_may_stay_in_the_table(make_yard: MakeYard, 
     yard.run("new", dataset_of(OLD), [{"id": 2, "name": "c"}], **way)
     yard.load("old", {"id": 1, "name": "a", "extra": 7})
     yard.load("new", {"id": 2, "name": "c", "extra": 8})
-    assert yard.complaints() == []
+    assert yard.problems() == []
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != {"swept": True}], ids=str)
@@ -95,7 +95,7 @@ def test_what_an_old_run_brought_to_a_column_that_the_file_lost_is_compared(
     yard = make_yard(OLD, {"id": "bigint", "name": "text", "extra": "bigint"})
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
     yard.load("old", {"id": 1, "name": "a", "extra": None})
-    assert yard.complaints() == ["d id=1 (record 0 of old): it is not the same in PostgreSQL"]
+    assert yard.problems() == ["d id=1 (record 0 of old): it is not the same in PostgreSQL"]
 
 
 @ways
@@ -103,7 +103,7 @@ def test_a_column_that_file_and_table_lost_is_noted(make_yard: MakeYard, way: di
     yard = make_yard(OLD)
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
     yard.load("old", {"id": 1, "name": "a"})
-    assert yard.complaints() == []
+    assert yard.problems() == []
     assert any("onpoint_d.extra" in note for note in yard.findings.notes)
 
 
@@ -112,7 +112,7 @@ def test_a_column_that_the_table_alone_lost_is_named(make_yard: MakeYard, way: d
     yard = make_yard(NEW, {"id": "bigint", "name": "text"})
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
     yard.load("old", {"id": 1, "name": "a"})
-    assert yard.complaints() == ["table onpoint_d: it has no column extra, which was loaded"]
+    assert yard.problems() == ["table onpoint_d: it has no column extra, which was loaded"]
 
 
 @ways
@@ -128,7 +128,7 @@ def test_a_column_that_was_given_another_type_is_noted_and_the_others_are_compar
     )
     yard.load("old", {"id": 1, "name": "a", "extra": "7"})
     yard.load("old", {"id": 2, "name": "x", "extra": "8"}, 1)
-    assert yard.complaints() == ["d id=2 (record 1 of old): it is not the same in PostgreSQL"]
+    assert yard.problems() == ["d id=2 (record 1 of old): it is not the same in PostgreSQL"]
     assert any("onpoint_d.extra" in note for note in yard.findings.notes)
 
 
@@ -137,4 +137,4 @@ def test_the_columns_may_stand_in_another_order(make_yard: MakeYard, way: dict[s
     yard = make_yard({"extra": "int64", "name": "string", "id": "int64"})
     yard.run("old", dataset_of(NEW), [{"id": 1, "name": "a", "extra": 7}], **way)
     yard.load("old", {"id": 1, "name": "a", "extra": 7})
-    assert yard.complaints() == []
+    assert yard.problems() == []

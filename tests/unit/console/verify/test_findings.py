@@ -24,7 +24,7 @@ def test_each_reason_has_a_note() -> None:
     assert findings.notes == ["swept: first", "no file: posts"]
 
 
-def test_a_note_is_no_violation() -> None:
+def test_a_note_is_not_a_violation() -> None:
     findings = Findings()
     findings.note("swept", "first")
     assert findings.holds

@@ -27,7 +27,7 @@ def run(run_id: str, status: str = "succeeded") -> Run:
     return Run(run_id, status, NOW, NOW, ("posts",), None, None, None, {"posts": 1})
 
 
-def complaints(bus: Bus, *runs: Run) -> list[str]:
+def problems(bus: Bus, *runs: Run) -> list[str]:
     findings = Findings()
     audit = AuditRows({one.run_id: one for one in runs}, frozenset(), [], [], [], [], frozenset())
     RecordAccounting(audit, bus, findings).check()
@@ -46,11 +46,11 @@ def test_a_request_without_an_id_that_could_be_used_is_accounted_for_by_the_run_
     value: object,
 ) -> None:
     derived = run_id_of_record(topics.CRAWL_REQUESTED, 0, 3, AT_MS, NOW)
-    assert complaints(bus_of(requested(value)), run(derived)) == []
+    assert problems(bus_of(requested(value)), run(derived)) == []
 
 
-def test_a_request_whose_run_nobody_knows_is_told_for_each_that_reads_it() -> None:
-    assert complaints(bus_of(requested({"run_id": "r"}))) == [
+def test_a_request_of_an_unknown_run_is_reported_for_each_reader() -> None:
+    assert problems(bus_of(requested({"run_id": "r"}))) == [
         "crawler has left no result of it, and no dead letter",
         "quality does not know its run",
     ]
@@ -58,7 +58,7 @@ def test_a_request_whose_run_nobody_knows_is_told_for_each_that_reads_it() -> No
 
 def test_a_unit_of_work_whose_run_is_not_known_is_told() -> None:
     unit = requested({"run_id": "r", "work": {"kind": "pages"}}, topics.CRAWL_BATCH_REQUESTED)
-    assert "quality does not know its run" in complaints(bus_of(unit))
+    assert "quality does not know its run" in problems(bus_of(unit))
 
 
 def test_a_group_is_asked_how_far_it_is_on_what_it_only_listens_to() -> None:

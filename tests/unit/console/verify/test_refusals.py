@@ -32,8 +32,8 @@ def packed(lines: Sequence[Mapping[str, Any]]) -> bytes:
     return zstandard.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
 
-class Archive:
-    """What the store holds; the first run asked the source, and each later one replays the one before."""
+class FakeStore:
+    """The objects of the store; the first run asked the source, and each later one replays the one before."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -85,117 +85,115 @@ class Archive:
 
 
 @pytest.fixture
-def archive() -> Archive:
-    return Archive()
+def store() -> FakeStore:
+    return FakeStore()
 
 
-def source_ids(archive: Archive, batch: Batch) -> list[int]:
+def source_ids(store: FakeStore, batch: Batch) -> list[int]:
     assert batch.source is not None
-    rows = list(rows_of_source(batch, batch.source, archive.findings))
+    rows = list(rows_of_source(batch, batch.source, store.findings))
     return [] if not rows else rows[0]["id"].to_list()
 
 
-async def test_a_missing_page_without_a_line_is_passed_over(archive: Archive) -> None:
-    batch_id = archive.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
-    batch = (await archive.learn()).batches[batch_id]
-    assert source_ids(archive, batch) == [0, 1, 2, 3, 4, 10, 11]
-    assert archive.findings.violations == []
+async def test_a_missing_page_without_a_line_is_passed_over(store: FakeStore) -> None:
+    batch_id = store.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
+    batch = (await store.learn()).batches[batch_id]
+    assert source_ids(store, batch) == [0, 1, 2, 3, 4, 10, 11]
+    assert store.findings.violations == []
 
 
-async def test_a_missing_page_that_a_line_stands_for_is_passed_over(archive: Archive) -> None:
+async def test_a_missing_page_that_a_line_stands_for_is_passed_over(store: FakeStore) -> None:
     line = {"source_position": 5, "reason": "fetch", "raw": "null"}
-    batch_id = archive.run("first", (8, 7, 1, 0, 0, 0), log=[], refused=[line])
-    batch = (await archive.learn()).batches[batch_id]
-    assert source_ids(archive, batch) == [0, 1, 2, 3, 4, 10, 11]
-    assert archive.findings.violations == []
+    batch_id = store.run("first", (8, 7, 1, 0, 0, 0), log=[], refused=[line])
+    batch = (await store.learn()).batches[batch_id]
+    assert source_ids(store, batch) == [0, 1, 2, 3, 4, 10, 11]
+    assert store.findings.violations == []
 
 
-async def test_two_missing_pages_are_passed_over(archive: Archive) -> None:
+async def test_two_missing_pages_are_passed_over(store: FakeStore) -> None:
     log: list[dict[str, Any]] = [
         {"place": 0, "rows": 0, "reason": "fetch"},
         {"place": 0, "rows": 0, "reason": "fetch"},
         {"place": 0, "rows": 2, "reason": None},
     ]
-    batch_id = archive.run("first", (2, 2, 0, 0, 0, 0), log=log, missing=2)
-    batch = (await archive.learn()).batches[batch_id]
-    assert source_ids(archive, batch) == [10, 11]
+    batch_id = store.run("first", (2, 2, 0, 0, 0, 0), log=log, missing=2)
+    batch = (await store.learn()).batches[batch_id]
+    assert source_ids(store, batch) == [10, 11]
 
 
-async def test_a_request_that_found_nothing_behind_the_last_page_is_no_gap(archive: Archive) -> None:
+async def test_a_request_that_found_nothing_behind_the_last_page_is_not_a_gap(store: FakeStore) -> None:
     log: list[dict[str, Any]] = [*MISSING_PAGE, {"place": 7, "rows": 0, "reason": None}]
-    batch_id = archive.run("first", (7, 7, 0, 0, 0, 0), log=log)
-    assert (await archive.learn()).batches[batch_id].gaps == ((5, 5),)
+    batch_id = store.run("first", (7, 7, 0, 0, 0, 0), log=log)
+    assert (await store.learn()).batches[batch_id].gaps == ((5, 5),)
 
 
-async def test_a_replay_of_a_replay_has_the_gaps_of_the_first(archive: Archive) -> None:
-    archive.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
-    archive.run("second", (7, 7, 0, 0, 0, 0), replays="first")
-    third = archive.run("third", (7, 7, 0, 0, 0, 0), replays="second")
-    batch = (await archive.learn()).batches[third]
-    assert source_ids(archive, batch) == [0, 1, 2, 3, 4, 10, 11]
+async def test_a_replay_of_a_replay_has_the_gaps_of_the_first(store: FakeStore) -> None:
+    store.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
+    store.run("second", (7, 7, 0, 0, 0, 0), replays="first")
+    third = store.run("third", (7, 7, 0, 0, 0, 0), replays="second")
+    batch = (await store.learn()).batches[third]
+    assert source_ids(store, batch) == [0, 1, 2, 3, 4, 10, 11]
 
 
-async def test_where_no_log_tells_the_gaps_the_source_is_no_witness(archive: Archive) -> None:
-    batch_id = archive.run("first", (7, 7, 0, 0, 0, 0), log=None)
-    assert (await archive.learn()).batches[batch_id].source is None
-    assert archive.findings.holds
-    assert len(archive.findings.notes) == 1
+async def test_where_no_log_names_the_gaps_rows_are_not_compared_with_the_source(store: FakeStore) -> None:
+    batch_id = store.run("first", (7, 7, 0, 0, 0, 0), log=None)
+    assert (await store.learn()).batches[batch_id].source is None
+    assert store.findings.holds
+    assert len(store.findings.notes) == 1
 
 
-async def test_replays_in_a_circle_end(archive: Archive) -> None:
-    archive.run("first", (7, 7, 0, 0, 0, 0), replays="second")
-    archive.run("second", (7, 7, 0, 0, 0, 0), replays="first")
-    await archive.learn()
-    assert archive.findings.holds
+async def test_replays_in_a_circle_end(store: FakeStore) -> None:
+    store.run("first", (7, 7, 0, 0, 0, 0), replays="second")
+    store.run("second", (7, 7, 0, 0, 0, 0), replays="first")
+    await store.learn()
+    assert store.findings.holds
 
 
-async def test_rows_that_postgresql_refused_are_known_by_the_loaders_quarantine(archive: Archive) -> None:
-    batch_id = archive.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
-    refused = archive.file(
-        "refused", "quarantine.jsonl.zst", [{"source_position": 3}, {"source_position": 9}]
-    )
+async def test_rows_that_postgresql_refused_are_known_by_the_loaders_quarantine(store: FakeStore) -> None:
+    batch_id = store.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    refused = store.file("refused", "quarantine.jsonl.zst", [{"source_position": 3}, {"source_position": 9}])
     counts = (12, 0, 2, 0, 10, 0)
-    archive.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
-    assert (await archive.learn()).batches[batch_id].unloaded == {3, 9}
-    assert archive.findings.holds
+    store.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
+    assert (await store.learn()).batches[batch_id].unloaded == {3, 9}
+    assert store.findings.holds
 
 
-async def test_a_refused_row_that_is_not_in_the_loaders_quarantine_is_named(archive: Archive) -> None:
-    batch_id = archive.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
-    refused = archive.file("refused", "quarantine.jsonl.zst", [{"source_position": 3}])
+async def test_a_refused_row_that_is_not_in_the_loaders_quarantine_is_named(store: FakeStore) -> None:
+    batch_id = store.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    refused = store.file("refused", "quarantine.jsonl.zst", [{"source_position": 3}])
     counts = (12, 0, 2, 0, 10, 0)
-    archive.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
-    await archive.learn()
-    assert [violation.message for violation in archive.findings.violations] == [
+    store.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
+    await store.learn()
+    assert [violation.message for violation in store.findings.violations] == [
         "PostgreSQL refused 2 rows, 1 are in quarantine"
     ]
 
 
-async def test_of_a_loaders_quarantine_that_is_swept_the_number_is_known(archive: Archive) -> None:
-    batch_id = archive.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
-    refused = archive.file("refused", "quarantine.jsonl.zst", None)
+async def test_of_a_loaders_quarantine_that_is_swept_the_number_is_known(store: FakeStore) -> None:
+    batch_id = store.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    refused = store.file("refused", "quarantine.jsonl.zst", None)
     counts = (12, 0, 2, 0, 10, 0)
-    archive.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
-    assert (await archive.learn()).batches[batch_id].unloaded_unknown == 2
+    store.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
+    assert (await store.learn()).batches[batch_id].unloaded_unknown == 2
 
 
-@pytest.mark.parametrize(("records", "said"), [(13, True), (12, False), (7, False)])
+@pytest.mark.parametrize(("records", "is_reported"), [(13, True), (12, False), (7, False)])
 async def test_a_source_with_fewer_records_than_were_crawled_is_told_first_and_once(
-    archive: Archive, records: int, *, said: bool
+    store: FakeStore, records: int, *, is_reported: bool
 ) -> None:
     log: list[dict[str, Any]] = [{"place": 0, "rows": records, "reason": None}]
-    archive.run("first", (records, records, 0, 0, 0, 0), log=log, missing=0)
-    expected = await archive.learn()
+    store.run("first", (records, records, 0, 0, 0, 0), log=log, missing=0)
+    expected = await store.learn()
     for batch in expected.batches.values():
-        source_ids(archive, batch)
-    complaints = [f"{violation.subject}: {violation.message}" for violation in archive.findings.violations]
+        source_ids(store, batch)
+    problems = [f"{violation.subject}: {violation.message}" for violation in store.findings.violations]
     first = "the source: it has 12 records, run first crawled 13 of d: is it the right file?"
-    assert complaints[:1] == ([first] if said else [])
-    assert complaints.count(first) == said
+    assert problems[:1] == ([first] if is_reported else [])
+    assert problems.count(first) == is_reported
 
 
-async def test_a_refused_line_is_no_record_that_the_source_must_have(archive: Archive) -> None:
+async def test_a_refused_line_is_not_a_record_that_the_source_must_have(store: FakeStore) -> None:
     refused = [{"source_position": 12, "reason": "fetch", "raw": "null"}]
-    archive.run("first", (13, 12, 1, 0, 0, 0), log=[], refused=refused)
-    await archive.learn()
-    assert archive.findings.violations == []
+    store.run("first", (13, 12, 1, 0, 0, 0), log=[], refused=refused)
+    await store.learn()
+    assert store.findings.violations == []

@@ -28,11 +28,11 @@ RESULTS = [CRAWLED, PROCESSED, LOADED]
 RUN = Run("r", "succeeded", NOW, NOW, ("posts",), None, None, None, {"posts": 1})
 
 
-def said(**changes: Any) -> dict[str, Any]:
+def completion(**changes: Any) -> dict[str, Any]:
     return {"datasets": {"posts": {**summary_of(RUN, "posts", RESULTS), **changes}}}
 
 
-def complaints(results: list[Result], completed: dict[str, Any]) -> list[str]:
+def problems(results: list[Result], completed: dict[str, Any]) -> list[str]:
     findings = Findings()
     check_handovers({(r.batch_id, r.stage): r for r in results}, findings)
     check_reasons(results, findings)
@@ -42,13 +42,13 @@ def complaints(results: list[Result], completed: dict[str, Any]) -> list[str]:
 
 def test_rows_that_postgresql_refused_are_read_and_not_loaded() -> None:
     assert summary_of(RUN, "posts", RESULTS)["rows_not_loaded"] == 1
-    assert complaints(RESULTS, said(rejected_by_reason={"no_key": 1, "type": 1})) == []
+    assert problems(RESULTS, completion(rejected_by_reason={"no_key": 1, "type": 1})) == []
 
 
 def test_results_of_before_reasons_were_counted_are_right() -> None:
     old = [replace(result, rejected_by_reason={}) for result in RESULTS]
-    assert complaints(old, said()) == []
-    assert complaints(old, said(rejected_by_reason={}, rows_promised=None)) == []
+    assert problems(old, completion()) == []
+    assert problems(old, completion(rejected_by_reason={}, rows_promised=None)) == []
 
 
 @pytest.mark.parametrize(
@@ -63,17 +63,17 @@ def test_results_of_before_reasons_were_counted_are_right() -> None:
     ids=str,
 )
 def test_reasons_that_do_not_add_up_are_told(wrong: dict[str, int]) -> None:
-    assert complaints(RESULTS, said(rejected_by_reason=wrong)) != []
+    assert problems(RESULTS, completion(rejected_by_reason=wrong)) != []
 
 
 def test_a_batch_with_other_reasons_than_rows_is_told() -> None:
     wrong = replace(PROCESSED, rejected_by_reason={"type": 3})
-    assert "2 rows were refused, its reasons are of 3" in complaints([CRAWLED, wrong, LOADED], said())
+    assert "2 rows were refused, its reasons are of 3" in problems([CRAWLED, wrong, LOADED], completion())
 
 
 def test_more_repeated_than_superseded_is_told() -> None:
     wrong = replace(LOADED, repeated=3)
-    assert complaints([CRAWLED, PROCESSED, wrong], said(rejected_by_reason={"no_key": 1, "type": 1})) == [
+    assert problems([CRAWLED, PROCESSED, wrong], completion(rejected_by_reason={"no_key": 1, "type": 1})) == [
         "3 rows repeat others of the run, of 2 superseded"
     ]
 
@@ -84,13 +84,13 @@ def test_a_batch_dead_at_the_processor_is_rejected_for_its_own_reason() -> None:
     )
     audit = {"datasets": {"posts": summary_of(RUN, "posts", [CRAWLED, dead])}}
     audit["datasets"]["posts"]["rejected_by_reason"] = {"checksum": 10}
-    assert complaints([CRAWLED, dead], audit) == []
+    assert problems([CRAWLED, dead], audit) == []
 
 
 @pytest.mark.parametrize(("promised", "told", "is_right"), [(12, 12, True), (12, 40, True), (12, 11, False)])
 def test_what_an_answer_promised_is_in_the_completion(promised: int, told: int, *, is_right: bool) -> None:
     results = [replace(CRAWLED, promised=promised), PROCESSED, LOADED]
-    found = complaints(results, said(rejected_by_reason={"no_key": 1, "type": 1}, rows_promised=told))
+    found = problems(results, completion(rejected_by_reason={"no_key": 1, "type": 1}, rows_promised=told))
     assert (found == []) is is_right
 
 
@@ -99,7 +99,7 @@ def test_a_run_that_went_on_while_its_services_were_renewed_tells_some_reasons(
     told: dict[str, int], *, is_right: bool
 ) -> None:
     old = [replace(result, rejected_by_reason={}) for result in RESULTS]
-    assert (complaints(old, said(rejected_by_reason=told)) == []) is is_right
+    assert (problems(old, completion(rejected_by_reason=told)) == []) is is_right
 
 
 def planned(run: Run, *results: Result) -> list[str]:

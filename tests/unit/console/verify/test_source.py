@@ -32,13 +32,13 @@ def test_an_integer_counts_by_its_value(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["1.5", "1e400", "1e999999999", "9223372036854775808.0", "true", '"1"'])
-def test_what_is_no_integer_can_be_none(text: str) -> None:
+def test_what_is_not_an_integer_is_refused(text: str) -> None:
     with pytest.raises((TypeError, OverflowError, ValueError)):
         value("int64", text)
 
 
 @pytest.mark.parametrize("text", ['"1.5"', "true", "[]"])
-def test_what_is_no_number_can_be_no_float(text: str) -> None:
+def test_what_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(TypeError):
         value("float64", text)
 
@@ -97,7 +97,7 @@ KEYED = NARROW.model_copy(update={"key": ("v",)})
         (NARROW, {"id": 1, "v": "a"}, "decode", False),
     ],
 )
-def test_a_row_may_be_beyond_what_postgresql_holds(
+def test_a_row_may_be_beyond_what_postgresql_stores(
     dataset: Dataset, record: dict[str, Any], reason: str, *, expected: bool
 ) -> None:
     assert is_beyond(dataset, record, reason) is expected

@@ -33,9 +33,9 @@ def test_errors_that_do_not_fit_are_counted_and_none_is_cut(most: int) -> None:
     text = join_errors(errors, most)
     assert len(text) <= most
     whole, _, rest = text.partition("; and ")
-    kept = whole.split("; ")
-    assert kept == errors[: len(kept)]
-    assert (int(re.findall(r"\d+", rest)[0]) if rest else 0) == 50 - len(kept)
+    named = whole.split("; ")
+    assert named == errors[: len(named)]
+    assert (int(re.findall(r"\d+", rest)[0]) if rest else 0) == 50 - len(named)
 
 
 def test_a_single_error_is_truncated() -> None:

@@ -69,8 +69,8 @@ def test_the_pages_of_a_limited_run_hold_exactly_the_limit(total: int, size: int
     except UnbelievableError:
         return
     last = plan.requests
-    held = [plan.most_rows(page) for page in (1, last - 1, last) if page >= 1]
-    assert all(rows is not None and rows <= size for rows in held)
+    sizes = [plan.most_rows(page) for page in (1, last - 1, last) if page >= 1]
+    assert all(rows is not None and rows <= size for rows in sizes)
     if last and limit <= total:
         assert (last - 1) * size + (plan.most_rows(last) or 0) == limit
 

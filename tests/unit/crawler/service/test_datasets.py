@@ -70,9 +70,11 @@ async def test_a_dataset_that_is_added_while_the_crawler_runs_is_crawled(folder:
 async def test_a_request_for_a_bad_file_is_refused_with_file_line_and_reason(folder: Path) -> None:
     async with crawler_with(folder) as (crawler, source, _):
         write(folder, source, more="chekcs: []\n")
-        said = await refusal(crawler, "r")
-        assert f"datasets: late cannot be crawled: {folder}/late.yaml:9: there is no field `chekcs`" in said
-        assert "did you mean `checks`?" in said
+        message = await refusal(crawler, "r")
+        assert (
+            f"datasets: late cannot be crawled: {folder}/late.yaml:9: there is no field `chekcs`" in message
+        )
+        assert "did you mean `checks`?" in message
         await crawler.ask({"run_id": "other", "datasets": ["posts"]})
         assert await crawler.staging.get(keys.dataset_key("other", "posts")) is not None
 

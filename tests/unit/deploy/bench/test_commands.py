@@ -1,4 +1,4 @@
-"""What the bench says of its runs, and how it measures a process."""
+"""What the bench reports about its runs, and how it measures a process."""
 
 import os
 import time
@@ -53,7 +53,7 @@ def test_a_process_that_is_gone_costs_nothing_more() -> None:
     assert meter.usage["gone"].peak_rss_bytes >= 0
 
 
-def test_only_settings_of_ours_can_be_set() -> None:
+def test_only_settings_of_onpoint_can_be_set() -> None:
     assert _settings(["ONPOINT_LOADER_WORKERS=1"]) == {"ONPOINT_LOADER_WORKERS": "1"}
     with pytest.raises(typer.BadParameter, match="'PATH' is no setting"):
         _settings(["PATH=x"])

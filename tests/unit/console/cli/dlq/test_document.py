@@ -11,7 +11,7 @@ from tests.unit.console.client.dead_letters.test_artifact import manifest, parqu
 
 
 def refuse(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not JSON")
 
 
 async def test_rows_are_json_whatever_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,13 +91,13 @@ def test_one_entry_tells_everything_and_what_to_do_next() -> None:
         assert words in text
 
 
-def test_no_one_is_told_to_replay_what_cannot_be_replayed() -> None:
+def test_no_replay_is_suggested_for_what_cannot_be_replayed() -> None:
     lost = replace(entry(), dead_letter=replace(dead_letter(1), original=None))
     for cannot in (entry(is_truncated=True), lost):
         assert "onpoint dlq replay" not in shown(render_entry(cannot, None, []))
 
 
-def test_data_that_cannot_be_shown_says_why() -> None:
+def test_data_that_cannot_be_shown_is_replaced_by_the_reason() -> None:
     text = shown(render_entry(entry(), None, [Preview(ARTIFACT, problem=f"{ARTIFACT.uri} is not there")]))
 
     assert "its rows cannot be shown: the object is not there" in text
@@ -121,7 +121,7 @@ def test_a_value_is_json_where_it_can_be_and_text_otherwise(value: bytes | None,
     assert pretty(value) == text
 
 
-def test_a_long_value_is_cut_and_says_so() -> None:
+def test_a_long_value_is_cut_with_a_note() -> None:
     record = Record("t", 0, 0, 0, None, json.dumps(list(range(1000))).encode())
 
     assert "and 802 lines more: --json has them all" in shown(render_entry(entry(), record, []))
@@ -139,7 +139,7 @@ COUNTS = {"open": 12, "replayed": 3, "resolved": 0, "discarded": 1}
         (16, None, "16 dead letters"),
     ],
 )
-def test_the_last_line_says_what_the_list_does_not_show(
+def test_the_last_line_counts_what_the_list_does_not_show(
     shown_: int, state: str | None, sentence: str
 ) -> None:
     assert summarised(shown_, COUNTS, state).startswith(sentence)  # type: ignore[arg-type]  # a test's shorthand

@@ -18,7 +18,7 @@ from deploy.local.state import Phase, StackState
 
 
 @pytest.mark.parametrize("words", [["down"], ["down", "--wipe"]])
-def test_down_in_a_folder_of_somebody_else_is_one_sentence_and_exit_code_1(
+def test_down_in_a_folder_that_is_not_a_home_is_one_sentence_and_exit_code_1(
     runner: CliRunner, tmp_path: Path, words: list[str]
 ) -> None:
     (tmp_path / "home" / "data").mkdir(parents=True)
@@ -29,7 +29,7 @@ def test_down_in_a_folder_of_somebody_else_is_one_sentence_and_exit_code_1(
     assert (tmp_path / "home" / "data").exists()
 
 
-def test_down_without_a_home_says_that_nothing_was_running(runner: CliRunner) -> None:
+def test_down_without_a_home_reports_that_nothing_was_running(runner: CliRunner) -> None:
     result = runner.invoke(app, ["down"])
 
     assert (result.exit_code, result.stdout) == (0, "nothing was running\n")
@@ -49,7 +49,7 @@ def supervisor(tmp_path: Path) -> Iterator[ProcessId]:
 
 
 def interrupted_up(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is said after Ctrl-C while the start is prepared."""
+    """What `up` writes to stderr after Ctrl-C while the start is prepared."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -60,7 +60,7 @@ def interrupted_up(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> str:
     return result.stderr
 
 
-def test_ctrl_c_before_there_is_a_supervisor_says_that_nothing_was_started(
+def test_ctrl_c_before_there_is_a_supervisor_reports_that_nothing_was_started(
     runner: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert interrupted_up(runner, monkeypatch) == "nothing was started\n"
@@ -69,7 +69,7 @@ def test_ctrl_c_before_there_is_a_supervisor_says_that_nothing_was_started(
 @pytest.mark.parametrize(
     ("phase", "goes_on"), [(None, True), ("starting", True), ("ready", True), ("stopping", False)]
 )
-def test_ctrl_c_says_whether_a_supervisor_goes_on(
+def test_ctrl_c_reports_whether_a_supervisor_goes_on(
     runner: CliRunner,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -13,7 +13,7 @@ def shown(findings: Findings) -> list[str]:
     return [line.strip() for line in capture.get().splitlines() if line.startswith("I") and ": " in line]
 
 
-def test_findings_that_say_the_same_are_one_line_with_their_number() -> None:
+def test_findings_with_the_same_message_are_one_line_with_their_number() -> None:
     findings = Findings()
     findings.add("I1", "posts.jsonl", "it has 1 record, run r crawled 1,500 of posts")
     for number in range(1_500):

@@ -12,7 +12,7 @@ DIED = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 def dead_letter(
     offset: int, original: int | None = None, *, partition: int = 0, **changes: Any
 ) -> DeadLetter:
-    """One of the loader; `original` is the offset of the record that died, by default the letter's own."""
+    """One of the loader; `original` is the offset of the record that died, by default the dead letter's own."""
     values: dict[str, Any] = {
         "position": Position("loader", partition, offset),
         "appended_ms": 1_795_000_000_000 + offset,

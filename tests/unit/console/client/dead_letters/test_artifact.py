@@ -75,7 +75,7 @@ async def test_the_first_lines_of_crawled_records_are_shown_as_they_are() -> Non
     assert found.rows[4] == {"id": 2}
 
 
-async def test_only_what_holds_records_is_shown() -> None:
+async def test_only_files_of_records_are_shown() -> None:
     staging = open_memory()
     clean = await stored(staging, parquet(ROWS), "parquet")
     other = await stored(staging, b"x", "quarantine.jsonl.zst")
@@ -93,7 +93,7 @@ async def test_only_what_holds_records_is_shown() -> None:
         ({"uri": f"memory://memory/{PREFIX}{'0' * 64}.parquet"}, "is not there"),
     ],
 )
-async def test_what_is_not_what_its_manifest_says_is_not_shown(changes: dict[str, Any], problem: str) -> None:
+async def test_what_differs_from_its_manifest_is_not_shown(changes: dict[str, Any], problem: str) -> None:
     staging = open_memory()
     artifact = await stored(staging, parquet(ROWS), "parquet", **changes)
     (found,) = await preview(staging, manifest(artifact), 3)

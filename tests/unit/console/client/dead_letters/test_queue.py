@@ -20,13 +20,13 @@ def states(queue: WorkQueue) -> dict[str, str]:
     return {str(entry.dead_letter.position): entry.state for entry in queue.oldest(EVERYTHING, 100)}
 
 
-def test_a_letter_that_nobody_touched_is_open(queue: WorkQueue) -> None:
+def test_a_dead_letter_without_an_action_is_open(queue: WorkQueue) -> None:
     queue.add_dead_letters([dead_letter(1)])
 
     assert states(queue) == {"loader:0:1": "open"}
 
 
-def test_the_letters_of_one_record_are_one_entry_and_the_newest_counts(queue: WorkQueue) -> None:
+def test_the_dead_letters_of_one_record_are_one_entry_and_the_newest_counts(queue: WorkQueue) -> None:
     queue.add_dead_letters([dead_letter(4, 1), dead_letter(1, 1), dead_letter(2, 1, partition=5)])
 
     (entry,) = queue.latest(EVERYTHING, 10)
@@ -64,7 +64,7 @@ def test_a_discarded_one_stays_so_and_dying_again_opens_it(queue: WorkQueue) -> 
     assert states(queue) == {"loader:0:9": "open"}
 
 
-def test_a_letter_that_names_no_record_is_an_entry_of_its_own(queue: WorkQueue) -> None:
+def test_a_dead_letter_that_names_no_record_is_an_entry_of_its_own(queue: WorkQueue) -> None:
     lost = [replace(dead_letter(offset), original=None, batch_id="") for offset in (1, 2)]
     queue.add_dead_letters(lost)
     queue.add_actions([action(lost[0], "discard", "?")])
@@ -72,7 +72,7 @@ def test_a_letter_that_names_no_record_is_an_entry_of_its_own(queue: WorkQueue) 
     assert states(queue) == {"loader:0:1": "discarded", "loader:0:2": "open"}
 
 
-def test_filters_narrow_and_the_counts_say_what_they_hide(queue: WorkQueue) -> None:
+def test_filters_narrow_and_the_counts_include_what_they_hide(queue: WorkQueue) -> None:
     queue.add_dead_letters(
         [
             dead_letter(1),
@@ -107,8 +107,8 @@ def test_the_latest_come_first_in_a_list_and_the_oldest_in_a_replay(queue: WorkQ
     assert [entry.dead_letter.position.offset for entry in queue.oldest(EVERYTHING, 2)] == [1, 2]
 
 
-def test_everything_of_a_letter_comes_back_as_it_was(queue: WorkQueue) -> None:
-    odd = dead_letter(1, tries=None, first_failed_at=None, message="'; DROP TABLE letters; --\n\x1b[1m")
+def test_every_field_of_a_dead_letter_comes_back_as_it_was(queue: WorkQueue) -> None:
+    odd = dead_letter(1, tries=None, first_failed_at=None, message="'; DROP TABLE entries; --\n\x1b[1m")
     cut = dead_letter(2, is_truncated=True)
     queue.add_dead_letters([odd, cut])
 

@@ -38,15 +38,15 @@ DIED = Record(
 )
 
 
-def letter_of(record: Record) -> Record:
+def dead_letter_of(record: Record) -> Record:
     """The dead letter as the bus writes it."""
     failure = Failure(PermanentError(Reason.OBJECT_MISSING, "it is gone"), 2, NOW, NOW)
     ours = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
     return Record("loader.dlq", 1, 7, 1_795_000_001_000, record.key, record.value, tuple(ours))
 
 
-def test_a_letter_tells_what_the_bus_wrote_into_it() -> None:
-    dead_letter = to_dead_letter(letter_of(DIED), "loader")
+def test_a_dead_letter_has_the_fields_that_the_bus_wrote() -> None:
+    dead_letter = to_dead_letter(dead_letter_of(DIED), "loader")
 
     assert str(dead_letter.position) == "loader:1:7"
     assert dead_letter.original == Original("batch.processed", 3, 42, 1_795_000_000_000)
@@ -60,7 +60,7 @@ def test_a_letter_tells_what_the_bus_wrote_into_it() -> None:
 
 
 def test_a_replay_is_the_record_that_died_byte_for_byte() -> None:
-    raw = letter_of(DIED)
+    raw = dead_letter_of(DIED)
     record = original_record(to_dead_letter(raw, "loader"), raw)
     assert record == DIED
 
@@ -82,25 +82,25 @@ def test_a_replay_is_the_record_that_died_byte_for_byte() -> None:
     ],
     ids=repr,
 )
-def test_headers_that_somebody_forged_do_not_win_and_are_kept(
+def test_forged_headers_do_not_win_and_stay(
     headers: tuple[tuple[str, bytes | None], ...],
 ) -> None:
     forged = Record(DIED.topic, 3, 42, DIED.timestamp_ms, b"k", DIED.value, headers)
-    raw = letter_of(forged)
+    raw = dead_letter_of(forged)
     dead_letter = to_dead_letter(raw, "loader")
 
-    assert dead_letter == to_dead_letter(letter_of(DIED), "loader")
+    assert dead_letter == to_dead_letter(dead_letter_of(DIED), "loader")
     assert original_record(dead_letter, raw) == forged
 
 
 def test_a_death_of_a_replay_does_not_pile_up() -> None:
-    raw = letter_of(DIED)
+    raw = dead_letter_of(DIED)
     again = original_record(to_dead_letter(raw, "loader"), raw)
     assert again is not None
-    assert letter_of(again).headers == raw.headers
+    assert dead_letter_of(again).headers == raw.headers
 
 
-def test_a_letter_of_a_connect_sink_is_read_as_the_same_fields() -> None:
+def test_a_dead_letter_of_a_connect_sink_is_read_as_the_same_fields() -> None:
     headers = {
         "__connect.errors.topic": "cdc.public.onpoint_posts",
         "__connect.errors.partition": "0",
@@ -172,8 +172,8 @@ def test_what_became_of_a_record_of_quality_is_told_by_the_stage_it_speaks_of() 
     of_loader = Record("batch.loaded", 0, 0, 0, b"k", DIED.value)
     sealed = Record("run.sealed", 0, 0, 0, b"k", DIED.value)
 
-    assert to_dead_letter(letter_of(of_loader), "quality").result_stage == "loader"
-    assert to_dead_letter(letter_of(sealed), "quality").result_stage is None
+    assert to_dead_letter(dead_letter_of(of_loader), "quality").result_stage == "loader"
+    assert to_dead_letter(dead_letter_of(sealed), "quality").result_stage is None
 
 
 def test_a_name_leads_to_its_place() -> None:
@@ -190,12 +190,12 @@ def test_a_name_leads_to_its_place() -> None:
         ("lader:1:2", "there is no service lader; did you mean loader?"),
     ],
 )
-def test_what_is_no_name_is_told(text: str, sentence: str) -> None:
+def test_what_is_not_a_name_is_reported(text: str, sentence: str) -> None:
     with pytest.raises(InvalidRequestError, match=sentence.replace("?", r"\?")):
         parse_position(text)
 
 
-def test_a_letter_names_the_dataset_of_its_record() -> None:
+def test_a_dead_letter_names_the_dataset_of_its_record() -> None:
     for value, dataset in (
         (b'{"run_id": "r1", "dataset": "posts"}', "posts"),
         (b'{"dataset":"a_b1","x":1}', "a_b1"),
@@ -203,4 +203,4 @@ def test_a_letter_names_the_dataset_of_its_record() -> None:
         (b"\xff", ""),
         (None, ""),
     ):
-        assert to_dead_letter(letter_of(replace(DIED, value=value)), "loader").dataset == dataset
+        assert to_dead_letter(dead_letter_of(replace(DIED, value=value)), "loader").dataset == dataset

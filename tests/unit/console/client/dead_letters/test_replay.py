@@ -19,7 +19,7 @@ from tests.support.clock import in_no_time, now_s
 
 
 def sent_at(per_s: float | None, sendings_s: list[float]) -> list[float]:
-    """When each piece of ten letters may go, in seconds from the first, where sending them takes so long."""
+    """When each piece of ten dead letters may go, in seconds from the first; `sendings_s`: how long sending takes."""
 
     async def replay() -> list[float]:
         rate, began_s, moments = ReplayRate(per_s), now_s(), list[float]()
@@ -32,7 +32,7 @@ def sent_at(per_s: float | None, sendings_s: list[float]) -> list[float]:
     return in_no_time(replay)
 
 
-def test_a_rate_is_kept_over_the_whole_replay() -> None:
+def test_a_rate_is_obeyed_over_the_whole_replay() -> None:
     assert sent_at(100, [0] * 5) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
@@ -53,14 +53,14 @@ def test_slow_is_even_and_fast_is_in_bounded_pieces(per_s: float | None, size: i
     assert ReplayRate(per_s).at_once == size
 
 
-def test_letters_that_lie_close_are_read_in_one_go() -> None:
+def test_dead_letters_that_lie_close_are_read_in_one_go() -> None:
     assert stretches([]) == []
     assert stretches([5]) == [(5, 5)]
     assert stretches([1, 2, 900, 5000, 5001]) == [(1, 900), (5000, 5001)]
 
 
 class Topics:
-    """The loader's dead letters, which no broker keeps."""
+    """The loader's dead letters, without a broker."""
 
     def __init__(self, records: list[Record]) -> None:
         self._records = records
@@ -72,19 +72,19 @@ class Topics:
                 yield position, record
 
 
-def buried(offset: int, value: bytes) -> Record:
-    """The letter of a record, as the loader writes it."""
+def dead_letter_of(offset: int, value: bytes) -> Record:
+    """The dead letter of a record, as the loader writes it."""
     died_at = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
     failure = Failure(PermanentError(Reason.TOO_LARGE, "too large"), 1, died_at, died_at)
     record = Record("batch.processed", 0, offset, 1, b"k", value)
-    kept, said = truncate_to_limit(record, MAX_EVENT_BYTES)
-    headers = dead_letter_headers(kept, failure, service="loader", group="onpoint-loader")
-    return Record("loader.dlq", 0, offset, 1, kept.key, kept.value, (*headers, *said))
+    body, truncation = truncate_to_limit(record, MAX_EVENT_BYTES)
+    headers = dead_letter_headers(body, failure, service="loader", group="onpoint-loader")
+    return Record("loader.dlq", 0, offset, 1, body.key, body.value, (*headers, *truncation))
 
 
-async def test_a_letter_that_was_cut_is_not_sent_back() -> None:
+async def test_a_truncated_dead_letter_is_not_sent_back() -> None:
     """The service would take a part of the record for the whole."""
-    records = [buried(1, b"{}"), buried(2, b"x" * (MAX_EVENT_BYTES + 1))]
+    records = [dead_letter_of(1, b"{}"), dead_letter_of(2, b"x" * (MAX_EVENT_BYTES + 1))]
     queue = WorkQueue()
     queue.add_dead_letters(to_dead_letter(record, "loader") for record in records)
     dead_letters = [entry.dead_letter for entry in queue.oldest(Filters(), 10)]

@@ -75,8 +75,8 @@ async def test_a_long_list_is_kept_in_pieces_beside_the_plan_and_crawled_whole()
     assert (plan.requests, plan.batches) == (COUNT, COUNT // 100)
     rows = [row["id"] for batch in crawler.batches for row in await crawler.rows(batch)]
     assert rows == list(range(COUNT))
-    kept = [info.key async for info in crawler.staging.list("runs/r/things/plan/")]
-    assert len(kept) == len({piece.sha256 for piece in plan.pieces})
+    pieces = [info.key async for info in crawler.staging.list("runs/r/things/plan/")]
+    assert len(pieces) == len({piece.sha256 for piece in plan.pieces})
 
 
 @pytest.mark.usefixtures("short")
@@ -96,10 +96,10 @@ async def test_a_batch_whose_piece_is_gone_is_dead_and_says_so() -> None:
 
 def test_a_list_costs_a_digest_per_id_in_memory() -> None:
     """Measured in a process of its own: its highest mark before the list is the body's."""
-    said = subprocess.run(
+    measured = subprocess.run(
         [sys.executable, "-c", MEASURE, "1000000"], capture_output=True, text=True, check=True
     )
-    assert float(said.stdout) < MOST_BYTES_PER_ID
+    assert float(measured.stdout) < MOST_BYTES_PER_ID
 
 
 @pytest.mark.parametrize("repeated", [[1, 1, "1", "1", 2], ["a", "\u0061", "b"], [0] * 5000 + [1]], ids=str)

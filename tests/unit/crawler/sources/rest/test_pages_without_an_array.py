@@ -195,7 +195,7 @@ async def test_a_first_answer_with_its_records_elsewhere_is_a_failure(
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("total", "shown"),
     [
         ("many", "many"),
         ("1,000", "1,000"),
@@ -205,9 +205,9 @@ async def test_a_first_answer_with_its_records_elsewhere_is_a_failure(
         ("x" * 90, "x" * 40 + "..."),
     ],
 )
-async def test_a_total_that_is_no_number_is_told(said: str, shown: str) -> None:
+async def test_a_total_that_is_no_number_is_told(total: str, shown: str) -> None:
     counted = {**BY_PAGE, "total_header": "X-Total-Count"}
-    crawler, ids, missing = await crawl(six_pages(), counted, X_Total_Count=said)
+    crawler, ids, missing = await crawl(six_pages(), counted, X_Total_Count=total)
     assert (ids, missing) == (list(range(18)), [])
     expected = f"the header X-Total-Count says {shown}, which is no number of records"
     assert [batch.detail for batch in crawler.batches] == [expected]
