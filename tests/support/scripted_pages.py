@@ -10,7 +10,7 @@ from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of, things
 from tests.support.source import SourceServer
 
-UNSAID = {**PAGES, "first": None}
+UNSET = {**PAGES, "first": None}
 
 
 NO_TOTAL = {**PAGES, "total_header": None}

@@ -61,7 +61,7 @@ def test_a_dot_in_a_key_and_an_object_of_the_same_name_are_two_things() -> None:
         ("Full Name.First Name", {"Full Name": {"First Name": "x"}}),
         ('"a.b"."c.d"', {"a.b": {"c.d": "x"}}),
         (r"a\.b.c\.d", {"a.b": {"c.d": "x"}}),
-        ('"say \\"hi\\""', {'say "hi"': "x"}),
+        ('"see \\"hi\\""', {'see "hi"': "x"}),
         (r"C:\\temp", {"C:\\temp": "x"}),
         ('""', {"": "x"}),
         ('"".""', {"": {"": "x"}}),

@@ -103,7 +103,7 @@ def test_a_float64_takes_the_nearest_double(text: str, value: float | Reason) ->
         ("-0", -0.0),
     ],
 )
-def test_a_float64_that_refuses_takes_no_whole_number_that_is_no_double(
+def test_a_float64_that_refuses_takes_no_whole_number_that_is_not_a_double(
     text: str, value: float | Reason
 ) -> None:
     assert to_float64(Numeral(text), rounds=False) == value

@@ -1,4 +1,4 @@
-"""Batches that a replay took over after the processor of another run: stamped anew, not parsed again."""
+"""Batches that a replay copied from another run's processor: their lineage is rewritten, they are not parsed again."""
 
 import io
 import json
@@ -33,7 +33,7 @@ LINES = [*(a_post(number) for number in range(50)), b"null", a_post(3)]
 
 
 async def copy_batch(staging: ObjectStore, old: BatchManifest, run_id: str = "run-2") -> BatchManifest:
-    """As the crawler does it."""
+    """The batch under another run's id, as the crawler copies it."""
     artifacts = []
     for artifact in old.artifacts:
         key = keys.artifact_key(run_id, old.dataset, "crawler", artifact.sha256, artifact.format)
@@ -85,7 +85,7 @@ async def test_the_rows_are_the_same_and_their_lineage_is_the_new_runs(
     assert all("/runs/run-2/posts/processor/" in artifact.uri for artifact in result.artifacts)
 
 
-async def test_why_rows_were_refused_and_what_was_absent_is_taken_over(
+async def test_why_rows_were_refused_and_what_was_absent_is_copied(
     staging: ObjectStore, service: ProcessorService
 ) -> None:
     lines = [b'{"id":1,"user":1}', b"null", b'{"id":"x"}', b'{"id":"y"}']

@@ -1,4 +1,4 @@
-"""What a dead letter holds of a record that is larger than a letter can be."""
+"""The part of a record that its dead letter contains where the record is larger than a dead letter may be."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_what_fits_is_left_as_it_is(value: bytes | None) -> None:
     assert truncate_to_limit(record(value), MOST) == (record(value), [])
 
 
-def test_a_value_that_is_too_large_is_cut_and_the_letter_says_how_long_it_was() -> None:
+def test_a_value_that_is_too_large_is_truncated_and_a_header_has_its_length() -> None:
     body, truncation = truncate_to_limit(record(b"ab" * MOST, headers=(("h", b"1"),)), MOST)
     assert (body.key, body.headers) == (b"k", (("h", b"1"),))
     assert body.value == (b"ab" * MOST)[: len(body.value or b"")]

@@ -37,7 +37,7 @@ async def post(url: str, **headers: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def test_a_program_on_this_machine_may_release_the_brake_and_learns_whether_it_was_on(
+async def test_a_program_on_this_machine_may_reset_the_breaker_and_learns_whether_it_was_open(
     url: str, breaker: FakeBreaker
 ) -> None:
     assert await post(url) == (200, "the brake is released")
@@ -51,7 +51,7 @@ async def test_a_page_in_a_browser_may_not(url: str, breaker: FakeBreaker, heade
     assert breaker.on
 
 
-async def test_looking_releases_nothing(url: str, breaker: FakeBreaker) -> None:
+async def test_a_get_resets_nothing(url: str, breaker: FakeBreaker) -> None:
     async with aiohttp.ClientSession() as session, session.get(url + RESUME_PATH) as answer:
         assert answer.status == 405
     assert breaker.on

@@ -48,7 +48,7 @@ def test_every_package_with_migrations_is_named() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the wheel is installed, beside a package of somebody else with files of the same kind."""
+    """A folder in which the wheel is installed, beside a foreign package with files of the same kind."""
     folder = tmp_path_factory.mktemp("wheel")
     source, target = folder / "source", folder / "target"
     source.mkdir()

@@ -85,9 +85,7 @@ def test_a_server_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("status", "code"), [(403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (401, "")]
 )
-def test_refused_credentials_are_no_silence_and_their_settings_are_named(
-    server: Server, status: int, code: str
-) -> None:
+def test_refused_credentials_are_reported_with_their_settings(server: Server, status: int, code: str) -> None:
     server.answer(status, code)
     found = messages_of(store_at(server.server_port))
 
@@ -95,7 +93,7 @@ def test_refused_credentials_are_no_silence_and_their_settings_are_named(
     assert not code or any(code in message for message in found)
 
 
-def test_a_bucket_that_is_not_there_is_no_missing_object(server: Server) -> None:
+def test_a_bucket_that_is_not_there_is_not_a_missing_object(server: Server) -> None:
     server.answer(404, "NoSuchBucket")
 
     assert all("has no bucket staging" in message for message in messages_of(store_at(server.server_port)))

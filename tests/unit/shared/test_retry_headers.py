@@ -38,7 +38,7 @@ def test_a_record_comes_back_as_it_was(
     assert next_attempt(on_retry_topic(again)).failed_tries == 2
 
 
-def test_a_replayed_dead_letter_is_a_first_try_and_says_so() -> None:
+def test_a_replayed_dead_letter_is_a_first_try_and_marked_as_a_replay() -> None:
     record = Record("batch.processed", 5, 9, 1, b"k", b"v", (("mine", b"1"),))
     sent = Record("loader.retry", 0, 0, 2, b"k", b"v", tuple(replay_headers(record, now=AT)))
     attempt = next_attempt(sent)

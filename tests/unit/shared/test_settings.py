@@ -1,4 +1,4 @@
-"""Settings fail at start, say which variable is wrong, and never show a secret."""
+"""Wrong settings end the start with the variable's name, and never show a secret."""
 
 import traceback
 from pathlib import Path
@@ -131,7 +131,7 @@ def test_an_address_is_refused_for_its_own_fault(dsn: str, message: str) -> None
         (ProcessSettings, "ONPOINT_LOG_LEVEL", "loud", "one of debug, info, warning, error is expected"),
     ],
 )
-def test_a_fault_is_said_in_plain_words(
+def test_a_fault_is_reported_in_plain_words(
     model: type[Settings], variable: str, value: str, message: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:

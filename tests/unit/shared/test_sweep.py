@@ -166,7 +166,7 @@ async def test_artifacts_of_ended_runs_go_after_their_ttl_and_everything_else_st
     assert (await world.sweep(WEEK_AND_MORE)).total.count == 0
 
 
-async def test_a_loser_of_an_ended_run_goes_after_a_day_and_what_its_manifest_names_stays(
+async def test_an_orphaned_artifact_of_an_ended_run_goes_after_a_day_and_what_its_manifest_names_stays(
     world: World,
 ) -> None:
     ended = world.run("ended", ended=True)
@@ -197,7 +197,7 @@ async def test_a_run_that_the_ledger_does_not_know_yet_goes_on(world: World) -> 
 
 
 async def test_an_artifact_of_a_run_without_any_record_of_it_stays(world: World) -> None:
-    await world.artifact("nobody", manifest=False, ledger=False)
+    await world.artifact("unknown", manifest=False, ledger=False)
     await world.staging.put(keys.request_key("damaged"), b"{")
     await world.artifact("damaged", manifest=False, ledger=False)
     report = await world.sweep(timedelta(days=400))
@@ -209,7 +209,7 @@ async def test_orphans_in_the_lake_go_and_what_anything_names_stays(world: World
     ended = world.run("ended", ended=True)
     by_ledger, by_listing, orphan = [await world.lake_object(number) for number in range(3)]
     exports = [await world.export(ended, number) for number in range(4)]
-    stranger = await world.export("nobody", 0)
+    stranger = await world.export("unknown", 0)
     world.runs.named[ended] = {world.lake.uri(by_ledger), world.lake.uri(exports[0])}
     await world.list_run("older", objects=[by_listing], exports=[exports[1]])
     await world.commit(ended, "converter", 0, world.lake.uri(exports[2]))
@@ -249,7 +249,7 @@ async def test_other_things_in_the_buckets_are_left_alone(world: World) -> None:
 @pytest.mark.parametrize("text", [b"{", b"[]", b'{"datasets": {"posts": {}}}'])
 async def test_a_listing_that_cannot_be_read_may_name_anything(world: World, text: bytes) -> None:
     await world.lake_object()
-    await world.export("nobody")
+    await world.export("unknown")
     await world.lake.put(keys.listing_key("damaged"), text)
     report = await world.sweep(timedelta(days=400))
     assert report.total.count == 0
@@ -281,7 +281,7 @@ async def test_a_dry_run_tells_the_same_and_touches_nothing(world: World) -> Non
     await world.artifact(ended)
     await world.artifact(ended, number=1, manifest=False, ledger=False)
     await world.lake_object()
-    await world.export("nobody")
+    await world.export("unknown")
     before = await left(world.staging) | await left(world.lake)
     dry = await world.sweep(timedelta(days=2), dry_run=True)
     told = list(world.removals)
@@ -310,8 +310,8 @@ async def test_whatever_is_there_only_what_may_go_goes_at_any_page_size(
         due = set()
         for number, (run_id, manifest, ledger) in enumerate(artifacts):
             key = await world.artifact(run_id, number=number, manifest=manifest, ledger=ledger)
-            is_loser = not manifest and not ledger and later >= DAY
-            if run_id == "ended" and (later >= WEEK_AND_MORE or is_loser):
+            is_orphan = not manifest and not ledger and later >= DAY
+            if run_id == "ended" and (later >= WEEK_AND_MORE or is_orphan):
                 due.add(key)
         before = await left(world.staging)
         await world.sweep(later)

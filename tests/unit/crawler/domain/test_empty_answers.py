@@ -1,4 +1,4 @@
-"""Empty in any form is the end of a source; what says that something went wrong, or is something else, is a failure."""
+"""Empty in any form is the end of a source; an answer that reports an error, or is something else, is a failure."""
 
 import json
 from dataclasses import replace
@@ -76,7 +76,7 @@ LACKING: list[tuple[bytes, tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("body", "path", "words"), LACKING)
-def test_a_page_without_an_array_says_what_it_has_instead(
+def test_what_a_page_without_an_array_has_instead_is_named(
     body: bytes, path: tuple[str, ...], words: str
 ) -> None:
     assert split_page(body, path).lacking == words
@@ -215,7 +215,7 @@ OTHER_SHAPES: list[tuple[bytes, tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("body", "path", "words"), OTHER_SHAPES, ids=[words for _, _, words in OTHER_SHAPES])
-def test_an_answer_of_another_shape_is_a_failure_that_says_what_came(
+def test_an_answer_of_another_shape_is_a_failure_that_names_what_came(
     body: bytes, path: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(BadBodyError) as caught:
@@ -246,7 +246,7 @@ def test_an_item_without_a_body_is_an_empty_item(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "path", "error"),
+    ("body", "path", "hint"),
     [
         (
             b'{"itms": [{"id": 1}]}',
@@ -266,11 +266,11 @@ def test_an_item_without_a_body_is_an_empty_item(body: bytes) -> None:
     ],
 )
 def test_a_first_answer_with_its_records_elsewhere_is_not_empty(
-    body: bytes, path: tuple[str, ...], error: str
+    body: bytes, path: tuple[str, ...], hint: str
 ) -> None:
     with pytest.raises(BadBodyError) as refusal:
         split_page(body, path, is_first=True)
-    assert error in str(refusal.value)
+    assert hint in str(refusal.value)
     assert not refusal.value.retryable
 
 

@@ -1,4 +1,4 @@
-"""A dead letter is replayed: the unit's death is taken back, and no batch appears that was not announced."""
+"""A dead letter is replayed: the unit's failure is cleared, and no batch appears that was not planned."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -93,7 +93,7 @@ async def test_the_batch_of_a_failed_plan_is_planned_and_crawled_anew(
     redriven = await replay(crawler, unit)
     assert redriven[0].topic == topics.BATCH_CRAWLED
     assert {event.topic for event in redriven[1:]} <= {topics.CRAWL_PLANNED}, (
-        "how many there are is said again"
+        "the number of batches is published again"
     )
     assert (result(redriven).counts.accepted, result(redriven).missing) == (rows, ())
     assert result(await replay(crawler, unit)) == result(redriven)
@@ -124,7 +124,7 @@ async def test_a_source_that_turned_out_empty_gives_a_batch_without_rows(
         assert (redriven.status, redriven.counts.read, await crawler.rows(redriven)) == ("done", 0, [])
 
 
-async def test_a_failed_plan_that_would_need_more_batches_than_were_announced_stays_dead_and_says_why(
+async def test_a_failed_plan_that_would_need_more_batches_than_were_planned_stays_dead_with_a_reason(
     source: SourceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.crawler.domain.plans.BATCH_REQUESTS", 1)
@@ -191,11 +191,13 @@ async def test_a_plan_unit_that_died_plans_its_one_batch_anew(crawler: Crawler) 
     assert getattr(planned.event, "batches", None) == 1
     assert result(await crawler.handle(unit)).counts.accepted == 120
     [dead_unit] = units(crawler)
-    assert result(await replay(crawler, dead_unit)).counts.accepted == 120, "its own letter changes nothing"
+    assert result(await replay(crawler, dead_unit)).counts.accepted == 120, (
+        "its own dead letter changes nothing"
+    )
     assert len(await replay(crawler, plan_unit)) == 2, "nor does another replay of the plan"
 
 
-async def test_a_replayed_letter_of_a_plan_that_was_made_changes_nothing(crawler: Crawler) -> None:
+async def test_a_replayed_dead_letter_of_a_plan_that_was_made_changes_nothing(crawler: Crawler) -> None:
     [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
     before = await crawler.handle(plan_unit)
     key = keys.plan_key("r", "posts")
