@@ -86,8 +86,8 @@ async def open_damaged_stack(folder: Path) -> AsyncIterator[DamagedStack]:
             for setting, value in (("URL", source.url), ("REQUESTS_PER_SECOND", "0"))
         }
         with LocalStack(folder / "stack", ports="free", extra_env=extra) as stack:
-            async with _at_rest(stack, folder, source) as lab:
-                yield lab
+            async with _at_rest(stack, folder, source) as target:
+                yield target
             stack.down(wipe=True)
 
 

@@ -84,7 +84,7 @@ class Quality:
             value=encode(event.event),
         )
 
-    async def hear(self, *events: Outgoing) -> None:
+    async def handle(self, *events: Outgoing) -> None:
         for event in events:
             assert not await self.handlers.on_ledger_event(self.record(event))
 

@@ -51,5 +51,5 @@ async def test_runs_of_the_version_before_stay_and_their_listings_are_left_alone
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.v_sweep_runs") == 4
     formats = await quality.pool.fetch("SELECT formats FROM onpoint_runs.runs ORDER BY run_id")
     assert [row["formats"] for row in formats] == [None, ["csv"], None, None]
-    await quality.hear(*small("after").events())
+    await quality.handle(*small("after").events())
     assert (await quality.complete("after")).status == "succeeded"

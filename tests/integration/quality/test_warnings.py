@@ -38,7 +38,7 @@ async def test_remarks_of_the_crawler_are_warnings_each_once(quality: Quality) -
         "remarked", {"posts": (Batch(clean=True), Batch(clean=True)), "users": (Batch(clean=True),)}
     )
     events = changed(story.events(), "crawler", detail="the header X has many\n0 records: null")
-    await quality.hear(*events)
+    await quality.handle(*events)
     completed = await quality.complete("remarked")
     assert completed.status == "succeeded"
     assert completed.warnings == (
@@ -51,13 +51,13 @@ async def test_remarks_of_the_crawler_are_warnings_each_once(quality: Quality) -
 
 async def test_a_detail_of_a_dead_batch_is_not_a_remark(quality: Quality) -> None:
     story = Story("dead", {"posts": (Batch(clean=True), Batch(dead=frozenset({"crawler"})))})
-    await quality.hear(*story.events())
+    await quality.handle(*story.events())
     assert (await quality.complete("dead")).warnings == ()
 
 
 async def test_a_key_that_no_record_has_is_told_though_no_row_was_accepted(quality: Quality) -> None:
     story = Story("keyless", {"posts": (Batch(clean=True), Batch(clean=True))})
-    await quality.hear(*changed(story.events(), "processor", **KEYLESS))
+    await quality.handle(*changed(story.events(), "processor", **KEYLESS))
     completed = await quality.complete("keyless")
     told = "posts: no record has the field id, which the key id needs; the nearest that they have is idd"
     assert completed.warnings == (told,)
@@ -65,5 +65,5 @@ async def test_a_key_that_no_record_has_is_told_though_no_row_was_accepted(quali
 
 async def test_a_key_that_some_batch_has_is_not_absent(quality: Quality) -> None:
     story = Story("partly", {"posts": (Batch(clean=True), Batch(clean=True))})
-    await quality.hear(*changed(story.events(), "processor", 1, **KEYLESS))
+    await quality.handle(*changed(story.events(), "processor", 1, **KEYLESS))
     assert (await quality.complete("partly")).warnings == ()

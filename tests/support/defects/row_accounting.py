@@ -22,10 +22,10 @@ def _statement(invariant: str, title: str, table: str, sql: str, *, subject: str
     """About the first batch of posts in the first run, which `$1` names and which is what must be named."""
 
     @defect(invariant, title)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        batch_id = await lab.batch()
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        batch_id = await target.batch()
         arguments = [batch_id] if "$1" in sql else []
-        async with lab.altered(table, sql, *arguments):
+        async with target.altered(table, sql, *arguments):
             yield subject or batch_id
 
 
@@ -113,55 +113,55 @@ _statement("I6", "a run was forgotten", RUNS, f"UPDATE {RUNS} SET status = NULL 
 
 
 @defect("I4", "a run has ended without run.completed")
-async def unpublished(lab: DamagedStack) -> AsyncIterator[str]:
+async def unpublished(target: DamagedStack) -> AsyncIterator[str]:
     run = f"INSERT INTO {RUNS} (run_id, requested_at, status, finished_at) VALUES ('untold', now(), 'failed', now())"
-    async with lab.altered(RUNS, run):
+    async with target.altered(RUNS, run):
         yield "run.completed of untold"
 
 
 @defect("I2", "a manifest is gone from staging")
-async def no_manifest(lab: DamagedStack) -> AsyncIterator[str]:
-    batch_id = await lab.batch()
-    async with lab.put(
-        f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/processor/{batch_id}.json", None
+async def no_manifest(target: DamagedStack) -> AsyncIterator[str]:
+    batch_id = await target.batch()
+    async with target.put(
+        f"s3://{target.pipeline.staging_bucket}/runs/first/posts/processor/{batch_id}.json", None
     ):
         yield batch_id
 
 
 @defect("I2", "a manifest counts otherwise")
-async def other_manifest(lab: DamagedStack) -> AsyncIterator[str]:
+async def other_manifest(target: DamagedStack) -> AsyncIterator[str]:
     def change(data: bytes) -> bytes:
         manifest = json.loads(data)
         manifest["counts"]["accepted"] += 1
         return json.dumps(manifest).encode()
 
-    batch_id = await lab.batch()
-    uri = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/converter/{batch_id}.json"
-    async with lab.damaged(uri, change):
+    batch_id = await target.batch()
+    uri = f"s3://{target.pipeline.staging_bucket}/runs/first/posts/converter/{batch_id}.json"
+    async with target.damaged(uri, change):
         yield batch_id
 
 
 @defect("I2", "a manifest lies under the name of another batch")
-async def misplaced_manifest(lab: DamagedStack) -> AsyncIterator[str]:
-    batch_id = await lab.batch()
-    folder = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/processor/"
-    async with lab.put(f"{folder}{'e' * 32}.json", lab.pipeline.read(f"{folder}{batch_id}.json")):
+async def misplaced_manifest(target: DamagedStack) -> AsyncIterator[str]:
+    batch_id = await target.batch()
+    folder = f"s3://{target.pipeline.staging_bucket}/runs/first/posts/processor/"
+    async with target.put(f"{folder}{'e' * 32}.json", target.pipeline.read(f"{folder}{batch_id}.json")):
         yield f"{'e' * 32}.json"
 
 
 @defect("I2", "a manifest cannot be read")
-async def no_json(lab: DamagedStack) -> AsyncIterator[str]:
-    uri = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/crawler/{await lab.batch()}.json"
-    async with lab.put(uri, b"{"):
+async def no_json(target: DamagedStack) -> AsyncIterator[str]:
+    uri = f"s3://{target.pipeline.staging_bucket}/runs/first/posts/crawler/{await target.batch()}.json"
+    async with target.put(uri, b"{"):
         yield uri
 
 
 @defect("I5", "a session waits in a transaction")
-async def idle(lab: DamagedStack) -> AsyncIterator[str]:
-    dsn = lab.pipeline.environment["ONPOINT_POSTGRES_DSN"]
+async def idle(target: DamagedStack) -> AsyncIterator[str]:
+    dsn = target.pipeline.environment["ONPOINT_POSTGRES_DSN"]
     other = await asyncpg.connect(dsn, server_settings={"application_name": "onpoint_forgetful"})
     await other.execute("BEGIN; SELECT 1")
-    while not await lab.value(
+    while not await target.value(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'onpoint_forgetful' "
         "AND clock_timestamp() - state_change > interval '1.1 s'"
     ):
@@ -171,7 +171,7 @@ async def idle(lab: DamagedStack) -> AsyncIterator[str]:
 
 
 @defect("I5", "a temporary table is left over")
-async def temporary_table(lab: DamagedStack) -> AsyncIterator[str]:
-    await lab.database.execute("CREATE TEMP TABLE onpoint_incoming (id int)")
+async def temporary_table(target: DamagedStack) -> AsyncIterator[str]:
+    await target.database.execute("CREATE TEMP TABLE onpoint_incoming (id int)")
     yield ".onpoint_incoming"
-    await lab.database.execute("DROP TABLE onpoint_incoming")
+    await target.database.execute("DROP TABLE onpoint_incoming")
