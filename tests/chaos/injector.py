@@ -127,7 +127,7 @@ class Injector:
         strike.ended_s = self._now_s()
 
     async def _signal(self, strike: Strike, number: signal.Signals) -> psutil.Process | None:
-        """Whom it struck: of a service that is down at the moment, the next process. None: there was none."""
+        """The process that got the signal; of a service that is down at the moment, the next one. None: there was none."""
         deadline_s = time.monotonic() + VICTIM_WAIT_S
         while time.monotonic() < deadline_s:
             with contextlib.suppress(NotRunningError, psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""Sees each `run.completed` as a reader would, and looks at that moment whether all it promises can be read."""
+"""Reads each `run.completed` as a consumer does, and checks at that moment that all it reports can be read."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ class Sighting:
     at_s: float
     value: dict[str, Any]
     problems: list[str]
-    """What was promised and could not be read."""
+    """What `run.completed` reports and could not be read."""
     rows: dict[str, int]
     """In PostgreSQL, from this run or a later one."""
 

@@ -16,7 +16,9 @@ SEED = int(os.environ.get("ONPOINT_CHAOS_SEED", "7"))
 
 @pytest.mark.chaos
 @pytest.mark.timeout(420)
-async def test_a_stream_of_runs_through_kills_pauses_and_outages_keeps_every_promise(tmp_path: Path) -> None:
+async def test_a_stream_of_runs_through_kills_pauses_and_outages_meets_every_guarantee(
+    tmp_path: Path,
+) -> None:
     plan = make_plan(SEED, TIERS["short"])
     result = await run_trial(plan, tmp_path / "home", os.environ, print)
     write_report(result, tmp_path)

@@ -32,13 +32,13 @@ HOST_FILES = (
     "/etc/apt/apt.conf.d/99proxy",
     "/etc/pip.conf",
 )
-"""Whom this machine trusts and where it fetches from; copied at build time, where they are."""
+"""The certificates that this machine trusts and the indexes that it fetches from; copied at build time, where they are."""
 
 Report = Callable[[str], None]
 
 
 def build(engine: Engine, report: Report) -> None:
-    """Every image that the compose file's unprofiled services need, except ours."""
+    """Every image that the compose file's unprofiled services need, except OnPoint's own."""
     components = fetch.fetch(os.environ, report)
     context = engine.folder / "context"
     steps: dict[str, Callable[[], None]] = {

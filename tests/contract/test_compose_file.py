@@ -75,7 +75,7 @@ def test_a_service_can_be_scaled_and_starts_when_what_it_needs_is_ready(service:
     assert ("sources" in container["networks"]) is (service == "crawler")
 
 
-def test_whoever_gets_a_batch_has_the_memory_with_which_the_crawler_planned_it() -> None:
+def test_every_service_that_gets_a_batch_has_the_memory_for_which_the_crawler_planned_it() -> None:
     limits = {service: mebibytes(CONTAINERS[service]["mem_limit"]) for service in SERVICES}
     assert min(limits.values()) == limits["crawler"]
     (scratch,) = CONTAINERS["crawler"]["tmpfs"]

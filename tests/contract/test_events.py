@@ -1,4 +1,4 @@
-"""Events that other programs wrote are read as ever, and ours are written as ever, byte for byte.
+"""Events of other programs are read as before, and OnPoint's are written as before, byte for byte.
 
 `tests/data/events/<topic>/<name>.json` contains the value of one record, and a newline that is not part of it. A file of an
 older revision is what the code of that time wrote. `tests/support/golden.py` tells what to do about a difference.
@@ -45,7 +45,7 @@ DECODERS: dict[str, Callable[[bytes], Part]] = {
     topics.RUN_DRAINED: of(models.RunDrained),
     topics.RUN_COMPLETED: of(models.RunCompleted),
 }
-"""By topic; requests are apart: whoever likes writes them, in as few words as they like."""
+"""By topic; requests are apart: other programs write them, with as few fields as they need."""
 
 SCHEMAS_OF_TOPICS = {
     "BatchManifest": tuple(topology.RESULT_OF_STAGE.values()),
@@ -72,7 +72,7 @@ def files(topic: str) -> list[Path]:
 
 
 EVENTS = [path for topic in DECODERS for path in files(topic)]
-OURS = [path for path in EVENTS if revision_of(path) == models.REVISION]
+CURRENT = [path for path in EVENTS if revision_of(path) == models.REVISION]
 OLDER = [path for path in EVENTS if revision_of(path) < models.REVISION]
 NEWER = [path for path in EVENTS if revision_of(path) > models.REVISION]
 
@@ -124,7 +124,7 @@ def accepted(path: Path) -> CrawlRequest:
     )
 
 
-@pytest.mark.parametrize("path", OURS, ids=name_of)
+@pytest.mark.parametrize("path", CURRENT, ids=name_of)
 def test_an_event_of_onpoint_is_written_as_it_was_read_byte_for_byte(path: Path) -> None:
     check_bytes(path, encode(decoded(path)))
 
@@ -183,7 +183,7 @@ def test_every_field_has_a_value_in_at_least_one_event(schema: Path) -> None:
         json.loads(read(path))
         for topic in SCHEMAS_OF_TOPICS[schema.stem]
         for path in files(topic)
-        if path in OURS
+        if path in CURRENT
     ]
     present = {name for value in values for name in names_with_values(value)}
     absent = fields_of(json.loads(schema.read_text(encoding="utf-8"))) - present

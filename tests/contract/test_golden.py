@@ -53,14 +53,16 @@ def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
         golden.compare("things", NOW, folder=tmp_path)
 
 
-def test_who_asks_gets_a_new_file_and_no_green_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_golden_files_are_written_on_request_and_the_test_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(golden.VARIABLE, "new")
     with pytest.raises(pytest.skip.Exception, match=r"golden things\.json was made anew"):
         golden.compare("things", NOW, folder=tmp_path)
     assert json.loads((tmp_path / "things.json").read_text(encoding="utf-8")) == NOW
 
 
-def test_another_wish_is_not_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_value_of_the_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(golden.VARIABLE, "1")
     with pytest.raises(pytest.fail.Exception, match="only GOLDEN=new is"):
         golden.compare("things", NOW, folder=tmp_path)

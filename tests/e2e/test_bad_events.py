@@ -49,7 +49,7 @@ FOREIGN = foreign_headers.ALL
 
 @dataclass(frozen=True)
 class Bad:
-    """A record as a stranger may send it, and the reason code of its dead letter."""
+    """A record of another program, and the reason code of its dead letter."""
 
     name: str
     value: bytes | None
@@ -310,7 +310,7 @@ async def test_a_record_of_the_retry_topic_is_validated_as_one_of_its_own_topic(
 
 
 async def test_a_request_is_taken_whatever_its_headers(pipeline: Pipeline) -> None:
-    """A client's framework adds them by itself: whoever waits for such a run must not wait for ever."""
+    """A client's framework adds them by itself: a client that waits for such a run must not wait for ever."""
     asked: list[str] = []
 
     def request() -> bytes:

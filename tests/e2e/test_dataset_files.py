@@ -29,7 +29,7 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
 
 WITHIN_S = 120
 LOOKED_AGAIN_S = 12.0
-"""So often at least a person who waits is told for what."""
+"""A waiting run's message is written at least this often."""
 
 
 @dataclass

@@ -153,7 +153,7 @@ class AwkwardServer(SourceServer):
         self.stable = {n for n in range(shape.records) if n not in shape.hidden}
         """Records that were there and to be seen all the time."""
         self.inserted = self.deleted = 0
-        self.fell_silent = False
+        self.answered_nothing = False
         """A page of which all records are hidden looks like the end."""
         self.told: set[str] = set()
         """Totals."""
@@ -189,7 +189,7 @@ class AwkwardServer(SourceServer):
                 shape = self.shape
                 has_more = (place + 1) * shape.page_rows < len(self.rows)
                 leads_on = not shape.ignores_page and (shape.links != "cursors" or place > 0)
-                self.fell_silent = self.fell_silent or not (has_more and leads_on)
+                self.answered_nothing = self.answered_nothing or not (has_more and leads_on)
                 return self._empty(form, place if place % 2 else None)
 
     def _change(self, change: Change, number: int) -> None:
@@ -222,7 +222,7 @@ class AwkwardServer(SourceServer):
             return self._behind()
         shown = [row for row in cut if row["id"] not in self.shape.hidden]
         if cut and not shown:
-            self.fell_silent = True
+            self.answered_nothing = True
         return self._answer_of(shown, place)
 
     def _behind(self) -> faults.Fault:
@@ -331,7 +331,7 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
         and came
     ):
         return None  # so does a source that has no page 0
-    if server.fell_silent and not any(told.isdigit() and int(told) > len(came) for told in server.told):
+    if server.answered_nothing and not any(told.isdigit() and int(told) > len(came) for told in server.told):
         return None  # an empty page is an end, and no total contradicts it
     if shape.repeats_end and server.inserted >= shape.page_rows:
         return None  # its file calls a page that came before the end, and records that are added in front make one

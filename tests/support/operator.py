@@ -1,4 +1,4 @@
-"""The person at the keyboard: the `onpoint` command as a program of its own, against a running pipeline."""
+"""An operator: runs the `onpoint` command as a program of its own, against a running pipeline."""
 
 import asyncio
 import json

@@ -34,7 +34,7 @@ class ServiceProcess:
         return self
 
     async def paused(self, within_s: float) -> None:
-        """Until it is stopped, by SIGSTOP of anybody."""
+        """Until it is stopped by SIGSTOP."""
         process = psutil.Process(self.pid)
         await self._until(lambda: process.status() == psutil.STATUS_STOPPED, within_s, "paused")
 

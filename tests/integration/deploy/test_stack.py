@@ -188,7 +188,7 @@ def test_orphans_of_a_killed_supervisor_are_ended_by_the_next_start_and_by_down(
         assert not set(first.values()) & set(second.values())
         assert not any(psutil.pid_exists(pid) for pid in first.values() if pid)
         kill_supervisor(stack)
-        # Whoever has lost the home's files as well still finds the processes.
+        # The processes are found even where the home's files are lost as well.
         stack.home.state_file.unlink()
     finally:
         stack.down(wipe=True)

@@ -53,7 +53,7 @@ async def test_a_newer_run_replaces_every_column_and_counts_as_loaded(
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-async def test_a_collision_within_a_run_counts_one_superseded_whoever_loses(
+async def test_a_collision_within_a_run_counts_one_superseded_whichever_loses(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, order: tuple[int, int]
 ) -> None:
     batches = [

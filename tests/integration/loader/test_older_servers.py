@@ -11,7 +11,7 @@ from tests.integration.loader.test_failed_statements import (  # noqa: F401 - th
     test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage,
 )
 from tests.integration.loader.test_merging import (  # noqa: F401 - as above
-    test_a_collision_within_a_run_counts_one_superseded_whoever_loses,
+    test_a_collision_within_a_run_counts_one_superseded_whichever_loses,
     test_a_newer_run_replaces_every_column_and_counts_as_loaded,
     test_a_page_that_comes_twice_is_repeated_in_whole,
     test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_counted,

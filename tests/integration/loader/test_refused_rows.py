@@ -289,7 +289,7 @@ async def test_only_nulls_of_rows_that_were_not_refused_count(
     assert result.nulls == {"by": 2, "id": 0, "order": 0, "select": 1, "time": 2, "type": 2}
 
 
-async def test_a_batch_with_refused_rows_is_loaded_once_by_whoever_is_first(
+async def test_a_batch_with_refused_rows_is_loaded_once_by_the_first_loader(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     await pool.execute("ALTER TABLE onpoint_things ADD CHECK (id <> 77)")

@@ -244,7 +244,7 @@ async def test_a_record_of_every_kind_of_garbage_delays_nothing(environment: Map
     story = Story(f"beside-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
     servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
     garbage = [None, b"", b"\xff", b"[]", b"{}", b'{"version":9}', b'{"batch_id":1}']
-    heard = [
+    subscribed = [
         topics.CRAWL_PLANNED,
         *topology.RESULT_OF_STAGE.values(),
         topics.BATCH_FAILED,
@@ -252,7 +252,7 @@ async def test_a_record_of_every_kind_of_garbage_delays_nothing(environment: Map
     ]
     async with completions(servers) as consumer, quality_process(environment):
         async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-            for topic in heard:
+            for topic in subscribed:
                 for value in garbage:
                     await producer.send_and_wait(topic, value, key=b"0" * 32, headers=[("bad", b"\xff")])
         await publish(servers, story.events())

@@ -162,7 +162,7 @@ async def test_a_death_with_a_manifest_takes_the_place_of_one_that_only_its_key_
     assert (await progress(quality, "told"))["loader"][:2] == (1, 1)
 
 
-async def test_two_ledgers_that_hear_of_a_redrive_at_once_count_it_once(
+async def test_two_ledgers_that_record_a_redrive_at_once_count_it_once(
     postgres_dsn: str, quality: Quality
 ) -> None:
     async with open_quality(postgres_dsn, quality.catalog) as other:

@@ -30,12 +30,12 @@ VALUES ('b', 'loader', 'before', 'posts', 0, 'dead', 0, 0, 0, 0, 0, '[]', '[]');
 async def test_runs_of_the_version_before_stay_and_their_listings_are_left_alone(
     postgres_dsn: str, quality: Quality
 ) -> None:
-    ours = find_migrations("services.quality")
+    steps = find_migrations("services.quality")
     connection = await asyncpg.connect(postgres_dsn)
     await connection.execute(DOWN)
-    await migrate(postgres_dsn, ours[:1], [])
+    await migrate(postgres_dsn, steps[:1], [])
     await connection.execute(ENDED)
-    assert await migrate(postgres_dsn, ours, []) == [f"quality: {later.name}" for later in ours[1:]]
+    assert await migrate(postgres_dsn, steps, []) == [f"quality: {later.name}" for later in steps[1:]]
     await connection.close()
     await quality.pool.expire_connections()
     assert await quality.listings.catch_up() == 0

@@ -78,7 +78,7 @@ async def test_an_unknown_error_is_tried_five_times_while_its_partition_goes_on(
     assert [name for name in headers if not name.startswith("dlq.")] == ["mine"]
 
 
-async def test_retry_headers_on_another_topic_are_not_believed(topics: Topics) -> None:
+async def test_retry_headers_on_another_topic_are_ignored(topics: Topics) -> None:
     tries: Counter[str] = Counter()
 
     async def handler(record: Record) -> Sequence[Outgoing]:

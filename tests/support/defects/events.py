@@ -30,20 +30,20 @@ async def waits(target: DamagedStack) -> AsyncIterator[str]:
         yield f"group onpoint-crawler on {REQUESTED}-0"
 
 
-def _passed_over(title: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+def _skipped(title: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
     @defect("I6", title)
     async def seed(target: DamagedStack) -> AsyncIterator[str]:
         async with target.sent(topic, value, key=key) as offset, target.committed(service, topic, offset + 1):
             yield f"record {topic}-0 offset {offset}"
 
 
-_passed_over("a record was passed over in silence", "crawler", REQUESTED, UNKNOWN)
-_passed_over("an undecodable record was passed over", "crawler", REQUESTED, b"\xff{")
-_passed_over("a tombstone was passed over", "s3sink", "run.sealed", None, b"first")
+_skipped("a record was skipped without a result", "crawler", REQUESTED, UNKNOWN)
+_skipped("an undecodable record was skipped", "crawler", REQUESTED, b"\xff{")
+_skipped("a tombstone was skipped", "s3sink", "run.sealed", None, b"first")
 
 
-@defect("I6", "a retry was passed over")
-async def retry_passed_over(target: DamagedStack) -> AsyncIterator[str]:
+@defect("I6", "a retry was skipped")
+async def skipped_retry(target: DamagedStack) -> AsyncIterator[str]:
     headers = replay_headers(replace(_record(target, value=UNKNOWN), offset=123_456), now=NOW)
     async with (
         target.sent("converter.retry", UNKNOWN, headers=headers) as offset,

@@ -134,7 +134,7 @@ async def unlisted(target: DamagedStack) -> AsyncIterator[str]:
         yield "_runs/second.json"
 
 
-def _mistold(title: str, run_id: str, **fields: str) -> None:
+def _changed_listing(title: str, run_id: str, **fields: str) -> None:
     @defect("I4", title)
     async def seed(target: DamagedStack) -> AsyncIterator[str]:
         def change(data: bytes) -> bytes:
@@ -144,8 +144,8 @@ def _mistold(title: str, run_id: str, **fields: str) -> None:
             yield f"_runs/{run_id}.json"
 
 
-_mistold("a listing has another status", "second", status="failed")
-_mistold("a listing does not name the run that superseded it", "first", superseded_by="second")
+_changed_listing("a listing has another status", "second", status="failed")
+_changed_listing("a listing does not name the run that superseded it", "first", superseded_by="second")
 
 
 @defect("I1", "what a listing lacks is not in the lake")

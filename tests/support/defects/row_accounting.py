@@ -114,9 +114,9 @@ _statement("I6", "a run was forgotten", RUNS, f"UPDATE {RUNS} SET status = NULL 
 
 @defect("I4", "a run has ended without run.completed")
 async def unpublished(target: DamagedStack) -> AsyncIterator[str]:
-    run = f"INSERT INTO {RUNS} (run_id, requested_at, status, finished_at) VALUES ('untold', now(), 'failed', now())"
+    run = f"INSERT INTO {RUNS} (run_id, requested_at, status, finished_at) VALUES ('unpublished', now(), 'failed', now())"
     async with target.altered(RUNS, run):
-        yield "run.completed of untold"
+        yield "run.completed of unpublished"
 
 
 @defect("I2", "a manifest is gone from staging")

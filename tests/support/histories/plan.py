@@ -1,4 +1,4 @@
-"""Random histories of an installation: what people and sources do, one step after the other. Pure: the seed decides."""
+"""Random histories of an installation: what operators and sources do, one step after the other. Pure: the seed decides."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The real product, on which histories are made: a stack, a source that does as it is told, and a person at the keyboard."""
+"""The real product, on which histories are made: a stack, a source whose answers a step sets, and the command line."""
 
 import asyncio
 import os

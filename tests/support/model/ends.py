@@ -136,7 +136,7 @@ class Quality:
     verdict: RunCompleted | None = None
     decided_by: int | None = None
     completions: list[RunCompleted] = field(default_factory=list)
-    """As whoever reads committed sees them."""
+    """As a consumer with `read_committed` sees them."""
 
     async def record(self, record: Record) -> Steps:
         if record.topic == topics.RUN_DRAINED:

@@ -1,6 +1,6 @@
 """The bus and the stages of a small pipeline in memory, on the product's own commit protocol and pure rules.
 
-A handler is an async generator: it stops at each point where its process may die. Whoever drives it goes on, drops it
+A handler is an async generator: it stops at each point where its process may die. The test resumes it, drops it
 (a crash: its record comes again) or keeps it for later (a zombie: another handles its record meanwhile).
 """
 

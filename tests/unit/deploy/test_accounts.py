@@ -16,7 +16,7 @@ OTHER_ACCOUNT = Account("other", 54_321, 54_321)
 
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Path:
-    """A folder that anybody can pass to, which pytest's own are not."""
+    """A folder that every account can enter, unlike pytest's own."""
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o011)

@@ -61,7 +61,7 @@ async def test_a_get_resets_nothing(url: str, breaker: FakeBreaker) -> None:
     ("remote", "may"),
     [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("10.0.0.7", False), ("", False), ("x", False)],
 )
-def test_only_this_machine_is_believed(remote: str, may: bool) -> None:
+def test_only_programs_of_this_machine_are_accepted(remote: str, may: bool) -> None:
     request: web.Request = make_mocked_request("POST", RESUME_PATH).clone(remote=remote)
 
     assert _is_local_program(request) is may

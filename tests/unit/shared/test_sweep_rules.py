@@ -86,7 +86,7 @@ def test_a_lake_object_tells_its_partition_and_an_export_its_run(
         "mine",
     ],
 )
-def test_what_others_keep_in_the_lake_is_none_of_our_objects(key: str) -> None:
+def test_foreign_objects_in_the_lake_are_not_onpoint_s(key: str) -> None:
     assert lake_key(key) is None
     assert export_key(key) is None
 

@@ -45,7 +45,7 @@ def test_a_value_that_is_lost_in_an_old_object_is_named(make_yard: MakeYard, way
 
 @pytest.mark.parametrize("way", [way for way in WAYS if not way.get("swept")], ids=str)
 def test_a_value_is_missed_where_the_table_has_a_newer_row(make_yard: MakeYard, way: dict[str, Any]) -> None:
-    """Only the staged rows tell it: of what is swept, the lake itself is the last witness."""
+    """Only the staged rows show it: where they are swept, nothing but the lake's own rows is left to compare with."""
     yard = gained(make_yard, way, stored=[{"id": 1, "name": "a"}, {"id": 2, "name": "x"}])
     [found] = yard.problems()
     assert found.startswith("d id=2 (record 1 of old)")

@@ -59,7 +59,7 @@ def test_of_a_batch_that_died_in_the_lake_and_is_swept_nothing_can_be_told(yard:
     assert any("half" in note for note in yard.findings.notes)
 
 
-def test_it_excuses_no_row_of_another_run(yard: Yard) -> None:
+def test_rows_of_another_run_are_reported_all_the_same(yard: Yard) -> None:
     yard.run("half", FILE, [{"id": 9, "name": "z"}], stages=["loader"], swept=True)
     yard.rows.pop()
     yard.load("first", {"id": 8, "name": "made up"})

@@ -23,7 +23,7 @@ def test_of_many_the_likeliest_come_first_and_the_others_are_counted() -> None:
     assert set(names) <= set(MANY)
 
 
-def test_without_a_wish_the_first_are_told() -> None:
+def test_without_a_name_to_look_for_the_first_are_listed() -> None:
     assert list_names(MANY).startswith("table_00, table_01, ")
 
 

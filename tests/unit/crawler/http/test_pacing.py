@@ -43,7 +43,7 @@ async def test_a_redirect_is_followed_after_its_retry_after(tmp_path: Path) -> N
         assert server.seen[1].at_s - server.seen[0].at_s >= 0.58
 
 
-async def test_redirects_that_ask_for_patience_get_no_more_than_one_pause_would(tmp_path: Path) -> None:
+async def test_redirects_with_retry_after_pause_no_longer_than_one_pause(tmp_path: Path) -> None:
     policy = RetryPolicy(tries=1, retry_after_cap_s=0.2)
     async with SourceServer() as server, client_of(server, tmp_path, policy) as ask:
         server.fail("/things", faults.status(302, Retry_After="3600", Location="/things"))

@@ -54,7 +54,7 @@ def test_no_request_passes_while_the_host_is_paused(per_second: float) -> None:
     assert min(passed_at(per_second, paused_s=7)) == pytest.approx(7)
 
 
-def test_a_shorter_wish_does_not_end_a_longer_one() -> None:
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     async def ask() -> float:
         limiter, began_s = RateLimiter(), now_s()
         limiter.pause(7)

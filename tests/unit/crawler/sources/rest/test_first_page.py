@@ -86,7 +86,7 @@ async def test_the_total_of_page_0_counts_though_no_page_has_a_record() -> None:
     assert max(batch.promised or 0 for batch in crawler.batches) == 4
 
 
-async def test_a_file_that_sets_where_pages_begin_is_believed() -> None:
+async def test_a_file_may_set_where_pages_begin() -> None:
     crawler, source = await crawl(listed(*cut(9), []), {**UNSET, "size": 3, "first": 1})
     assert 0 not in source.asked
     crawler, _ = await crawl(listed(*cut(9), [], first=0), {**UNSET, "size": 3, "first": 0})

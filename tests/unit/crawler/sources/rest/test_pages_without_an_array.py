@@ -99,8 +99,8 @@ async def test_what_is_behind_such_a_page_and_cannot_be_seen_is_missing() -> Non
 
 @FORMS
 async def test_a_file_may_declare_that_pages_end_so(form: bytes, words: str) -> None:
-    believed = {**BY_PAGE, "no_array": "end"}
-    crawler, ids, missing = await crawl(six_pages(page_4=form), believed)
+    declared = {**BY_PAGE, "no_array": "end"}
+    crawler, ids, missing = await crawl(six_pages(page_4=form), declared)
     assert (ids, missing) == (list(range(9)), []), f"{words} is the end"
     [*_, last] = await crawler.requests(crawler.batches[-1])
     assert "_page=4" in last["url"]
@@ -124,7 +124,7 @@ async def test_records_that_reach_a_capped_total_do_not_hide_the_page_before_the
     assert [reason.partition(":")[0] for reason in missing] == ["page 1 is missing"]
 
 
-async def test_an_empty_array_is_an_end_that_is_believed() -> None:
+async def test_an_empty_array_is_the_end() -> None:
     crawler, ids, missing = await crawl(six_pages(page_4=b'{"items": []}'))
     assert (ids, missing) == (list(range(9)), [])
     [*_, last] = await crawler.requests(crawler.batches[-1])
