@@ -187,7 +187,7 @@ class Run:
         return value
 
     async def clear(self, task_id: str) -> None:
-        """As a person does it: that task and what follows."""
+        """Clears that task and those after it, as a user does."""
         await self._airflow.post(
             f"/dags/{self.dag_id}/clearTaskInstances",
             {

@@ -1,4 +1,4 @@
-"""What the guarantees cost: the same run with them and without, in turn, so that the machine's mood hits both.
+"""What the guarantees cost: the same run with them and without, in turn, so that changes of the machine's speed affect both.
 
 python -m tests.chaos.cost --rows 300000 --repeat 3
 """

@@ -55,7 +55,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Ground:
-    """A stack on which a trial may do as it likes."""
+    """A stack that a trial may break."""
 
     stack: LocalStack
     proxy: FaultProxy

@@ -70,7 +70,7 @@ def evaluate_peers(strikes: Sequence[Strike]) -> Finding:
 
 
 class Checker:
-    """`onpoint verify` as a person calls it, before and after."""
+    """Runs `onpoint verify`, before and after the faults."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, logs: Path) -> None:
         self._environment = dict(environment)

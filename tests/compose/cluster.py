@@ -49,7 +49,7 @@ class Cluster:
         return self.engine.folder / "secrets"
 
     def prepare(self) -> None:
-        """The two files that a person makes or lets make: secrets, and settings of the services."""
+        """The two files that an operator writes or has written: secrets, and settings of the services."""
         credentials.create(self.secrets)
         settings = crawler_settings(f"http://{ALLOWED}", ALLOWED)
         self._settings.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))

@@ -21,7 +21,7 @@ Report = Callable[[str], None]
 
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Report:
-    """Tells the person who waits."""
+    """Writes a line of progress to the terminal."""
     began = time.monotonic()
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
 

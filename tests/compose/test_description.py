@@ -1,4 +1,4 @@
-"""What Docker Compose and hadolint make of the files that people run, every profile included."""
+"""What Docker Compose and hadolint make of the files that operators run, every profile included."""
 
 import json
 import re

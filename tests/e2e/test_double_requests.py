@@ -1,4 +1,4 @@
-"""Asked for twice at the same moment, a run is one run, and what was asked first counts."""
+"""Two requests with one run id at the same moment are one run, and the first request counts."""
 
 import asyncio
 import json

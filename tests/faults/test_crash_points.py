@@ -89,7 +89,7 @@ async def swept(
 ) -> AsyncIterator[tuple[Pipeline, Swept]]:
     extra = {
         "ONPOINT_CRAWL_ALLOW_HOSTS": crash_source.allow,
-        # The broker's least: each death costs so much.
+        # The smallest that the broker takes: each kill costs this much.
         "ONPOINT_KAFKA_SESSION_TIMEOUT_MS": "6000",
     }
     for name in ("JSONPLACEHOLDER", "HACKERNEWS"):

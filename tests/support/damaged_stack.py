@@ -86,7 +86,7 @@ class DamagedStack:
 
     @asynccontextmanager
     async def put(self, uri: str, data: bytes | None) -> AsyncIterator[None]:
-        """Other bytes are there, or none; afterwards what was there."""
+        """Other bytes are at the key, or none; afterwards the original ones."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         before = self.pipeline.read(uri) if self._is_there(bucket, key) else None
         self._write(bucket, key, data)

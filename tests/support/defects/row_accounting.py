@@ -93,7 +93,7 @@ _statement("I2", "run.completed gives other reasons than rows were rejected for"
 _statement("I4", "the ledger's verdict differs from the published one", VERDICTS,
            f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{reason}}', '\"other\"')::json WHERE run_id = 'first'",
            subject="record run.completed-0")  # fmt: skip
-_statement("I5", "a run goes on for ever", RUNS, f"UPDATE {RUNS} SET status = NULL WHERE run_id = 'second'",
+_statement("I5", "a run never ends", RUNS, f"UPDATE {RUNS} SET status = NULL WHERE run_id = 'second'",
            subject="run second")  # fmt: skip
 _statement("I5", "a lake object was written and not published", OBJECTS,
            f"UPDATE {OBJECTS} SET state = 'written' WHERE run_id = 'first' AND dataset = 'posts'",

@@ -28,7 +28,7 @@ PAGE = 5
 
 END_S = 60.0
 REST_S = 60.0
-"""So long at most until what a step began has come to its end everywhere."""
+"""The longest time until what a step began has ended everywhere."""
 
 OPTIONAL = ("extra", "other")
 """Columns that a file may have or not."""
