@@ -1,4 +1,4 @@
-"""A dead batch whose record is replayed: its death is taken back, and nothing else ever is."""
+"""A dead batch whose record is replayed: its failure is cleared, and that of no other batch."""
 
 import asyncpg
 import pytest
