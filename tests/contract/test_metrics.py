@@ -53,7 +53,7 @@ def labels_of(collector: MetricWrapperBase) -> list[str]:
 
 
 def buckets_of(histogram: Any) -> list[str]:
-    """As the exposition writes them."""
+    """The bounds of the buckets, as the exposition writes them."""
     bounds = histogram._upper_bounds  # noqa: SLF001 - as above
     return [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]  # the library's own
 

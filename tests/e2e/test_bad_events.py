@@ -169,7 +169,7 @@ def place_of(dead_letter: DeadLetter) -> tuple[str, int, int]:
 
 
 async def lags(pipeline: Pipeline) -> Iterator[tuple[str, TopicPartition, int]]:
-    """Of every group and partition that it reads, how far it is behind."""
+    """The lag of every group on each partition that it reads."""
     admin = AIOKafkaAdminClient(bootstrap_servers=pipeline.servers)
     consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.servers)
     await admin.start()

@@ -119,7 +119,7 @@ async def test_a_batch_that_died_is_shown_replayed_and_loaded_once_however_often
         await asyncio.to_thread(stack.stop, "loader")
         try:
             await pipeline.request({"run_id": run_id, "datasets": ["albums"]})
-            # The others read the same object; they are through with it before it goes.
+            # The other stages read the same object: they are done with it before it is removed.
             await wait_for_stage(pipeline, "s3sink", [run_id], 1)
             await wait_for_stage(pipeline, "converter", [run_id], 1)
             damage.delete(run_id)

@@ -45,12 +45,12 @@ FIGURES: dict[str, tuple[str, ...]] = {
 
 
 def last_stages(from_stage: str) -> set[str]:
-    """Those of a replay."""
+    """The last stages that a replay runs."""
     return set(LAST_STAGES) if from_stage == "processor" else {from_stage}
 
 
 def assert_same_counts(counts: dict[str, Any], before: dict[str, Any], stage: str) -> None:
-    """Of a replay and of the run that it replays: the figures of a stage that the replay does not have are 0."""
+    """A replay counts as the run that it replays does; the figures of a stage that it does not run are 0."""
     assert {k: counts[k] for k in SAME_COUNTS} == {k: before[k] for k in SAME_COUNTS}
     asked = last_stages(stage)
     for name, figures in FIGURES.items():
@@ -284,7 +284,7 @@ async def what_arrived(pipeline: Pipeline, run_id: str) -> dict[str, Any]:
 async def test_a_cancelled_run_ends_once_as_cancelled_and_nothing_of_it_arrives_later(
     pipeline: Pipeline, source: SourceServer, after_s: float | None
 ) -> None:
-    """None: before it was asked for. The source is slow, so that no run is over before it is cancelled."""
+    """`after_s` None: before the request. The source is slow, so that no run is over before it is cancelled."""
     source.delay_s = 1.0 if after_s is not None else 0.0
     run_id = new_run()
     async with pipeline.completions() as completions:
@@ -309,7 +309,7 @@ async def test_a_cancelled_run_ends_once_as_cancelled_and_nothing_of_it_arrives_
 
 
 def run_whose_posts_do_not_wait_for_its_stories() -> str:
-    """The plan of its stories is not with the worker that has its posts, however the six partitions are shared."""
+    """A run id with which no worker gets both the plan of its stories and its posts, however partitions are assigned."""
     partition = DefaultPartitioner()
     numbers = list(range(6))
     while True:

@@ -83,7 +83,7 @@ async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_dat
     text = gzip.decompress(pipeline.read(exports["csv"]["uri"])).decode()
     header, *lines = csv.reader(io.StringIO(text, newline=""))
     assert header == list(COLUMNS["users"])
-    # A leading sign is disarmed for spreadsheets: latitudes are texts here.
+    # A leading sign is escaped for spreadsheets: latitudes are texts here.
     plain = [tuple(cell.removeprefix("'") for cell in line) for line in lines]
     assert plain == [tuple(str(value) for value in row) for row in expected]
 

@@ -129,7 +129,7 @@ async def sweep(
 
 
 async def die_everywhere(processes: ServiceProcesses, service: str, seen: Swept) -> None:
-    """The service, killed at one of its points after another; in the end it is well."""
+    """Kills the service at each of its points in turn; it runs at the end."""
     for point, hit in product(POINTS[service], HITS):
         replica = processes.start(service, CRASH_AT=f"{service}.{point}:{hit}")
         seen.codes[service, point, hit] = await replica.exited(POINT_S)

@@ -56,7 +56,7 @@ async def proxy(s3_environment: dict[str, str]) -> AsyncIterator[S3FaultProxy]:
 def store(
     proxy: S3FaultProxy, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ObjectStore]:
-    """As the services open it, through the proxy."""
+    """The object store, opened as the services open it, through the proxy."""
     monkeypatch.setattr(object_store, "CALL_TIMEOUT", CALL_TIMEOUT)
     settings = ObjectStoreSettings(
         s3_endpoint_url=proxy.url,
@@ -98,7 +98,7 @@ def truth(s3_environment: dict[str, str]) -> Truth:
 
 
 async def again_until_done(act: Callable[[], Awaitable[None]]) -> int:
-    """As the bus: an outage is tried again, anything else is not. How often it failed."""
+    """Tries again after an outage and after nothing else, as the bus does. Returns the number of failures."""
     for failed in range(TRIES):
         try:
             await act()

@@ -174,7 +174,7 @@ COPY = ("copy", b"1")
 
 
 async def double_everything(pipeline: Pipeline) -> None:
-    """Each event is there once more, at once, on the partition after its own: often another process's."""
+    """Publishes each event once more on the next partition, which often belongs to another process."""
     consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.servers, enable_auto_commit=False)
     await consumer.start()
     try:

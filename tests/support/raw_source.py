@@ -57,7 +57,7 @@ class RawSource:
 
     @property
     def allow(self) -> str:
-        """For ONPOINT_CRAWL_ALLOW_HOSTS."""
+        """The value for ONPOINT_CRAWL_ALLOW_HOSTS."""
         return f"127.0.0.1:{self.port}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

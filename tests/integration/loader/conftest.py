@@ -68,7 +68,7 @@ def handlers(service: LoaderService) -> Handlers:
 
 @pytest.fixture
 def slow_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ways that rows take, straight into the table or merged; a straight copy takes longer than it may."""
+    """Records how rows are loaded, straight or merged; a straight copy exceeds its time limit."""
     ways: list[str] = []
 
     async def slow(

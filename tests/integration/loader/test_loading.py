@@ -143,7 +143,7 @@ async def test_a_batch_from_before_a_column_was_added_is_loaded_with_nulls(
 async def test_the_longest_key_that_the_processor_lets_pass_fits_into_the_index(
     postgres_dsn: str, staging: ObjectStore, pool: asyncpg.Pool, parts: int
 ) -> None:
-    """Texts that do not compress, of as many bytes as it takes in all, and an integer."""
+    """Key columns of texts that do not compress, of the largest total size, and an integer."""
     texts = [f"part_{place}" for place in range(parts)]
     wide = a_dataset({**dict.fromkeys(texts, "string"), "id": "int64"}, key=[*texts, "id"], name="wide")
     await migrate(postgres_dsn, [], [wide])

@@ -328,10 +328,10 @@ async def test_an_outage_of_the_store_leaves_nothing_and_the_next_try_is_right(
 
 
 @pytest.mark.parametrize("constraint", ["onpoint_things_pkey", "onpoint_things_pkey_ccnew"])
-async def test_a_conflict_of_the_key_s_own_index_is_nobodys_fault(
+async def test_a_conflict_of_the_key_s_own_index_is_an_outage(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, constraint: str
 ) -> None:
-    """As an index that is rebuilt while rows come raises it; the second of the two is gone when one asks for it."""
+    """An index that is rebuilt during a load raises this; the second constraint is gone when it is looked up."""
     await pool.execute(
         "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE unique_violation "
         f"USING CONSTRAINT = '{constraint}', TABLE = 'onpoint_things'; END $$"

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 
 def note_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ways that rows take from now on: straight into the table, or by the temporary one."""
+    """Records how rows are loaded from now on: straight into the table, or through the temporary one."""
     ways: list[str] = []
 
     def noting(

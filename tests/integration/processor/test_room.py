@@ -64,7 +64,7 @@ async def compare(
 
 
 def a_text(length: int, chance: random.Random) -> str:
-    """That no compression makes shorter."""
+    """A text that compression does not shorten."""
     return "".join(chance.choices(string.ascii_letters + string.digits, k=length))
 
 
@@ -86,7 +86,7 @@ def a_value(kind: str, chance: random.Random, *, long: bool) -> Any:
 
 
 async def test_texts_of_every_length(connection: asyncpg.Connection) -> None:
-    """Around the limit byte by byte: one more byte in the row is the one too many."""
+    """Row sizes around the limit, byte by byte."""
     chance = random.Random(1)  # noqa: S311 - for tests
     rows: list[list[Any]] = []
     for filled in (440, 445, 450):

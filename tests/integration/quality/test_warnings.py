@@ -1,4 +1,4 @@
-"""What the stages remark of a run stands in its warnings, once, whatever became of its rows."""
+"""The remarks of the stages are in a run's warnings, once, whatever the fate of its rows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What no try can handle leaves the way, whole and with its story, and nothing behind it waits."""
+"""A record that no try can handle becomes a whole dead letter with its failure, and no record behind it waits."""
 
 import json
 from collections import Counter

@@ -114,7 +114,7 @@ async def test_transactions_that_could_not_be_opened_are_opened_by_the_first_rec
 async def send_once_taken(
     producer: AIOKafkaProducer, topic: str, value: bytes, headers: list[tuple[str, bytes]]
 ) -> None:
-    """The broker confirms a topic's new limit before the partition's leader goes by it."""
+    """Sends until the broker takes it: a topic's new limit is confirmed before the partition's leader applies it."""
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(MessageSizeTooLargeError):

@@ -1,4 +1,4 @@
-"""What is tried again: outages for as long as they last, unknown errors five times."""
+"""Retries: outages for as long as they last, unknown errors five times."""
 
 import asyncio
 import json

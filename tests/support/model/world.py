@@ -66,7 +66,7 @@ class Delivery:
 
 @dataclass
 class Bus:
-    """At least once, and in any order."""
+    """Delivers each record at least once, in any order."""
 
     inbox: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     seen: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))

@@ -335,7 +335,7 @@ def test_clean_records_become_what_each_of_them_is_alone(texts: list[str]) -> No
 
 @pytest.fixture
 def parses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Bytes of every call of the columnar parser."""
+    """The number of bytes of every call of the columnar parser."""
     calls: list[int] = []
     original = column_parser._parse  # noqa: SLF001 - the point of the tests is when it is not called
 

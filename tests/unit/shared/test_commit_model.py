@@ -87,7 +87,7 @@ class Pipeline(RuleBasedStateMachine):
     @precondition(lambda self: self.zombies)
     @rule(place=st.integers(0, 2))
     def wake(self, place: int) -> None:
-        """It goes on where it stood, whatever has happened since. Its offset is no longer its own."""
+        """A paused process goes on where it stopped, whatever has happened since. It no longer owns the record's offset."""
         group, delivery, steps = self.zombies.pop(place % len(self.zombies))
         self.run(self._go_on(group, delivery, steps))
 
@@ -180,7 +180,7 @@ class Pipeline(RuleBasedStateMachine):
                 return self.world.mark_failed_in_staging(group, record, error)  # type: ignore[arg-type]  # a stage
 
     async def _handle(self, group: str, delivery: Delivery, dies_at: int | None) -> None:
-        """To the end, or until the process dies: then the record comes again."""
+        """Handles the record to the end, or until the process dies: then the record is delivered again."""
         if delivery.replayed:
             self.sink.redrive(delivery.record) if group == "s3sink" else await self.world.redrive(
                 group, delivery.record
@@ -216,11 +216,11 @@ class Pipeline(RuleBasedStateMachine):
             await _advance(steps, None)
         except PermanentError as error:
             await _advance(self._mark_failed(group, delivery.record, error), None)
-        # It was fenced: what it published in its transaction is aborted.
+        # The process was fenced: what it published in its transaction is aborted.
         self.world.transactions.clear()
 
     async def _drain(self) -> None:
-        """Everything goes on, and nothing dies any more."""
+        """Handles all that is left, without any crash."""
         while self.zombies:
             await self._go_on(*self.zombies.pop())
         for _ in range(10_000):
@@ -269,7 +269,7 @@ class Pipeline(RuleBasedStateMachine):
 
 
 async def _advance(steps: Steps, dies_at: int | None) -> bool:
-    """Whether it came to its end."""
+    """Whether the steps came to their end."""
     at = 0
     async for _ in steps:
         if at == dies_at:
@@ -295,7 +295,7 @@ def test_whatever_happens_nothing_is_lost_or_twice_and_the_run_ends_once(number:
             deadline=None,
             database=None,
             print_blob=True,
-            # A failure is told at once; add Phase.shrink, with that seed alone, to look for a shorter one.
+            # A failure is reported at once; add Phase.shrink, with that seed alone, to look for a shorter one.
             phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),

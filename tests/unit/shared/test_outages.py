@@ -62,7 +62,7 @@ def store_at(port: int) -> ObjectStore:
 
 
 def messages_of(store: ObjectStore) -> set[str]:
-    """Of a request of each kind."""
+    """The error messages of one request of each kind."""
     found = set()
 
     async def ask() -> None:

@@ -215,7 +215,7 @@ def test_every_address_that_the_driver_understands_is_accepted(dsn: str) -> None
 
 
 def test_no_value_is_in_the_error_behind_the_error() -> None:
-    """Who asks for the traceback gets it whole."""
+    """A traceback shows the whole chain of errors."""
     with pytest.raises(ConfigurationError) as caught:
         load_settings(ObjectStoreSettings, {"ONPOINT_S3_CREDENTIALS": "hunter2"})
     assert "hunter2" not in str(caught.value.__cause__)

@@ -1,4 +1,4 @@
-"""Names in a message are told whole, the likeliest first."""
+"""Names in a message are listed whole, the likeliest first."""
 
 import re
 

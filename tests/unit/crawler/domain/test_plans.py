@@ -142,7 +142,7 @@ def test_a_limit_makes_an_unbelievable_total_harmless() -> None:
 
 @pytest.mark.parametrize(("limit", "batches"), [(None, None), (1001, None), (1000, 10), (999, 10), (0, 0)])
 def test_a_total_is_not_an_end_unless_the_limit_is(limit: int | None, batches: int | None) -> None:
-    """It may be capped, cached or behind."""
+    """A total may be capped, cached or behind."""
     plan = plan_pages("r", "d", total=1000, page_size=1, limit=limit, requests_per_second=1)
     assert (plan.batches, plan.is_last_known(9)) == (batches, batches is None)
 

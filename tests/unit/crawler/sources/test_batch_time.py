@@ -53,7 +53,7 @@ async def raw_of(crawler: Crawler, manifest: BatchManifest) -> bytes:
 
 
 def asked_again(crawler: Crawler) -> list[CrawlBatchRequested]:
-    """Units that came once more, once for each time."""
+    """Units that were published again, once for each repetition."""
     return [unit for place, unit in enumerate(crawler.units) if unit in crawler.units[:place]]
 
 

@@ -32,7 +32,7 @@ async def free_turn(_: object) -> AsyncIterator[None]:
 @BATCHES
 @pytest.mark.parametrize("total", [1, 3, 5, 6, 7, 8])
 async def test_a_total_that_is_too_low_is_not_the_end(total: int, batch_rows: int) -> None:
-    """Capped, cached, or behind."""
+    """Totals may be capped, cached or behind."""
     pages = listed(*cut(9), [], X_Total_Count=str(max(3, total)))
     crawler, _ = await crawl(pages, batch_rows=batch_rows)
     assert await ids_of(crawler) == list(range(9))
@@ -124,7 +124,7 @@ async def test_an_outage_behind_a_short_page_is_not_the_end() -> None:
 
 @pytest.mark.parametrize("status", [400, 422])
 async def test_a_window_that_ends_where_the_total_does_is_not_the_end(status: int) -> None:
-    """As of a search that shows its first records only, and counts no more."""
+    """A search may give only its first records, and count no more than those."""
     pages = listed(*cut(9), X_Total_Count="9")
 
     def answer(number: int, before: int) -> faults.Fault | None:
