@@ -105,7 +105,7 @@ async def test_a_partial_run_fails_the_task_where_that_is_asked(
 
 
 async def test_what_follows_a_run_starts_by_its_event(airflow: Airflow, pipeline: Pipeline) -> None:
-    run_id = "asked-by-someone-else"
+    run_id = "asked-by-another-client"
     await pipeline.run({"run_id": run_id, "datasets": ["users"]}, WITHIN_S)
 
     async def followed() -> bool:
