@@ -1,4 +1,4 @@
-"""The rooms keep their doors (pyproject.toml, [tool.importlinter])."""
+"""Imports follow the contracts of pyproject.toml, [tool.importlinter]."""
 
 import ast
 import subprocess

@@ -62,7 +62,7 @@ class DamagedStack:
     @asynccontextmanager
     async def altered(self, table: str, sql: str, *arguments: Any) -> AsyncIterator[None]:
         """The statement is done to the table; afterwards the table is as it was."""
-        room, _, name = table.partition(".")
+        schema, _, name = table.partition(".")
         columns = [
             row["attname"]
             for row in await self.database.fetch(
@@ -81,7 +81,7 @@ class DamagedStack:
             async with self.database.transaction():
                 await self.database.execute(f"DELETE FROM {table}")
                 await self.database.copy_records_to_table(
-                    name, schema_name=room, records=rows, columns=columns
+                    name, schema_name=schema, records=rows, columns=columns
                 )
 
     @asynccontextmanager

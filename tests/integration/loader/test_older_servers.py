@@ -34,9 +34,9 @@ def postgres_dsn(older_dsn: str) -> str:
 
 
 async def test_a_straight_copy_that_takes_too_long_is_merged_at_once(
-    service: LoaderService, staging: ObjectStore, catalog: Catalog, slow_ways: list[str]
+    service: LoaderService, staging: ObjectStore, catalog: Catalog, slow_load_paths: list[str]
 ) -> None:
     """The limit ends the statement; there is none that would end the transaction."""
     batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
     assert (await service.load(batch)).counts == Counts(read=10, loaded=10)
-    assert slow_ways == ["straight", "merged"]
+    assert slow_load_paths == ["straight", "merged"]

@@ -156,7 +156,7 @@ async def test_the_csv_is_rfc_4180_with_null_and_empty_apart(
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "＋1", "－1", "＠x"])  # noqa: RUF001 - full-width on purpose
-async def test_a_text_that_a_spreadsheet_would_run_is_disarmed(
+async def test_a_text_that_a_spreadsheet_would_run_is_escaped(
     staging: ObjectStore, lake: ObjectStore, service: ConverterService, things: Dataset, text: str
 ) -> None:
     await ask(staging, ["csv"])

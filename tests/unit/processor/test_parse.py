@@ -1,4 +1,4 @@
-"""The quick way and the exact way give what a plain reading of each line gives, whatever its neighbours are."""
+"""Column parser and row parser give what a plain reading of each line gives, whatever its neighbours are."""
 
 import json
 from collections.abc import Iterator
@@ -364,7 +364,7 @@ PATHS = a_dataset(
     ],
 )
 def test_the_texts_of_a_key_fit_into_an_index_together(a: str, b: str, verdict: str) -> None:
-    """Whatever the row's neighbours are: plain ones, or one that takes all of them the exact way."""
+    """Whatever the row's neighbours are: plain ones, or one that sends all of them to the row parser."""
     parse_schema = parse_schema_of(PATHS)
     line = json.dumps({"a": a, "n": 2**62, "b": b}, ensure_ascii=False).encode()
     for neighbour in (b'{"a":"a","n":1,"b":"b"}', b"null"):

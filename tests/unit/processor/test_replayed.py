@@ -74,11 +74,11 @@ async def test_the_rows_are_the_same_and_their_lineage_is_the_new_runs(
     assert (result.run_id, result.status, result.first_position) == ("run-2", "done", 7)
     assert result.counts == old.counts == Counts(read=52, accepted=50, rejected=1, deduplicated=1)
     before, after = await table_of(staging, old), await table_of(staging, result)
-    stamped = ["_run_id", "_batch_id", "_requested_at"]
+    lineage = ["_run_id", "_batch_id", "_requested_at"]
     assert after.schema == before.schema
-    assert after.drop_columns(stamped) == before.drop_columns(stamped)
+    assert after.drop_columns(lineage) == before.drop_columns(lineage)
     assert (
-        after.select(stamped).to_pylist()
+        after.select(lineage).to_pylist()
         == [{"_run_id": "run-2", "_batch_id": result.batch_id, "_requested_at": LATER}] * 50
     )
     assert result.artifacts[1].sha256 == old.artifacts[1].sha256
@@ -96,7 +96,7 @@ async def test_why_rows_were_refused_and_what_was_absent_is_copied(
     assert result.unnamed == old.unnamed == ("user",)
 
 
-async def test_a_batch_stamped_back_has_the_bytes_it_had(
+async def test_a_batch_whose_lineage_is_rewritten_back_has_the_bytes_it_had(
     staging: ObjectStore, service: ProcessorService, old: BatchManifest
 ) -> None:
     there = await service.process(await copy_batch(staging, old))

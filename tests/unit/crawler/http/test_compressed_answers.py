@@ -122,7 +122,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("encoding", "body", "words", "tries"), REFUSED)
-async def test_what_cannot_be_inflated_is_a_failure(
+async def test_what_cannot_be_decompressed_is_a_failure(
     encoding: str, body: bytes, words: str, tries: int, tmp_path: Path
 ) -> None:
     await check_fails(answer(body, b"Content-Encoding: " + encoding.encode()), tmp_path, words, tries)
