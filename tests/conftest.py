@@ -19,7 +19,7 @@ from tests.support.source import SourceServer
 
 ROOT = Path(__file__).parents[1]
 
-# A busy machine is no defect of the code under test.
+# A busy machine is not a defect of the code under test.
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))

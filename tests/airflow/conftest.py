@@ -61,8 +61,8 @@ async def mailboxes() -> AsyncIterator[Mailboxes]:
 async def bare(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     """Only the command line, and no Kafka."""
     airflow = Airflow(tmp_path_factory.mktemp("bench"), NO_KAFKA, DAGS, {})
-    code, said = await airflow.command("db", "migrate")
-    assert code == 0, said
+    code, output = await airflow.command("db", "migrate")
+    assert code == 0, output
     return airflow
 
 
@@ -93,8 +93,8 @@ async def airflow(
         },
     )
     try:
-        code, said = await airflow.command("db", "migrate")
-        assert code == 0, said
+        code, output = await airflow.command("db", "migrate")
+        assert code == 0, output
         airflow.start("api-server", "dag-processor", "scheduler", "triggerer")
         await until(airflow.is_up, START_TIMEOUT_S, "Airflow to be up")
         await until(lambda: _are_known(airflow), START_TIMEOUT_S, "the DAGs to be known")

@@ -50,7 +50,7 @@ class Airflow:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
-            # A busy machine's API server answers late, which is no failure of a task.
+            # A busy machine's API server answers late, which is not a failure of a task.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             # The trigger's first look waits for one of these.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
@@ -187,7 +187,7 @@ class Run:
         return value
 
     async def clear(self, task_id: str) -> None:
-        """As a person does it: that task and what follows."""
+        """Clears that task and those after it, as a user does."""
         await self._airflow.post(
             f"/dags/{self.dag_id}/clearTaskInstances",
             {
@@ -212,11 +212,11 @@ class Run:
     async def waits(self, within_s: float = WITHIN_S) -> None:
         """Until its wait is deferred and a triggerer has it."""
 
-        async def held() -> bool:
+        async def is_waiting() -> bool:
             task = await self.task("wait_for_completion")
             return task["state"] == "deferred" and task["triggerer_job"] is not None
 
-        await until(held, within_s, f"{self.run_id} to wait")
+        await until(is_waiting, within_s, f"{self.run_id} to wait")
 
     async def reaches(self, task_id: str, state: str, within_s: float = WITHIN_S) -> None:
         async def reached() -> bool:
@@ -225,12 +225,12 @@ class Run:
         await until(reached, within_s, f"{task_id} of {self.run_id} to be {state}")
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float, what: str) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float, what: str) -> None:
     """An answer that does not come in time counts as no; Airflow is slow while it starts."""
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         with suppress(TimeoutError):
-            if await holds():
+            if await condition():
                 return
         await asyncio.sleep(POLL_S)
     raise AssertionError(f"waited {within_s} s for {what}")

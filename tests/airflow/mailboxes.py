@@ -1,4 +1,4 @@
-"""Where notices end up: a Slack webhook and a mail server, of which each keeps what it is told."""
+"""Where notices end up: a Slack webhook and a mail server, each of which records what it receives."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ class Mailboxes:
         await self._runner.cleanup()
 
     def settings(self) -> dict[str, str]:
-        """What a person sets to get notices."""
+        """The settings that turn notices on."""
         assert self._runner is not None
         assert self._smtp is not None
         slack = {

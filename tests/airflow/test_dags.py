@@ -42,9 +42,9 @@ async def found(bare: Airflow) -> dict[str, Any]:
 
 
 async def described(bare: Airflow, **environment: str) -> dict[str, Any]:
-    code, said = await bare.python(DESCRIBE, str(DAGS), **environment)
-    assert code == 0, said
-    found: dict[str, Any] = json.loads(said.split("FOUND", 1)[1])
+    code, output = await bare.python(DESCRIBE, str(DAGS), **environment)
+    assert code == 0, output
+    found: dict[str, Any] = json.loads(output.split("FOUND", 1)[1])
     return found
 
 
@@ -60,7 +60,7 @@ def test_the_daily_dag_is_what_was_asked_for(found: dict[str, Any]) -> None:
     assert found["params"]["datasets"] == ["posts", "users", "comments", "stories"]
 
 
-def test_the_time_of_a_short_task_is_no_bound_of_the_wait(found: dict[str, Any]) -> None:
+def test_the_time_of_a_short_task_does_not_bound_the_wait(found: dict[str, Any]) -> None:
     assert found["bounded"] == {
         "read_positions": True,
         "request_crawl": True,
@@ -112,9 +112,9 @@ print("FOUND" + json.dumps(found))
 async def test_a_text_of_a_source_is_text_in_every_notice(bare: Airflow) -> None:
     foreign = "<img src=x onerror=alert(1)> & <!channel> {{ dag }}"
     settings = {"ONPOINT_NOTIFY_SLACK_CONN_ID": "onpoint_slack", "ONPOINT_NOTIFY_EMAIL": "a@example.org"}
-    code, said = await bare.python(RENDER, foreign, **settings, PYTHONPATH=f"{ROOT}:{PLUGINS}")
-    assert code == 0, said
-    found = json.loads(next(line for line in said.splitlines() if line.startswith("FOUND"))[5:])
+    code, output = await bare.python(RENDER, foreign, **settings, PYTHONPATH=f"{ROOT}:{PLUGINS}")
+    assert code == 0, output
+    found = json.loads(next(line for line in output.splitlines() if line.startswith("FOUND"))[5:])
     escaped = "&lt;img src=x onerror=alert(1)&gt; &amp; &lt;!channel&gt; {{ dag }}"
     for texts in found.values():
         assert escaped in texts["mail"]
@@ -130,9 +130,13 @@ def test_no_code_of_a_service_is_loaded(found: dict[str, Any]) -> None:
 
 def test_of_onpoint_only_the_events_and_their_errors_are_imported() -> None:
     files = [*DAGS.glob("*.py"), *PLUGINS.rglob("*.py")]
-    ours = {name for file in files for name in imported(file) if name.split(".")[0] != "onpoint_airflow"}
-    ours = {name for name in ours if name.split(".")[0] in {"shared", "services", "console", "deploy"}}
-    assert {name for name in ours if not name.startswith("shared.events")} == {"shared.errors"}
+    onpoint_modules = {
+        name for file in files for name in imported(file) if name.split(".")[0] != "onpoint_airflow"
+    }
+    onpoint_modules = {
+        name for name in onpoint_modules if name.split(".")[0] in {"shared", "services", "console", "deploy"}
+    }
+    assert {name for name in onpoint_modules if not name.startswith("shared.events")} == {"shared.errors"}
 
 
 def test_the_daily_dag_reads_in_a_minute() -> None:

@@ -13,7 +13,7 @@ DAG = "onpoint_data_pipeline"
 
 
 async def test_a_succeeded_run_ends_with_a_summary(bench: Airflow, test_data: TestData) -> None:
-    code, said = await bench.test_run(
+    code, output = await bench.test_run(
         DAG,
         {
             "datasets": ["posts", "users"],
@@ -21,24 +21,24 @@ async def test_a_succeeded_run_ends_with_a_summary(bench: Airflow, test_data: Te
             "formats": ["csv"],
         },
     )
-    assert code == 0, said
-    assert said.count(" succeeded\ntook ") == 2, "once when it was judged, once as the summary"
-    assert row_of("posts", said)[:2] == ["7", "7"]
-    assert row_of("users", said)[:2] == [str(len(test_data.records["users"]))] * 2
-    assert "checks: " in said
-    assert "progress: onpoint status manual__" in said
+    assert code == 0, output
+    assert output.count(" succeeded\ntook ") == 2, "once when the outcome was evaluated, once as the summary"
+    assert row_of("posts", output)[:2] == ["7", "7"]
+    assert row_of("users", output)[:2] == [str(len(test_data.records["users"]))] * 2
+    assert "checks: " in output
+    assert "progress: onpoint status manual__" in output
 
 
 async def test_a_failed_run_fails_the_task_with_the_names_of_the_failed_checks(
     bench: Airflow, unhealthy: SourceServer
 ) -> None:
     unhealthy.fail("/posts", faults.records([], X_Total_Count="0"))
-    code, said = await bench.test_run(DAG, {"datasets": ["posts", "users"]})
+    code, output = await bench.test_run(DAG, {"datasets": ["posts", "users"]})
     assert code == 1
-    failure = next(line for line in said.splitlines() if "AirflowFailException:" in line)
+    failure = next(line for line in output.splitlines() if "AirflowFailException:" in line)
     assert "failed checks (error): posts.row_count (is 0, expected min 1)" in failure
     assert (
-        "task_id=summarise" not in said.split("Marking run")[0].split("[DAG TEST] end task task_id=wait")[1]
+        "task_id=summarise" not in output.split("Marking run")[0].split("[DAG TEST] end task task_id=wait")[1]
     )
 
 
@@ -47,23 +47,23 @@ async def test_a_partial_run_passes_unless_asked_otherwise(
 ) -> None:
     for story in test_data.records["stories"][:10]:
         unhealthy.fail(f"/v0/item/{story['id']}.json", faults.null())
-    code, said = await bench.test_run(
+    code, output = await bench.test_run(
         DAG, {"datasets": ["stories"], "parameters": {"stories": {"limit": 20}}}
     )
-    assert " partial" in said
-    assert row_of("stories", said)[:3] == ["20", "10", "10"]
-    assert code == 0, said
+    assert " partial" in output
+    assert row_of("stories", output)[:3] == ["20", "10", "10"]
+    assert code == 0, output
 
 
 async def test_a_run_that_does_not_complete_in_time_fails_the_task(
     bench: Airflow, unhealthy: SourceServer
 ) -> None:
     unhealthy.fail("/posts", faults.hang())
-    code, said = await bench.test_run(DAG, {"datasets": ["posts"], "timeout_minutes": 0.05})
+    code, output = await bench.test_run(DAG, {"datasets": ["posts"], "timeout_minutes": 0.05})
     assert code == 1
-    assert "did not complete within 0.05 minutes" in said
+    assert "did not complete within 0.05 minutes" in output
 
 
-def row_of(dataset: str, said: str) -> list[str]:
+def row_of(dataset: str, output: str) -> list[str]:
     """The numbers of its line in the summary."""
-    return next(line.split()[1:] for line in said.splitlines() if line.startswith(f"{dataset} "))
+    return next(line.split()[1:] for line in output.splitlines() if line.startswith(f"{dataset} "))

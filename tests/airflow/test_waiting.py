@@ -105,7 +105,7 @@ async def test_a_partial_run_fails_the_task_where_that_is_asked(
 
 
 async def test_what_follows_a_run_starts_by_its_event(airflow: Airflow, pipeline: Pipeline) -> None:
-    run_id = "asked-by-someone-else"
+    run_id = "asked-by-another-client"
     await pipeline.run({"run_id": run_id, "datasets": ["users"]}, WITHIN_S)
 
     async def followed() -> bool:
@@ -171,7 +171,7 @@ async def the_daily_run(airflow: Airflow) -> Run:
 
 
 async def told(mailboxes: Mailboxes, run: Run) -> str:
-    """The one Slack message about that run; the mail about it says the same."""
+    """The one Slack message about that run; the mail about it has the same facts."""
 
     async def both() -> bool:
         return all(any(run.run_id in text for text in box) for box in (mailboxes.slack, unfolded(mailboxes)))

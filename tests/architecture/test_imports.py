@@ -1,4 +1,4 @@
-"""The rooms keep their doors (pyproject.toml, [tool.importlinter])."""
+"""Imports follow the contracts of pyproject.toml, [tool.importlinter]."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/app.py"))
 
 
-def test_the_import_contracts_hold() -> None:
+def test_the_import_contracts_are_met() -> None:
     found = subprocess.run(
         [Path(sys.executable).parent / "lint-imports", "--no-cache"],
         cwd=ROOT,
@@ -27,7 +27,7 @@ def test_all_six_services_are_there() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_has_its_rooms_and_says_what_it_is(service: str) -> None:
+def test_a_service_has_its_modules_and_a_readme(service: str) -> None:
     folder = ROOT / "services" / service
     assert {"app", "handlers", "service", "README"} <= {path.stem for path in folder.iterdir()}
 

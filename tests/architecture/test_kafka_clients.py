@@ -1,4 +1,4 @@
-"""Every Kafka client of the product is built by one factory, so that TLS and the login hold for all of them."""
+"""Every Kafka client of the product is built by one factory, so that TLS and the login apply to all of them."""
 
 import ast
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """`make chaos SEED=7 [TIER=ci|release|short]`: a whole stack, a stream of runs, and faults by a plan made of the seed.
 
-Exit code 1 if a promise was broken.
+Exit code 1 if a guarantee was broken.
 """
 
 import argparse
@@ -26,9 +26,9 @@ def main() -> int:
     print_plan(plan)
     if options.plan:
         return 0
-    # Its clients say at every try that the broker is away, which it is meant to be.
+    # The clients log every failed connection; the plan stops the broker on purpose.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    # What it leaves there on failure (logs above all) is for whoever looks for the cause.
+    # On failure its files stay, logs above all: they show the cause.
     home = Path(tempfile.mkdtemp(prefix="onpoint-chaos-"))
     try:
         result = asyncio.run(run_trial(plan, home, os.environ, out.print))

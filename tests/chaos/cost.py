@@ -1,4 +1,4 @@
-"""What the guarantees cost: the same run with them and without, in turn, so that the machine's mood hits both.
+"""What the guarantees cost: the same run with them and without, in turn, so that changes of the machine's speed affect both.
 
 python -m tests.chaos.cost --rows 300000 --repeat 3
 """
@@ -22,11 +22,11 @@ def rate(rows: int, *, guarded: bool) -> float:
         os.environ.pop("PYTHONPATH", None)
     else:
         os.environ["PYTHONPATH"] = f"{UNGUARDED}{os.pathsep}{ROOT}"
-    [measured] = Bench(rows, 1, {}, report=_say).run()
+    [measured] = Bench(rows, 1, {}, report=_report).run()
     return measured.rows_per_s
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 

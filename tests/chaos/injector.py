@@ -1,4 +1,4 @@
-"""Does to a running stack what the plan says, each fault at its time, and notes when it began and ended."""
+"""Applies the plan's faults to a running stack, each at its time, and records when each began and ended."""
 
 import asyncio
 import contextlib
@@ -49,13 +49,13 @@ class Injector:
         stack: LocalStack,
         proxy: FaultProxy,
         began_s: float,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         on_broker_back: Callable[[int], None],
     ) -> None:
         self._stack = stack
         self._proxy = proxy
         self._began_s = began_s
-        self._say = say
+        self._report = report
         self._on_broker_back = on_broker_back
         self._locks = {name: asyncio.Lock() for name in COMPONENT_OF.values()}
         self.strikes: list[Strike] = []
@@ -70,7 +70,7 @@ class Injector:
     async def _strike(self, fault: Fault) -> None:
         strike = Strike(fault, self._now_s())
         self.strikes.append(strike)
-        self._say(str(fault))
+        self._report(str(fault))
         match fault.kind:
             case "kill":
                 await self._kill(strike)
@@ -85,7 +85,7 @@ class Injector:
         await self._signal(strike, signal.SIGKILL)
 
     async def _pause(self, strike: Strike) -> None:
-        """A peer takes over meanwhile, so that the sleeper wakes up as a zombie."""
+        """Stops the process with SIGSTOP while a peer handles its partitions; it resumes as a zombie."""
         name = strike.fault.target
         (port,) = free_ports(1)
         peer = await asyncio.to_thread(self._start_peer, name, port)
@@ -94,7 +94,7 @@ class Injector:
             process = await self._signal(strike, signal.SIGSTOP)
             if process is not None:
                 await asyncio.sleep(strike.fault.duration_s)
-                # Somebody may have killed it in its sleep.
+                # Another fault may have killed it while it was stopped.
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.resume()
                 strike.ended_s = self._now_s()
@@ -127,7 +127,7 @@ class Injector:
         strike.ended_s = self._now_s()
 
     async def _signal(self, strike: Strike, number: signal.Signals) -> psutil.Process | None:
-        """Whom it struck: of a service that is down at the moment, the next process. None: there was none."""
+        """The process that got the signal; of a service that is down at the moment, the next one. None: there was none."""
         deadline_s = time.monotonic() + VICTIM_WAIT_S
         while time.monotonic() < deadline_s:
             with contextlib.suppress(NotRunningError, psutil.NoSuchProcess):

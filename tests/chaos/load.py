@@ -16,7 +16,7 @@ from tests.support.source import SourceServer
 DELAY_S = 0.2
 """Of every answer, so that a request lasts long enough to be met."""
 CRAWL_SHARE = 0.4
-"""Of the time between two requests for runs: so long takes a crawl, so that there is work when a fault comes. The
+"""Of the time between two requests for runs: a crawl takes this share, so that there is work when a fault comes. The
 rest is there to catch up."""
 SINK_AGE_S = 5
 ASK_TIMEOUT_S = 5.0

@@ -40,7 +40,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Handled:
-    """What a service's process says of itself."""
+    """What a service's process reports about itself."""
 
     at_s: float
     service: str

@@ -19,7 +19,7 @@ NOTHING = "&ndash;"
 
 def render(document: Document) -> str:
     kinds = [fault["kind"] for fault in document["faults"]]
-    verdict = "Every promise held" if document["passed"] else "A promise was broken"
+    verdict = "Every guarantee was met" if document["passed"] else "A guarantee was broken"
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=f"Chaos, seed {document['seed']}, {document['tier']}",
         verdict=verdict,
@@ -124,7 +124,7 @@ def _faults(faults: Iterable[Document]) -> str:
 
 
 def _mark(*, passed: bool) -> str:
-    return "<b class=good>✓ held</b>" if passed else "<b class=bad>✗ broken</b>"
+    return "<b class=good>✓ met</b>" if passed else "<b class=bad>✗ broken</b>"
 
 
 def _rows(rows: Iterable[Sequence[str]]) -> str:

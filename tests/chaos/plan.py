@@ -29,7 +29,7 @@ class Tier:
     rows_per_run: int
     batch_rows: int
     window_s: float
-    """Faults and requests fall into so many seconds."""
+    """Seconds over which faults and requests are spread."""
     kills: int
     pauses: int
     brokers: int
@@ -42,7 +42,7 @@ class Tier:
     """Above the consumers' session timeout of 10 s."""
     network_s: tuple[float, float]
     drain_s: float
-    """How long the runs may take to end after the last fault; a busy machine takes longer than the tier promises."""
+    """How long the runs may take to end after the last fault; a busy machine takes longer than the tier's goal."""
 
     @property
     def rows(self) -> dict[str, int]:

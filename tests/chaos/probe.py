@@ -1,4 +1,4 @@
-"""Sees each `run.completed` as a reader would, and looks at that moment whether all it promises can be read."""
+"""Reads each `run.completed` as a consumer does, and checks at that moment that all it reports can be read."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.support.pipeline import Pipeline
 _T = TypeVar("_T")
 
 OUTAGE_PATIENCE_S = 120.0
-"""While the database or the store is down nobody can read: the look is made when they are back."""
+"""How long the probe waits for a database or an object store that is down before it reads."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Sighting:
     at_s: float
     value: dict[str, Any]
     problems: list[str]
-    """What was promised and could not be read."""
+    """What `run.completed` reports and could not be read."""
     rows: dict[str, int]
     """In PostgreSQL, from this run or a later one."""
 

@@ -37,7 +37,7 @@ TOXICS: dict[str, dict[str, Any]] = {
 
 
 class ProxyError(Exception):
-    """The proxy could not be made or started. The message says what to do."""
+    """The proxy could not be made or started. The message tells what to do."""
 
 
 def find_or_build(environ: Mapping[str, str]) -> Path:

@@ -31,7 +31,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_result(result: Result) -> None:
-    table = Table("", "promise", "seen", box=None, pad_edge=False, header_style="bold")
+    table = Table("", "guarantee", "seen", box=None, pad_edge=False, header_style="bold")
     for finding in result.findings:
         mark = "[green]ok[/]" if finding.passed else "[bold red]BROKEN[/]"
         table.add_row(mark, finding.name, finding.detail)

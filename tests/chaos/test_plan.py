@@ -1,4 +1,4 @@
-"""A chaos plan follows from its seed, and holds what its tier promises."""
+"""A chaos plan follows from its seed, and has the faults of its tier."""
 
 from collections import Counter
 from itertools import pairwise
@@ -67,7 +67,7 @@ def test_a_pause_outlasts_the_session_timeout() -> None:
         assert all(f.duration_s > 10 for f in make_plan(7, tier).faults if f.kind == "pause")
 
 
-def test_the_tiers_have_the_sizes_that_were_promised() -> None:
+def test_the_tiers_have_the_agreed_sizes() -> None:
     ci, release = TIERS["ci"], TIERS["release"]
     assert (ci.records, ci.kills, ci.pauses, ci.brokers, ci.postgres, ci.stores) == (100_000, 50, 10, 5, 5, 5)
     assert (release.records, release.kills, release.pauses) == (1_000_000, 300, 60)

@@ -16,14 +16,16 @@ SEED = int(os.environ.get("ONPOINT_CHAOS_SEED", "7"))
 
 @pytest.mark.chaos
 @pytest.mark.timeout(420)
-async def test_a_stream_of_runs_through_kills_pauses_and_outages_keeps_every_promise(tmp_path: Path) -> None:
+async def test_a_stream_of_runs_through_kills_pauses_and_outages_meets_every_guarantee(
+    tmp_path: Path,
+) -> None:
     plan = make_plan(SEED, TIERS["short"])
     result = await run_trial(plan, tmp_path / "home", os.environ, print)
     write_report(result, tmp_path)
     broken = [
         f"{finding.name}: {finding.detail}"
         for finding in result.findings
-        # How quick a busy machine recovers proves nothing; `make chaos` holds it against the goals.
+        # How quick a busy machine recovers proves nothing; `make chaos` compares it with the goals.
         if not finding.passed and not finding.name.startswith(TIMES)
     ]
     assert not broken, f"seed {SEED}, report in {tmp_path}"

@@ -33,7 +33,7 @@ STUCK_S = 120.0
 AGAIN_S = 3.0
 """How long a second completion is waited for."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Ground:
-    """A stack on which a trial may do as it likes."""
+    """A stack that a trial may break."""
 
     stack: LocalStack
     proxy: FaultProxy
@@ -64,34 +64,34 @@ class Ground:
     sources: dict[str, Path]
 
 
-async def run_trial(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) -> Result:
+async def run_trial(plan: Plan, home: Path, environ: Mapping[str, str], report: Report) -> Result:
     """Raises `StackError` or `ProxyError` where there is nothing to break."""
     result = Result(plan)
     started_s = time.monotonic()
-    async with _ground(plan, home, environ, say) as ground:
+    async with _ground(plan, home, environ, report) as ground:
         result.seconds["start"] = time.monotonic() - started_s
-        await _torment(ground, result, say)
+        await _inject(ground, result, report)
         checked_s = time.monotonic()
-        say("checking")
-        await _judge(ground, result)
+        report("checking")
+        await _evaluate(ground, result)
         result.seconds["check"] = time.monotonic() - checked_s
     return result
 
 
-async def _torment(ground: Ground, result: Result, say: Say) -> None:
+async def _inject(ground: Ground, result: Result, report: Report) -> None:
     plan = result.plan
     prefix = f"chaos-{plan.seed}-"
     began_s = time.monotonic()
     observer = Observer(ground.stack, prefix, began_s)
     probe = CompletionProbe(ground.pipeline, plan.tier.rows, prefix, began_s)
-    injector = Injector(ground.stack, ground.proxy, began_s, say, observer.watch_drain)
+    injector = Injector(ground.stack, ground.proxy, began_s, report, observer.watch_drain)
     async with _in_background(observer.run(), probe.run()):
         async with asyncio.TaskGroup() as group:
             group.create_task(load.ask_for_runs(ground.pipeline.servers, plan, began_s))
             group.create_task(injector.run(plan.faults))
         faults_over_s = time.monotonic()
         result.seconds["faults"] = faults_over_s - began_s
-        say("faults are over; waiting for the runs to end")
+        report("faults are over; waiting for the runs to end")
         await _wait_until(lambda: len(probe.completed()) == len(plan.asks), observer, plan.tier.drain_s)
         await _wait_until(observer.is_at_rest, observer, REST_S)
         result.seconds["drain"] = time.monotonic() - faults_over_s
@@ -107,20 +107,20 @@ async def _wait_until(over: Callable[[], bool], observer: Observer, within_s: fl
         await asyncio.sleep(0.5)
 
 
-async def _judge(ground: Ground, result: Result) -> None:
+async def _evaluate(ground: Ground, result: Result) -> None:
     plan = result.plan
     result.findings = [
-        *verdict.judge_completions(plan, result.sightings),
-        verdict.judge_exits(result.strikes, ground.stack.rows()),
-        verdict.judge_peers(result.strikes),
-        *_judge_recovery(result),
+        *verdict.evaluate_completions(plan, result.sightings),
+        verdict.evaluate_exits(result.strikes, ground.stack.rows()),
+        verdict.evaluate_peers(result.strikes),
+        *_evaluate_recovery(result),
     ]
     kills = sum(strike.fault.kind == "kill" and strike.pid is not None for strike in result.strikes)
     findings, result.verified = await ground.checker.verify(plan, ground.sources, result.sightings, kills)
     result.findings += findings
 
 
-def _judge_recovery(result: Result) -> list[Finding]:
+def _evaluate_recovery(result: Result) -> list[Finding]:
     return [
         Finding(
             f"p95 of {summary.measure}",
@@ -133,7 +133,9 @@ def _judge_recovery(result: Result) -> list[Finding]:
 
 
 @asynccontextmanager
-async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) -> AsyncIterator[Ground]:
+async def _ground(
+    plan: Plan, home: Path, environ: Mapping[str, str], report: Report
+) -> AsyncIterator[Ground]:
     program = await asyncio.to_thread(find_or_build, environ)
     ports = free_ports(8)
     own = dict(zip(COMPONENTS, ports, strict=False))
@@ -157,7 +159,7 @@ async def _ground(plan: Plan, home: Path, environ: Mapping[str, str], say: Say) 
             proxy_ports=ProxyPorts(
                 kafka=doors["kafka"], kafka_behind=behind, postgres=doors["postgres"], s3=doors["s3"]
             ),
-            report=say,
+            report=report,
         )
         await asyncio.to_thread(stack.up)
         try:

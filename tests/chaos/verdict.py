@@ -1,4 +1,4 @@
-"""What was promised, judged after a chaos run: by what the probe and the supervisor saw, and by `onpoint verify`."""
+"""Evaluates a chaos run: what the probe and the supervisor saw, and what `onpoint verify` finds."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ class Finding:
     detail: str = ""
 
 
-def judge_completions(plan: Plan, sightings: Sequence[Sighting]) -> list[Finding]:
+def evaluate_completions(plan: Plan, sightings: Sequence[Sighting]) -> list[Finding]:
     seen = Counter(sighting.run_id for sighting in sightings)
     asked = [ask.run_id for ask in plan.asks]
     missing = [run_id for run_id in asked if not seen[run_id]]
@@ -46,7 +46,7 @@ def judge_completions(plan: Plan, sightings: Sequence[Sighting]) -> list[Finding
     ]
 
 
-def judge_exits(strikes: Sequence[Strike], rows: Sequence[Row]) -> Finding:
+def evaluate_exits(strikes: Sequence[Strike], rows: Sequence[Row]) -> Finding:
     """No service ended by itself: as many restarts as kills."""
     killed = Counter(
         strike.fault.target for strike in strikes if strike.fault.kind == "kill" and strike.pid is not None
@@ -60,7 +60,7 @@ def judge_exits(strikes: Sequence[Strike], rows: Sequence[Row]) -> Finding:
     return _finding("no process ended but those killed", wrong)
 
 
-def judge_peers(strikes: Sequence[Strike]) -> Finding:
+def evaluate_peers(strikes: Sequence[Strike]) -> Finding:
     wrong = [
         f"{s.fault.target} at {s.began_s} s: {s.note}"
         for s in strikes
@@ -70,7 +70,7 @@ def judge_peers(strikes: Sequence[Strike]) -> Finding:
 
 
 class Checker:
-    """`onpoint verify` as a person calls it, before and after."""
+    """Runs `onpoint verify`, before and after the faults."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, logs: Path) -> None:
         self._environment = dict(environment)
@@ -84,7 +84,7 @@ class Checker:
     async def verify(
         self, plan: Plan, sources: Mapping[str, Path], sightings: Sequence[Sighting], kills: int
     ) -> tuple[list[Finding], dict[str, Any]]:
-        """A finding for each invariant, and the checker's own words."""
+        """A finding for each invariant, and the checker's JSON document."""
         arguments = [ask.run_id for ask in plan.asks]
         for dataset, file in sources.items():
             arguments += ["--source", f"{dataset}={file}"]

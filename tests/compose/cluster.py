@@ -49,7 +49,7 @@ class Cluster:
         return self.engine.folder / "secrets"
 
     def prepare(self) -> None:
-        """The two files that a person makes or lets make: secrets, and settings of the services."""
+        """The two files that an operator writes or has written: secrets, and settings of the services."""
         credentials.create(self.secrets)
         settings = crawler_settings(f"http://{ALLOWED}", ALLOWED)
         self._settings.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -114,7 +114,7 @@ class Cluster:
         return found
 
     def kill(self, service: str) -> int:
-        """SIGKILL from outside, as a crash is: the engine must not believe that somebody stopped it. The pid."""
+        """Sends SIGKILL from outside the engine, which then sees a crash and not a stop. Returns the pid."""
         pid: int = self.containers(service)[0]["State"]["Pid"]
         assert pid > 1
         os.kill(pid, signal.SIGKILL)
@@ -154,7 +154,7 @@ class Cluster:
         return int(self.engine.docker("image", "inspect", "--format", "{{.Size}}", name))
 
     def memory(self) -> str:
-        """What each container holds now."""
+        """The memory that each container uses now."""
         return self.engine.docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}")
 
     @property

@@ -21,13 +21,13 @@ START_NOTHING = "#!/bin/sh\nexit 101\n"
 
 
 def run(*command: str, env: Mapping[str, str] | None = None, stdin: str = "", check: bool = True) -> str:
-    """The program's output. Raises `RuntimeError` with what it said when it fails."""
+    """The program's output. Raises `RuntimeError` with that output when it fails."""
     done = subprocess.run(
         command, env=env, input=stdin, capture_output=True, text=True, errors="replace", check=False
     )
     if check and done.returncode != 0:
-        said = (done.stdout + done.stderr)[-4000:]
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{said}")
+        output = (done.stdout + done.stderr)[-4000:]
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{output}")
     return done.stdout
 
 

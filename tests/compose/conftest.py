@@ -16,12 +16,12 @@ from tests.support.records import TestData
 
 VERSION, NEXT_VERSION = "0.1.0", "0.1.1"
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @pytest.fixture(scope="session")
-def say(pytestconfig: pytest.Config) -> Say:
-    """Tells the person who waits."""
+def report(pytestconfig: pytest.Config) -> Report:
+    """Writes a line of progress to the terminal."""
     began = time.monotonic()
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
 
@@ -33,21 +33,21 @@ def say(pytestconfig: pytest.Config) -> Say:
 
 
 @pytest.fixture(scope="session")
-def engine(say: Say) -> Iterator[Engine]:
+def engine(report: Report) -> Iterator[Engine]:
     if installed := install():
-        say(f"{', '.join(installed)} installed")
+        report(f"{', '.join(installed)} installed")
     before = Network.now()
     engine = Engine()
     try:
         engine.start()
-        images.build(engine, say)
+        images.build(engine, report)
         for version in (VERSION, NEXT_VERSION):
             images.build_service(engine, version)
-        say("the service's image is built, in two versions")
+        report("the service's image is built, in two versions")
         yield engine
     finally:
         engine.stop()
-        say("the engine is gone")
+        report("the engine is gone")
     assert Network.now() == before
     assert not engine.folder.exists()
     assert engine.processes() == []
@@ -55,11 +55,11 @@ def engine(say: Say) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def cluster(engine: Engine, say: Say, test_data: TestData) -> Iterator[Cluster]:
+def cluster(engine: Engine, report: Report, test_data: TestData) -> Iterator[Cluster]:
     cluster = Cluster(engine, VERSION)
     cluster.prepare()
     cluster.cold_start_s = cluster.up()
-    say(f"the cluster is up: {cluster.cold_start_s:.0f} s")
+    report(f"the cluster is up: {cluster.cold_start_s:.0f} s")
     cluster.serve_records(test_data.folder)
     yield cluster
     cluster.remove_records()

@@ -36,11 +36,11 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {
+        inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "COMPOSE_"))
         }
         return {
-            **kept,
+            **inherited,
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
             "DOCKER_CONFIG": str(self.folder / "config"),
             # Without the buildx plugin, which Debian has not.

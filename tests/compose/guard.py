@@ -11,7 +11,7 @@ from tests.compose.engine import Engine
 
 
 def main() -> None:
-    # Whoever interrupts the test means the test.
+    # An interrupt is meant for the test.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     folder = Path(sys.stdin.readline().strip())

@@ -1,6 +1,6 @@
 """Images of the names that docker-compose.yml has, made here: no image registry is asked.
 
-They hold Debian packages, and the programs of the local stack. What they do is what the public images' documentation
+They contain Debian packages, and the programs of the local stack. What they do is what the public images' documentation
 promises, and only as far as the compose file uses it.
 """
 
@@ -32,14 +32,14 @@ HOST_FILES = (
     "/etc/apt/apt.conf.d/99proxy",
     "/etc/pip.conf",
 )
-"""Whom this machine trusts and where it fetches from; copied at build time, where they are."""
+"""The certificates that this machine trusts and the indexes that it fetches from; copied at build time, where they are."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def build(engine: Engine, say: Say) -> None:
-    """Every image that the compose file's unprofiled services need, except ours."""
-    components = fetch.fetch(os.environ, say)
+def build(engine: Engine, report: Report) -> None:
+    """Every image that the compose file's unprofiled services need, except OnPoint's own."""
+    components = fetch.fetch(os.environ, report)
     context = engine.folder / "context"
     steps: dict[str, Callable[[], None]] = {
         "debian": partial(_debian, engine),
@@ -53,7 +53,7 @@ def build(engine: Engine, say: Say) -> None:
     for name, step in steps.items():
         began = time.monotonic()
         step()
-        say(f"{name} stood in for in {time.monotonic() - began:.0f} s")
+        report(f"{name} stood in for in {time.monotonic() - began:.0f} s")
 
 
 def build_service(engine: Engine, version: str) -> None:

@@ -27,7 +27,7 @@ NEVER_ASKED = "1"
 class Network:
     settings: dict[str, str]
     rules: dict[str, list[str]]
-    """Per family, without what a kernel that was never asked says too: empty tables, and policies that accept."""
+    """The rules per family, without a kernel's defaults: empty tables, and policies that accept."""
     links: list[str]
     resolver: str
 

@@ -18,7 +18,7 @@ from shared.runtime import memory
 from tests.compose import images
 from tests.compose.cluster import ROOT, VOLUMES, Cluster, crawler_settings
 from tests.compose.commands import run
-from tests.compose.conftest import NEXT_VERSION, VERSION, Say
+from tests.compose.conftest import NEXT_VERSION, VERSION, Report
 from tests.compose.network import Network
 from tests.support.pipeline import Pipeline
 from tests.support.records import TestData
@@ -73,9 +73,9 @@ async def wait_for_batches(pipeline: Pipeline, run_id: str, least: int) -> None:
             await asyncio.sleep(0.05)
 
 
-def test_the_cluster_is_ready_within_a_minute(cluster: Cluster, say: Say) -> None:
+def test_the_cluster_is_ready_within_a_minute(cluster: Cluster, report: Report) -> None:
     load = os.getloadavg()[0]
-    say(f"cold start {cluster.cold_start_s:.1f} s, load of the machine {load:.1f}")
+    report(f"cold start {cluster.cold_start_s:.1f} s, load of the machine {load:.1f}")
     if load > (os.cpu_count() or 1) * 1.5:
         pytest.skip("the machine is not idle")
     assert cluster.cold_start_s <= COLD_START_S
@@ -139,7 +139,7 @@ def test_the_command_line_waits_for_a_run_inside_and_on_this_machine(cluster: Cl
     assert json.loads(outside.stdout)["status"] == "succeeded"
 
 
-def test_the_make_targets_do_what_they_say(cluster: Cluster, test_data: TestData) -> None:
+def test_the_make_targets_do_what_they_document(cluster: Cluster, test_data: TestData) -> None:
     def make(*arguments: str) -> str:
         return run(
             "make", "--no-print-directory", "-C", str(ROOT), *arguments, env=cluster.environment(VERSION)
@@ -188,7 +188,7 @@ def test_a_service_plans_with_the_memory_of_its_container_and_not_of_the_machine
         assert memory.MIN_ROWS < rows < memory.MAX_ROWS
 
 
-def test_the_image_holds_what_runs_and_no_tool_that_builds(cluster: Cluster) -> None:
+def test_the_image_contains_what_runs_and_no_build_tools(cluster: Cluster) -> None:
     weight = cluster.image_size(f"onpoint:{VERSION}") - cluster.image_size(images.PYTHON)
     assert weight <= IMAGE_WEIGHT_BYTES
     tools = "command -v gcc cc make git pip uv"
@@ -253,7 +253,7 @@ async def test_a_service_that_is_killed_in_the_middle_of_a_run_comes_back_and_no
 
 
 async def test_every_service_is_upgraded_while_runs_go_on(
-    cluster: Cluster, pipeline: Pipeline, test_data: TestData, say: Say
+    cluster: Cluster, pipeline: Pipeline, test_data: TestData, report: Report
 ) -> None:
     finished: dict[str, dict[str, Any]] = {}
     upgraded = asyncio.Event()
@@ -269,7 +269,7 @@ async def test_every_service_is_upgraded_while_runs_go_on(
         for service in SERVICES:
             await asyncio.sleep(2)
             taken_s = await asyncio.to_thread(cluster.up, "--no-deps", service, version=NEXT_VERSION)
-            say(f"{service} upgraded in {taken_s:.1f} s")
+            report(f"{service} upgraded in {taken_s:.1f} s")
         upgraded.set()
         await runs
         seen = [value["run_id"] for value in await completions.for_a_while(2)]
@@ -277,7 +277,7 @@ async def test_every_service_is_upgraded_while_runs_go_on(
         (container,) = cluster.containers(service)
         assert container["Config"]["Image"] == f"onpoint:{NEXT_VERSION}"
         assert container["State"]["Health"]["Status"] == "healthy"
-    say(f"{len(finished)} runs meanwhile")
+    report(f"{len(finished)} runs meanwhile")
     for run_id, done in finished.items():
         assert seen.count(run_id) == 1
         await assert_all_arrived(pipeline, run_id, done, test_data, in_postgres=False)
@@ -291,13 +291,13 @@ def test_the_command_line_in_the_network_finds_everything_where_it_belongs(clust
 
 
 def test_nothing_was_killed_for_memory_and_nothing_restarted_but_what_was_killed(
-    cluster: Cluster, say: Say
+    cluster: Cluster, report: Report
 ) -> None:
     for service in (*COMPONENTS, *SERVICES):
         (container,) = cluster.containers(service)
         assert not container["State"]["OOMKilled"], service
         assert container["RestartCount"] == 0, service
-    say(cluster.memory())
+    report(cluster.memory())
 
 
 async def test_a_copy_of_the_volumes_is_a_backup(

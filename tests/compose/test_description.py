@@ -1,4 +1,4 @@
-"""What Docker Compose and hadolint make of the files that people run, every profile included."""
+"""What Docker Compose and hadolint make of the files that operators run, every profile included."""
 
 import json
 import re
@@ -30,7 +30,7 @@ WRITABLE_ROOT = {"connect", "airflow"}
 
 
 def understood(engine: Engine, *profiles: str) -> dict[str, dict[str, Any]]:
-    """The services as Docker Compose understands the file, which it does without a complaint."""
+    """The services as Docker Compose understands the file, which it does without an error."""
     cluster = Cluster(engine, VERSION)
     cluster.prepare()
     flags = [word for profile in profiles for word in ("--profile", profile)]

@@ -1,4 +1,4 @@
-"""What holds of every container is said of docker-compose.yml and the Dockerfile, without an engine."""
+"""The properties of every container, checked in docker-compose.yml and the Dockerfile, without an engine."""
 
 import re
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_a_service_can_be_scaled_and_starts_when_what_it_needs_is_ready(service:
     assert ("sources" in container["networks"]) is (service == "crawler")
 
 
-def test_whoever_gets_a_batch_has_the_memory_with_which_the_crawler_planned_it() -> None:
+def test_every_service_that_gets_a_batch_has_the_memory_for_which_the_crawler_planned_it() -> None:
     limits = {service: mebibytes(CONTAINERS[service]["mem_limit"]) for service in SERVICES}
     assert min(limits.values()) == limits["crawler"]
     (scratch,) = CONTAINERS["crawler"]["tmpfs"]
@@ -90,7 +90,7 @@ def test_records_and_metrics_have_networks_without_a_way_out() -> None:
     assert FILE["networks"]["data"] == FILE["networks"]["control"] == {"internal": True}
 
 
-def test_every_long_running_container_of_ours_and_of_the_core_is_health_checked() -> None:
+def test_every_long_running_container_of_onpoint_and_of_the_core_is_health_checked() -> None:
     assert DOCKERFILE.count("HEALTHCHECK") == 1
     for name in ("kafka", "postgres", "seaweedfs"):
         assert CONTAINERS[name]["healthcheck"]["test"][0] == "CMD"
@@ -121,10 +121,10 @@ def test_the_services_lock_is_a_part_of_the_whole_lock() -> None:
 def test_secrets_are_made_once_and_lead_the_services_to_the_store(tmp_path: Path) -> None:
     place = tmp_path / "secrets"
     made = credentials.create(place)
-    kept = {name: (place / name).read_bytes() for name in made}
+    before = {name: (place / name).read_bytes() for name in made}
     assert {secret["file"].rpartition("/")[2] for secret in FILE["secrets"].values()} == set(made)
     assert credentials.create(place) == []
-    assert {name: (place / name).read_bytes() for name in made} == kept
+    assert {name: (place / name).read_bytes() for name in made} == before
     assert place.stat().st_mode & 0o777 == 0o700
 
     settings = {
@@ -135,7 +135,7 @@ def test_secrets_are_made_once_and_lead_the_services_to_the_store(tmp_path: Path
     dsn = load_settings(PostgresSettings, settings).postgres_dsn.get_secret_value()
     assert dsn.startswith("postgresql://onpoint:")
     assert load_settings(ObjectStoreSettings, settings).s3_keys() is not None
-    assert len(set(kept.values())) == len(kept)
+    assert len(set(before.values())) == len(before)
 
 
 def test_the_images_are_tagged_with_the_version_of_the_code() -> None:

@@ -18,7 +18,7 @@ VIEWS, TABLES = ["v", "m"], ["r", "p"]
 
 
 async def columns(dsn: str, kinds: list[str]) -> dict[str, list[str]]:
-    """Name and type of each, in their order."""
+    """Each relation's columns as name and type, in their order."""
     connection = await asyncpg.connect(dsn)
     try:
         found: dict[str, list[str]] = {}
@@ -41,5 +41,5 @@ async def test_every_table_has_the_agreed_columns(postgres_dsn: str) -> None:
 
 
 def test_a_migration_keeps_its_place_in_the_journal() -> None:
-    """A database that has it refuses another text under its name, and takes it for new under another name."""
+    """A database refuses an applied migration with another text, and applies it anew under another name."""
     golden.compare("migrations", {f"{each.service} {each.name}": each.sha256 for each in migrations()})

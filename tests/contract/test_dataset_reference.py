@@ -1,4 +1,4 @@
-"""docs/datasets.md says all that a file may say, and what it shows is accepted."""
+"""docs/datasets.md documents every field of a dataset file, and its examples are accepted."""
 
 import re
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_the_full_example_uses_every_field_of_a_numbered_source() -> None:
 
 
 @pytest.mark.parametrize(("record", "written"), PATHS)
-def test_each_key_is_named_as_it_is_said(tmp_path: Path, record: str, written: str) -> None:
+def test_each_key_is_written_as_documented(tmp_path: Path, record: str, written: str) -> None:
     keys = tuple(re.sub(r'\\(["\\])', r"\1", key) for key in re.findall(r'"((?:[^"\\]|\\.)*)":', record))
     for example in re.findall(r"`from: (.*?)`", written):
         path = tmp_path / "example.yaml"

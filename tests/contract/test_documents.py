@@ -1,4 +1,4 @@
-"""What the documents name is there: every link, path, module, target and citation. A file that moves is told here."""
+"""What the documents name is there: every link, path, module, target and citation. A file that moves fails here."""
 
 import re
 from collections.abc import Iterator
@@ -46,19 +46,19 @@ def code_of(document: Path) -> Iterator[str]:
 
 
 def anchors_of(document: Path) -> set[str]:
-    """As MkDocs and Git hosts make them of headings."""
+    """The anchors that MkDocs and Git hosts derive from headings."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def is_there(path: str) -> bool:
-    """`<name>` stands for any name, `*` for anything."""
+    """Whether the path exists; `<name>` stands for any name, `*` for anything."""
     pattern = re.sub(r"<[^>]*>", "*", path.rstrip("/."))
     return any(ROOT.glob(pattern)) if "*" in pattern else (ROOT / pattern).exists()
 
 
 def module_is_there(name: str) -> bool:
-    """A package or a module, or one name that a module has."""
+    """Whether the name is a package, a module, or a name in a module."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         place = ROOT.joinpath(*parts[:length])

@@ -1,7 +1,7 @@
-"""Events that other programs wrote are read as ever, and ours are written as ever, byte for byte.
+"""Events of other programs are read as before, and OnPoint's are written as before, byte for byte.
 
-`tests/data/events/<topic>/<name>.json` holds the value of one record, and a newline that is none of it. A file of an
-older revision is what the code of that time wrote. `tests/support/golden.py` says what to do about a difference.
+`tests/data/events/<topic>/<name>.json` contains the value of one record, and a newline that is not part of it. A file of an
+older revision is what the code of that time wrote. `tests/support/golden.py` tells what to do about a difference.
 """
 
 import json
@@ -45,7 +45,7 @@ DECODERS: dict[str, Callable[[bytes], Part]] = {
     topics.RUN_DRAINED: of(models.RunDrained),
     topics.RUN_COMPLETED: of(models.RunCompleted),
 }
-"""By topic; requests are apart: whoever likes writes them, in as few words as they like."""
+"""By topic; requests are apart: other programs write them, with as few fields as they need."""
 
 SCHEMAS_OF_TOPICS = {
     "BatchManifest": tuple(topology.RESULT_OF_STAGE.values()),
@@ -72,7 +72,7 @@ def files(topic: str) -> list[Path]:
 
 
 EVENTS = [path for topic in DECODERS for path in files(topic)]
-OURS = [path for path in EVENTS if revision_of(path) == models.REVISION]
+CURRENT = [path for path in EVENTS if revision_of(path) == models.REVISION]
 OLDER = [path for path in EVENTS if revision_of(path) < models.REVISION]
 NEWER = [path for path in EVENTS if revision_of(path) > models.REVISION]
 
@@ -124,13 +124,13 @@ def accepted(path: Path) -> CrawlRequest:
     )
 
 
-@pytest.mark.parametrize("path", OURS, ids=name_of)
-def test_an_event_of_ours_is_written_as_it_was_read_byte_for_byte(path: Path) -> None:
+@pytest.mark.parametrize("path", CURRENT, ids=name_of)
+def test_an_event_of_onpoint_is_written_as_it_was_read_byte_for_byte(path: Path) -> None:
     check_bytes(path, encode(decoded(path)))
 
 
 @pytest.mark.parametrize("path", OLDER, ids=name_of)
-def test_an_event_of_an_older_revision_keeps_all_that_it_says(path: Path) -> None:
+def test_an_event_of_an_older_revision_keeps_all_its_fields(path: Path) -> None:
     written = json.loads(encode(decoded(path)))
     gone = list(lost(json.loads(read(path)), written))
     assert not gone, (
@@ -139,13 +139,13 @@ def test_an_event_of_an_older_revision_keeps_all_that_it_says(path: Path) -> Non
 
 
 @pytest.mark.parametrize("path", NEWER, ids=name_of)
-def test_an_event_of_a_newer_revision_loses_only_what_nobody_knows_yet(path: Path) -> None:
+def test_an_event_of_a_newer_revision_loses_only_its_unknown_fields(path: Path) -> None:
     gone = list(lost(json.loads(read(path)), json.loads(encode(decoded(path)))))
     assert gone == ["value.compressed_by"]
 
 
 def test_requests_are_accepted_or_refused_as_agreed() -> None:
-    """A complaint is of our words, and yet programs show it to people."""
+    """An error text is OnPoint's own, and other programs show it to people."""
     found = {path.stem: json.loads(encode(accepted(path))) for path in files(topics.CRAWL_REQUESTED)}
     golden.compare("accepted_requests", found)
 
@@ -178,16 +178,16 @@ def test_every_topic_has_events_of_this_revision_and_of_each_before() -> None:
 
 
 @pytest.mark.parametrize("schema", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
-def test_every_field_says_something_in_one_of_the_events_at_least(schema: Path) -> None:
+def test_every_field_has_a_value_in_at_least_one_event(schema: Path) -> None:
     values = [
         json.loads(read(path))
         for topic in SCHEMAS_OF_TOPICS[schema.stem]
         for path in files(topic)
-        if path in OURS
+        if path in CURRENT
     ]
-    said = {name for value in values for name in names_with_values(value)}
-    silent = fields_of(json.loads(schema.read_text(encoding="utf-8"))) - said
-    assert not silent, f"an event in {FOLDER.name}/ is needed that says something in {sorted(silent)}"
+    present = {name for value in values for name in names_with_values(value)}
+    absent = fields_of(json.loads(schema.read_text(encoding="utf-8"))) - present
+    assert not absent, f"an event in {FOLDER.name}/ is needed with a value in {sorted(absent)}"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A golden file that differs says so in one sentence, and is made anew only for who asks."""
+"""A golden file that differs is reported in one sentence, and is rewritten only where `GOLDEN=new` asks for it."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ NOW = {"stays": 1, "comes": 2, "changes": ["a", "c"]}
 
 
 @pytest.fixture(autouse=True)
-def nobody_asks_for_new_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_new_files_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(golden.VARIABLE, raising=False)
 
 
-def said(folder: Path) -> str:
+def failure_message(folder: Path) -> str:
     (folder / "things.json").write_text(json.dumps(AGREED), encoding="utf-8")
     with pytest.raises(pytest.fail.Exception) as caught:
         golden.compare("things", NOW, folder=folder)
@@ -29,14 +29,14 @@ def test_what_is_equal_passes(tmp_path: Path) -> None:
 
 
 def test_a_difference_names_what_is_missing_new_and_different_and_the_way_out(tmp_path: Path) -> None:
-    assert said(tmp_path).splitlines()[0] == (
+    assert failure_message(tmp_path).splitlines()[0] == (
         "golden things.json and the code differ: missing: goes; new: comes; different: changes; if that is meant, "
         "`GOLDEN=new python -m pytest tests/contract/test_golden.py` makes the golden anew."
     )
 
 
 def test_a_difference_shows_both_values(tmp_path: Path) -> None:
-    assert {'  - "b"', '  + "c"'} <= set(said(tmp_path).splitlines())
+    assert {'  - "b"', '  + "c"'} <= set(failure_message(tmp_path).splitlines())
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,21 @@ def test_values_that_only_look_alike_are_different(tmp_path: Path, agreed: objec
         golden.compare("things", {"thing": now}, folder=tmp_path)
 
 
-def test_a_file_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
     with pytest.raises(pytest.fail.Exception, match="new: changes, comes, stays"):
         golden.compare("things", NOW, folder=tmp_path)
 
 
-def test_who_asks_gets_a_new_file_and_no_green_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_golden_files_are_written_on_request_and_the_test_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(golden.VARIABLE, "new")
     with pytest.raises(pytest.skip.Exception, match=r"golden things\.json was made anew"):
         golden.compare("things", NOW, folder=tmp_path)
     assert json.loads((tmp_path / "things.json").read_text(encoding="utf-8")) == NOW
 
 
-def test_another_wish_is_not_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_value_of_the_variable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(golden.VARIABLE, "1")
     with pytest.raises(pytest.fail.Exception, match="only GOLDEN=new is"):
         golden.compare("things", NOW, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""The help of every command is the agreed one, letter for letter (`tests/support/golden.py`)."""
+"""The help of every command is the agreed one, to the byte (`tests/support/golden.py`)."""
 
 import json
 import subprocess

@@ -26,8 +26,8 @@ RECORD = Record(
     value=b'{"version":1,"run_id":"nightly-2026-11-24","batch_id":"7d0b7a4c2f0e4f5e8f8f4d1f6b1a2c3d"}',
     headers=(("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),),
 )
-WHOLE_LETTER_BYTES = 2_000_000
-CUT_LETTER_BYTES = 32_100
+WHOLE_RECORD_BYTES = 2_000_000
+TRUNCATED_RECORD_BYTES = 32_100
 
 
 def declared(file: Path) -> dict[str, dict[str, str | int]]:
@@ -42,7 +42,7 @@ def a_failure() -> Failure:
     return Failure(error, tries=5, first_failed_at=FAILED_AT - timedelta(seconds=8), failed_at=FAILED_AT)
 
 
-def a_letter(most_bytes: int) -> Headers:
+def headers_of_a_dead_letter(most_bytes: int) -> Headers:
     body, cut = truncate_to_limit(RECORD, most_bytes)
     group = topics.consumer_group("loader")
     return (*dead_letter_headers(body, a_failure(), service="loader", group=group), *cut)
@@ -74,7 +74,7 @@ def test_retries_and_dead_letters_carry_the_agreed_headers_in_their_order() -> N
     found = {
         "retry": retry_headers(attempt, first_failed_at=FAILED_AT, due_at=due_at),
         "replay of a dead letter": replay_headers(RECORD, now=FAILED_AT),
-        "dead letter": a_letter(WHOLE_LETTER_BYTES),
-        "dead letter that is cut": a_letter(CUT_LETTER_BYTES),
+        "dead letter": headers_of_a_dead_letter(WHOLE_RECORD_BYTES),
+        "dead letter that is cut": headers_of_a_dead_letter(TRUNCATED_RECORD_BYTES),
     }
     golden.compare("headers", {kind: shown(tuple(headers)) for kind, headers in found.items()})

@@ -26,7 +26,7 @@ def import_every_module() -> None:
 
 
 def collectors() -> Iterator[Any]:
-    """Those that `/metrics` shows, and those that somebody registered elsewhere."""
+    """Those that `/metrics` shows, and those in other registries."""
     for registry in (REGISTRY, prometheus_client.REGISTRY):
         by_name = registry._names_to_collectors  # noqa: SLF001 - no public view of collectors
         yield from {id(each): each for each in by_name.values()}.values()
@@ -53,7 +53,7 @@ def labels_of(collector: MetricWrapperBase) -> list[str]:
 
 
 def buckets_of(histogram: Any) -> list[str]:
-    """As the exposition writes them."""
+    """The bounds of the buckets, as the exposition writes them."""
     bounds = histogram._upper_bounds  # noqa: SLF001 - as above
     return [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]  # the library's own
 

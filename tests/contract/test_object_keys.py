@@ -41,7 +41,7 @@ def result_of(function: Any) -> str:
 
 
 def results(module: ModuleType) -> dict[str, str]:
-    """Of every public function of the module."""
+    """The result of every public function of the module."""
     return {
         name: result_of(function)
         for name, function in getmembers(module, isfunction)
@@ -54,7 +54,7 @@ def test_every_object_has_the_agreed_key() -> None:
 
 
 def test_what_is_derived_gets_the_agreed_identifier() -> None:
-    """Another one would make the same work again, beside what is there."""
+    """With another identifier the same work would be done again, beside the existing results."""
     derived = (ids.batch_id, ids.plan_unit_id, ids.run_id_of_record, object_name)
     found = {function.__name__: result_of(function) for function in derived}
     golden.compare("identifiers", found | {"derive": ids.derive("ä", "\u2028", '"', 7, -1)})

@@ -10,7 +10,7 @@ LINE = re.compile(r"(?P<is_optional># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<default>.*
 
 
 def settings() -> dict[str, str | None]:
-    """By name the default as a shell would write it; None: it must be set."""
+    """The default of each setting as a shell would write it; None: it must be set."""
     found: dict[str, str | None] = {}
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if setting := LINE.fullmatch(line):

@@ -1,4 +1,4 @@
-"""Whoever stops a service waits longer than the service drains: what follows the drain takes seconds of its own."""
+"""A service is killed only later than its drain may take: what follows the drain takes seconds of its own."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def test_a_container_is_not_killed_before_a_full_drain_and_its_end(name: str) ->
     assert int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s")) >= DRAIN_S + AFTER_DRAIN_S
 
 
-def test_whoever_stops_the_stack_waits_for_services_then_components() -> None:
+def test_a_stop_of_the_stack_waits_for_services_then_components() -> None:
     components_s = max(seconds for name, seconds in STOP_S.items() if name != SUPERVISOR)
     whole_s = SERVICE_STOP_S + components_s
     assert min(STOP_S[SUPERVISOR], ORDER_TIMEOUT_S, STOP_WAIT_S) > whole_s

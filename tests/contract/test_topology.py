@@ -1,4 +1,4 @@
-"""What files beside the code say of the pipeline agrees with shared/events/topology.py."""
+"""Files beside the code that describe the pipeline agree with shared/events/topology.py."""
 
 import re
 from pathlib import Path

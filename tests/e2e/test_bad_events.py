@@ -18,7 +18,7 @@ from shared.events import ids
 from shared.events.topology import SERVICES
 from tests.e2e.test_whole_way import EVERYTHING, new_run
 from tests.support import foreign_headers
-from tests.support.pipeline import Letter, Pipeline
+from tests.support.pipeline import DeadLetter, Pipeline
 
 pytestmark = pytest.mark.e2e
 
@@ -40,8 +40,8 @@ READERS: Mapping[str, Sequence[str]] = {
 }
 
 MIB = 2**20
-LARGEST_LETTER = 1_900_000
-"""Bytes of a value that a letter holds whole, at least."""
+LARGEST_DEAD_LETTER = 1_900_000
+"""A value of at most this many bytes is whole in its dead letter."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 FOREIGN = foreign_headers.ALL
@@ -49,17 +49,17 @@ FOREIGN = foreign_headers.ALL
 
 @dataclass(frozen=True)
 class Bad:
-    """A record as a stranger may send it, and the reason code of its dead letter."""
+    """A record of another program, and the reason code of its dead letter."""
 
     name: str
     value: bytes | None
     reason: str
     headers: Headers = (("traceparent", b"00-ab-cd-01"), ("twice", b"1"), ("twice", b"2"))
-    key: bytes | None = b"no batch of ours"
+    key: bytes | None = b"unknown batch"
 
     @property
     def is_object(self) -> bool:
-        """What a request may be: then the run ends as failed and says why, and there is no dead letter."""
+        """A record that is a request: its run ends as failed with a reason, and there is no dead letter."""
         return self.value is not None and self.value.startswith(b"{") and self.reason in {"schema", "version"}
 
 
@@ -98,11 +98,11 @@ BAD = (
     Bad("version as text", b'{"version": "1"}', "version"),
     Bad("version true", b'{"version": true}', "version"),
     Bad("null header", b"{}", "schema", headers=(("x", None),)),
-    Bad("header that is no UTF-8", b"{}", "schema", headers=(("x", b"\xff"),)),
+    Bad("header that is not UTF-8", b"{}", "schema", headers=(("x", b"\xff"),)),
     Bad("foreign headers", b"[]", "schema", headers=FOREIGN),
     Bad("foreign headers and no JSON", b"{", "decode", headers=FOREIGN),
     Bad("foreign headers on a request", b'{"version": 2}', "version", headers=FOREIGN),
-    Bad("key that is no UTF-8", b"[]", "schema", key=b"\xff\xfe"),
+    Bad("key that is not UTF-8", b"[]", "schema", key=b"\xff\xfe"),
     Bad("long key", b"[]", "schema", key=b"k" * 30_000),
     Bad("forged dead letter", b"[]", "schema", headers=(("dlq.reason_code", b"fetch"), ("x", b"1"))),
     Bad("at the cap", of_size(1_000_000), "schema"),
@@ -136,7 +136,7 @@ class Sent:
 
     @property
     def reason(self) -> str:
-        """On a retry topic a record without the marks of a retry is not read further."""
+        """On a retry topic a record without the values of a retry is not read further."""
         return "decode" if self.topic.endswith(".retry") else self.bad.reason
 
 
@@ -160,8 +160,8 @@ async def send(producer: AIOKafkaProducer, topic: str, number: int, bad: Bad) ->
     return Sent(bad, topic, done.partition, done.offset, done.timestamp)
 
 
-def place_of(letter: Letter) -> tuple[str, int, int]:
-    headers = dict(letter.headers)
+def place_of(dead_letter: DeadLetter) -> tuple[str, int, int]:
+    headers = dict(dead_letter.headers)
     topic, partition, offset = (
         (headers[f"dlq.original.{name}"] or b"").decode() for name in ("topic", "partition", "offset")
     )
@@ -169,7 +169,7 @@ def place_of(letter: Letter) -> tuple[str, int, int]:
 
 
 async def lags(pipeline: Pipeline) -> Iterator[tuple[str, TopicPartition, int]]:
-    """Of every group and partition that it reads, how far it is behind."""
+    """The lag of every group on each partition that it reads."""
     admin = AIOKafkaAdminClient(bootstrap_servers=pipeline.servers)
     consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.servers)
     await admin.start()
@@ -194,29 +194,29 @@ async def lags(pipeline: Pipeline) -> Iterator[tuple[str, TopicPartition, int]]:
         await admin.close()
 
 
-async def letters_at(
+async def dead_letters_at(
     pipeline: Pipeline, service: str, places: set[tuple[str, int, int]]
-) -> list[tuple[tuple[str, int, int], Letter]]:
-    found = [(place_of(letter), letter) for letter in await pipeline.letters(service)]
-    return [(place, letter) for place, letter in found if place in places]
+) -> list[tuple[tuple[str, int, int], DeadLetter]]:
+    found = [(place_of(dead_letter), dead_letter) for dead_letter in await pipeline.all_dead_letters(service)]
+    return [(place, dead_letter) for place, dead_letter in found if place in places]
 
 
 def own_headers(headers: Headers) -> Headers:
-    """Those that stand before what a dead letter says."""
+    """The record's own headers, which precede those of the dead letter."""
     return headers[: max(place for place, (name, _) in enumerate(headers) if name == "dlq.original.topic")]
 
 
-def assert_intact(letter: Letter, bad: Bad) -> None:
-    """The record's own key, value and headers; of a value that no letter can hold, its beginning and its length."""
-    own = own_headers(letter.headers)
-    assert (letter.key, own) == (bad.key, bad.headers), bad.name
-    if (whole := dict(letter.headers[len(own) :]).get("dlq.original.bytes")) is None:
-        assert letter.value == bad.value, bad.name
+def assert_intact(dead_letter: DeadLetter, bad: Bad) -> None:
+    """The record's own key, value and headers; of a value too large for a dead letter, its beginning and its length."""
+    own = own_headers(dead_letter.headers)
+    assert (dead_letter.key, own) == (bad.key, bad.headers), bad.name
+    if (whole := dict(dead_letter.headers[len(own) :]).get("dlq.original.bytes")) is None:
+        assert dead_letter.value == bad.value, bad.name
     else:
         assert bad.value is not None
-        assert letter.value is not None
-        assert int(whole) == len(bad.value) > LARGEST_LETTER
-        assert bad.value.startswith(letter.value)
+        assert dead_letter.value is not None
+        assert int(whole) == len(bad.value) > LARGEST_DEAD_LETTER
+        assert bad.value.startswith(dead_letter.value)
 
 
 @pytest.mark.faults
@@ -246,11 +246,11 @@ async def test_every_bad_event_on_every_topic_is_one_dead_letter_and_none_stops_
     total = 0
     for service in SERVICES:
         mine = {one.place(): one for one in sent if service in READERS[one.topic] and not one.ends_as_a_run}
-        found = await letters_at(pipeline, service, set(mine))
+        found = await dead_letters_at(pipeline, service, set(mine))
         assert Counter(place for place, _ in found) == dict.fromkeys(mine, 1), service
-        for place, letter in found:
-            bad, headers = mine[place].bad, dict(letter.headers)
-            assert_intact(letter, bad)
+        for place, dead_letter in found:
+            bad, headers = mine[place].bad, dict(dead_letter.headers)
+            assert_intact(dead_letter, bad)
             assert (headers["dlq.reason_code"] or b"").decode() == mine[place].reason, (bad.name, place)
             assert (headers["dlq.service"], headers["dlq.tries"]) == (service.encode(), b"1")
         total += len(found)
@@ -260,14 +260,14 @@ async def test_every_bad_event_on_every_topic_is_one_dead_letter_and_none_stops_
             f"{len(refused)} refused runs, {time.monotonic() - started:.1f} s"
         )
     assert len(sent) >= 300
-    # Garbage from outside never brakes a service.
+    # Bad records from outside never open a circuit breaker.
     stack.wait_ready(*SERVICES, timeout_s=10)
 
 
 def retried(service: str, topic: str, offset: int, **changes: bytes) -> Headers:
-    """The marks of a record that a service sent to its retry topic."""
+    """The headers of a record that a service sent to its retry topic."""
     now = datetime.now(UTC).isoformat().encode()
-    marks = {
+    values = {
         "topic": topic.encode(),
         "partition": b"0",
         "offset": str(offset).encode(),
@@ -277,18 +277,18 @@ def retried(service: str, topic: str, offset: int, **changes: bytes) -> Headers:
         "due_at": now,
         **changes,
     }
-    return (("who", service.encode()), *((f"retry.{name}", value) for name, value in marks.items()))
+    return (("who", service.encode()), *((f"retry.{name}", value) for name, value in values.items()))
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_what_comes_by_the_retry_topic_is_judged_as_on_its_own(
+async def test_a_record_of_the_retry_topic_is_validated_as_one_of_its_own_topic(
     pipeline: Pipeline, service: str
 ) -> None:
     topic = next(name for name, readers in READERS.items() if service in readers and name != REQUESTS)
     offset = int(time.time() * 1000)
     records: list[tuple[Headers, str]] = [
         (retried(service, topic, offset), "decode"),
-        (retried(service, "nobody.reads.this", offset + 1), "schema"),
+        (retried(service, "topic.without.reader", offset + 1), "schema"),
         (retried(service, topic, offset + 2, tries=b"many"), "decode"),
         (retried(service, topic, offset + 3, due_at=b"later"), "decode"),
         (retried(service, topic, offset + 4, partition=b"\xff"), "decode"),
@@ -300,15 +300,17 @@ async def test_what_comes_by_the_retry_topic_is_judged_as_on_its_own(
                 f"{service}.retry", b"{", key=key, headers=list(headers), partition=number % PARTITIONS
             )
     async with asyncio.timeout(30):
-        while len(letters := await pipeline.dead_letters(service, key)) < len(records):
+        while len(dead_letters := await pipeline.dead_letters(service, key)) < len(records):
             await asyncio.sleep(0.3)
-    reasons = Counter((dict(letter.headers)["dlq.reason_code"] or b"").decode() for letter in letters)
+    reasons = Counter(
+        (dict(dead_letter.headers)["dlq.reason_code"] or b"").decode() for dead_letter in dead_letters
+    )
     assert reasons == Counter(reason for _, reason in records)
-    assert {letter.value for letter in letters} == {b"{"}
+    assert {dead_letter.value for dead_letter in dead_letters} == {b"{"}
 
 
 async def test_a_request_is_taken_whatever_its_headers(pipeline: Pipeline) -> None:
-    """A client's framework adds them by itself: whoever waits for such a run must not wait for ever."""
+    """A client's framework adds them by itself: a client that waits for such a run must not wait for ever."""
     asked: list[str] = []
 
     def request() -> bytes:

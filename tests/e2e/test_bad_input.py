@@ -1,4 +1,4 @@
-"""Bad requests, bad sources, bad records, bad events: the run ends, says why, keeps what is good; the books balance."""
+"""Bad requests, sources, records, events: the run ends with a reason and keeps what is good; row accounting matches."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_whole_way import assert_books_balance, new_run
+from tests.e2e.test_whole_way import assert_row_accounting, new_run
 from tests.support import source as faults
 from tests.support.pipeline import Pipeline
 from tests.support.records import TestData
@@ -39,7 +39,7 @@ async def unhealthy(source: SourceServer) -> AsyncIterator[SourceServer]:
     ],
     ids=str,
 )
-async def test_a_wrong_request_ends_at_once_as_failed_and_says_why(
+async def test_a_wrong_request_ends_at_once_as_failed_with_a_reason(
     pipeline: Pipeline, request_: dict[str, Any], words: str
 ) -> None:
     done = await pipeline.run({"run_id": new_run(), **request_}, within_s=15)
@@ -71,16 +71,16 @@ async def test_the_same_run_id_twice_is_one_run_and_the_first_request_counts(pip
 @pytest.mark.parametrize(
     "value", [b"", b"{", b"[]", b"null", b'"posts"', b"\xff\xfe", b'{"datasets": NaN}', None]
 )
-async def test_what_is_no_request_goes_to_the_dead_letters_and_stops_nothing(
+async def test_what_is_not_a_request_goes_to_the_dead_letters_and_stops_nothing(
     pipeline: Pipeline, value: bytes | None
 ) -> None:
     key = new_run().encode()
     await pipeline.publish("crawl.requested", value, key=key)
     await pipeline.run({"run_id": new_run(), "datasets": ["users"]}, within_s=30)
-    assert [letter.value for letter in await pipeline.dead_letters("crawler", key)] == [value]
+    assert [dead_letter.value for dead_letter in await pipeline.dead_letters("crawler", key)] == [value]
 
 
-async def test_a_source_that_is_down_fails_the_run_and_says_which(
+async def test_a_source_that_is_down_fails_the_run_which_names_it(
     pipeline: Pipeline, unhealthy: SourceServer
 ) -> None:
     unhealthy.fail("/todos", faults.status(503))
@@ -93,7 +93,7 @@ async def test_a_source_that_is_down_fails_the_run_and_says_which(
     (missing,) = done["missing"]
     assert "/todos" in missing["url"]
     assert "503" in missing["reason"]
-    assert_books_balance(done["datasets"]["todos"])
+    assert_row_accounting(done["datasets"]["todos"])
     assert done["datasets"]["albums"]["rows_loaded"] == 100
 
 
@@ -107,7 +107,7 @@ async def test_a_source_that_answers_no_json_fails_the_run(
     done = await pipeline.run({"run_id": new_run(), "datasets": ["todos"]}, within_s=60)
     assert done["status"] == "failed"
     assert done["reason"]
-    assert_books_balance(done["datasets"]["todos"])
+    assert_row_accounting(done["datasets"]["todos"])
 
 
 async def test_a_page_that_is_missing_makes_the_run_partial_and_the_rest_arrives(
@@ -122,7 +122,7 @@ async def test_a_page_that_is_missing_makes_the_run_partial_and_the_rest_arrives
     expected = test_data.expected("comments")
     assert pipeline.lake_rows(run_id, "comments") == expected[:100] + expected[200:]
     assert done["datasets"]["comments"]["rows_rejected"] == 0
-    assert_books_balance(done["datasets"]["comments"])
+    assert_row_accounting(done["datasets"]["comments"])
 
 
 GOOD = {"userId": 1, "id": 7_000_001, "title": "good", "body": "b"}
@@ -152,7 +152,7 @@ async def test_bad_rows_are_refused_with_their_reasons_and_the_good_ones_arrive(
     run_id = new_run()
     done = await pipeline.run({"run_id": run_id, "datasets": ["posts"]}, within_s=60)
     summary = done["datasets"]["posts"]
-    assert_books_balance(summary)
+    assert_row_accounting(summary)
     assert (summary["rows_crawled"], summary["rows_accepted"]) == (14, 3)
     assert (summary["rows_rejected"], summary["rows_deduplicated"]) == (10, 1)
     assert done["status"] == "partial"
@@ -193,7 +193,7 @@ async def test_a_key_in_two_batches_is_one_row_and_one_superseded(
     run_id = new_run()
     done = await pipeline.run({"run_id": run_id, "datasets": ["stories"]}, within_s=90)
     summary = done["datasets"]["stories"]
-    assert_books_balance(summary)
+    assert_row_accounting(summary)
     assert (summary["batches"], summary["rows_accepted"], summary["rows_superseded"]) == (2, 1200, 1)
     (row,) = await pipeline.rows("stories", f"_run_id = '{run_id}' AND id = {first['id']}")
     assert row[4] == "the later one"
@@ -235,6 +235,8 @@ async def test_a_malformed_event_becomes_a_dead_letter_and_stops_no_partition(
     done = await pipeline.run({"run_id": new_run(), "datasets": ["users"]}, within_s=30)
     assert done["status"] == "succeeded"
     async with asyncio.timeout(15):
-        while len(letters := await pipeline.dead_letters(service, key)) < len(bad):
+        while len(dead_letters := await pipeline.dead_letters(service, key)) < len(bad):
             await asyncio.sleep(0.2)
-    assert sorted(letter.value or b"-" for letter in letters) == sorted(value or b"-" for value in bad)
+    assert sorted(dead_letter.value or b"-" for dead_letter in dead_letters) == sorted(
+        value or b"-" for value in bad
+    )

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.e2e.test_replay_runs import cancel, what_arrived
-from tests.e2e.test_whole_way import assert_books_balance, new_run
+from tests.e2e.test_whole_way import assert_row_accounting, new_run
 from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
@@ -36,9 +36,9 @@ async def sweeping(operator: Operator, swept: list[int]) -> AsyncIterator[None]:
 
     async def sweep() -> None:
         while True:
-            said = await operator.says("sweep", "--older-than-hours", "0", "--json")
-            assert said.code == 0, said.err
-            swept.append(said.json()["total"]["count"])
+            result = await operator.run("sweep", "--older-than-hours", "0", "--json")
+            assert result.code == 0, result.err
+            swept.append(result.json()["total"]["count"])
 
     task = asyncio.create_task(sweep())
     try:
@@ -79,7 +79,7 @@ async def test_runs_cancelled_at_any_moment_amid_sweeps_end_once_and_nothing_of_
         assert await what_arrived(pipeline, run_id) == before[run_id]
         listed = pipeline.listing(run_id)["datasets"]
         for dataset, summary in done["datasets"].items():
-            assert_books_balance(summary)
+            assert_row_accounting(summary)
             objects = {entry["uri"]: entry["rows"] for entry in listed[dataset]["objects"]}
             assert sum(objects.values()) == summary["rows_stored"]
             assert set(objects) <= lake, "what a listing names is never swept"

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DamagedStack]:
-    async with open_damaged_stack(tmp_path_factory.mktemp("verified")) as lab:
-        yield lab
+async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DamagedStack]:
+    async with open_damaged_stack(tmp_path_factory.mktemp("verified")) as target:
+        yield target
 
 
-async def test_every_invariant_is_checked_and_holds(lab: DamagedStack) -> None:
-    found = await lab.ask()
+async def test_every_invariant_is_checked_and_met(target: DamagedStack) -> None:
+    found = await target.ask()
     assert found.violations == []
     assert {name for name in INVARIANTS if found.checked[name]} == set(INVARIANTS)
 
@@ -29,6 +29,6 @@ def test_a_defect_of_every_invariant_is_tried() -> None:
 
 
 @pytest.mark.parametrize("defect", ONE_OF_EACH, ids=str)
-async def test_a_single_defect_is_found_and_named(lab: DamagedStack, defect: Defect) -> None:
-    subject, found = await lab.seeded(defect)
+async def test_a_single_defect_is_found_and_named(target: DamagedStack, defect: Defect) -> None:
+    subject, found = await target.seeded(defect)
     assert named(found.violations, defect.invariant, subject), (subject, found.violations)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.e2e.test_whole_way import assert_books_balance, new_run
+from tests.e2e.test_whole_way import assert_row_accounting, new_run
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
@@ -24,14 +24,14 @@ class Changing:
 
     def __init__(self) -> None:
         self._versions = itertools.count(1)
-        self.held = asyncio.Event()
+        self.waiting = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
 
     async def __call__(self, _: web.Request) -> web.StreamResponse:
         version = next(self._versions)
         if not self.go_on.is_set():
-            self.held.set()
+            self.waiting.set()
             await self.go_on.wait()
         ids = [*range(1, SHARED + 1 - version % 7), OWN_ID + version]
         rows = [{"userId": version, "id": key, "title": f"version {version}"} for key in ids]
@@ -59,9 +59,9 @@ async def assert_the_later_requested_won(
     for done in in_order:
         summary = done["datasets"]["albums"]
         assert (done["status"], done["reason"]) == ("succeeded", None)
-        assert_books_balance(summary)
+        assert_row_accounting(summary)
         own = pipeline.lake_rows(done["run_id"], "albums")
-        # Its listing holds its own rows: one version, whole.
+        # Its listing has its own rows: one version, whole.
         assert len(own) == summary["rows_stored"] == summary["rows_accepted"]
         assert len({row[1] for row in own}) == 1
         expected |= {row[0]: row for row in own}
@@ -89,23 +89,23 @@ async def test_the_later_requested_one_wins_though_the_earlier_one_ends_after_it
     async with pipeline.completions() as completions:
         while True:  # until the two plans lie in partitions of different workers
             early, late = new_run(), new_run()
-            changing.held.clear()
+            changing.waiting.clear()
             changing.go_on.clear()
             await pipeline.request({"run_id": early, "datasets": ["albums"]})
-            await asyncio.wait_for(changing.held.wait(), 30)
-            held, changing.go_on = changing.go_on, asyncio.Event()
+            await asyncio.wait_for(changing.waiting.wait(), 30)
+            early_goes_on, changing.go_on = changing.go_on, asyncio.Event()
             changing.go_on.set()
             await pipeline.request({"run_id": late, "datasets": ["albums"]})
             try:
                 done = await completions.of(late, 10)
             except TimeoutError:
-                held.set()
+                early_goes_on.set()
                 await completions.all({early, late}, 60)
                 await pipeline.fetch("DELETE FROM onpoint_albums")
                 continue
             break
         assert early not in {value["run_id"] for value in completions.seen}
-        held.set()
+        early_goes_on.set()
         ended = {late: done, early: await completions.of(early, 60)}
     assert ended[early]["requested_at"] < ended[late]["requested_at"]
     assert ended[early]["finished_at"] > ended[late]["finished_at"]

@@ -29,7 +29,7 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
 
 WITHIN_S = 120
 LOOKED_AGAIN_S = 12.0
-"""So often at least a person who waits is told for what."""
+"""A waiting run's message is written at least this often."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Site:
     source: SourceServer
     pipeline: Pipeline
     operator: Operator
-    said: list[str]
+    messages: list[str]
 
     @property
     def url(self) -> str:
@@ -85,16 +85,16 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
             "ONPOINT_CRAWL_BATCH_ROWS": "3",
         }
-        said: list[str] = []
-        stack = LocalStack(tmp_path_factory.mktemp("stack"), extra_env=extra, report=said.append)
+        messages: list[str] = []
+        stack = LocalStack(tmp_path_factory.mktemp("stack"), extra_env=extra, report=messages.append)
         with stack:
             environment = {**stack.environment(), **extra}
-            yield Site(folder, source, Pipeline(environment), Operator(environment), said)
+            yield Site(folder, source, Pipeline(environment), Operator(environment), messages)
             stack.down(wipe=True)
 
 
 async def test_a_stack_with_a_bad_file_starts_and_warns(site: Site) -> None:
-    [warning] = [line for line in site.said if "boxes.yaml" in line]
+    [warning] = [line for line in site.messages if "boxes.yaml" in line]
     assert warning.startswith(f"left out: {site.folder}/boxes.yaml:13: columns 2.name: xmin is a column")
 
 
@@ -116,7 +116,7 @@ async def test_a_dataset_that_is_added_runs_without_a_restart_and_waits_for_its_
     run = asyncio.create_task(site.run("late"))
     await asyncio.sleep(5)
     assert not run.done(), "the loader waits for the table"
-    migrated = await site.operator.says("migrate")
+    migrated = await site.operator.run("migrate")
     assert migrated.code == 1
     assert "done table c_late" in migrated.out
     assert "boxes.yaml:13" in migrated.err
@@ -125,20 +125,20 @@ async def test_a_dataset_that_is_added_runs_without_a_restart_and_waits_for_its_
     assert done["datasets"]["late"]["rows_loaded"] == 3
 
 
-async def test_a_run_that_waits_for_a_migration_says_for_which(site: Site) -> None:
+async def test_a_run_that_waits_for_a_migration_names_it(site: Site) -> None:
     site.write(
         "late", "  - {name: name, type: string}\n  - {name: full_name, from: Full Name, type: string}\n"
     )
     run_id = new_run()
-    waiting = asyncio.create_task(site.operator.says("run", "late", "--run-id", run_id, "--wait"))
+    waiting = asyncio.create_task(site.operator.run("run", "late", "--run-id", run_id, "--wait"))
     status = ""
     async with asyncio.timeout(WITHIN_S):
         while "loading waits" not in status:
-            status = (await site.operator.says("status", run_id)).out
+            status = (await site.operator.run("status", run_id)).out
     sentence = "loading waits: table c_late has no column full_name: run `onpoint migrate`"
     assert sentence in " ".join(status.split())
     await asyncio.sleep(LOOKED_AGAIN_S)
-    await site.operator.says("migrate", "--warn-only")
+    await site.operator.run("migrate", "--warn-only")
     followed = await waiting
     assert followed.code == 0
     assert sentence in followed.err
@@ -150,7 +150,7 @@ async def test_a_column_that_is_added_is_filled_by_the_next_run(site: Site) -> N
         "  - {name: name, type: string}\n  - {name: full_name, from: Full Name, type: string}\n"
         "  - {name: more, from: More, type: string}\n",
     )
-    assert "done table c_late: column more" in (await site.operator.says("migrate")).out
+    assert "done table c_late: column more" in (await site.operator.run("migrate")).out
     done = await site.run("late")
     assert (done["status"], done["reason"]) == ("succeeded", None)
     rows = await site.pipeline.fetch("SELECT id, full_name FROM c_late ORDER BY id")
@@ -166,7 +166,7 @@ async def paged(site: Site, name: str, answer: faults.Fault) -> dict[str, Any]:
     """A run of a dataset in pages of three, one to a batch, with what the source answers."""
     file = file_of(name, site.url, "").replace(*of_pages(3))
     (site.folder / f"{name}.yaml").write_text(file)
-    assert f"done table c_{name}" in (await site.operator.says("migrate")).out
+    assert f"done table c_{name}" in (await site.operator.run("migrate")).out
     site.source.fail(f"/{name}", answer)
     return await site.run(name)
 
@@ -181,10 +181,10 @@ async def test_a_total_that_is_capped_ends_no_run(site: Site) -> None:
         return page_of([{"id": n} for n in range(40)], request, 6)
 
     done = await paged(site, "capped", capped)
-    books = done["datasets"]["capped"]
+    counts = done["datasets"]["capped"]
     assert (done["status"], done["reason"]) == ("succeeded", None)
-    assert (books["rows_promised"], books["rows_loaded"], books["rows_stored"]) == (6, 40, 40)
-    assert books["batches"] > 10, "each of its own, announced at the end"
+    assert (counts["rows_promised"], counts["rows_loaded"], counts["rows_stored"]) == (6, 40, 40)
+    assert counts["batches"] > 10, "each its own, and their number is published at the end"
 
 
 async def test_a_list_that_grows_while_it_is_read_loses_nothing_that_was_there(site: Site) -> None:
@@ -195,8 +195,8 @@ async def test_a_list_that_grows_while_it_is_read_loses_nothing_that_was_there(s
         return page_of(rows, request, len(rows))
 
     done = await paged(site, "growing", growing)
-    books = done["datasets"]["growing"]
-    assert (books["rows_crawled"], books["rows_loaded"], books["rows_promised"]) == (10, 9, 10)
+    counts = done["datasets"]["growing"]
+    assert (counts["rows_crawled"], counts["rows_loaded"], counts["rows_promised"]) == (10, 9, 10)
     assert (done["status"], done["reason"]) == ("partial", "growing: 9 of 10 promised records came")
     rows = await site.pipeline.fetch("SELECT id FROM c_growing ORDER BY id")
     assert [row["id"] for row in rows] == list(range(9))
@@ -209,8 +209,8 @@ async def test_a_server_that_sends_one_page_for_all_is_not_complete(site: Site) 
         return web.json_response([{"id": n} for n in range(3)], headers={"X-Total-Count": "9"})
 
     done = await paged(site, "same", same)
-    books = done["datasets"]["same"]
-    assert (done["status"], books["rows_loaded"], books["rows_promised"]) == ("partial", 3, 9)
+    counts = done["datasets"]["same"]
+    assert (done["status"], counts["rows_loaded"], counts["rows_promised"]) == ("partial", 3, 9)
     assert "3 of 9 promised records came" in done["reason"]
 
 
@@ -220,20 +220,20 @@ async def test_rows_that_are_refused_are_told_with_their_reasons(site: Site) -> 
         return web.json_response(rows if request.query["_page"] == "1" else [])
 
     done = await paged(site, "odd", odd)
-    books = done["datasets"]["odd"]
-    assert books["rejected_by_reason"] == {"no_key": 1, "range": 1, "type": 2}
+    counts = done["datasets"]["odd"]
+    assert counts["rejected_by_reason"] == {"no_key": 1, "range": 1, "type": 2}
     assert done["reason"].startswith(
         "odd: 4 of 6 rows rejected: 2 of a wrong type (type), 1 without a key (no_key), 1 out of range (range)"
     )
-    shown = await site.operator.says("quarantine", done["run_id"], "--reason", "range", "--json")
+    shown = await site.operator.run("quarantine", done["run_id"], "--reason", "range", "--json")
     assert [json.loads(line)["raw"] for line in shown.out.splitlines()] == ['{"id": 9223372036854775808}']
 
 
-async def test_verify_has_nothing_to_say_of_any_of_it(site: Site) -> None:
-    said = await site.operator.says("verify")
-    assert said.code == 0, said.out + said.err
+async def test_verify_finds_nothing_in_any_of_it(site: Site) -> None:
+    result = await site.operator.run("verify")
+    assert result.code == 0, result.out + result.err
 
 
 async def test_nothing_that_a_run_keeps_is_an_orphan(site: Site) -> None:
-    said = await site.operator.says("verify", "--only", "I3")
-    assert said.code == 0, said.out + said.err
+    result = await site.operator.run("verify", "--only", "I3")
+    assert result.code == 0, result.out + result.err

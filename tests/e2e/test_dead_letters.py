@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.stack import LocalStack
-from tests.e2e.test_whole_way import assert_books_balance, new_run
+from tests.e2e.test_whole_way import assert_row_accounting, new_run
 from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.records import TestData
@@ -64,7 +64,7 @@ class Damage:
 
 
 async def wait_for_stage(pipeline: Pipeline, stage: str, run_ids: list[str], batches: int) -> None:
-    """Until so many batches of the runs are done at the stage."""
+    """Until at least `batches` batches of the runs are done at the stage."""
     async with asyncio.timeout(WITHIN_S + batches):
         while True:
             (row,) = await pipeline.fetch(
@@ -119,7 +119,7 @@ async def test_a_batch_that_died_is_shown_replayed_and_loaded_once_however_often
         await asyncio.to_thread(stack.stop, "loader")
         try:
             await pipeline.request({"run_id": run_id, "datasets": ["albums"]})
-            # The others read the same object; they are through with it before it goes.
+            # The other stages read the same object: they are done with it before it is removed.
             await wait_for_stage(pipeline, "s3sink", [run_id], 1)
             await wait_for_stage(pipeline, "converter", [run_id], 1)
             damage.delete(run_id)
@@ -128,26 +128,30 @@ async def test_a_batch_that_died_is_shown_replayed_and_loaded_once_however_often
         done = await completions.of(run_id, WITHIN_S)
         assert done["datasets"]["albums"]["rows_not_loaded"] == len(expected)
 
-        (letter,) = await operator.letters("--run", run_id)
-        assert (letter["state"], letter["stage"], letter["reason"]) == ("open", "loader", "object_missing")
-        shown = (await operator.says("dlq", "show", letter["entry"], "--json")).json()
+        (dead_letter,) = await operator.dead_letters("--run", run_id)
+        assert (dead_letter["state"], dead_letter["stage"], dead_letter["reason"]) == (
+            "open",
+            "loader",
+            "object_missing",
+        )
+        shown = (await operator.run("dlq", "show", dead_letter["entry"], "--json")).json()
         assert json.loads(shown["record"]["value"])["run_id"] == run_id
         (behind,) = shown["data"]
         assert (behind["rows"], "is not there" in behind["problem"]) == ([], True)
 
         # Nothing was mended: it dies again, and that is one open entry.
-        assert (await operator.says("dlq", "replay", letter["entry"])).code == 0
+        assert (await operator.run("dlq", "replay", dead_letter["entry"])).code == 0
         await wait_until_read(pipeline, "loader")
-        (again,) = await operator.letters("--run", run_id)
+        (again,) = await operator.dead_letters("--run", run_id)
         assert (again["state"], again["deaths"]) == ("open", 2)
-        assert again["original"] == letter["original"]
+        assert again["original"] == dead_letter["original"]
 
         damage.mend()
-        shown = (await operator.says("dlq", "show", again["entry"], "--json", "--rows", "2")).json()
+        shown = (await operator.run("dlq", "show", again["entry"], "--json", "--rows", "2")).json()
         assert [row["title"] for row in shown["data"][0]["rows"]] == [row[2] for row in expected[:2]]
         seen = []
         for _ in range(2):
-            assert (await operator.says("dlq", "replay", again["entry"])).code == 0
+            assert (await operator.run("dlq", "replay", again["entry"])).code == 0
             await wait_for_stage(pipeline, "loader", [run_id], 1)
             await wait_until_read(pipeline, "loader")
             seen.append(
@@ -156,8 +160,8 @@ async def test_a_batch_that_died_is_shown_replayed_and_loaded_once_however_often
             assert await pipeline.rows("albums", f"_run_id = '{run_id}'") == expected
         assert seen[0] == seen[1], "not even the time of loading"
         assert await result_of(pipeline, run_id, "loader") == [(again["batch_id"], "done", len(expected))]
-        assert [entry["state"] for entry in await operator.letters("--run", run_id)] == ["resolved"]
-        assert await operator.letters("--run", run_id, state="open") == []
+        assert [entry["state"] for entry in await operator.dead_letters("--run", run_id)] == ["resolved"]
+        assert await operator.dead_letters("--run", run_id, state="open") == []
         later = [value for value in await completions.for_a_while(2) if value["run_id"] == run_id]
     assert later == [done], "run.completed does not come again"
     actions = await pipeline.fetch(
@@ -182,12 +186,14 @@ async def test_a_batch_that_died_early_goes_the_whole_way_after_its_run_has_ende
             await asyncio.to_thread(stack.start, "processor")
         done = await completions.of(run_id, WITHIN_S)
     assert done["status"] == "failed"
-    letters = await operator.letters("--run", run_id, "--reason", "checksum", "--stage", "processor")
-    assert len(letters) == 2
+    dead_letters = await operator.dead_letters(
+        "--run", run_id, "--reason", "checksum", "--stage", "processor"
+    )
+    assert len(dead_letters) == 2
 
     damage.mend()
-    said = await operator.says("dlq", "replay", "--run", run_id, "--json")
-    assert sorted(said.json()["replayed"]) == sorted(letter["entry"] for letter in letters)
+    result = await operator.run("dlq", "replay", "--run", run_id, "--json")
+    assert sorted(result.json()["replayed"]) == sorted(dead_letter["entry"] for dead_letter in dead_letters)
     for stage in ("processor", "converter", "loader", "s3sink"):
         await wait_for_stage(pipeline, stage, [run_id], 2)
     assert await pipeline.rows("todos", f"_run_id = '{run_id}'") == expected
@@ -195,7 +201,9 @@ async def test_a_batch_that_died_early_goes_the_whole_way_after_its_run_has_ende
         while not pipeline.listing(run_id)["datasets"]["todos"]["objects"]:
             await asyncio.sleep(0.3)
     assert pipeline.lake_rows(run_id, "todos") == expected
-    assert {letter["state"] for letter in await operator.letters("--run", run_id)} == {"resolved"}
+    assert {dead_letter["state"] for dead_letter in await operator.dead_letters("--run", run_id)} == {
+        "resolved"
+    }
 
 
 async def test_a_discarded_one_leaves_the_queue_with_a_reason_and_stays_in_its_topic(
@@ -206,16 +214,16 @@ async def test_a_discarded_one_leaves_the_queue_with_a_reason_and_stays_in_its_t
     async with asyncio.timeout(30):
         while not await pipeline.dead_letters("loader", key):
             await asyncio.sleep(0.2)
-    letter = next(
+    dead_letter = next(
         found
-        for found in await operator.letters("--service", "loader", "--reason", "decode", state="open")
+        for found in await operator.dead_letters("--service", "loader", "--reason", "decode", state="open")
         if found["bytes"] == len(key) + 1
     )
 
-    said = await operator.says("dlq", "discard", letter["entry"], "--reason", "garbage of a test")
+    result = await operator.run("dlq", "discard", dead_letter["entry"], "--reason", "garbage of a test")
 
-    assert (said.code, said.out) == (0, "discarded 1 dead letter\n")
-    shown = (await operator.says("dlq", "show", letter["entry"], "--json")).json()
+    assert (result.code, result.out) == (0, "discarded 1 dead letter\n")
+    shown = (await operator.run("dlq", "show", dead_letter["entry"], "--json")).json()
     assert (shown["state"], shown["last_action"]["reason"]) == ("discarded", "garbage of a test")
     assert (shown["record"]["key"], shown["record"]["value"]) == (key.decode(), "{")
 
@@ -240,18 +248,18 @@ async def test_many_dead_letters_replayed_twice_during_a_running_load_are_loaded
             await asyncio.to_thread(stack.start, "loader")
         await completions.all(set(run_ids), WITHIN_S + count)
         mine = ("--service", "loader", "--reason", "checksum")
-        letters = [one for one in await operator.letters(*mine) if one["run_id"] in run_ids]
-        assert len(letters) == count
-        assert {letter["state"] for letter in letters} == {"open"}
+        dead_letters = [one for one in await operator.dead_letters(*mine) if one["run_id"] in run_ids]
+        assert len(dead_letters) == count
+        assert {dead_letter["state"] for dead_letter in dead_letters} == {"open"}
         damage.mend()
 
         load = [new_run() for _ in range(3)]
         for run_id in load:
             await pipeline.request({"run_id": run_id, "datasets": [*datasets, "comments", "photos"]})
         for _ in range(2):
-            said = await operator.says("dlq", "replay", *mine, "--state", "all", "--json", within_s=300)
-            assert said.code == 0, said.err
-            assert {letter["entry"] for letter in letters} <= set(said.json()["replayed"])
+            result = await operator.run("dlq", "replay", *mine, "--state", "all", "--json", within_s=300)
+            assert result.code == 0, result.err
+            assert {dead_letter["entry"] for dead_letter in dead_letters} <= set(result.json()["replayed"])
         finished = await completions.all(set(load), WITHIN_S + count)
         await wait_for_stage(pipeline, "loader", run_ids, count)
         await wait_until_read(pipeline, "loader")
@@ -274,10 +282,10 @@ async def test_many_dead_letters_replayed_twice_during_a_running_load_are_loaded
         assert await pipeline.rows(dataset) == test_data.expected(dataset)
         (who,) = await pipeline.fetch(f"SELECT DISTINCT _run_id FROM onpoint_{dataset}")
         assert who["_run_id"] == load[-1]
-        assert_books_balance(newest["datasets"][dataset])
-    after = [one for one in await operator.letters(*mine) if one["run_id"] in run_ids]
+        assert_row_accounting(newest["datasets"][dataset])
+    after = [one for one in await operator.dead_letters(*mine) if one["run_id"] in run_ids]
     assert [(one["entry"], one["state"], one["deaths"]) for one in after] == [
-        (one["entry"], "resolved", 1) for one in letters
+        (one["entry"], "resolved", 1) for one in dead_letters
     ]
     (row,) = await pipeline.fetch(
         "SELECT count(*) AS n FROM onpoint_console.dlq_actions WHERE run_id = ANY($1) AND acknowledged_at IS NOT NULL",

@@ -1,4 +1,4 @@
-"""Asked for twice at the same moment, a run is one run, and what was asked first counts."""
+"""Two requests with one run id at the same moment are one run, and the first request counts."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def test_two_requests_for_each_run_at_the_same_time_give_one_run_each(
 
     async def ask(producer: AIOKafkaProducer, run_id: str, dataset: str) -> int:
         value = json.dumps({"run_id": run_id, "datasets": [dataset], "formats": []}).encode()
-        # Keys are nobody's business: one producer sets the run's, the other its own.
+        # A request's key is free: one producer sets the run's id, the other its own.
         key = run_id.encode() if dataset == "users" else dataset.encode()
         return int((await producer.send_and_wait("crawl.requested", value, key=key)).offset)
 

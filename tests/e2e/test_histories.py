@@ -1,4 +1,4 @@
-"""Whatever the product went through: when it is at rest, `onpoint verify` has nothing to complain of.
+"""After any history, once the product is at rest, `onpoint verify` finds nothing.
 
 `make test-histories` makes 200 random histories; `SEED=n HISTORIES=1` makes the one of that seed again.
 """
@@ -23,7 +23,7 @@ BUDGET_S = 15.0 * HISTORIES
 """No history is begun after that."""
 SHRINK_S = 120.0
 ALL_EVERY = 20
-"""So often everything is looked at, not only the runs of the history."""
+"""Each time this many histories are made, all runs are checked, not only those of the history."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 
 @pytest.mark.parametrize("day", DAYS)
-async def test_verify_is_silent_after_an_ordinary_day(world: World, day: str) -> None:
+async def test_verify_finds_nothing_after_an_ordinary_day(world: World, day: str) -> None:
     found = await world.make(DAYS[day])
     assert found.holds, told(DAYS[day], world, found)
 
@@ -47,20 +47,20 @@ async def crawled(world: World) -> AsyncIterator[str]:
 
 
 @pytest.mark.usefixtures("crawled")
-async def test_verify_is_silent_when_a_dataset_has_another_name(world: World) -> None:
+async def test_verify_finds_nothing_when_a_dataset_has_another_name(world: World) -> None:
     write_file(world.folder, "single", name="once")
     found = await world.at_rest()
     assert found.holds, told([], world, found)
 
 
 @pytest.mark.usefixtures("crawled")
-async def test_verify_is_silent_when_a_file_is_gone(world: World) -> None:
+async def test_verify_finds_nothing_when_a_file_is_gone(world: World) -> None:
     (world.folder / "single.yaml").unlink()
     found = await world.at_rest()
     assert found.holds, told([], world, found)
 
 
-async def test_verify_is_silent_when_a_file_names_another_table(world: World, crawled: str) -> None:
+async def test_verify_finds_nothing_when_a_file_names_another_table(world: World, crawled: str) -> None:
     """The run's own file tells where its rows are."""
     freeze(world, crawled)
     write_file(world.folder, "single", table="onpoint_elsewhere")
@@ -71,10 +71,10 @@ async def test_verify_is_silent_when_a_file_names_another_table(world: World, cr
 
 
 @pytest.mark.usefixtures("crawled")
-async def test_verify_is_silent_when_a_column_has_another_type(world: World) -> None:
+async def test_verify_finds_nothing_when_a_column_has_another_type(world: World) -> None:
     alter = "ALTER TABLE onpoint_single "
-    await world.pipeline.fetch(f"{alter} ADD COLUMN kept text")
-    await world.pipeline.fetch("UPDATE onpoint_single SET kept = name")
+    await world.pipeline.fetch(f"{alter} ADD COLUMN old_name text")
+    await world.pipeline.fetch("UPDATE onpoint_single SET old_name = name")
     await world.pipeline.fetch(f"{alter} ALTER name TYPE bigint USING length(name)")
     write_file(world.folder, "single", named="int64")
     try:
@@ -82,8 +82,8 @@ async def test_verify_is_silent_when_a_column_has_another_type(world: World) -> 
         assert found.holds, told([], world, found)
         assert any(note.endswith("not compared: onpoint_single.name") for note in found.notes)
     finally:
-        await world.pipeline.fetch(f"{alter} ALTER name TYPE text USING kept")
-        await world.pipeline.fetch(f"{alter} DROP COLUMN kept")
+        await world.pipeline.fetch(f"{alter} ALTER name TYPE text USING old_name")
+        await world.pipeline.fetch(f"{alter} DROP COLUMN old_name")
 
 
 def freeze(world: World, run_id: str) -> None:
@@ -97,11 +97,13 @@ def freeze(world: World, run_id: str) -> None:
 
 
 async def migrate(world: World) -> None:
-    said = await world.operator.says("migrate")
-    assert said.code == 0, said.err
+    result = await world.operator.run("migrate")
+    assert result.code == 0, result.err
 
 
-async def test_verify_is_silent_after_every_history(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_verify_finds_nothing_after_every_history(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     until = time.monotonic() + BUDGET_S
     made = 0
     for seed in range(SEED, SEED + HISTORIES):
@@ -117,16 +119,16 @@ async def test_verify_is_silent_after_every_history(world: World, capsys: pytest
         with capsys.disabled():
             sys.stdout.write(f"\nSEED={seed}: {len(steps)} steps, {time.monotonic() - began:.1f} s")
         if made % ALL_EVERY == 0:
-            await require_silence(world, f"SEED={SEED} HISTORIES={made}")
-    await require_silence(world, f"SEED={SEED} HISTORIES={made}")
-    said = await world.operator.says("verify")
-    assert said.code == 0, said.out
+            await require_no_findings(world, f"SEED={SEED} HISTORIES={made}")
+    await require_no_findings(world, f"SEED={SEED} HISTORIES={made}")
+    result = await world.operator.run("verify")
+    assert result.code == 0, result.out
 
 
-async def require_silence(world: World, how: str) -> None:
+async def require_no_findings(world: World, how: str) -> None:
     found = await world.at_rest()
     if not found.holds:
-        pytest.fail(f"{how}, everything looked at\n{told([], world, found)}", pytrace=False)
+        pytest.fail(f"{how}, all runs checked\n{told([], world, found)}", pytrace=False)
 
 
 async def shrunk(world: World, steps: Sequence[Step], found: Findings) -> tuple[Sequence[Step], Findings]:

@@ -29,23 +29,23 @@ async def quick(source: SourceServer) -> AsyncIterator[None]:
     source.delay_s = 0
 
 
-async def test_a_run_is_replayed_and_the_old_one_says_by_which(
+async def test_a_run_is_replayed_and_the_old_one_names_the_new_one(
     pipeline: Pipeline, operator: Operator, test_data: TestData
 ) -> None:
     old, new = new_run(), new_run()
-    assert (await operator.says("run", "albums", "users", "--run-id", old, "--wait")).code == 0
+    assert (await operator.run("run", "albums", "users", "--run-id", old, "--wait")).code == 0
 
-    said = await operator.says(
+    result = await operator.run(
         "replay", old, "--from", "processor", "--dataset", "albums", "--run-id", new, "--wait", "--json"
     )
 
-    assert said.code == 0, said.err
-    assert (said.json()["run_id"], said.json()["status"]) == (new, "succeeded")
-    assert list(said.json()["datasets"]) == ["albums"]
+    assert result.code == 0, result.err
+    assert (result.json()["run_id"], result.json()["status"]) == (new, "succeeded")
+    assert list(result.json()["datasets"]) == ["albums"]
     assert await pipeline.rows("albums", f"_run_id = '{new}'") == test_data.expected("albums")
-    status = (await operator.says("status", old, "--json")).json()
+    status = (await operator.run("status", old, "--json")).json()
     assert status["superseded_by"] == new
-    assert (await operator.says("status", new, "--json")).json()["replay_of"] == old
+    assert (await operator.run("status", new, "--json")).json()["replay_of"] == old
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ async def test_a_run_is_replayed_and_the_old_one_says_by_which(
 async def test_what_cannot_be_done_is_one_sentence(
     operator: Operator, words: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    said = await operator.says(*words)
+    result = await operator.run(*words)
 
-    assert (said.code, said.out) == (code, "")
-    assert sentence in said.err
-    assert said.err.count("\n") == 1
+    assert (result.code, result.out) == (code, "")
+    assert sentence in result.err
+    assert result.err.count("\n") == 1
 
 
 async def known(pipeline: Pipeline, run_id: str, *, taken_up: bool = True) -> None:
@@ -89,14 +89,14 @@ async def test_a_run_is_known_from_its_request_on_and_can_be_cancelled_before_it
     stack.stop("crawler")
     try:
         run_id = new_run()
-        assert (await operator.says("run", "albums", "users", "--run-id", run_id)).code == 0
+        assert (await operator.run("run", "albums", "users", "--run-id", run_id)).code == 0
         await known(pipeline, run_id, taken_up=False)
-        status = await operator.says("status", run_id)
-        listed = await operator.says("runs", "--limit", "1")
-        cancelled = await operator.says("cancel", run_id)
+        status = await operator.run("status", run_id)
+        listed = await operator.run("runs", "--limit", "1")
+        cancelled = await operator.run("cancel", run_id)
     finally:
         stack.start("crawler")
-    ended = await operator.says("cancel", run_id, "--wait", "--json")
+    ended = await operator.run("cancel", run_id, "--wait", "--json")
 
     assert (status.code, status.err) == (0, "")
     assert "asked, waiting for the crawler" in status.out
@@ -108,21 +108,21 @@ async def test_a_run_is_known_from_its_request_on_and_can_be_cancelled_before_it
         f"see `onpoint status {run_id}`\n"
     )
     assert (ended.code or ended.json()["status"]) in {1, "cancelled"}
-    assert (await operator.says("status", run_id, "--json")).json()["status"] == "cancelled"
+    assert (await operator.run("status", run_id, "--json")).json()["status"] == "cancelled"
 
 
-async def test_a_run_that_is_being_crawled_says_so_before_its_first_batch_is_done(
+async def test_the_status_shows_that_a_run_is_crawled_before_its_first_batch_is_done(
     pipeline: Pipeline, operator: Operator, source: SourceServer
 ) -> None:
     source.delay_s = SLOW_S
     run_id = new_run()
-    assert (await operator.says("run", "posts", "--run-id", run_id)).code == 0
+    assert (await operator.run("run", "posts", "--run-id", run_id)).code == 0
     await known(pipeline, run_id)
-    status = await operator.says("status", run_id)
+    status = await operator.run("status", run_id)
     source.delay_s = 0
 
     assert "crawling: " in status.out
-    await operator.says("cancel", run_id, "--wait")
+    await operator.run("cancel", run_id, "--wait")
 
 
 async def test_a_run_is_cancelled_once_and_one_that_is_over_is_not(
@@ -130,49 +130,49 @@ async def test_a_run_is_cancelled_once_and_one_that_is_over_is_not(
 ) -> None:
     source.delay_s = SLOW_S
     run_id = new_run()
-    assert (await operator.says("run", "posts", "photos", "--run-id", run_id)).code == 0
+    assert (await operator.run("run", "posts", "photos", "--run-id", run_id)).code == 0
     await known(pipeline, run_id)
-    first = await operator.says("cancel", run_id)
-    waited = await operator.says("cancel", run_id, "--wait", "--json")
-    over = await operator.says("cancel", run_id)
+    first = await operator.run("cancel", run_id)
+    waited = await operator.run("cancel", run_id, "--wait", "--json")
+    over = await operator.run("cancel", run_id)
 
     assert (first.code, first.out) == (0, f"run {run_id} is being cancelled: see `onpoint status {run_id}`\n")
     if waited.code == 0:  # else it was over before it could be waited for
         assert waited.json()["status"] == "cancelled"
     assert over.code == 1
     assert f"run {run_id} is over" in over.err
-    assert (await operator.says("status", run_id)).code == 1
+    assert (await operator.run("status", run_id)).code == 1
 
 
-async def test_a_sweep_says_what_would_go_and_then_removes_just_that(
+async def test_a_dry_sweep_lists_what_would_go_and_the_sweep_removes_just_that(
     pipeline: Pipeline, operator: Operator
 ) -> None:
     run_id = new_run()
     await pipeline.run({"run_id": run_id, "datasets": ["albums"]})
 
-    def kept() -> list[str]:
+    def staged() -> list[str]:
         return [key for key in pipeline.keys(pipeline.staging_bucket) if key.startswith(f"runs/{run_id}/")]
 
-    before, lake = kept(), list(pipeline.keys(pipeline.lake_bucket))
-    dry = (await operator.says("sweep", "--dry-run", "--older-than-hours", "0", "--json")).json()
-    assert (dry["dry_run"], kept()) == (True, before)
-    table = await operator.says("sweep", "--dry-run", "--older-than-hours", "0")
+    before, lake = staged(), list(pipeline.keys(pipeline.lake_bucket))
+    dry = (await operator.run("sweep", "--dry-run", "--older-than-hours", "0", "--json")).json()
+    assert (dry["dry_run"], staged()) == (True, before)
+    table = await operator.run("sweep", "--dry-run", "--older-than-hours", "0")
     assert "would be removed" in table.out
 
-    said = await operator.says("sweep", "--older-than-hours", "0", "--json")
+    result = await operator.run("sweep", "--older-than-hours", "0", "--json")
 
-    assert said.code == 0, said.err
-    assert said.json()["total"] == dry["total"]
-    assert said.json()["artifacts"]["count"] >= 2
-    assert kept() == [key for key in before if key.endswith(".json")]
+    assert result.code == 0, result.err
+    assert result.json()["total"] == dry["total"]
+    assert result.json()["artifacts"]["count"] >= 2
+    assert staged() == [key for key in before if key.endswith(".json")]
     assert list(pipeline.keys(pipeline.lake_bucket)) == lake
-    assert (await operator.says("sweep", "--older-than-hours", "0")).out == "there is nothing to sweep\n"
-    replayed = await operator.says("replay", run_id, "--from", "loader", "--wait", "--json")
+    assert (await operator.run("sweep", "--older-than-hours", "0")).out == "there is nothing to sweep\n"
+    replayed = await operator.run("replay", run_id, "--from", "loader", "--wait", "--json")
     assert replayed.code == 1
     assert {dead["reason"] for dead in replayed.json()["dead"]} == {"object_missing"}
 
 
-async def test_a_service_of_the_local_stack_is_told_to_go_on(operator: Operator) -> None:
-    said = await operator.says("resume", "loader")
+async def test_a_service_of_the_local_stack_is_resumed(operator: Operator) -> None:
+    result = await operator.run("resume", "loader")
 
-    assert (said.code, said.out) == (0, "loader: the circuit breaker was not open\n")
+    assert (result.code, result.out) == (0, "loader: the circuit breaker was not open\n")

@@ -1,4 +1,4 @@
-"""A run replayed from a stage, and a run that somebody cancels: whole, on real components."""
+"""A run replayed from a stage, and a run that is cancelled: whole, on real components."""
 
 import asyncio
 import csv
@@ -14,7 +14,7 @@ from aiohttp import web
 from aiokafka.partitioner import DefaultPartitioner
 
 from shared.events import ids
-from tests.e2e.test_whole_way import assert_books_balance, new_run
+from tests.e2e.test_whole_way import assert_row_accounting, new_run
 from tests.support import source as faults
 from tests.support.lag import LagReader
 from tests.support.operator import Operator
@@ -28,7 +28,7 @@ STAGES = ("processor", "converter", "loader", "s3sink")
 DATASETS = ("posts", "users", "stories")
 LIMIT = 60
 LAST_STAGES = ("converter", "loader", "s3sink")
-SAME_BOOKS = (
+SAME_COUNTS = (
     "batches",
     "batches_dead",
     "rows_crawled",
@@ -41,28 +41,28 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "loader": ("rows_loaded", "rows_superseded", "rows_not_loaded"),
     "s3sink": ("rows_stored", "rows_not_stored", "objects_stored", "bytes_stored"),
 }
-"""What `run.completed` says of the last stages."""
+"""What `run.completed` reports about the last stages."""
 
 
 def last_stages(from_stage: str) -> set[str]:
-    """Those of a replay."""
+    """The last stages that a replay runs."""
     return set(LAST_STAGES) if from_stage == "processor" else {from_stage}
 
 
-def assert_same_books(books: dict[str, Any], before: dict[str, Any], stage: str) -> None:
-    """Of a replay and of the run that it replays: the figures of a stage that the replay does not have are 0."""
-    assert {k: books[k] for k in SAME_BOOKS} == {k: before[k] for k in SAME_BOOKS}
+def assert_same_counts(counts: dict[str, Any], before: dict[str, Any], stage: str) -> None:
+    """A replay counts as the run that it replays does; the figures of a stage that it does not run are 0."""
+    assert {k: counts[k] for k in SAME_COUNTS} == {k: before[k] for k in SAME_COUNTS}
     asked = last_stages(stage)
     for name, figures in FIGURES.items():
         for figure in figures:
             if name not in asked:
-                assert not books[figure], figure
+                assert not counts[figure], figure
             elif figure == "bytes_stored":
-                assert books[figure] > 0
+                assert counts[figure] > 0
             elif name != "loader":
-                assert books[figure] == before[figure], figure
+                assert counts[figure] == before[figure], figure
     if "loader" in asked:
-        delivered = [each["rows_loaded"] + each["rows_superseded"] for each in (books, before)]
+        delivered = [each["rows_loaded"] + each["rows_superseded"] for each in (counts, before)]
         assert delivered[0] == delivered[1]
 
 
@@ -152,7 +152,7 @@ async def test_a_replay_runs_its_stage_and_what_depends_on_it_and_asks_no_source
     listed = pipeline.listing(new)["datasets"]
     for dataset in DATASETS:
         expected = test_data.expected(dataset)[:LIMIT]
-        assert_same_books(done["datasets"][dataset], first["datasets"][dataset], stage)
+        assert_same_counts(done["datasets"][dataset], first["datasets"][dataset], stage)
         if "loader" in last_stages(stage):
             # The newer run wins in PostgreSQL, and the lake has both.
             assert await pipeline.rows(dataset, f"_run_id = '{new}'") == expected
@@ -164,8 +164,8 @@ async def test_a_replay_runs_its_stage_and_what_depends_on_it_and_asks_no_source
         assert bool(listed[dataset]["exports"]) == ("converter" in last_stages(stage))
         if "converter" in last_stages(stage):
             assert csv_lines(pipeline, new, dataset) == csv_lines(pipeline, old, dataset)
-    said = await Operator(pipeline.environment).says("verify", old, new)
-    assert said.code == 0, said.out
+    result = await Operator(pipeline.environment).run("verify", old, new)
+    assert result.code == 0, result.out
 
 
 async def test_a_replay_that_loads_dates_its_rows_by_its_own_request(
@@ -194,9 +194,9 @@ async def test_what_was_refused_missing_and_doubled_is_so_in_the_replay(
     request = replay_of(old, stage)
     done = await pipeline.run(request, within_s=60)
     assert (done["status"], done["missing"]) == (first["status"], first["missing"])
-    books = done["datasets"]["comments"]
-    assert_same_books(books, first["datasets"]["comments"], stage)
-    assert (books["rows_rejected"], books["rows_deduplicated"]) == (0, 1)
+    counts = done["datasets"]["comments"]
+    assert_same_counts(counts, first["datasets"]["comments"], stage)
+    assert (counts["rows_rejected"], counts["rows_deduplicated"]) == (0, 1)
     assert pipeline.quarantine(request["run_id"], "comments") == pipeline.quarantine(old, "comments")
     assert pipeline.lake_rows(request["run_id"], "comments") == pipeline.lake_rows(old, "comments")
 
@@ -231,7 +231,7 @@ async def test_a_replay_of_a_replay_and_of_some_datasets(
     ],
     ids=str,
 )
-async def test_a_replay_of_what_is_not_there_ends_at_once_and_says_why(
+async def test_a_replay_of_what_is_not_there_ends_at_once_with_a_reason(
     pipeline: Pipeline, request_: dict[str, Any], words: str
 ) -> None:
     done = await pipeline.run({"run_id": new_run(), **request_}, within_s=15)
@@ -239,7 +239,7 @@ async def test_a_replay_of_what_is_not_there_ends_at_once_and_says_why(
     assert words in done["reason"]
 
 
-async def test_a_replay_of_what_was_swept_ends_as_failed_and_says_so(pipeline: Pipeline) -> None:
+async def test_a_replay_of_what_was_swept_ends_as_failed_with_a_reason(pipeline: Pipeline) -> None:
     old = new_run()
     await pipeline.run({"run_id": old, "datasets": ["albums"]}, within_s=60)
     for key in list(pipeline.keys(pipeline.staging_bucket)):
@@ -249,7 +249,7 @@ async def test_a_replay_of_what_was_swept_ends_as_failed_and_says_so(pipeline: P
     assert done["status"] == "failed"
     (dead,) = done["dead"]
     assert (dead["stage"], dead["reason"]) == ("crawler", "object_missing")
-    assert_books_balance(done["datasets"]["albums"])
+    assert_row_accounting(done["datasets"]["albums"])
 
 
 def cancel(pipeline: Pipeline, run_id: str) -> None:
@@ -284,7 +284,7 @@ async def what_arrived(pipeline: Pipeline, run_id: str) -> dict[str, Any]:
 async def test_a_cancelled_run_ends_once_as_cancelled_and_nothing_of_it_arrives_later(
     pipeline: Pipeline, source: SourceServer, after_s: float | None
 ) -> None:
-    """None: before it was asked for. The source is slow, so that no run is over before it is cancelled."""
+    """`after_s` None: before the request. The source is slow, so that no run is over before it is cancelled."""
     source.delay_s = 1.0 if after_s is not None else 0.0
     run_id = new_run()
     async with pipeline.completions() as completions:
@@ -298,7 +298,7 @@ async def test_a_cancelled_run_ends_once_as_cancelled_and_nothing_of_it_arrives_
         assert (done["status"], done["reason"]) == ("cancelled", "the run was cancelled")
         at_the_end = await what_arrived(pipeline, run_id)
         for dataset in DATASETS:
-            assert_books_balance(done["datasets"][dataset])
+            assert_row_accounting(done["datasets"][dataset])
             assert at_the_end["tables"][dataset] == done["datasets"][dataset]["rows_loaded"]
         assert {state for _, state in at_the_end["objects"]} <= {"announced"}
         seen = await completions.for_a_while(3)
@@ -309,7 +309,7 @@ async def test_a_cancelled_run_ends_once_as_cancelled_and_nothing_of_it_arrives_
 
 
 def run_whose_posts_do_not_wait_for_its_stories() -> str:
-    """The plan of its stories is not with the worker that has its posts, however the six partitions are shared."""
+    """A run id with which no worker gets both the plan of its stories and its posts, however partitions are assigned."""
     partition = DefaultPartitioner()
     numbers = list(range(6))
     while True:
@@ -331,11 +331,11 @@ async def test_what_was_delivered_before_a_run_was_cancelled_stays_and_is_counte
 ) -> None:
     cancelled = asyncio.Event()
 
-    async def held_back(_: web.Request) -> web.StreamResponse:
+    async def answer_later(_: web.Request) -> web.StreamResponse:
         await cancelled.wait()
         return web.json_response([story["id"] for story in test_data.records["stories"]])
 
-    source.fail("/v0/topstories.json", held_back)
+    source.fail("/v0/topstories.json", answer_later)
     run_id = run_whose_posts_do_not_wait_for_its_stories()
     async with pipeline.completions() as completions:
         await pipeline.request({"run_id": run_id, "datasets": ["posts", "stories"]})
@@ -347,8 +347,8 @@ async def test_what_was_delivered_before_a_run_was_cancelled_stays_and_is_counte
         done = await completions.of(run_id, 60)
     assert done["status"] == "cancelled"
     posts, stories = done["datasets"]["posts"], done["datasets"]["stories"]
-    assert_books_balance(posts)
-    assert_books_balance(stories)
+    assert_row_accounting(posts)
+    assert_row_accounting(stories)
     assert posts["rows_loaded"] == len(test_data.records["posts"])
     assert (stories["batches"], stories["rows_accepted"]) == (stories["batches_dead"], 0)
     assert {dead["reason"] for dead in done["dead"]} == {"cancelled"}
@@ -363,7 +363,7 @@ async def test_a_replay_can_be_cancelled_and_a_cancelled_run_be_replayed(
     cancel(pipeline, request["run_id"])
     assert (await pipeline.run(request, within_s=60))["status"] == "cancelled"
     done = await pipeline.run(replay_of(request["run_id"], "processor"), within_s=60)
-    assert done["status"] == "failed", "nothing was taken over, so nothing can be"
+    assert done["status"] == "failed", "nothing was copied, so nothing can be"
     assert [dead["reason"] for dead in done["dead"]] == ["object_missing"]
     again = replay_of(old, "processor")
     assert (await pipeline.run(again, within_s=60))["status"] == "succeeded"

@@ -95,9 +95,9 @@ async def test_a_service_that_the_broker_refuses_ends_with_one_sentence(
     service = processes.start("processor", **settings)
 
     assert await service.exited(60) == WRONG_SETTINGS
-    said = service.log().splitlines()
-    assert said[-2] == "processor: wrong settings"
-    assert sentence in said[-1]
+    lines = service.log().splitlines()
+    assert lines[-2] == "processor: wrong settings"
+    assert sentence in lines[-1]
 
 
 async def test_a_command_that_the_broker_refuses_ends_with_one_sentence(kafka: SecureKafka) -> None:
@@ -107,10 +107,10 @@ async def test_a_command_that_the_broker_refuses_ends_with_one_sentence(kafka: S
         env={**kafka.environment("console"), "ONPOINT_KAFKA_SASL_PASSWORD": "wrong"},
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await command.communicate()
+    _, err = await command.communicate()
 
     assert command.returncode == WRONG_SETTINGS
-    assert "refuses the user 'console': check ONPOINT_KAFKA_SASL_USERNAME" in said.decode()
+    assert "refuses the user 'console': check ONPOINT_KAFKA_SASL_USERNAME" in err.decode()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ async def test_a_user_without_rights_is_told_which_it_needs(kafka: SecureKafka) 
 
 
 async def refusal_of(clients: KafkaClients) -> str:
-    """What a producer says that must not start."""
+    """The error of a producer that must not start."""
     producer = clients.producer()
     try:
         with pytest.raises(KafkaAccessError) as refused:

@@ -1,4 +1,4 @@
-"""The main job, on real records and real components: every value arrives, once, and the run says so."""
+"""The main job, on real records and real components: every value arrives once, and `run.completed` counts it."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ def new_run() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
-def assert_books_balance(summary: dict[str, Any]) -> None:
+def assert_row_accounting(summary: dict[str, Any]) -> None:
     assert summary["rows_crawled"] == (
         summary["rows_accepted"] + summary["rows_rejected"] + summary["rows_deduplicated"]
     )
@@ -43,7 +43,7 @@ async def test_all_records_arrive_value_for_value_and_a_second_run_changes_nothi
         assert await pipeline.rows(dataset) == expected
         assert pipeline.lake_rows(first, dataset) == expected
         summary = done["datasets"][dataset]
-        assert_books_balance(summary)
+        assert_row_accounting(summary)
         assert summary["rows_loaded"] == summary["rows_stored"] == len(expected)
         assert summary["rows_rejected"] == summary["rows_superseded"] == summary["batches_dead"] == 0
         assert summary["exports"] == {"parquet": summary["batches"], "csv": summary["batches"]}
@@ -60,7 +60,7 @@ async def test_all_records_arrive_value_for_value_and_a_second_run_changes_nothi
     assert set(pipeline.listings()) - listings == {f"_runs/{second}.json"}
 
 
-async def test_every_row_says_where_it_comes_from(pipeline: Pipeline, test_data: TestData) -> None:
+async def test_every_row_has_its_run_and_its_place(pipeline: Pipeline, test_data: TestData) -> None:
     run_id = new_run()
     done = await pipeline.run({"run_id": run_id, "datasets": ["comments"]})
     rows = await pipeline.fetch("SELECT * FROM onpoint_comments ORDER BY _source_position")
@@ -70,7 +70,7 @@ async def test_every_row_says_where_it_comes_from(pipeline: Pipeline, test_data:
     assert all(row["etl_processed_at"] >= row["_requested_at"] for row in rows)
 
 
-async def test_the_exports_hold_the_same_records(pipeline: Pipeline, test_data: TestData) -> None:
+async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_data: TestData) -> None:
     run_id = new_run()
     await pipeline.run({"run_id": run_id, "datasets": ["users"], "formats": ["csv", "parquet"]})
     exports = {
@@ -83,7 +83,7 @@ async def test_the_exports_hold_the_same_records(pipeline: Pipeline, test_data: 
     text = gzip.decompress(pipeline.read(exports["csv"]["uri"])).decode()
     header, *lines = csv.reader(io.StringIO(text, newline=""))
     assert header == list(COLUMNS["users"])
-    # A leading sign is disarmed for spreadsheets: latitudes are texts here.
+    # A leading sign is escaped for spreadsheets: latitudes are texts here.
     plain = [tuple(cell.removeprefix("'") for cell in line) for line in lines]
     assert plain == [tuple(str(value) for value in row) for row in expected]
 

@@ -1,7 +1,7 @@
 """Every named crash point, for the first and the second time it is reached, in one story.
 
 The services die there one after another, all six at once, while runs of every kind go through them: good ones with
-bad records in them, ones with a batch that dies at each stage, replays, records that nobody can read. Then each run
+bad records in them, ones with a batch that dies at each stage, replays, undecodable records. Then each run
 must have ended once, as the same one did before anything was killed, with the same content.
 """
 
@@ -43,7 +43,7 @@ INPUTS = {
     "batch.crawled": ("processor", "quality"),
     "batch.processed": ("converter", "loader", "s3sink", "quality"),
 }
-"""Where what nobody can read is sent, and whose dead letter it becomes."""
+"""The topics to which undecodable records are sent, and the services that write a dead letter for each."""
 
 GARBAGE_PARTITIONS = 2
 
@@ -89,7 +89,7 @@ async def swept(
 ) -> AsyncIterator[tuple[Pipeline, Swept]]:
     extra = {
         "ONPOINT_CRAWL_ALLOW_HOSTS": crash_source.allow,
-        # The broker's least: each death costs so much.
+        # The smallest that the broker takes: each kill costs this much.
         "ONPOINT_KAFKA_SESSION_TIMEOUT_MS": "6000",
     }
     for name in ("JSONPLACEHOLDER", "HACKERNEWS"):
@@ -129,7 +129,7 @@ async def sweep(
 
 
 async def die_everywhere(processes: ServiceProcesses, service: str, seen: Swept) -> None:
-    """The service, killed at one of its points after another; in the end it is well."""
+    """Kills the service at each of its points in turn; it runs at the end."""
     for point, hit in product(POINTS[service], HITS):
         replica = processes.start(service, CRASH_AT=f"{service}.{point}:{hit}")
         seen.codes[service, point, hit] = await replica.exited(POINT_S)
@@ -182,14 +182,14 @@ async def send_garbage(pipeline: Pipeline, seen: Swept) -> None:
 def summary_of(completion: dict[str, Any]) -> dict[str, Any]:
     """What must be equal in every run of the same kind: all but names, times and which of two runs loaded first."""
     datasets = {}
-    for name, books in completion["datasets"].items():
-        delivered = books["rows_loaded"] + books["rows_superseded"]
-        kept = {
+    for name, counts in completion["datasets"].items():
+        delivered = counts["rows_loaded"] + counts["rows_superseded"]
+        compared = {
             key: value
-            for key, value in books.items()
+            for key, value in counts.items()
             if key not in {"rows_loaded", "rows_superseded", "bytes_stored"}
         }
-        datasets[name] = {**kept, "delivered": delivered}
+        datasets[name] = {**compared, "delivered": delivered}
     return {
         "status": completion["status"],
         "datasets": datasets,
@@ -213,7 +213,7 @@ async def test_every_run_ended_once_and_as_the_same_run_did_before_anything_was_
     with capsys.disabled():
         print(  # noqa: T201 - the figures of the sweep
             f"\n{len(seen.codes)} kills in {seen.seconds:.0f} s, {len(seen.runs)} runs, "
-            f"{len(seen.garbage) * len(INPUTS) * GARBAGE_PARTITIONS} unreadable records"
+            f"{len(seen.garbage) * len(INPUTS) * GARBAGE_PARTITIONS} undecodable records"
         )
     assert Counter(value["run_id"] for value in seen.completions) == Counter(seen.runs)
     ended = {value["run_id"]: summary_of(value) for value in seen.completions}
@@ -271,16 +271,20 @@ async def test_every_batch_is_done_or_dead_in_staging_as_in_the_ledger(
             assert (ledger[row["batch_id"], stage] == "dead") == row["dead"]
 
 
-async def test_what_nobody_can_read_is_one_entry_for_each_service_that_read_it(
+async def test_an_undecodable_record_is_one_entry_for_each_service_that_read_it(
     swept: tuple[Pipeline, Swept],
 ) -> None:
     pipeline, seen = swept
     for service, topics in Counter(service for services in INPUTS.values() for service in services).items():
-        letters = [letter for letter in await pipeline.letters(service) if letter.key in seen.garbage]
-        assert {letter.value for letter in letters} == {b"{"}
-        # A letter that is written twice says so by its place: it is one entry.
+        dead_letters = [
+            dead_letter
+            for dead_letter in await pipeline.all_dead_letters(service)
+            if dead_letter.key in seen.garbage
+        ]
+        assert {dead_letter.value for dead_letter in dead_letters} == {b"{"}
+        # A dead letter that is written twice names the same record: it is one entry.
         places = {
             (headers["dlq.original.topic"], headers["dlq.original.partition"], headers["dlq.original.offset"])
-            for headers in (dict(letter.headers) for letter in letters)
+            for headers in (dict(dead_letter.headers) for dead_letter in dead_letters)
         }
         assert len(places) == topics * GARBAGE_PARTITIONS * len(seen.garbage)

@@ -116,7 +116,7 @@ class Copier:
             await self._publish(originals, producer)
 
     def _is_new(self, record: ConsumerRecord) -> bool:
-        """A stage that meets a copy announces its result again, and copies of these would have copies without end."""
+        """A stage that meets a copy publishes its result again: copying results too would never end."""
         event = (record.topic, record.key, record.value)
         if COPY in record.headers or event in self._copied:
             return False

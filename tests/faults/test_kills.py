@@ -24,7 +24,7 @@ RUN_S = 180.0
 
 
 async def progress(pipeline: Pipeline, run_id: str) -> tuple[int, ...]:
-    """Batches at an end, by stage: any change is progress."""
+    """Finished batches by stage: any change is progress."""
     rows = await pipeline.fetch(
         "SELECT stage, sum(batches_done + batches_dead)::bigint AS n FROM onpoint_runs.v_progress "
         "WHERE run_id = $1 GROUP BY stage ORDER BY stage",
@@ -45,7 +45,7 @@ async def wait_for_batches(pipeline: Pipeline, run_id: str, least: int) -> None:
 
 
 async def seconds_to_progress(pipeline: Pipeline, run_id: str) -> float:
-    """From now until the run moves on or ends."""
+    """Seconds from now until the run makes progress or ends."""
     before, started = await progress(pipeline, run_id), time.monotonic()
     while await is_running(pipeline, run_id) and await progress(pipeline, run_id) == before:
         await asyncio.sleep(0.1)

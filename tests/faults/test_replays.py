@@ -1,4 +1,4 @@
-"""kill -9 of a stage in the middle of a replay that begins there, twice: the table and the lake hold the same rows."""
+"""kill -9 of a stage in the middle of a replay that begins there, twice: the table and the lake have the same rows."""
 
 import asyncio
 import uuid
@@ -35,7 +35,7 @@ async def results_at(pipeline: Pipeline, run_id: str) -> dict[str, int]:
 
 
 async def rows_of_tables(pipeline: Pipeline) -> dict[str, list[tuple[object, ...]]]:
-    """Without the columns that say which run brought a row."""
+    """Without the columns that name the run of a row."""
     return {dataset: await pipeline.rows(dataset) for dataset in DATASETS}
 
 

@@ -27,14 +27,14 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 FAULTS_IN_A_ROW = 5
 """The client tries four times by itself."""
 CALL_TIMEOUT = timedelta(seconds=1.5)
-"""Instead of a minute: what hangs or drips is given up sooner, by the same code."""
+"""Instead of a minute: a request that hangs or drips times out sooner, by the same code."""
 TRIES = 6
 
 CORRUPT = {("Get", "200 with an error")}
 """Wrong bytes with a good status: read again, but what stays wrong is the object's fault (`checksum`)."""
 
 UNKNOWN_UPLOADS = {("CreateMultipartUpload", "reply lost"), ("CreateMultipartUpload", "truncated")}
-"""S3 has begun an upload whose id nobody got to know: the sweep ends it."""
+"""S3 has begun an upload whose id the client never received: the sweep aborts it."""
 
 SIZES = {
     "Put": (1_000, 4 * 2**20),
@@ -56,7 +56,7 @@ async def proxy(s3_environment: dict[str, str]) -> AsyncIterator[S3FaultProxy]:
 def store(
     proxy: S3FaultProxy, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ObjectStore]:
-    """As the services open it, through the proxy."""
+    """The object store, opened as the services open it, through the proxy."""
     monkeypatch.setattr(object_store, "CALL_TIMEOUT", CALL_TIMEOUT)
     settings = ObjectStoreSettings(
         s3_endpoint_url=proxy.url,
@@ -98,7 +98,7 @@ def truth(s3_environment: dict[str, str]) -> Truth:
 
 
 async def again_until_done(act: Callable[[], Awaitable[None]]) -> int:
-    """As the bus: an outage is tried again, anything else is not. How often it failed."""
+    """Tries again after an outage and after nothing else, as the bus does. Returns the number of failures."""
     for failed in range(TRIES):
         try:
             await act()
@@ -177,7 +177,7 @@ async def test_the_content_is_right_after_any_fault_of_any_call(
 async def test_the_first_writer_wins_after_any_fault_of_its_put(
     fault: Fault, proxy: S3FaultProxy, store: ObjectStore, truth: Truth
 ) -> None:
-    """`create` may say that the object was there before when an earlier try of its own made it: what counts is
+    """`create` may report that the object was there before when an earlier try of its own made it: what counts is
     that the winner can be read, and that it is the one that wrote first.
     """
     key = f"s3-faults-{uuid.uuid4().hex}/manifest"
@@ -231,7 +231,7 @@ async def test_a_small_object_is_read_right_or_not_at_all(
 async def test_an_upload_whose_last_reply_is_lost_is_done_or_done_again(
     times: int, proxy: S3FaultProxy, store: ObjectStore, truth: Truth, tmp_path: Path
 ) -> None:
-    """The client's own retry asks for the end of an upload that has ended: that is no missing object."""
+    """The client's own retry asks for the end of an upload that has ended: that is not a missing object."""
     key = f"s3-faults-{uuid.uuid4().hex}/object"
     data = os.urandom(9 * 2**20)
     (tmp_path / "data").write_bytes(data)

@@ -1,4 +1,4 @@
-"""Two processes of a service on the same work: one is paused in the middle of it, the other takes over and finishes.
+"""Two processes of a service on the same work: one is paused in the middle of it, the other is given it and finishes.
 
 Then the paused one goes on, as if no time had passed. Whatever it still does must change nothing.
 """
@@ -64,7 +64,7 @@ PARTITIONS = 6
 DATASETS = ("posts", "users", "albums", "todos")
 WITHIN_S = 120.0
 SETTLED_S = 8.0
-"""A paused process goes on, finds that it was given up, and joins its group again."""
+"""A paused process goes on, finds that it lost its partitions, and joins its group again."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ async def test_what_a_paused_process_does_late_changes_nothing(stage: Stage, poi
             late = f"zombie-{uuid.uuid4().hex[:8]}"
             runs.append(late)
             await commit_failing_batch(pipeline, late, "late")
-        others = await take_over(stage.processes, paused)
+        others = await start_second_processes(stage.processes, paused)
         await finish(stage, completions, runs, good)
         before = await everything(pipeline, runs)
         for zombie in paused:
@@ -143,7 +143,9 @@ async def test_what_a_paused_process_does_late_changes_nothing(stage: Stage, poi
     await asyncio.gather(*(replica.stop() for replica in (*paused, *others) if replica.is_running()))
 
 
-async def take_over(processes: ServiceProcesses, paused: list[ServiceProcess]) -> list[ServiceProcess]:
+async def start_second_processes(
+    processes: ServiceProcesses, paused: list[ServiceProcess]
+) -> list[ServiceProcess]:
     """Starts the second process of each service as soon as the first is paused: they wait for each other's work."""
 
     async def second(first: ServiceProcess) -> ServiceProcess:
@@ -172,7 +174,7 @@ COPY = ("copy", b"1")
 
 
 async def double_everything(pipeline: Pipeline) -> None:
-    """Each event is there once more, at once, on the partition after its own: often another process's."""
+    """Publishes each event once more on the next partition, which often belongs to another process."""
     consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.servers, enable_auto_commit=False)
     await consumer.start()
     try:

@@ -15,7 +15,7 @@ ALLOW = 3
 
 @dataclass(frozen=True)
 class Acl:
-    """Numbers as in Kafka's protocol."""
+    """Numbers of Kafka's protocol."""
 
     user: str
     resource: int
@@ -42,7 +42,7 @@ class Rights:
 
 
 def documented() -> dict[str, Rights]:
-    """By user."""
+    """The rights by user."""
     found = {}
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if re.match(r"\| `[a-z0-9]+` \|", line):

@@ -1,4 +1,4 @@
-"""Sources that are awkward in every way that pages can be, and a model of what may be said of a crawl of them."""
+"""Sources that are awkward in every way that pages can be, and a model of how a crawl of them may end."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Error = Literal[
 ]
 
 QUIET: frozenset[Beyond] = frozenset({"[]", "null", "{}", "204", "empty", "no key"})
-"""Answers behind the last page that say nothing but that there is nothing."""
+"""Answers behind the last page that have no records and report no error."""
 
 FAILING: tuple[Error, ...] = ("500", "html", "cut off", "closed", "403")
 ELSEWHERE: tuple[Error, ...] = ("other key", "other shape")
@@ -46,7 +46,7 @@ class Awkward:
     own_size: int | None
     """The source's own page size; None: as asked for."""
     first: int
-    first_is_said: bool
+    first_is_configured: bool
     total: Total
     links: Links
     beyond: Beyond
@@ -75,7 +75,7 @@ class Awkward:
             "size_param": "size",
             "size": self.size,
             "total_header": None if self.total == "none" else "X-Total",
-            "first": self.first if self.first_is_said else None,
+            "first": self.first if self.first_is_configured else None,
             "repeats": "end" if self.repeats_end else "fault",
             "end_statuses": [int(self.beyond)] if self.ends_with_status else [],
         }
@@ -115,7 +115,7 @@ def awkward_sources(draw: st.DrawFn) -> Awkward:
         size=size,
         own_size=own_size,
         first=draw(st.integers(0, 1)),
-        first_is_said=draw(st.booleans()),
+        first_is_configured=draw(st.booleans()),
         total=total,
         links=draw(st.sampled_from(Links.__args__)),  # type: ignore[attr-defined]
         beyond=beyond,
@@ -153,7 +153,7 @@ class AwkwardServer(SourceServer):
         self.stable = {n for n in range(shape.records) if n not in shape.hidden}
         """Records that were there and to be seen all the time."""
         self.inserted = self.deleted = 0
-        self.fell_silent = False
+        self.answered_nothing = False
         """A page of which all records are hidden looks like the end."""
         self.told: set[str] = set()
         """Totals."""
@@ -189,7 +189,7 @@ class AwkwardServer(SourceServer):
                 shape = self.shape
                 has_more = (place + 1) * shape.page_rows < len(self.rows)
                 leads_on = not shape.ignores_page and (shape.links != "cursors" or place > 0)
-                self.fell_silent = self.fell_silent or not (has_more and leads_on)
+                self.answered_nothing = self.answered_nothing or not (has_more and leads_on)
                 return self._empty(form, place if place % 2 else None)
 
     def _change(self, change: Change, number: int) -> None:
@@ -222,7 +222,7 @@ class AwkwardServer(SourceServer):
             return self._behind()
         shown = [row for row in cut if row["id"] not in self.shape.hidden]
         if cut and not shown:
-            self.fell_silent = True
+            self.answered_nothing = True
         return self._answer_of(shown, place)
 
     def _behind(self) -> faults.Fault:
@@ -317,26 +317,26 @@ def objection(server: AwkwardServer, status: str, came: set[int]) -> str | None:
     if status != "succeeded":
         return None
     if shape.limit is not None:
-        # Which are the first is for the source to say: as many as were asked for have to be there.
+        # The source decides which records are the first: the number asked for must be there.
         lost = set(sorted(lost)[: max(0, wanted - len(came))])
     if not lost:
         return None
     if str(len(came)) in server.told and (shape.ignores_page or shape.page_rows < shape.size or shape.hidden):
-        # Its total is as wrong as its pages are: so many records, and the last page again or a short one.
+        # Its total is as wrong as its pages: it equals what came, and the last page is repeated or short.
         return None
     if (
         shape.errors.get(0) in {"500", "403", *EMPTY}
         and shape.first == 0
-        and not shape.first_is_said
+        and not shape.first_is_configured
         and came
     ):
         return None  # so does a source that has no page 0
-    if server.fell_silent and not any(told.isdigit() and int(told) > len(came) for told in server.told):
-        return None  # an empty page is an end, and nobody said otherwise
+    if server.answered_nothing and not any(told.isdigit() and int(told) > len(came) for told in server.told):
+        return None  # an empty page is an end, and no total contradicts it
     if shape.repeats_end and server.inserted >= shape.page_rows:
         return None  # its file calls a page that came before the end, and records that are added in front make one
     # Who deletes a record that was read moves another one past the reader. Where a total is told, one goes missing in
-    # it; where records were added too, nobody can tell.
+    # it; where records were added too, a crawl cannot tell.
     told = shape.total in {"right", "stale", "high"}
     if len(lost) <= server.deleted and (not told or server.inserted):
         return None

@@ -1,4 +1,4 @@
-"""A clock for what waits: nobody waits, the time is simply there, exact to the last digit."""
+"""An event loop whose clock is simulated: sleeps return at once, and the time they ask for has passed exactly."""
 
 import asyncio
 import selectors
@@ -29,7 +29,7 @@ class _ClockedLoop(asyncio.SelectorEventLoop):
 
 
 def in_no_time(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """The result of `work`, which sees its sleeps pass on the clock of the event loop, though nobody sleeps."""
+    """The result of `work`. Its sleeps pass on the event loop's clock and take no real time."""
     with asyncio.Runner(loop_factory=_ClockedLoop) as runner:
         return runner.run(work())
 

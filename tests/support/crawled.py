@@ -50,7 +50,7 @@ async def put_crawled(
     first_position: int = 0,
     rows: int | None = None,
 ) -> BatchManifest:
-    """`rows`: what the manifest says, where that is not the truth."""
+    """`rows`: the manifest's row count, where it is to be wrong."""
     raw = b"".join(line + b"\n" for line in lines)
     return await put_raw(
         staging,

@@ -122,12 +122,12 @@ async def only_batch(crawler: Crawler) -> BatchManifest:
 
 
 def essence(events: list[Outgoing]) -> list[tuple[str, str, Any]]:
-    """What an event says, without the moment it was made."""
+    """An event's fields, without the moment it was made."""
     return [(e.topic, e.key, e.event.model_dump(exclude={"produced_at"})) for e in events]
 
 
 async def lines_of(staging: ObjectStore, artifact: Artifact) -> list[bytes]:
-    """The lines of an artifact, which must be as its manifest says."""
+    """The lines of an artifact, which must match its manifest."""
     stored = await staging.get(staging.key(artifact.uri, ""))
     assert stored is not None
     assert len(stored) == artifact.bytes > 0

@@ -62,7 +62,7 @@ class DamagedStack:
     @asynccontextmanager
     async def altered(self, table: str, sql: str, *arguments: Any) -> AsyncIterator[None]:
         """The statement is done to the table; afterwards the table is as it was."""
-        room, _, name = table.partition(".")
+        schema, _, name = table.partition(".")
         columns = [
             row["attname"]
             for row in await self.database.fetch(
@@ -81,12 +81,12 @@ class DamagedStack:
             async with self.database.transaction():
                 await self.database.execute(f"DELETE FROM {table}")
                 await self.database.copy_records_to_table(
-                    name, schema_name=room, records=rows, columns=columns
+                    name, schema_name=schema, records=rows, columns=columns
                 )
 
     @asynccontextmanager
     async def put(self, uri: str, data: bytes | None) -> AsyncIterator[None]:
-        """Other bytes are there, or none; afterwards what was there."""
+        """Other bytes are at the key, or none; afterwards the original ones."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         before = self.pipeline.read(uri) if self._is_there(bucket, key) else None
         self._write(bucket, key, data)
@@ -210,23 +210,23 @@ class Defect:
     """One thing that is wrong. `seed` yields what must be named, and mends it afterwards."""
 
     invariant: str
-    says: str
+    title: str
     seed: Seed
     asks: dict[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.invariant}: {self.says}"
+        return f"{self.invariant}: {self.title}"
 
 
 class Defects:
     def __init__(self) -> None:
         self.all: list[Defect] = []
 
-    def __call__(self, invariant: str, says: str, **asks: Any) -> Callable[[Seed], Seed]:
+    def __call__(self, invariant: str, title: str, **asks: Any) -> Callable[[Seed], Seed]:
         """Registers the function that seeds it; `asks` is added to the options."""
 
         def register(seed: Seed) -> Seed:
-            self.all.append(Defect(invariant, says, seed, asks))
+            self.all.append(Defect(invariant, title, seed, asks))
             return seed
 
         return register

@@ -1,4 +1,4 @@
-"""Batches that die for real at a stage of one's choice: their manifests name artifacts that are not there."""
+"""Batches that fail at a chosen stage: their manifests name artifacts that are not there."""
 
 from datetime import UTC, datetime
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Headers as other programs put them on records: none of them is any business of ours."""
+"""Headers that other programs put on records. OnPoint reads none of them and keeps them with the record."""
 
 import struct
 
@@ -11,7 +11,7 @@ KINDS: dict[str, Headers] = {
     "a time in eight bytes, as Java writes it": (("timestamp", struct.pack(">q", 1_764_000_000_123)),),
     "null": (("tenant", None),),
     "doubled": (("twice", b"1"), ("twice", b"2"), ("twice", None)),
-    "no name": (("", b"nobody"), ("", None)),
+    "no name": (("", b"value"), ("", None)),
     "64 KiB": (("large", b"\xff" * 65_536),),
     "many": tuple((f"h{number}", b"\x00") for number in range(500)),
     "a trace": (
@@ -19,23 +19,23 @@ KINDS: dict[str, Headers] = {
         ("trace_id", b"\xfe"),
     ),
     "a serializer's": (("__TypeId__", b"\xac\xed\x00\x05"), ("contentType", b'"application/json"')),
-    "a name in other letters": (("名前", "値".encode("utf-16")),),
-    "a retry of somebody": (("x-retry-count", b"999"), ("kafka_deliveryAttempt", b"\x00\x00\x00\x05")),
-    "the marks of our retries": (
-        ("retry.topic", b"nobody.reads.this"),
+    "a name outside ASCII": (("名前", "値".encode("utf-16")),),
+    "another program's retry": (("x-retry-count", b"999"), ("kafka_deliveryAttempt", b"\x00\x00\x00\x05")),
+    "OnPoint's own retry headers": (
+        ("retry.topic", b"topic.without.reader"),
         ("retry.partition", b"\xff"),
         ("retry.offset", None),
         ("retry.tries", b"999"),
         ("retry.due_at", b"9999-12-31T23:59:59+00:00"),
         ("retry.replay", b"1"),
     ),
-    "the marks of our dead letters": (
-        ("dlq.original.topic", b"nobody.reads.this"),
+    "OnPoint's own dead-letter headers": (
+        ("dlq.original.topic", b"topic.without.reader"),
         ("dlq.original.bytes", b"1"),
         ("dlq.tries", b"999"),
-        ("dlq.run_id", b"somebody-elses"),
+        ("dlq.run_id", b"another-run"),
     ),
-    "Connect's": (("__connect.errors.topic", b"nobody.reads.this"), ("__connect.errors.stage", None)),
+    "Connect's": (("__connect.errors.topic", b"topic.without.reader"), ("__connect.errors.stage", None)),
 }
 
 ALL: Headers = tuple(header for headers in KINDS.values() for header in headers)
@@ -51,7 +51,7 @@ class _OddName(str):
 
 
 ODD_NAME: Headers = ((_OddName(), b"1"), (_OddName(), None))
-"""With a name that is no UTF-8."""
+"""With a name that is not UTF-8."""
 
 
 def with_odd_name(batch: BatchBuilder, value: bytes, *, codec: int) -> None:

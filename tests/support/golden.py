@@ -1,9 +1,9 @@
 """Golden files: what other programs rely on, as it was agreed, in `tests/contract/golden`.
 
-A comparison that fails says what is missing, new or different. Where that is meant, `GOLDEN=new` makes the files anew:
+A comparison that fails names what is missing, new or different. Where that is meant, `GOLDEN=new` makes the files anew:
 `GOLDEN=new python -m pytest tests/contract`. Read the diff before you commit it.
 
-A test that made its file anew is skipped, so that nobody takes it for one that passed.
+A test that made its file anew is skipped, so that it does not count as passed.
 """
 
 import json
@@ -35,7 +35,7 @@ def compare(name: str, found: Mapping[str, Any], *, folder: Path = FOLDER) -> No
 
 
 def compare_texts(name: str, found: Mapping[str, str], *, folder: Path = FOLDER) -> None:
-    """The texts that were found are the files `<name>/<key>.txt`, letter for letter."""
+    """The texts that were found are the files `<name>/<key>.txt`, to the byte."""
     files = {path.stem: path for path in (folder / name).glob("*.txt")}
     agreed = {key: path.read_text(encoding="utf-8") for key, path in files.items()}
 
@@ -50,7 +50,7 @@ def compare_texts(name: str, found: Mapping[str, str], *, folder: Path = FOLDER)
 
 
 def is_made_anew() -> bool:
-    """Whether somebody asked for new golden files."""
+    """Whether `GOLDEN=new` asks for new golden files."""
     asked = os.environ.get(VARIABLE)
     if asked not in {None, "", "new"}:
         pytest.fail(f"{VARIABLE}={asked} is not understood: only {VARIABLE}=new is", pytrace=False)

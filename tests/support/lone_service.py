@@ -23,7 +23,7 @@ SETTINGS = {
     "ONPOINT_S3_ENDPOINT_URL": f"http://{NOWHERE}",
     "ONPOINT_STAGING_BUCKET": "staging",
     "ONPOINT_LAKE_BUCKET": "lake",
-    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_ACCESS_KEY_ID": "unused",
     "AWS_SECRET_ACCESS_KEY": "nothing",
     "AWS_REGION": "us-east-1",
 }
@@ -35,12 +35,14 @@ class LoneService:
     def __init__(self, service: str, log_file: Path, **environment: str) -> None:
         self._log_file = log_file
         self._port = free_port()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))
+        }
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", f"services.{service}.app"),
                 cwd=ROOT,
-                env={**kept, **SETTINGS, "ONPOINT_HTTP_PORT": str(self._port), **environment},
+                env={**inherited, **SETTINGS, "ONPOINT_HTTP_PORT": str(self._port), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,4 +1,4 @@
-"""The person at the keyboard: the `onpoint` command as a program of its own, against a running pipeline."""
+"""An operator: runs the `onpoint` command as a program of its own, against a running pipeline."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     code: int
     out: str
     err: str
@@ -23,10 +23,12 @@ class Said:
 
 class Operator:
     def __init__(self, environment: dict[str, str]) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
-        self._environment = {**kept, **environment, "NO_COLOR": "1"}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))
+        }
+        self._environment = {**inherited, **environment, "NO_COLOR": "1"}
 
-    async def says(self, *words: str, within_s: float = 120) -> Said:
+    async def run(self, *words: str, within_s: float = 120) -> CommandResult:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -40,11 +42,11 @@ class Operator:
         )
         out, err = await asyncio.wait_for(process.communicate(), within_s)
         assert process.returncode is not None
-        return Said(process.returncode, out.decode(), err.decode())
+        return CommandResult(process.returncode, out.decode(), err.decode())
 
-    async def letters(self, *filters: str, state: str = "all") -> list[dict[str, Any]]:
-        """The dead letters, as `onpoint dlq list --json` tells of them."""
-        said = await self.says("dlq", "list", "--json", "--state", state, "--limit", "100000", *filters)
-        assert said.code == 0, said.err
-        found: list[dict[str, Any]] = said.json()
+    async def dead_letters(self, *filters: str, state: str = "all") -> list[dict[str, Any]]:
+        """The dead letters, as `onpoint dlq list --json` lists them."""
+        result = await self.run("dlq", "list", "--json", "--state", state, "--limit", "100000", *filters)
+        assert result.code == 0, result.err
+        found: list[dict[str, Any]] = result.json()
         return found

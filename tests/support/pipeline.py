@@ -21,7 +21,7 @@ DEAD_LETTER_PARTITIONS = 6
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
@@ -88,15 +88,17 @@ class Pipeline:
         finally:
             await connection.close()
 
-    async def dead_letters(self, service: str, key: bytes) -> list["Letter"]:
+    async def dead_letters(self, service: str, key: bytes) -> list["DeadLetter"]:
         """The dead letters of a service with that key."""
-        return [letter for letter in await self.letters(service) if letter.key == key]
+        return [dead_letter for dead_letter in await self.all_dead_letters(service) if dead_letter.key == key]
 
-    async def dead_letters_of_run(self, service: str, run_id: str) -> list["Letter"]:
+    async def dead_letters_of_run(self, service: str, run_id: str) -> list["DeadLetter"]:
         mine = ("dlq.run_id", run_id.encode())
-        return [letter for letter in await self.letters(service) if mine in letter.headers]
+        return [
+            dead_letter for dead_letter in await self.all_dead_letters(service) if mine in dead_letter.headers
+        ]
 
-    async def letters(self, service: str) -> list["Letter"]:
+    async def all_dead_letters(self, service: str) -> list["DeadLetter"]:
         # From the beginning by policy: a seek would race with the consumer's own look-up of where to start.
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.servers, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -108,10 +110,10 @@ class Pipeline:
             ]
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
-            found: list[Letter] = []
+            found: list[DeadLetter] = []
             while any([await consumer.position(p) < ends[p] for p in partitions]):
                 for messages in (await consumer.getmany(timeout_ms=500)).values():
-                    found += [Letter(m.key, m.value, tuple(m.headers)) for m in messages]
+                    found += [DeadLetter(m.key, m.value, tuple(m.headers)) for m in messages]
             return found
         finally:
             await consumer.stop()
@@ -173,7 +175,7 @@ class Completions:
                 self._keep(await self._consumer.getmany(timeout_ms=100))
 
     async def matching(self, text: str, within_s: float) -> dict[str, Any]:
-        """The first completion whose reason holds the text."""
+        """The first completion whose reason contains the text."""
         async with asyncio.timeout(within_s):
             while True:
                 for value in self.seen:
@@ -182,7 +184,7 @@ class Completions:
                 self._keep(await self._consumer.getmany(timeout_ms=100))
 
     async def for_a_while(self, seconds: float) -> list[dict[str, Any]]:
-        """Everything seen so far and within so many seconds more."""
+        """Every completion seen so far, and those of the next `seconds`."""
         self._keep(await self._consumer.getmany(timeout_ms=int(seconds * 1000)))
         return self.seen
 

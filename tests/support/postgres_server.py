@@ -72,7 +72,7 @@ class PostgresServer:
         return self.folder / "data"
 
     def add(self, name: str, content: bytes) -> Path:
-        """A file that the server, and nobody else, may read."""
+        """A file that only the server may read."""
         path = self.folder / name
         path.write_bytes(content)
         path.chmod(0o600)

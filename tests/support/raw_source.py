@@ -17,7 +17,7 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r
 
 
 def answer(body: bytes = b"", *headers: bytes, status: bytes = b"HTTP/1.1 200 OK") -> bytes:
-    """With a Content-Length, unless the headers say how long it is."""
+    """With a Content-Length, unless the headers give its length."""
     is_framed = any(
         header.lower().startswith((b"content-length", b"transfer-encoding")) for header in headers
     )
@@ -57,7 +57,7 @@ class RawSource:
 
     @property
     def allow(self) -> str:
-        """For ONPOINT_CRAWL_ALLOW_HOSTS."""
+        """The value for ONPOINT_CRAWL_ALLOW_HOSTS."""
         return f"127.0.0.1:{self.port}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -67,7 +67,7 @@ class TestData:
         ]
 
     def with_stories(self, count: int) -> "TestData":
-        """At least so many stories: where the records have fewer, the same again under ids of their own."""
+        """At least `count` stories: where the records have fewer, the same again under ids of their own."""
         stories = self.records["stories"]
         free = max(story["id"] for story in stories) + 1
         more = [{**stories[n % len(stories)], "id": free + n} for n in range(count - len(stories))]

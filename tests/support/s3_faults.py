@@ -113,12 +113,12 @@ class S3FaultProxy:
             data=io.BytesIO(await request.read()),
             allow_redirects=False,
         ) as answer:
-            kept = {
+            passed_headers = {
                 k: v
                 for k, v in answer.headers.items()
                 if k.lower() not in {"transfer-encoding", "content-length", "connection"}
             }
-            return answer.status, kept, await answer.read()
+            return answer.status, passed_headers, await answer.read()
 
     async def _slowly(self, request: web.Request) -> web.StreamResponse:
         """The request is read, and the answer sent, at 1 KB/s."""
@@ -167,11 +167,11 @@ def _cut(request: web.Request) -> web.Response:
 async def _half(
     request: web.Request, status: int, headers: dict[str, str], body: bytes
 ) -> web.StreamResponse:
-    """The whole is announced, half of it comes, then the connection ends. An empty body is announced as one of 100."""
-    announced = len(body) or 100
-    response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(announced)})
+    """Sends half of the declared length, then ends the connection. An empty body is declared as one of 100 bytes."""
+    declared = len(body) or 100
+    response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(declared)})
     await response.prepare(request)
-    await response.write(body[: announced // 2])
+    await response.write(body[: declared // 2])
     if request.transport is not None:
         request.transport.close()
     return response

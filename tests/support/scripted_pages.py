@@ -10,7 +10,7 @@ from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of, things
 from tests.support.source import SourceServer
 
-UNSAID = {**PAGES, "first": None}
+UNSET = {**PAGES, "first": None}
 
 
 NO_TOTAL = {**PAGES, "total_header": None}
@@ -27,7 +27,7 @@ Pages = Callable[[int, int], faults.Fault | None]
 
 
 class Scripted(SourceServer):
-    """`/things`, page by page as a function says; what it does not know is 404."""
+    """`/things`, page by page as a function returns them; a page that it does not know is 404."""
 
     def __init__(self, pages: Pages) -> None:
         super().__init__({})
@@ -76,7 +76,7 @@ def missing(crawler: Crawler) -> list[str]:
 
 
 def promised(crawler: Crawler) -> int | None:
-    """As the ledger takes it: what the answers with records said, else what the plan was made of."""
+    """As the ledger counts it: the total in the answers with records, else the number that the plan is made of."""
     told = [m.promised for m in crawler.batches if m.promised is not None]
     return max(told, default=crawler.planned[0].rows)
 

@@ -34,7 +34,7 @@ class ServiceProcess:
         return self
 
     async def paused(self, within_s: float) -> None:
-        """Until it is stopped, by SIGSTOP of anybody."""
+        """Until it is stopped by SIGSTOP."""
         process = psutil.Process(self.pid)
         await self._until(lambda: process.status() == psutil.STATUS_STOPPED, within_s, "paused")
 
@@ -62,11 +62,11 @@ class ServiceProcess:
         return self._log_file.read_text(errors="replace")
 
     async def _until(
-        self, holds: Callable[[], bool], within_s: float, what: str, *, may_exit: bool = False
+        self, condition: Callable[[], bool], within_s: float, what: str, *, may_exit: bool = False
     ) -> None:
         try:
             async with asyncio.timeout(within_s):
-                while not holds():
+                while not condition():
                     assert may_exit or self.is_running(), f"{self.service} exited:\n{self.log()[-3000:]}"
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
@@ -81,7 +81,7 @@ class ServiceProcesses:
     def __init__(self, stack: LocalStack, folder: Path) -> None:
         self._stack = stack
         self._folder = folder
-        self._actors: list[ServiceProcess] = []
+        self._processes: list[ServiceProcess] = []
 
     def __enter__(self) -> Self:
         return self
@@ -89,13 +89,13 @@ class ServiceProcesses:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for replica in self._actors:
+        for replica in self._processes:
             replica.kill()
 
     def start(self, service: str, **environment: str) -> ServiceProcess:
         home = self._stack.home
         own = process_environment(service, home, StackConfig.load(home), load_or_create(home))
-        log_file = self._folder / f"{len(self._actors):03d}-{service}.log"
+        log_file = self._folder / f"{len(self._processes):03d}-{service}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
                 (sys.executable, "-m", f"services.{service}.app"),
@@ -105,5 +105,5 @@ class ServiceProcesses:
                 stderr=log,
             )
         replica = ServiceProcess(service, process, log_file)
-        self._actors.append(replica)
+        self._processes.append(replica)
         return replica

@@ -38,8 +38,8 @@ class Sink:
     lake: ObjectStore
     limits: Limits = LIMITS
     published: list[Outgoing] = field(default_factory=list)
-    letters: list[tuple[Record, PermanentError]] = field(default_factory=list)
-    refuses_letters: bool = False
+    dead_letters: list[tuple[Record, PermanentError]] = field(default_factory=list)
+    refuses_dead_letters: bool = False
 
     def __post_init__(self) -> None:
         self.rebuild()
@@ -59,7 +59,7 @@ class Sink:
             self.service,
             self.writer,
             publish or self.keep,
-            self.keep_letter,
+            self.keep_dead_letter,
             self.woken,
             retry_delay_s=0,
         )
@@ -67,10 +67,10 @@ class Sink:
     async def keep(self, outgoing: Sequence[Outgoing]) -> None:
         self.published.extend(outgoing)
 
-    async def keep_letter(self, record: Record, error: PermanentError) -> None:
-        if self.refuses_letters:
+    async def keep_dead_letter(self, record: Record, error: PermanentError) -> None:
+        if self.refuses_dead_letters:
             raise KafkaConnectionError
-        self.letters.append((record, error))
+        self.dead_letters.append((record, error))
 
     async def make(self, rows: int, sequence: int = 0, run_id: str = "run-1") -> BatchManifest:
         first = 1000 * sequence

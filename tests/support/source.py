@@ -79,11 +79,11 @@ class SourceServer:
 
     @property
     def allow(self) -> str:
-        """For ONPOINT_CRAWL_ALLOW_HOSTS."""
+        """The value for ONPOINT_CRAWL_ALLOW_HOSTS."""
         return f"127.0.0.1:{self.port}"
 
     def fail(self, target: str, fault: Fault, times: int | None = None, after: int = 0) -> None:
-        """Puts a fault on a path or on a path with its query; `times` None: for ever; `after` so many good answers."""
+        """Puts a fault on a path or on a path with its query; `times` None: for ever; after `after` good answers."""
         self._faults.setdefault(target, []).append(_Planned(fault, times, after))
 
     def heal(self) -> None:
@@ -203,7 +203,7 @@ def truncated(declared: int = 1000) -> Fault:
 
 
 def hang(seconds: float = 3600) -> Fault:
-    """Nothing is answered."""
+    """No answer is sent."""
 
     async def fault(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -213,7 +213,7 @@ def hang(seconds: float = 3600) -> Fault:
 
 
 def drip(data: bytes, pause_s: float) -> Fault:
-    """A byte at a time."""
+    """The body is sent a byte at a time."""
 
     async def fault(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(data))})

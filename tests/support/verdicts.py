@@ -22,14 +22,14 @@ class _RefusedError(Exception):
 
 
 class _Number:
-    """A JSON number by what is written."""
+    """A JSON number as its text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @property
     def value(self) -> Decimal:
-        """Exactly. An exponent beyond any bound is cut to one that is beyond every column's."""
+        """The exact value. An exponent beyond any bound is cut to one that is beyond every column's."""
         mantissa, _, exponent = self.text.lower().partition("e")
         power = max(-(10**6), min(10**6, Decimal(exponent or 0)))
         return Decimal(f"{mantissa}e{power}")
@@ -70,7 +70,7 @@ def _record(line: bytes) -> dict[str, Any]:
 
 
 def ignored_in(line: bytes, dataset: Dataset) -> int:
-    """Values that no column is for."""
+    """The number of values that no column names."""
     named = {column.path for column in dataset.columns}
     above = {path[:length] for path in named for length in range(1, len(path))}
 

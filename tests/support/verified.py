@@ -86,8 +86,8 @@ async def open_damaged_stack(folder: Path) -> AsyncIterator[DamagedStack]:
             for setting, value in (("URL", source.url), ("REQUESTS_PER_SECOND", "0"))
         }
         with LocalStack(folder / "stack", ports="free", extra_env=extra) as stack:
-            async with _at_rest(stack, folder, source) as lab:
-                yield lab
+            async with _at_rest(stack, folder, source) as target:
+                yield target
             stack.down(wipe=True)
 
 
@@ -110,7 +110,7 @@ async def _at_rest(stack: LocalStack, folder: Path, source: SourceServer) -> Asy
         source.fail("/posts", status(404))
         await pipeline.run({"run_id": "nothing", "datasets": ["posts"]})
         await _gain_a_column(pipeline, datasets)
-        await _wait_for_letters(pipeline)
+        await _wait_for_dead_letters(pipeline)
         others = [service for service in SERVICES if service != "loader"]
         await asyncio.gather(*(asyncio.to_thread(stack.stop, service) for service in others))
         # What is put back afterwards was consistent before: its order does not matter.
@@ -151,28 +151,28 @@ async def _run_everything(pipeline: Pipeline) -> None:
 
 
 async def _lose_a_batch(pipeline: Pipeline) -> None:
-    """PostgreSQL refuses what a run brings, and somebody discards what died of it."""
-    await pipeline.run({"run_id": "kept", "datasets": ["albums"]})
+    """PostgreSQL refuses every row of a run, and its dead letters are discarded."""
+    await pipeline.run({"run_id": "good", "datasets": ["albums"]})
     await pipeline.fetch(
         "ALTER TABLE onpoint_albums ADD CONSTRAINT test_refuses_all CHECK (_run_id <> 'lost') NOT VALID"
     )
     await pipeline.run({"run_id": "lost", "datasets": ["albums"]})
     await pipeline.fetch("ALTER TABLE onpoint_albums DROP CONSTRAINT test_refuses_all")
-    said = await Operator(pipeline.environment).says(
+    result = await Operator(pipeline.environment).run(
         "dlq", "discard", "--run", "lost", "--yes", "--reason", "test"
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
 
 
 async def _gain_a_column(pipeline: Pipeline, datasets: Path) -> None:
     await pipeline.run({"run_id": "early", "datasets": ["late"]})
     (datasets / "late.yaml").write_text(LATE + GAINED, encoding="utf-8")
-    said = await Operator(pipeline.environment).says("migrate")
-    assert said.code == 0, said.err
+    result = await Operator(pipeline.environment).run("migrate")
+    assert result.code == 0, result.err
     await pipeline.run({"run_id": "later", "datasets": ["late"], "parameters": {"late": {"limit": 3}}})
 
 
-async def _wait_for_letters(pipeline: Pipeline) -> None:
+async def _wait_for_dead_letters(pipeline: Pipeline) -> None:
     async with asyncio.timeout(60):
         for service in ("converter", "loader", "s3sink", "quality"):
             while not await pipeline.dead_letters(service, b"bad"):

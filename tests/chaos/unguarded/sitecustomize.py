@@ -34,8 +34,8 @@ if any(argument.startswith("services.") for argument in sys.orig_argv):
     guarded_store: Any = vars(object_store)["S3Store"]
 
     def store_without_checksum(bucket: str, *, config: Mapping[str, Any], **options: Any) -> Any:
-        kept: Any = {name: value for name, value in config.items() if name != "checksum_algorithm"}
-        return guarded_store(bucket, config=kept, **options)
+        options_left: Any = {name: value for name, value in config.items() if name != "checksum_algorithm"}
+        return guarded_store(bucket, config=options_left, **options)
 
     setattr(artifacts, "hash_file", name_file)  # noqa: B010 - mypy would rightly refuse the assignments
     setattr(results.Batches, "commit", commit_nothing)  # noqa: B010

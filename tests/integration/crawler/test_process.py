@@ -89,7 +89,7 @@ async def ask(servers: str, value: Mapping[str, Any] | bytes) -> None:
         await producer.send_and_wait(topics.CRAWL_REQUESTED, raw)
 
 
-class Heard:
+class Published:
     """What the crawler published about one run, from the start of the topics."""
 
     def __init__(self, servers: str, run_id: str) -> None:
@@ -147,7 +147,10 @@ async def test_every_batch_is_crawled_once_wherever_the_service_is_killed(
 ) -> None:
     run_id = f"killed-{uuid.uuid4().hex[:8]}"
     servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
-    async with SourceServer({"posts": POSTS, "stories": STORIES}) as source, Heard(servers, run_id) as heard:
+    async with (
+        SourceServer({"posts": POSTS, "stories": STORIES}) as source,
+        Published(servers, run_id) as published,
+    ):
         source.fail("/albums", faults.status(404))
         request = {"run_id": run_id, "datasets": ["posts", "stories", "albums"]}
         async with crawler_process(environment, source, CRASH_AT=f"{point}:1") as process:
@@ -156,10 +159,10 @@ async def test_every_batch_is_crawled_once_wherever_the_service_is_killed(
                 assert await process.wait() == KILLED
         async with crawler_process(environment, source):
             await ask(servers, request)
-            await heard.until({"posts", "stories", "albums"})
-            await heard.settled()
-    results = {result.batch_id: result for result in heard.results}
-    assert all(result == results[result.batch_id] for result in heard.results), (
+            await published.until({"posts", "stories", "albums"})
+            await published.settled()
+    results = {result.batch_id: result for result in published.results}
+    assert all(result == results[result.batch_id] for result in published.results), (
         "one result, however often it is told"
     )
     of = {result.dataset: result for result in results.values()}
@@ -171,24 +174,24 @@ async def test_every_batch_is_crawled_once_wherever_the_service_is_killed(
     assert sum(key.endswith(".json") and "/crawler/" in key for key in stored) == 3
 
 
-async def test_garbage_holds_up_nothing_and_stops_cleanly(
+async def test_garbage_delays_nothing_and_stops_cleanly(
     environment: Mapping[str, str], staging: ObjectStore
 ) -> None:
     run_id = f"beside-{uuid.uuid4().hex[:8]}"
     servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
-    async with SourceServer({"posts": POSTS}) as source, Heard(servers, run_id) as heard:
+    async with SourceServer({"posts": POSTS}) as source, Published(servers, run_id) as published:
         async with crawler_process(environment, source) as process:
             for value in (b"", b"\xff", b"[]", b"{", b'{"a":"\\ud800"}', b"{}", b'{"datasets":["nonsense"]}'):
                 await ask(servers, value)
             async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-                for unreadable in (None, b"", b"\xff", b"{}", b'{"version":9}'):
+                for undecodable in (None, b"", b"\xff", b"{}", b'{"version":9}'):
                     await producer.send_and_wait(
-                        topics.CRAWL_BATCH_REQUESTED, unreadable, key=b"0" * 32, headers=[("bad", b"\xff")]
+                        topics.CRAWL_BATCH_REQUESTED, undecodable, key=b"0" * 32, headers=[("bad", b"\xff")]
                     )
             await ask(servers, {"run_id": run_id, "datasets": ["posts"]})
-            await heard.until({"posts"})
+            await published.until({"posts"})
             process.terminate()
             async with asyncio.timeout(30):
                 assert await process.wait() == 0
-        [result] = heard.results
+        [result] = published.results
         assert await rows(staging, result) == POSTS

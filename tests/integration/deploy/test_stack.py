@@ -139,7 +139,7 @@ def test_second_up_is_harmless(stack: LocalStack) -> None:
 
 def test_logs_are_shown(stack: LocalStack) -> None:
     assert "Kafka Server started" in onpoint(stack, "logs", "kafka", "-n", "500").stdout
-    unknown = onpoint(stack, "logs", "nobody")
+    unknown = onpoint(stack, "logs", "unknown")
     assert (unknown.returncode, "choose one of kafka" in unknown.stderr) == (2, True)
 
 
@@ -188,7 +188,7 @@ def test_orphans_of_a_killed_supervisor_are_ended_by_the_next_start_and_by_down(
         assert not set(first.values()) & set(second.values())
         assert not any(psutil.pid_exists(pid) for pid in first.values() if pid)
         kill_supervisor(stack)
-        # Whoever has lost the home's files as well still finds the processes.
+        # The processes are found even where the home's files are lost as well.
         stack.home.state_file.unlink()
     finally:
         stack.down(wipe=True)
@@ -221,7 +221,7 @@ def test_stack_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     stack.down(wipe=True)
 
 
-def test_a_start_that_fails_at_once_says_why(tmp_path: Path) -> None:
+def test_a_start_that_fails_at_once_reports_why(tmp_path: Path) -> None:
     stack = LocalStack(tmp_path / "home" / ("deep" * 25), services=())
     sockets = socket_folder(stack.home)
     sockets.write_text("in the way")

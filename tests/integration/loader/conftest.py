@@ -67,18 +67,18 @@ def handlers(service: LoaderService) -> Handlers:
 
 
 @pytest.fixture
-def slow_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ways that rows take, straight into the table or merged; a straight copy takes longer than it may."""
-    ways: list[str] = []
+def slow_load_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Records how rows are loaded, straight or merged; a straight copy exceeds its time limit."""
+    paths: list[str] = []
 
     async def slow(
         parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        ways.append("merged" if processed_at is None else "straight")
+        paths.append("merged" if processed_at is None else "straight")
         async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
             await asyncio.sleep(0.5 if processed_at else 0)
             yield chunk
 
     monkeypatch.setattr(ENCODER, slow)
     monkeypatch.setattr(statements, "STRAIGHT_MS", 300)
-    return ways
+    return paths

@@ -1,4 +1,4 @@
-"""What cannot be loaded kills its batch in whole, and the death is announced."""
+"""What cannot be loaded kills its batch in whole, and the failure is published."""
 
 from pathlib import Path
 
@@ -29,10 +29,10 @@ async def dead_after(handlers: Handlers, batch: BatchManifest) -> BatchManifest:
         await handlers.on_batch_processed(record)
     outcome = await handlers.mark_failed(record, caught.value)
     assert outcome.dead
-    [announced] = outcome.events
-    assert announced.topic == topics.BATCH_FAILED
-    assert isinstance(announced.event, BatchManifest)
-    return announced.event
+    [published] = outcome.events
+    assert published.topic == topics.BATCH_FAILED
+    assert isinstance(published.event, BatchManifest)
+    return published.event
 
 
 async def kill(pool: asyncpg.Pool) -> None:
@@ -56,7 +56,7 @@ async def test_a_table_with_a_column_of_another_type_kills_the_batch_and_gets_no
     assert await ledger_of(pool) == [(batch.batch_id, "dead", 0, 0)]
 
 
-async def test_a_dead_batch_stays_dead_and_is_announced_again(
+async def test_a_dead_batch_stays_dead_and_is_published_again(
     handlers: Handlers, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     await kill(pool)

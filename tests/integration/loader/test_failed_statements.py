@@ -35,7 +35,7 @@ CREATE TRIGGER wrong BEFORE INSERT ON onpoint_things FOR EACH ROW EXECUTE FUNCTI
 """
 
 
-async def test_a_copy_that_always_meets_the_statement_timeout_is_no_outage(
+async def test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage(
     staging: ObjectStore,
     pool: asyncpg.Pool,
     postgres_dsn: str,
@@ -45,12 +45,12 @@ async def test_a_copy_that_always_meets_the_statement_timeout_is_no_outage(
     limited = PostgresSettings.model_validate(
         {"postgres_dsn": postgres_dsn, "postgres_statement_timeout_s": LIMIT_S}
     )
-    ways: list[str] = []
+    paths: list[str] = []
 
     async def slow(
         parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        ways.append("merged" if processed_at is None else "straight")
+        paths.append("merged" if processed_at is None else "straight")
         await asyncio.sleep(LIMIT_S * 1.3)
         async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
             yield chunk
@@ -63,13 +63,13 @@ async def test_a_copy_that_always_meets_the_statement_timeout_is_no_outage(
             await service.load(batch)
         monkeypatch.undo()
         assert not isinstance(caught.value, (TransientError, PermanentError)), "its tries are bounded"
-        assert ways == ["straight", "merged"]
+        assert paths == ["straight", "merged"]
         assert await rows_of(pool, "onpoint_things") == []
         assert await ledger_of(pool) == []
         assert (await service.load(batch)).counts == Counts(read=2, loaded=2)
 
 
-async def test_a_batch_waits_for_a_migration_and_says_for_which(
+async def test_a_batch_waits_for_a_migration_and_names_it(
     staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str
 ) -> None:
     before = a_dataset({"id": "int64"}, key=["id"], name="late")

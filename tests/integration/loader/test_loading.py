@@ -71,7 +71,7 @@ async def test_a_source_that_names_its_columns_by_and_time_and_type_is_loaded(
     assert row["text"] is None
 
 
-async def test_a_redelivered_batch_is_announced_again_and_written_once(
+async def test_the_result_of_a_redelivered_batch_is_published_again_and_its_rows_written_once(
     handlers: Handlers, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     batch = await put_processed(staging, catalog["pairs"], [pair("x")])
@@ -82,7 +82,7 @@ async def test_a_redelivered_batch_is_announced_again_and_written_once(
     assert await ledger_of(pool) == [(batch.batch_id, "done", 1, 0)]
 
 
-async def test_of_two_loaders_with_one_batch_one_wins_and_both_announce_the_same(
+async def test_of_two_loaders_with_one_batch_one_wins_and_both_publish_the_same(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     rows = [pair("x", user=user) for user in range(5000)]
@@ -94,7 +94,7 @@ async def test_of_two_loaders_with_one_batch_one_wins_and_both_announce_the_same
     assert len(await ledger_of(pool)) == 1
 
 
-async def test_a_loader_paused_during_its_copy_keeps_nobody_waiting_and_loses(
+async def test_a_loader_paused_during_its_copy_blocks_no_other_and_loses(
     service: LoaderService,
     staging: ObjectStore,
     pool: asyncpg.Pool,
@@ -143,12 +143,12 @@ async def test_a_batch_from_before_a_column_was_added_is_loaded_with_nulls(
 async def test_the_longest_key_that_the_processor_lets_pass_fits_into_the_index(
     postgres_dsn: str, staging: ObjectStore, pool: asyncpg.Pool, parts: int
 ) -> None:
-    """Texts that do not compress, of as many bytes as it takes in all, and an integer."""
+    """Key columns of texts that do not compress, of the largest total size, and an integer."""
     texts = [f"part_{place}" for place in range(parts)]
     wide = a_dataset({**dict.fromkeys(texts, "string"), "id": "int64"}, key=[*texts, "id"], name="wide")
     await migrate(postgres_dsn, [], [wide])
-    letters = "".join(map(chr, range(0x21, 0x7F)))
-    key = "".join(random.Random(1).choices(letters, k=MAX_KEY_BYTES))  # noqa: S311 - no secret
+    characters = "".join(map(chr, range(0x21, 0x7F)))
+    key = "".join(random.Random(1).choices(characters, k=MAX_KEY_BYTES))  # noqa: S311 - no secret
     size = MAX_KEY_BYTES // parts
     row = {name: key[place * size : (place + 1) * size] for place, name in enumerate(texts)}
     row[texts[-1]] = key[(parts - 1) * size :]
@@ -159,7 +159,7 @@ async def test_the_longest_key_that_the_processor_lets_pass_fits_into_the_index(
     assert "".join(found[name] for name in texts) == key
 
 
-async def test_a_batch_whose_table_is_yet_to_be_made_waits_and_says_what_makes_it(
+async def test_a_batch_whose_table_is_yet_to_be_made_waits_and_names_the_command(
     staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str
 ) -> None:
     late = a_dataset({"id": "int64", "name": "string"}, key=["id"], name="late")
@@ -198,7 +198,7 @@ async def test_a_cancelled_run_waits_for_no_table(staging: ObjectStore, pool: as
         await service.load(batch)
 
 
-async def test_a_run_is_loaded_as_it_was_frozen_whatever_the_files_say_now(
+async def test_a_run_is_loaded_as_it_was_frozen_whatever_the_files_contain_now(
     staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str
 ) -> None:
     then = a_dataset({"id": "int64", "name": "string"}, key=["id"], name="late")

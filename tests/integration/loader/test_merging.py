@@ -53,7 +53,7 @@ async def test_a_newer_run_replaces_every_column_and_counts_as_loaded(
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-async def test_a_collision_within_a_run_counts_one_superseded_whoever_loses(
+async def test_a_collision_within_a_run_counts_one_superseded_whichever_loses(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, order: tuple[int, int]
 ) -> None:
     batches = [
@@ -62,12 +62,12 @@ async def test_a_collision_within_a_run_counts_one_superseded_whoever_loses(
     ]
     results = [await service.load(batches[place]) for place in order]
     assert [result.counts for result in results] == [Counts(read=1, loaded=1), Counts(read=1, superseded=1)]
-    assert [result.repeated for result in results] == [0, 0], "the two say different things"
+    assert [result.repeated for result in results] == [0, 0], "the two rows differ"
     [row] = await rows_of(pool, "onpoint_pairs", "user")
     assert row["value"] == "second"
 
 
-async def test_rows_that_lose_to_another_run_are_no_repetitions(
+async def test_rows_that_lose_to_another_run_are_not_repetitions(
     service: LoaderService, staging: ObjectStore, catalog: Catalog
 ) -> None:
     dataset = catalog["pairs"]

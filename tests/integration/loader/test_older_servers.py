@@ -1,4 +1,4 @@
-"""What holds for merged and copied rows holds on the older servers that OnPoint works with."""
+"""Merged and copied rows on the older PostgreSQL versions that OnPoint supports."""
 
 import pytest
 
@@ -8,15 +8,15 @@ from shared.events.models import Counts
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import thing
 from tests.integration.loader.test_failed_statements import (  # noqa: F401 - the same tests, on these servers
-    test_a_copy_that_always_meets_the_statement_timeout_is_no_outage,
+    test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage,
 )
 from tests.integration.loader.test_merging import (  # noqa: F401 - as above
-    test_a_collision_within_a_run_counts_one_superseded_whoever_loses,
+    test_a_collision_within_a_run_counts_one_superseded_whichever_loses,
     test_a_newer_run_replaces_every_column_and_counts_as_loaded,
     test_a_page_that_comes_twice_is_repeated_in_whole,
     test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_counted,
     test_an_older_run_that_is_loaded_later_loses,
-    test_rows_that_lose_to_another_run_are_no_repetitions,
+    test_rows_that_lose_to_another_run_are_not_repetitions,
     test_two_loaders_that_meet_in_many_keys_do_not_deadlock,
 )
 from tests.integration.loader.test_straight import (  # noqa: F401 - as above
@@ -34,9 +34,9 @@ def postgres_dsn(older_dsn: str) -> str:
 
 
 async def test_a_straight_copy_that_takes_too_long_is_merged_at_once(
-    service: LoaderService, staging: ObjectStore, catalog: Catalog, slow_ways: list[str]
+    service: LoaderService, staging: ObjectStore, catalog: Catalog, slow_load_paths: list[str]
 ) -> None:
     """The limit ends the statement; there is none that would end the transaction."""
     batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
     assert (await service.load(batch)).counts == Counts(read=10, loaded=10)
-    assert slow_ways == ["straight", "merged"]
+    assert slow_load_paths == ["straight", "merged"]

@@ -56,7 +56,7 @@ async def load_things(
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["straight", "merged"])
-async def test_a_constraint_that_somebody_added_costs_the_rows_that_break_it(
+async def test_a_constraint_added_by_hand_costs_the_rows_that_break_it(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, order: int
 ) -> None:
     await pool.execute('ALTER TABLE onpoint_things ADD CONSTRAINT short CHECK (length("order") < 5)')
@@ -78,7 +78,7 @@ async def test_a_constraint_that_somebody_added_costs_the_rows_that_break_it(
     assert {line["url"] for line in lines} == {None}
 
 
-async def test_a_value_that_no_text_column_holds_costs_its_row(
+async def test_a_value_that_no_text_column_stores_costs_its_row(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     rows = [*(pair("x", user=u) for u in range(20_000)), pair("a\x00b", user=20_000)]
@@ -106,7 +106,7 @@ async def test_a_value_that_no_text_column_holds_costs_its_row(
         ('ADD EXCLUDE ("order" WITH =) DEFERRABLE INITIALLY DEFERRED', {"order": "x1"}, "schema"),
     ],
 )
-async def test_a_table_that_somebody_altered_takes_the_rows_that_fit(
+async def test_a_table_altered_by_hand_takes_the_rows_that_fit(
     service: LoaderService,
     staging: ObjectStore,
     pool: asyncpg.Pool,
@@ -166,7 +166,7 @@ async def test_a_constraint_that_waits_for_the_commit_tells_of_its_row_too(
     assert merged.counts == Counts(read=2, superseded=1, rejected=1)
 
 
-async def test_rows_and_keys_that_no_page_holds_cost_themselves(
+async def test_rows_and_keys_that_fit_no_page_cost_themselves(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str, catalog: Catalog
 ) -> None:
     """The processor refuses them; here is what comes past it."""
@@ -206,7 +206,7 @@ async def test_a_table_that_takes_no_row_kills_the_batch_which_is_loaded_once_it
     assert await ledger_of(pool) == [(batch.batch_id, "done", rows, 0)]
 
 
-async def test_as_many_rows_may_be_refused_as_the_bound_says(
+async def test_as_many_rows_may_be_refused_as_the_bound_allows(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     await pool.execute("ALTER TABLE onpoint_things ADD CHECK (id < 1)")
@@ -289,7 +289,7 @@ async def test_only_nulls_of_rows_that_were_not_refused_count(
     assert result.nulls == {"by": 2, "id": 0, "order": 0, "select": 1, "time": 2, "type": 2}
 
 
-async def test_a_batch_with_refused_rows_is_loaded_once_by_whoever_is_first(
+async def test_a_batch_with_refused_rows_is_loaded_once_by_the_first_loader(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     await pool.execute("ALTER TABLE onpoint_things ADD CHECK (id <> 77)")
@@ -328,10 +328,10 @@ async def test_an_outage_of_the_store_leaves_nothing_and_the_next_try_is_right(
 
 
 @pytest.mark.parametrize("constraint", ["onpoint_things_pkey", "onpoint_things_pkey_ccnew"])
-async def test_a_conflict_of_the_key_s_own_index_is_nobodys_fault(
+async def test_a_conflict_of_the_key_s_own_index_is_an_outage(
     service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, constraint: str
 ) -> None:
-    """As an index that is rebuilt while rows come raises it; the second of the two is gone when one asks for it."""
+    """An index that is rebuilt during a load raises this; the second constraint is gone when it is looked up."""
     await pool.execute(
         "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE unique_violation "
         f"USING CONSTRAINT = '{constraint}', TABLE = 'onpoint_things'; END $$"

@@ -23,18 +23,18 @@ from tests.support.processed import PRODUCED_AT, put_processed
 pytestmark = pytest.mark.integration
 
 
-def note_ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ways that rows take from now on: straight into the table, or by the temporary one."""
-    ways: list[str] = []
+def record_load_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Records how rows are loaded from now on: straight into the table, or through the temporary one."""
+    paths: list[str] = []
 
     def noting(
         parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        ways.append("merged" if processed_at is None else "straight")
+        paths.append("merged" if processed_at is None else "straight")
         return encode_copy(parquet, artifact, processed_at=processed_at)
 
     monkeypatch.setattr(ENCODER, noting)
-    return ways
+    return paths
 
 
 async def test_keys_that_the_table_does_not_have_go_straight_into_it(
@@ -44,7 +44,7 @@ async def test_keys_that_the_table_does_not_have_go_straight_into_it(
     catalog: Catalog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ways = note_ways(monkeypatch)
+    paths = record_load_paths(monkeypatch)
     for sequence, numbers in enumerate((range(10, 20), range(30, 40), range(20, 30), range(19, 21))):
         batch = await put_processed(
             staging,
@@ -54,7 +54,7 @@ async def test_keys_that_the_table_does_not_have_go_straight_into_it(
             run_id=f"run-{sequence}",
         )
         assert (await service.load(batch)).repeated == 0
-    assert ways == ["straight", "straight", "straight", "merged"]
+    assert paths == ["straight", "straight", "straight", "merged"]
     assert [row["id"] for row in await rows_of(pool, "onpoint_things")] == list(range(10, 40))
     assert {row["etl_processed_at"] for row in await rows_of(pool, "onpoint_things")} == {PRODUCED_AT}
 
@@ -65,13 +65,17 @@ async def test_keys_in_another_order_are_merged_so_that_two_loads_never_deadlock
     catalog: Catalog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ways = note_ways(monkeypatch)
+    paths = record_load_paths(monkeypatch)
     await service.load(await put_processed(staging, catalog["things"], [thing(n) for n in (1, 3, 2)]))
-    assert ways == ["merged"]
+    assert paths == ["merged"]
 
 
 async def test_a_straight_copy_that_takes_too_long_is_an_outage_and_the_next_try_takes_the_merge(
-    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog, slow_ways: list[str]
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+    slow_load_paths: list[str],
 ) -> None:
     async with pool.acquire() as connection:
         if connection.get_server_version().major < LIMITS_TRANSACTIONS:
@@ -81,7 +85,7 @@ async def test_a_straight_copy_that_takes_too_long_is_an_outage_and_the_next_try
         await service.load(batch)
     assert await rows_of(pool, "onpoint_things") == []
     assert (await service.load(batch)).counts == Counts(read=10, loaded=10)
-    assert slow_ways == ["straight", "merged"]
+    assert slow_load_paths == ["straight", "merged"]
 
 
 async def test_a_key_that_comes_in_between_sends_the_batch_through_the_merge(
@@ -95,20 +99,20 @@ async def test_a_key_that_comes_in_between_sends_the_batch_through_the_merge(
     batch = await put_processed(
         staging, catalog["things"], [thing(n) for n in range(10)], run_id="run-1", sequence=1
     )
-    ways: list[str] = []
+    paths: list[str] = []
 
     async def meeting(
         parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        ways.append("merged" if processed_at is None else "straight")
-        if ways == ["straight"]:
+        paths.append("merged" if processed_at is None else "straight")
+        if paths == ["straight"]:
             await service.load(older)  # after the table was asked, before the first row is in it
         async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
             yield chunk
 
     monkeypatch.setattr(ENCODER, meeting)
     result = await service.load(batch)
-    assert ways == ["straight", "straight", "merged"]
+    assert paths == ["straight", "straight", "merged"]
     assert result.counts == Counts(read=10, loaded=10)
     assert {row["order"] for row in await rows_of(pool, "onpoint_things")} == {"x"}
 

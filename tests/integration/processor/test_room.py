@@ -1,4 +1,4 @@
-"""What the processor reckons of a row's room is what a real PostgreSQL says of it."""
+"""The processor's prediction of a row's size matches the size that a real PostgreSQL reports."""
 
 import random
 import string
@@ -36,7 +36,7 @@ def wide(kinds: Sequence[str]) -> Dataset:
 
 
 async def size_in_postgres(connection: asyncpg.Connection, row: Sequence[Any], run_id: str) -> int | None:
-    """What PostgreSQL says that a row takes which it refuses; None for one that it holds."""
+    """The size that PostgreSQL reports for a row that it refuses; None for one that it stores."""
     try:
         async with connection.transaction():
             await connection.copy_records_to_table(
@@ -50,21 +50,21 @@ async def size_in_postgres(connection: asyncpg.Connection, row: Sequence[Any], r
 async def compare(
     connection: asyncpg.Connection, dataset: Dataset, rows: list[list[Any]], run_id: str = RUN_ID
 ) -> tuple[int, int]:
-    """How many rows are held and how many are not; both sides agree on each, and on what it takes."""
+    """How many rows are stored and how many refused; prediction and PostgreSQL agree on each row and its size."""
     await connection.execute(create_table_sql(dataset))
     columns = list(map(list, zip(*rows, strict=True)))
     schema = data_schema(dataset)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    reckoned = RowRoom(parse_schema_of(dataset).targets, run_id, BATCH_ID).too_wide(batch)
+    predicted = RowRoom(parse_schema_of(dataset).targets, run_id, BATCH_ID).too_wide(batch)
     found = [await size_in_postgres(connection, row, run_id) for row in rows]
-    sizes = {row.place: row.bytes for row in reckoned}
+    sizes = {row.place: row.bytes for row in predicted}
     assert [sizes.get(place) for place in range(len(rows))] == found
     return found.count(None), len(found) - found.count(None)
 
 
 def a_text(length: int, chance: random.Random) -> str:
-    """That no compression makes shorter."""
+    """A text that compression does not shorten."""
     return "".join(chance.choices(string.ascii_letters + string.digits, k=length))
 
 
@@ -86,15 +86,15 @@ def a_value(kind: str, chance: random.Random, *, long: bool) -> Any:
 
 
 async def test_texts_of_every_length(connection: asyncpg.Connection) -> None:
-    """Around the limit byte by byte: one more byte in the row is the one too many."""
+    """Row sizes around the limit, byte by byte."""
     chance = random.Random(1)  # noqa: S311 - for tests
     rows: list[list[Any]] = []
     for filled in (440, 445, 450):
         for spare in range(24):
             texts = [a_text(chance.choice([24, 25, 31, 32, 126, 127, 300]), chance) for _ in range(filled)]
             rows.append([len(rows), *texts, a_text(spare, chance), *[None] * (599 - filled)])
-    held, refused = await compare(connection, wide(["string"] * 600), rows)
-    assert held > 10
+    taken, refused = await compare(connection, wide(["string"] * 600), rows)
+    assert taken > 10
     assert refused > 10
 
 
@@ -114,8 +114,8 @@ async def test_mixed_columns_with_nulls_anywhere(connection: asyncpg.Connection,
                 ),
             ]
         )
-    held, refused = await compare(connection, wide(kinds), rows)
-    assert held > 5
+    taken, refused = await compare(connection, wide(kinds), rows)
+    assert taken > 5
     assert refused > 5
 
 
@@ -138,9 +138,9 @@ async def test_a_row_is_never_refused_that_compression_makes_fit(connection: asy
     batch = pa.RecordBatch.from_pylist(
         [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
     )
-    reckoned = RowRoom(parse_schema_of(dataset).targets, RUN_ID, BATCH_ID).too_wide(batch)
+    predicted = RowRoom(parse_schema_of(dataset).targets, RUN_ID, BATCH_ID).too_wide(batch)
     sizes = {n: await size_in_postgres(connection, row, RUN_ID) for n, row in enumerate(rows)}
-    held = {n for n, size in sizes.items() if size is None}
-    assert held
-    assert not held & {row.place for row in reckoned}
-    assert all(MAX_ROW_BYTES < row.bytes <= (sizes[row.place] or 0) for row in reckoned)
+    taken = {n for n, size in sizes.items() if size is None}
+    assert taken
+    assert not taken & {row.place for row in predicted}
+    assert all(MAX_ROW_BYTES < row.bytes <= (sizes[row.place] or 0) for row in predicted)

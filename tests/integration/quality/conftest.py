@@ -51,7 +51,7 @@ NAMES = ("posts", "users", "comments")
 
 @dataclass
 class Quality:
-    """The service without its broker: records go in, what it publishes is kept."""
+    """The service without its broker: records go in, what it publishes is recorded."""
 
     pool: asyncpg.Pool
     catalog: dict[str, Dataset]
@@ -84,15 +84,15 @@ class Quality:
             value=encode(event.event),
         )
 
-    async def hear(self, *events: Outgoing) -> None:
+    async def handle(self, *events: Outgoing) -> None:
         for event in events:
             assert not await self.handlers.on_ledger_event(self.record(event))
 
-    def announced(self, topic: str, run_id: str) -> list[Outgoing]:
+    def published_to(self, topic: str, run_id: str) -> list[Outgoing]:
         return [event for event in self.published if event.topic == topic and event.key == run_id]
 
     def drained_record(self, run_id: str) -> Record:
-        [drained] = self.announced(topics.RUN_DRAINED, run_id)
+        [drained] = self.published_to(topics.RUN_DRAINED, run_id)
         return self.record(drained)
 
     async def complete(self, run_id: str) -> RunCompleted:

@@ -1,4 +1,4 @@
-"""Runs as their events tell them: what every stage would publish, and the books that must come of it."""
+"""Runs as their events tell them: what every stage would publish, and the row accounting that must follow."""
 
 import hashlib
 from collections.abc import Mapping
@@ -128,8 +128,8 @@ class Story:
     def batch_id(self, dataset: str, sequence: int) -> str:
         return ids.batch_id(self.run_id, dataset, sequence)
 
-    def books(self, dataset: str, dead_by: str = "handler") -> DatasetSummary:
-        """What `run.completed` must say."""
+    def summary(self, dataset: str, dead_by: str = "handler") -> DatasetSummary:
+        """What `run.completed` must contain."""
         batches = self.datasets[dataset]
         lost_early = frozenset[Stage]({"crawler", "processor"})
         alive = [batch for batch in batches if not batch.dead & lost_early]

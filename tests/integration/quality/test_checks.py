@@ -1,4 +1,4 @@
-"""What the checks of a dataset say of a run: by what the loader counted and the key proves, else by its rows."""
+"""The results of a dataset's checks: from what the loader counted and the key proves, else from the run's rows."""
 
 import pytest
 
@@ -31,7 +31,7 @@ async def fill(quality: Quality, checked: Dataset, run_id: str, rows: list[tuple
         f"INSERT INTO {checked.table} VALUES ($1, $2, '{run_id}', 'b', '{REQUESTED_AT}', 0, now())",
         rows,
     )
-    await quality.hear(*Story(run_id, {"checked": (Batch(clean=True),)}).events())
+    await quality.handle(*Story(run_id, {"checked": (Batch(clean=True),)}).events())
 
 
 async def test_checks_look_at_the_rows_of_this_run_alone(quality: Quality, checked: Dataset) -> None:
@@ -54,10 +54,10 @@ async def test_rows_that_a_later_run_had_loaded_first_count_as_delivered(
 ) -> None:
     await fill(quality, checked, "later", [(1, "a")])
     older = Story("older", {"checked": (Batch(clean=True, superseded=100),)})
-    await quality.hear(*older.events())
+    await quality.handle(*older.events())
     completed = await quality.complete("older")
     assert completed.status == "succeeded"
-    assert completed.datasets["checked"] == older.books("checked")
+    assert completed.datasets["checked"] == older.summary("checked")
     assert ("row_count", 100) in [(check.name, check.value) for check in completed.checks]
 
 
@@ -75,7 +75,7 @@ async def test_a_failed_check_fails_the_run_unless_it_only_warns(quality: Qualit
 async def test_nulls_that_the_loader_counted_are_not_looked_for(quality: Quality, checked: Dataset) -> None:
     await fill(quality, checked, "filler", [(1, None)])
     counted = [Batch(clean=True, nulls=nulls) for nulls in ({"title": 3}, {"title": 0}, {"title": 4})]
-    await quality.hear(*Story("counted", {"checked": tuple(counted)}).events())
+    await quality.handle(*Story("counted", {"checked": tuple(counted)}).events())
     completed = await quality.complete("counted")
     assert ("not_null(title)", False, 7) in [(c.name, c.passed, c.value) for c in completed.checks]
 
@@ -88,7 +88,7 @@ async def test_one_batch_without_a_count_makes_the_table_be_looked_at(
     run_id = f"mixed-{other is None}-{len(other or ())}"
     await fill(quality, checked, "part", [(1, None), (2, "b")])
     mixed = (Batch(clean=True, nulls={"title": 9}), Batch(clean=True, nulls=other))
-    await quality.hear(*Story(run_id, {"checked": mixed}).events())
+    await quality.handle(*Story(run_id, {"checked": mixed}).events())
     await quality.pool.execute(f"UPDATE {checked.table} SET _run_id = $1", run_id)
     completed = await quality.complete(run_id)
     assert ("not_null(title)", False, 1) in [(c.name, c.passed, c.value) for c in completed.checks]
@@ -101,7 +101,7 @@ async def test_what_is_known_is_an_answer_when_the_time_is_over(
     known = dataset("checked", checks=CHECKS[:3])
     await fill(quality, known, "timely", [(1, None)])
     counted = (Batch(clean=True, nulls={"title": 0}),)
-    await quality.hear(*Story("late", {"checked": counted}).events())
+    await quality.handle(*Story("late", {"checked": counted}).events())
     assert [check.passed for check in (await quality.complete("late")).checks] == [True, True, True]
 
 
@@ -142,7 +142,7 @@ async def test_a_check_that_cannot_run_has_failed(quality: Quality, checked: Dat
 
 
 async def test_a_dataset_whose_file_is_gone_fails_its_run(quality: Quality) -> None:
-    await quality.hear(*Story("gone", {"vanished": (Batch(clean=True),)}).events())
+    await quality.handle(*Story("gone", {"vanished": (Batch(clean=True),)}).events())
     completed = await quality.complete("gone")
     assert completed.reason == "check dataset on vanished could not run: no dataset file of this name"
 

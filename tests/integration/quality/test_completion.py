@@ -38,7 +38,7 @@ def small(run_id: str) -> Story:
 
 
 async def drained(quality: Quality, run_id: str) -> Record:
-    await quality.hear(*small(run_id).events())
+    await quality.handle(*small(run_id).events())
     return quality.drained_record(run_id)
 
 
@@ -133,7 +133,7 @@ async def test_of_two_records_that_decide_at_once_one_publishes(postgres_dsn: st
     async with open_quality(postgres_dsn, quality.catalog) as elsewhere:
         other = Quality(elsewhere.pool, quality.catalog, quality.staging, quality.lake)
         for attempt in range(20):
-            await quality.hear(*small(f"twins-{attempt}").events())
+            await quality.handle(*small(f"twins-{attempt}").events())
             records = [quality.drained_record(f"twins-{attempt}") for _ in range(2)]
             answers = await asyncio.gather(
                 quality.handlers.on_run_drained(records[0]), other.handlers.on_run_drained(records[1])
@@ -143,8 +143,8 @@ async def test_of_two_records_that_decide_at_once_one_publishes(postgres_dsn: st
 
 
 async def test_a_forged_or_early_record_completes_nothing(quality: Quality) -> None:
-    await quality.hear(*small("early").events()[:-1])
-    for run_id in ("early", "nobody"):
+    await quality.handle(*small("early").events()[:-1])
+    for run_id in ("early", "unknown"):
         event = RunDrained(run_id=run_id, requested_at=REQUESTED_AT)
         record = Record(topics.RUN_DRAINED, 0, 1, 0, run_id.encode(), encode(event))
         with pytest.raises(PermanentError) as refusal:
@@ -161,7 +161,7 @@ async def test_late_duplicates_change_nothing_after_the_completion(quality: Qual
     listing = await quality.listing("late")
     dead = Story("late", {"posts": (Batch(dead=frozenset({"loader"})),)}).result("posts", 0, "loader")
     published = len(quality.published)
-    await quality.hear(*story.events(), dead)
+    await quality.handle(*story.events(), dead)
     assert len(quality.published) == published
     assert event_of(await quality.handlers.on_run_drained(record)) == completed
     assert await quality.listing("late") == listing
@@ -174,16 +174,16 @@ async def test_a_crash_on_the_way_to_a_milestone_is_made_good(
 ) -> None:
     """After the result: by the record that comes again. After the milestone: by the loop."""
     events = small("half").events()
-    await quality.hear(*events[:-1])
+    await quality.handle(*events[:-1])
     with monkeypatch.context() as patch:
         patch.setattr(crashpoints, "reach", cut_off_at(point))
         with pytest.raises(CutOffError):
-            await quality.hear(events[-1])
-    assert not quality.announced(topics.RUN_DRAINED, "half")
-    await quality.hear(events[-1])
+            await quality.handle(events[-1])
+    assert not quality.published_to(topics.RUN_DRAINED, "half")
+    await quality.handle(events[-1])
     await quality.pool.execute("UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s'")
     await quality.handlers.ledger.publish_unpublished()
-    assert len(quality.announced(topics.RUN_DRAINED, "half")) == 1
+    assert len(quality.published_to(topics.RUN_DRAINED, "half")) == 1
     assert await quality.handlers.ledger.publish_unpublished() == 0
 
 
@@ -193,13 +193,13 @@ async def test_a_milestone_that_was_published_but_not_written_down_is_published_
     with monkeypatch.context() as patch:
         patch.setattr(crashpoints, "reach", cut_off_at("quality.announced"))
         with pytest.raises(CutOffError):
-            await quality.hear(*Story("again", {"posts": ()}).plans())
+            await quality.handle(*Story("again", {"posts": ()}).plans())
     assert await quality.handlers.ledger.publish_unpublished() == 0, "it may still be on its way"
     await quality.pool.execute(
         "UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s', sealed_at = sealed_at - interval '3 s'"
     )
     assert await quality.handlers.ledger.publish_unpublished() == 2
-    assert len(quality.announced(topics.RUN_DRAINED, "again")) == 2
+    assert len(quality.published_to(topics.RUN_DRAINED, "again")) == 2
 
 
 async def test_what_does_not_fit_into_the_event_is_counted_in_its_reason(quality: Quality) -> None:
@@ -207,7 +207,7 @@ async def test_what_does_not_fit_into_the_event_is_counted_in_its_reason(quality
         MissingPage(url=f"http://source/{number}/{'ü' * 900}", reason="x" * 900) for number in range(40)
     )
     story = Story("wide", {"posts": tuple(Batch(missing=pages) for _ in range(20))})
-    await quality.hear(*story.events())
+    await quality.handle(*story.events())
     completed = await quality.complete("wide")
     assert len(encode(completed)) <= 1_000_000
     assert 300 < len(completed.missing) < 500

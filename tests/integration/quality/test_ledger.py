@@ -48,11 +48,11 @@ def eventful(run_id: str) -> Story:
     )
 
 
-def check_books(story: Story, completed: RunCompleted, dead_by: str = "handler") -> None:
-    assert {name: story.books(name, dead_by) for name in story.datasets} == completed.datasets
+def check_row_accounting(story: Story, completed: RunCompleted, dead_by: str = "handler") -> None:
+    assert {name: story.summary(name, dead_by) for name in story.datasets} == completed.datasets
 
 
-def unreadable(story: Story, dataset: str, sequence: int, stage: Stage) -> Outgoing:
+def undecodable(story: Story, dataset: str, sequence: int, stage: Stage) -> Outgoing:
     batch_id = story.batch_id(dataset, sequence)
     failed = BatchUnreadable(batch_id=batch_id, stage=stage, reason=Reason.DECODE, detail="not JSON")
     return Outgoing(topics.BATCH_FAILED, batch_id, failed)
@@ -65,19 +65,19 @@ async def put_in_staging(quality: Quality, result: Outgoing) -> None:
     await quality.staging.create(key, encode(manifest))
 
 
-async def test_every_order_of_events_each_twice_gives_the_same_books_and_one_of_each_milestone(
+async def test_every_order_of_events_each_twice_gives_the_same_row_counts_and_one_of_each_milestone(
     quality: Quality,
 ) -> None:
     for seed in range(SEEDS):
         story = eventful(f"order-{seed}")
         events = story.events() * 2
         random.Random(seed).shuffle(events)  # noqa: S311 - a reproducible order, not a secret
-        await quality.hear(*events)
-        [sealed] = quality.announced(topics.RUN_SEALED, story.run_id)
+        await quality.handle(*events)
+        [sealed] = quality.published_to(topics.RUN_SEALED, story.run_id)
         assert isinstance(sealed.event, RunSealed)
         assert sealed.event.batches == {"posts": 2, "users": 2, "comments": 0}
         completed = await quality.complete(story.run_id)
-        check_books(story, completed)
+        check_row_accounting(story, completed)
         assert completed.status == "partial"
         assert completed.reason == (
             "posts: page 2 is missing: the source answers HTTP 503 (http://source/?page=2), "
@@ -91,18 +91,18 @@ async def test_a_run_is_sealed_by_its_last_processed_batch_and_drained_by_its_la
 ) -> None:
     story = Story("steps", {"posts": (Batch(), Batch(dead=frozenset({"processor"})))})
     first, second = (story.results_of_batch("posts", sequence) for sequence in range(2))
-    await quality.hear(*story.plans(), *first, second[0])
+    await quality.handle(*story.plans(), *first, second[0])
     assert not quality.published
-    await quality.hear(second[1])
+    await quality.handle(second[1])
     assert [event.topic for event in quality.published] == [topics.RUN_SEALED, topics.RUN_DRAINED]
 
     other = Story("steps-2", {"posts": (Batch(),)})
     crawled, processed, converted, loaded, stored = other.results("posts")
-    await quality.hear(*other.plans(), processed, converted, loaded, stored)
-    assert quality.announced(topics.RUN_SEALED, "steps-2")
-    assert not quality.announced(topics.RUN_DRAINED, "steps-2"), "what was crawled is not in the books yet"
-    await quality.hear(crawled)
-    assert quality.announced(topics.RUN_DRAINED, "steps-2")
+    await quality.handle(*other.plans(), processed, converted, loaded, stored)
+    assert quality.published_to(topics.RUN_SEALED, "steps-2")
+    assert not quality.published_to(topics.RUN_DRAINED, "steps-2"), "what was crawled is not counted yet"
+    await quality.handle(crawled)
+    assert quality.published_to(topics.RUN_DRAINED, "steps-2")
 
 
 async def test_two_ledgers_at_once_miss_no_milestone_and_assign_it_once(
@@ -113,12 +113,12 @@ async def test_two_ledgers_at_once_miss_no_milestone_and_assign_it_once(
             story = eventful(f"pair-{seed}")
             events = story.events()
             halves = [random.Random(f"{seed}-{half}").sample(events, len(events)) for half in range(2)]  # noqa: S311 - as above
-            await asyncio.gather(quality.hear(*halves[0]), other.hear(*halves[1]))
+            await asyncio.gather(quality.handle(*halves[0]), other.handle(*halves[1]))
             for topic in (topics.RUN_SEALED, topics.RUN_DRAINED):
-                both = quality.announced(topic, story.run_id) + other.announced(topic, story.run_id)
+                both = quality.published_to(topic, story.run_id) + other.published_to(topic, story.run_id)
                 assert len(both) == 1
-            where = quality if quality.announced(topics.RUN_DRAINED, story.run_id) else other
-            check_books(story, await where.complete(story.run_id))
+            where = quality if quality.published_to(topics.RUN_DRAINED, story.run_id) else other
+            check_row_accounting(story, await where.complete(story.run_id))
 
 
 async def test_the_last_results_of_two_datasets_at_the_same_moment_are_both_seen(
@@ -128,9 +128,9 @@ async def test_the_last_results_of_two_datasets_at_the_same_moment_are_both_seen
         for attempt in range(60):
             story = Story(f"race-{attempt}", {"posts": (Batch(),), "users": (Batch(),)})
             posts, users = story.results("posts"), story.results("users")
-            await quality.hear(*story.plans(), *posts[:-1], *users[:-1])
-            await asyncio.gather(quality.hear(posts[-1]), other.hear(users[-1]))
-            drained = quality.announced(topics.RUN_DRAINED, story.run_id) + other.announced(
+            await quality.handle(*story.plans(), *posts[:-1], *users[:-1])
+            await asyncio.gather(quality.handle(posts[-1]), other.handle(users[-1]))
+            drained = quality.published_to(topics.RUN_DRAINED, story.run_id) + other.published_to(
                 topics.RUN_DRAINED, story.run_id
             )
             assert len(drained) == 1
@@ -151,7 +151,7 @@ async def test_a_refused_request_is_drained_at_once(quality: Quality) -> None:
         request=request,
         produced_at=PRODUCED_AT,
     )
-    await quality.hear(Outgoing(topics.CRAWL_PLANNED, "refused", planned))
+    await quality.handle(Outgoing(topics.CRAWL_PLANNED, "refused", planned))
     completed = await quality.complete("refused")
     assert completed.status == "failed"
     assert completed.reason == "refused: there is no dataset nonsense"
@@ -161,69 +161,69 @@ async def test_a_refused_request_is_drained_at_once(quality: Quality) -> None:
 
 async def test_a_run_without_batches_succeeds_with_zeros(quality: Quality) -> None:
     story = Story("empty", {"posts": (), "users": ()})
-    await quality.hear(*story.plans())
+    await quality.handle(*story.plans())
     completed = await quality.complete("empty")
     assert (completed.status, completed.reason) == ("succeeded", None)
-    check_books(story, completed)
+    check_row_accounting(story, completed)
 
 
-async def test_a_result_stays_whatever_a_stage_says_of_the_batch_later(quality: Quality) -> None:
+async def test_a_result_stays_whatever_a_stage_publishes_about_the_batch_later(quality: Quality) -> None:
     story = Story("first", {"posts": (Batch(),)})
     died = Story("first", {"posts": (Batch(dead=frozenset({"loader"})),)})
-    await quality.hear(*story.events()[:-1])
-    await quality.hear(died.result("posts", 0, "loader"), story.result("posts", 0, "s3sink"))
-    check_books(story, await quality.complete("first"))
+    await quality.handle(*story.events()[:-1])
+    await quality.handle(died.result("posts", 0, "loader"), story.result("posts", 0, "s3sink"))
+    check_row_accounting(story, await quality.complete("first"))
 
 
 async def test_the_first_plan_of_a_dataset_counts(quality: Quality) -> None:
     story = Story("replanned", {"posts": (Batch(), Batch())})
     shorter = Story("replanned", {"posts": (Batch(),)})
-    await quality.hear(*story.plans(), *shorter.plans(), *story.results_of_batch("posts", 0))
+    await quality.handle(*story.plans(), *shorter.plans(), *story.results_of_batch("posts", 0))
     assert not quality.published
-    await quality.hear(*story.results_of_batch("posts", 1))
+    await quality.handle(*story.results_of_batch("posts", 1))
     assert (await quality.complete("replanned")).datasets["posts"].batches == 2
 
 
 @pytest.mark.parametrize("when", ["before the plan", "after the plan", "after the crawl"])
-async def test_an_unreadable_record_is_found_by_its_key(quality: Quality, when: str) -> None:
-    """Nobody could read the crawler's announcement, quality neither: its manifest is in staging."""
-    run_id = "unreadable-" + when.replace(" ", "-")
+async def test_an_undecodable_record_is_found_by_its_key(quality: Quality, when: str) -> None:
+    """Neither the processor nor quality can decode the crawler's event: the manifest is in staging."""
+    run_id = "undecodable-" + when.replace(" ", "-")
     story = Story(run_id, {"posts": (Batch(100), Batch(50, dead=frozenset({"processor"})))})
     good = story.results_of_batch("posts", 0)
     crawled = story.result("posts", 1, "crawler")
     await put_in_staging(quality, crawled)
-    failed = unreadable(story, "posts", 1, "processor")
+    failed = undecodable(story, "posts", 1, "processor")
     orders = {
         "before the plan": [failed, *story.plans(), *good],
         "after the plan": [*story.plans(), failed, *good],
         "after the crawl": [crawled, failed, *good, *story.plans()],
     }
-    await quality.hear(*orders[when])
-    check_books(story, await quality.complete(run_id), "decode")
-    await quality.hear(failed)
-    assert len(quality.announced(topics.RUN_DRAINED, run_id)) == 1
+    await quality.handle(*orders[when])
+    check_row_accounting(story, await quality.complete(run_id), "decode")
+    await quality.handle(failed)
+    assert len(quality.published_to(topics.RUN_DRAINED, run_id)) == 1
 
 
-async def test_a_processed_batch_that_nobody_could_read_is_lost_from_there_on(quality: Quality) -> None:
+async def test_a_processed_batch_whose_event_is_undecodable_is_lost_from_there_on(quality: Quality) -> None:
     fate = frozenset[Stage]({"converter", "loader", "s3sink"})
     story = Story("unread-processed", {"posts": (Batch(100, dead=fate), Batch(100))})
     await put_in_staging(quality, story.result("posts", 0, "processor"))
-    await quality.hear(
+    await quality.handle(
         *story.plans(), story.result("posts", 0, "crawler"), *story.results_of_batch("posts", 1)
     )
     for stage in sorted(fate):
-        await quality.hear(unreadable(story, "posts", 0, stage))
+        await quality.handle(undecodable(story, "posts", 0, stage))
     completed = await quality.complete("unread-processed")
-    check_books(story, completed)
+    check_row_accounting(story, completed)
     assert {(dead.stage, dead.reason) for dead in completed.dead} == {(stage, "decode") for stage in fate}
 
 
-async def test_a_failure_of_no_run_of_ours_waits_and_harms_nobody(quality: Quality) -> None:
+async def test_a_failure_of_an_unknown_run_waits_and_harms_no_other(quality: Quality) -> None:
     failed = BatchUnreadable(batch_id="0" * 32, stage="loader", reason=Reason.DECODE, detail="not\x00JSON")
-    await quality.hear(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed))
+    await quality.handle(Outgoing(topics.BATCH_FAILED, failed.batch_id, failed))
     story = Story("beside", {"posts": (Batch(),)})
-    await quality.hear(*story.events())
-    check_books(story, await quality.complete("beside"))
+    await quality.handle(*story.events())
+    check_row_accounting(story, await quality.complete("beside"))
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.unmatched_failures") == 1
 
 
@@ -234,13 +234,13 @@ async def test_a_result_that_the_ledger_cannot_read_is_taken_from_staging(
     story = Story(f"unread-{stage}", {"posts": (Batch(),)})
     result = story.result("posts", 0, stage)
     await put_in_staging(quality, result)
-    await quality.hear(*(event for event in story.events() if event != result))
+    await quality.handle(*(event for event in story.events() if event != result))
     garbage = Record(result.topic, 0, 7, 0, result.key.encode(), b"\xff")
     with pytest.raises(PermanentError) as refusal:
         await quality.handlers.on_ledger_event(garbage)
     assert (await quality.handlers.mark_failed(garbage, refusal.value)).dead
     completed = await quality.complete(story.run_id)
-    check_books(story, completed)
+    check_row_accounting(story, completed)
 
 
 async def test_garbage_under_the_key_of_a_batch_does_not_take_the_place_of_its_result(
@@ -249,30 +249,30 @@ async def test_garbage_under_the_key_of_a_batch_does_not_take_the_place_of_its_r
     story = Story("garbage", {"posts": (Batch(),)})
     processed = story.result("posts", 0, "processor")
     garbage = Record(processed.topic, 0, 7, 0, processed.key.encode(), b"{")
-    await quality.hear(*story.plans())
+    await quality.handle(*story.plans())
     await quality.handlers.mark_failed(garbage, PermanentError(Reason.DECODE, "not JSON"))
-    await quality.hear(*story.results("posts"))
-    check_books(story, await quality.complete("garbage"))
+    await quality.handle(*story.results("posts"))
+    check_row_accounting(story, await quality.complete("garbage"))
 
 
-async def test_an_announcement_of_a_loader_that_cannot_be_read_is_a_death_there(quality: Quality) -> None:
+async def test_an_undecodable_event_of_the_loader_marks_its_batch_failed_there(quality: Quality) -> None:
     story = Story("unread-loaded", {"posts": (Batch(dead=frozenset({"loader"})), Batch())})
     died = story.result("posts", 0, "loader")
-    await quality.hear(*(event for event in story.events() if event != died))
+    await quality.handle(*(event for event in story.events() if event != died))
     garbage = Record(topics.BATCH_LOADED, 0, 7, 0, died.key.encode(), b"")
     await quality.handlers.mark_failed(garbage, PermanentError(Reason.VERSION, "version 9"))
-    check_books(story, await quality.complete("unread-loaded"))
+    check_row_accounting(story, await quality.complete("unread-loaded"))
 
 
 async def test_a_batch_that_is_dead_at_two_stages_does_not_seal_the_run_for_another(quality: Quality) -> None:
     """Counters alone would take the second death for the batch that is still on its way."""
     story = Story("twice-dead", {"posts": (Batch(dead=frozenset({"crawler"})), Batch())})
     crawled, *others = story.results_of_batch("posts", 1)
-    await quality.hear(*story.plans(), story.result("posts", 0, "crawler"), crawled)
-    await quality.hear(unreadable(story, "posts", 0, "processor"))
+    await quality.handle(*story.plans(), story.result("posts", 0, "crawler"), crawled)
+    await quality.handle(undecodable(story, "posts", 0, "processor"))
     assert not quality.published
-    await quality.hear(*others)
-    assert len(quality.announced(topics.RUN_DRAINED, "twice-dead")) == 1
+    await quality.handle(*others)
+    assert len(quality.published_to(topics.RUN_DRAINED, "twice-dead")) == 1
 
 
 async def test_wrong_results_are_refused_for_good(quality: Quality) -> None:
@@ -292,12 +292,12 @@ async def test_wrong_results_are_refused_for_good(quality: Quality) -> None:
     ]
     for event in wrong:
         with pytest.raises(PermanentError) as refusal:
-            await quality.hear(event)
+            await quality.handle(event)
         assert refusal.value.reason is Reason.SCHEMA
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.runs") == 0
 
 
-async def test_text_that_postgres_cannot_hold_costs_no_result(quality: Quality) -> None:
+async def test_text_that_postgres_cannot_store_costs_no_result(quality: Quality) -> None:
     page = MissingPage(url="http://source/\x00", reason="\x00")
     story = Story("nul", {"posts": (Batch(missing=(page,)),)})
     dead = story.result("posts", 0, "loader").event.model_copy(
@@ -305,8 +305,8 @@ async def test_text_that_postgres_cannot_hold_costs_no_result(quality: Quality) 
     )
     request = story.request.model_copy(update={"requested_by": "no\x00body"})
     plan = story.plan("posts").event.model_copy(update={"request": request})
-    await quality.hear(Outgoing(topics.CRAWL_PLANNED, "nul", plan))
-    await quality.hear(
+    await quality.handle(Outgoing(topics.CRAWL_PLANNED, "nul", plan))
+    await quality.handle(
         Outgoing(topics.BATCH_FAILED, story.batch_id("posts", 0), dead), *story.results("posts")
     )
     completed = await quality.complete("nul")
@@ -322,7 +322,7 @@ async def test_the_views_tell_of_a_run_under_way(quality: Quality) -> None:
         "viewed", {"posts": (Batch(100), Batch(60, dead=frozenset({"loader"}))), "users": (Batch(),)}
     )
     crawled, processed = story.results_of_batch("posts", 0)[:2]
-    await quality.hear(crawled, processed)
+    await quality.handle(crawled, processed)
     row = await quality.pool.fetchrow("SELECT * FROM onpoint_runs.v_runs")
     assert row is not None
     assert (row["run_id"], row["status"], row["datasets"], row["completed"]) == (
@@ -331,7 +331,7 @@ async def test_the_views_tell_of_a_run_under_way(quality: Quality) -> None:
         ["posts"],
         None,
     )
-    await quality.hear(*story.plans(), *story.results_of_batch("posts", 1))
+    await quality.handle(*story.plans(), *story.results_of_batch("posts", 1))
     row = await quality.pool.fetchrow("SELECT * FROM onpoint_runs.v_runs")
     assert row is not None
     assert (row["datasets"], row["requested_by"], row["requested_at"]) == (

@@ -1,4 +1,4 @@
-"""What holds for the run ledger holds on the older servers that OnPoint works with."""
+"""The run ledger on the older PostgreSQL versions that OnPoint supports."""
 
 import pytest
 
@@ -11,8 +11,11 @@ from tests.integration.quality.test_completion import (  # noqa: F401 - as above
     test_the_listing_names_every_object_and_export_once,
 )
 from tests.integration.quality.test_ledger import (  # noqa: F401 - as above
-    test_an_unreadable_record_is_found_by_its_key,
+    test_an_undecodable_record_is_found_by_its_key,
     test_the_views_tell_of_a_run_under_way,
+)
+from tests.integration.quality.test_redrives import (  # noqa: F401 - as above
+    test_the_listing_follows_and_the_completion_does_not_come_again,
 )
 from tests.integration.quality.test_replay import (  # noqa: F401 - as above
     test_a_replay_that_delivered_supersedes_the_listing_of_its_original,
@@ -20,14 +23,11 @@ from tests.integration.quality.test_replay import (  # noqa: F401 - as above
 from tests.integration.quality.test_requests import (  # noqa: F401 - as above
     test_a_run_that_was_asked_for_is_running_and_not_taken_up,
 )
-from tests.integration.quality.test_revival import (  # noqa: F401 - as above
-    test_the_listing_follows_and_the_completion_does_not_come_again,
-)
 from tests.integration.quality.test_sweeping import (  # noqa: F401 - as above
     test_what_results_name_stays_in_the_lake_and_what_nothing_names_goes,
 )
 from tests.integration.quality.test_upgrade import (  # noqa: F401 - as above
-    test_runs_of_the_version_before_are_kept_and_their_listings_left_alone,
+    test_runs_of_the_version_before_stay_and_their_listings_are_left_alone,
 )
 
 pytestmark = pytest.mark.integration

@@ -93,7 +93,7 @@ async def completions(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def first_completion(consumer: AIOKafkaConsumer, run_id: str) -> RunCompleted:
-    """The run's; the broker is shared, and what others left on it is completed here too."""
+    """The run's; the broker is shared, and runs of other tests are completed here too."""
     async with asyncio.timeout(60):
         while True:
             completed = decode_event(RunCompleted, (await consumer.getone()).value)
@@ -102,7 +102,7 @@ async def first_completion(consumer: AIOKafkaConsumer, run_id: str) -> RunComple
 
 
 async def further_completions(consumer: AIOKafkaConsumer, run_id: str) -> int:
-    """Seen in a while that is longer than the loop's which announces what was left behind."""
+    """Waits longer than the interval of the loop that publishes unpublished milestones."""
     found = 0
     for _ in range(4):
         for records in (await consumer.getmany(timeout_ms=1000)).values():
@@ -123,7 +123,7 @@ async def test_a_run_is_completed_exactly_once_wherever_the_service_is_killed(
                 assert await process.wait() == KILLED
         async with quality_process(environment):
             completed = await first_completion(consumer, story.run_id)
-            assert completed.datasets["users"] == story.books("users")
+            assert completed.datasets["users"] == story.summary("users")
             assert await further_completions(consumer, story.run_id) == 0
 
 
@@ -135,7 +135,7 @@ FOR EACH ROW WHEN (NEW.value ->> 'status' <> 'failed') EXECUTE FUNCTION refuse()
 """
 
 
-async def dead_letters(servers: str, run_id: str) -> list[Record]:
+async def read_dead_letters(servers: str, run_id: str) -> list[Record]:
     async with AIOKafkaConsumer(
         bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest"
     ) as consumer:
@@ -154,16 +154,16 @@ async def dead_letters(servers: str, run_id: str) -> list[Record]:
     return found
 
 
-async def replay_to_quality(servers: str, letter: Record) -> None:
+async def replay_to_quality(servers: str, dead_letter: Record) -> None:
     """As `onpoint dlq replay` does it."""
-    headers = dict(letter.headers)
+    headers = dict(dead_letter.headers)
     original = Record(
         topic=(headers["dlq.original.topic"] or b"").decode(),
         partition=int(headers["dlq.original.partition"] or b""),
         offset=int(headers["dlq.original.offset"] or b""),
         timestamp_ms=int(headers["dlq.original.timestamp"] or b""),
-        key=letter.key,
-        value=letter.value,
+        key=dead_letter.key,
+        value=dead_letter.value,
     )
     async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
         await producer.send_and_wait(
@@ -202,16 +202,16 @@ async def test_a_run_that_cannot_be_completed_ends_as_failed_exactly_once(
             completed = await first_completion(consumer, story.run_id)
             assert completed.status == "failed"
             assert "no verdict today" in (completed.reason or "")
-            letters = await dead_letters(servers, story.run_id)
-            assert letters
-            for letter in letters:
-                await replay_to_quality(servers, letter)
+            dead_letters = await read_dead_letters(servers, story.run_id)
+            assert dead_letters
+            for dead_letter in dead_letters:
+                await replay_to_quality(servers, dead_letter)
             assert await further_completions(consumer, story.run_id) == 0
             await connection.execute("DROP TRIGGER refuse ON onpoint_runs.verdicts")
             await publish(servers, after.events())
             completed = await first_completion(consumer, after.run_id)
             assert completed.status == "succeeded"
-            assert len(await dead_letters(servers, story.run_id)) == len(letters)
+            assert len(await read_dead_letters(servers, story.run_id)) == len(dead_letters)
     await connection.close()
 
 
@@ -240,11 +240,11 @@ async def test_the_service_sweeps_on_its_schedule(
     assert await staging.head(manifest) is not None
 
 
-async def test_a_record_of_every_kind_of_garbage_holds_up_nothing(environment: Mapping[str, str]) -> None:
+async def test_a_record_of_every_kind_of_garbage_delays_nothing(environment: Mapping[str, str]) -> None:
     story = Story(f"beside-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
     servers = environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
     garbage = [None, b"", b"\xff", b"[]", b"{}", b'{"version":9}', b'{"batch_id":1}']
-    heard = [
+    subscribed = [
         topics.CRAWL_PLANNED,
         *topology.RESULT_OF_STAGE.values(),
         topics.BATCH_FAILED,
@@ -252,7 +252,7 @@ async def test_a_record_of_every_kind_of_garbage_holds_up_nothing(environment: M
     ]
     async with completions(servers) as consumer, quality_process(environment):
         async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-            for topic in heard:
+            for topic in subscribed:
                 for value in garbage:
                     await producer.send_and_wait(topic, value, key=b"0" * 32, headers=[("bad", b"\xff")])
         await publish(servers, story.events())

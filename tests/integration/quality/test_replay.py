@@ -44,11 +44,11 @@ async def superseded_by(quality: Quality, run_id: str) -> object:
 
 
 async def test_a_replay_that_delivered_supersedes_the_listing_of_its_original(quality: Quality) -> None:
-    await quality.hear(*small("old").events())
+    await quality.handle(*small("old").events())
     await quality.complete("old")
     assert await superseded_by(quality, "old") is None
     before = await quality.listing("old")
-    await quality.hear(*replay(small("new"), "old").events())
+    await quality.handle(*replay(small("new"), "old").events())
     await quality.complete("new")
     assert await superseded_by(quality, "old") == "new"
     assert before is not None
@@ -60,10 +60,10 @@ async def test_a_replay_that_delivered_supersedes_the_listing_of_its_original(qu
 
 
 async def test_a_replay_that_failed_or_was_cancelled_supersedes_nothing(quality: Quality) -> None:
-    await quality.hear(*small("old").events())
+    await quality.handle(*small("old").events())
     await quality.complete("old")
     nothing = Story("new", {"posts": (Batch(dead=frozenset({"crawler"})),)})
-    await quality.hear(*replay(nothing, "old").events())
+    await quality.handle(*replay(nothing, "old").events())
     assert (await quality.complete("new")).status == "failed"
     assert await superseded_by(quality, "old") is None
 
@@ -73,7 +73,7 @@ LAST_FIGURES: dict[ReplayStage, dict[str, object]] = {
     "loader": {"rows_loaded": 0, "rows_superseded": 0, "rows_not_loaded": 0},
     "s3sink": {"rows_stored": 0, "rows_not_stored": 0, "objects_stored": 0, "bytes_stored": 0},
 }
-"""What `run.completed` says of a stage that the run does not have."""
+"""What `run.completed` contains for a stage that the run does not have."""
 
 
 @pytest.mark.parametrize("stage", list(LAST_FIGURES))
@@ -85,12 +85,12 @@ async def test_a_replay_ends_when_its_own_stage_has_and_counts_that_alone(
     story = replay(Story("new", {"posts": (Batch(), Batch(dead=frozenset({stage})))}), "old", stage)
     events = asked(story)
     *most, last = events[1:] + events[:1] if plan_comes_last else events
-    await quality.hear(*most)
-    assert quality.announced(topics.RUN_DRAINED, "new") == []
-    await quality.hear(last)
+    await quality.handle(*most)
+    assert quality.published_to(topics.RUN_DRAINED, "new") == []
+    await quality.handle(last)
     completed = await quality.complete("new")
     others = {k: v for name, figures in LAST_FIGURES.items() if name != stage for k, v in figures.items()}
-    assert completed.datasets["posts"] == story.books("posts").model_copy(update=others)
+    assert completed.datasets["posts"] == story.summary("posts").model_copy(update=others)
     assert (completed.status, completed.from_stage) == ("partial", stage)
     assert [dead.stage for dead in completed.dead] == [stage]
     assert [check.name for check in completed.checks] == (["row_count"] if stage == "loader" else [])
@@ -103,11 +103,11 @@ async def test_what_a_replay_has_not_asked_for_can_be_dead_and_is_not_missing(
     quality: Quality, stage: ReplayStage
 ) -> None:
     story = replay(small("new"), "old", stage)
-    await quality.hear(*asked(story))
+    await quality.handle(*asked(story))
     unread = next(name for name in LAST_FIGURES if name != stage)
     batch_id = story.batch_id("posts", 0)
-    failed = BatchUnreadable(batch_id=batch_id, stage=unread, reason=Reason.DECODE, detail="no JSON")
-    await quality.hear(Outgoing(topics.BATCH_FAILED, batch_id, failed))
+    failed = BatchUnreadable(batch_id=batch_id, stage=unread, reason=Reason.DECODE, detail="not JSON")
+    await quality.handle(Outgoing(topics.BATCH_FAILED, batch_id, failed))
     completed = await quality.complete("new")
     assert (completed.status, completed.reason, completed.dead) == ("succeeded", None, ())
 
@@ -117,7 +117,7 @@ async def test_a_replay_whose_own_stage_delivered_nothing_has_failed(
     quality: Quality, stage: ReplayStage
 ) -> None:
     story = replay(Story("new", {"posts": (Batch(dead=frozenset({stage})),)}), "old", stage)
-    await quality.hear(*asked(story))
+    await quality.handle(*asked(story))
     assert (await quality.complete("new")).status == "failed"
 
 
@@ -125,9 +125,9 @@ async def test_a_replay_whose_own_stage_delivered_nothing_has_failed(
 async def test_only_a_replay_that_wrote_the_lake_supersedes_the_listing(
     quality: Quality, stage: ReplayStage, replaced: str | None
 ) -> None:
-    await quality.hear(*small("old").events())
+    await quality.handle(*small("old").events())
     await quality.complete("old")
-    await quality.hear(*asked(replay(small("new"), "old", stage)))
+    await quality.handle(*asked(replay(small("new"), "old", stage)))
     assert (await quality.complete("new")).status == "succeeded"
     assert await superseded_by(quality, "old") == replaced
 
@@ -135,9 +135,9 @@ async def test_only_a_replay_that_wrote_the_lake_supersedes_the_listing(
 async def test_a_crash_after_the_replay_is_completed_still_supersedes(
     quality: Quality, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await quality.hear(*small("old").events())
+    await quality.handle(*small("old").events())
     await quality.complete("old")
-    await quality.hear(*replay(small("new"), "old").events())
+    await quality.handle(*replay(small("new"), "old").events())
     record = quality.drained_record("new")
     for point in ("quality.listed", "quality.completed"):
         with monkeypatch.context() as patch:
@@ -149,11 +149,11 @@ async def test_a_crash_after_the_replay_is_completed_still_supersedes(
 
 async def test_an_original_that_goes_on_is_listed_as_superseded_when_it_ends(quality: Quality) -> None:
     *most, last = small("old").events()
-    await quality.hear(*most)
-    await quality.hear(*replay(small("new"), "old").events())
+    await quality.handle(*most)
+    await quality.handle(*replay(small("new"), "old").events())
     await quality.complete("new")
     assert await superseded_by(quality, "old") == "no listing"
-    await quality.hear(last)
+    await quality.handle(last)
     await quality.complete("old")
     assert (await quality.listing("old") or {})["superseded_by"] == "new"
 
@@ -161,21 +161,21 @@ async def test_an_original_that_goes_on_is_listed_as_superseded_when_it_ends(qua
 async def test_of_several_replays_the_one_requested_last_supersedes_whatever_ends_first(
     quality: Quality,
 ) -> None:
-    await quality.hear(*small("old").events())
+    await quality.handle(*small("old").events())
     await quality.complete("old")
     for name in ("new-2", "new-1"):
-        await quality.hear(*replay(small(name), "old").events())
+        await quality.handle(*replay(small(name), "old").events())
         await quality.complete(name)
         assert await superseded_by(quality, "old") == "new-2"
-    await quality.hear(*replay(small("chain"), "new-2").events())
+    await quality.handle(*replay(small("chain"), "new-2").events())
     await quality.complete("chain")
     assert await superseded_by(quality, "new-2") == "chain"
     assert await superseded_by(quality, "old") == "new-2"
 
 
-async def test_a_replay_of_itself_or_of_nothing_harms_nobody(quality: Quality) -> None:
-    for name, of in (("self", "self"), ("orphan", "nobody")):
-        await quality.hear(*replay(small(name), of).events())
+async def test_a_replay_of_itself_or_of_nothing_harms_no_other(quality: Quality) -> None:
+    for name, of in (("self", "self"), ("orphan", "unknown")):
+        await quality.handle(*replay(small(name), of).events())
         assert (await quality.complete(name)).status == "succeeded"
         assert await superseded_by(quality, name) is None
 
@@ -198,27 +198,27 @@ async def test_a_run_of_which_a_batch_died_of_its_cancellation_is_cancelled(
 ) -> None:
     batches = (Batch(100), Batch(100, dead=frozenset({stage})))  # type: ignore[arg-type]  # a Stage by the list above
     story = Cancelled("stopped", {"posts": batches})
-    await quality.hear(*story.events())
+    await quality.handle(*story.events())
     completed = await quality.complete("stopped")
     assert (completed.status, completed.reason) == ("cancelled", "the run was cancelled")
     assert [(dead.stage, dead.reason) for dead in completed.dead] == [(stage, "cancelled")]
-    assert completed.datasets["posts"] == story.books("posts", "cancelled")
+    assert completed.datasets["posts"] == story.summary("posts", "cancelled")
     assert (await quality.listing("stopped") or {})["status"] == "cancelled"
 
 
 async def test_a_run_that_was_cancelled_before_its_crawl_is_cancelled(quality: Quality) -> None:
     story = Cancelled("unstarted", {"posts": (Batch(0, dead=frozenset({"crawler"})),), "users": ()})
-    await quality.hear(*story.events())
+    await quality.handle(*story.events())
     assert (await quality.complete("unstarted")).status == "cancelled"
 
 
 def with_failed_format(
-    story: Story, sequence: int, kept: str | None, detail: str = "csv: PermanentError: x"
+    story: Story, sequence: int, surviving: str | None, detail: str = "csv: PermanentError: x"
 ) -> Outgoing:
     event = story.result("posts", sequence, "converter")
     manifest = event.event
     assert isinstance(manifest, BatchManifest)
-    artifacts = tuple(artifact for artifact in manifest.artifacts if artifact.format == kept)
+    artifacts = tuple(artifact for artifact in manifest.artifacts if artifact.format == surviving)
     return replace(event, event=manifest.model_copy(update={"artifacts": artifacts, "detail": detail}))
 
 
@@ -234,8 +234,8 @@ async def test_a_format_that_could_not_be_written_makes_the_run_partial_and_is_n
     else:
         quality.catalog["posts"] = quality.catalog["posts"].model_copy(update={"formats": formats})
     converted = story.result("posts", 1, "converter")
-    await quality.hear(*(event for event in story.events() if event != converted))
-    await quality.hear(with_failed_format(story, 1, "parquet"))
+    await quality.handle(*(event for event in story.events() if event != converted))
+    await quality.handle(with_failed_format(story, 1, "parquet"))
     completed = await quality.complete("exports")
     assert (completed.status, completed.reason) == (
         "partial",
@@ -251,7 +251,7 @@ async def complete_dead(quality: Quality, run_id: str, error: PermanentError = B
 
 
 async def test_a_run_whose_record_ran_out_of_tries_ends_as_failed(quality: Quality) -> None:
-    await quality.hear(*small("broken").events())
+    await quality.handle(*small("broken").events())
     record = quality.drained_record("broken")
     outcome = await quality.handlers.mark_drained_failed(record, BROKEN)
     assert outcome.dead
@@ -260,7 +260,7 @@ async def test_a_run_whose_record_ran_out_of_tries_ends_as_failed(quality: Quali
     assert isinstance(completed, RunCompleted)
     assert (outgoing.topic, outgoing.key, completed.status) == (topics.RUN_COMPLETED, "broken", "failed")
     assert completed.reason == "the run could not be completed: ValueError: the handler is \ufffd broken"
-    assert completed.datasets["posts"] == small("broken").books("posts")
+    assert completed.datasets["posts"] == small("broken").summary("posts")
     listing = await quality.listing("broken")
     assert listing is not None
     assert listing["status"] == "failed"
@@ -282,7 +282,7 @@ async def test_what_keeps_everything_from_being_known_does_not_keep_the_run_open
     async def fail(*_: object) -> NoReturn:
         raise ValueError("the data is not what it should be")
 
-    await quality.hear(*small("unknown").events())
+    await quality.handle(*small("unknown").events())
     with monkeypatch.context() as patch:
         patch.setattr(type(quality.handlers.completion), "_evaluate", fail)
         patch.setattr(Listings, "write", fail)
@@ -299,7 +299,7 @@ async def test_what_keeps_everything_from_being_known_does_not_keep_the_run_open
 async def test_a_verdict_that_could_not_be_carried_out_gives_way(
     quality: Quality, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await quality.hear(*small("decided").events())
+    await quality.handle(*small("decided").events())
     record = quality.drained_record("decided")
     with monkeypatch.context() as patch:
         patch.setattr(crashpoints, "reach", cut_off_at("quality.listed"))
@@ -313,7 +313,7 @@ async def test_a_verdict_that_could_not_be_carried_out_gives_way(
 
 
 async def test_a_completed_run_is_not_failed_afterwards(quality: Quality) -> None:
-    await quality.hear(*small("good").events())
+    await quality.handle(*small("good").events())
     completed = await quality.complete("good")
     assert not await complete_dead(quality, "good")
     assert await quality.pool.fetchval("SELECT status FROM onpoint_runs.v_runs") == completed.status
@@ -325,7 +325,7 @@ async def test_an_outage_while_giving_up_is_an_outage(
     async def away(*_: object) -> NoReturn:
         raise StorageUnavailableError("the lake is away")
 
-    await quality.hear(*small("later").events())
+    await quality.handle(*small("later").events())
     record = quality.drained_record("later")
     with monkeypatch.context() as patch:
         patch.setattr(Listings, "write", away)
@@ -335,8 +335,8 @@ async def test_an_outage_while_giving_up_is_an_outage(
     assert outgoing.topic == topics.RUN_COMPLETED
 
 
-async def test_an_early_or_unreadable_record_fails_no_run(quality: Quality) -> None:
-    await quality.hear(*small("open").events()[:-1])
+async def test_an_early_or_undecodable_record_fails_no_run(quality: Quality) -> None:
+    await quality.handle(*small("open").events()[:-1])
     event = Outgoing(topics.RUN_DRAINED, "open", RunDrained(run_id="open", requested_at=REQUESTED_AT))
     for record, error in (
         (quality.record(event), NotDrainedError("open")),
@@ -346,7 +346,7 @@ async def test_an_early_or_unreadable_record_fails_no_run(quality: Quality) -> N
         outcome = await quality.handlers.mark_drained_failed(record, error)
         assert (outcome.dead, outcome.events) == (True, ())
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.verdicts") == 0
-    await quality.hear(small("open").events()[-1])
+    await quality.handle(small("open").events()[-1])
     drained = quality.drained_record("open")
     garbage = replace(drained, value=b"\xff")
     assert not (await quality.handlers.mark_drained_failed(garbage, BROKEN)).events
@@ -359,13 +359,13 @@ async def test_checks_are_not_what_giving_up_depends_on(
     async def fail(*_: object) -> NoReturn:
         raise ValueError("the checks are broken")
 
-    await quality.hear(*small("unchecked").events())
+    await quality.handle(*small("unchecked").events())
     monkeypatch.setattr(Checks, "run", fail)
     with pytest.raises(ValueError, match="broken"):
         await quality.handlers.on_run_drained(quality.drained_record("unchecked"))
     [outgoing] = await complete_dead(quality, "unchecked")
     assert isinstance(outgoing.event, RunCompleted)
-    assert outgoing.event.datasets["users"] == small("unchecked").books("users")
+    assert outgoing.event.datasets["users"] == small("unchecked").summary("users")
 
 
 def test_a_plan_tells_what_its_run_replays() -> None:

@@ -85,8 +85,8 @@ async def test_a_unit_that_comes_before_the_request_is_told_by_a_later_one(quali
     assert [run["taken_up"] for run in await runs(quality)] == [True]
 
 
-async def test_a_unit_of_a_run_that_nobody_asked_for_makes_no_run(quality: Quality) -> None:
-    await quality.handlers.on_unit_requested(unit("nobody"))
+async def test_a_unit_of_an_unrequested_run_makes_no_run(quality: Quality) -> None:
+    await quality.handlers.on_unit_requested(unit("unrequested"))
     assert await runs(quality) == []
 
 
@@ -97,7 +97,7 @@ async def test_the_first_of_two_requests_with_one_id_is_shown_until_the_plan_tel
         request({"run_id": "r", "datasets": ["comments"], "requested_by": "you"}, offset=1),
     )
     assert [(run["datasets"], run["requested_by"]) for run in await runs(quality)] == [(["users"], "me")]
-    await quality.hear(*story("r").plans())
+    await quality.handle(*story("r").plans())
     assert [(run["datasets"], run["requested_by"]) for run in await runs(quality)] == [(["posts"], "a test")]
 
 
@@ -128,7 +128,7 @@ async def test_what_of_a_request_cannot_be_read_is_left_out(quality: Quality, va
     ]
 
 
-async def test_a_requester_s_odd_characters_are_kept_as_far_as_they_can_be(quality: Quality) -> None:
+async def test_a_requester_s_odd_characters_are_stored_as_far_as_they_can_be(quality: Quality) -> None:
     await ask(quality, request({"run_id": "r", "requested_by": "a\u0000b"}))
     assert [run["requested_by"] for run in await runs(quality)] == ["a\N{REPLACEMENT CHARACTER}b"]
 
@@ -136,7 +136,7 @@ async def test_a_requester_s_odd_characters_are_kept_as_far_as_they_can_be(quali
 async def test_a_request_that_comes_again_changes_nothing_of_a_run_that_has_ended(quality: Quality) -> None:
     record = request({"run_id": "r", "datasets": ["users"]})
     await ask(quality, record)
-    await quality.hear(*story("r").events())
+    await quality.handle(*story("r").events())
     await quality.complete("r")
     await ask(quality, record, request({"run_id": "r", "datasets": ["comments"]}, offset=1))
     [run] = await runs(quality)
@@ -154,7 +154,7 @@ async def test_a_refused_request_is_a_failed_run_as_ever(quality: Quality) -> No
         request=refused,
         produced_at=PRODUCED_AT,
     )
-    await quality.hear(Outgoing(topics.CRAWL_PLANNED, "r", planned))
+    await quality.handle(Outgoing(topics.CRAWL_PLANNED, "r", planned))
     assert (await quality.complete("r")).status == "failed"
     [run] = await runs(quality)
     assert (run["status"], run["datasets"]) == ("failed", [])
@@ -163,9 +163,9 @@ async def test_a_refused_request_is_a_failed_run_as_ever(quality: Quality) -> No
 async def test_no_milestone_comes_before_the_plan(quality: Quality) -> None:
     await ask(quality, request({"run_id": "r", "datasets": ["posts"]}))
     await quality.handlers.on_unit_requested(unit("r"))
-    await quality.hear(*story("r").results("posts"))
+    await quality.handle(*story("r").results("posts"))
     assert quality.published == []
-    await quality.hear(*story("r").plans())
+    await quality.handle(*story("r").plans())
     assert [event.topic for event in quality.published] == [topics.RUN_SEALED, topics.RUN_DRAINED]
 
 
@@ -181,7 +181,7 @@ async def test_a_sweep_knows_no_run_that_is_only_asked_for(quality: Quality) -> 
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.v_sweep_runs") == 0
 
 
-async def test_what_nobody_can_read_leaves_no_second_dead_letter(quality: Quality) -> None:
+async def test_an_undecodable_record_leaves_no_second_dead_letter(quality: Quality) -> None:
     for handle, record in (
         (quality.handlers.on_crawl_requested, request(b"\xff{")),
         (quality.handlers.on_unit_requested, request(b"[]")),

@@ -26,9 +26,9 @@ SHA256 = "0a" * 32
 
 
 async def sweep(quality: Quality, later: timedelta, limits: Limits | None = None) -> SweepReport:
-    book = LedgerRunIndex(quality.pool)
+    runs = LedgerRunIndex(quality.pool)
     now = datetime.now(UTC) + later
-    return await Sweep(quality.staging, quality.lake, book, None, limits=limits, now=now).run()
+    return await Sweep(quality.staging, quality.lake, runs, None, limits=limits, now=now).run()
 
 
 async def put_files(quality: Quality, story: Story) -> None:
@@ -50,7 +50,7 @@ async def test_artifacts_go_a_ttl_after_the_end_by_the_ledger_whatever_the_outco
     stories = [small("good"), failed, small("open")]
     for story in stories:
         await put_files(quality, story)
-        await quality.hear(*(story.events() if story.run_id != "open" else story.events()[:-1]))
+        await quality.handle(*(story.events() if story.run_id != "open" else story.events()[:-1]))
     for run_id in ("good", "failed"):
         await quality.complete(run_id)
     limits = Limits(grace=timedelta(days=400))
@@ -65,12 +65,12 @@ async def test_a_run_that_is_being_replayed_keeps_its_artifacts_until_the_replay
 ) -> None:
     old, new = small("old"), replay(small("new"), "old")
     await put_files(quality, old)
-    await quality.hear(*old.events())
+    await quality.handle(*old.events())
     await quality.complete("old")
     *most, last = new.events()
-    await quality.hear(*most)
+    await quality.handle(*most)
     assert (await sweep(quality, timedelta(days=8))).removed["artifacts"].count == 0
-    await quality.hear(last)
+    await quality.handle(last)
     await quality.complete("new")
     assert (await sweep(quality, timedelta(days=8))).removed["artifacts"].count == 2
 
@@ -78,7 +78,7 @@ async def test_a_run_that_is_being_replayed_keeps_its_artifacts_until_the_replay
 async def test_what_results_name_stays_in_the_lake_and_what_nothing_names_goes(quality: Quality) -> None:
     story = small("run")
     await put_files(quality, story)
-    await quality.hear(*story.events())
+    await quality.handle(*story.events())
     await quality.complete("run")
     stored = keys.lake_key("posts", REQUESTED_AT, "1" * 32)
     orphan = keys.lake_key("posts", REQUESTED_AT, "2" * 32)
@@ -100,14 +100,14 @@ async def test_what_results_name_stays_in_the_lake_and_what_nothing_names_goes(q
 
 async def test_an_object_of_an_hour_with_an_open_run_or_a_batch_to_replay_stays(quality: Quality) -> None:
     dead = Story("dead", {"posts": (Batch(), Batch(dead=frozenset({"processor"})))})
-    await quality.hear(*dead.events())
+    await quality.handle(*dead.events())
     await quality.complete("dead")
     posts, users = (keys.lake_key(name, REQUESTED_AT, "1" * 32) for name in ("posts", "users"))
     for key in (posts, users):
         await quality.lake.put(key, b"12")
-    await quality.hear(*small("open").events()[:-1])
+    await quality.handle(*small("open").events()[:-1])
     assert (await sweep(quality, timedelta(days=400))).removed["lake_objects"].count == 0
-    await quality.hear(small("open").events()[-1])
+    await quality.handle(small("open").events()[-1])
     await quality.complete("open")
     assert (await sweep(quality, timedelta(days=2))).removed["lake_objects"].count == 1
     assert await left(quality.lake, "posts/year=2026") == [posts]
@@ -131,13 +131,13 @@ async def no_uploads() -> AsyncIterator[NoUploads]:
 
 async def test_the_service_sweeps_by_its_settings(quality: Quality) -> None:
     await put_files(quality, small("run"))
-    await quality.hear(*small("run").events())
+    await quality.handle(*small("run").events())
     await quality.complete("run")
-    book = LedgerRunIndex(quality.pool)
+    runs = LedgerRunIndex(quality.pool)
 
     def sweeper(ttl_hours: int) -> Sweeper:
         settings = SweepSettings(staging_ttl_hours=ttl_hours)
-        return Sweeper(quality.staging, quality.lake, book, no_uploads, settings)
+        return Sweeper(quality.staging, quality.lake, runs, no_uploads, settings)
 
     assert (await sweeper(1).sweep()).total.count == 0
     assert (await sweeper(0).sweep()).removed["artifacts"].count == 2

@@ -27,15 +27,15 @@ VALUES ('b', 'loader', 'before', 'posts', 0, 'dead', 0, 0, 0, 0, 0, '[]', '[]');
 """
 
 
-async def test_runs_of_the_version_before_are_kept_and_their_listings_left_alone(
+async def test_runs_of_the_version_before_stay_and_their_listings_are_left_alone(
     postgres_dsn: str, quality: Quality
 ) -> None:
-    ours = find_migrations("services.quality")
+    steps = find_migrations("services.quality")
     connection = await asyncpg.connect(postgres_dsn)
     await connection.execute(DOWN)
-    await migrate(postgres_dsn, ours[:1], [])
+    await migrate(postgres_dsn, steps[:1], [])
     await connection.execute(ENDED)
-    assert await migrate(postgres_dsn, ours, []) == [f"quality: {later.name}" for later in ours[1:]]
+    assert await migrate(postgres_dsn, steps, []) == [f"quality: {later.name}" for later in steps[1:]]
     await connection.close()
     await quality.pool.expire_connections()
     assert await quality.listings.catch_up() == 0
@@ -51,5 +51,5 @@ async def test_runs_of_the_version_before_are_kept_and_their_listings_left_alone
     assert await quality.pool.fetchval("SELECT count(*) FROM onpoint_runs.v_sweep_runs") == 4
     formats = await quality.pool.fetch("SELECT formats FROM onpoint_runs.runs ORDER BY run_id")
     assert [row["formats"] for row in formats] == [None, ["csv"], None, None]
-    await quality.hear(*small("after").events())
+    await quality.handle(*small("after").events())
     assert (await quality.complete("after")).status == "succeeded"

@@ -1,4 +1,4 @@
-"""What the stages remark of a run stands in its warnings, once, whatever became of its rows."""
+"""The remarks of the stages are in a run's warnings, once, whatever the fate of its rows."""
 
 from typing import Any
 
@@ -37,27 +37,27 @@ async def test_remarks_of_the_crawler_are_warnings_each_once(quality: Quality) -
     story = Story(
         "remarked", {"posts": (Batch(clean=True), Batch(clean=True)), "users": (Batch(clean=True),)}
     )
-    events = changed(story.events(), "crawler", detail="the header X says many\n0 records: null")
-    await quality.hear(*events)
+    events = changed(story.events(), "crawler", detail="the header X has many\n0 records: null")
+    await quality.handle(*events)
     completed = await quality.complete("remarked")
     assert completed.status == "succeeded"
     assert completed.warnings == (
         "posts: 0 records: null",
-        "posts: the header X says many",
+        "posts: the header X has many",
         "users: 0 records: null",
-        "users: the header X says many",
+        "users: the header X has many",
     )
 
 
-async def test_a_detail_of_a_dead_batch_is_no_remark(quality: Quality) -> None:
+async def test_a_detail_of_a_dead_batch_is_not_a_remark(quality: Quality) -> None:
     story = Story("dead", {"posts": (Batch(clean=True), Batch(dead=frozenset({"crawler"})))})
-    await quality.hear(*story.events())
+    await quality.handle(*story.events())
     assert (await quality.complete("dead")).warnings == ()
 
 
 async def test_a_key_that_no_record_has_is_told_though_no_row_was_accepted(quality: Quality) -> None:
     story = Story("keyless", {"posts": (Batch(clean=True), Batch(clean=True))})
-    await quality.hear(*changed(story.events(), "processor", **KEYLESS))
+    await quality.handle(*changed(story.events(), "processor", **KEYLESS))
     completed = await quality.complete("keyless")
     told = "posts: no record has the field id, which the key id needs; the nearest that they have is idd"
     assert completed.warnings == (told,)
@@ -65,5 +65,5 @@ async def test_a_key_that_no_record_has_is_told_though_no_row_was_accepted(quali
 
 async def test_a_key_that_some_batch_has_is_not_absent(quality: Quality) -> None:
     story = Story("partly", {"posts": (Batch(clean=True), Batch(clean=True))})
-    await quality.hear(*changed(story.events(), "processor", 1, **KEYLESS))
+    await quality.handle(*changed(story.events(), "processor", 1, **KEYLESS))
     assert (await quality.complete("partly")).warnings == ()

@@ -18,7 +18,7 @@ from tests.support.sink import LIMITS, Sink
 pytestmark = pytest.mark.integration
 
 
-async def test_a_small_batch_waits_and_says_nothing(sink: Sink) -> None:
+async def test_a_small_batch_waits_and_publishes_nothing(sink: Sink) -> None:
     assert await sink.deliver(await sink.make(10)) == []
     await sink.drain()
     assert (await sink.statuses(), await sink.objects(), sink.published) == (["pending"], {}, [])
@@ -76,7 +76,7 @@ async def test_a_run_that_is_complete_is_stored_when_it_is_sealed(sink: Sink) ->
     assert sorted(sink.results()) == [0, 1]
 
 
-async def test_a_sealed_run_wakes_the_loop_and_is_announced_at_once(
+async def test_a_sealed_run_wakes_the_loop_and_is_published_at_once(
     sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits, wait = asyncio.Event(), sink.woken.wait
@@ -128,10 +128,10 @@ async def test_a_batch_without_rows_is_stored_at_once_without_an_object(sink: Si
     batch = await sink.make(0, 1)
     first, again = await sink.deliver(batch), await sink.deliver(batch)
     assert first == again
-    [announced] = first
-    assert announced.topic == topics.BATCH_STORED
-    assert isinstance(announced.event, BatchManifest)
-    assert (announced.event.artifacts, announced.event.counts) == ((), Counts())
+    [published] = first
+    assert published.topic == topics.BATCH_STORED
+    assert isinstance(published.event, BatchManifest)
+    assert (published.event.artifacts, published.event.counts) == ((), Counts())
     await sink.drain()
     assert [table.num_rows for table in (await sink.objects()).values()] == [3]
 
@@ -146,7 +146,9 @@ async def test_a_batch_that_comes_again_before_it_is_stored_changes_nothing(sink
     assert len(sink.published) == 1
 
 
-async def test_a_batch_that_comes_again_after_it_is_stored_is_announced_again(sink: Sink) -> None:
+async def test_the_result_of_a_batch_that_comes_again_after_it_is_stored_is_published_again(
+    sink: Sink,
+) -> None:
     batch = await sink.make(10)
     await sink.deliver(batch)
     await sink.seal(1)
@@ -165,16 +167,16 @@ async def test_a_death_after_the_arrival_is_ignored(sink: Sink) -> None:
     assert (outcome.dead, list(outcome.events)) == (False, sink.published)
 
 
-async def test_a_dead_batch_stays_dead_and_is_announced_again(sink: Sink) -> None:
+async def test_a_dead_batch_stays_dead_and_is_published_again(sink: Sink) -> None:
     batch = await sink.make(10)
     first = await sink.mark_failed(batch, PermanentError(Reason.HANDLER, "nul \x00 and \ud800"))
     with pytest.raises(BatchDeadError) as caught:
         await sink.deliver(batch)
     assert await sink.mark_failed(batch, caught.value) == first
-    [announced] = first.events
-    assert announced.topic == topics.BATCH_FAILED
-    assert isinstance(announced.event, BatchManifest)
-    assert (announced.event.stage, announced.event.counts) == ("s3sink", Counts(read=10))
+    [published] = first.events
+    assert published.topic == topics.BATCH_FAILED
+    assert isinstance(published.event, BatchManifest)
+    assert (published.event.stage, published.event.counts) == ("s3sink", Counts(read=10))
 
 
 async def test_a_dataset_that_is_not_known_cannot_be_stored(sink: Sink) -> None:
@@ -183,9 +185,11 @@ async def test_a_dataset_that_is_not_known_cannot_be_stored(sink: Sink) -> None:
         await sink.deliver(await put_processed(sink.staging, stranger, [{"id": 1}]))
 
 
-async def test_a_batch_of_a_cancelled_run_is_dead_and_one_that_was_held_before_is_stored(sink: Sink) -> None:
-    held, late = await sink.make(10, 0), await sink.make(10, 1)
-    await sink.deliver(held)
+async def test_a_batch_of_a_cancelled_run_is_dead_and_one_that_was_accepted_before_is_stored(
+    sink: Sink,
+) -> None:
+    early, late = await sink.make(10, 0), await sink.make(10, 1)
+    await sink.deliver(early)
     await sink.staging.put(keys.cancel_key("run-1"), b"")
     with pytest.raises(PermanentError) as caught:
         await sink.deliver(late)
@@ -211,7 +215,7 @@ async def test_of_many_replicas_that_get_the_batches_of_a_sealed_run_at_once_non
     assert positions == [1000 * sequence + place for sequence in range(20) for place in range(5)]
 
 
-async def test_rows_that_another_replica_holds_keep_nobody_waiting_and_are_taken_later(sink: Sink) -> None:
+async def test_rows_that_another_replica_has_locked_block_no_other_and_are_taken_later(sink: Sink) -> None:
     await sink.deliver(await sink.make(10, 0))
     await sink.deliver(await sink.make(10, 1))
     async with sink.pool.acquire() as paused:

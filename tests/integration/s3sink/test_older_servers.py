@@ -1,4 +1,4 @@
-"""What holds for the lake's objects holds on the older servers that OnPoint works with."""
+"""The lake's objects on the older PostgreSQL versions that OnPoint supports."""
 
 import pytest
 

@@ -49,7 +49,7 @@ async def test_each_of_several_dead_batches_is_stored_without_waiting_for_the_ot
 
 
 async def test_a_batch_beyond_the_seal_is_stored_at_once(sink: Sink) -> None:
-    """It was dead at an earlier stage when its run was sealed, and was revived there."""
+    """It was dead at an earlier stage when its run was sealed, and was redriven there."""
     await sink.deliver(await sink.make(10, 0))
     await sink.seal(1)
     await sink.drain()
@@ -58,7 +58,9 @@ async def test_a_batch_beyond_the_seal_is_stored_at_once(sink: Sink) -> None:
     assert sorted(sink.results()) == [0, 1]
 
 
-async def test_a_batch_that_is_revived_before_its_run_is_sealed_is_stored_with_the_others(sink: Sink) -> None:
+async def test_a_batch_that_is_redriven_before_its_run_is_sealed_is_stored_with_the_others(
+    sink: Sink,
+) -> None:
     dead = await sink.make(5, 1)
     await sink.mark_failed(dead, BUG)
     await sink.deliver(await sink.make(10, 0))
@@ -71,19 +73,19 @@ async def test_a_batch_that_is_revived_before_its_run_is_sealed_is_stored_with_t
     assert [table.num_rows for table in (await sink.objects()).values()] == [15]
 
 
-async def test_what_is_held_or_stored_is_never_taken_back(sink: Sink) -> None:
-    held = await sink.make(10, 0)
-    await sink.deliver(held)
-    await sink.handlers.redrive(record_of(held, held.batch_id))
+async def test_what_is_accepted_or_stored_is_never_undone(sink: Sink) -> None:
+    accepted = await sink.make(10, 0)
+    await sink.deliver(accepted)
+    await sink.handlers.redrive(record_of(accepted, accepted.batch_id))
     assert await sink.statuses() == ["pending"]
     await sink.seal(1)
     await sink.drain()
-    await sink.handlers.redrive(record_of(held, held.batch_id))
+    await sink.handlers.redrive(record_of(accepted, accepted.batch_id))
     assert await sink.statuses() == ["assigned"]
-    assert await sink.deliver(held) == sink.published
+    assert await sink.deliver(accepted) == sink.published
 
 
-async def test_a_batch_that_died_while_its_object_was_written_can_be_revived(sink: Sink) -> None:
+async def test_a_batch_that_died_while_its_object_was_written_can_be_redriven(sink: Sink) -> None:
     """It has no dead letter of its own; its record may come again all the same."""
     batch = await sink.make(10, 0)
     key = sink.staging.key(batch.artifacts[0].uri, "runs/")
@@ -115,27 +117,27 @@ async def test_a_batch_that_dies_while_its_object_is_written_leaves_its_record_a
     await sink.seal(2)
     await sink.drain()
     assert await sink.statuses() == ["assigned", "dead"]
-    [(letter, error)] = sink.letters
-    assert letter == record
+    [(dead_letter, error)] = sink.dead_letters
+    assert dead_letter == record
     assert error.reason is Reason.CHECKSUM
     await sink.staging.put(key, content)
-    await sink.handlers.redrive(letter)
+    await sink.handlers.redrive(dead_letter)
     await sink.deliver(broken)
     await sink.drain()
     assert {result.status for result in sink.results().values()} == {"done"}
-    assert len(sink.letters) == 1
+    assert len(sink.dead_letters) == 1
 
 
-async def test_a_death_whose_letter_was_not_taken_is_told_again(sink: Sink) -> None:
+async def test_a_failure_whose_dead_letter_could_not_be_written_is_published_again(sink: Sink) -> None:
     broken = await sink.make(5, 0)
     await sink.deliver(broken)
     await sink.staging.delete(sink.staging.key(broken.artifacts[0].uri, ""))
     await sink.seal(1)
-    sink.refuses_letters = True
+    sink.refuses_dead_letters = True
     with pytest.raises(KafkaError):
         await sink.drain()
     assert sink.results() == {}
-    sink.refuses_letters = False
+    sink.refuses_dead_letters = False
     await sink.drain()
     assert sink.results()[0].status == "dead"
-    assert len(sink.letters) == 1
+    assert len(sink.dead_letters) == 1

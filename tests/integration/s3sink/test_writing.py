@@ -1,4 +1,4 @@
-"""From an assignment to an announced object: through crashes, zombies, outages and bad artifacts."""
+"""From an assignment to a published object: through crashes, zombies, outages and bad artifacts."""
 
 import asyncio
 import re
@@ -41,7 +41,9 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     monkeypatch.setattr("shared.crashpoints.reach", reach)
 
 
-async def test_an_object_is_at_the_hour_of_its_run_and_announces_each_batch(sink: Sink) -> None:
+async def test_an_object_is_at_the_hour_of_its_run_and_the_result_of_each_batch_is_published(
+    sink: Sink,
+) -> None:
     made = await assigned(sink)
     await sink.drain()
     [(key, table)] = (await sink.objects()).items()
@@ -64,7 +66,7 @@ async def test_an_object_is_at_the_hour_of_its_run_and_announces_each_batch(sink
 
 
 @pytest.mark.parametrize("point", ["s3sink.assigned", "s3sink.put", "s3sink.written", "s3sink.announced"])
-async def test_a_crash_at_any_point_leaves_one_object_and_every_batch_announced(
+async def test_a_crash_at_any_point_leaves_one_object_and_every_result_published(
     sink: Sink, other: Sink, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     crash_at(monkeypatch, point)
@@ -85,7 +87,7 @@ async def test_a_crash_at_any_point_leaves_one_object_and_every_batch_announced(
     assert await other.states() == ["announced"]
 
 
-async def test_a_crash_while_publishing_announces_again(sink: Sink, other: Sink) -> None:
+async def test_after_a_crash_while_publishing_results_are_published_again(sink: Sink, other: Sink) -> None:
     await assigned(sink)
 
     async def die(outgoing: Sequence[Outgoing]) -> None:
@@ -123,7 +125,7 @@ async def test_two_replicas_share_the_objects(sink: Sink, other: Sink) -> None:
     assert other.published
 
 
-async def test_an_object_that_a_paused_replica_claimed_is_taken_over(
+async def test_an_object_that_a_paused_replica_claimed_is_claimed_by_another(
     sink: Sink, other: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await assigned(sink)
@@ -187,13 +189,13 @@ async def test_a_process_that_lost_its_claim_writes_nothing(
         keys.append(key)
         await put(key, data)
 
-    async def taken_over_meanwhile(*arguments: Any) -> None:
+    async def claimed_meanwhile(*arguments: Any) -> None:
         await append(*arguments)
         await sink.pool.execute("UPDATE onpoint_lake.objects SET claimed_at = clock_timestamp()")
         await asyncio.sleep(0.5)
 
     monkeypatch.setattr(sink.lake, "put", counted)
-    monkeypatch.setattr(sink.writer, "_append", taken_over_meanwhile)
+    monkeypatch.setattr(sink.writer, "_append", claimed_meanwhile)
     assert await sink.loop.turn()
     assert (keys, sink.published, await sink.states()) == ([], [], ["assigned"])
     await other.drain()
@@ -221,7 +223,7 @@ async def test_a_bad_artifact_makes_its_batch_dead_and_the_rest_is_stored(sink: 
     assert await sink.statuses() == ["assigned", "dead", "assigned"]
 
 
-async def test_a_death_in_the_loop_is_announced_even_if_the_process_dies_before(
+async def test_a_failure_in_the_loop_is_published_even_if_the_process_dies_before(
     sink: Sink, other: Sink
 ) -> None:
     [batch] = await assigned(sink, batches=1)

@@ -1,4 +1,4 @@
-"""Headers of other programs are read by nobody, stop nothing, and stay with their record on every way it takes."""
+"""OnPoint reads no headers of other programs: they stop nothing, and stay with their record on every way it takes."""
 
 from collections.abc import Sequence
 
@@ -66,15 +66,18 @@ async def test_a_dead_letter_keeps_them_byte_for_byte_and_a_replay_has_them(topi
     async with running(topics, handler):
         await topics.drained(20)
     found = await topics.read(topics.dead)
-    letters = [to_dead_letter(raw, topics.service) for raw in found]
-    assert {(letter.tries, letter.reason, letter.run_id, letter.is_truncated) for letter in letters} == {
-        (1, "checksum", "r", False)
-    }
-    replayed = [original_record(letter, raw) for letter, raw in zip(letters, found, strict=True)]
+    dead_letters = [to_dead_letter(raw, topics.service) for raw in found]
+    assert {
+        (dead_letter.tries, dead_letter.reason, dead_letter.run_id, dead_letter.is_truncated)
+        for dead_letter in dead_letters
+    } == {(1, "checksum", "r", False)}
+    replayed = [
+        original_record(dead_letter, raw) for dead_letter, raw in zip(dead_letters, found, strict=True)
+    ]
     assert [record.headers for record in replayed if record] == list(KINDS.values())
 
 
-async def test_a_name_that_is_no_utf8_does_not_stop_its_partition(topics: Topics) -> None:
+async def test_a_name_that_is_not_utf8_does_not_stop_its_partition(topics: Topics) -> None:
     handled: list[Record] = []
 
     async def handler(record: Record) -> Sequence[Outgoing]:

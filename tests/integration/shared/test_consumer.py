@@ -44,7 +44,7 @@ async def test_records_that_retention_took_before_they_were_read_are_logged_and_
 
 
 class RebalancedOnce(GroupConsumer):
-    """Its group rebalances just when it has found where its first partition begins."""
+    """A consumer whose group rebalances just when it has found where its first partition begins."""
 
     rebalances = 0
 
@@ -60,7 +60,7 @@ class RebalancedOnce(GroupConsumer):
         return bool(done)
 
 
-async def test_a_rebalance_while_a_partition_s_begin_is_sought_holds_up_nothing(topics: Topics) -> None:
+async def test_a_rebalance_while_a_partition_s_begin_is_sought_delays_nothing(topics: Topics) -> None:
     await topics.send((0, b"first", ()), (1, b"second", ()))
     consumer = plain_kafka(topics.servers).consumer_of(
         partial(RebalancedOnce, topics.input, denied=lambda *_: None),
@@ -82,7 +82,7 @@ def skipped(logs: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
 
 
 async def delete_before(topics: Topics, partition: TopicPartition, offset: int) -> None:
-    """As retention does, only at once."""
+    """Deletes records as retention does, but at once."""
     admin = AIOKafkaAdminClient(bootstrap_servers=topics.servers)
     await admin.start()
     try:

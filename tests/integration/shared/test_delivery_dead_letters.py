@@ -1,4 +1,4 @@
-"""What no try can handle leaves the way, whole and with its story, and nothing behind it waits."""
+"""A record that no try can handle becomes a whole dead letter with its failure, and no record behind it waits."""
 
 import json
 from collections import Counter
@@ -78,7 +78,7 @@ async def test_what_was_cancelled_is_marked_failed_and_published_but_leaves_no_d
     assert not await topics.read(topics.dead)
 
 
-async def test_a_dead_letter_keeps_key_and_headers_and_says_what_happened(topics: Topics) -> None:
+async def test_a_dead_letter_keeps_key_and_headers_and_describes_the_failure(topics: Topics) -> None:
     async def handler(_record: Record) -> Sequence[Outgoing]:
         raise PermanentError(Reason.CHECKSUM, "bytes differ")
 

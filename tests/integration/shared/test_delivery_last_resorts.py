@@ -1,4 +1,4 @@
-"""What must not hold a partition for ever: failures that cannot be committed, retries that do not fit, slow fences."""
+"""What must not block a partition for ever: failures that cannot be committed, retries that do not fit, slow fences."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ async def test_a_record_whose_failure_cannot_be_committed_leaves_a_dead_letter_a
 
 
 async def test_a_record_too_large_for_another_try_is_dead_and_not_an_outage(topics: Topics) -> None:
-    """Its own topic just held it; with what its next attempt has to know it is above what may be sent."""
+    """The record just fits its own topic; with the retry headers it exceeds the largest message."""
     await set_largest_record(topics, topics.input, 4_000_000)
     tries: list[str] = []
 
@@ -62,9 +62,9 @@ async def test_a_record_too_large_for_another_try_is_dead_and_not_an_outage(topi
     async with running(topics, handler):
         await topics.drained(60)
     assert tries == [topics.input]
-    (letter,) = await topics.read(topics.dead)
-    assert dict(letter.headers)["dlq.reason_code"] == b"handler"
-    assert dict(letter.headers)["dlq.tries"] == b"1"
+    (dead_letter,) = await topics.read(topics.dead)
+    assert dict(dead_letter.headers)["dlq.reason_code"] == b"handler"
+    assert dict(dead_letter.headers)["dlq.tries"] == b"1"
 
 
 async def test_a_retry_that_is_due_in_a_thousand_years_is_due_now(topics: Topics) -> None:
@@ -114,7 +114,7 @@ async def test_transactions_that_could_not_be_opened_are_opened_by_the_first_rec
 async def send_once_taken(
     producer: AIOKafkaProducer, topic: str, value: bytes, headers: list[tuple[str, bytes]]
 ) -> None:
-    """The broker confirms a topic's new limit before the partition's leader goes by it."""
+    """Sends until the broker takes it: a topic's new limit is confirmed before the partition's leader applies it."""
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(MessageSizeTooLargeError):

@@ -1,4 +1,4 @@
-"""What is tried again: outages for as long as they last, unknown errors five times."""
+"""Retries: outages for as long as they last, unknown errors five times."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.bus import Topics, run_drained, running
 pytestmark = pytest.mark.integration
 
 
-async def test_an_outage_of_ours_pauses_and_goes_on_by_itself_and_never_makes_a_dead_letter(
+async def test_an_outage_pauses_and_goes_on_by_itself_and_never_makes_a_dead_letter(
     topics: Topics,
 ) -> None:
     tries: Counter[str] = Counter()
@@ -78,7 +78,7 @@ async def test_an_unknown_error_is_tried_five_times_while_its_partition_goes_on(
     assert [name for name in headers if not name.startswith("dlq.")] == ["mine"]
 
 
-async def test_retry_headers_on_another_topic_are_not_believed(topics: Topics) -> None:
+async def test_retry_headers_on_another_topic_are_ignored(topics: Topics) -> None:
     tries: Counter[str] = Counter()
 
     async def handler(record: Record) -> Sequence[Outgoing]:

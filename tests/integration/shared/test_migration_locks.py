@@ -1,4 +1,4 @@
-"""A migration that needs a lock keeps nobody waiting for long, and names who holds it."""
+"""A migration that needs a lock blocks no other session for long, and names the process that has the lock."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ OVER = LockLimits(once_s=0.8, in_all_s=1)
 
 BEFORE = a_dataset({"id": "int64"}, key=["id"])
 AFTER = a_dataset({"id": "int64", "more": "string"}, key=["id"])
-HOLD = "SELECT count(*) FROM onpoint_things /* a long load */"
+LONG_QUERY = "SELECT count(*) FROM onpoint_things /* a long load */"
 
 
 @pytest.fixture(autouse=True)
@@ -28,21 +28,21 @@ def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def load(empty_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that holds the dataset's table as a long COPY does."""
+    """A connection that locks the dataset's table as a long COPY does."""
     await migrate(empty_dsn, [], [BEFORE])
     connection = await asyncpg.connect(empty_dsn, server_settings={"application_name": "onpoint_pipeline"})
     await connection.execute("BEGIN")
-    await connection.execute(HOLD)
+    await connection.execute(LONG_QUERY)
     yield connection
     await connection.close()
 
 
-async def test_a_migration_that_waits_keeps_nobody_waiting_longer_than_one_try(
+async def test_a_migration_that_waits_blocks_no_session_longer_than_one_try(
     empty_dsn: str, load: asyncpg.Connection
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     loop = asyncio.get_running_loop()
-    migrating = asyncio.create_task(migrate(empty_dsn, [], [AFTER], report=said.append, limits=SHORT))
+    migrating = asyncio.create_task(migrate(empty_dsn, [], [AFTER], report=messages.append, limits=SHORT))
     other, longest_s = await asyncpg.connect(empty_dsn), 0.0
     try:
         until = loop.time() + 3
@@ -54,10 +54,10 @@ async def test_a_migration_that_waits_keeps_nobody_waiting_longer_than_one_try(
         assert not migrating.done()
         assert 0.1 < longest_s < 1.5, "it waited in the queue of the migration, and for one try of it"
         pid = load.get_server_pid()
-        assert said
-        for line in said:
+        assert messages
+        for line in messages:
             assert line.startswith(f"waiting for a lock, held by process {pid} (onpoint_pipeline) for ")
-            assert line.endswith(f" s: {HOLD}")
+            assert line.endswith(f" s: {LONG_QUERY}")
         await load.execute("COMMIT")
         async with asyncio.timeout(20):
             assert await migrating == ["table onpoint_things: column more"]
@@ -96,9 +96,9 @@ async def test_a_migration_of_a_service_gives_up_as_a_whole(empty_dsn: str, load
 
 async def test_two_migrations_at_once_take_turns(empty_dsn: str) -> None:
     slow = [Migration("x", "0001_slow.sql", "SELECT pg_sleep(1.5)")]
-    said: list[str] = []
+    messages: list[str] = []
     done = await asyncio.gather(
-        *(migrate(empty_dsn, slow, [], report=said.append, limits=SHORT) for _ in range(2))
+        *(migrate(empty_dsn, slow, [], report=messages.append, limits=SHORT) for _ in range(2))
     )
     assert sorted(done) == [[], ["x: 0001_slow.sql"]]
-    assert any("(onpoint_migrate)" in line for line in said)
+    assert any("(onpoint_migrate)" in line for line in messages)

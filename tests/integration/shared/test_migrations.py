@@ -1,4 +1,4 @@
-"""A table fits its dataset, or `migrate` says what does not."""
+"""A table fits its dataset, or `migrate` reports what does not."""
 
 import asyncpg
 import pytest
@@ -58,14 +58,15 @@ async def test_a_type_that_changed_is_refused_with_both_types_and_ways_out(postg
     changed = a_dataset({"id": "int64", "order": "int64", "owner": "int64", "more": "date"}, key=["id"])
     with pytest.raises(TablesError) as caught:
         await migrate(postgres_dsn, [], [changed])
-    said = str(caught.value)
-    assert "column order is text there, and its dataset file declares int64 (bigint)" in said
-    assert "put `type: string` back in the file" in said
+    message = str(caught.value)
+    assert "column order is text there, and its dataset file declares int64 (bigint)" in message
+    assert "put `type: string` back in the file" in message
     assert (
-        'ALTER TABLE public."onpoint_things" ALTER COLUMN "order" TYPE bigint USING "order"::bigint' in said
+        'ALTER TABLE public."onpoint_things" ALTER COLUMN "order" TYPE bigint USING "order"::bigint'
+        in message
     )
     assert "more" not in await columns_of(postgres_dsn, "onpoint_things"), "nothing was changed"
-    await run_sql(postgres_dsn, said[said.index("ALTER TABLE") : said.index("; then")])
+    await run_sql(postgres_dsn, message[message.index("ALTER TABLE") : message.index("; then")])
     assert await migrate(postgres_dsn, [], [changed]) == ["table onpoint_things: column more"]
 
 
@@ -85,7 +86,7 @@ async def test_a_table_that_fails_keeps_no_other_from_being_made(postgres_dsn: s
     assert await migrate(postgres_dsn, [], [one, two]) == []
 
 
-async def test_somebody_else_s_table_is_left_as_it_is(postgres_dsn: str) -> None:
+async def test_a_table_that_onpoint_did_not_make_is_left_as_it_is(postgres_dsn: str) -> None:
     await run_sql(postgres_dsn, "CREATE TABLE onpoint_things (id bigint PRIMARY KEY, price numeric)")
     with pytest.raises(TablesError, match="OnPoint did not make it"):
         await migrate(postgres_dsn, [], [things("id")])

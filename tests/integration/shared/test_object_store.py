@@ -68,7 +68,7 @@ async def test_deleting_is_idempotent(store: ObjectStore, prefix: str) -> None:
     assert await store.get(prefix + "a") is None
 
 
-async def test_a_listing_holds_what_is_below_the_prefix(store: ObjectStore, prefix: str) -> None:
+async def test_a_listing_has_what_is_below_the_prefix(store: ObjectStore, prefix: str) -> None:
     for name in ("x/1", "x/2", "y/1"):
         await store.put(prefix + name, name.encode())
     found = {info.key: info.bytes async for info in store.list(prefix + "x/")}

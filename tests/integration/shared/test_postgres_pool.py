@@ -1,4 +1,4 @@
-"""The pool: how many connections it holds, and what is said while PostgreSQL is away."""
+"""The pool: how many connections it keeps open, and what it logs while PostgreSQL is away."""
 
 import asyncio
 import logging
@@ -20,22 +20,22 @@ def settings(dsn: str, **more: int) -> PostgresSettings:
     return PostgresSettings.model_validate({"postgres_dsn": dsn, **more})
 
 
-async def until(holds: Callable[[], bool], within_s: float = 10) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
     async with asyncio.timeout(within_s):
-        while not holds():
+        while not condition():
             await asyncio.sleep(0.05)
 
 
-async def test_the_size_is_kept_open_and_the_overflow_opened_when_needed(postgres: PostgresServer) -> None:
+async def test_the_size_stays_open_and_the_overflow_opened_when_needed(postgres: PostgresServer) -> None:
     async with await open_pool(
         settings(postgres.dsn(), postgres_pool_size=3, postgres_pool_overflow=1)
     ) as pool:
         assert pool.get_size() == 3
-        held = [await pool.acquire() for _ in range(4)]
+        connections = [await pool.acquire() for _ in range(4)]
         assert pool.get_size() == 4
         with pytest.raises(TimeoutError):
             await pool.acquire(timeout=0.2)
-        for connection in held:
+        for connection in connections:
             await pool.release(connection)
         await pool.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
@@ -43,7 +43,7 @@ async def test_the_size_is_kept_open_and_the_overflow_opened_when_needed(postgre
         await until(lambda: pool.get_size() == 3)
 
 
-async def test_a_server_that_is_away_is_said_once_in_words(
+async def test_a_server_that_is_away_is_logged_once_without_a_traceback(
     postgres: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The pool tries to restore its connections once a second and then less often."""
@@ -65,15 +65,15 @@ async def test_a_server_that_is_away_is_said_once_in_words(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_a_start_waits_for_a_server_that_is_away_and_says_for_what(postgres: PostgresServer) -> None:
-    said: list[str | None] = []
+async def test_a_start_waits_for_a_server_that_is_away_and_reports_it(postgres: PostgresServer) -> None:
+    messages: list[str | None] = []
     postgres.stop()
-    opening = asyncio.create_task(open_pool(settings(postgres.dsn()), said.append))
-    await until(lambda: bool(said))
+    opening = asyncio.create_task(open_pool(settings(postgres.dsn()), messages.append))
+    await until(lambda: bool(messages))
     postgres.start()
     async with await opening:
-        assert (said[0] or "").startswith("waiting for PostgreSQL: ")
-        assert said[-1] is None
+        assert (messages[0] or "").startswith("waiting for PostgreSQL: ")
+        assert messages[-1] is None
 
 
 async def test_a_database_that_is_not_there_ends_the_start_with_one_sentence(

@@ -29,19 +29,19 @@ async def pool(empty_dsn: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 class Waits:
-    """What a start says that it waits for."""
+    """Records what a start reports that it waits for."""
 
     def __init__(self) -> None:
-        self.said: list[str | None] = []
+        self.messages: list[str | None] = []
 
     def __call__(self, what: str | None) -> None:
-        self.said.append(what)
+        self.messages.append(what)
 
     async def until(self, part: str) -> str:
         async with asyncio.timeout(20):
-            while not self.said or part not in (self.said[-1] or "nothing"):
+            while not self.messages or part not in (self.messages[-1] or "nothing"):
                 await asyncio.sleep(0.05)
-        return self.said[-1] or ""
+        return self.messages[-1] or ""
 
 
 @pytest.mark.integration
@@ -56,11 +56,11 @@ async def test_the_start_waits_for_each_migration_of_its_own_code(pool: asyncpg.
     await migrate(empty_dsn, LOADER, [])
     async with asyncio.timeout(10):
         await start
-    assert waits.said[-1] is None
+    assert waits.messages[-1] is None
 
 
 @pytest.mark.integration
-async def test_a_database_that_is_ahead_of_the_code_is_no_reason_to_wait(
+async def test_a_database_that_is_ahead_of_the_code_is_not_waited_for(
     pool: asyncpg.Pool, empty_dsn: str
 ) -> None:
     await migrate(empty_dsn, migrations(), [])

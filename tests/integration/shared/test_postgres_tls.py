@@ -97,10 +97,10 @@ async def test_a_service_ends_with_one_sentence(
     dsn = verified(secure.dsn(), other_ca)
     with LoneService("loader", tmp_path / "log", ONPOINT_POSTGRES_DSN=dsn) as service:
         assert await service.exited() == WRONG_SETTINGS
-        said = service.log()
-    assert said.splitlines()[-2] == "loader: wrong settings"
-    assert said.splitlines()[-1].startswith("PostgreSQL's certificate does not pass: ")
-    assert "Traceback" not in said
+        log = service.log()
+    assert log.splitlines()[-2] == "loader: wrong settings"
+    assert log.splitlines()[-1].startswith("PostgreSQL's certificate does not pass: ")
+    assert "Traceback" not in log
 
 
 async def test_a_command_ends_with_one_sentence(secure: PostgresServer, other_ca: Path) -> None:
@@ -111,7 +111,7 @@ async def test_a_command_ends_with_one_sentence(secure: PostgresServer, other_ca
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, said = await command.communicate()
+    out, err = await command.communicate()
     assert (command.returncode, out) == (FAILED, b"")
-    [sentence] = said.decode().splitlines()
+    [sentence] = err.decode().splitlines()
     assert "PostgreSQL's certificate does not pass: " in sentence

@@ -71,7 +71,7 @@ async def test_while_memory_is_tight_one_record_at_a_time_is_in_hand(topics: Top
         assert (most, done) == (2, 8)
 
 
-async def test_a_large_replay_holds_up_no_new_record(topics: Topics) -> None:
+async def test_a_large_replay_delays_no_new_record(topics: Topics) -> None:
     replayed = 20
     order: list[bytes | None] = []
 
@@ -134,7 +134,7 @@ async def test_a_second_member_waits_until_what_is_in_flight_is_committed(topics
     assert runs == {f"r{i}": 1 for i in range(6)}
 
 
-async def test_a_transaction_holds_output_and_offset_together(topics: Topics) -> None:
+async def test_a_transaction_commits_output_and_offset_together(topics: Topics) -> None:
     tries: list[int] = []
 
     async def handler(record: Record) -> Sequence[Outgoing]:

@@ -15,7 +15,7 @@ from shared.storage.object_store import open_memory, open_s3
 from shared.sweep.ports import Upload
 from shared.sweep.sweep import Sweep
 from shared.sweep.uploads import S3Uploads
-from tests.unit.shared.test_sweep import Book
+from tests.unit.shared.test_sweep import FakeRuns
 
 pytestmark = pytest.mark.integration
 
@@ -68,7 +68,7 @@ async def test_an_upload_that_was_left_open_is_found_in_either_bucket_and_aborte
         ]
         tomorrow = datetime.now(UTC) + timedelta(hours=25)
         # Only the uploads: the buckets' objects are other tests'.
-        report = await Sweep(open_memory(), open_memory(), Book(), uploads, now=tomorrow).run()
+        report = await Sweep(open_memory(), open_memory(), FakeRuns(), uploads, now=tomorrow).run()
         assert report.removed["uploads"].count >= 2
         assert report.removed["uploads"].bytes >= 2 * len(PART)
         assert not [upload for upload in await found(uploads, tomorrow) if upload.key == key]

@@ -25,69 +25,69 @@ defect = Defects()
 
 
 @defect("I6", "a record waits to be handled")
-async def waits(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.sent(REQUESTED, UNKNOWN) as offset, lab.committed("crawler", REQUESTED, offset):
+async def waits(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.sent(REQUESTED, UNKNOWN) as offset, target.committed("crawler", REQUESTED, offset):
         yield f"group onpoint-crawler on {REQUESTED}-0"
 
 
-def _passed_over(says: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
-    @defect("I6", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        async with lab.sent(topic, value, key=key) as offset, lab.committed(service, topic, offset + 1):
+def _skipped(title: str, service: str, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+    @defect("I6", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        async with target.sent(topic, value, key=key) as offset, target.committed(service, topic, offset + 1):
             yield f"record {topic}-0 offset {offset}"
 
 
-_passed_over("a record was passed over in silence", "crawler", REQUESTED, UNKNOWN)
-_passed_over("a record that nobody can read was passed over", "crawler", REQUESTED, b"\xff{")
-_passed_over("a tombstone was passed over", "s3sink", "run.sealed", None, b"first")
+_skipped("a record was skipped without a result", "crawler", REQUESTED, UNKNOWN)
+_skipped("an undecodable record was skipped", "crawler", REQUESTED, b"\xff{")
+_skipped("a tombstone was skipped", "s3sink", "run.sealed", None, b"first")
 
 
-@defect("I6", "a retry was passed over")
-async def retry_passed_over(lab: DamagedStack) -> AsyncIterator[str]:
-    headers = replay_headers(replace(_record(lab, value=UNKNOWN), offset=123_456), now=NOW)
+@defect("I6", "a retry was skipped")
+async def skipped_retry(target: DamagedStack) -> AsyncIterator[str]:
+    headers = replay_headers(replace(_record(target, value=UNKNOWN), offset=123_456), now=NOW)
     async with (
-        lab.sent("converter.retry", UNKNOWN, headers=headers) as offset,
-        lab.committed("converter", "converter.retry", offset + 1),
+        target.sent("converter.retry", UNKNOWN, headers=headers) as offset,
+        target.committed("converter", "converter.retry", offset + 1),
     ):
         yield f"record converter.retry-0 offset {offset}"
 
 
 @defect("I6", "a retry waits")
-async def retry_waits(lab: DamagedStack) -> AsyncIterator[str]:
-    headers = replay_headers(replace(_record(lab, value=UNKNOWN), offset=123_456), now=NOW)
+async def retry_waits(target: DamagedStack) -> AsyncIterator[str]:
+    headers = replay_headers(replace(_record(target, value=UNKNOWN), offset=123_456), now=NOW)
     async with (
-        lab.sent("converter.retry", UNKNOWN, headers=headers) as offset,
-        lab.committed("converter", "converter.retry", offset),
+        target.sent("converter.retry", UNKNOWN, headers=headers) as offset,
+        target.committed("converter", "converter.retry", offset),
     ):
         yield "group onpoint-converter on converter.retry-0"
 
 
 @defect("I6", "a group has committed what is not there")
-async def beyond_the_end(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.committed("converter", "batch.processed", 10_000):
+async def beyond_the_end(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.committed("converter", "batch.processed", 10_000):
         yield "group onpoint-converter on batch.processed-0"
 
 
-def _record(lab: DamagedStack, value: bytes | None = b"\xffbad") -> Record:
+def _record(target: DamagedStack, value: bytes | None = b"\xffbad") -> Record:
     """The bad event that the damaged stack published to `batch.processed`."""
-    assert lab.options.bad_events
-    topic, partition, offset = lab.options.bad_events[0].place
+    assert target.options.bad_events
+    topic, partition, offset = target.options.bad_events[0].place
     return Record(topic, partition, offset, 1_795_000_000_000, b"bad", value, (("own", b"1"),))
 
 
-def _letter(record: Record) -> Headers:
-    failure = Failure(PermanentError(Reason.DECODE, "no JSON"), 1, NOW, NOW)
+def _headers_of(record: Record) -> Headers:
+    failure = Failure(PermanentError(Reason.DECODE, "not JSON"), 1, NOW, NOW)
     return dead_letter_headers(record, failure, service="converter", group="onpoint-converter")
 
 
 def _dead(
-    says: str, record_changes: dict[str, object], *, without: str = "", value: bytes | None = b"\xffbad"
+    title: str, record_changes: dict[str, object], *, without: str = "", value: bytes | None = b"\xffbad"
 ) -> None:
-    @defect("I7", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        record = replace(_record(lab), **record_changes)  # type: ignore[arg-type]  # fields of the record
-        headers = [entry for entry in _letter(record) if entry[0] != without]
-        async with lab.sent("converter.dlq", value, key=record.key, headers=headers) as offset:
+    @defect("I7", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        record = replace(_record(target), **record_changes)  # type: ignore[arg-type]  # fields of the record
+        headers = [entry for entry in _headers_of(record) if entry[0] != without]
+        async with target.sent("converter.dlq", value, key=record.key, headers=headers) as offset:
             yield f"dead letter converter:0:{offset}"
 
 
@@ -101,70 +101,70 @@ _dead("a dead letter is of a record that never was", {"offset": 123_456})
 
 
 @defect("I7", "a record has two dead letters")
-async def twice_dead(lab: DamagedStack) -> AsyncIterator[str]:
-    record = _record(lab)
-    async with lab.sent("converter.dlq", record.value, key=record.key, headers=_letter(record)):
-        yield "dead letter converter:"  # which of the two is not said: they are read in any order
+async def twice_dead(target: DamagedStack) -> AsyncIterator[str]:
+    record = _record(target)
+    async with target.sent("converter.dlq", record.value, key=record.key, headers=_headers_of(record)):
+        yield "dead letter converter:"  # either of the two: they are read in any order
 
 
 @defect("I7", "a good record is in the dead letters")
-async def undeserved(lab: DamagedStack) -> AsyncIterator[str]:
-    seen = await lab.records("batch.processed")
+async def undeserved(target: DamagedStack) -> AsyncIterator[str]:
+    seen = await target.records("batch.processed")
     record = next(to_record(raw) for raw in seen if raw.value.startswith(b"{"))
-    headers = _letter(record)
-    async with lab.sent("converter.dlq", record.value, key=record.key, headers=headers) as offset:
+    headers = _headers_of(record)
+    async with target.sent("converter.dlq", record.value, key=record.key, headers=headers) as offset:
         yield f"dead letter converter:0:{offset}"
 
 
 @defect("I7", "a bad event has no dead letter")
-async def no_letter(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.sent(REQUESTED, b"\xffbad") as offset:
+async def no_dead_letter(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.sent(REQUESTED, b"\xffbad") as offset:
         bad = BadEvent((REQUESTED, 0, offset), b"\xffbad")
-        with lab.with_options(bad_events=[*(lab.options.bad_events or ()), bad]):
+        with target.with_options(bad_events=[*(target.options.bad_events or ()), bad]):
             yield f"record {REQUESTED}-0 offset {offset}"
 
 
 @defect("I4", "a completion was seen before its rows")
-async def seen_early(lab: DamagedStack) -> AsyncIterator[str]:
-    with lab.with_options(observed=[{"run_id": "second", "rows": {"posts": 3}, "listing": True}]):
+async def seen_early(target: DamagedStack) -> AsyncIterator[str]:
+    with target.with_options(observed=[{"run_id": "second", "rows": {"posts": 3}, "listing": True}]):
         yield "run.completed of second"
 
 
 @defect("I4", "a completion was seen before its listing")
-async def seen_unlisted(lab: DamagedStack) -> AsyncIterator[str]:
-    with lab.with_options(observed=[{"run_id": "second", "rows": {}, "listing": False}]):
+async def seen_unlisted(target: DamagedStack) -> AsyncIterator[str]:
+    with target.with_options(observed=[{"run_id": "second", "rows": {}, "listing": False}]):
         yield "run.completed of second"
 
 
-def _baseline(says: str, **less: int) -> None:
-    """The snapshot was by so much lower."""
+def _baseline(title: str, **less: int) -> None:
+    """The baseline is lower by these amounts."""
 
-    @defect("I10", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        now = lab.usages["loader"]
+    @defect("I10", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        now = target.usages["loader"]
         before = replace(now, **{name: getattr(now, name) - by for name, by in less.items()})
-        with lab.with_options(baseline={"loader": before}):
+        with target.with_options(baseline={"loader": before}):
             yield "process loader"
 
 
-_baseline("a process has kept memory", rss_bytes=500 * 2**20)
-_baseline("a process has kept handles", fds=100)
-_baseline("a process has kept threads", threads=100)
-_baseline("a process has kept connections", connections=20)
+_baseline("a process's memory has grown", rss_bytes=500 * 2**20)
+_baseline("a process has more open handles", fds=100)
+_baseline("a process has more threads", threads=100)
+_baseline("a process has more connections", connections=20)
 _baseline("a process has ended by itself", restarts=1)
 
 
 @defect("I10", "a process is gone")
-async def process_gone(lab: DamagedStack) -> AsyncIterator[str]:
-    with lab.with_options(baseline={**lab.usages, "failing_run": lab.usages["loader"]}):
+async def process_gone(target: DamagedStack) -> AsyncIterator[str]:
+    with target.with_options(baseline={**target.usages, "failing_run": target.usages["loader"]}):
         yield "process failing_run"
 
 
-def _log(says: str, line: str) -> None:
-    @defect("I11", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        assert lab.options.logs is not None
-        file = Path(lab.options.logs) / "loader.log"
+def _log(title: str, line: str) -> None:
+    @defect("I11", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        assert target.options.logs is not None
+        file = Path(target.options.logs) / "loader.log"
         before = file.read_bytes()
         file.write_bytes(before + line.encode() + b"\n")
         number = before.count(b"\n") + 1
@@ -176,5 +176,5 @@ _log(
     "a secret is in a log",
     '{"level": "info", "event": "connect", "dsn": "postgresql://u:planted-secret@h/d"}',
 )
-_log("a secret is in a line that is no JSON", "Traceback: planted-secret")
-_log("an error does not say what failed", '{"level": "error", "event": "it_broke"}')
+_log("a secret is in a line that is not JSON", "Traceback: planted-secret")
+_log("an error does not name what failed", '{"level": "error", "event": "it_broke"}')

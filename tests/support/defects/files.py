@@ -21,11 +21,11 @@ def _flip(place: int) -> Callable[[bytes], bytes]:
     return change
 
 
-def _damage(says: str, stage: str, form: str, change: Callable[[bytes], bytes]) -> None:
-    @defect("I3", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        uri = await lab.file(stage, form)
-        async with lab.damaged(uri, change):
+def _damage(title: str, stage: str, form: str, change: Callable[[bytes], bytes]) -> None:
+    @defect("I3", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        uri = await target.file(stage, form)
+        async with target.damaged(uri, change):
             yield uri
 
 
@@ -40,11 +40,11 @@ _damage("a lake object is another", "s3sink", "parquet", lambda data: data[::-1]
 _damage("an export has a byte more", "converter", "parquet", lambda data: data + b"\0")
 
 
-def _deletion(says: str, stage: str, form: str) -> None:
-    @defect("I3", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        uri = await lab.file(stage, form)
-        async with lab.put(uri, None):
+def _deletion(title: str, stage: str, form: str) -> None:
+    @defect("I3", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        uri = await target.file(stage, form)
+        async with target.put(uri, None):
             yield uri
 
 
@@ -53,58 +53,56 @@ _deletion("a lake object is gone", "s3sink", "parquet")
 _deletion("an export is gone", "converter", "parquet")
 
 
-@defect("I3", "most artifacts of a run are gone, though nobody swept them")
-async def mostly_gone(lab: DamagedStack) -> AsyncIterator[str]:
+@defect("I3", "most artifacts of a run are gone, though no sweep removed them")
+async def mostly_gone(target: DamagedStack) -> AsyncIterator[str]:
     async with AsyncExitStack() as stack:
         for stage, form in (
             ("crawler", "jsonl.zst"),
             ("crawler", "requests.jsonl.zst"),
             ("processor", "parquet"),
         ):
-            uri = await lab.file(stage, form)
-            await stack.enter_async_context(lab.put(uri, None))
+            uri = await target.file(stage, form)
+            await stack.enter_async_context(target.put(uri, None))
         yield uri
 
 
-def _orphan(says: str, bucket: str, key: str) -> None:
-    @defect("I3", says, sweep_age=timedelta(0))
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        uri = f"s3://{getattr(lab.pipeline, bucket)}/{key}"
-        async with lab.put(uri, b"nobody's"):
+def _orphan(title: str, bucket: str, key: str) -> None:
+    @defect("I3", title, sweep_age=timedelta(0))
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        uri = f"s3://{getattr(target.pipeline, bucket)}/{key}"
+        async with target.put(uri, b"orphan"):
             yield uri
 
 
 _orphan(
     "an artifact that no manifest names", "staging_bucket", f"runs/first/posts/processor/{'0' * 64}.parquet"
 )
-_orphan(
-    "an artifact of a run that nobody knows", "staging_bucket", f"runs/x/posts/crawler/{'0' * 64}.jsonl.zst"
-)
+_orphan("an artifact of an unknown run", "staging_bucket", f"runs/x/posts/crawler/{'0' * 64}.jsonl.zst")
 _orphan(
     "a lake object that no listing names", "lake_bucket", "posts/year=2026/month=01/day=01/hour=00/x.parquet"
 )
 _orphan("an export that nothing names", "lake_bucket", "exports/first/posts/csv/x.csv.gz")
-_orphan("a listing of a run that nobody knows", "lake_bucket", "_runs/x.json")
+_orphan("a listing of an unknown run", "lake_bucket", "_runs/x.json")
 
 
 @defect("I3", "an upload was never finished", sweep_age=timedelta(0))
-async def open_upload(lab: DamagedStack) -> AsyncIterator[str]:
-    s3, where = lab.pipeline.s3, {"Bucket": lab.pipeline.lake_bucket, "Key": "posts/open.parquet"}
+async def open_upload(target: DamagedStack) -> AsyncIterator[str]:
+    s3, where = target.pipeline.s3, {"Bucket": target.pipeline.lake_bucket, "Key": "posts/open.parquet"}
     upload = s3.create_multipart_upload(**where)["UploadId"]
     yield "posts/open.parquet"
     s3.abort_multipart_upload(**where, UploadId=upload)
 
 
-@defect("I3", "the ledger says another number of rows than the file has")
-async def other_rows(lab: DamagedStack) -> AsyncIterator[str]:
-    uri = await lab.file("s3sink", "parquet")
-    listing = f"s3://{lab.pipeline.lake_bucket}/_runs/first.json"
+@defect("I3", "the ledger has another row count than the file")
+async def other_rows(target: DamagedStack) -> AsyncIterator[str]:
+    uri = await target.file("s3sink", "parquet")
+    listing = f"s3://{target.pipeline.lake_bucket}/_runs/first.json"
     change = _listing(lambda posts: posts["objects"][0].update(rows=1))
-    async with lab.altered(
+    async with target.altered(
         RESULTS,
         f"UPDATE {RESULTS} SET artifacts = jsonb_set(artifacts, '{{0,rows}}', '1') "
         "WHERE (run_id, dataset, stage) = ('first', 'posts', 's3sink')",
-    ), lab.damaged(listing, change):  # fmt: skip
+    ), target.damaged(listing, change):  # fmt: skip
         yield uri
 
 
@@ -117,60 +115,60 @@ def _listing(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes
     return anew
 
 
-def _listed(says: str, change: Callable[[dict[str, Any]], Any]) -> None:
-    @defect("I4", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", _listing(change)):
+def _listed(title: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    @defect("I4", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        async with target.damaged(f"s3://{target.pipeline.lake_bucket}/_runs/first.json", _listing(change)):
             yield "_runs/first.json"
 
 
 _listed("a listing lacks an object", lambda posts: posts["objects"].pop())
 _listed("a listing lacks an export", lambda posts: posts["exports"].pop())
 _listed("a listing names an object twice", lambda posts: posts["objects"].append(posts["objects"][0]))
-_listed("a listing says another size", lambda posts: posts["objects"][0].update(bytes=1))
+_listed("a listing has another size", lambda posts: posts["objects"][0].update(bytes=1))
 
 
 @defect("I4", "a listing is not there")
-async def unlisted(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.put(f"s3://{lab.pipeline.lake_bucket}/_runs/second.json", None):
+async def unlisted(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.put(f"s3://{target.pipeline.lake_bucket}/_runs/second.json", None):
         yield "_runs/second.json"
 
 
-def _mistold(says: str, run_id: str, **fields: str) -> None:
-    @defect("I4", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
+def _changed_listing(title: str, run_id: str, **fields: str) -> None:
+    @defect("I4", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
         def change(data: bytes) -> bytes:
             return json.dumps({**json.loads(data), **fields}).encode()
 
-        async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/{run_id}.json", change):
+        async with target.damaged(f"s3://{target.pipeline.lake_bucket}/_runs/{run_id}.json", change):
             yield f"_runs/{run_id}.json"
 
 
-_mistold("a listing says another status", "second", status="failed")
-_mistold("a listing does not say which run superseded it", "first", superseded_by="second")
+_changed_listing("a listing has another status", "second", status="failed")
+_changed_listing("a listing does not name the run that superseded it", "first", superseded_by="second")
 
 
 @defect("I1", "what a listing lacks is not in the lake")
-async def not_in_the_lake(lab: DamagedStack) -> AsyncIterator[str]:
+async def not_in_the_lake(target: DamagedStack) -> AsyncIterator[str]:
     change = _listing(lambda posts: posts["objects"].clear())
-    async with lab.damaged(f"s3://{lab.pipeline.lake_bucket}/_runs/first.json", change):
+    async with target.damaged(f"s3://{target.pipeline.lake_bucket}/_runs/first.json", change):
         yield "posts id=17"
 
 
 @defect("I9", "a batch has the id of none")
-async def underived_batch(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.altered(
+async def underived_batch(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.altered(
         RESULTS,
         f"UPDATE {RESULTS} SET batch_id = repeat('a', 32) WHERE batch_id = $1 AND stage = 'loader'",
-        await lab.batch(),
+        await target.batch(),
     ):
         yield "a" * 32
 
 
 @defect("I9", "a lake object has another name than its batches give")
-async def underived_object(lab: DamagedStack) -> AsyncIterator[str]:
+async def underived_object(target: DamagedStack) -> AsyncIterator[str]:
     objects = "onpoint_lake.objects"
-    async with lab.altered(
+    async with target.altered(
         objects,
         f"UPDATE {objects} SET batch_ids = batch_ids || 'x'::text WHERE run_id = 'first' AND dataset = 'posts'",
     ):
@@ -178,10 +176,10 @@ async def underived_object(lab: DamagedStack) -> AsyncIterator[str]:
 
 
 @defect("I9", "an artifact has the name of other bytes")
-async def underived_artifact(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.altered(
+async def underived_artifact(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.altered(
         RESULTS,
         f"UPDATE {RESULTS} SET artifacts = jsonb_set(artifacts, '{{0,sha256}}', to_jsonb(repeat('b', 64))) "
         "WHERE (run_id, dataset, stage) = ('first', 'posts', 'processor')",
     ):
-        yield await lab.file("processor", "parquet")
+        yield await target.file("processor", "parquet")

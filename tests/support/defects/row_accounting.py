@@ -1,4 +1,4 @@
-"""Single defects of the books, and of what should have come to its end."""
+"""Single defects of row accounting, and of runs, batches and objects that never end."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,20 +18,20 @@ OBJECTS = "onpoint_lake.objects"
 defect = Defects()
 
 
-def _statement(invariant: str, says: str, table: str, sql: str, *, subject: str | None = None) -> None:
+def _statement(invariant: str, title: str, table: str, sql: str, *, subject: str | None = None) -> None:
     """About the first batch of posts in the first run, which `$1` names and which is what must be named."""
 
-    @defect(invariant, says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        batch_id = await lab.batch()
+    @defect(invariant, title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        batch_id = await target.batch()
         arguments = [batch_id] if "$1" in sql else []
-        async with lab.altered(table, sql, *arguments):
+        async with target.altered(table, sql, *arguments):
             yield subject or batch_id
 
 
-def _result(says: str, change: str, stage: str) -> None:
+def _result(title: str, change: str, stage: str) -> None:
     _statement(
-        "I2", says, RESULTS, f"UPDATE {RESULTS} SET {change} WHERE batch_id = $1 AND stage = '{stage}'"
+        "I2", title, RESULTS, f"UPDATE {RESULTS} SET {change} WHERE batch_id = $1 AND stage = '{stage}'"
     )
 
 
@@ -65,7 +65,7 @@ for name in ("crawler", "processor", "converter", "loader", "s3sink"):
 _statement("I2", "the loader lost a batch", LOADED, f"DELETE FROM {LOADED} WHERE batch_id = $1")
 _statement("I2", "the loader counts otherwise", LOADED,
            f"UPDATE {LOADED} SET rows_superseded = rows_superseded + 1 WHERE batch_id = $1")  # fmt: skip
-_statement("I2", "the loader has a batch that nobody knows", LOADED,
+_statement("I2", "the loader has an unknown batch", LOADED,
            f"INSERT INTO {LOADED} SELECT repeat('c', 32), run_id, dataset, status, 1, 0, result FROM {LOADED} "
            "WHERE batch_id = $1", subject="c" * 32)  # fmt: skip
 _statement("I2", "the sink lost a batch", STORED, f"DELETE FROM {STORED} WHERE batch_id = $1")
@@ -90,18 +90,21 @@ _statement("I2", "run.completed counts otherwise", VERDICTS,
 _statement("I2", "run.completed gives other reasons than rows were rejected for", VERDICTS,
            f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{datasets,posts,rejected_by_reason}}', "
            "'{\"type\": 1000}')::json WHERE run_id = 'first'", subject="run.completed of first")  # fmt: skip
-_statement("I4", "the ledger decided otherwise than it said", VERDICTS,
+_statement("I4", "the ledger's verdict differs from the published one", VERDICTS,
            f"UPDATE {VERDICTS} SET value = jsonb_set(value::jsonb, '{{reason}}', '\"other\"')::json WHERE run_id = 'first'",
            subject="record run.completed-0")  # fmt: skip
-_statement("I5", "a run goes on for ever", RUNS, f"UPDATE {RUNS} SET status = NULL WHERE run_id = 'second'",
+_statement("I5", "a run never ends", RUNS, f"UPDATE {RUNS} SET status = NULL WHERE run_id = 'second'",
            subject="run second")  # fmt: skip
-_statement("I5", "a lake object was written and not announced", OBJECTS,
+_statement("I5", "a lake object was written and not published", OBJECTS,
            f"UPDATE {OBJECTS} SET state = 'written' WHERE run_id = 'first' AND dataset = 'posts'",
            subject="of first/posts")  # fmt: skip
 _statement("I5", "a batch waits for an object", STORED,
            f"UPDATE {STORED} SET status = 'pending' WHERE batch_id = $1")  # fmt: skip
 _statement(
-    "I5", "nobody was told of a death", STORED, f"UPDATE {STORED} SET unannounced = true WHERE batch_id = $1"
+    "I5",
+    "a dead batch was not published",
+    STORED,
+    f"UPDATE {STORED} SET unannounced = true WHERE batch_id = $1",
 )
 _statement("I6", "an event's result was lost", RESULTS, f"DELETE FROM {RESULTS} WHERE batch_id = $1 AND stage = 'converter'",
            subject="record batch.processed")  # fmt: skip
@@ -109,56 +112,56 @@ _statement("I6", "a run was forgotten", RUNS, f"UPDATE {RUNS} SET status = NULL 
            subject="record crawl.requested")  # fmt: skip
 
 
-@defect("I4", "a run has ended and nobody was told")
-async def untold(lab: DamagedStack) -> AsyncIterator[str]:
-    run = f"INSERT INTO {RUNS} (run_id, requested_at, status, finished_at) VALUES ('untold', now(), 'failed', now())"
-    async with lab.altered(RUNS, run):
-        yield "run.completed of untold"
+@defect("I4", "a run has ended without run.completed")
+async def unpublished(target: DamagedStack) -> AsyncIterator[str]:
+    run = f"INSERT INTO {RUNS} (run_id, requested_at, status, finished_at) VALUES ('unpublished', now(), 'failed', now())"
+    async with target.altered(RUNS, run):
+        yield "run.completed of unpublished"
 
 
 @defect("I2", "a manifest is gone from staging")
-async def no_manifest(lab: DamagedStack) -> AsyncIterator[str]:
-    batch_id = await lab.batch()
-    async with lab.put(
-        f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/processor/{batch_id}.json", None
+async def no_manifest(target: DamagedStack) -> AsyncIterator[str]:
+    batch_id = await target.batch()
+    async with target.put(
+        f"s3://{target.pipeline.staging_bucket}/runs/first/posts/processor/{batch_id}.json", None
     ):
         yield batch_id
 
 
 @defect("I2", "a manifest counts otherwise")
-async def other_manifest(lab: DamagedStack) -> AsyncIterator[str]:
+async def other_manifest(target: DamagedStack) -> AsyncIterator[str]:
     def change(data: bytes) -> bytes:
         manifest = json.loads(data)
         manifest["counts"]["accepted"] += 1
         return json.dumps(manifest).encode()
 
-    batch_id = await lab.batch()
-    uri = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/converter/{batch_id}.json"
-    async with lab.damaged(uri, change):
+    batch_id = await target.batch()
+    uri = f"s3://{target.pipeline.staging_bucket}/runs/first/posts/converter/{batch_id}.json"
+    async with target.damaged(uri, change):
         yield batch_id
 
 
 @defect("I2", "a manifest lies under the name of another batch")
-async def misplaced_manifest(lab: DamagedStack) -> AsyncIterator[str]:
-    batch_id = await lab.batch()
-    folder = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/processor/"
-    async with lab.put(f"{folder}{'e' * 32}.json", lab.pipeline.read(f"{folder}{batch_id}.json")):
+async def misplaced_manifest(target: DamagedStack) -> AsyncIterator[str]:
+    batch_id = await target.batch()
+    folder = f"s3://{target.pipeline.staging_bucket}/runs/first/posts/processor/"
+    async with target.put(f"{folder}{'e' * 32}.json", target.pipeline.read(f"{folder}{batch_id}.json")):
         yield f"{'e' * 32}.json"
 
 
 @defect("I2", "a manifest cannot be read")
-async def no_json(lab: DamagedStack) -> AsyncIterator[str]:
-    uri = f"s3://{lab.pipeline.staging_bucket}/runs/first/posts/crawler/{await lab.batch()}.json"
-    async with lab.put(uri, b"{"):
+async def no_json(target: DamagedStack) -> AsyncIterator[str]:
+    uri = f"s3://{target.pipeline.staging_bucket}/runs/first/posts/crawler/{await target.batch()}.json"
+    async with target.put(uri, b"{"):
         yield uri
 
 
 @defect("I5", "a session waits in a transaction")
-async def idle(lab: DamagedStack) -> AsyncIterator[str]:
-    dsn = lab.pipeline.environment["ONPOINT_POSTGRES_DSN"]
+async def idle(target: DamagedStack) -> AsyncIterator[str]:
+    dsn = target.pipeline.environment["ONPOINT_POSTGRES_DSN"]
     other = await asyncpg.connect(dsn, server_settings={"application_name": "onpoint_forgetful"})
     await other.execute("BEGIN; SELECT 1")
-    while not await lab.value(
+    while not await target.value(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'onpoint_forgetful' "
         "AND clock_timestamp() - state_change > interval '1.1 s'"
     ):
@@ -168,7 +171,7 @@ async def idle(lab: DamagedStack) -> AsyncIterator[str]:
 
 
 @defect("I5", "a temporary table is left over")
-async def leftover(lab: DamagedStack) -> AsyncIterator[str]:
-    await lab.database.execute("CREATE TEMP TABLE onpoint_incoming (id int)")
+async def temporary_table(target: DamagedStack) -> AsyncIterator[str]:
+    await target.database.execute("CREATE TEMP TABLE onpoint_incoming (id int)")
     yield ".onpoint_incoming"
-    await lab.database.execute("DROP TABLE onpoint_incoming")
+    await target.database.execute("DROP TABLE onpoint_incoming")

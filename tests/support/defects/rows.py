@@ -18,15 +18,15 @@ LATE = "public.onpoint_late"
 defect = Defects()
 
 
-def _statement(says: str, subject: str, sql: str, *, table: str = POSTS) -> None:
-    @defect("I1", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        async with lab.altered(table, sql):
+def _statement(title: str, subject: str, sql: str, *, table: str = POSTS) -> None:
+    @defect("I1", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        async with target.altered(table, sql):
             yield subject
 
 
-def _post(says: str, number: int, change: str) -> None:
-    _statement(says, f"posts id={number}", f"UPDATE {POSTS} SET {change} WHERE id = {number}")
+def _post(title: str, number: int, change: str) -> None:
+    _statement(title, f"posts id={number}", f"UPDATE {POSTS} SET {change} WHERE id = {number}")
 
 
 _statement("a row is gone from PostgreSQL", "posts id=17", f"DELETE FROM {POSTS} WHERE id = 17")
@@ -44,14 +44,14 @@ _statement(
     f"UPDATE {POSTS} SET body = '' WHERE id = 12 AND body IS NULL",
 )
 _post("a value has become null", 22, "body = NULL")
-_post("a row says that an older run brought it", 23, "_run_id = 'first'")
+_post("a row has the run id of an older run", 23, "_run_id = 'first'")
 
 
 @defect("I1", "a row of an older run has won")
-async def older_won(lab: DamagedStack) -> AsyncIterator[str]:
-    first = await lab.batch("first")
-    requested_at = await lab.value("SELECT requested_at FROM onpoint_runs.v_runs WHERE run_id = 'first'")
-    async with lab.altered(
+async def older_won(target: DamagedStack) -> AsyncIterator[str]:
+    first = await target.batch("first")
+    requested_at = await target.value("SELECT requested_at FROM onpoint_runs.v_runs WHERE run_id = 'first'")
+    async with target.altered(
         POSTS,
         f"UPDATE {POSTS} SET _run_id = 'first', _batch_id = $1, _requested_at = $2 WHERE id = 24",
         first,
@@ -72,14 +72,14 @@ _statement(
 
 
 @defect("I1", "a row is there twice")
-async def twice(lab: DamagedStack) -> AsyncIterator[str]:
-    name = await lab.value(
+async def twice(target: DamagedStack) -> AsyncIterator[str]:
+    name = await target.value(
         f"SELECT conname FROM pg_constraint WHERE conrelid = '{POSTS}'::regclass AND contype = 'p'"
     )
-    await lab.database.execute(f"ALTER TABLE {POSTS} DROP CONSTRAINT {name}")
-    async with lab.altered(POSTS, f"INSERT INTO {POSTS} SELECT * FROM {POSTS} WHERE id = 29"):
+    await target.database.execute(f"ALTER TABLE {POSTS} DROP CONSTRAINT {name}")
+    async with target.altered(POSTS, f"INSERT INTO {POSTS} SELECT * FROM {POSTS} WHERE id = 29"):
         yield "posts id=29"
-    await lab.database.execute(f"ALTER TABLE {POSTS} ADD CONSTRAINT {name} PRIMARY KEY (id)")
+    await target.database.execute(f"ALTER TABLE {POSTS} ADD CONSTRAINT {name} PRIMARY KEY (id)")
 
 
 _post("the earlier of two records with one key has won", 5, "title = 'the first of two'")
@@ -108,18 +108,18 @@ def _with_value(table: pa.Table, column: str, row: int, value: Any) -> pa.Table:
     )
 
 
-async def _position(lab: DamagedStack, row: int) -> str:
-    uri = await lab.file("s3sink", "parquet")
-    table = pa.BufferReader(lab.pipeline.read(uri))
+async def _position(target: DamagedStack, row: int) -> str:
+    uri = await target.file("s3sink", "parquet")
+    table = pa.BufferReader(target.pipeline.read(uri))
     positions = pa.parquet.read_table(table)["_source_position"].to_pylist()
     return f"(record {positions[row]} of first)"
 
 
-def _lake(says: str, change: Callable[[pa.Table], pa.Table], row: int) -> None:
-    @defect("I1", says)
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        subject = await _position(lab, row)
-        async with lab.rewritten(await lab.file("s3sink", "parquet"), change):
+def _lake(title: str, change: Callable[[pa.Table], pa.Table], row: int) -> None:
+    @defect("I1", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        subject = await _position(target, row)
+        async with target.rewritten(await target.file("s3sink", "parquet"), change):
             yield subject
 
 
@@ -133,9 +133,9 @@ _lake(
 
 
 @defect("I1", "a column of a lake object has another name")
-async def other_column(lab: DamagedStack) -> AsyncIterator[str]:
-    uri = await lab.file("s3sink", "parquet")
-    async with lab.rewritten(uri, lambda table: table.rename_columns(["ident", *table.column_names[1:]])):
+async def other_column(target: DamagedStack) -> AsyncIterator[str]:
+    uri = await target.file("s3sink", "parquet")
+    async with target.rewritten(uri, lambda table: table.rename_columns(["ident", *table.column_names[1:]])):
         yield uri
 
 
@@ -149,38 +149,38 @@ def _lines(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Ca
 
 
 @defect("I1", "a refused record is not in quarantine")
-async def not_in_quarantine(lab: DamagedStack) -> AsyncIterator[str]:
-    uri = await lab.file("processor", "quarantine.jsonl.zst")
-    async with lab.damaged(uri, _lines(lambda lines: lines[1:])):
-        yield await lab.batch()
+async def not_in_quarantine(target: DamagedStack) -> AsyncIterator[str]:
+    uri = await target.file("processor", "quarantine.jsonl.zst")
+    async with target.damaged(uri, _lines(lambda lines: lines[1:])):
+        yield await target.batch()
 
 
 @defect("I1", "the raw text of a refused record is another")
-async def other_raw(lab: DamagedStack) -> AsyncIterator[str]:
-    uri = await lab.file("processor", "quarantine.jsonl.zst")
-    async with lab.damaged(uri, _lines(lambda lines: [{**lines[0], "raw": '{"id": 1}'}, *lines[1:]])):
+async def other_raw(target: DamagedStack) -> AsyncIterator[str]:
+    uri = await target.file("processor", "quarantine.jsonl.zst")
+    async with target.damaged(uri, _lines(lambda lines: [{**lines[0], "raw": '{"id": 1}'}, *lines[1:]])):
         yield "posts record 40 of first"
 
 
 @defect("I1", "a good record is in quarantine")
-async def good_in_quarantine(lab: DamagedStack) -> AsyncIterator[str]:
-    uri = await lab.file("processor", "quarantine.jsonl.zst")
-    with lab.options.sources["posts"].open(encoding="utf-8") as lines:
+async def good_in_quarantine(target: DamagedStack) -> AsyncIterator[str]:
+    uri = await target.file("processor", "quarantine.jsonl.zst")
+    with target.options.sources["posts"].open(encoding="utf-8") as lines:
         good = lines.read().splitlines()[50]
     line = {"source_position": 50, "reason": "type", "raw": good, "detail": "", "url": None}
-    async with lab.damaged(uri, _lines(lambda lines: [line, *lines[1:]])):
+    async with target.damaged(uri, _lines(lambda lines: [line, *lines[1:]])):
         yield "posts record 50 of first"
 
 
 @defect("I1", "a row vanished after a run that stored nothing", sources={})
-async def vanished(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.altered(POSTS, f"DELETE FROM {POSTS} WHERE id = 17"):
+async def vanished(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.altered(POSTS, f"DELETE FROM {POSTS} WHERE id = 17"):
         yield "posts id=17"
 
 
 @defect("I1", "a refused run has brought a row", sources={})
-async def of_a_refused_run(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.altered(
+async def of_a_refused_run(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.altered(
         POSTS,
         f"INSERT INTO {POSTS} SELECT 999998, user_id, title, body, 'refused', _batch_id, _requested_at, "
         f"_source_position, etl_processed_at FROM {POSTS} WHERE id = 28",
@@ -189,18 +189,18 @@ async def of_a_refused_run(lab: DamagedStack) -> AsyncIterator[str]:
 
 
 @defect("I1", "a run that stored nothing has brought a row", sources={})
-async def of_a_run_without_data(lab: DamagedStack) -> AsyncIterator[str]:
-    moment = await lab.value("SELECT requested_at FROM onpoint_runs.v_runs WHERE run_id = 'nothing'")
-    async with lab.altered(
+async def of_a_run_without_data(target: DamagedStack) -> AsyncIterator[str]:
+    moment = await target.value("SELECT requested_at FROM onpoint_runs.v_runs WHERE run_id = 'nothing'")
+    async with target.altered(
         POSTS, f"UPDATE {POSTS} SET _run_id = 'nothing', _requested_at = $1 WHERE id = 28", moment
     ):
         yield "posts id=28"
 
 
-def _albums(says: str, sql: str, subject: str) -> None:
-    @defect("I1", says, sources={})
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        async with lab.altered(ALBUMS, sql):
+def _albums(title: str, sql: str, subject: str) -> None:
+    @defect("I1", title, sources={})
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        async with target.altered(ALBUMS, sql):
             yield subject
 
 
@@ -214,24 +214,24 @@ _albums("a row is of the batch whose dead letter was discarded",
 
 
 @defect("I1", "a lake object of a batch whose dead letter was discarded has lost a row", sources={})
-async def lost_of_discarded(lab: DamagedStack) -> AsyncIterator[str]:
-    async with lab.rewritten(
-        await lab.file("s3sink", "parquet", "lost", "albums"), lambda table: table.slice(1)
+async def lost_of_discarded(target: DamagedStack) -> AsyncIterator[str]:
+    async with target.rewritten(
+        await target.file("s3sink", "parquet", "lost", "albums"), lambda table: table.slice(1)
     ):
         yield "albums id=0 (record 0 of lost)"
 
 
 def _late(
-    says: str, change: Callable[[pa.Table], pa.Table], subject: str = "", run_id: str = "early"
+    title: str, change: Callable[[pa.Table], pa.Table], subject: str = "", run_id: str = "early"
 ) -> None:
     """In an object of the dataset whose file gained a column; with a source, and without."""
     asked: tuple[tuple[str, dict[str, Any]], ...] = (("", {}), (", no source is given", {"sources": {}}))
     for how, asks in asked:
 
-        @defect("I1", says + how, **asks)
-        async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-            uri = await lab.file("s3sink", "parquet", run_id, "late")
-            async with lab.rewritten(uri, change):
+        @defect("I1", title + how, **asks)
+        async def seed(target: DamagedStack) -> AsyncIterator[str]:
+            uri = await target.file("s3sink", "parquet", run_id, "late")
+            async with target.rewritten(uri, change):
                 yield subject or uri
 
 
@@ -247,10 +247,10 @@ _late("a column of an object has another type",
       lambda table: table.set_column(0, "id", table["id"].cast(pa.int32())))  # fmt: skip
 
 
-def _late_row(says: str, change: str, subject: str) -> None:
-    @defect("I1", says, sources={})
-    async def seed(lab: DamagedStack) -> AsyncIterator[str]:
-        async with lab.altered(LATE, f"UPDATE {LATE} SET {change}"):
+def _late_row(title: str, change: str, subject: str) -> None:
+    @defect("I1", title, sources={})
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        async with target.altered(LATE, f"UPDATE {LATE} SET {change}"):
             yield subject
 
 
@@ -259,14 +259,14 @@ _late_row("a row of before a column was gained has lost a value", "name = NULL W
 
 
 @defect("I1", "the table has lost a column", sources={})
-async def lost_column(lab: DamagedStack) -> AsyncIterator[str]:
-    await lab.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN extra TO gone")
+async def lost_column(target: DamagedStack) -> AsyncIterator[str]:
+    await target.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN extra TO gone")
     yield "table onpoint_late"
-    await lab.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN gone TO extra")
+    await target.database.execute(f"ALTER TABLE {LATE} RENAME COLUMN gone TO extra")
 
 
 @defect("I1", "the table is gone", sources={})
-async def lost_table(lab: DamagedStack) -> AsyncIterator[str]:
-    await lab.database.execute(f"ALTER TABLE {LATE} RENAME TO gone")
+async def lost_table(target: DamagedStack) -> AsyncIterator[str]:
+    await target.database.execute(f"ALTER TABLE {LATE} RENAME TO gone")
     yield "table onpoint_late"
-    await lab.database.execute("ALTER TABLE public.gone RENAME TO onpoint_late")
+    await target.database.execute("ALTER TABLE public.gone RENAME TO onpoint_late")

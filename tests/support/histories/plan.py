@@ -1,4 +1,4 @@
-"""Random histories of an installation: what people and sources do, one step after the other. Pure: the seed decides."""
+"""Random histories of an installation: what operators and sources do, one step after the other. Pure: the seed decides."""
 
 import random
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ Kind = Literal[
     "cancelled",
     "several datasets",
     "replay",
-    "unreadable",
-    "letters replayed",
-    "letters die again",
-    "letters discarded",
+    "undecodable",
+    "dead letters replayed",
+    "dead letters fail again",
+    "dead letters discarded",
     "sweep",
     "service restarted",
     "file changed",
@@ -33,7 +33,7 @@ RUNS = KINDS[: KINDS.index("replay")]
 """Steps that ask for a run of their own."""
 
 WEIGHTS: dict[Kind, int] = {
-    "good": 6, "replay": 6, "letters replayed": 3, "cancelled": 4, "every page fails": 3, "service restarted": 1,
+    "good": 6, "replay": 6, "dead letters replayed": 3, "cancelled": 4, "every page fails": 3, "service restarted": 1,
 }  # fmt: skip
 """Of the others: 2. What takes seconds is rare."""
 
@@ -76,18 +76,18 @@ DAYS: dict[str, tuple[Step, ...]] = {
     ),
     "a dead letter dies again, then lives": (
         Step("every page fails", number=1),
-        Step("letters die again", number=3),
-        Step("letters replayed", number=1),
+        Step("dead letters fail again", number=3),
+        Step("dead letters replayed", number=1),
     ),
     "a dead letter dies again": (
         Step("every page fails", number=1),
-        Step("letters die again", number=1),
-        Step("letters die again", number=3),
+        Step("dead letters fail again", number=1),
+        Step("dead letters fail again", number=3),
     ),
     "a dead letter is discarded": (
         Step("good", "items"),
         Step("table refuses", "items", 5),
-        Step("letters discarded", "items"),
+        Step("dead letters discarded", "items"),
         Step("good", "items", 7),
     ),
     "what is swept is replayed": (
@@ -95,7 +95,7 @@ DAYS: dict[str, tuple[Step, ...]] = {
         Step("sweep"),
         Step("replay", number=0),
         Step("replay", number=11),
-        Step("letters replayed", number=1),
+        Step("dead letters replayed", number=1),
     ),
     "runs of one dataset at once": (
         Step("good", number=1, waits=False),

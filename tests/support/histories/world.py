@@ -1,4 +1,4 @@
-"""The real product, on which histories are made: a stack, a source that does as it is told, and a person at the keyboard."""
+"""The real product, on which histories are made: a stack, a source whose answers a step sets, and the command line."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ PAGE = 5
 
 END_S = 60.0
 REST_S = 60.0
-"""So long at most until what a step began has come to its end everywhere."""
+"""The longest time until what a step began has ended everywhere."""
 
 OPTIONAL = ("extra", "other")
 """Columns that a file may have or not."""
@@ -101,9 +101,11 @@ class World:
         match step.kind:
             case "replay":
                 await self._replay(step)
-            case "letters replayed" | "letters die again" | "letters discarded":
-                await self._letters("discard" if step.kind == "letters discarded" else "replay")
-            case "unreadable":
+            case "dead letters replayed" | "dead letters fail again" | "dead letters discarded":
+                await self._settle_dead_letters(
+                    "discard" if step.kind == "dead letters discarded" else "replay"
+                )
+            case "undecodable":
                 topics = (
                     "crawl.requested",
                     "crawl.batch.requested",
@@ -111,9 +113,9 @@ class World:
                     "batch.processed",
                     "batch.failed",
                 )
-                await self.pipeline.publish(topics[step.number % len(topics)], b"\xff{", key=b"unreadable")
+                await self.pipeline.publish(topics[step.number % len(topics)], b"\xff{", key=b"undecodable")
             case "sweep":
-                await self._says("sweep", "--older-than-hours", "0")
+                await self._run_command("sweep", "--older-than-hours", "0")
             case "service restarted":
                 await self._restart(SERVICES[step.number % len(SERVICES)])
             case "file changed":
@@ -150,7 +152,7 @@ class World:
         self.source.collections = {**self.source.collections, name: records}
         self.source._stories = {}  # noqa: SLF001 - the server is made for one set of stories
         paths = _PATHS.get(step.dataset, (f"/{step.dataset}",))
-        if step.kind in {"source down", "every page fails", "letters die again"}:
+        if step.kind in {"source down", "every page fails", "dead letters fail again"}:
             fault = status(404 if step.number % 3 else 503, Retry_After="0")
             # A counted source must answer how many there are, or nothing is planned.
             after = 1 if step.kind == "every page fails" and step.dataset in {"pages", "items"} else 0
@@ -179,10 +181,10 @@ class World:
             await self.pipeline.request({"run_id": self.runs[-1], "datasets": ["single"]})
         if step.kind == "cancelled":
             await asyncio.sleep(step.number % 100 / 100)
-            said = await self._invoke("cancel", self.runs[-1])
-            assert said.exit_code == 0 or "is over" in said.output or "there is no run" in said.output, (
-                said.output
-            )
+            result = await self._invoke("cancel", self.runs[-1])
+            assert (
+                result.exit_code == 0 or "is over" in result.output or "there is no run" in result.output
+            ), result.output
         if step.kind == "table refuses":
             await self._wait()
             await self._refuse(step.dataset, refuses=False)
@@ -209,15 +211,15 @@ class World:
             if step.waits:
                 await self._wait()
 
-    async def _letters(self, action: str) -> None:
+    async def _settle_dead_letters(self, action: str) -> None:
         """Of all runs of the history."""
         await self._wait()
         for run_id in self.runs:
-            if await self._has_letters(run_id):
+            if await self._has_dead_letters(run_id):
                 reason = ["--reason", "an ordinary day"] if action == "discard" else []
-                await self._says("dlq", action, "--run", run_id, "--yes", *reason)
+                await self._run_command("dlq", action, "--run", run_id, "--yes", *reason)
 
-    async def _has_letters(self, run_id: str) -> bool:
+    async def _has_dead_letters(self, run_id: str) -> bool:
         dead = await self.pipeline.fetch(
             "SELECT 1 FROM onpoint_runs.results WHERE run_id = $1 AND status = 'dead'", run_id
         )
@@ -240,11 +242,11 @@ class World:
         column = OPTIONAL[step.number % len(OPTIONAL)]
         self._files[step.dataset] ^= {column}
         write_file(self.folder, step.dataset, self._files[step.dataset])
-        await self._says("migrate")
+        await self._run_command("migrate")
 
-    async def _says(self, *words: str) -> None:
-        said = await self._invoke(*words)
-        assert said.exit_code == 0, (words, said.output)
+    async def _run_command(self, *words: str) -> None:
+        result = await self._invoke(*words)
+        assert result.exit_code == 0, (words, result.output)
 
     async def _invoke(self, *words: str) -> Result:
         """The command in this process: one of its own costs more than all that it does."""

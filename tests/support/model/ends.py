@@ -24,7 +24,7 @@ LIMITS = Limits(target_bytes=2 * BYTES, most_bytes=3 * BYTES, age_s=60, target_r
 
 
 @dataclass
-class Held:
+class BatchState:
     batch: BatchManifest
     status: Literal["pending", "assigned", "dead"]
     object_name: str | None = None
@@ -41,13 +41,13 @@ class Assigned:
 @dataclass
 class Sink:
     world: World
-    held: dict[str, Held] = field(default_factory=dict)
+    states: dict[str, BatchState] = field(default_factory=dict)
     objects: dict[str, Assigned] = field(default_factory=dict)
     lake: dict[str, list[str]] = field(default_factory=dict)
     """Name to the batches whose rows are in it."""
     seal: int | None = None
 
-    async def arrive(self, record: Record) -> Steps:
+    async def accept(self, record: Record) -> Steps:
         if record.topic == topics.RUN_SEALED:
             sealed = decode_event(RunSealed, record.value)
             self.seal = sealed.batches.get(DATASET, 0) if self.seal is None else self.seal
@@ -56,58 +56,58 @@ class Sink:
             yield "assigned"
             return
         batch = decode_event(BatchManifest, record.value)
-        if batch.batch_id not in self.held:
+        if batch.batch_id not in self.states:
             await self.world.staging["converter"].refuse_cancelled(RUN)
             self.world.refuse_poison("s3sink", batch.batch_id)
-            yield "arriving"
-            self.held.setdefault(batch.batch_id, Held(batch, "pending"))
-            yield "arrived"
-        held = self.held[batch.batch_id]
-        if held.status == "dead":
+            yield "accepting"
+            self.states.setdefault(batch.batch_id, BatchState(batch, "pending"))
+            yield "accepted"
+        state = self.states[batch.batch_id]
+        if state.status == "dead":
             raise BatchDeadError(Reason.SCHEMA, "dead")
-        entry = self.objects.get(held.object_name or "")
+        entry = self.objects.get(state.object_name or "")
         if entry is not None and entry.state == "announced":
-            self.world.bus.publish(result_event(stored(held.batch, entry.lake, code_version="")))
+            self.world.bus.publish(result_event(stored(state.batch, entry.lake, code_version="")))
         self.assign()
         yield "assigned"
 
     async def mark_failed(self, record: Record, error: PermanentError) -> Steps:
         batch = decode_event(BatchManifest, record.value)
         dead = dead_manifest(batch, "s3sink", error)
-        held = self.held.setdefault(batch.batch_id, Held(batch, "dead", result=dead))
+        state = self.states.setdefault(batch.batch_id, BatchState(batch, "dead", result=dead))
         yield "died"
-        if held.status != "dead" or held.result is None:
-            return  # it arrived before, and that stands
+        if state.status != "dead" or state.result is None:
+            return  # it was accepted before, and that stands
         if error.reason is not Reason.CANCELLED:
-            self.world.bus.letters.append(("s3sink", record))
-            yield "lettered"
-        self.world.bus.publish(result_event(held.result))
+            self.world.bus.dead_letters.append(("s3sink", record))
+            yield "dead letter written"
+        self.world.bus.publish(result_event(state.result))
         yield "published"
 
     def redrive(self, record: Record) -> None:
         batch_id = decode_event(BatchManifest, record.value).batch_id
-        if batch_id in self.held and self.held[batch_id].status == "dead":
-            del self.held[batch_id]
+        if batch_id in self.states and self.states[batch_id].status == "dead":
+            del self.states[batch_id]
             if self.seal is not None:
                 self.seal = max(0, self.seal - 1)
 
     def assign(self, *, is_old: bool = False) -> None:
         """One transaction."""
         waiting = sorted(
-            (held for held in self.held.values() if held.status == "pending"),
-            key=lambda held: held.batch.sequence,
+            (state for state in self.states.values() if state.status == "pending"),
+            key=lambda state: state.batch.sequence,
         )
-        pending = [Pending(held.batch.batch_id, BYTES, is_old) for held in waiting]
-        is_complete = self.seal is not None and len(self.held) >= self.seal
+        pending = [Pending(state.batch.batch_id, BYTES, is_old) for state in waiting]
+        is_complete = self.seal is not None and len(self.states) >= self.seal
         for group in pack_objects(pending, LIMITS, ratio=1.0, is_complete=is_complete):
             batch_ids = [batch.batch_id for batch in group]
             name = object_name(RUN, DATASET, batch_ids)
             self.objects[name] = Assigned(batch_ids)
             for batch_id in batch_ids:
-                self.held[batch_id].status, self.held[batch_id].object_name = "assigned", name
+                self.states[batch_id].status, self.states[batch_id].object_name = "assigned", name
 
     async def finish(self, name: str) -> Steps:
-        """What the loop does for an object that is not announced."""
+        """Writes an object that is not published, as the loop does."""
         entry = self.objects[name]
         if entry.lake is None:
             rows = ACCEPTED * len(entry.batch_ids)
@@ -120,11 +120,11 @@ class Sink:
             yield "written"
         for batch_id in entry.batch_ids:
             self.world.bus.publish(
-                result_event(stored(self.held[batch_id].batch, entry.lake, code_version=""))
+                result_event(stored(self.states[batch_id].batch, entry.lake, code_version=""))
             )
             yield "published"
         entry.state = "announced"
-        yield "announced"
+        yield "published"
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Quality:
     verdict: RunCompleted | None = None
     decided_by: int | None = None
     completions: list[RunCompleted] = field(default_factory=list)
-    """As whoever reads committed sees them."""
+    """As a consumer with `read_committed` sees them."""
 
     async def record(self, record: Record) -> Steps:
         if record.topic == topics.RUN_DRAINED:
@@ -151,12 +151,12 @@ class Quality:
         reached = [kind for kind in ("sealed", "drained") if self._assign(kind)]
         yield "assigned"
         for kind in reached:
-            self.announce(kind)
+            self.publish_milestone(kind)
             yield "published"
             self.milestones[kind] = "announced"
-        yield "announced"
+        yield "published"
 
-    def announce(self, kind: str) -> None:
+    def publish_milestone(self, kind: str) -> None:
         event: RunSealed | RunDrained = RunDrained(run_id=RUN, requested_at=NOW)
         if kind == "sealed":
             processed = sum(1 for stages in self.results.values() if _is(stages, "processor", "done"))
@@ -165,7 +165,7 @@ class Quality:
             Outgoing(topics.RUN_SEALED if kind == "sealed" else topics.RUN_DRAINED, RUN, event)
         )
 
-    def left_behind(self) -> list[str]:
+    def unpublished(self) -> list[str]:
         return [kind for kind, state in self.milestones.items() if state == "assigned"]
 
     def _keep(self, result: BatchManifest) -> None:

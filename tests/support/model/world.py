@@ -1,6 +1,6 @@
 """The bus and the stages of a small pipeline in memory, on the product's own commit protocol and pure rules.
 
-A handler is an async generator: it stops at each point where its process may die. Whoever drives it goes on, drops it
+A handler is an async generator: it stops at each point where its process may die. The test resumes it, drops it
 (a crash: its record comes again) or keeps it for later (a zombie: another handles its record meanwhile).
 """
 
@@ -66,17 +66,17 @@ class Delivery:
 
 @dataclass
 class Bus:
-    """At least once, and in any order."""
+    """Delivers each record at least once, in any order."""
 
     inbox: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     seen: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
-    letters: list[tuple[str, Record]] = field(default_factory=list)
+    dead_letters: list[tuple[str, Record]] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
     told: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    """What was said of a batch that is done at a stage."""
+    """The published result of a batch that is done, by stage and batch."""
 
     def publish(self, event: Outgoing) -> None:
-        """A batch that is done is never said to be dead or anything else again."""
+        """Raises `AssertionError` where a second result of a batch that is done differs from the first."""
         if event.topic in RESULTS:
             assert isinstance(event.event, BatchManifest)
             place, text = (event.event.stage, event.event.batch_id), encode(event.event)
@@ -158,14 +158,14 @@ class World:
         outcome = await mark_batch_failed(self.staging[stage], record, error)
         yield "died"
         if outcome.dead and error.reason is not Reason.CANCELLED:
-            self.bus.letters.append((stage, record))
-            yield "lettered"
+            self.bus.dead_letters.append((stage, record))
+            yield "dead letter written"
         for event in outcome.events:
             self.bus.publish(event)
         yield "published"
 
     async def load(self, record: Record) -> Steps:
-        """The loader: a row of the ledger in the transaction that holds the effect is the commit."""
+        """The loader: its commit is a row of the ledger, written in the same transaction as the effect."""
         batch = decode_event(BatchManifest, record.value)
         if batch.batch_id not in self.loaded:
             await self.staging["converter"].refuse_cancelled(RUN)
@@ -195,13 +195,13 @@ class World:
         found = self.loaded.setdefault(batch.batch_id, dead_manifest(batch, "loader", error))
         yield "died"
         if found.status == "dead" and error.reason is not Reason.CANCELLED:
-            self.bus.letters.append(("loader", record))
-            yield "lettered"
+            self.bus.dead_letters.append(("loader", record))
+            yield "dead letter written"
         self.bus.publish(result_event(found))
         yield "published"
 
     async def redrive(self, stage: str, record: Record) -> None:
-        """Takes back the death of a replayed letter's batch."""
+        """Clears the failure of the batch of a dead letter that is replayed."""
         batch_id = decode_event(BatchManifest, record.value).batch_id
         if stage == "loader":
             if self.loaded.get(batch_id, _ALIVE).status == "dead":

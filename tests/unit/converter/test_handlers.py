@@ -13,7 +13,7 @@ from shared.storage.object_store import ObjectStore
 from tests.support.processed import REQUESTED_AT, put_processed, record_of
 
 
-async def test_a_processed_batch_is_announced_as_converted(
+async def test_a_processed_batch_is_published_as_converted(
     staging: ObjectStore, service: ConverterService, things: Dataset
 ) -> None:
     request = CrawlRequest(run_id="run-1", datasets=("things",), requested_at=REQUESTED_AT)
@@ -23,7 +23,7 @@ async def test_a_processed_batch_is_announced_as_converted(
     assert (outgoing.topic, outgoing.key) == (topics.BATCH_CONVERTED, processed.batch_id)
 
 
-async def test_a_batch_that_cannot_be_converted_is_buried_with_its_rows(
+async def test_a_batch_that_cannot_be_converted_is_marked_failed_with_its_row_count(
     staging: ObjectStore, service: ConverterService, batches: Batches, things: Dataset
 ) -> None:
     processed = await put_processed(staging, things, [{"id": 1}, {"id": 2}])

@@ -123,7 +123,7 @@ async def test_without_asked_formats_the_dataset_s_own_are_written(
     assert [artifact.format for artifact in result.artifacts] == ["csv.gz"]
 
 
-async def test_the_parquet_holds_the_dataset_s_own_columns_and_every_value(
+async def test_the_parquet_has_the_dataset_s_own_columns_and_every_value(
     staging: ObjectStore, lake: ObjectStore, service: ConverterService, things: Dataset
 ) -> None:
     await ask(staging, ["parquet"])
@@ -156,7 +156,7 @@ async def test_the_csv_is_rfc_4180_with_null_and_empty_apart(
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "＋1", "－1", "＠x"])  # noqa: RUF001 - full-width on purpose
-async def test_a_text_that_a_spreadsheet_would_run_is_disarmed(
+async def test_a_text_that_a_spreadsheet_would_run_is_escaped(
     staging: ObjectStore, lake: ObjectStore, service: ConverterService, things: Dataset, text: str
 ) -> None:
     await ask(staging, ["csv"])
@@ -248,7 +248,7 @@ async def test_a_batch_that_comes_again_is_not_done_again(
     assert await service.convert(processed) == first
 
 
-async def test_of_several_replicas_with_one_batch_all_announce_the_same_and_one_counts_it(
+async def test_of_several_replicas_with_one_batch_all_publish_the_same_and_one_counts_it(
     staging: ObjectStore, lake: ObjectStore, things: Dataset
 ) -> None:
     await ask(staging, ["parquet", "csv"])
@@ -299,7 +299,7 @@ async def test_a_run_without_a_request_is_refused(
     assert await failure_of(service, await put_processed(staging, things, ROWS)) == Reason.OBJECT_MISSING
 
 
-async def test_a_dataset_nobody_knows_is_refused(
+async def test_an_unknown_dataset_is_refused(
     staging: ObjectStore, service: ConverterService, things: Dataset
 ) -> None:
     other = things.model_copy(update={"name": "others"})
@@ -307,7 +307,7 @@ async def test_a_dataset_nobody_knows_is_refused(
 
 
 @pytest.mark.parametrize("wrong", [{"stage": "crawler"}, {"status": "dead"}, {"artifacts": ()}])
-async def test_a_manifest_that_is_no_processed_batch_is_refused(
+async def test_a_manifest_that_is_not_a_processed_batch_is_refused(
     staging: ObjectStore, service: ConverterService, things: Dataset, wrong: dict[str, Any]
 ) -> None:
     await ask(staging, None)
@@ -322,7 +322,7 @@ async def test_a_manifest_that_is_no_processed_batch_is_refused(
         "memory://staging/runs/run-2/things/processor/x.parquet",
     ],
 )
-async def test_an_artifact_of_somebody_else_is_not_read(
+async def test_an_artifact_of_another_bucket_or_run_is_not_read(
     staging: ObjectStore, service: ConverterService, things: Dataset, uri: str
 ) -> None:
     await ask(staging, None)
@@ -348,11 +348,11 @@ async def test_a_damaged_artifact_is_never_used(
     assert await failure_of(service, processed) == expected
 
 
-async def test_what_is_no_parquet_is_refused(
+async def test_what_is_not_parquet_is_refused(
     staging: ObjectStore, service: ConverterService, things: Dataset, tmp_path: Path
 ) -> None:
     await ask(staging, None)
-    (tmp_path / "clean").write_bytes(b"no parquet at all")
+    (tmp_path / "clean").write_bytes(b"not parquet")
     processed = await put_file(staging, things, tmp_path / "clean", rows=1)
     assert await failure_of(service, processed) == Reason.SCHEMA
 

@@ -39,7 +39,7 @@ def test_a_row_is_loaded_or_superseded(rows: int, written: int, same_run: int, e
 
 
 @given(st.integers(0, 10**9), st.data())
-def test_the_books_of_a_load_balance(rows: int, data: st.DataObject) -> None:
+def test_the_row_counts_of_a_load_add_up(rows: int, data: st.DataObject) -> None:
     rejected = data.draw(st.integers(0, rows))
     written = data.draw(st.integers(0, rows - rejected))
     merge = Merge(
@@ -96,7 +96,7 @@ def test_a_quarantine_line_is_as_the_processors() -> None:
     }
 
 
-def test_of_a_long_row_the_beginning_is_kept_as_text() -> None:
+def test_of_a_long_row_the_beginning_is_stored_as_text() -> None:
     row = RefusedRow(0, Reason.TOO_LARGE, "long", {"id": 1, "text": "é" * 2**20})
     line = json.loads(quarantine_line(row))
     assert len(line["raw"].encode()) in {MAX_RAW_BYTES - 1, MAX_RAW_BYTES}

@@ -57,7 +57,7 @@ async def of(staging: ObjectStore, lines: list[bytes]) -> BatchManifest:
         ('{"id":1,"größe/cm":null}'.encode(), ("name", "city", "lat")),
         (b'{"id":1,"gr\\u00f6\\u00DFe\\/cm":null}', ("name", "city", "lat")),
         (b'{"id":1,"address":{"geo":{"lat":0}}}', ("name", "city", "size")),
-        # Refused records have fields too, and what is no record has none.
+        # Refused records have fields too, and what is not a record has none.
         (b'{"id":"one","Name":null}', ("city", "lat", "size")),
         (b'{"id":1,"Name":5}', ("city", "lat", "size")),
         (b'{"Name":"x"}', ("id", "city", "lat", "size")),

@@ -19,7 +19,7 @@ def record_of(value: bytes | None, key: str = "k") -> Record:
     return Record(topics.BATCH_CRAWLED, 0, 0, 0, key.encode(), value)
 
 
-async def test_a_crawled_batch_is_announced_as_processed(
+async def test_a_crawled_batch_is_published_as_processed(
     staging: ObjectStore, service: ProcessorService
 ) -> None:
     crawled = await put_crawled(staging, "posts", [b'{"id":1}'])
@@ -29,7 +29,7 @@ async def test_a_crawled_batch_is_announced_as_processed(
     assert outgoing.event.counts == Counts(read=1, accepted=1)
 
 
-async def test_the_same_record_twice_is_announced_twice_with_one_result(
+async def test_the_same_record_twice_publishes_one_result_twice(
     staging: ObjectStore, service: ProcessorService
 ) -> None:
     crawled = await put_crawled(staging, "posts", [b'{"id":1}'])
@@ -40,12 +40,12 @@ async def test_the_same_record_twice_is_announced_twice_with_one_result(
 
 
 @pytest.mark.parametrize("value", [None, b"", b"[]", b"{}", b"\xff", b'{"version":2}', b"null"])
-async def test_what_is_no_manifest_is_refused(service: ProcessorService, value: bytes | None) -> None:
+async def test_what_is_not_a_manifest_is_refused(service: ProcessorService, value: bytes | None) -> None:
     with pytest.raises(PermanentError):
         await Handlers(service).on_batch_crawled(record_of(value))
 
 
-async def test_a_batch_that_cannot_be_processed_is_buried_with_its_rows(
+async def test_a_batch_that_cannot_be_processed_is_marked_failed_with_its_row_count(
     staging: ObjectStore, service: ProcessorService, batches: Batches
 ) -> None:
     crawled = await put_crawled(staging, "unknown", [b"{}", b"{}"])

@@ -36,12 +36,12 @@ def test_a_last_line_without_a_newline_is_a_line() -> None:
     assert lines_of([b"a\nb\n"]) == [b"a", b"b"]
 
 
-def test_no_blocks_are_no_lines() -> None:
+def test_no_blocks_give_no_lines() -> None:
     assert lines_of([]) == []
     assert lines_of([b""]) == []
 
 
-def test_of_a_line_that_is_too_long_only_the_beginning_is_kept() -> None:
+def test_of_a_line_that_is_too_long_only_the_beginning_is_stored() -> None:
     blocks = [b"x" * HEAD_BYTES, b"y" * HEAD_BYTES, b"z" * HEAD_BYTES, b"\nnext\n"]
     long, after = cut_lines(blocks, max_line_bytes=100)
     assert isinstance(long, LongLine)

@@ -103,7 +103,7 @@ def test_a_float64_takes_the_nearest_double(text: str, value: float | Reason) ->
         ("-0", -0.0),
     ],
 )
-def test_a_float64_that_refuses_takes_no_whole_number_that_is_no_double(
+def test_a_float64_that_refuses_takes_no_whole_number_that_is_not_a_double(
     text: str, value: float | Reason
 ) -> None:
     assert to_float64(Numeral(text), rounds=False) == value
@@ -121,8 +121,8 @@ def test_an_int64_is_the_whole_number_that_is_written(text: str) -> None:
 @given(spellings())
 def test_a_float64_that_refuses_is_what_is_written_where_that_is_whole(text: str) -> None:
     exact, nearest = Decimal(text), float(text)
-    is_held = exact != exact.to_integral_value() or Decimal(nearest) == exact
-    assert to_float64(Numeral(text), rounds=False) == (nearest if is_held else Reason.RANGE)
+    is_exact = exact != exact.to_integral_value() or Decimal(nearest) == exact
+    assert to_float64(Numeral(text), rounds=False) == (nearest if is_exact else Reason.RANGE)
 
 
 @given(VALUES, st.data())

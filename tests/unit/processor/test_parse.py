@@ -1,4 +1,4 @@
-"""The quick way and the exact way give what a plain reading of each line gives, whatever its neighbours are."""
+"""Column parser and row parser give what a plain reading of each line gives, whatever its neighbours are."""
 
 import json
 from collections.abc import Iterator
@@ -225,7 +225,7 @@ def _shuffled(items: list[tuple[str, str]], random: Any) -> list[tuple[str, str]
 
 
 CODES = st.sampled_from("ab") | st.sampled_from(["x" * 2000, "x" * 2001, "é" * 1000, "é" * 1000 + "x"])
-"""Part of the key: of its bytes only so many fit into an index."""
+"""Part of the key: an index takes a bounded number of its bytes."""
 
 
 def records(*, clean: bool) -> st.SearchStrategy[str]:
@@ -318,7 +318,7 @@ LINES = st.one_of(
 @given(st.lists(LINES, min_size=1, max_size=12))
 @example([b'{"id":1,"code":"a"}{"id":2,"code":"b"}', b'{"id":3,"code":"c","address":', b'{"city":"x"}}'])
 @example([b"null"])
-def test_any_lines_become_what_each_of_them_says(lines: list[bytes]) -> None:
+def test_any_lines_become_what_each_of_them_is_alone(lines: list[bytes]) -> None:
     expected = [verdict_of(line, THINGS) for line in lines]
     together, _ = parse(lines)
     assert told_apart(together) == told_apart(expected)
@@ -328,14 +328,14 @@ def test_any_lines_become_what_each_of_them_says(lines: list[bytes]) -> None:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(records(clean=True), min_size=1, max_size=12))
-def test_clean_records_become_what_each_of_them_says(texts: list[str]) -> None:
+def test_clean_records_become_what_each_of_them_is_alone(texts: list[str]) -> None:
     lines = [text.encode("utf-8", "replace") for text in texts]
     assert told_apart(parse(lines)[0]) == told_apart([verdict_of(line, THINGS) for line in lines])
 
 
 @pytest.fixture
 def parses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Bytes of every call of the columnar parser."""
+    """The number of bytes of every call of the columnar parser."""
     calls: list[int] = []
     original = column_parser._parse  # noqa: SLF001 - the point of the tests is when it is not called
 
@@ -364,7 +364,7 @@ PATHS = a_dataset(
     ],
 )
 def test_the_texts_of_a_key_fit_into_an_index_together(a: str, b: str, verdict: str) -> None:
-    """Whatever the row's neighbours are: plain ones, or one that takes all of them the exact way."""
+    """Whatever the row's neighbours are: plain ones, or one that sends all of them to the row parser."""
     parse_schema = parse_schema_of(PATHS)
     line = json.dumps({"a": a, "n": 2**62, "b": b}, ensure_ascii=False).encode()
     for neighbour in (b'{"a":"a","n":1,"b":"b"}', b"null"):
@@ -374,7 +374,7 @@ def test_the_texts_of_a_key_fit_into_an_index_together(a: str, b: str, verdict: 
         assert reasons.get(0, "row") == verdict
 
 
-def test_rows_with_long_texts_in_different_parts_of_their_keys_are_kept() -> None:
+def test_rows_with_long_texts_in_different_parts_of_their_keys_are_accepted() -> None:
     parse_schema = parse_schema_of(PATHS)
     lines = [json.dumps({"a": "x" * a, "n": 1, "b": "y" * b}).encode() for a, b in ((1900, 1), (1, 1900))]
     chunk = Chunk(0, 2, b"".join(line + b"\n" for line in lines))
@@ -401,7 +401,7 @@ def test_a_bad_line_costs_only_its_block_the_quick_way(parses: list[int]) -> Non
     assert len(parses) == 3
 
 
-def test_a_value_nested_deeper_than_python_parses_is_no_reason_to_refuse_its_record() -> None:
+def test_a_value_nested_deeper_than_python_parses_does_not_refuse_its_record() -> None:
     deep = b'{"id":1,"code":"a","x":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
     row = json.dumps({"id": 2, "code": "b", "at": "0001-01-01T00:00:00Z"}).encode()
     for lines in ([deep, row], [deep, row, b"null"]):

@@ -22,7 +22,7 @@ def test_every_built_in_dataset_has_a_layout() -> None:
         ("string", "\ud800"),
     ],
 )
-def test_a_fill_value_that_its_column_cannot_hold_is_refused_with_the_file(kind: str, fill: object) -> None:
+def test_a_fill_value_that_does_not_fit_its_column_is_refused_with_the_file(kind: str, fill: object) -> None:
     with pytest.raises(ValueError, match="cannot be in a column of type"):
         a_dataset([{"name": "id", "type": "int64"}, {"name": "x", "type": kind, "fill": fill}], key=["id"])
 

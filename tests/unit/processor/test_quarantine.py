@@ -69,13 +69,13 @@ def test_a_null_in_a_page_that_came_is_empty() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"\xff{}", b'"a\0b"', b"\xed\xa0\x80", b"caf\xc3"])
-def test_bytes_that_a_database_would_not_take_as_text_are_kept_in_base64(raw: bytes) -> None:
+def test_bytes_that_a_database_would_not_take_as_text_are_stored_in_base64(raw: bytes) -> None:
     line = line_of(refused(0, raw))
     assert "raw" not in line
     assert base64.b64decode(line["raw_base64"]) == raw
 
 
-def test_a_long_line_is_cut_and_says_so() -> None:
+def test_a_long_line_is_cut_with_a_note() -> None:
     line = line_of(refused(0, b'"' + "é".encode() * MAX_RAW_BYTES))
     assert line["raw"] == '"' + "é" * ((MAX_RAW_BYTES - 1) // 2)
     assert str(2 * MAX_RAW_BYTES + 1) in line["detail"]
@@ -84,13 +84,13 @@ def test_a_long_line_is_cut_and_says_so() -> None:
 @pytest.mark.parametrize(
     "raw", [b"null", b"[]", b"not json", b'{"place":"x","rows":1}', b'{"rows":1}', b"\xff"]
 )
-def test_what_is_no_requests_log_is_refused(raw: bytes) -> None:
+def test_what_is_not_a_requests_log_is_refused(raw: bytes) -> None:
     with pytest.raises(PermanentError) as caught:
         read_request_log(raw + b"\n")
     assert caught.value.reason == Reason.SCHEMA
 
 
-def test_a_requests_log_may_say_more_than_is_read() -> None:
+def test_a_requests_log_may_have_more_fields_than_are_read() -> None:
     log = read_request_log(
         b'{"place":0,"rows":2,"url":"/a","status":200,"reason":null,"detail":null,"fetched_at":"2026-11-23T00:00:00Z"}\n'
     )

@@ -1,4 +1,4 @@
-"""Rows that PostgreSQL cannot hold. What the reckoning is worth: tests/integration/processor/test_room.py."""
+"""Rows that are too wide for PostgreSQL. tests/integration/processor/test_room.py compares with a real server."""
 
 import json
 
@@ -105,8 +105,8 @@ def test_columns_that_cannot_exceed_a_row_are_not_looked_at(monkeypatch: pytest.
         assert RowRoom(parse_schema_of(dataset).targets, "r" * 128, "0" * 32).too_wide(batch) == []
 
 
-async def test_the_reckoning_takes_the_run_s_own_name(staging: ObjectStore) -> None:
-    """One more byte of it makes a row too wide that was just held."""
+async def test_the_predicted_size_includes_the_run_s_own_name(staging: ObjectStore) -> None:
+    """One more byte of it makes a row too wide that just fitted."""
     verdicts = []
     for run_id in ("r", "rr"):
         text = json.dumps({"id": 1, **{f"c{n}": "x" * 17 for n in range(444)}, "c500": "x" * 11}).encode()

@@ -291,7 +291,7 @@ async def test_a_batch_that_comes_again_is_not_done_again(
     assert await service.process(crawled) == first
 
 
-async def test_of_several_replicas_with_one_batch_all_announce_the_same_and_one_counts_it(
+async def test_of_several_replicas_with_one_batch_all_publish_the_same_and_one_counts_it(
     staging: ObjectStore, catalog: Catalog
 ) -> None:
     crawled = await put_crawled(staging, "posts", [a_post(n) for n in range(100)])
@@ -319,7 +319,7 @@ async def test_a_cancelled_run_s_batches_end(staging: ObjectStore, service: Proc
     assert await failure_of(service, crawled) == Reason.CANCELLED
 
 
-async def test_a_dataset_nobody_knows_is_refused(staging: ObjectStore, service: ProcessorService) -> None:
+async def test_an_unknown_dataset_is_refused(staging: ObjectStore, service: ProcessorService) -> None:
     assert await failure_of(service, await put_crawled(staging, "unknown", [b"{}"])) == Reason.SCHEMA
 
 
@@ -333,7 +333,7 @@ async def test_a_dataset_nobody_knows_is_refused(staging: ObjectStore, service: 
         {"first_position": 2**63 - 1},
     ],
 )
-async def test_a_manifest_that_is_no_crawled_batch_is_refused(
+async def test_a_manifest_that_is_not_a_crawled_batch_is_refused(
     staging: ObjectStore, service: ProcessorService, wrong: dict[str, Any]
 ) -> None:
     crawled = await put_crawled(staging, "posts", [a_post(1), a_post(2)])
@@ -350,7 +350,7 @@ async def test_a_manifest_that_is_no_crawled_batch_is_refused(
         "/etc/passwd",
     ],
 )
-async def test_an_artifact_of_somebody_else_is_not_read(
+async def test_an_artifact_of_another_bucket_or_run_is_not_read(
     staging: ObjectStore, service: ProcessorService, uri: str
 ) -> None:
     crawled = await put_crawled(staging, "posts", [a_post(1)])
@@ -382,7 +382,7 @@ async def test_more_or_fewer_lines_than_promised_are_refused(
     assert await failure_of(service, crawled) == Reason.CHECKSUM
 
 
-async def test_what_is_no_zstd_is_refused(staging: ObjectStore, service: ProcessorService) -> None:
+async def test_what_is_not_zstd_is_refused(staging: ObjectStore, service: ProcessorService) -> None:
     assert await failure_of(service, await put_raw(staging, "posts", b"{}\n", rows=1)) == Reason.DECODE
 
 
@@ -445,7 +445,7 @@ async def test_row_groups_are_bounded_by_their_bytes_too(
     assert file.read().num_rows == 1000
 
 
-async def test_of_the_deduplicated_rows_those_that_say_nothing_new_are_told(
+async def test_of_the_deduplicated_rows_those_equal_to_the_last_are_counted(
     staging: ObjectStore, service: ProcessorService
 ) -> None:
     rows = [(1, "a"), (2, "b"), (1, "a"), (1, "a"), (2, "c"), (3, None), (3, None), (2, "b"), (4, "d")]

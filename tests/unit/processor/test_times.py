@@ -64,7 +64,7 @@ def utc(*parts: int) -> datetime:
         ("9999-12-31T23:59:59-00:01", Reason.RANGE),
     ],
 )
-def test_a_text_is_a_moment_in_utc_or_says_why_not(text: str, moment: datetime | Reason) -> None:
+def test_a_text_is_a_moment_in_utc_or_a_reason_why_not(text: str, moment: datetime | Reason) -> None:
     assert to_timestamp(text) == moment
 
 
@@ -98,7 +98,7 @@ def test_a_column_of_days_is_read_at_once_as_each_of_them(texts: list[str | None
     assert column.to_pylist() == [None if text is None else to_date(text) for text in texts]
 
 
-def test_small_letters_are_read_at_once() -> None:
+def test_lower_case_is_parsed_at_once() -> None:
     column = to_timestamps(pa.array(["2024-05-06t07:08:09z", "2024-05-06T07:08:09Z", None]))
     assert column is not None
     assert column.to_pylist() == [utc(2024, 5, 6, 7, 8, 9), utc(2024, 5, 6, 7, 8, 9), None]

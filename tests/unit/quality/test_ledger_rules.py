@@ -24,7 +24,7 @@ def test_a_bare_id_is_found_among_the_planned_batches() -> None:
     }
 
 
-def test_the_unit_that_makes_a_plan_is_no_batch() -> None:
+def test_the_unit_that_makes_a_plan_is_not_a_batch() -> None:
     assert find_batches([Plan("a", "posts", 10, NOON)], frozenset({ids.plan_unit_id("a", "posts")})) == {}
 
 
@@ -56,5 +56,5 @@ def test_a_check_without_an_answer_has_failed() -> None:
     assert not unknown_dataset("posts").passed
 
 
-def test_text_is_kept_as_postgres_can_hold_it() -> None:
+def test_text_is_reduced_to_what_postgres_can_store() -> None:
     assert printable("a\x00b") == "a\N{REPLACEMENT CHARACTER}b"

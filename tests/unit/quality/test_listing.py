@@ -41,7 +41,7 @@ def file(dataset: str, stage: Stage, number: int) -> ListedFile:
     return ListedFile(dataset, stage, f"s3://lake/{dataset}/{number}", name, 10, 100, "0" * 64)
 
 
-async def test_a_listing_says_what_the_run_left_in_the_lake() -> None:
+async def test_a_listing_names_what_the_run_left_in_the_lake() -> None:
     assert await document(["posts"], [file("posts", "s3sink", 1), file("posts", "converter", 2)]) == {
         "run_id": "r",
         "status": "partial",
@@ -90,7 +90,7 @@ async def test_a_run_without_files_is_listed_too(datasets: tuple[str, ...]) -> N
     assert (await document(datasets, []))["datasets"] == expected
 
 
-async def test_a_listing_says_which_run_superseded_its_own() -> None:
+async def test_a_listing_names_the_run_that_superseded_its_own() -> None:
     async def none() -> AsyncIterator[ListedFile]:
         for file_ in list[ListedFile]():
             yield file_

@@ -1,4 +1,4 @@
-"""The books and the verdict, for runs of every fate."""
+"""Row accounting and the verdict, for runs of every fate."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -131,7 +131,7 @@ def check(*, passed: bool, severity: Severity = "error", value: int | str = 3) -
 
 
 @given(RUNS)
-def test_whatever_happens_to_the_batches_the_books_balance(run: dict[str, list[Batch]]) -> None:
+def test_whatever_happens_to_the_batches_the_row_counts_match(run: dict[str, list[Batch]]) -> None:
     summaries = summarize(facts_of(run))
     assert mismatches(summaries) == []
     for name, batches in run.items():
@@ -168,7 +168,7 @@ def test_a_run_succeeds_only_if_nothing_was_lost(
         assert status in {"partial", "failed"}
 
 
-def test_the_books_of_an_empty_source_are_zeros_and_a_success() -> None:
+def test_the_row_counts_of_an_empty_source_are_zeros_and_a_success() -> None:
     facts = facts_of({"posts": []})
     assert summarize(facts) == {"posts": DatasetSummary()}
     assert verdict(facts) == ("succeeded", None)
@@ -181,10 +181,10 @@ def test_objects_are_counted_once_and_exports_under_the_format_that_was_asked_fo
         Files("posts", "converter", "parquet", 3, 90),
         Files("users", "converter", "xlsx", 1, 10),
     )
-    books = summarize(facts_of({"posts": [], "users": []}, files=files))
-    assert (books["posts"].objects_stored, books["posts"].bytes_stored) == (2, 500)
-    assert books["posts"].exports == {"csv": 3, "parquet": 3}
-    assert books["users"].exports == {"xlsx": 1}
+    summaries = summarize(facts_of({"posts": [], "users": []}, files=files))
+    assert (summaries["posts"].objects_stored, summaries["posts"].bytes_stored) == (2, 500)
+    assert summaries["posts"].exports == {"csv": 3, "parquet": 3}
+    assert summaries["users"].exports == {"xlsx": 1}
     assert format_label("json.gz") == "json"
 
 
@@ -433,7 +433,7 @@ def test_a_format_that_failed_makes_a_run_partial_by_its_name() -> None:
         "posts: parquet could not be written for 1 of 3 batches",
         "users: parquet could not be written for 1 of 1 batch",
     ]
-    # What the request asks for counts, not what the dataset's file says.
+    # The formats of the request count, not those of the dataset's file.
     assert exported(replace(facts, formats=("csv",)), {})[1] == (
         "posts: csv could not be written for 2 of 3 batches; "
         "users: an export could not be written for 1 of 1 batch"
@@ -446,7 +446,7 @@ def test_a_failed_format_is_certain_even_where_its_name_is_not() -> None:
 
 
 @given(TEXTS | st.text(max_size=5000))
-def test_a_run_that_is_given_up_failed_for_a_reason_that_everybody_can_hold(cause: str) -> None:
+def test_a_completion_that_failed_has_a_reason_that_every_consumer_can_store(cause: str) -> None:
     completed = failed_completion(
         complete(facts_of({"posts": [healthy()]}), [], {"posts": Terms()}, NOON), cause
     )
@@ -458,7 +458,7 @@ def test_a_run_that_is_given_up_failed_for_a_reason_that_everybody_can_hold(caus
     assert RunCompleted.model_validate_json(encode(completed)) == completed
 
 
-def test_books_that_do_not_balance_fail_a_run_by_name() -> None:
+def test_row_counts_that_do_not_match_fail_a_run_by_name() -> None:
     facts = facts_of({"posts": [healthy()]})
     lost = tuple(total for total in facts.totals if total.stage != "loader")
     assert verdict(replace(facts, totals=lost)) == (
@@ -467,7 +467,7 @@ def test_books_that_do_not_balance_fail_a_run_by_name() -> None:
     )
 
 
-def test_a_long_reason_is_cut_and_says_so() -> None:
+def test_a_long_reason_is_cut_with_a_note() -> None:
     names = [f"dataset_{number}" for number in range(30)]
     status, reason = verdict(facts_of({name: [healthy(100, rejected=50)] for name in names}))
     assert status == "partial"

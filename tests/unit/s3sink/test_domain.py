@@ -79,7 +79,7 @@ def test_an_unknown_dataset_is_guessed_at_and_never_above_the_most_in_clean_byte
     assert cut_sizes(pending(100, 100), ratio=None) == [[100]]
 
 
-def test_nothing_pending_is_no_object() -> None:
+def test_nothing_pending_makes_no_object() -> None:
     assert cut_sizes([], is_complete=True) == []
 
 
@@ -145,6 +145,6 @@ def test_a_batch_without_rows_is_stored_without_an_object() -> None:
     assert (result.status, result.artifacts, result.counts) == ("done", (), Counts())
 
 
-def test_what_is_kept_of_a_batch_has_no_text_of_a_source() -> None:
+def test_what_is_stored_of_a_batch_has_no_text_of_a_source() -> None:
     batch = a_batch(2)
     assert "\\u0000" not in strip_for_storage(batch, batch.artifacts[0]).model_dump_json()

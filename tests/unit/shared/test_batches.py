@@ -59,7 +59,7 @@ async def test_the_first_commit_stands_and_the_second_writer_gets_it(staging: Ob
     assert await Batches(staging, "processor").commit(second) == first
 
 
-async def test_of_ten_writers_at_once_all_announce_one_result(staging: ObjectStore) -> None:
+async def test_of_ten_writers_at_once_all_get_one_result(staging: ObjectStore) -> None:
     results = await asyncio.gather(
         *(Batches(staging, "processor").commit(manifest(detail=str(n))) for n in range(10))
     )
@@ -91,7 +91,7 @@ async def test_a_batch_is_done_or_dead_never_both(staging: ObjectStore) -> None:
         await batches.committed("r", "posts", parent.batch_id)
 
 
-async def test_a_death_after_a_done_is_no_death(staging: ObjectStore) -> None:
+async def test_a_failure_after_a_done_result_changes_nothing(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     done = await batches.commit(manifest("converter"))
     parent = manifest()
@@ -104,7 +104,7 @@ async def test_a_death_after_a_done_is_no_death(staging: ObjectStore) -> None:
     assert outcome.events == (result_event(done),)
 
 
-async def test_dying_twice_announces_the_same_death(staging: ObjectStore) -> None:
+async def test_failing_twice_publishes_the_same_failure(staging: ObjectStore) -> None:
     batches = Batches(staging, "converter")
     parent = manifest()
     record = record_of(encode(parent), parent.batch_id.encode())
@@ -137,7 +137,7 @@ async def test_a_death_can_be_taken_back_and_the_batch_done_after_all(staging: O
         ("s3sink", {"s3sink"}),
     ],
 )
-async def test_the_frozen_request_says_which_stages_a_run_has(
+async def test_the_frozen_request_decides_which_stages_a_run_has(
     staging: ObjectStore, from_stage: ReplayStage | None, asked: set[str]
 ) -> None:
     request = CrawlRequest(run_id="r", datasets=("posts",), requested_at=AT, from_stage=from_stage)
@@ -147,7 +147,7 @@ async def test_the_frozen_request_says_which_stages_a_run_has(
 
 
 async def test_a_run_without_a_request_has_every_stage(staging: ObjectStore) -> None:
-    assert await Batches(staging, "loader").is_asked("nobody")
+    assert await Batches(staging, "loader").is_asked("unknown")
 
 
 def test_the_dead_of_a_stage_are_the_rows_that_it_was_given() -> None:
@@ -194,7 +194,7 @@ async def test_every_stage_refuses_a_batch_under_the_id_of_another(service: str)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b'{"run_id": "r"}'])
-async def test_an_unreadable_record_is_announced_by_its_key_alone(
+async def test_the_failure_of_an_undecodable_record_is_published_by_its_key_alone(
     staging: ObjectStore, value: bytes | None
 ) -> None:
     batch_id = "0" * 32
@@ -263,14 +263,14 @@ async def test_an_artifact_of_another_place_is_not_fetched(
 
 
 def test_a_scratch_folder_is_gone_afterwards_whatever_happens() -> None:
-    kept: list[Path] = []
+    folders: list[Path] = []
 
     def work() -> None:
         with scratch_folder() as folder:
-            kept.append(folder)
+            folders.append(folder)
             (folder / "x").write_text("x")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         work()
-    assert not kept[0].exists()
+    assert not folders[0].exists()

@@ -62,8 +62,8 @@ def test_a_file_in_the_folder_is_one_more_dataset(tmp_path: Path) -> None:
 
 
 def test_a_format_that_the_converter_does_not_write_is_refused(tmp_path: Path) -> None:
-    said = refusal(tmp_path, GOOD + "formats: [parquet, xlsx]\n")
-    assert "formats: xlsx is not supported: supported are parquet, csv" in said
+    message = refusal(tmp_path, GOOD + "formats: [parquet, xlsx]\n")
+    assert "formats: xlsx is not supported: supported are parquet, csv" in message
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_no_built_in_file_is_without_a_check() -> None:
     assert len(list(BUILT_IN.glob("*.yaml"))) == len(catalog)
 
 
-def test_what_the_end_of_pages_is_may_be_said(tmp_path: Path) -> None:
+def test_what_the_end_of_pages_is_may_be_configured(tmp_path: Path) -> None:
     ends = "repeats: end, no_array: end, end_statuses: [404]"
     pages = f"pagination: {{kind: page, page_param: p, size_param: n, first: 0, {ends}}}"
     text = re.sub("pagination: .*", pages, GOOD) + "max_missing_ratio: 0.02\n"
@@ -180,7 +180,7 @@ def test_what_the_end_of_pages_is_may_be_said(tmp_path: Path) -> None:
     assert dataset.max_missing_ratio == 0.02
 
 
-def test_unless_said_the_source_shows_where_its_pages_begin_and_end(tmp_path: Path) -> None:
+def test_unless_configured_the_source_shows_where_its_pages_begin_and_end(tmp_path: Path) -> None:
     dataset = load_catalog(write(tmp_path, GOOD), {})["things"]
     assert dataset.source.pagination.kind == "page"
     assert dataset.source.pagination.first is None
@@ -218,19 +218,19 @@ def test_each_bad_file_is_told_and_the_good_ones_work(tmp_path: Path) -> None:
     ]
 
 
-def test_a_temporary_file_of_an_editor_is_no_dataset(tmp_path: Path) -> None:
+def test_a_temporary_file_of_an_editor_is_not_a_dataset(tmp_path: Path) -> None:
     write(tmp_path, "half", ".things.yaml")
-    (tmp_path / ".#things.yaml").symlink_to("somebody@somewhere")
+    (tmp_path / ".#things.yaml").symlink_to("user@host")
     write(tmp_path, "half", "things.yaml~")
     assert load_catalog(tmp_path, {}).refused == ()
 
 
-def test_a_dataset_whose_file_is_bad_says_why(tmp_path: Path) -> None:
+def test_a_dataset_whose_file_is_bad_is_reported_with_the_reason(tmp_path: Path) -> None:
     catalog = load_catalog(write(tmp_path, GOOD.replace("key: [id]", "key: [nr]")), {})
     assert catalog.why_refused("things") == str(catalog.refused[0])
     assert catalog.why_refused("posts") is None
     assert catalog.why_refused("unheard_of") is None
 
 
-def test_a_file_says_where_its_dataset_comes_from(tmp_path: Path) -> None:
+def test_a_file_names_where_its_dataset_comes_from(tmp_path: Path) -> None:
     assert load_catalog(write(tmp_path, GOOD), {}).files["things"] == tmp_path / "things.yaml"

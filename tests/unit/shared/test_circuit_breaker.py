@@ -58,7 +58,7 @@ def test_no_record_becomes_a_dead_letter_while_it_is_open() -> None:
     assert not any(breaker.allow_failure(NOW) for _ in range(100))
 
 
-def test_a_person_can_reset_it() -> None:
+def test_an_operator_can_reset_it() -> None:
     breaker = open_breaker()
     assert breaker.reset()
     assert not breaker.reset()

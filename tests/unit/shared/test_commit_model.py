@@ -72,7 +72,7 @@ class Pipeline(RuleBasedStateMachine):
             return
         record = seen[place % len(seen)]
         if record.topic == topics.RUN_DRAINED:
-            self.quality.announce("drained")
+            self.quality.publish_milestone("drained")
         else:
             self.world.bus.inbox[group].append(Delivery(record))
 
@@ -87,7 +87,7 @@ class Pipeline(RuleBasedStateMachine):
     @precondition(lambda self: self.zombies)
     @rule(place=st.integers(0, 2))
     def wake(self, place: int) -> None:
-        """It goes on where it stood, whatever has happened since. Its offset is no longer its own."""
+        """A paused process goes on where it stopped, whatever has happened since. It no longer owns the record's offset."""
         group, delivery, steps = self.zombies.pop(place % len(self.zombies))
         self.run(self._go_on(group, delivery, steps))
 
@@ -96,19 +96,19 @@ class Pipeline(RuleBasedStateMachine):
         if sequence < self.world.batches:
             self.world.poisoned.add((stage, self.world.ids[sequence]))
 
-    @precondition(lambda self: self.world.bus.letters)
+    @precondition(lambda self: self.world.bus.dead_letters)
     @rule(place=st.integers(0, 9), mended=st.booleans())
     def replay(self, place: int, mended: bool) -> None:
         """A dead letter is sent to the group that failed, once more or for the first time, after a fix or without."""
-        letters = self.world.bus.letters
-        stage, record = letters[place % len(letters)]
+        dead_letters = self.world.bus.dead_letters
+        stage, record = dead_letters[place % len(dead_letters)]
         if mended:
             self.world.poisoned.discard((stage, record.key_text or ""))
         self.world.bus.inbox[stage].append(Delivery(record, replayed=True))
 
     @rule(dies_at=DIES_AT, place=st.integers(0, 3))
     def write(self, dies_at: int | None, place: int) -> None:
-        """The sink's loop takes an object that is not announced."""
+        """The sink's loop writes an object that is not published."""
         names = [name for name, entry in self.sink.objects.items() if entry.state != "announced"]
         if names:
             self.run(_advance(self.sink.finish(names[place % len(names)]), dies_at))
@@ -117,11 +117,11 @@ class Pipeline(RuleBasedStateMachine):
     def grow_old(self) -> None:
         self.sink.assign(is_old=True)
 
-    @precondition(lambda self: self.quality.left_behind())
+    @precondition(lambda self: self.quality.unpublished())
     @rule()
-    def announce(self) -> None:
-        for kind in self.quality.left_behind():
-            self.quality.announce(kind)
+    def publish_milestones(self) -> None:
+        for kind in self.quality.unpublished():
+            self.quality.publish_milestone(kind)
             self.quality.milestones[kind] = "announced"
 
     @rule(really=st.sampled_from([False] * 9 + [True]))
@@ -143,8 +143,8 @@ class Pipeline(RuleBasedStateMachine):
 
     @invariant()
     def no_batch_is_in_two_objects(self) -> None:
-        held = Counter(b for entry in self.sink.objects.values() for b in entry.batch_ids)
-        assert not held or max(held.values()) == 1
+        objects_of = Counter(b for entry in self.sink.objects.values() for b in entry.batch_ids)
+        assert not objects_of or max(objects_of.values()) == 1
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -164,13 +164,13 @@ class Pipeline(RuleBasedStateMachine):
             case "loader":
                 return self.world.load(record)
             case "s3sink":
-                return self.sink.arrive(record)
+                return self.sink.accept(record)
             case "quality":
                 return self.quality.record(record)
             case _:
                 return self.world.in_staging(group, record)  # type: ignore[arg-type]  # a stage
 
-    def _funeral(self, group: str, record: Record, error: PermanentError) -> Steps:
+    def _mark_failed(self, group: str, record: Record, error: PermanentError) -> Steps:
         match group:
             case "loader":
                 return self.world.mark_loaded_failed(record, error)
@@ -180,7 +180,7 @@ class Pipeline(RuleBasedStateMachine):
                 return self.world.mark_failed_in_staging(group, record, error)  # type: ignore[arg-type]  # a stage
 
     async def _handle(self, group: str, delivery: Delivery, dies_at: int | None) -> None:
-        """To the end, or until the process dies: then the record comes again."""
+        """Handles the record to the end, or until the process dies: then the record is delivered again."""
         if delivery.replayed:
             self.sink.redrive(delivery.record) if group == "s3sink" else await self.world.redrive(
                 group, delivery.record
@@ -188,7 +188,7 @@ class Pipeline(RuleBasedStateMachine):
         try:
             ended = await _advance(self._steps(group, delivery.record), dies_at)
         except PermanentError as error:
-            ended = await _advance(self._funeral(group, delivery.record, error), dies_at)
+            ended = await _advance(self._mark_failed(group, delivery.record, error), dies_at)
         if ended:
             self._leave(group, delivery)
         else:
@@ -215,12 +215,12 @@ class Pipeline(RuleBasedStateMachine):
         try:
             await _advance(steps, None)
         except PermanentError as error:
-            await _advance(self._funeral(group, delivery.record, error), None)
-        # It was fenced: what it published in its transaction is aborted.
+            await _advance(self._mark_failed(group, delivery.record, error), None)
+        # The process was fenced: what it published in its transaction is aborted.
         self.world.transactions.clear()
 
     async def _drain(self) -> None:
-        """Everything goes on, and nothing dies any more."""
+        """Handles all that is left, without any crash."""
         while self.zombies:
             await self._go_on(*self.zombies.pop())
         for _ in range(10_000):
@@ -230,10 +230,10 @@ class Pipeline(RuleBasedStateMachine):
             for name, entry in list(self.sink.objects.items()):
                 if entry.state != "announced":
                     await _advance(self.sink.finish(name), None)
-            self.announce()
+            self.publish_milestones()
             self.sink.assign(is_old=True)
             open_objects = any(entry.state != "announced" for entry in self.sink.objects.values())
-            if not any(self.world.bus.inbox.values()) and not open_objects and not self.quality.left_behind():
+            if not any(self.world.bus.inbox.values()) and not open_objects and not self.quality.unpublished():
                 return
         raise AssertionError("it does not come to its end")
 
@@ -269,7 +269,7 @@ class Pipeline(RuleBasedStateMachine):
 
 
 async def _advance(steps: Steps, dies_at: int | None) -> bool:
-    """Whether it came to its end."""
+    """Whether the steps came to their end."""
     at = 0
     async for _ in steps:
         if at == dies_at:
@@ -295,7 +295,7 @@ def test_whatever_happens_nothing_is_lost_or_twice_and_the_run_ends_once(number:
             deadline=None,
             database=None,
             print_blob=True,
-            # A failure is told at once; add Phase.shrink, with that seed alone, to look for a shorter one.
+            # A failure is reported at once; add Phase.shrink, with that seed alone, to look for a shorter one.
             phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),

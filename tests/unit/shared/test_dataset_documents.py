@@ -76,7 +76,7 @@ def test_a_field_that_is_written_twice_is_refused_with_both_lines(text: str, lin
         ("a: 1\n".encode("utf-16"), 1, "not UTF-8"),
     ],
 )
-def test_what_is_no_document_is_refused_in_words(text: str | bytes, line: int, words: str) -> None:
+def test_what_is_not_a_document_is_refused_with_its_line(text: str | bytes, line: int, words: str) -> None:
     assert refused(text)[0] == line
     assert words in refused(text)[1]
 
@@ -143,7 +143,7 @@ def test_a_monstrous_number_costs_nothing(number: str) -> None:
         ("k: @x}y\n", 1, "as in '@x}y'"),
     ],
 )
-def test_the_cause_is_said_in_the_line_that_has_it(text: str, line: int, words: str) -> None:
+def test_the_cause_is_reported_at_the_line_that_has_it(text: str, line: int, words: str) -> None:
     with pytest.raises(DocumentError) as caught:
         read_document(text.encode())
     assert caught.value.line == line

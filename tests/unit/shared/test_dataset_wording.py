@@ -1,4 +1,4 @@
-"""What a wrong dataset file is told: a plain sentence that says what to write, and never a word of a library."""
+"""The error of a wrong dataset file: a plain sentence that tells what to write, and never a word of a library."""
 
 import copy
 import itertools
@@ -112,25 +112,25 @@ def test_the_full_example_is_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "pagination", [FULL["source"]["pagination"], IDS, {"kind": "none"}], ids=["page", "ids", "none"]
 )
-def test_no_wrong_document_is_answered_in_words_of_a_library(tmp_path: Path, pagination: Any) -> None:
+def test_no_error_of_a_wrong_document_has_words_of_a_library(tmp_path: Path, pagination: Any) -> None:
     document = changed(FULL, ("source", "pagination"), pagination)
-    said = {}
+    refusals = {}
     changes = itertools.product(places(document), [*WRONG, ...])
     for place, wrong in changes:
         if (not place and wrong is ...) or (document != FULL and place[:2] != ("source", "pagination")):
             continue
         found = read(tmp_path, changed(document, place, wrong))
         if isinstance(found, RefusedFile):
-            said[place, repr(wrong)] = found
+            refusals[place, repr(wrong)] = found
             assert 1 <= found.line <= 80
-    assert len(said) > 40
-    for (place, wrong), refused in said.items():
+    assert len(refusals) > 40
+    for (place, wrong), refused in refusals.items():
         assert not LIBRARY.search(refused.reason), f"{place} {wrong}: {refused.reason}"
         assert len(refused.reason) < 700, f"{place} {wrong}: {refused.reason}"
         assert refused.reason.isprintable()
 
 
-def test_no_unknown_field_is_answered_in_words_of_a_library(tmp_path: Path) -> None:
+def test_no_error_of_an_unknown_field_has_words_of_a_library(tmp_path: Path) -> None:
     for place in places(FULL):
         holder: Any = FULL
         for step in place:
@@ -289,7 +289,7 @@ def test_a_bounding_box_is_told_which_name_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "fits"), [(900, True), (990, True), (1000, False), (1500, False)])
-def test_more_columns_than_a_row_can_hold_are_refused_with_the_numbers(
+def test_more_columns_than_fit_a_row_are_refused_with_the_numbers(
     tmp_path: Path, count: int, fits: bool
 ) -> None:
     columns = [{"name": f"c{n}", "type": "float64"} for n in range(count)]
@@ -336,7 +336,7 @@ def test_what_yaml_reads_as_nothing_is_to_be_quoted(tmp_path: Path, null: str) -
     assert f'YAML reads {null} as nothing: put it in quotes, "{null}"' in refusal(tmp_path, text).reason
 
 
-def test_a_column_that_is_named_twice_is_said_with_both_lines(tmp_path: Path) -> None:
+def test_a_column_that_is_named_twice_is_reported_with_both_lines(tmp_path: Path) -> None:
     text = _yaml(FULL).replace('"name": "label"', '"name": "id"')
     found = refusal(tmp_path, text)
     first, second = (n for n, line in enumerate(text.splitlines(), 1) if '"name": "id"' in line)

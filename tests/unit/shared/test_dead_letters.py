@@ -1,4 +1,4 @@
-"""What a dead letter holds of a record that is larger than a letter can be."""
+"""The part of a record that its dead letter contains where the record is larger than a dead letter may be."""
 
 import pytest
 
@@ -20,12 +20,12 @@ def test_what_fits_is_left_as_it_is(value: bytes | None) -> None:
     assert truncate_to_limit(record(value), MOST) == (record(value), [])
 
 
-def test_a_value_that_is_too_large_is_cut_and_the_letter_says_how_long_it_was() -> None:
-    body, said = truncate_to_limit(record(b"ab" * MOST, headers=(("h", b"1"),)), MOST)
+def test_a_value_that_is_too_large_is_truncated_and_a_header_has_its_length() -> None:
+    body, truncation = truncate_to_limit(record(b"ab" * MOST, headers=(("h", b"1"),)), MOST)
     assert (body.key, body.headers) == (b"k", (("h", b"1"),))
     assert body.value == (b"ab" * MOST)[: len(body.value or b"")]
     assert ROOM - 100 < len(body.value or b"") <= ROOM
-    assert said == [(TRUNCATED_HEADER, str(2 * MOST).encode())]
+    assert truncation == [(TRUNCATED_HEADER, str(2 * MOST).encode())]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_value_that_is_too_large_is_cut_and_the_letter_says_how_long_it_was() 
 def test_a_key_or_headers_that_are_too_large_go_before_the_value(
     key: bytes | None, headers: tuple[tuple[str, bytes | None], ...]
 ) -> None:
-    body, said = truncate_to_limit(record(b"{}", key, headers), MOST)
+    body, truncation = truncate_to_limit(record(b"{}", key, headers), MOST)
     assert (body.value, body.headers) == (b"{}", ())
     assert len(body.key or b"") <= 1000
-    assert said == [(TRUNCATED_HEADER, b"2")]
+    assert truncation == [(TRUNCATED_HEADER, b"2")]

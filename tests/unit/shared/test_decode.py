@@ -30,12 +30,12 @@ def test_an_event_survives_the_way_there_and_back() -> None:
     assert decode_event(RunDrained, encode(event)) == event
 
 
-def test_a_manifest_reads_the_same_in_whatever_order_its_nulls_were_kept() -> None:
-    kept = {"run_id": "r", "dataset": "d", "batch_id": "0" * 32, "sequence": 0, "stage": "loader"}
-    kept |= {"requested_at": GOOD["requested_at"], "produced_at": GOOD["requested_at"], "code_version": "x"}
+def test_a_manifest_reads_the_same_in_whatever_order_its_nulls_were_stored() -> None:
+    fields = {"run_id": "r", "dataset": "d", "batch_id": "0" * 32, "sequence": 0, "stage": "loader"}
+    fields |= {"requested_at": GOOD["requested_at"], "produced_at": GOOD["requested_at"], "code_version": "x"}
     orders: list[dict[str, int]] = [{"user": 0, "value": 1, "group": 2}, {"user": 0, "group": 2, "value": 1}]
     first, second = (
-        decode_event(BatchManifest, json.dumps({**kept, "nulls": nulls}).encode()) for nulls in orders
+        decode_event(BatchManifest, json.dumps({**fields, "nulls": nulls}).encode()) for nulls in orders
     )
     assert encode(first) == encode(second)
 
@@ -72,7 +72,7 @@ def test_times_sort_as_texts_do() -> None:
         (b'{"a": "' + b"x" * MAX_EVENT_BYTES + b'"}', Reason.TOO_LARGE),
     ],
 )
-def test_what_is_no_event_has_a_reason(value: bytes | None, reason: Reason) -> None:
+def test_what_is_not_an_event_has_a_reason(value: bytes | None, reason: Reason) -> None:
     assert reason_of(value) is reason
 
 
@@ -108,7 +108,7 @@ def test_a_field_of_another_type_or_form_is_refused(changes: dict[str, Any]) -> 
     assert reason_of(variant(**changes)) is Reason.SCHEMA
 
 
-def test_the_complaint_does_not_repeat_the_input() -> None:
+def test_the_error_text_does_not_repeat_the_input() -> None:
     with pytest.raises(PermanentError) as caught:
         decode_event(RunDrained, variant(run_id="hunter2/secret"))
     assert "hunter2" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What a run was frozen with counts for it, whatever the files say later."""
+"""What a run was frozen with counts for it, whatever the files contain later."""
 
 import asyncio
 
@@ -41,7 +41,7 @@ async def test_of_many_writers_one_wins_and_all_have_the_same(staging: ObjectSto
 
 
 @pytest.mark.parametrize("name", list(load_catalog(environment={})))
-async def test_what_a_file_says_comes_back_as_it_was(staging: ObjectStore, name: str) -> None:
+async def test_the_dataset_of_a_file_comes_back_as_it_was(staging: ObjectStore, name: str) -> None:
     dataset = load_catalog(environment={})[name]
     await reader(staging).put_if_absent("r", dataset)
     assert await reader(staging).find("r", name) == dataset
@@ -61,7 +61,7 @@ async def test_a_run_of_an_older_version_goes_by_today_s_file(staging: ObjectSto
     assert await datasets.get("r", "things") == OLD
 
 
-async def test_a_dataset_that_nobody_knows_is_refused(staging: ObjectStore) -> None:
+async def test_an_unknown_dataset_is_refused(staging: ObjectStore) -> None:
     with pytest.raises(PermanentError, match="no dataset is named things") as caught:
         await reader(staging).get("r", "things")
     assert caught.value.reason is Reason.SCHEMA
@@ -70,7 +70,7 @@ async def test_a_dataset_that_nobody_knows_is_refused(staging: ObjectStore) -> N
 @pytest.mark.parametrize(
     "value", [b"", b"{}", b"[]", b"\xff", dump(a_dataset([{"name": "id", "type": "int64"}], ["id"], "other"))]
 )
-async def test_an_object_that_somebody_else_wrote_is_refused(staging: ObjectStore, value: bytes) -> None:
+async def test_an_object_of_another_writer_is_refused(staging: ObjectStore, value: bytes) -> None:
     await staging.put(keys.dataset_key("r", "things"), value)
     with pytest.raises(PermanentError, match=r"runs/r/things/dataset\.json"):
         await reader(staging, things=NEW).get("r", "things")

@@ -9,7 +9,7 @@ from shared.runtime.http import _is_local_program, start_http
 from shared.runtime.paths import RESUME_PATH
 
 
-class Brake:
+class FakeBreaker:
     def __init__(self) -> None:
         self.on = True
 
@@ -19,14 +19,14 @@ class Brake:
 
 
 @pytest.fixture
-async def brake() -> Brake:
-    return Brake()
+async def breaker() -> FakeBreaker:
+    return FakeBreaker()
 
 
 @pytest.fixture
-async def url(brake: Brake) -> AsyncIterator[str]:
+async def url(breaker: FakeBreaker) -> AsyncIterator[str]:
     runner = await start_http(
-        "127.0.0.1", 0, alive=list, ready=lambda: ["waiting for Kafka"], resume=brake.release
+        "127.0.0.1", 0, alive=list, ready=lambda: ["waiting for Kafka"], resume=breaker.release
     )
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
@@ -37,31 +37,31 @@ async def post(url: str, **headers: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def test_a_program_on_this_machine_may_release_the_brake_and_learns_whether_it_was_on(
-    url: str, brake: Brake
+async def test_a_program_on_this_machine_may_reset_the_breaker_and_learns_whether_it_was_open(
+    url: str, breaker: FakeBreaker
 ) -> None:
     assert await post(url) == (200, "the circuit breaker is closed")
-    assert not brake.on
+    assert not breaker.on
     assert await post(url) == (200, "the circuit breaker was not open")
 
 
 @pytest.mark.parametrize("header", ["Origin", "Referer", "Sec-Fetch-Site"])
-async def test_a_page_in_a_browser_may_not(url: str, brake: Brake, header: str) -> None:
+async def test_a_page_in_a_browser_may_not(url: str, breaker: FakeBreaker, header: str) -> None:
     assert (await post(url, **{header: "https://evil.example"}))[0] == 403
-    assert brake.on
+    assert breaker.on
 
 
-async def test_looking_releases_nothing(url: str, brake: Brake) -> None:
+async def test_a_get_resets_nothing(url: str, breaker: FakeBreaker) -> None:
     async with aiohttp.ClientSession() as session, session.get(url + RESUME_PATH) as answer:
         assert answer.status == 405
-    assert brake.on
+    assert breaker.on
 
 
 @pytest.mark.parametrize(
     ("remote", "may"),
     [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("10.0.0.7", False), ("", False), ("x", False)],
 )
-def test_only_this_machine_is_believed(remote: str, may: bool) -> None:
+def test_only_programs_of_this_machine_are_accepted(remote: str, may: bool) -> None:
     request: web.Request = make_mocked_request("POST", RESUME_PATH).clone(remote=remote)
 
     assert _is_local_program(request) is may

@@ -1,4 +1,4 @@
-"""Migrations are files of our own packages, wherever those are installed."""
+"""Migrations are files of OnPoint's own packages, wherever those are installed."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ FOREIGN = "sql/0001_foreign.sql"
 
 
 def listed(*, python_path: Path) -> list[str]:
-    """By an interpreter that finds our packages there and nowhere else."""
+    """By an interpreter that finds OnPoint's packages there and nowhere else."""
     done = subprocess.run(
         (sys.executable, "-c", LISTING),
         cwd=python_path,
@@ -33,7 +33,7 @@ def listed(*, python_path: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def ours() -> list[str]:
+def migrations_of_the_source() -> list[str]:
     return [f"{each.service} {each.name} {each.sha256}" for each in migrations()]
 
 
@@ -48,7 +48,7 @@ def test_every_package_with_migrations_is_named() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the wheel is installed, beside a package of somebody else with files of the same kind."""
+    """A folder in which the wheel is installed, beside a foreign package with files of the same kind."""
     folder = tmp_path_factory.mktemp("wheel")
     source, target = folder / "source", folder / "target"
     source.mkdir()
@@ -70,4 +70,4 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_wheel_has_the_migrations_and_finds_no_other_package_s(installed: Path) -> None:
-    assert listed(python_path=installed) == ours()
+    assert listed(python_path=installed) == migrations_of_the_source()

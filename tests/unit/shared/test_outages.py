@@ -61,8 +61,8 @@ def store_at(port: int) -> ObjectStore:
     return open_s3(settings, "staging")
 
 
-def said_by(store: ObjectStore) -> set[str]:
-    """Of a request of each kind."""
+def messages_of(store: ObjectStore) -> set[str]:
+    """The error messages of one request of each kind."""
     found = set()
 
     async def ask() -> None:
@@ -77,45 +77,43 @@ def said_by(store: ObjectStore) -> set[str]:
 
 
 def test_a_server_that_is_not_there() -> None:
-    for said in said_by(store_at(9)):
-        assert said.startswith("s3://staging/")
-        assert said.endswith(": the object store does not answer at http://127.0.0.1:9")
+    for message in messages_of(store_at(9)):
+        assert message.startswith("s3://staging/")
+        assert message.endswith(": the object store does not answer at http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [(403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (401, "")]
 )
-def test_refused_credentials_are_no_silence_and_their_settings_are_named(
-    server: Server, status: int, code: str
-) -> None:
+def test_refused_credentials_are_reported_with_their_settings(server: Server, status: int, code: str) -> None:
     server.answer(status, code)
-    found = said_by(store_at(server.server_port))
+    found = messages_of(store_at(server.server_port))
 
-    assert all(REFUSED in said and said.endswith(SETTINGS) for said in found)
-    assert not code or any(code in said for said in found)
+    assert all(REFUSED in message and message.endswith(SETTINGS) for message in found)
+    assert not code or any(code in message for message in found)
 
 
-def test_a_bucket_that_is_not_there_is_no_missing_object(server: Server) -> None:
+def test_a_bucket_that_is_not_there_is_not_a_missing_object(server: Server) -> None:
     server.answer(404, "NoSuchBucket")
 
-    assert all("has no bucket staging" in said for said in said_by(store_at(server.server_port)))
+    assert all("has no bucket staging" in message for message in messages_of(store_at(server.server_port)))
 
 
 def test_a_server_that_fails(server: Server) -> None:
     server.answer(500, "InternalError")
-    found = said_by(store_at(server.server_port))
+    found = messages_of(store_at(server.server_port))
 
-    assert any(said.endswith("answered 500 Internal Server Error, InternalError") for said in found)
+    assert any(message.endswith("answered 500 Internal Server Error, InternalError") for message in found)
 
 
 @pytest.mark.parametrize("status", [301, 400, 403, 500])
 def test_nothing_of_the_driver_gets_out(server: Server, status: int) -> None:
     server.answer(status, "SomeCode")
 
-    for said in said_by(store_at(server.server_port)):
-        assert "\n" not in said
-        assert "Debug" not in said
-        assert "retry" not in said
+    for message in messages_of(store_at(server.server_port)):
+        assert "\n" not in message
+        assert "Debug" not in message
+        assert "retry" not in message
 
 
 def test_an_endpoint_of_the_environment_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:

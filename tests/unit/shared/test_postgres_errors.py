@@ -1,4 +1,4 @@
-"""What the driver raises, as an outage of ours, as a failure to try again, or as what trying again cannot help."""
+"""What the driver raises, as an outage, as a failure to try again, or as what trying again cannot help."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from shared.postgres.errors import (
 
 def error_of(sqlstate: str) -> asyncpg.PostgresError:
     """As the driver makes it of the server's answer."""
-    return asyncpg.PostgresError.new({"S": "ERROR", "C": sqlstate, "M": "said"})
+    return asyncpg.PostgresError.new({"S": "ERROR", "C": sqlstate, "M": "message"})
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,6 @@ def test_a_file_of_the_address_that_cannot_be_used_is_named(tmp_path: Path, cont
     assert "secret" not in sentence
 
 
-def test_what_is_no_refusal_is_said_otherwise() -> None:
+def test_what_is_not_a_refusal_has_no_sentence() -> None:
     assert refusal_of(asyncpg.UndefinedTableError("no such table")) is None
     assert refusal_of(OSError("away"), "postgresql://h/d") is None

@@ -38,7 +38,7 @@ def test_a_record_comes_back_as_it_was(
     assert next_attempt(on_retry_topic(again)).failed_tries == 2
 
 
-def test_a_replayed_dead_letter_is_a_first_try_and_says_so() -> None:
+def test_a_replayed_dead_letter_is_a_first_try_and_marked_as_a_replay() -> None:
     record = Record("batch.processed", 5, 9, 1, b"k", b"v", (("mine", b"1"),))
     sent = Record("loader.retry", 0, 0, 2, b"k", b"v", tuple(replay_headers(record, now=AT)))
     attempt = next_attempt(sent)
@@ -68,7 +68,7 @@ def test_headers_that_a_record_brought_itself_do_not_count_and_stay(
     assert next_attempt(on_retry_topic(again)).failed_tries == 2
 
 
-def test_what_a_mirror_puts_behind_ours_is_the_records_own() -> None:
+def test_headers_that_a_mirror_appends_are_the_record_s_own() -> None:
     sent = on_retry_topic(first_attempt(Record("batch.processed", 0, 9, 1, b"k", b"v", (("a", b"1"),))))
     mirrored = Record("loader.retry", 0, 0, 1, b"k", b"v", (*sent.headers, ("traceparent", b"00-1")))
     assert next_attempt(mirrored).record.headers == (("a", b"1"), ("traceparent", b"00-1"))
@@ -78,7 +78,7 @@ def test_what_a_mirror_puts_behind_ours_is_the_records_own() -> None:
     "headers",
     [(), (("retry.tries", b"x"),), (("retry.topic", None),), (("retry.topic", b"\xff"),)],
 )
-def test_a_record_without_our_headers_is_refused(headers: tuple[tuple[str, bytes | None], ...]) -> None:
+def test_a_record_without_retry_headers_is_refused(headers: tuple[tuple[str, bytes | None], ...]) -> None:
     with pytest.raises(PermanentError):
         next_attempt(Record("loader.retry", 0, 0, 0, None, b"v", headers))
 

@@ -1,4 +1,4 @@
-"""Settings fail at start, say which variable is wrong, and never show a secret."""
+"""Wrong settings end the start with the variable's name, and never show a secret."""
 
 import traceback
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_an_address_that_the_driver_would_misread_is_refused_and_not_shown(dsn: 
 
 
 @pytest.mark.parametrize(
-    ("dsn", "said"),
+    ("dsn", "message"),
     [
         ("garbage", "is not a postgresql:// URL"),
         ("postgresql:u:hunter2@h/d", "is not a postgresql:// URL"),
@@ -114,14 +114,14 @@ def test_an_address_that_the_driver_would_misread_is_refused_and_not_shown(dsn: 
         ("postgresql:///d?host=h&port=hunter2", "the port is not a number"),
     ],
 )
-def test_an_address_is_refused_for_its_own_fault(dsn: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"^ONPOINT_POSTGRES_DSN: {said}") as caught:
+def test_an_address_is_refused_for_its_own_fault(dsn: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^ONPOINT_POSTGRES_DSN: {message}") as caught:
         load_settings(PostgresSettings, {"ONPOINT_POSTGRES_DSN": dsn})
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
-    ("model", "variable", "value", "said"),
+    ("model", "variable", "value", "message"),
     [
         (KafkaSettings, "ONPOINT_KAFKA_BOOTSTRAP_SERVERS", "", "is not set"),
         (ProcessSettings, "ONPOINT_HTTP_PORT", "http", "a whole number is expected"),
@@ -131,10 +131,12 @@ def test_an_address_is_refused_for_its_own_fault(dsn: str, said: str) -> None:
         (ProcessSettings, "ONPOINT_LOG_LEVEL", "loud", "one of debug, info, warning, error is expected"),
     ],
 )
-def test_a_fault_is_said_in_plain_words(model: type[Settings], variable: str, value: str, said: str) -> None:
+def test_a_fault_is_reported_in_plain_words(
+    model: type[Settings], variable: str, value: str, message: str
+) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings(model, {variable: value})
-    assert str(caught.value).startswith(f"{variable}: {said} (")
+    assert str(caught.value).startswith(f"{variable}: {message} (")
 
 
 def test_a_fault_of_two_settings_names_them() -> None:
@@ -154,7 +156,7 @@ BUCKETS = {"ONPOINT_STAGING_BUCKET": "staging", "ONPOINT_LAKE_BUCKET": "lake"}
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("127.0.0.1:28333", "must begin with http:// or https://"),
         ("ftp://s3", "must begin with http:// or https://"),
@@ -165,8 +167,8 @@ BUCKETS = {"ONPOINT_STAGING_BUCKET": "staging", "ONPOINT_LAKE_BUCKET": "lake"}
         ("http://s3?x", "must be an address"),
     ],
 )
-def test_an_object_store_at_no_address_is_refused(url: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"^ONPOINT_S3_ENDPOINT_URL: {said}"):
+def test_an_object_store_at_no_address_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^ONPOINT_S3_ENDPOINT_URL: {message}"):
         load_settings(ObjectStoreSettings, {**BUCKETS, "ONPOINT_S3_ENDPOINT_URL": url})
 
 
@@ -178,11 +180,11 @@ def test_an_object_store_has_an_address(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bucket", "said"),
+    ("bucket", "message"),
     [("ab", "at least 3 characters"), ("a b c", "must be letters"), ("a/bc", "must be letters")],
 )
-def test_a_bucket_has_a_name(bucket: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"ONPOINT_LAKE_BUCKET: .*{said}"):
+def test_a_bucket_has_a_name(bucket: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"ONPOINT_LAKE_BUCKET: .*{message}"):
         load_settings(ObjectStoreSettings, {**BUCKETS, "ONPOINT_LAKE_BUCKET": bucket})
 
 
@@ -213,7 +215,7 @@ def test_every_address_that_the_driver_understands_is_accepted(dsn: str) -> None
 
 
 def test_no_value_is_in_the_error_behind_the_error() -> None:
-    """Who asks for the traceback gets it whole."""
+    """A traceback shows the whole chain of errors."""
     with pytest.raises(ConfigurationError) as caught:
         load_settings(ObjectStoreSettings, {"ONPOINT_S3_CREDENTIALS": "hunter2"})
     assert "hunter2" not in str(caught.value.__cause__)

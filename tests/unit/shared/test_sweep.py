@@ -27,7 +27,7 @@ WEEK_AND_MORE = timedelta(days=8)
 
 
 @dataclass
-class Book:
+class FakeRuns:
     """The ledger, as a sweep sees it."""
 
     known: dict[str, Run] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class OpenUploads:
 class World:
     staging: ObjectStore = field(default_factory=lambda: open_memory("staging"))
     lake: ObjectStore = field(default_factory=lambda: open_memory("lake"))
-    book: Book = field(default_factory=Book)
+    runs: FakeRuns = field(default_factory=FakeRuns)
     uploads: OpenUploads = field(default_factory=lambda: OpenUploads([]))
     removals: list[Removal] = field(default_factory=list)
 
@@ -69,7 +69,7 @@ class World:
         return await Sweep(
             self.staging,
             self.lake,
-            self.book,
+            self.runs,
             self.uploads,
             limits=Limits(),
             dry_run=dry_run,
@@ -78,7 +78,7 @@ class World:
         ).run()
 
     def run(self, run_id: str, *, ended: bool, dead: Collection[str] = ()) -> str:
-        self.book.known[run_id] = Run(run_id, WRITTEN, WRITTEN if ended else None, frozenset(dead))
+        self.runs.known[run_id] = Run(run_id, WRITTEN, WRITTEN if ended else None, frozenset(dead))
         return run_id
 
     async def artifact(
@@ -96,7 +96,7 @@ class World:
         if manifest:
             await self.commit(run_id, stage, number, self.staging.uri(key))
         if ledger:
-            self.book.named.setdefault(run_id, set()).add(self.staging.uri(key))
+            self.runs.named.setdefault(run_id, set()).add(self.staging.uri(key))
         return key
 
     async def commit(self, run_id: str, stage: Stage, number: int, uri: str) -> None:
@@ -166,16 +166,16 @@ async def test_artifacts_of_ended_runs_go_after_their_ttl_and_everything_else_st
     assert (await world.sweep(WEEK_AND_MORE)).total.count == 0
 
 
-async def test_a_loser_of_an_ended_run_goes_after_a_day_and_what_its_manifest_names_stays(
+async def test_an_orphaned_artifact_of_an_ended_run_goes_after_a_day_and_what_its_manifest_names_stays(
     world: World,
 ) -> None:
     ended = world.run("ended", ended=True)
     await world.artifact(ended, number=0)
     unheard = await world.artifact(ended, number=1, ledger=False)
-    loser = await world.artifact(ended, number=2, manifest=False, ledger=False)
+    orphan = await world.artifact(ended, number=2, manifest=False, ledger=False)
     assert (await world.sweep(timedelta(hours=23))).total.count == 0
     report = await world.sweep(DAY)
-    assert [removal.uri for removal in world.removals] == [world.staging.uri(loser)]
+    assert [removal.uri for removal in world.removals] == [world.staging.uri(orphan)]
     assert (report.removed["losers"].count, report.removed["losers"].bytes) == (1, 5)
     assert unheard in await left(world.staging), "the ledger could not read it; its manifest counts"
 
@@ -197,7 +197,7 @@ async def test_a_run_that_the_ledger_does_not_know_yet_goes_on(world: World) -> 
 
 
 async def test_an_artifact_of_a_run_without_any_record_of_it_stays(world: World) -> None:
-    await world.artifact("nobody", manifest=False, ledger=False)
+    await world.artifact("unknown", manifest=False, ledger=False)
     await world.staging.put(keys.request_key("damaged"), b"{")
     await world.artifact("damaged", manifest=False, ledger=False)
     report = await world.sweep(timedelta(days=400))
@@ -209,8 +209,8 @@ async def test_orphans_in_the_lake_go_and_what_anything_names_stays(world: World
     ended = world.run("ended", ended=True)
     by_ledger, by_listing, orphan = [await world.lake_object(number) for number in range(3)]
     exports = [await world.export(ended, number) for number in range(4)]
-    stranger = await world.export("nobody", 0)
-    world.book.named[ended] = {world.lake.uri(by_ledger), world.lake.uri(exports[0])}
+    stranger = await world.export("unknown", 0)
+    world.runs.named[ended] = {world.lake.uri(by_ledger), world.lake.uri(exports[0])}
     await world.list_run("older", objects=[by_listing], exports=[exports[1]])
     await world.commit(ended, "converter", 0, world.lake.uri(exports[2]))
     assert (await world.sweep(timedelta(hours=23))).total.count == 0
@@ -249,11 +249,11 @@ async def test_other_things_in_the_buckets_are_left_alone(world: World) -> None:
 @pytest.mark.parametrize("text", [b"{", b"[]", b'{"datasets": {"posts": {}}}'])
 async def test_a_listing_that_cannot_be_read_may_name_anything(world: World, text: bytes) -> None:
     await world.lake_object()
-    await world.export("nobody")
+    await world.export("unknown")
     await world.lake.put(keys.listing_key("damaged"), text)
     report = await world.sweep(timedelta(days=400))
     assert report.total.count == 0
-    assert all("_runs/damaged.json cannot be read" in complaint for complaint in report.problems)
+    assert all("_runs/damaged.json cannot be read" in problem for problem in report.problems)
     assert len(report.problems) == 2
 
 
@@ -281,7 +281,7 @@ async def test_a_dry_run_tells_the_same_and_touches_nothing(world: World) -> Non
     await world.artifact(ended)
     await world.artifact(ended, number=1, manifest=False, ledger=False)
     await world.lake_object()
-    await world.export("nobody")
+    await world.export("unknown")
     before = await left(world.staging) | await left(world.lake)
     dry = await world.sweep(timedelta(days=2), dry_run=True)
     told = list(world.removals)
@@ -310,8 +310,8 @@ async def test_whatever_is_there_only_what_may_go_goes_at_any_page_size(
         due = set()
         for number, (run_id, manifest, ledger) in enumerate(artifacts):
             key = await world.artifact(run_id, number=number, manifest=manifest, ledger=ledger)
-            is_loser = not manifest and not ledger and later >= DAY
-            if run_id == "ended" and (later >= WEEK_AND_MORE or is_loser):
+            is_orphan = not manifest and not ledger and later >= DAY
+            if run_id == "ended" and (later >= WEEK_AND_MORE or is_orphan):
                 due.add(key)
         before = await left(world.staging)
         await world.sweep(later)

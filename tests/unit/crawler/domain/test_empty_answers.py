@@ -1,4 +1,4 @@
-"""Empty in any form is the end of a source; what says that something went wrong, or is something else, is a failure."""
+"""Empty in any form is the end of a source; an answer that reports an error, or is something else, is a failure."""
 
 import json
 from dataclasses import replace
@@ -76,7 +76,7 @@ LACKING: list[tuple[bytes, tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("body", "path", "words"), LACKING)
-def test_a_page_without_an_array_says_what_it_has_instead(
+def test_what_a_page_without_an_array_has_instead_is_named(
     body: bytes, path: tuple[str, ...], words: str
 ) -> None:
     assert split_page(body, path).lacking == words
@@ -130,19 +130,19 @@ ERROR_MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"result": "failed"}, "failed"),
 ]
 with_error_messages = pytest.mark.parametrize(
-    ("said", "words"), ERROR_MESSAGES, ids=[words[:20] for _, words in ERROR_MESSAGES]
+    ("error", "words"), ERROR_MESSAGES, ids=[words[:20] for _, words in ERROR_MESSAGES]
 )
 
 
 @with_error_messages
 @pytest.mark.parametrize("page", [{}, {"data": None}, {"data": []}, {"data": {}}])
 def test_an_answer_without_records_that_reports_an_error_is_a_failure(
-    said: dict[str, Any], words: str, page: dict[str, Any]
+    error: dict[str, Any], words: str, page: dict[str, Any]
 ) -> None:
     for body, path in (
-        (said, ()),
-        ({**said, **page}, ("data",)),
-        ({"data": {**said, **page}}, ("data", "data")),
+        (error, ()),
+        ({**error, **page}, ("data",)),
+        ({"data": {**error, **page}}, ("data", "data")),
     ):
         with pytest.raises(BadBodyError) as caught:
             split_page(json.dumps(body).encode(), path)
@@ -152,15 +152,15 @@ def test_an_answer_without_records_that_reports_an_error_is_a_failure(
         assert caught.value.retryable
 
 
-@pytest.mark.parametrize("said", [said for said, _ in ERROR_MESSAGES])
-def test_a_list_of_ids_that_reports_an_error_is_a_failure(said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("error", [error for error, _ in ERROR_MESSAGES])
+def test_a_list_of_ids_that_reports_an_error_is_a_failure(error: dict[str, Any]) -> None:
     with pytest.raises(BadBodyError, match="answers with an error"):
-        list(read_ids(json.dumps(said).encode()))
+        list(read_ids(json.dumps(error).encode()))
 
 
-@pytest.mark.parametrize("said", [said for said, _ in ERROR_MESSAGES])
-def test_an_error_message_beside_records_costs_no_record(said: dict[str, Any]) -> None:
-    assert split_page(json.dumps({**said, "data": [{"id": 1}]}).encode(), ("data",)).rows == 1
+@pytest.mark.parametrize("error", [error for error, _ in ERROR_MESSAGES])
+def test_an_error_message_beside_records_costs_no_record(error: dict[str, Any]) -> None:
+    assert split_page(json.dumps({**error, "data": [{"id": 1}]}).encode(), ("data",)).rows == 1
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ OTHER_SHAPES: list[tuple[bytes, tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("body", "path", "words"), OTHER_SHAPES, ids=[words for _, _, words in OTHER_SHAPES])
-def test_an_answer_of_another_shape_is_a_failure_that_says_what_came(
+def test_an_answer_of_another_shape_is_a_failure_that_names_what_came(
     body: bytes, path: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(BadBodyError) as caught:
@@ -246,7 +246,7 @@ def test_an_item_without_a_body_is_an_empty_item(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "path", "said"),
+    ("body", "path", "hint"),
     [
         (
             b'{"itms": [{"id": 1}]}',
@@ -266,11 +266,11 @@ def test_an_item_without_a_body_is_an_empty_item(body: bytes) -> None:
     ],
 )
 def test_a_first_answer_with_its_records_elsewhere_is_not_empty(
-    body: bytes, path: tuple[str, ...], said: str
+    body: bytes, path: tuple[str, ...], hint: str
 ) -> None:
     with pytest.raises(BadBodyError) as refusal:
         split_page(body, path, is_first=True)
-    assert said in str(refusal.value)
+    assert hint in str(refusal.value)
     assert not refusal.value.retryable
 
 

@@ -1,4 +1,4 @@
-"""Names in a message are told whole, the likeliest first."""
+"""Names in a message are listed whole, the likeliest first."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_of_many_the_likeliest_come_first_and_the_others_are_counted() -> None:
     assert set(names) <= set(MANY)
 
 
-def test_without_a_wish_the_first_are_told() -> None:
+def test_without_a_name_to_look_for_the_first_are_listed() -> None:
     assert list_names(MANY).startswith("table_00, table_01, ")
 
 
@@ -33,9 +33,9 @@ def test_errors_that_do_not_fit_are_counted_and_none_is_cut(most: int) -> None:
     text = join_errors(errors, most)
     assert len(text) <= most
     whole, _, rest = text.partition("; and ")
-    kept = whole.split("; ")
-    assert kept == errors[: len(kept)]
-    assert (int(re.findall(r"\d+", rest)[0]) if rest else 0) == 50 - len(kept)
+    named = whole.split("; ")
+    assert named == errors[: len(named)]
+    assert (int(re.findall(r"\d+", rest)[0]) if rest else 0) == 50 - len(named)
 
 
 def test_a_single_error_is_truncated() -> None:

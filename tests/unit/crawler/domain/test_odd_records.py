@@ -1,4 +1,4 @@
-"""One odd record costs itself, never its page; a page without a structure is a failed try that says where."""
+"""One odd record costs itself, never its page; a page without a structure is a failed try that names the place."""
 
 import json
 import time
@@ -30,7 +30,7 @@ ODD = {
     "a raw NUL": b'{"id":"\x00"}',
     "invalid UTF-8": b'{"id":"\xff\xfe"}',
     "UTF-8 that is cut off": b'{"id":"\xe2\x82"}',
-    "latin letters": b'{"id":2,"name":"Fran\xe7ois"}',
+    "latin-1": b'{"id":2,"name":"Fran\xe7ois"}',
     "NaN": b'{"id":NaN}',
     "infinity": b'{"id":-Infinity}',
     "an overflow": b'{"id":1e999}',
@@ -108,7 +108,7 @@ def test_a_newline_in_a_text_does_not_break_the_line() -> None:
     assert lines_of(page) == [b'{"id":"a\\nb\\r","x":NaN}', b'{"id":"\\\\n"}']
 
 
-def test_a_comma_behind_the_last_record_is_no_record() -> None:
+def test_a_comma_behind_the_last_record_is_not_a_record() -> None:
     assert lines_of(split_page(b'[{"id":1}, {"id":2},\n]')) == [b'{"id":1}', b'{"id":2}']
 
 
@@ -154,7 +154,7 @@ WITHOUT_STRUCTURE = [
 
 
 @pytest.mark.parametrize(("body", "words"), WITHOUT_STRUCTURE, ids=[words for _, words in WITHOUT_STRUCTURE])
-def test_a_page_without_structure_is_a_failed_try_that_says_where(body: bytes, words: str) -> None:
+def test_a_page_without_structure_is_a_failed_try_that_names_the_place(body: bytes, words: str) -> None:
     with pytest.raises(BadBodyError) as caught:
         split_page(body)
     assert str(caught.value).startswith(f"not JSON: {words}")

@@ -63,14 +63,14 @@ def test_pages_are_covered_once_and_in_order(total: int, size: int, limit: int |
 
 
 @given(TOTALS, SIZES, st.integers(0, 3_000_000))
-def test_the_pages_of_a_limited_run_hold_exactly_the_limit(total: int, size: int, limit: int) -> None:
+def test_the_pages_of_a_limited_run_have_exactly_the_limit(total: int, size: int, limit: int) -> None:
     try:
         plan = plan_pages("r", "d", total=total, page_size=size, limit=limit, requests_per_second=0)
     except UnbelievableError:
         return
     last = plan.requests
-    held = [plan.most_rows(page) for page in (1, last - 1, last) if page >= 1]
-    assert all(rows is not None and rows <= size for rows in held)
+    sizes = [plan.most_rows(page) for page in (1, last - 1, last) if page >= 1]
+    assert all(rows is not None and rows <= size for rows in sizes)
     if last and limit <= total:
         assert (last - 1) * size + (plan.most_rows(last) or 0) == limit
 
@@ -141,13 +141,13 @@ def test_a_limit_makes_an_unbelievable_total_harmless() -> None:
 
 
 @pytest.mark.parametrize(("limit", "batches"), [(None, None), (1001, None), (1000, 10), (999, 10), (0, 0)])
-def test_a_total_is_no_end_unless_the_limit_is(limit: int | None, batches: int | None) -> None:
-    """It may be capped, cached or behind."""
+def test_a_total_is_not_an_end_unless_the_limit_is(limit: int | None, batches: int | None) -> None:
+    """A total may be capped, cached or behind."""
     plan = plan_pages("r", "d", total=1000, page_size=1, limit=limit, requests_per_second=1)
     assert (plan.batches, plan.is_last_known(9)) == (batches, batches is None)
 
 
-def test_nothing_wanted_is_no_batch() -> None:
+def test_nothing_wanted_makes_no_batch() -> None:
     assert plan_nothing("r", "d", limit=0).batches == 0
     assert plan_single("r", "d", limit=0).batches == 0
     assert plan_single("r", "d", limit=None).batches == 1

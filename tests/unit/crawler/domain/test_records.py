@@ -50,7 +50,7 @@ def test_the_text_of_a_record_is_not_touched() -> None:
     assert lines_of(split_page(body)) == [body[2:-2]]
 
 
-def test_a_byte_order_mark_and_space_around_are_no_trouble() -> None:
+def test_a_byte_order_mark_and_space_around_are_ignored() -> None:
     assert lines_of(split_page(b'\xef\xbb\xbf \r\n[\t{"id":1} ,\n {"id":2}]\n')) == [b'{"id":1}', b'{"id":2}']
 
 
@@ -149,12 +149,12 @@ def test_a_null_item_is_an_empty_placeholder() -> None:
 
 
 @pytest.mark.parametrize("body", [b"7", b'"text"', b"[1, 2]", b'{"id":"\\ud800"}', b'{"id":NaN}'])
-def test_an_item_that_is_no_object_goes_through_as_it_is(body: bytes) -> None:
+def test_an_item_that_is_not_an_object_goes_through_as_it_is(body: bytes) -> None:
     assert split_item(body) == Records(body, 1)
 
 
 @pytest.mark.parametrize("body", [b"1,2", b"<html>", b'{"id":1', b'{"id":1}{"id":2}', b"],["])
-def test_an_item_that_is_no_json_is_a_failed_try(body: bytes) -> None:
+def test_an_item_that_is_not_json_is_a_failed_try(body: bytes) -> None:
     with pytest.raises(BadBodyError, match="not JSON"):
         split_item(body)
 
@@ -165,7 +165,7 @@ def test_ids_are_integers_and_texts() -> None:
 
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("body", [b"[1,2,3,4,5,6]", b'["a,b","",3,4,"]",6]', b"[1,1,1,1,1,1]"])
-def test_more_ids_than_a_plan_holds_are_refused_before_they_are_read(body: bytes) -> None:
+def test_more_ids_than_fit_a_plan_are_refused_before_they_are_read(body: bytes) -> None:
     with pytest.raises(BadBodyError, match="more than 5 ids") as caught:
         list(read_ids(body))
     assert not caught.value.retryable

@@ -1,4 +1,4 @@
-"""What a request for a run may say, and what becomes of one that may not."""
+"""The fields of a request for a run, and what becomes of a request with wrong ones."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ def test_only_the_datasets_are_needed() -> None:
     )
 
 
-def test_everything_that_may_be_said_is_kept() -> None:
+def test_every_allowed_field_is_stored() -> None:
     accepted = validated(
         {
             "version": 1,

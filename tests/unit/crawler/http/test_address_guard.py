@@ -145,7 +145,7 @@ def test_a_public_url_may_be_asked_for(url: str) -> None:
     check_url(url, NO_HOSTS)
 
 
-def test_the_reason_says_what_is_wrong_and_what_to_do() -> None:
+def test_the_reason_names_what_is_wrong_and_what_to_do() -> None:
     with pytest.raises(ForbiddenAddressError) as caught:
         check_url("http://127.0.0.1/", NO_HOSTS)
     assert str(caught.value) == (
@@ -218,7 +218,7 @@ def test_a_wrong_entry_is_refused_by_name(entry: str) -> None:
 
 
 class Names(AbstractResolver):
-    """A name server that says what the test wants; each answer once, the last for ever."""
+    """A name server that answers as the test wants; each answer once, the last for ever."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)

@@ -217,7 +217,7 @@ async def test_a_slow_drip_ends_at_the_total_timeout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"[1, 2]", b"", json.dumps(list(range(300_000))).encode()], ids=["small", "empty", "big"]
 )
-async def test_gzip_is_inflated(data: bytes, tmp_path: Path) -> None:
+async def test_gzip_is_decompressed(data: bytes, tmp_path: Path) -> None:
     def parse(body: bytes) -> Records:
         assert body == data
         return Records(b"", 0)
@@ -239,7 +239,7 @@ async def test_gzip_is_inflated(data: bytes, tmp_path: Path) -> None:
     assert isinstance(answer, Answer)
 
 
-async def test_headers_are_ours_and_carry_no_secret(tmp_path: Path) -> None:
+async def test_headers_are_the_client_s_own_and_carry_no_secret(tmp_path: Path) -> None:
     async with SourceServer({"things": ROWS}) as server, client_of(server, tmp_path) as ask:
         server.fail("/things", faults.body(b"[]", Set_Cookie="session=1; Path=/"), times=1)
         await ask("/things")

@@ -25,14 +25,14 @@ from tests.support.raw_answers import (
 )
 from tests.support.raw_source import answer, chunked
 
-SAYS_NOTHING = [
+NO_COMPRESSION = [
     "UTF-8", "utf8", "ISO-8859-1", "none", "binary", "8bit", "text", "", "identity", "IDENTITY", "identity, utf-8",
     "application/json", "null", "gzipped", "chunked", " , ,", "\u00fc",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("encoding", SAYS_NOTHING)
-async def test_an_encoding_that_says_nothing_of_compression_is_none(encoding: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", NO_COMPRESSION)
+async def test_an_encoding_that_names_no_compression_is_none(encoding: str, tmp_path: Path) -> None:
     await check_is_read(answer(ROWS, b"Content-Encoding: " + encoding.encode()), tmp_path)
     await check_is_read(
         answer(ROWS, b"content-encoding: identity", b"Content-Encoding:" + encoding.encode()), tmp_path
@@ -122,7 +122,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("encoding", "body", "words", "tries"), REFUSED)
-async def test_what_cannot_be_inflated_is_a_failure(
+async def test_what_cannot_be_decompressed_is_a_failure(
     encoding: str, body: bytes, words: str, tries: int, tmp_path: Path
 ) -> None:
     await check_fails(answer(body, b"Content-Encoding: " + encoding.encode()), tmp_path, words, tries)

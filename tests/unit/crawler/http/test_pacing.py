@@ -27,7 +27,7 @@ async def test_retry_after_is_obeyed_by_every_request_to_the_host(tmp_path: Path
 
 
 @pytest.mark.parametrize("code", [202, 304, 403, 404, 500])
-async def test_retry_after_counts_with_every_status_that_is_no_answer(code: int, tmp_path: Path) -> None:
+async def test_retry_after_counts_with_every_status_that_is_not_an_answer(code: int, tmp_path: Path) -> None:
     async with SourceServer({"things": ROWS}) as server, client_of(server, tmp_path) as ask:
         server.fail("/things", faults.status(code, Retry_After="0.3"), times=1)
         answer = await ask("/things")
@@ -35,7 +35,7 @@ async def test_retry_after_counts_with_every_status_that_is_no_answer(code: int,
         assert server.seen[1].at_s - server.seen[0].at_s >= 0.28
 
 
-async def test_a_redirect_is_followed_when_it_says(tmp_path: Path) -> None:
+async def test_a_redirect_is_followed_after_its_retry_after(tmp_path: Path) -> None:
     async with SourceServer({"things": ROWS}) as server, client_of(server, tmp_path, timeout_s=0.4) as ask:
         server.fail("/moved", faults.status(302, Retry_After="0.6", Location="/things"))
         answer = await ask("/moved")
@@ -43,7 +43,7 @@ async def test_a_redirect_is_followed_when_it_says(tmp_path: Path) -> None:
         assert server.seen[1].at_s - server.seen[0].at_s >= 0.58
 
 
-async def test_redirects_that_ask_for_patience_get_no_more_than_one_pause_would(tmp_path: Path) -> None:
+async def test_redirects_with_retry_after_pause_no_longer_than_one_pause(tmp_path: Path) -> None:
     policy = RetryPolicy(tries=1, retry_after_cap_s=0.2)
     async with SourceServer() as server, client_of(server, tmp_path, policy) as ask:
         server.fail("/things", faults.status(302, Retry_After="3600", Location="/things"))

@@ -54,7 +54,7 @@ def test_no_request_passes_while_the_host_is_paused(per_second: float) -> None:
     assert min(passed_at(per_second, paused_s=7)) == pytest.approx(7)
 
 
-def test_a_shorter_wish_does_not_end_a_longer_one() -> None:
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     async def ask() -> float:
         limiter, began_s = RateLimiter(), now_s()
         limiter.pause(7)
@@ -116,6 +116,6 @@ def test_two_datasets_of_a_new_source_share_its_slots() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [(5, 2), (2, 4)])
-def test_a_bound_that_changes_holds_for_the_next_requests(before: int, after: int) -> None:
+def test_a_bound_that_changes_applies_to_the_next_requests(before: int, after: int) -> None:
     throttle = SourceThrottle([a_source(before)])
     assert most_at_once(throttle, a_source(9), learnt=[a_source(after)]) == after

@@ -60,7 +60,7 @@ READ_TO_THE_END = {
     "an empty length": answer(ROWS, b"Content-Length:"),
     "a length of chunks": answer(CHUNKS, b"Content-Length: 5", CHUNKED),
     "chunks": answer(CHUNKS, CHUNKED),
-    "chunks said twice": answer(CHUNKS, CHUNKED, b"TRANSFER-ENCODING: Chunked"),
+    "chunks declared twice": answer(CHUNKS, CHUNKED, b"TRANSFER-ENCODING: Chunked"),
     "chunks of HTTP/1.0": answer(CHUNKS, CHUNKED, status=b"HTTP/1.0 200 OK"),
     "chunks with extensions": answer(CHUNKS.replace(b"5\r\n", b"5;a=b\r\n"), CHUNKED),
     "chunks with trailers": answer(CHUNKS[:-2] + b"X-A: 1\r\n\r\n", CHUNKED),
@@ -102,7 +102,7 @@ BROKEN = {
     "nothing": (b"", "the connection was closed (tried 5 times)"),
     "half a status line": (b"HTTP/1.1 20", "the connection was closed (tried 5 times)"),
     "half a head": (b"HTTP/1.1 200 OK\r\nX-A: 1\r\n", "the connection was closed (tried 5 times)"),
-    "fewer bytes than said": (
+    "fewer bytes than declared": (
         answer(ROWS[:-9], b"Content-Length: 75"),
         "the answer broke off (tried 5 times)",
     ),
@@ -120,7 +120,7 @@ BROKEN = {
         answer(ROWS, CHUNKED),
         "the answer is not valid HTTP: Invalid character in chunk size (tried 5 times)",
     ),
-    "a chunk longer than it says": (
+    "a chunk longer than its size": (
         answer(CHUNKS.replace(b"5\r\n", b"3\r\n"), CHUNKED),
         "the answer is not valid HTTP: ",
     ),
@@ -141,7 +141,7 @@ BROKEN = {
         answer(ROWS, status=b"HTTP/1.1 99 OK"),
         "the answer does not begin as HTTP does: 'HTTP/1.1 99 OK' (tried 5 times)",
     ),
-    "a status of letters": (
+    "a status that is not a number": (
         answer(ROWS, status=b"HTTP/1.1 OK"),
         "the answer does not begin as HTTP does: 'HTTP/1.1 OK' (tried 5 times)",
     ),

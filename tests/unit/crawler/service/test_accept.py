@@ -85,7 +85,7 @@ async def test_a_request_is_accepted_without_a_question_to_its_source() -> None:
         assert source.seen == []
 
 
-async def test_what_is_no_object_goes_to_the_dead_letters() -> None:
+async def test_what_is_not_an_object_goes_to_the_dead_letters() -> None:
     async with crawler_of("http://127.0.0.1:1", allow="") as crawler:
         for value in (b"", b"{", b"[]", b"null", b'"posts"', b"\xff"):
             with pytest.raises(PermanentError):
@@ -108,7 +108,7 @@ async def test_a_bad_request_ends_its_run_at_once(bad: dict[str, Any]) -> None:
         assert planned.request.refused
 
 
-async def test_a_bad_run_id_gives_a_run_that_says_so() -> None:
+async def test_a_bad_run_id_gives_a_run_that_names_it() -> None:
     async with crawler_of("http://127.0.0.1:1", allow="") as crawler:
         await crawler.run({"run_id": "../../etc", "datasets": ["posts"]})
         [planned] = crawler.planned

@@ -27,7 +27,7 @@ async def test_a_source_that_ignores_the_page_size_is_read_once() -> None:
         assert await crawler.rows(await only_batch(crawler)) == POSTS
 
 
-async def test_one_answer_may_hold_everything_under_a_path() -> None:
+async def test_one_answer_may_have_everything_under_a_path() -> None:
     async with SourceServer() as source:
         datasets = {"things": dataset_of(source.url, {"kind": "none"}, records_path=["data", "items"])}
         source.fail("/things", faults.records({"data": {"items": things(7)}}))  # type: ignore[arg-type]  # an object on purpose
@@ -99,7 +99,7 @@ async def test_a_page_that_finally_fails_is_missing_and_makes_no_row_up(
         assert entry["detail"].startswith(detail)
 
 
-async def test_a_page_that_fails_four_times_is_no_failure() -> None:
+async def test_a_page_that_fails_four_times_is_not_a_failure() -> None:
     async with (
         SourceServer({"posts": POSTS}) as source,
         crawler_of(source.url, allow=source.allow) as crawler,

@@ -70,14 +70,16 @@ async def test_a_dataset_that_is_added_while_the_crawler_runs_is_crawled(folder:
 async def test_a_request_for_a_bad_file_is_refused_with_file_line_and_reason(folder: Path) -> None:
     async with crawler_with(folder) as (crawler, source, _):
         write(folder, source, more="chekcs: []\n")
-        said = await refusal(crawler, "r")
-        assert f"datasets: late cannot be crawled: {folder}/late.yaml:9: there is no field `chekcs`" in said
-        assert "did you mean `checks`?" in said
+        message = await refusal(crawler, "r")
+        assert (
+            f"datasets: late cannot be crawled: {folder}/late.yaml:9: there is no field `chekcs`" in message
+        )
+        assert "did you mean `checks`?" in message
         await crawler.ask({"run_id": "other", "datasets": ["posts"]})
         assert await crawler.staging.get(keys.dataset_key("other", "posts")) is not None
 
 
-async def test_the_file_is_kept_with_the_run_before_its_plan_is_made(folder: Path) -> None:
+async def test_the_file_is_stored_with_the_run_before_its_plan_is_made(folder: Path) -> None:
     async with crawler_with(folder) as (crawler, source, _):
         write(folder, source)
         waiting = await crawler.ask({"run_id": "r", "datasets": ["late"]})
@@ -149,7 +151,7 @@ async def test_the_files_of_a_run_that_an_older_version_accepted_are_stored_with
         assert await crawler.staging.get(keys.dataset_key("r", "late")) is not None
 
 
-async def test_the_environment_s_replacements_of_that_moment_are_kept() -> None:
+async def test_the_environment_s_replacements_of_that_moment_are_stored() -> None:
     dataset = dataset_of("http://127.0.0.1:9", {"kind": "none"}, requests_per_second=7)
     assert b"http://127.0.0.1:9" in dump(dataset)
     assert b'"requests_per_second":7' in dump(dataset)

@@ -44,7 +44,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("record", WRONG, ids=range(len(WRONG)))
-async def test_a_unit_that_cannot_be_believed_is_reported_by_its_key(record: Record) -> None:
+async def test_the_failure_of_an_invalid_unit_is_published_by_its_key(record: Record) -> None:
     async with crawler_of("http://127.0.0.1:1", allow="") as crawler:
         with pytest.raises(PermanentError) as caught:
             await crawler.handlers.on_batch_requested(record)

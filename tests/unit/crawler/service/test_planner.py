@@ -40,7 +40,7 @@ async def test_a_limit_of_zero_asks_the_source_nothing(dataset: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", ["posts", "stories"])
-async def test_an_empty_source_is_no_batch(dataset: str) -> None:
+async def test_an_empty_source_makes_no_batch(dataset: str) -> None:
     async with (
         SourceServer({"posts": [], "stories": []}) as source,
         crawler_of(source.url, allow=source.allow) as crawler,
@@ -102,14 +102,14 @@ async def test_a_source_that_gives_no_plan_is_a_dead_batch_of_a_run_that_ends(
         assert len(source.seen) == 5, "the batch does not ask again"
 
 
-async def test_ids_that_are_no_ids_are_no_plan() -> None:
+async def test_a_list_of_what_are_not_ids_makes_no_plan() -> None:
     async with SourceServer() as source, crawler_of(source.url, allow=source.allow) as crawler:
         source.fail("/v0/topstories.json", faults.records([1, None]))
         await crawler.run({"datasets": ["stories"]})
         assert "a JSON array of integers and texts is expected" in ((await only_batch(crawler)).detail or "")
 
 
-async def test_a_total_beyond_belief_is_no_plan() -> None:
+async def test_a_total_beyond_belief_makes_no_plan() -> None:
     async with SourceServer() as source, crawler_of(source.url, allow=source.allow) as crawler:
         source.fail("/posts", faults.records(POSTS[:100], X_Total_Count="9" * 18))
         await crawler.run({"datasets": ["posts"]})

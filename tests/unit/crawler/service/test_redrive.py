@@ -1,4 +1,4 @@
-"""A dead letter is replayed: the unit's death is taken back, and no batch appears that was not announced."""
+"""A dead letter is replayed: the unit's failure is cleared, and no batch appears that was not planned."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -63,10 +63,10 @@ async def test_a_batch_whose_source_was_down_is_crawled_when_it_is_up_again(
     await crawler.run({"run_id": "r", "datasets": ["posts"]})
     source.heal()
     [unit] = units(crawler)
-    revived = result(await replay(crawler, unit))
-    assert (revived.status, revived.counts.accepted) == ("done", 120)
+    redriven = result(await replay(crawler, unit))
+    assert (redriven.status, redriven.counts.accepted) == ("done", 120)
     asked = len(source.seen)
-    assert result(await replay(crawler, unit)) == revived, "a second replay finds it done"
+    assert result(await replay(crawler, unit)) == redriven, "a second replay finds it done"
     assert len(source.seen) == asked
 
 
@@ -90,13 +90,13 @@ async def test_the_batch_of_a_failed_plan_is_planned_and_crawled_anew(
     await crawler.run({"run_id": "r", "datasets": [dataset]})
     source.heal()
     [unit] = units(crawler)
-    revived = await replay(crawler, unit)
-    assert revived[0].topic == topics.BATCH_CRAWLED
-    assert {event.topic for event in revived[1:]} <= {topics.CRAWL_PLANNED}, (
-        "how many there are is said again"
+    redriven = await replay(crawler, unit)
+    assert redriven[0].topic == topics.BATCH_CRAWLED
+    assert {event.topic for event in redriven[1:]} <= {topics.CRAWL_PLANNED}, (
+        "the number of batches is published again"
     )
-    assert (result(revived).counts.accepted, result(revived).missing) == (rows, ())
-    assert result(await replay(crawler, unit)) == result(revived)
+    assert (result(redriven).counts.accepted, result(redriven).missing) == (rows, ())
+    assert result(await replay(crawler, unit)) == result(redriven)
 
 
 async def test_a_plan_that_fails_again_leaves_its_batch_dead_with_the_new_reason(
@@ -120,11 +120,11 @@ async def test_a_source_that_turned_out_empty_gives_a_batch_without_rows(
         await crawler.run({"run_id": "r", "datasets": [dataset]})
         source.heal()
         source.collections = {"posts": [], "stories": []}
-        revived = result(await replay(crawler, units(crawler)[0]))
-        assert (revived.status, revived.counts.read, await crawler.rows(revived)) == ("done", 0, [])
+        redriven = result(await replay(crawler, units(crawler)[0]))
+        assert (redriven.status, redriven.counts.read, await crawler.rows(redriven)) == ("done", 0, [])
 
 
-async def test_a_failed_plan_that_would_need_more_batches_than_were_announced_stays_dead_and_says_why(
+async def test_a_failed_plan_that_would_need_more_batches_than_were_planned_stays_dead_with_a_reason(
     source: SourceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.crawler.domain.plans.BATCH_REQUESTS", 1)
@@ -171,14 +171,14 @@ async def test_a_chain_that_died_goes_on_to_the_end_of_the_batch_and_lists_what_
         assert [p.batches for p in crawler.planned] == [2]
         source.heal()
         events = await replay(crawler, units(crawler)[1])
-        revived = result(events)
-        assert (revived.counts.accepted, revived.first_position, revived.next) == (20, 20, None)
-        [beyond] = revived.missing
+        redriven = result(events)
+        assert (redriven.counts.accepted, redriven.first_position, redriven.next) == (20, 20, None)
+        [beyond] = redriven.missing
         assert "_page=5" in beyond.url
         assert "ask for a new run" in beyond.reason
         assert [getattr(e.event, "batches", None) for e in events if e.topic == topics.CRAWL_PLANNED] == [2]
         assert not [event for event in events if event.topic == topics.CRAWL_BATCH_REQUESTED]
-        assert result(await replay(crawler, units(crawler)[1])) == revived
+        assert result(await replay(crawler, units(crawler)[1])) == redriven
 
 
 async def test_a_plan_unit_that_died_plans_its_one_batch_anew(crawler: Crawler) -> None:
@@ -191,11 +191,13 @@ async def test_a_plan_unit_that_died_plans_its_one_batch_anew(crawler: Crawler) 
     assert getattr(planned.event, "batches", None) == 1
     assert result(await crawler.handle(unit)).counts.accepted == 120
     [dead_unit] = units(crawler)
-    assert result(await replay(crawler, dead_unit)).counts.accepted == 120, "its own letter changes nothing"
+    assert result(await replay(crawler, dead_unit)).counts.accepted == 120, (
+        "its own dead letter changes nothing"
+    )
     assert len(await replay(crawler, plan_unit)) == 2, "nor does another replay of the plan"
 
 
-async def test_a_replayed_letter_of_a_plan_that_was_made_changes_nothing(crawler: Crawler) -> None:
+async def test_a_replayed_dead_letter_of_a_plan_that_was_made_changes_nothing(crawler: Crawler) -> None:
     [plan_unit] = await crawler.ask({"run_id": "r", "datasets": ["posts"]})
     before = await crawler.handle(plan_unit)
     key = keys.plan_key("r", "posts")

@@ -51,7 +51,7 @@ class Stage:
     async def refused(self, value: dict[str, Any]) -> str:
         [planned] = await self.crawler.ask(value)
         assert planned.topic == topics.CRAWL_PLANNED
-        request: CrawlRequest = planned.event.request  # type: ignore[attr-defined]  # as its topic says
+        request: CrawlRequest = planned.event.request  # type: ignore[attr-defined]  # by its topic
         assert request.datasets == ()
         return request.refused or ""
 
@@ -97,7 +97,7 @@ async def test_a_replay_from_the_processor_has_the_same_raw_lines_and_asks_no_so
 
 
 @pytest.mark.parametrize("from_stage", STAGES[1:])
-async def test_a_replay_from_a_later_stage_takes_over_the_clean_rows_and_their_counts(
+async def test_a_replay_from_a_later_stage_copies_the_clean_rows_and_their_counts(
     stage: Stage, from_stage: str
 ) -> None:
     stage.source.fail("/posts", faults.records([*POSTS, {"id": "x"}, POSTS[0]], X_Total_Count="122"))
@@ -227,7 +227,7 @@ async def test_artifacts_that_were_swept_make_the_batch_dead_with_the_rows_it_ha
     assert len(stage.crawler.dead_letters) == 1
 
 
-async def test_a_run_whose_plan_or_results_are_gone_has_one_dead_batch_that_says_so(stage: Stage) -> None:
+async def test_a_run_whose_plan_or_results_are_gone_has_one_dead_batch_with_the_reason(stage: Stage) -> None:
     await stage.crawler.run({"run_id": "unprocessed", "datasets": ["posts"]})
     await stage.run({"run_id": "a", "replay_of": "unprocessed", "from_stage": "loader"})
     assert [m.detail for m in stage.crawler.batches] == [

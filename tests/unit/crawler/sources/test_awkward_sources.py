@@ -1,4 +1,4 @@
-"""Random sources, awkward in every way: a crawl is complete, or it is said that it is not.
+"""Random sources, awkward in every way: a crawl is complete, or reported as incomplete.
 
 The same 150 in every run of the tests; `make test-sources` reads 2,000 others, and `SEED=…` repeats its run.
 """
@@ -109,6 +109,6 @@ async def read(shape: Awkward) -> str | None:
     print_blob=True,
 )
 @given(awkward_sources())
-def test_a_crawl_is_complete_or_said_to_be_incomplete(shape: Awkward) -> None:
+def test_a_crawl_is_complete_or_reported_as_incomplete(shape: Awkward) -> None:
     wrong = RUNNER.run(read(shape))
     assert wrong is None, wrong

@@ -53,7 +53,7 @@ async def raw_of(crawler: Crawler, manifest: BatchManifest) -> bytes:
 
 
 def asked_again(crawler: Crawler) -> list[CrawlBatchRequested]:
-    """Units that came once more, once for each time."""
+    """Units that were published again, once for each repetition."""
     return [unit for place, unit in enumerate(crawler.units) if unit in crawler.units[:place]]
 
 
@@ -123,7 +123,7 @@ async def test_a_checkpoint_that_cannot_be_read_costs_the_work_again_and_nothing
     assert (batch.counts.read, batch.counts.rejected) == (COUNT, 0)
 
 
-async def test_a_source_that_is_down_is_given_up_on_across_checkpoints(
+async def test_tries_of_a_source_that_is_down_end_across_checkpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batch_fetcher, "BATCH_S", SHORT_S)

@@ -142,7 +142,7 @@ async def test_a_deep_value_that_no_column_names_costs_nothing(depth: int) -> No
 
 
 def processed(lines: list[bytes]) -> tuple[int, dict[int, Reason]]:
-    """How many the processor accepts, and why it refuses which others."""
+    """How many lines the processor accepts, and the reason for each line that it refuses."""
     layout = parse_schema_of(dataset_of("http://127.0.0.1", AT_ONCE))
     chunk = Chunk(0, len(lines), b"".join(line + b"\n" for line in lines))
     parsed = list(parse_chunk(chunk, 0, layout, Watch(layout, "run-1", "0" * 32)))

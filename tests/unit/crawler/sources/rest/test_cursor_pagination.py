@@ -45,7 +45,7 @@ async def test_without_a_total_the_pages_are_followed_to_their_end(count: int, l
 
 
 @pytest.mark.parametrize("total", ["", "many", "-5", "1.5", "9" * 19, "٣", "2"])
-async def test_a_total_that_cannot_be_is_not_believed(total: str) -> None:
+async def test_an_impossible_total_is_ignored(total: str) -> None:
     async with SourceServer({"things": things(25)}) as source:
         source.fail(
             "/things?_page=1&_limit=10",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import source as faults
 from tests.support.crawler import things
-from tests.support.scripted_pages import BATCHES, UNSAID, crawl, cut, ids_of, listed, missing
+from tests.support.scripted_pages import BATCHES, UNSET, crawl, cut, ids_of, listed, missing
 
 
 @pytest.mark.parametrize("total", [None, "9"])
@@ -14,7 +14,7 @@ from tests.support.scripted_pages import BATCHES, UNSAID, crawl, cut, ids_of, li
 @pytest.mark.parametrize("count", [2, 9])
 async def test_pages_that_begin_at_0_are_read_from_0(total: str | None, batch_rows: int, count: int) -> None:
     headers: dict[str, Any] = {} if total is None else {"X_Total_Count": str(count)}
-    pagination = {**UNSAID, "size": 3, "total_header": None if total is None else "X-Total-Count"}
+    pagination = {**UNSET, "size": 3, "total_header": None if total is None else "X-Total-Count"}
     crawler, _ = await crawl(
         listed(*cut(count), [], [], first=0, **headers), pagination, batch_rows=batch_rows
     )
@@ -39,7 +39,7 @@ async def test_a_page_0_that_is_none_of_its_own_changes_nothing(page_0: faults.F
     def answer(number: int, before: int) -> faults.Fault | None:
         return page_0 if number == 0 else pages(number, before)
 
-    crawler, source = await crawl(answer, {**UNSAID, "size": 3})
+    crawler, source = await crawl(answer, {**UNSET, "size": 3})
     assert (await ids_of(crawler), missing(crawler)) == (list(range(9)), [])
     assert source.asked[0] <= 5, "a look, as often as any other"
 
@@ -53,7 +53,7 @@ async def test_without_an_answer_for_page_0_there_is_no_plan(page_0: faults.Faul
     def answer(number: int, before: int) -> faults.Fault | None:
         return page_0 if number == 0 else pages(number, before)
 
-    crawler, _ = await crawl(answer, {**UNSAID, "size": 3, "total_header": None})
+    crawler, _ = await crawl(answer, {**UNSET, "size": 3, "total_header": None})
     assert await ids_of(crawler) == []
     assert "write `first: 1` if there is no page 0" in missing(crawler)[0]
 
@@ -64,7 +64,7 @@ async def test_a_page_0_that_may_not_be_read_is_missing_where_page_1_has_no_reco
 ) -> None:
     crawler, _ = await crawl(
         lambda number, _: page_0 if number == 0 else faults.records([]),
-        {**UNSAID, "size": 3, "total_header": None},
+        {**UNSET, "size": 3, "total_header": None},
     )
     assert "write `first: 1` if there is no page 0" in missing(crawler)[0]
 
@@ -73,21 +73,21 @@ async def test_a_page_0_that_may_not_be_read_is_missing_where_page_1_has_no_reco
 async def test_an_empty_source_may_have_no_page_0(status: int) -> None:
     crawler, _ = await crawl(
         lambda number, _: faults.status(status) if number == 0 else faults.records([]),
-        {**UNSAID, "size": 3, "total_header": None},
+        {**UNSET, "size": 3, "total_header": None},
     )
     assert (await ids_of(crawler), missing(crawler)) == ([], [])
 
 
-async def test_the_total_of_page_0_counts_though_no_page_holds_a_record() -> None:
+async def test_the_total_of_page_0_counts_though_no_page_has_a_record() -> None:
     def answer(number: int, _before: int) -> faults.Fault:
         return faults.body(b"", X_Total_Count="4") if number == 0 else faults.records([])
 
-    crawler, _ = await crawl(answer, {**UNSAID, "size": 3})
+    crawler, _ = await crawl(answer, {**UNSET, "size": 3})
     assert max(batch.promised or 0 for batch in crawler.batches) == 4
 
 
-async def test_a_file_that_says_where_pages_begin_is_believed() -> None:
-    crawler, source = await crawl(listed(*cut(9), []), {**UNSAID, "size": 3, "first": 1})
+async def test_a_file_may_set_where_pages_begin() -> None:
+    crawler, source = await crawl(listed(*cut(9), []), {**UNSET, "size": 3, "first": 1})
     assert 0 not in source.asked
-    crawler, _ = await crawl(listed(*cut(9), [], first=0), {**UNSAID, "size": 3, "first": 0})
+    crawler, _ = await crawl(listed(*cut(9), [], first=0), {**UNSET, "size": 3, "first": 0})
     assert await ids_of(crawler) == list(range(9))

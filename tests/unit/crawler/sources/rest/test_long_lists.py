@@ -1,4 +1,4 @@
-"""A list of millions of ids: what it costs, and where it is kept."""
+"""A list of millions of ids: what it costs, and where it is stored."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ COUNT = 2_500
 LISTED = {"kind": "ids", "list_path": "/ids", "item_path": "/item/{id}"}
 
 MOST_BYTES_PER_ID = 120
-"""In the process, beside the body. A list of Python texts of 40 letters takes as much before anything is done with it."""
+"""In the process, beside the body. A list of Python texts of 40 characters takes as much on its own."""
 
 MEASURE = """
 import resource, sys, tempfile
@@ -61,7 +61,7 @@ async def crawl(source: SourceServer) -> Crawler:
 
 
 @pytest.mark.usefixtures("short")
-async def test_a_long_list_is_kept_in_pieces_beside_the_plan_and_crawled_whole() -> None:
+async def test_a_long_list_is_stored_in_pieces_beside_the_plan_and_crawled_whole() -> None:
     async with SourceServer() as source:
         source.fail("/ids", faults.records(list(range(COUNT))))
         for number in range(COUNT):
@@ -75,12 +75,12 @@ async def test_a_long_list_is_kept_in_pieces_beside_the_plan_and_crawled_whole()
     assert (plan.requests, plan.batches) == (COUNT, COUNT // 100)
     rows = [row["id"] for batch in crawler.batches for row in await crawler.rows(batch)]
     assert rows == list(range(COUNT))
-    kept = [info.key async for info in crawler.staging.list("runs/r/things/plan/")]
-    assert len(kept) == len({piece.sha256 for piece in plan.pieces})
+    pieces = [info.key async for info in crawler.staging.list("runs/r/things/plan/")]
+    assert len(pieces) == len({piece.sha256 for piece in plan.pieces})
 
 
 @pytest.mark.usefixtures("short")
-async def test_a_batch_whose_piece_is_gone_is_dead_and_says_so() -> None:
+async def test_a_batch_whose_piece_is_gone_is_dead_with_a_reason() -> None:
     async with SourceServer() as source:
         source.fail("/ids", faults.records(list(range(COUNT))))
         datasets = {"things": dataset_of(source.url, LISTED)}
@@ -96,14 +96,14 @@ async def test_a_batch_whose_piece_is_gone_is_dead_and_says_so() -> None:
 
 def test_a_list_costs_a_digest_per_id_in_memory() -> None:
     """Measured in a process of its own: its highest mark before the list is the body's."""
-    said = subprocess.run(
+    measured = subprocess.run(
         [sys.executable, "-c", MEASURE, "1000000"], capture_output=True, text=True, check=True
     )
-    assert float(said.stdout) < MOST_BYTES_PER_ID
+    assert float(measured.stdout) < MOST_BYTES_PER_ID
 
 
 @pytest.mark.parametrize("repeated", [[1, 1, "1", "1", 2], ["a", "\u0061", "b"], [0] * 5000 + [1]], ids=str)
-def test_an_id_that_is_listed_twice_is_kept_once(tmp_path: Path, repeated: list[int | str]) -> None:
+def test_an_id_that_is_listed_twice_is_stored_once(tmp_path: Path, repeated: list[int | str]) -> None:
     listed = write_ids(json.dumps(repeated).encode(), file=tmp_path / "ids", limit=None)
     [batch] = listed.batches(10_000)
     assert json.loads(batch) == list(dict.fromkeys(repeated))
@@ -111,7 +111,7 @@ def test_an_id_that_is_listed_twice_is_kept_once(tmp_path: Path, repeated: list[
 
 @pytest.mark.parametrize("spoilt", ["null", "1.5", "[1]", "01", '"', "", "1 2"])
 @pytest.mark.parametrize("place", [0, 5000, 9999])
-def test_what_is_no_id_is_found_wherever_it_stands(tmp_path: Path, place: int, spoilt: str) -> None:
+def test_what_is_not_an_id_is_found_wherever_it_stands(tmp_path: Path, place: int, spoilt: str) -> None:
     texts = [str(n) for n in range(10_000)]
     texts[place] = spoilt
     with pytest.raises(BadBodyError):

@@ -22,13 +22,13 @@ from tests.support.source import SourceServer
         "",
     ],
 )
-async def test_a_link_that_is_no_pagination_says_nothing_of_pages(link: str, batch_rows: int) -> None:
+async def test_a_link_that_is_not_pagination_is_ignored(link: str, batch_rows: int) -> None:
     crawler, _ = await crawl(listed(*cut(9), [], Link=link), THREES_NO_TOTAL, batch_rows=batch_rows)
     assert await ids_of(crawler) == list(range(9))
     assert missing(crawler) == []
 
 
-async def test_links_that_lead_elsewhere_than_numbers_are_followed_whatever_the_total_says() -> None:
+async def test_links_that_lead_elsewhere_than_numbers_are_followed_whatever_the_total_is() -> None:
     names = {"": 0, "b": 1, "c": 2}
 
     async def by_cursor(request: web.Request) -> web.StreamResponse:
@@ -43,13 +43,13 @@ async def test_links_that_lead_elsewhere_than_numbers_are_followed_whatever_the_
     assert (await ids_of(crawler), missing(crawler)) == (list(range(9)), [])
 
 
-async def test_a_link_without_a_next_is_no_end_where_less_came_than_promised() -> None:
+async def test_a_link_without_a_next_is_not_the_end_where_less_came_than_promised() -> None:
     pages = listed(*cut(9), [], Link='</things?_page=1>; rel="first"', X_Total_Count="9")
     crawler, _ = await crawl(pages, {**THREES, "total_header": "X-Total-Count"})
     assert await ids_of(crawler) == list(range(9))
 
 
-async def test_links_that_name_a_later_last_page_are_no_end() -> None:
+async def test_links_that_name_a_later_last_page_are_not_the_end() -> None:
     links = "</things?_page=1>; rel=first, </things?_page=3>; rel=last"
     crawler, _ = await crawl(listed(*cut(9), [], Link=links), THREES_NO_TOTAL)
     assert await ids_of(crawler) == list(range(9))
@@ -96,7 +96,7 @@ async def test_empty_pages_that_name_a_next_are_passed_over_but_not_for_ever() -
     assert len(source.seen) < 110
 
 
-async def test_a_total_of_nothing_is_no_end_where_a_next_page_is_named() -> None:
+async def test_a_total_of_nothing_is_not_the_end_where_a_next_page_is_named() -> None:
     def answer(number: int, _before: int) -> faults.Fault:
         link = f"</things?_page={number + 1}>; rel=next" if number < 3 else "</>; rel=first"
         return faults.records([] if number < 3 else things(2), X_Total_Count="0", Link=link)

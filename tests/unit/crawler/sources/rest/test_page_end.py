@@ -32,7 +32,7 @@ async def free_turn(_: object) -> AsyncIterator[None]:
 @BATCHES
 @pytest.mark.parametrize("total", [1, 3, 5, 6, 7, 8])
 async def test_a_total_that_is_too_low_is_not_the_end(total: int, batch_rows: int) -> None:
-    """Capped, cached, or behind."""
+    """Totals may be capped, cached or behind."""
     pages = listed(*cut(9), [], X_Total_Count=str(max(3, total)))
     crawler, _ = await crawl(pages, batch_rows=batch_rows)
     assert await ids_of(crawler) == list(range(9))
@@ -54,14 +54,14 @@ async def test_a_total_that_grows_while_it_is_read_is_followed(batch_rows: int) 
     assert promised(crawler) == 9
 
 
-async def test_a_short_last_page_is_followed_where_the_source_says_that_there_is_more() -> None:
+async def test_a_short_last_page_is_followed_where_the_source_reports_more() -> None:
     pages = [*cut(6), things(7)[6:], [{"id": 7}, {"id": 8}], []]
     crawler, _ = await crawl(listed(*pages, X_Total_Count="9"))
     assert await ids_of(crawler) == list(range(9))
 
 
 @BATCHES
-async def test_a_short_page_is_no_end_without_a_total(batch_rows: int) -> None:
+async def test_a_short_page_is_not_the_end_without_a_total(batch_rows: int) -> None:
     """Some sources filter a page after they cut it."""
     pages = [things(3), [{"id": 3}], [{"id": 4}, {"id": 5}, {"id": 6}], [{"id": 7}], []]
     crawler, _ = await crawl(listed(*pages), THREES_NO_TOTAL, batch_rows=batch_rows)
@@ -96,7 +96,7 @@ async def test_no_such_page_is_the_end_where_an_end_was_shown(
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
 @BATCHES
-async def test_an_error_behind_a_full_page_is_no_end(status: int, batch_rows: int) -> None:
+async def test_an_error_behind_a_full_page_is_not_the_end(status: int, batch_rows: int) -> None:
     pages = listed(*cut(9))
 
     def answer(number: int, before: int) -> faults.Fault | None:
@@ -111,7 +111,7 @@ async def test_an_error_behind_a_full_page_is_no_end(status: int, batch_rows: in
         assert (await ids_of(crawler), missing(crawler)) == (list(range(9)), [])
 
 
-async def test_an_outage_behind_a_short_page_is_no_end() -> None:
+async def test_an_outage_behind_a_short_page_is_not_the_end() -> None:
     pages = listed(*cut(7))
 
     def answer(number: int, before: int) -> faults.Fault | None:
@@ -123,8 +123,8 @@ async def test_an_outage_behind_a_short_page_is_no_end() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 422])
-async def test_a_window_that_ends_where_the_total_does_is_no_end(status: int) -> None:
-    """As of a search that shows its first records only, and counts no more."""
+async def test_a_window_that_ends_where_the_total_does_is_not_the_end(status: int) -> None:
+    """A search may give only its first records, and count no more than those."""
     pages = listed(*cut(9), X_Total_Count="9")
 
     def answer(number: int, before: int) -> faults.Fault | None:
@@ -151,13 +151,13 @@ async def test_a_batch_behind_the_plan_ends_by_the_rate_of_its_source() -> None:
 @BATCHES
 @pytest.mark.parametrize("limit", [1, 3, 5, 6, 7, 8, 9, 20])
 @pytest.mark.parametrize("total", ["5", "6", "9", "12"])
-async def test_a_limit_is_kept_whatever_the_total_says(limit: int, total: str, batch_rows: int) -> None:
+async def test_a_limit_is_obeyed_whatever_the_total_is(limit: int, total: str, batch_rows: int) -> None:
     crawler, _ = await crawl(listed(*cut(9), [], [], X_Total_Count=total), batch_rows=batch_rows, limit=limit)
     assert await ids_of(crawler) == list(range(min(limit, 9)))
     assert promised(crawler) in {min(limit, int(total)), min(limit, 9)}
 
 
-async def test_a_limit_that_is_met_by_a_record_that_came_twice_is_not_kept() -> None:
+async def test_a_limit_that_is_reached_by_a_record_that_came_twice_is_not_met() -> None:
     def shifting(number: int, _before: int) -> faults.Fault:
         rows = things(9) if number == 1 else [{"id": 99}, *things(9)]
         return faults.records(rows[(number - 1) * 3 : number * 3])

@@ -1,4 +1,4 @@
-"""A page without an array of records is the end only where nothing is behind it; an empty source says that it is one."""
+"""A page without an array of records is the end only where nothing is behind it; an empty source is reported as one."""
 
 import json
 from typing import Any
@@ -85,7 +85,7 @@ async def test_a_page_without_an_array_and_with_nothing_behind_it_is_the_end(
 ) -> None:
     crawler, ids, missing = await crawl(six_pages(page_7=form), batch_rows=batch_rows, behind=behind)
     assert (ids, missing) == (list(range(18)), [])
-    assert all(batch.detail is None for batch in crawler.batches), f"nothing is to be said of {words}"
+    assert all(batch.detail is None for batch in crawler.batches), f"{words} needs no remark"
 
 
 async def test_what_is_behind_such_a_page_and_cannot_be_seen_is_missing() -> None:
@@ -98,9 +98,9 @@ async def test_what_is_behind_such_a_page_and_cannot_be_seen_is_missing() -> Non
 
 
 @FORMS
-async def test_a_file_may_say_that_pages_end_so(form: bytes, words: str) -> None:
-    believed = {**BY_PAGE, "no_array": "end"}
-    crawler, ids, missing = await crawl(six_pages(page_4=form), believed)
+async def test_a_file_may_declare_that_pages_end_so(form: bytes, words: str) -> None:
+    declared = {**BY_PAGE, "no_array": "end"}
+    crawler, ids, missing = await crawl(six_pages(page_4=form), declared)
     assert (ids, missing) == (list(range(9)), []), f"{words} is the end"
     [*_, last] = await crawler.requests(crawler.batches[-1])
     assert "_page=4" in last["url"]
@@ -124,7 +124,7 @@ async def test_records_that_reach_a_capped_total_do_not_hide_the_page_before_the
     assert [reason.partition(":")[0] for reason in missing] == ["page 1 is missing"]
 
 
-async def test_an_empty_array_is_an_end_that_is_believed() -> None:
+async def test_an_empty_array_is_the_end() -> None:
     crawler, ids, missing = await crawl(six_pages(page_4=b'{"items": []}'))
     assert (ids, missing) == (list(range(9)), [])
     [*_, last] = await crawler.requests(crawler.batches[-1])
@@ -146,7 +146,7 @@ async def test_a_page_without_an_array_is_missing_where_it_stands_at_a_total_tha
     assert [reason.partition(":")[0] for reason in missing] == ["page 4 is missing"]
 
 
-async def test_a_total_of_0_is_no_end_where_the_first_page_has_no_array() -> None:
+async def test_a_total_of_0_is_not_the_end_where_the_first_page_has_no_array() -> None:
     counted = {**BY_PAGE, "total_header": "X-Total-Count"}
     _, ids, missing = await crawl(six_pages(page_1=b"{}"), counted, X_Total_Count="0")
     assert ids == list(range(3, 18))
@@ -168,7 +168,7 @@ async def test_a_page_that_a_link_led_to_has_records_or_is_missing() -> None:
 
 @FORMS
 @pytest.mark.parametrize("pagination", [BY_PAGE, AT_ONCE])
-async def test_a_source_without_a_record_says_what_it_has_instead(
+async def test_what_a_source_without_a_record_has_instead_is_named(
     form: bytes, words: str, pagination: dict[str, Any]
 ) -> None:
     crawler, ids, missing = await crawl({1: form}, pagination)
@@ -177,7 +177,7 @@ async def test_a_source_without_a_record_says_what_it_has_instead(
 
 
 @pytest.mark.parametrize("pagination", [BY_PAGE, AT_ONCE])
-async def test_of_an_empty_array_nothing_is_said(pagination: dict[str, Any]) -> None:
+async def test_an_empty_array_gets_no_remark(pagination: dict[str, Any]) -> None:
     crawler, ids, missing = await crawl({1: b'{"items": []}'}, pagination)
     assert (ids, missing, (await only_batch(crawler)).detail) == ([], [], None)
 
@@ -195,7 +195,7 @@ async def test_a_first_answer_with_its_records_elsewhere_is_a_failure(
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("total", "shown"),
     [
         ("many", "many"),
         ("1,000", "1,000"),
@@ -205,9 +205,9 @@ async def test_a_first_answer_with_its_records_elsewhere_is_a_failure(
         ("x" * 90, "x" * 40 + "..."),
     ],
 )
-async def test_a_total_that_is_no_number_is_told(said: str, shown: str) -> None:
+async def test_a_total_that_is_not_a_number_is_reported(total: str, shown: str) -> None:
     counted = {**BY_PAGE, "total_header": "X-Total-Count"}
-    crawler, ids, missing = await crawl(six_pages(), counted, X_Total_Count=said)
+    crawler, ids, missing = await crawl(six_pages(), counted, X_Total_Count=total)
     assert (ids, missing) == (list(range(18)), [])
     expected = f"the header X-Total-Count gives {shown}, which is not a number of records"
     assert [batch.detail for batch in crawler.batches] == [expected]

@@ -74,7 +74,7 @@ async def test_pages_that_come_round_again_end_the_crawl(period: int, batch_rows
     assert len(source.seen) < 6 * period + 10
 
 
-async def test_pages_that_repeat_are_the_end_where_the_file_says_so() -> None:
+async def test_pages_that_repeat_are_the_end_where_the_file_declares_it() -> None:
     def clamped(number: int, _before: int) -> faults.Fault:
         return faults.records(cut(7)[min(number, 3) - 1])
 
@@ -85,7 +85,7 @@ async def test_pages_that_repeat_are_the_end_where_the_file_says_so() -> None:
     assert len(missing(crawler)) == 1
 
 
-async def test_the_last_page_again_is_no_fault_where_the_total_was_reached() -> None:
+async def test_the_last_page_again_is_not_a_fault_where_the_total_was_reached() -> None:
     def clamped(number: int, _before: int) -> faults.Fault:
         return faults.records(cut(9)[min(number, 3) - 1], X_Total_Count="9")
 

@@ -1,4 +1,4 @@
-"""A dead batch whose record is replayed: its death is taken back, and nothing else ever is."""
+"""A dead batch whose record is replayed: its failure is cleared, and that of no other batch."""
 
 import asyncpg
 import pytest
@@ -51,13 +51,13 @@ async def test_a_batch_that_fails_again_is_dead_again(
     assert await statuses(pool) == []
     outcome = await handlers.mark_failed(record, PermanentError(Reason.CHECKSUM, "still bad"))
     assert outcome.dead
-    [announced] = outcome.events
-    assert isinstance(announced.event, BatchManifest)
-    assert (announced.event.status, announced.event.reason) == ("dead", Reason.CHECKSUM)
+    [published] = outcome.events
+    assert isinstance(published.event, BatchManifest)
+    assert (published.event.status, published.event.reason) == ("dead", Reason.CHECKSUM)
     assert await statuses(pool) == ["dead"]
 
 
-async def test_only_the_batch_of_the_record_is_revived_and_garbage_revives_nothing(
+async def test_only_the_batch_of_the_record_is_redriven_and_garbage_redrives_nothing(
     handlers: Handlers, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
 ) -> None:
     batch = await a_batch(staging, catalog)

@@ -23,7 +23,7 @@ async def healthy(source: SourceServer, pipeline: Pipeline) -> AsyncIterator[Non
     await pipeline.fetch("ALTER TABLE onpoint_albums DROP CONSTRAINT IF EXISTS test_refuses_everything")
 
 
-async def replay_letters(pipeline: Pipeline, run_id: str) -> None:
+async def replay_dead_letters(pipeline: Pipeline, run_id: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "console", "dlq", "replay", "--run", run_id, "--yes"),
@@ -54,7 +54,7 @@ async def test_a_batch_that_died_at_the_source_goes_the_whole_way(
     assert [dead["stage"] for dead in done["dead"]] == ["crawler"]
     source.heal()
     for _ in range(2):  # the second time it is done, and stays so
-        await replay_letters(pipeline, run_id)
+        await replay_dead_letters(pipeline, run_id)
     expected = test_data.expected("albums")
     async with asyncio.timeout(60):
         while await pipeline.rows("albums", f"_run_id = '{run_id}'") != expected:
@@ -74,13 +74,13 @@ async def test_a_batch_that_the_database_refused_is_loaded_when_it_no_longer_doe
     run_id = new_run()
     done = await pipeline.run({"run_id": run_id, "datasets": ["albums"]}, within_s=60)
     assert [dead["stage"] for dead in done["dead"]] == ["loader"]
-    await replay_letters(pipeline, run_id)
+    await replay_dead_letters(pipeline, run_id)
     async with asyncio.timeout(30):  # the cause is still there: it dies again
         while len(await pipeline.dead_letters_of_run("loader", run_id)) < 2:
             await asyncio.sleep(0.2)
     assert await pipeline.rows("albums", f"_run_id = '{run_id}'") == []
     await pipeline.fetch("ALTER TABLE onpoint_albums DROP CONSTRAINT test_refuses_everything")
-    await replay_letters(pipeline, run_id)
+    await replay_dead_letters(pipeline, run_id)
     async with asyncio.timeout(30):
         while await pipeline.rows("albums", f"_run_id = '{run_id}'") != test_data.expected("albums"):
             await asyncio.sleep(0.2)
