@@ -50,10 +50,10 @@ class ListingRepository:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def due(self, resting: list[str]) -> list[str]:
+    async def due(self, backing_off: list[str]) -> list[str]:
         """Ended runs whose listing is behind, without those that rest; a hundred at most."""
         with translated():
-            return [row["run_id"] for row in await self._pool.fetch(_DUE, resting)]
+            return [row["run_id"] for row in await self._pool.fetch(_DUE, backing_off)]
 
     async def head(self, run_id: str) -> ListingHead:
         with translated():

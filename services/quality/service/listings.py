@@ -29,7 +29,7 @@ class Listings:
         self._repository = repository
         self._completions = completions
         self._lake = lake
-        self._resting: dict[str, float] = {}
+        self._backing_off: dict[str, float] = {}
 
     async def write(self, completed: RunCompleted) -> int:
         """Writes the listing as the ledger has it now; as of how many changes. Memory is one file's entry."""
@@ -57,8 +57,8 @@ class Listings:
     async def catch_up(self) -> int:
         """Rewrites the listings that a redriven batch or a replay made stale; returns their number."""
         now_s = asyncio.get_running_loop().time()
-        self._resting = {run_id: until for run_id, until in self._resting.items() if until > now_s}
-        due = await self._repository.due(list(self._resting))
+        self._backing_off = {run_id: until for run_id, until in self._backing_off.items() if until > now_s}
+        due = await self._repository.due(list(self._backing_off))
         for run_id in due:
             try:
                 await self.rewrite(run_id)
@@ -66,7 +66,7 @@ class Listings:
                 raise
             except Exception:
                 log.exception("listing_failed", listed_run_id=run_id)
-                self._resting[run_id] = now_s + REST_S
+                self._backing_off[run_id] = now_s + REST_S
         return len(due)
 
     async def _assemble(self, completed: RunCompleted, superseded_by: str | None, target: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_listing_names_its_objects_and_its_exports() -> None:
     "document", [None, [], {}, {"datasets": []}, {"datasets": {"posts": {}}}, {"datasets": {"a": 1}}]
 )
 def test_what_is_not_a_listing_is_refused_as_one(document: object) -> None:
-    with pytest.raises(ValueError, match="no listing"):
+    with pytest.raises(ValueError, match="not a listing"):
         listed_uris(document)
 
 

@@ -175,7 +175,7 @@ async def test_a_chain_that_died_goes_on_to_the_end_of_the_batch_and_lists_what_
         assert (redriven.counts.accepted, redriven.first_position, redriven.next) == (20, 20, None)
         [beyond] = redriven.missing
         assert "_page=5" in beyond.url
-        assert "ask for a new run" in beyond.reason
+        assert "request a new run" in beyond.reason
         assert [getattr(e.event, "batches", None) for e in events if e.topic == topics.CRAWL_PLANNED] == [2]
         assert not [event for event in events if event.topic == topics.CRAWL_BATCH_REQUESTED]
         assert result(await replay(crawler, units(crawler)[1])) == redriven
