@@ -48,7 +48,7 @@ class Services:
         return value
 
     async def abort(self, run_id: str) -> None:
-        """What a quality service that is fenced leaves behind."""
+        """Publishes a completion in a transaction that is aborted, as a fenced quality service does."""
         await self._producer.begin_transaction()
         value = json.dumps(completed(run_id, "failed")).encode()
         await self._producer.send_and_wait(RUN_COMPLETED, value, key=run_id.encode())

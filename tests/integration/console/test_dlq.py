@@ -300,7 +300,7 @@ async def test_a_discarded_one_is_no_longer_open_and_tells_why(
     assert "data of a test" in (await onpoint("dlq", "show", name)).out
     assert [(row[0], row[9], row[10]) for row in await audit(ledger)] == [("discard", "data of a test", True)]
     assert await retries() == []
-    assert (await onpoint("dlq", "replay", name)).code == 0, "a person may think better of it"
+    assert (await onpoint("dlq", "replay", name)).code == 0, "a discarded dead letter can still be replayed"
     assert await states(onpoint, loader_dlq) == {name: "replayed"}
 
 
@@ -385,8 +385,8 @@ async def test_one_that_is_not_there_is_told(onpoint: Onpoint) -> None:
 
 
 async def on_terminal(settings: dict[str, str], answer: str, *words: str) -> str:
-    """What a person sees who answers so."""
-    ours, theirs = pty.openpty()
+    """What the terminal shows where the question gets this answer."""
+    terminal, program_end = pty.openpty()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ONPOINT_", "PG"))}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -395,23 +395,23 @@ async def on_terminal(settings: dict[str, str], answer: str, *words: str) -> str
         *words,
         cwd=ROOT,
         env={**inherited, **settings, "NO_COLOR": "1", "TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=program_end,
+        stdout=program_end,
+        stderr=program_end,
     )
-    os.close(theirs)
-    os.write(ours, answer.encode())
+    os.close(program_end)
+    os.write(terminal, answer.encode())
     seen = b""
     while True:
         try:
-            piece = await asyncio.to_thread(os.read, ours, 65536)
+            piece = await asyncio.to_thread(os.read, terminal, 65536)
         except OSError:
             break
         if not piece:
             break
         seen += piece
     await asyncio.wait_for(process.wait(), 60)
-    os.close(ours)
+    os.close(terminal)
     return " ".join(seen.decode("utf-8", "replace").split())
 
 

@@ -29,7 +29,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka, "PUBLISH_TIMEOUT_S", 1.0)
 
 
-async def test_a_broker_that_hangs_ends_the_asking_in_time(silent_server: str) -> None:
+async def test_a_request_to_a_broker_that_hangs_ends_in_time(silent_server: str) -> None:
     began_s = time.monotonic()
     with pytest.raises(ClientError, match="did not answer within 1 s"):
         await kafka.publish_request(plain_kafka(silent_server), "r1", b"{}")

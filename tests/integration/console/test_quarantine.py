@@ -193,7 +193,7 @@ async def test_an_object_store_that_is_away_is_one_sentence(
     assert result.err.endswith(": the object store does not answer at http://127.0.0.1:1\n")
 
 
-async def test_a_reader_that_has_seen_enough_ends_it_in_silence(
+async def test_a_closed_pipe_ends_the_command_without_an_error(
     start: Any, ledger: asyncpg.Connection, staging: ObjectStore, run_id: str
 ) -> None:
     await refuse(ledger, staging, run_id, [line(n, raw="x" * 10_000) for n in range(200)])

@@ -107,7 +107,7 @@ async def test_only_the_committed_end_of_this_very_run_ends_the_wait(
     assert (await ended(process)).code == 0
 
 
-async def test_a_run_that_is_over_before_anybody_looks_is_still_seen(
+async def test_a_run_that_is_over_before_the_wait_begins_is_still_seen(
     onpoint: Onpoint, services: Services
 ) -> None:
     """The end of the topic is read before the request goes out."""

@@ -46,7 +46,7 @@ DATABASE = "postgresql://me:secret@127.0.0.1:1/x"
 
 
 def loaded_by(*words: str, **environment: str) -> set[str]:
-    """Of the libraries, those that a command of its own process has imported when it is over."""
+    """The libraries that a command in a process of its own has imported when it ends."""
     code = (
         f"import sys\nfrom console.main import app\ntry:\n    app({list(words)!r})\nexcept SystemExit:\n    pass\n"
         f"print(*(name for name in {LIBRARIES!r} if name in sys.modules), sep=',')"

@@ -16,7 +16,7 @@ OTHER_ACCOUNT = Account("other", 54_321, 54_321)
 
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Path:
-    """A folder that anybody can pass to, which pytest's own are not."""
+    """A folder that every account can enter, unlike pytest's own."""
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o011)
@@ -72,7 +72,7 @@ def test_unreachable_data_goes_to_a_recorded_folder(open_folder: Path, system_fo
 def test_recorded_folder_goes_with_the_home(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch, beside: str
 ) -> None:
-    """Also one among the temporary files, where the system's cannot be made."""
+    """A folder among the temporary files is taken where the system's cannot be made."""
     (open_folder / "file").write_text("")
     monkeypatch.setattr(accounts, "SYSTEM_FOLDER", open_folder / beside)
     monkeypatch.setattr("tempfile.tempdir", str(open_folder))
@@ -88,7 +88,7 @@ def test_recorded_folder_goes_with_the_home(
 def test_folder_that_no_stack_made_for_the_home_is_never_removed(
     open_folder: Path, system_folder: Path, name: str, owner: str | None
 ) -> None:
-    """Whatever the record in the home names."""
+    """The home's record may name any folder."""
     home = closed_home(open_folder)
     system_folder.mkdir()
     for place in (open_folder / name, system_folder / name, system_folder / home.identity):
@@ -112,7 +112,7 @@ def test_folder_of_another_name_is_not_removed_though_it_names_the_home(open_fol
 
 
 def test_data_of_a_lost_home_is_not_reused(open_folder: Path, system_folder: Path) -> None:
-    """Its password was in the home."""
+    """The password of that data was in the home."""
     home = closed_home(open_folder)
     (system_folder / home.identity / "postgres").mkdir(parents=True)
     assert not accounts.data_folder(home, OTHER_ACCOUNT).exists()

@@ -1,4 +1,4 @@
-"""What services and people get to know about the stack."""
+"""The variables that services and users get about the stack."""
 
 import shlex
 import subprocess
@@ -139,7 +139,7 @@ def test_credentials_are_made_once_and_never_shown(home: Home, credentials: Cred
 
 
 def test_damaged_credentials_are_not_replaced(home: Home) -> None:
-    """The data was made with them: new ones would lock everybody out without a word."""
+    """The data was made with them: new ones would lock every client out without an error."""
     home.credentials_file.write_text("{")
     with pytest.raises(StackError, match="is damaged"):
         load_or_create(home)

@@ -32,7 +32,7 @@ time.sleep(60)
 
 
 class Probes:
-    """What the child answers, as the test wants it."""
+    """The child's answers to probes, set by the test."""
 
     def __init__(self) -> None:
         self.ready = True

@@ -1,4 +1,4 @@
-"""Which ports a stack gets, and what people read when one cannot be had."""
+"""Which ports a stack gets, and the error when one is not free."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A pipe is as wide as it needs to be; whoever sets COLUMNS means it."""
+"""A pipe is as wide as it needs to be; COLUMNS sets another width."""
 
 import sys
 

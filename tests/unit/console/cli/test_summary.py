@@ -165,8 +165,8 @@ def test_a_batch_that_was_not_fetched_is_not_listed_beside_its_missing_pages() -
     assert "e500  500 after 5 tries" in shown
 
 
-def test_nothing_of_a_run_is_an_order_to_the_terminal() -> None:
-    """A source names its own next pages, and whoever may write to the topic all the rest."""
+def test_no_text_of_a_run_controls_the_terminal() -> None:
+    """A source names its own next pages, and every producer of the topic can write the rest."""
     hostile = "\x1b]0;pwned\x07\x9b31m\u202e"
     run = completed(
         reason=hostile,

@@ -50,7 +50,7 @@ def dataset_of(columns: Mapping[str, ColumnType], table: str = "onpoint_d", name
 
 
 @dataclass
-class Yard:
+class Installation:
     """`today`: the dataset's file as it is now; `has`: the table's columns, by default those of the file."""
 
     folder: Path
@@ -163,13 +163,13 @@ class Yard:
         return path
 
 
-MakeYard = Callable[..., Yard]
+MakeInstallation = Callable[..., Installation]
 
 
 @pytest.fixture
-def make_yard(tmp_path: Path) -> MakeYard:
-    def make(today: Mapping[str, ColumnType], has: Mapping[str, str] | None = None) -> Yard:
+def make_installation(tmp_path: Path) -> MakeInstallation:
+    def make(today: Mapping[str, ColumnType], has: Mapping[str, str] | None = None) -> Installation:
         columns = {name: POSTGRES[kind] for name, kind in today.items()}
-        return Yard(tmp_path, dataset_of(today), columns if has is None else has)
+        return Installation(tmp_path, dataset_of(today), columns if has is None else has)
 
     return make

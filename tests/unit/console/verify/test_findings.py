@@ -1,4 +1,4 @@
-"""What could not be checked is told once for each reason, however many datasets or runs it is about."""
+"""What could not be checked is reported once for each reason, however many datasets or runs it concerns."""
 
 from console.verify.findings import Findings
 

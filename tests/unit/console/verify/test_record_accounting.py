@@ -1,4 +1,4 @@
-"""I6: each record led to something, for whoever answers for it and for whoever only listens."""
+"""I6: each record led to something, for each service that handles it and for quality, which only counts."""
 
 import json
 from datetime import UTC, datetime

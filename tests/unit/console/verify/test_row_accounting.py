@@ -1,4 +1,4 @@
-"""The reasons of refused rows, and what `run.completed` tells of them, must add up; before they were counted, nothing."""
+"""The reasons of refused rows, and those in `run.completed`, must add up; results without counted reasons pass."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What a person reads of the findings."""
+"""The findings as text for people."""
 
 from rich.console import Console
 

@@ -46,7 +46,7 @@ def test_a_replayed_one_is_no_longer_open_until_it_dies_again(queue: WorkQueue) 
     assert str(entry.last_action.position) == "loader:0:1"
 
 
-def test_one_whose_batch_got_through_is_resolved_whoever_did_it(queue: WorkQueue) -> None:
+def test_one_whose_batch_is_done_is_resolved_however_it_came_about(queue: WorkQueue) -> None:
     queue.add_dead_letters([dead_letter(1), dead_letter(2)])
     queue.add_actions([action(dead_letter(1))])
     queue.add_results([("b1", "loader"), ("b2", "converter")])

@@ -41,8 +41,8 @@ DIED = Record(
 def dead_letter_of(record: Record) -> Record:
     """The dead letter as the bus writes it."""
     failure = Failure(PermanentError(Reason.OBJECT_MISSING, "it is gone"), 2, NOW, NOW)
-    ours = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
-    return Record("loader.dlq", 1, 7, 1_795_000_001_000, record.key, record.value, tuple(ours))
+    added = dead_letter_headers(record, failure, service="loader", group="onpoint-loader")
+    return Record("loader.dlq", 1, 7, 1_795_000_001_000, record.key, record.value, tuple(added))
 
 
 def test_a_dead_letter_has_the_fields_that_the_bus_wrote() -> None:
@@ -168,7 +168,7 @@ def test_whatever_lies_in_the_topic_is_an_entry_that_cannot_be_replayed(
     assert "\x00" not in dead_letter.run_id
 
 
-def test_what_became_of_a_record_of_quality_is_told_by_the_stage_it_speaks_of() -> None:
+def test_the_result_of_a_record_of_quality_is_that_of_the_stage_in_its_event() -> None:
     of_loader = Record("batch.loaded", 0, 0, 0, b"k", DIED.value)
     sealed = Record("run.sealed", 0, 0, 0, b"k", DIED.value)
 
