@@ -154,7 +154,7 @@ def test_a_listing_names_its_objects_and_its_exports() -> None:
     "document", [None, [], {}, {"datasets": []}, {"datasets": {"posts": {}}}, {"datasets": {"a": 1}}]
 )
 def test_what_is_no_listing_is_said_to_be_none(document: object) -> None:
-    with pytest.raises(ValueError, match="no listing"):
+    with pytest.raises(ValueError, match="not a listing"):
         listed_uris(document)
 
 
