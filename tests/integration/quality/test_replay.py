@@ -291,7 +291,7 @@ async def test_what_keeps_everything_from_being_known_does_not_keep_the_run_open
         assert (outgoing.event.status, outgoing.event.datasets) == ("failed", {})
         assert await quality.listings.catch_up() == 1
         assert await quality.listings.catch_up() == 0, "it rests"
-    quality.listings._resting.clear()  # noqa: SLF001 - a minute later
+    quality.listings._backing_off.clear()  # noqa: SLF001 - a minute later
     assert await quality.listings.catch_up() == 1
     assert (await quality.listing("unknown") or {})["status"] == "failed"
 

@@ -86,13 +86,13 @@ def test_a_lake_object_tells_its_partition_and_an_export_its_run(
         "mine",
     ],
 )
-def test_what_others_keep_in_the_lake_is_none_of_our_objects(key: str) -> None:
+def test_foreign_objects_in_the_lake_are_not_onpoint_s(key: str) -> None:
     assert lake_key(key) is None
     assert export_key(key) is None
 
 
 @given(MOMENTS, MOMENTS, RUNS)
-def test_nothing_of_a_run_that_goes_on_or_that_nobody_knows_ever_goes(
+def test_nothing_of_a_run_that_goes_on_or_is_unknown_ever_goes(
     modified: datetime, now: datetime, run: Run
 ) -> None:
     for open_run in (None, Run(run.run_id, run.requested_at, None, run.dead_datasets)):
@@ -153,7 +153,7 @@ def test_a_listing_names_its_objects_and_its_exports() -> None:
 @pytest.mark.parametrize(
     "document", [None, [], {}, {"datasets": []}, {"datasets": {"posts": {}}}, {"datasets": {"a": 1}}]
 )
-def test_what_is_no_listing_is_said_to_be_none(document: object) -> None:
+def test_what_is_not_a_listing_is_refused_as_one(document: object) -> None:
     with pytest.raises(ValueError, match="not a listing"):
         listed_uris(document)
 
