@@ -157,7 +157,8 @@ class Publisher:
                 self.unreachable_since = None
             elif not reachable and self.unreachable_since is None:
                 self.unreachable_since = datetime.now(UTC)
-                log.warning("broker_unreachable", since=self.unreachable_since.isoformat())
+                why = {"why": problem} if (problem := self._kafka.login_problem) else {}
+                log.warning("broker_unreachable", since=self.unreachable_since.isoformat(), **why)
             await asyncio.sleep(MONITOR_INTERVAL_S)
 
     def _require_producer(self) -> AIOKafkaProducer:
