@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import subprocess
 import time
 from collections.abc import Mapping
@@ -39,14 +40,14 @@ class Issuer:
         self.jwks.write_text(json.dumps({"keys": [key]}))
 
     def token(self, client: str, lifetime_s: float, audience: str = AUDIENCE) -> str:
-        now_s = int(time.time())
+        now_s = time.time()
         header = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
         claims = {
             "iss": ISSUER,
             "aud": audience,
             "sub": client,
-            "iat": now_s,
-            "exp": now_s + int(lifetime_s),
+            "iat": math.floor(now_s),
+            "exp": math.ceil(now_s + lifetime_s),
         }
         signed = f"{_part(header)}.{_part(claims)}"
         signature = _openssl("dgst", "-sha256", "-sign", str(self._key), given=signed.encode())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.bus.kafka import KafkaAccessError, KafkaClients
-from shared.bus.tokens import TokenEndpointAwayError
+from shared.bus.tokens import PAUSE_S, TokenEndpointAwayError
 from shared.bus.topic_admin import TopicSpec, apply_topics
 from tests.support.acls import GROUP, READ, TOPIC, WRITE, Acl
 from tests.support.certificates import ClientCertificate, make_ca, make_client_certificate
@@ -94,7 +94,7 @@ async def test_clients_go_on_when_the_token_of_their_connection_has_expired(
         await producer.stop()
         await consumer.stop()
 
-    assert 2 <= len(tokens.asked) <= 5
+    assert len(tokens.asked) >= 2
 
 
 async def test_a_token_of_another_audience_is_refused_by_the_broker(
@@ -116,9 +116,15 @@ async def test_a_token_endpoint_that_is_away_is_named(kafka: SecureKafka, tokens
     tokens.status = 503
     clients = clients_of(kafka.environment_of_token(CLIENT, tokens.url))
     producer = clients.producer()
-    with pytest.raises(TokenEndpointAwayError, match=r"^the token endpoint http://\S+ answers 503$"):
+    with pytest.raises(TokenEndpointAwayError) as away:
         await clients.start(producer)
+    assert str(away.value) == clients.login_problem == f"the token endpoint {tokens.url} answers 503"
+
+    tokens.as_usual()
+    await asyncio.sleep(PAUSE_S)
+    await clients.start(producer)
     await producer.stop()
+    assert clients.login_problem is None
 
 
 async def test_a_service_waits_for_the_token_endpoint_and_ends_with_one_sentence_when_that_refuses(
