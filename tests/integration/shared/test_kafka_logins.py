@@ -141,13 +141,12 @@ async def test_a_service_waits_for_the_token_endpoint_and_ends_with_one_sentence
                 await asyncio.sleep(0.1)
         tokens.as_usual()
         code = await service.exited()
-    *waiting, heading, sentence = service.log().splitlines()
+    waiting, sentence = before_and_after_heading(service)
 
     assert code == WRONG_SETTINGS
     assert [json.loads(line)["why"] for line in waiting if "waiting_for_kafka" in line] == [
         f"TokenEndpointAwayError: the token endpoint {tokens.url} answers 503"
     ]
-    assert heading == "processor: wrong settings"
     assert sentence == (
         f"The token endpoint {tokens.url} refuses the client 'processor' with 401 (invalid_client): "
         "check ONPOINT_KAFKA_SASL_USERNAME and ONPOINT_KAFKA_SASL_PASSWORD"
@@ -189,7 +188,7 @@ async def test_a_service_without_a_certificate_ends_with_one_sentence(
         f"Kafka at {settings['ONPOINT_KAFKA_BOOTSTRAP_SERVERS']} asks for a client certificate: "
         "set ONPOINT_KAFKA_SSL_CERT_FILE and ONPOINT_KAFKA_SSL_KEY_FILE"
     )
-    assert service.log().splitlines()[-2:] == ["processor: wrong settings", sentence]
+    assert before_and_after_heading(service)[1] == sentence
 
 
 async def test_a_client_without_a_certificate_is_told_so_each_time(kafka: SecureKafka) -> None:
@@ -227,6 +226,13 @@ async def a_record_goes_through(clients: KafkaClients) -> None:
         await admin.close()
         await producer.stop()
         await consumer.stop()
+
+
+def before_and_after_heading(service: LoneService) -> tuple[list[str], str]:
+    """What the service logged, and the sentence with which it ended."""
+    lines = service.log().splitlines()
+    place = lines.index("processor: wrong settings")
+    return lines[:place], lines[place + 1]
 
 
 async def refusal_of(clients: KafkaClients) -> str:
