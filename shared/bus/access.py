@@ -6,21 +6,34 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
 
+from shared.bus.tokens import TokenRefusedError
 from shared.settings.kafka import KafkaSettings
 from shared.settings.variables import variable_of
 
 DENIED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 """The user is known and has no permission."""
 
+ALERTS_ON_CERTIFICATES = (
+    "ALERT_CERTIFICATE",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_UNKNOWN_CA",
+)
+"""How OpenSSL calls what a broker sends that refuses a client's certificate, or asks for one."""
+
 
 def why_refused(error: BaseException, server: str, settings: KafkaSettings) -> str | None:
     """None for an error that is not about this client: the broker may be unavailable."""
+    if isinstance(error, KafkaConnectionError) and isinstance(error.__cause__, ssl.SSLError):
+        # With TLS 1.3 a broker refuses the client's certificate when its side of the handshake is over.
+        error = error.__cause__
     if isinstance(error, ssl.SSLCertVerificationError):
         ca = settings.kafka_ssl_ca_file or "the system's CA certificates"
         return (
@@ -28,33 +41,59 @@ def why_refused(error: BaseException, server: str, settings: KafkaSettings) -> s
             f"({variable_of('kafka_ssl_ca_file')}: {ca})"
         )
     if isinstance(error, ssl.SSLError):
+        return _why_tls_fails(error, server, settings)
+    return _why_login_fails(error, server, settings)
+
+
+def _why_login_fails(error: BaseException, server: str, settings: KafkaSettings) -> str | None:
+    if isinstance(error, TokenRefusedError):
+        return str(error)
+    user, mechanism = settings.kafka_sasl_username, settings.kafka_sasl_mechanism
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return f"Kafka at {server} does not offer {variable_of('kafka_sasl_mechanism')}={mechanism}"
+    if not isinstance(error, SaslAuthenticationFailed | AuthenticationFailedError):
+        return None
+    if mechanism == "OAUTHBEARER":
+        names = f"{variable_of('kafka_oauth_token_url')}, {variable_of('kafka_oauth_scope')}"
+        return f"Kafka at {server} does not take the token of the client {user!r}: check its issuer and audience ({names})"
+    names = f"{variable_of('kafka_sasl_username')} and {variable_of('kafka_sasl_password')}"
+    return f"Kafka at {server} refuses the user {user!r}: check {names}"
+
+
+def _why_tls_fails(error: ssl.SSLError, server: str, settings: KafkaSettings) -> str:
+    """A broker tells by an alert what it has against the client's certificate."""
+    reason = error.reason or str(error)
+    certificate = settings.kafka_ssl_cert_file
+    if not any(word in reason for word in ALERTS_ON_CERTIFICATES):
         protocol = settings.kafka_security_protocol
         return (
-            f"Kafka at {server} refuses TLS: {error.reason or error} "
-            f"({variable_of('kafka_security_protocol')}={protocol})"
+            f"Kafka at {server} refuses TLS: {reason} ({variable_of('kafka_security_protocol')}={protocol})"
         )
-    if isinstance(error, SaslAuthenticationFailed | AuthenticationFailedError):
-        return (
-            f"Kafka at {server} refuses the user {settings.kafka_sasl_username!r}: "
-            f"check {variable_of('kafka_sasl_username')} and {variable_of('kafka_sasl_password')}"
-        )
-    if isinstance(error, UnsupportedSaslMechanismError):
-        return (
-            f"Kafka at {server} does not offer {variable_of('kafka_sasl_mechanism')}="
-            f"{settings.kafka_sasl_mechanism}"
-        )
-    return None
+    if certificate is None:
+        names = f"{variable_of('kafka_ssl_cert_file')} and {variable_of('kafka_ssl_key_file')}"
+        return f"Kafka at {server} asks for a client certificate: set {names}"
+    return (
+        f"Kafka at {server} does not take the client certificate: {reason} "
+        f"({variable_of('kafka_ssl_cert_file')}: {certificate})"
+    )
 
 
-def what_is_denied(error: KafkaError, user: str | None) -> str:
+def what_is_denied(error: KafkaError, settings: KafkaSettings) -> str:
     """For one of `DENIED`."""
     if isinstance(error, ClusterAuthorizationFailedError):
         what = "to publish: it may write to no topic"  # what a producer needs of the cluster comes with any topic
     else:
         kind = "topics" if isinstance(error, TopicAuthorizationFailedError) else "consumer group"
         what = f"the {kind} {', '.join(_names(part) for part in error.args)}"
-    who = f"user {user!r}" if user else "client"
-    return f"Kafka denies the {who} {what}; docs/security.md lists the ACLs"
+    return f"Kafka denies the {_who(settings)} {what}; docs/security.md lists the ACLs"
+
+
+def _who(settings: KafkaSettings) -> str:
+    if settings.kafka_uses_sasl:
+        return f"user {settings.kafka_sasl_username!r}"
+    if settings.kafka_uses_tls and settings.kafka_ssl_cert_file:
+        return f"client with the certificate {settings.kafka_ssl_cert_file}"
+    return "client"
 
 
 def _names(part: object) -> str:

@@ -13,9 +13,12 @@ from aiokafka.errors import (
     KafkaError,
     TopicAuthorizationFailedError,
 )
+from pydantic import SecretStr
 
 from shared.bus.access import DENIED, what_is_denied, why_refused
 from shared.bus.messages import Record
+from shared.bus.token_refusals import heed_refusals
+from shared.bus.tokens import CachedTokens, TokenEndpointAwayError
 from shared.errors import ConfigurationError
 from shared.settings.kafka import KafkaSettings
 from shared.settings.variables import variable_of
@@ -65,7 +68,11 @@ class KafkaClients:
         return AIOKafkaAdminClient(**{**self._options, **options})
 
     async def start(self, client: _Client) -> None:
-        """Starts a client. Raises `KafkaAccessError` where the brokers refuse it, else as the client."""
+        """Starts a client.
+
+        Raises `KafkaAccessError` where the brokers or the token endpoint refuse it, `TokenEndpointAwayError`, else as the
+        client.
+        """
         try:
             await client.start()
         except KafkaConnectionError as error:
@@ -106,12 +113,19 @@ class KafkaClients:
 
     def denial(self, error: KafkaError) -> str:
         """One sentence for a permission that this client misses."""
-        return what_is_denied(error, self._settings.kafka_sasl_username)
+        return what_is_denied(error, self._settings)
+
+    @property
+    def login_problem(self) -> str | None:
+        """Why there is no token to log in with, for people; None: there is one, or none is needed."""
+        tokens = self._security.get("sasl_oauth_token_provider")
+        return tokens.problem if isinstance(tokens, CachedTokens) else None
 
     async def _refusal(self) -> str | None:
         """Why the brokers refuse this client; None where one takes it or none answers.
 
         A client that cannot connect raises the same error for a broker that is away and for one that refuses it.
+        Raises `TokenEndpointAwayError`.
         """
         refusal = None
         for server in self.servers.split(","):
@@ -120,6 +134,8 @@ class KafkaClients:
                 connection = await create_conn(
                     host.strip("[]"), int(port), request_timeout_ms=PROBE_TIMEOUT_MS, **self._security
                 )
+            except TokenEndpointAwayError:
+                raise
             except (KafkaError, OSError, ValueError, TimeoutError) as error:
                 refusal = refusal or why_refused(error, server, self._settings)
             else:
@@ -134,9 +150,20 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
         found["ssl_context"] = _tls(settings)
     if settings.kafka_uses_sasl and settings.kafka_sasl_password is not None:
         found["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        found["sasl_plain_username"] = settings.kafka_sasl_username
-        found["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+        if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+            found["sasl_oauth_token_provider"] = _tokens(settings, settings.kafka_sasl_password)
+        else:
+            found["sasl_plain_username"] = settings.kafka_sasl_username
+            found["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     return found
+
+
+def _tokens(settings: KafkaSettings, secret: SecretStr) -> CachedTokens:
+    from shared.bus.token_endpoint import TokenEndpoint  # noqa: PLC0415 - a command without it is spared aiohttp
+
+    heed_refusals()
+    url, client_id = settings.kafka_oauth_token_url or "", settings.kafka_sasl_username or ""
+    return CachedTokens(TokenEndpoint(url, client_id, secret, settings.kafka_oauth_scope).ask)
 
 
 def _tls(settings: KafkaSettings) -> ssl.SSLContext:

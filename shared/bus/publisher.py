@@ -24,6 +24,7 @@ MAX_DEAD_LETTER_BYTES = 2_000_000
 compressed to 1 MiB may be far larger: its dead-letter record is truncated."""
 
 MONITOR_INTERVAL_S = 2.0
+MONITOR_TIMEOUT_S = 30.0
 
 RETIRE_S = 5.0
 """A stopping process waits this long for producers that were replaced."""
@@ -150,15 +151,23 @@ class Publisher:
 
     async def _watch_broker(self) -> None:
         while True:
-            reachable = bool(await self._require_producer().client.force_metadata_update())
+            reachable = await self._is_broker_reachable()
             BROKER_REACHABLE.set(int(reachable))
             if reachable and self.unreachable_since is not None:
                 log.info("broker_reachable", unreachable_since=self.unreachable_since.isoformat())
                 self.unreachable_since = None
             elif not reachable and self.unreachable_since is None:
                 self.unreachable_since = datetime.now(UTC)
-                log.warning("broker_unreachable", since=self.unreachable_since.isoformat())
+                why = {"why": problem} if (problem := self._kafka.login_problem) else {}
+                log.warning("broker_unreachable", since=self.unreachable_since.isoformat(), **why)
             await asyncio.sleep(MONITOR_INTERVAL_S)
+
+    async def _is_broker_reachable(self) -> bool:
+        """Bounded: a client that is closed meanwhile never answers."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MONITOR_TIMEOUT_S):
+                return bool(await self._require_producer().client.force_metadata_update())
+        return False
 
     def _require_producer(self) -> AIOKafkaProducer:
         if self._producer is None:

@@ -22,6 +22,9 @@ TRANSACTION_TIMEOUT_MS = 30_000
 COMPRESSION = "gzip"
 """`run.completed` is for other programs: every Kafka client reads gzip without a further library."""
 
+UNUSABLE = (OutOfOrderSequenceNumber, AssertionError)
+"""After a fatal error, such as an expired transactional id, aiokafka refuses every further transaction by an assertion."""
+
 log = get_logger()
 
 
@@ -50,9 +53,10 @@ class TransactionalProducers:
                     await producer.send_and_wait(event.topic, value_of(event), key=event.key.encode())
                 crashpoints.reach(f"{self._service}.transaction")
                 await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
-        except OutOfOrderSequenceNumber as error:
-            # It never recovers from that: the record comes again, with a new producer.
-            self._producers.pop(partition, None)
+        except UNUSABLE as error:
+            # The producer never recovers from that: the record comes again, with a new one.
+            if self._producers.get(partition) is producer:
+                del self._producers[partition]
             await _stop(producer)
             raise TransientError("the transactional producer was replaced") from error
 
@@ -100,5 +104,5 @@ class TransactionalProducers:
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    with contextlib.suppress(KafkaError):
+    with contextlib.suppress(KafkaError, AssertionError):
         await producer.stop()

@@ -1,6 +1,9 @@
 """Where Kafka is, and how to connect to it."""
 
+import ipaddress
+import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -8,7 +11,7 @@ from shared.settings.model import Settings
 from shared.settings.variables import variable_of
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 
 class KafkaSettings(Settings):
@@ -30,13 +33,34 @@ class KafkaSettings(Settings):
         Field(description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL: whether there is TLS and a login"),
     ] = "PLAINTEXT"
     kafka_sasl_mechanism: Annotated[
-        Mechanism, Field(description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; for SASL_PLAINTEXT and SASL_SSL")
+        Mechanism,
+        Field(
+            description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; for SASL_PLAINTEXT and SASL_SSL"
+        ),
     ] = "SCRAM-SHA-512"
     kafka_sasl_username: Annotated[
-        str | None, Field(validate_default=True, description="user of that login; one for each service")
+        str | None,
+        Field(
+            validate_default=True,
+            description="user of that login, with OAUTHBEARER the client id; one for each service",
+        ),
     ] = None
     kafka_sasl_password: Annotated[
-        SecretStr | None, Field(validate_default=True, description="its password, or its _FILE")
+        SecretStr | None,
+        Field(
+            validate_default=True,
+            description="its password, with OAUTHBEARER the client secret, or its _FILE",
+        ),
+    ] = None
+    kafka_oauth_token_url: Annotated[
+        str | None,
+        Field(
+            validate_default=True,
+            description="https address that gives OAUTHBEARER its tokens, by the client-credentials grant",
+        ),
+    ] = None
+    kafka_oauth_scope: Annotated[
+        str | None, Field(description="scope that is asked for with them, where the server expects one")
     ] = None
     kafka_ssl_ca_file: Annotated[
         str | None, Field(description="file of the brokers' CA certificates (PEM); absent: the system's")
@@ -67,9 +91,43 @@ class KafkaSettings(Settings):
             raise ValueError(f"must be set for {variable_of('kafka_security_protocol')}={protocol}")
         return value
 
+    @field_validator("kafka_oauth_token_url")
+    @classmethod
+    def _tokens_come_from_a_safe_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        logs_in = info.data.get("kafka_security_protocol", "").startswith("SASL_")
+        if value is None:
+            if logs_in and info.data.get("kafka_sasl_mechanism") == "OAUTHBEARER":
+                raise ValueError(f"must be set for {variable_of('kafka_sasl_mechanism')}=OAUTHBEARER")
+        elif (fault := _fault_of(value)) is not None:
+            raise ValueError(fault)
+        return value
+
     @field_validator("kafka_ssl_key_file")
     @classmethod
     def _key_has_its_certificate(cls, value: str | None, info: ValidationInfo) -> str | None:
         if bool(value) != bool(info.data.get("kafka_ssl_cert_file")):
             raise ValueError(f"must be set together with {variable_of('kafka_ssl_cert_file')}")
         return value
+
+
+def _fault_of(url: str) -> str | None:
+    """What is wrong with the address of a token endpoint: the client's secret is sent there."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is no address"
+    if not host or re.search(r"[\s\x00-\x1f]", url):
+        return "is no address"
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        return "must have no user, password or fragment"
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return None
+    return "must begin with https://, or lead to this machine"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.config import StackConfig
 from deploy.local.stack import LocalStack
 from shared.bus.kafka import KafkaAccessError, KafkaClients
 from shared.bus.topic_admin import apply_topics, load_topics
@@ -31,12 +30,10 @@ WRONG_SETTINGS = 2
 
 
 @pytest.fixture(scope="module")
-async def kafka(
-    components: LocalStack, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[SecureKafka]:
+async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SecureKafka]:
     rights = documented()
     folder = tmp_path_factory.mktemp("kafka")
-    with SecureKafka(folder, StackConfig.load(components.home), (*rights, STRANGER)) as broker:
+    with SecureKafka(folder, (*rights, STRANGER)) as broker:
         await broker.allow(acl for user, granted in rights.items() for acl in granted.acls(user))
         await apply_topics(broker.clients(ADMIN), load_topics(ROOT / "deploy/kafka/topics.yaml"))
         yield broker

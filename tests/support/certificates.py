@@ -1,4 +1,4 @@
-"""Certificates of one test, made with openssl: a CA, and a broker's certificate that it signs."""
+"""Certificates of one test, made with openssl: a CA, and the certificates of a broker and of clients that it signs."""
 
 import subprocess
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ def make_certificates(folder: Path, address: str) -> Certificates:
     """The broker's certificate names the IP address and nothing else."""
     folder.mkdir(parents=True)
     make_ca(folder / "ca")
-    request = (
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "broker.key",
-        "-out",
-        "broker.csr",
-        "-subj",
-        "/CN=broker",
-    )
-    _openssl(folder, "req", *request)
     (folder / "names").write_text(f"subjectAltName=IP:{address}\n")
-    signed_by = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
-    _openssl(folder, "x509", "-req", "-in", "broker.csr", "-days", "2", "-out", "broker.pem", *signed_by)
+    _sign(folder, "broker", "/CN=broker", "-extfile", "names")
     keystore = folder / "keystore.pem"
     keystore.write_text((folder / "broker.key").read_text() + (folder / "broker.pem").read_text())
     return Certificates(ca=folder / "ca.pem", keystore=keystore)
+
+
+@dataclass(frozen=True)
+class ClientCertificate:
+    certificate: Path
+    key: Path
+
+
+def make_client_certificate(ca: Path, name: str, subject: str) -> ClientCertificate:
+    """Beside the CA that signs it, whose key is there too. The subject is written as openssl does: `/O=Example/CN=a`."""
+    folder = ca.parent
+    _sign(folder, name, subject, ca=ca.stem)
+    return ClientCertificate(folder / f"{name}.pem", folder / f"{name}.key")
 
 
 def make_ca(path: Path) -> Path:
@@ -43,6 +43,15 @@ def make_ca(path: Path) -> Path:
         path.parent, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ca", *files
     )
     return path.with_name(f"{path.name}.pem")
+
+
+def _sign(folder: Path, name: str, subject: str, *extensions: str, ca: str = "ca") -> None:
+    """A key `<name>.key` and its certificate `<name>.pem`."""
+    request, certificate = f"{name}.csr", f"{name}.pem"
+    key = ("-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key")
+    _openssl(folder, "req", *key, "-out", request, "-subj", subject)
+    signed_by = ("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", *extensions)
+    _openssl(folder, "x509", "-req", "-in", request, "-days", "2", "-out", certificate, *signed_by)
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

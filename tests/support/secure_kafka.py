@@ -1,23 +1,26 @@
-"""A broker of its own that takes clients over TLS with SCRAM only, and lets each do what its ACLs name."""
+"""A broker of its own that takes clients over TLS only: by SCRAM, token or certificate. Each may do what its ACLs name."""
 
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from aiokafka.protocol.admin import CreateAclsRequest
-from pydantic import SecretStr
 
-from deploy.local.config import StackConfig
+from deploy.local.fetch import fetch
 from deploy.local.kafka import JVM_FLAGS, LOG4J
 from deploy.local.ports import HOST, free_port
+from deploy.local.tools import find_java
 from shared.bus.kafka import KafkaClients
 from shared.settings.kafka import KafkaSettings
+from shared.settings.model import load_settings
 from tests.support.acls import Acl
-from tests.support.certificates import make_certificates
+from tests.support.certificates import ClientCertificate, make_certificates
+from tests.support.tokens import AUDIENCE, ISSUER, Issuer
 
 ADMIN = "admin"
 START_TIMEOUT_S = 180
@@ -27,13 +30,21 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller}
 controller.listener.names=CONTROLLER
-listeners=SASL_SSL://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=SASL_SSL://{host}:{port}
-listener.security.protocol.map=SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners=SASL_SSL://{host}:{port},TOKENS://{host}:{tokens},CERTIFICATES://{host}:{certificates},CONTROLLER://{host}:{controller}
+advertised.listeners=SASL_SSL://{host}:{port},TOKENS://{host}:{tokens},CERTIFICATES://{host}:{certificates}
+listener.security.protocol.map=SASL_SSL:SASL_SSL,TOKENS:SASL_SSL,CERTIFICATES:SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=SASL_SSL
 sasl.enabled.mechanisms=SCRAM-SHA-512
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={jaas}
+listener.name.tokens.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.tokens.oauthbearer.sasl.jaas.config={oauth}.OAuthBearerLoginModule required;
+listener.name.tokens.oauthbearer.sasl.server.callback.handler.class={oauth}.OAuthBearerValidatorCallbackHandler
+listener.name.tokens.oauthbearer.connections.max.reauth.ms=3600000
+sasl.oauthbearer.jwks.endpoint.url={jwks}
+sasl.oauthbearer.expected.issuer={issuer}
+sasl.oauthbearer.expected.audience={audience}
+listener.name.certificates.ssl.client.auth=required
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
 ssl.truststore.type=PEM
@@ -51,23 +62,32 @@ transaction.state.log.num.partitions=2
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=6000
 """
-"""Only the controller's listener knows anonymous clients; it is the broker's own."""
+"""Only the controller's listener knows anonymous clients; it is the broker's own. A connection ends with the token that it
+was opened with."""
+
+OAUTH = "org.apache.kafka.common.security.oauthbearer"
+ALLOWED_URLS = "org.apache.kafka.sasl.oauthbearer.allowed.urls"
 
 
 class SecureKafka:
     """Apache Kafka in a folder; a context manager. Every user's password is made from its name."""
 
-    def __init__(self, folder: Path, config: StackConfig, users: Iterable[str]) -> None:
+    def __init__(self, folder: Path, users: Iterable[str] = ()) -> None:
+        """Each of `users` can log in by SCRAM."""
         self._folder = folder
         self._users = (ADMIN, *users)
+        self.issuer = Issuer(folder / "issuer")
         self._java = (
-            str(config.java),
+            str(find_java(os.environ)),
             *JVM_FLAGS,
             f"-Dlog4j2.configurationFile={LOG4J.as_uri()}",
+            f"-D{ALLOWED_URLS}={self.issuer.jwks.as_uri()}",
             "-cp",
-            f"{config.kafka_jars}/*",
+            f"{fetch(os.environ, print).kafka}/*",
         )
         self.port = free_port()
+        self._token_port = free_port((self.port,))
+        self._certificate_port = free_port((self.port, self._token_port))
         self.ca = folder / "certificates/ca.pem"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -104,23 +124,32 @@ class SecureKafka:
     def environment(self, user: str) -> dict[str, str]:
         """The settings that connect a process as this user."""
         return {
-            "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{self.port}",
-            "ONPOINT_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            **self._reach(self.port, "SASL_SSL"),
             "ONPOINT_KAFKA_SASL_USERNAME": user,
             "ONPOINT_KAFKA_SASL_PASSWORD": password_of(user),
-            "ONPOINT_KAFKA_SSL_CA_FILE": str(self.ca),
         }
 
-    def clients(self, user: str, **settings: str | None) -> KafkaClients:
-        given: Mapping[str, str | SecretStr | None] = {
-            "kafka_bootstrap_servers": f"{HOST}:{self.port}",
-            "kafka_security_protocol": "SASL_SSL",
-            "kafka_sasl_username": user,
-            "kafka_sasl_password": SecretStr(password_of(user)),
-            "kafka_ssl_ca_file": str(self.ca),
-            **settings,
+    def environment_of_token(self, client: str, url: str) -> dict[str, str]:
+        """As `environment`, by tokens of the endpoint; the user is named as the client."""
+        return {
+            **self.environment(client),
+            **self._reach(self._token_port, "SASL_SSL"),
+            "ONPOINT_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            "ONPOINT_KAFKA_OAUTH_TOKEN_URL": url,
         }
-        return KafkaClients(KafkaSettings.model_validate(given), "onpoint-test")
+
+    def environment_of_certificate(self, client: ClientCertificate | None) -> dict[str, str]:
+        """As `environment`, by a certificate; the user is named as its subject. None: without one."""
+        reach = self._reach(self._certificate_port, "SSL")
+        if client is None:
+            return reach
+        files = {"CERT": client.certificate, "KEY": client.key}
+        return {**reach, **{f"ONPOINT_KAFKA_SSL_{name}_FILE": str(file) for name, file in files.items()}}
+
+    def clients(self, user: str, **settings: str | None) -> KafkaClients:
+        """As the user; `settings` are fields that differ."""
+        changed = {f"ONPOINT_{name.upper()}": value or "" for name, value in settings.items()}
+        return clients_of({**self.environment(user), **changed})
 
     async def allow(self, acls: Iterable[Acl]) -> None:
         admin = self.clients(ADMIN).admin()
@@ -141,6 +170,13 @@ class SecureKafka:
         finally:
             await admin.close()
 
+    def _reach(self, port: int, protocol: str) -> dict[str, str]:
+        return {
+            "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{port}",
+            "ONPOINT_KAFKA_SECURITY_PROTOCOL": protocol,
+            "ONPOINT_KAFKA_SSL_CA_FILE": str(self.ca),
+        }
+
     def _write_properties(self) -> Path:
         certificates = make_certificates(self.ca.parent, HOST)
         login = "org.apache.kafka.common.security.scram.ScramLoginModule"
@@ -149,9 +185,15 @@ class SecureKafka:
             PROPERTIES.format(
                 host=HOST,
                 port=self.port,
-                controller=free_port((self.port,)),
+                tokens=self._token_port,
+                certificates=self._certificate_port,
+                controller=free_port((self.port, self._token_port, self._certificate_port)),
                 admin=ADMIN,
                 jaas=f'{login} required username="{ADMIN}" password="{password_of(ADMIN)}";',
+                oauth=OAUTH,
+                jwks=self.issuer.jwks.as_uri(),
+                issuer=ISSUER,
+                audience=AUDIENCE,
                 keystore=certificates.keystore,
                 ca=certificates.ca,
                 data=self._folder / "data",
@@ -174,6 +216,10 @@ class SecureKafka:
     def _run(self, *words: str) -> None:
         done = subprocess.run((*self._java, *words), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def clients_of(environment: dict[str, str]) -> KafkaClients:
+    return KafkaClients(load_settings(KafkaSettings, environment), "onpoint-test")
 
 
 def password_of(user: str) -> str:

@@ -68,6 +68,10 @@ class Checkpoints:
         key = keys.checkpoint_key(unit.run_id, unit.dataset, unit.batch_id)
         await self._staging.put(key, checkpoint.model_dump_json().encode())
 
+    async def remove(self, unit: CrawlBatchRequested) -> None:
+        """For a batch that begins anew: its failed requests are made again, and its time starts from zero."""
+        await self._staging.delete(keys.checkpoint_key(unit.run_id, unit.dataset, unit.batch_id))
+
     async def _download(self, unit: CrawlBatchRequested, artifact: Artifact, target: Path) -> None:
         key = self._staging.key(artifact.uri, keys.dataset_prefix(unit.run_id, unit.dataset))
         await self._staging.download(key, target, size=artifact.bytes, sha256=artifact.sha256)

@@ -39,6 +39,10 @@ class BatchCrawl:
         self._checkpoints = checkpoints
         self._batch_rows = batch_rows
 
+    async def forget(self, unit: CrawlBatchRequested) -> None:
+        """Of a dead batch that is redriven: nothing of its earlier tries counts. Idempotent."""
+        await self._checkpoints.remove(unit)
+
     async def run(self, unit: CrawlBatchRequested, plan: CrawlPlan) -> BatchManifest | None:
         """The manifest, its artifacts durable; None: the batch's time is over, and its checkpoint is stored.
 

@@ -142,8 +142,10 @@ class CrawlerService:
             await self._runs.replace_plan(plan_anew(await self._make_plan(request, unit)))
         elif isinstance(unit.work, PlanWork):
             return
-        elif plan.is_last_known(unit.sequence) and plan.announced is None and await self._is_dead(unit):
-            await self._runs.replace_plan(plan.model_copy(update={"announced": sequence + 1}))
+        elif await self._is_dead(unit):
+            await self._batch_crawl.forget(unit)
+            if plan.is_last_known(unit.sequence) and plan.announced is None:
+                await self._runs.replace_plan(plan.model_copy(update={"announced": sequence + 1}))
         await self._batches.clear_failure(unit.run_id, unit.dataset, batch_id)
 
     async def _is_dead(self, unit: CrawlBatchRequested) -> bool:

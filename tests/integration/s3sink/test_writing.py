@@ -311,7 +311,7 @@ async def test_an_outage_kills_no_batch_and_work_goes_on_after_it(
         await append(*arguments)
 
     monkeypatch.setattr(sink.writer, "_append", failing)
-    monkeypatch.setattr("services.s3sink.workers.object_writer.OUTAGE_DELAYS_S", (0.01,))
+    monkeypatch.setattr("shared.runtime.background.BACKOFF_S", (0.01,))
     await run_until_published(sink)
     assert [result.status for result in sink.results().values()] == ["done", "done"]
 
@@ -326,7 +326,7 @@ async def test_a_broker_that_is_away_is_waited_for(sink: Sink, monkeypatch: pyte
         sink.published.extend(outgoing)
 
     sink.rebuild(publish=publish)
-    monkeypatch.setattr("services.s3sink.workers.object_writer.OUTAGE_DELAYS_S", (0.01,))
+    monkeypatch.setattr("shared.runtime.background.BACKOFF_S", (0.01,))
     await run_until_published(sink)
     assert await sink.states() == ["announced"]
 

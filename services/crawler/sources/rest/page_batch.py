@@ -144,6 +144,8 @@ class PageBatch:
             try:
                 following = await self._page(url)
             except OutOfTimeError:
+                # The next batch does not know them, and the page behind them may have records.
+                self._unconfirmed.mark_missing()
                 return self._cursor(url, sequence)
             url = following
         return None
