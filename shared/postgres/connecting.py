@@ -1,12 +1,19 @@
 """Opens connections, and logs once that PostgreSQL is unreachable and once that it is reachable again."""
 
+import socket
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 
 from shared.observability.logging import get_logger
 from shared.postgres.refusals import error_text
+
+KEEPALIVE_IDLE_S = 30
+KEEPALIVE_INTERVAL_S = 10
+KEEPALIVE_PROBES = 3
+UNACKNOWLEDGED_MS = 60_000
+"""A server that vanishes without a word, as with its host, ends its connections after about a minute."""
 
 log = get_logger()
 
@@ -30,4 +37,21 @@ class Connector:
         if self.unreachable_since is not None:
             log.info("postgres_reachable", unreachable_since=self.unreachable_since.isoformat())
             self.unreachable_since = None
+        _keep_alive(connection)
         return connection
+
+
+def _keep_alive(connection: asyncpg.Connection) -> None:
+    """The server's own timeouts end nothing here once its answers are lost."""
+    found = cast("Any", connection)._transport.get_extra_info("socket")  # noqa: SLF001 - asyncpg has no option for it
+    if found is None or found.family == socket.AF_UNIX:
+        return
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_MS),
+    ):
+        if (option := getattr(socket, name, None)) is not None:
+            found.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
+from typing import Any, cast
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from shared.errors import ConfigurationError
+from shared.postgres import connecting
 from shared.postgres.pool import open_pool
 from shared.settings.postgres import PostgresSettings
 from tests.support.postgres_server import PostgresServer
@@ -41,6 +44,15 @@ async def test_the_size_stays_open_and_the_overflow_opened_when_needed(postgres:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         )
         await until(lambda: pool.get_size() == 3)
+
+
+async def test_connections_end_when_the_server_s_host_vanishes(postgres: PostgresServer) -> None:
+    async with await open_pool(settings(postgres.dsn())) as pool, pool.acquire() as connection:
+        raw = cast("Any", connection)._con  # noqa: SLF001 - what the kernel was told
+        found = raw._transport.get_extra_info("socket")  # noqa: SLF001 - as above
+        assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == connecting.KEEPALIVE_IDLE_S
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == connecting.UNACKNOWLEDGED_MS
 
 
 async def test_a_server_that_is_away_is_logged_once_without_a_traceback(

@@ -135,6 +135,42 @@ async def test_tries_of_a_source_that_is_down_end_across_checkpoints(
     assert "not asked" in (batch.detail or "")
 
 
+async def test_a_dead_batch_that_is_redriven_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_fetcher, "BATCH_S", SHORT_S)
+    monkeypatch.setattr(batch_fetcher, "PATIENCE_S", SHORT_S)
+    async with a_source(dict.fromkeys(range(COUNT), faults.status(404))) as source:
+        datasets = {"things": dataset_of(source.url, IDS, concurrency=1)}
+        async with crawler_of(source.url, allow=source.allow, datasets=datasets) as crawler:
+            await crawler.run({"run_id": "r", "datasets": ["things"]})
+            [dead] = crawler.dead_letters
+            source.heal()
+            source.fail("/ids", faults.records(list(range(COUNT))))
+            for number in range(COUNT):
+                source.fail(f"/item/{number}", faults.body(b'{"id": %d}' % number))
+            await crawler.handlers.redrive(dead)
+            await crawler.drive(list(await crawler.handlers.on_batch_requested(dead)))
+    batch = crawler.batches[-1]
+    assert (batch.status, batch.counts.read, batch.counts.rejected) == ("done", COUNT, 0)
+
+
+async def test_a_page_without_an_array_is_missing_where_its_batch_ends_before_the_next_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_fetcher, "BATCH_S", 0.3)
+    monkeypatch.setattr(batch_fetcher, "LAST_REQUEST_S", 0.3)
+    source = SourceServer({"things": things(60)}, delay_s=0.01, total_header=None, links=False)
+    source.fail("/things?_page=3&_limit=10", faults.null())
+    source.fail("/things?_page=4&_limit=10", faults.hang(), times=1)
+    async with source:
+        datasets = {"things": dataset_of(source.url, {**PAGES, "total_header": None}, concurrency=1)}
+        async with crawler_of(
+            source.url, allow=source.allow, datasets=datasets, read_timeout_s=30, timeout_s=30
+        ) as crawler:
+            await crawler.run({"run_id": "r", "datasets": ["things"]})
+    assert sum(batch.counts.read for batch in crawler.batches) == 50
+    assert [page.url[-17:] for batch in crawler.batches for page in batch.missing] == ["_page=3&_limit=10"]
+
+
 async def log_of(crawler: Crawler, manifest: BatchManifest) -> list[dict[str, Any]]:
     stored = await crawler.staging.get(crawler.staging.key(manifest.artifacts[-1].uri, ""))
     assert stored is not None
