@@ -290,8 +290,13 @@ def failed_plan(run_id: str, dataset: str, failure: PlanFailure) -> CrawlPlan:
     return CrawlPlan(run_id=run_id, dataset=dataset, kind="failed", requests=1, failed=failure)
 
 
+def requests_at_rate(requests_per_second: float, most: int) -> int:
+    """Of a batch at most, where `most` bounds it without a rate. A rate of 0 is no limit."""
+    return min(most, max(1, ceil(requests_per_second * BATCH_RATE_S))) if requests_per_second else most
+
+
 def _per_batch(requests: int, most: int, requests_per_second: float) -> int:
     if requests > most * MAX_BATCHES:
         raise UnbelievableError(f"{requests} requests would be needed, at most {most * MAX_BATCHES} are made")
-    by_rate = max(1, ceil(requests_per_second * BATCH_RATE_S)) if requests_per_second else most
+    by_rate = requests_at_rate(requests_per_second, most)
     return min(most, max(by_rate, ceil(requests / MAX_BATCHES)))

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from services.crawler.domain import plans
 from services.crawler.domain.fetching import Fetch, FetchFailure
 from services.crawler.domain.plans import CrawlPlan, PlanFailure, UnbelievableError, failed_plan
-from services.crawler.domain.urls import MAX_URL_CHARS
+from services.crawler.domain.urls import MAX_URL_CHARS, CursorError
 from services.crawler.sources.batch_fetcher import BatchFetcher
 from shared.datasets.model import ApiSource, Dataset
 from shared.datasets.pagination import PaginationOptions
@@ -75,6 +76,22 @@ class BatchContext(Generic[Options]):
     batch_rows: int
     fetcher: BatchFetcher
     ids: IdStore
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a batch of a chain ends here: it has its rows or its requests, or its time is over."""
+        fetcher, writer = self.fetcher, self.fetcher.writer
+        most = plans.requests_at_rate(fetcher.source.requests_per_second, plans.BATCH_REQUESTS)
+        return (
+            writer.rows >= self.batch_rows
+            or writer.requests >= most
+            or (fetcher.is_out_of_time and writer.requests > 0)
+        )
+
+    def refuse_endless(self, url: str) -> None:
+        """Before a chain's batch names `url` as the cursor of the next. Raises `CursorError` after too many batches."""
+        if self.sequence + 1 >= plans.MAX_CHAIN_BATCHES:
+            raise CursorError(url, f"the chain of pages has no end within {plans.MAX_CHAIN_BATCHES} batches")
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,10 @@ async def plan(context: PlanContext[PagePagination]) -> CrawlPlan:
 
 
 async def crawl(batch: BatchContext[PagePagination]) -> CursorWork | None:
-    pages = PageBatch(batch.fetcher, batch.plan, batch.pagination, batch.batch_rows)
+    pages = PageBatch(batch)
     if isinstance(batch.work, CursorWork):
-        return await pages.crawl_from(batch.work, batch.sequence)
-    return await pages.crawl_planned(batch.sequence, goes_on=batch.plan.is_last_known(batch.sequence))
+        return await pages.crawl_from(batch.work)
+    return await pages.crawl_planned(goes_on=batch.plan.is_last_known(batch.sequence))
 
 
 async def _first_page(

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from math import ceil
 
 from yarl import URL
 
 from services.crawler.adapters.batch_writer import Fetched, no_records_remark
-from services.crawler.domain import plans, urls
+from services.crawler.domain import urls
 from services.crawler.domain.fetching import Answer, FetchFailure, failure_of
 from services.crawler.domain.missing_pages import cut_page, missing_from_page, missing_page
 from services.crawler.domain.page_end import (
@@ -17,10 +16,10 @@ from services.crawler.domain.page_end import (
     total_header_problem,
     total_of,
 )
-from services.crawler.domain.plans import CrawlPlan
 from services.crawler.domain.records import Records, split_page
 from services.crawler.domain.urls import CursorError
-from services.crawler.sources.batch_fetcher import BatchFetcher, OutOfTimeError, SourceRequest
+from services.crawler.sources.base import BatchContext
+from services.crawler.sources.batch_fetcher import OutOfTimeError, SourceRequest
 from services.crawler.sources.rest.unconfirmed_pages import UnconfirmedPages
 from shared.datasets.model import ApiSource
 from shared.datasets.pagination import PagePagination
@@ -35,15 +34,13 @@ MAX_EMPTY_PAGES = 100
 class PageBatch:
     """Crawls one batch. A page that finally fails, or names a next one that may not be followed, ends a chain."""
 
-    def __init__(
-        self, fetcher: BatchFetcher, plan: CrawlPlan, pagination: PagePagination, batch_rows: int
-    ) -> None:
-        self._fetcher = fetcher
-        self._writer = fetcher.writer
-        self._plan = plan
-        self._pagination = pagination
-        self._batch_rows = batch_rows
-        self._seen = fetcher.writer.seen
+    def __init__(self, batch: BatchContext[PagePagination]) -> None:
+        self._batch = batch
+        self._fetcher = batch.fetcher
+        self._writer = batch.fetcher.writer
+        self._plan = batch.plan
+        self._pagination = batch.pagination
+        self._seen = self._writer.seen
         self._mark = ""
         """Brent's search for a cycle: the page whose number in the chain was the last power of two."""
         self._last_digest = ""
@@ -55,25 +52,25 @@ class PageBatch:
         self._by_link = False
         """The first page to follow is one that a link named."""
         self._empty_in_a_row = 0
-        self._unconfirmed = UnconfirmedPages(fetcher.writer, pagination)
+        self._unconfirmed = UnconfirmedPages(self._writer, self._pagination)
         self._lacking = ""
         """What the first page without an array had instead."""
         self._before_limit: set[str] = set()
         """Planned pages of which the limit wants every record."""
         self._total_problem: str | None = None
 
-    async def crawl_planned(self, sequence: int, *, goes_on: bool) -> CursorWork | None:
+    async def crawl_planned(self, *, goes_on: bool) -> CursorWork | None:
         """Crawls the planned pages of a batch, and with `goes_on` the pages behind them.
 
         Returns the cursor of the next batch; None: this is the end, or a later planned batch finds it.
         """
-        self._first_position = self._plan.first_position(sequence)
-        await self._fetcher.fetch_all(self._requests(sequence), self._write)
+        self._first_position = self._plan.first_position(self._batch.sequence)
+        await self._fetcher.fetch_all(self._requests(), self._write)
         following = None
         if self._last is not None:
             try:
                 if goes_on:
-                    following = await self._walk(self._next(self._last), sequence)
+                    following = await self._walk(self._next(self._last))
                 elif self._unconfirmed:
                     await self._look_at_next_page(self._last)
             except CursorError as error:
@@ -81,7 +78,7 @@ class PageBatch:
         self._add_remarks()
         return following
 
-    async def crawl_from(self, work: CursorWork, sequence: int) -> CursorWork | None:
+    async def crawl_from(self, work: CursorWork) -> CursorWork | None:
         """Crawls from `work` to the end of the batch. Returns the cursor of the next batch, None at the end of the chain."""
         self._first_position = work.first_position
         self._seen.update(work.seen)
@@ -91,7 +88,7 @@ class PageBatch:
         following = None
         try:
             # An event is data of another program, too.
-            following = await self._walk(urls.check_cursor(work.url, self._fetcher.source), sequence)
+            following = await self._walk(urls.check_cursor(work.url, self._fetcher.source))
         except CursorError as error:
             await self._fail_chain(error)
         self._add_remarks()
@@ -101,9 +98,9 @@ class PageBatch:
     def _position(self) -> int:
         return self._first_position + self._writer.rows
 
-    def _requests(self, sequence: int) -> Iterable[SourceRequest]:
+    def _requests(self) -> Iterable[SourceRequest]:
         plan, source = self._plan, self._fetcher.source
-        first = sequence * plan.requests_per_batch + 1
+        first = self._batch.sequence * plan.requests_per_batch + 1
         for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
             parse = self._parse(plan.most_rows(page))
             url = page_url(source, self._pagination, page - 1 + plan.first_page, plan.page_size)
@@ -128,16 +125,16 @@ class PageBatch:
                 request.url, cut_page(request.url, self._pagination.page_param, self._plan.page_size)
             )
 
-    async def _walk(self, url: str | None, sequence: int) -> CursorWork | None:
+    async def _walk(self, url: str | None) -> CursorWork | None:
         """Pages from `url` on, one after another, to the end of the batch. Raises `CursorError`."""
         asked: set[str] = set()
         is_beyond = False
         while url is not None:
             # Behind a shown end no page is expected: it does not get a batch of its own.
             is_open = is_beyond or not (self._is_short or self._total_reached)
-            if self._is_full() and is_open and not self._unconfirmed:
-                return self._cursor(url, sequence)
-            is_beyond = self._is_full()
+            if self._batch.is_full and is_open and not self._unconfirmed:
+                return self._cursor(url)
+            is_beyond = self._batch.is_full
             if url in asked:
                 raise CursorError(url, "the chain of pages leads back to where it was")
             asked.add(url)
@@ -146,32 +143,18 @@ class PageBatch:
             except OutOfTimeError:
                 # The next batch does not know them, and the page behind them may have records.
                 self._unconfirmed.mark_missing()
-                return self._cursor(url, sequence)
+                return self._cursor(url)
             url = following
         return None
-
-    def _is_full(self) -> bool:
-        return (
-            self._writer.rows >= self._batch_rows
-            or self._writer.requests >= self._most_requests
-            or (self._fetcher.is_out_of_time and self._writer.requests > 0)
-        )
-
-    @property
-    def _most_requests(self) -> int:
-        rate = self._fetcher.source.requests_per_second
-        return min(
-            plans.BATCH_REQUESTS, max(1, ceil(rate * plans.BATCH_RATE_S)) if rate else plans.BATCH_REQUESTS
-        )
 
     @property
     def _total_reached(self) -> bool:
         """A total that is below the number of records is wrong and never reached."""
         return self._position == self._writer.promised
 
-    def _cursor(self, url: str, sequence: int) -> CursorWork:
-        if sequence + 1 >= plans.MAX_CHAIN_BATCHES:
-            raise CursorError(url, f"the chain of pages has no end within {plans.MAX_CHAIN_BATCHES} batches")
+    def _cursor(self, url: str) -> CursorWork:
+        """Raises `CursorError`."""
+        self._batch.refuse_endless(url)
         return CursorWork(
             url=url,
             first_position=self._position,
