@@ -2,14 +2,13 @@
 
 import io
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from isal import igzip
 
-from services.converter.formats.base import ExportFormat, row_groups
+from services.converter.formats.base import ExportFormat
+from services.converter.formats.text import DATE_FORMAT, STAMP_FORMAT, frame_of, gzip_writer, slices
 from shared.datasets.model import Dataset
 
 FORMULA_START = r"^([=+\-@\t\r＝＋－＠])"  # noqa: RUF001 - spreadsheets take the full-width signs too
@@ -17,34 +16,20 @@ FORMULA_START = r"^([=+\-@\t\r＝＋－＠])"  # noqa: RUF001 - spreadsheets tak
 
 ESCAPED = "'${1}"
 
-STAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
-DATE_FORMAT = "%Y-%m-%d"
 LINE_END = "\r\n"
-
-GZIP_LEVEL = 2
-"""Of ISA-L's four (0 to 3)."""
-
-SLICE_ROWS = 10_000
-"""Rows turned into text at a time."""
 
 
 def write(clean: pq.ParquetFile, dataset: Dataset, target: Path) -> None:
     """One header, then every row."""
-    with target.open("wb") as file, _gzip(file) as packed:
-        header = True
-        for group in row_groups(clean, dataset):
-            for start in range(0, group.num_rows, SLICE_ROWS):
-                packed.write(encode_csv(group.slice(start, SLICE_ROWS), header=header))
-                header = False
+    with target.open("wb") as file, gzip_writer(file) as packed:
+        for number, rows in enumerate(slices(clean, dataset)):
+            packed.write(encode_csv(rows, header=number == 0))
 
 
 def encode_csv(rows: pa.Table, *, header: bool) -> bytes:
     """The rows as text. Null is an empty field, an empty text is `""`."""
-    frame = pl.from_arrow(rows)
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError("a table is expected")
     buffer = io.BytesIO()
-    _escape_formulas(frame).write_csv(
+    _escape_formulas(frame_of(rows)).write_csv(
         buffer,
         include_header=header,
         line_terminator=LINE_END,
@@ -63,12 +48,6 @@ def _escape_formulas(frame: pl.DataFrame) -> pl.DataFrame:
         for name, has_formulas in found.items()
         if has_formulas
     )
-
-
-def _gzip(file: BinaryIO) -> BinaryIO:
-    """No name and no time in the header: they would make every file differ."""
-    packed = igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0)  # type: ignore[no-untyped-call]  # isal ships no types
-    return cast("BinaryIO", packed)
 
 
 FORMAT = ExportFormat("csv.gz", write)

@@ -22,7 +22,7 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import encode
 from shared.events.models import Artifact, BatchManifest, Counts, CrawlRequest
-from shared.events.names import Format
+from shared.events.names import SUPPORTED_FORMATS, Format
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, dead_manifest
@@ -170,7 +170,7 @@ async def test_a_text_that_a_spreadsheet_would_run_is_escaped(
 async def test_a_batch_without_rows_writes_no_file(
     staging: ObjectStore, lake: ObjectStore, service: ConverterService, things: Dataset
 ) -> None:
-    await ask(staging, ["parquet", "csv"])
+    await ask(staging, SUPPORTED_FORMATS)
     result = await service.convert(await put_processed(staging, things, []))
     assert (result.status, result.artifacts, result.counts) == ("done", (), Counts())
     assert [info async for info in lake.list("")] == []
@@ -229,7 +229,7 @@ async def test_the_same_batch_gives_the_same_bytes(things: Dataset) -> None:
     hashes = set()
     for _ in range(2):
         staging = open_memory("staging")
-        await ask(staging, ["parquet", "csv"])
+        await ask(staging, SUPPORTED_FORMATS)
         service = ConverterService(
             Batches(staging, "converter"), open_memory("lake"), datasets_of({"things": things})
         )
