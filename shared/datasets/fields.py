@@ -1,6 +1,6 @@
 """What the fields of a dataset file have in common."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -14,6 +14,12 @@ MAX_TEXT_CHARS = 2000
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def kind_name(model: type[BaseModel]) -> str:
+    """What a dataset file writes as the `kind` of this model."""
+    [kind] = get_args(model.model_fields["kind"].annotation)
+    return str(kind)
 
 
 def _http_url(value: str) -> str:

@@ -5,12 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from shared.datasets.faults import FaultError
-from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole
+from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
 from shared.datasets.lineage import RESERVED_COLUMNS
 from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path, parse_path
@@ -202,6 +202,9 @@ class UniqueCheck(Model):
 
 
 Check = Annotated[RowCountCheck | NotNullCheck | UniqueCheck, Field(discriminator="kind")]
+
+CHECK_KINDS: Final[tuple[str, ...]] = tuple(kind_name(check) for check in get_args(get_args(Check)[0]))
+"""As a dataset file names them."""
 
 
 class Dataset(Model):

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from shared.datasets.faults import FaultError
-from shared.datasets.fields import ClientErrorStatus, Model, UrlPath, Whole, Word, not_a_boolean
+from shared.datasets.fields import ClientErrorStatus, Model, UrlPath, Whole, Word, kind_name, not_a_boolean
 
 
 class PaginationOptions(Model):
@@ -75,12 +75,7 @@ class NoPagination(PaginationOptions):
 Pagination = Annotated[PagePagination | IdListPagination | NoPagination, Field(discriminator="kind")]
 
 
-def _kind_of(options: type[PaginationOptions]) -> str:
-    [kind] = get_args(options.model_fields["kind"].annotation)
-    return str(kind)
-
-
 PAGINATION_KINDS: Final[Mapping[str, type[PaginationOptions]]] = {
-    _kind_of(options): options for options in get_args(get_args(Pagination)[0])
+    kind_name(options): options for options in get_args(get_args(Pagination)[0])
 }
 """The options of each kind by its name in a dataset file."""

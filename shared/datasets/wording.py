@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.datasets.document import Mark, as_read
 from shared.datasets.faults import FaultError
-from shared.datasets.model import Dataset, unsupported_format
+from shared.datasets.model import CHECK_KINDS, Dataset, unsupported_format
 from shared.datasets.pagination import PAGINATION_KINDS
 from shared.events.ids import DATASET_PATTERN
 from shared.events.names import SUPPORTED_FORMATS
@@ -24,7 +24,7 @@ CLOSE = 0.6
 
 _UNIONS: dict[str, tuple[str, ...]] = {
     "pagination": tuple(PAGINATION_KINDS),
-    "checks": ("row_count", "not_null", "unique"),
+    "checks": CHECK_KINDS,
 }
 """Fields whose `kind` decides which fields there are; the library's path names the kind after them."""
 
@@ -62,7 +62,7 @@ _EXAMPLES = {
     "formats": "`formats: [parquet, csv]`",
     "checks": "`checks: [{kind: row_count, min: 1}]`",
     "checks.*": "`{kind: row_count, min: 1}`",
-    "checks.*.kind": "`kind: row_count`, `kind: not_null` or `kind: unique`",
+    "checks.*.kind": _one_of(CHECK_KINDS),
     "checks.*.column": "`column: title`",
     "checks.*.columns": "`columns: [id]`",
     **_examples_of("source.pagination", PAGINATION_KINDS.values()),

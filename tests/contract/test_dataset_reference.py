@@ -1,4 +1,4 @@
-"""docs/datasets.md documents every field of a dataset file, and its examples are accepted."""
+"""docs/datasets.md documents every field and every kind of a dataset file, and its examples are accepted."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from shared.datasets.catalog import DatasetFile, read_file
 from shared.datasets.lineage import RESERVED_COLUMNS
-from shared.datasets.model import RESERVED_DATASETS, SYSTEM_COLUMNS, ColumnType, Dataset
+from shared.datasets.model import CHECK_KINDS, RESERVED_DATASETS, SYSTEM_COLUMNS, ColumnType, Dataset
 from shared.datasets.pagination import PAGINATION_KINDS, PagePagination
 from shared.datasets.paths import parse_path
+from shared.events.names import SUPPORTED_FORMATS
 from tests.support.records import ROOT
 
 TEXT = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
@@ -47,6 +48,24 @@ def test_each_field_is_explained() -> None:
 def test_each_type_and_each_name_that_is_taken_is_named() -> None:
     for name in (*get_args(ColumnType), *RESERVED_COLUMNS, *RESERVED_DATASETS, *SYSTEM_COLUMNS):
         assert f"`{name}`" in TEXT
+
+
+@pytest.mark.parametrize("kind", [*PAGINATION_KINDS, *CHECK_KINDS])
+def test_each_kind_of_pagination_and_of_check_is_explained(kind: str) -> None:
+    assert f"kind: {kind}" in TEXT
+
+
+@pytest.mark.parametrize("kind", PAGINATION_KINDS)
+def test_each_kind_of_pagination_is_in_the_table_of_the_crawler(kind: str) -> None:
+    table = (ROOT / "services" / "crawler" / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{kind}`", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SUPPORTED_FORMATS)
+def test_each_format_is_named_here_and_in_the_table_of_the_converter(name: str) -> None:
+    table = (ROOT / "services" / "converter" / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `formats` .*`{name}`", TEXT, re.MULTILINE)
+    assert f"\n| `{name}` | `{name}` | " in table
 
 
 def test_the_full_example_uses_every_field_of_a_numbered_source() -> None:

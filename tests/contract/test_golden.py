@@ -39,6 +39,15 @@ def test_a_difference_shows_both_values(tmp_path: Path) -> None:
     assert {'  - "b"', '  + "c"'} <= set(failure_message(tmp_path).splitlines())
 
 
+def test_a_difference_at_the_end_of_a_long_text_is_shown(tmp_path: Path) -> None:
+    text = "a word " * 100
+    (tmp_path / "things.json").write_text(json.dumps({"thing": [f"{text}ends"]}), encoding="utf-8")
+    with pytest.raises(pytest.fail.Exception) as caught:
+        golden.compare("things", {"thing": [f"{text}goes on"]}, folder=tmp_path)
+    assert "ends" in str(caught.value)
+    assert "goes on" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("agreed", "now"), [(True, 1), (1, 1.0), ("1", 1), (None, ""), ("a", ["a"]), (["a", "b"], ["b", "a"])]
 )

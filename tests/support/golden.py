@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from difflib import unified_diff
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ FOLDER = Path(__file__).parents[1] / "contract" / "golden"
 VARIABLE = "GOLDEN"
 SHOWN_CHARS = 300
 SHOWN_LINES = 60
+WRAP_CHARS = 120
 
 
 def compare(name: str, found: Mapping[str, Any], *, folder: Path = FOLDER) -> None:
@@ -92,8 +94,15 @@ def _changes(agreed: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
 def _detail(key: str, agreed: str, found: str) -> str:
     if "\n" not in agreed + found:
         return f"\n{key}\n  was {agreed:.{SHOWN_CHARS}}\n  is  {found:.{SHOWN_CHARS}}"
-    lines = list(unified_diff(agreed.splitlines(), found.splitlines(), "was", "is", lineterm="", n=1))
+    lines = list(unified_diff(_lines(agreed), _lines(found), "was", "is", lineterm="", n=1))
     return "\n".join(["", key, *(f"  {line:.{SHOWN_CHARS}}" for line in lines[:SHOWN_LINES])])
+
+
+def _lines(text: str) -> list[str]:
+    """Long ones are wrapped, so that a difference at their end is shown."""
+    return [
+        part for line in text.splitlines() for part in wrap(line, WRAP_CHARS, drop_whitespace=False) or [line]
+    ]
 
 
 def _as_texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -247,7 +247,8 @@ class _Validation:
             self._add_error(f"formats: a list of names is expected, not {_quote(requested)}")
             return None
         names = tuple(dict.fromkeys(requested))
-        supported = " and ".join(SUPPORTED_FORMATS)
+        *others, last = SUPPORTED_FORMATS
+        supported = f"{', '.join(others)} and {last}"
         for name in names:
             if name not in SUPPORTED_FORMATS:
                 unsupported = f"{_quote(name)} is not supported in this version"

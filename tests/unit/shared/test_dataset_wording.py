@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import yaml
 
 from shared.datasets.catalog import DatasetFile, RefusedFile, read_file
+from shared.datasets.pagination import PAGINATION_KINDS
+from shared.events.names import SUPPORTED_FORMATS, Format
 
 FULL: dict[str, Any] = {
     "name": "things",
@@ -49,8 +52,6 @@ FULL: dict[str, Any] = {
     ],
     "schema_version": 2,
 }
-
-IDS = {"kind": "ids", "list_path": "/ids.json", "item_path": "/items/{id}.json"}
 
 WRONG: list[Any] = [
     None, True, 0, -1, 2**70, 1.5, float("nan"), "", "x y", "Ünknown", "x" * 5000, "\u0007",
@@ -106,11 +107,25 @@ def changed(document: Any, place: tuple[Any, ...], value: Any) -> Any:
 
 def test_the_full_example_is_good(tmp_path: Path) -> None:
     assert isinstance(read(tmp_path, FULL), DatasetFile)
-    assert isinstance(read(tmp_path, changed(FULL, ("source", "pagination"), IDS)), DatasetFile)
+
+
+def example_of(kind: str) -> dict[str, Any]:
+    """The kind with the options that it needs, as messages show them."""
+    fields = PAGINATION_KINDS[kind].model_fields
+    needed = {name: field.examples for name, field in fields.items() if field.is_required()}
+    assert all(needed[name] for name in needed.keys() - {"kind"}), "a message shows each needed option"
+    return {"kind": kind} | {name: yaml.safe_load(shown[0]) for name, shown in needed.items() if shown}
+
+
+@pytest.mark.parametrize("kind", PAGINATION_KINDS)
+def test_the_options_that_messages_show_are_good(tmp_path: Path, kind: str) -> None:
+    assert isinstance(read(tmp_path, changed(FULL, ("source", "pagination"), example_of(kind))), DatasetFile)
 
 
 @pytest.mark.parametrize(
-    "pagination", [FULL["source"]["pagination"], IDS, {"kind": "none"}], ids=["page", "ids", "none"]
+    "pagination",
+    [FULL["source"]["pagination"], *(example_of(kind) for kind in PAGINATION_KINDS if kind != "page")],
+    ids=lambda pagination: pagination["kind"],
 )
 def test_no_error_of_a_wrong_document_has_words_of_a_library(tmp_path: Path, pagination: Any) -> None:
     document = changed(FULL, ("source", "pagination"), pagination)
@@ -322,11 +337,11 @@ def test_a_name_that_is_like_no_other_is_not_guessed(tmp_path: Path) -> None:
     assert "there are name, source, table, key, columns" in reason
 
 
-@pytest.mark.parametrize("name", ["excel", "xlsx", "json"])
+@pytest.mark.parametrize("name", ["excel", *sorted({*get_args(Format)} - {*SUPPORTED_FORMATS})])
 def test_a_format_that_is_not_written_is_one_sentence(tmp_path: Path, name: str) -> None:
     reason = refusal(tmp_path, changed(FULL, ("formats",), [name])).reason
 
-    assert reason.endswith(f"{name} is not supported: supported are parquet, csv")
+    assert reason.endswith(f"{name} is not supported: supported are {', '.join(SUPPORTED_FORMATS)}")
 
 
 @pytest.mark.parametrize("null", ["null", "~", "Null"])

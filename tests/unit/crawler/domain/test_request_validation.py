@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.crawler.domain import request_validation
 from services.crawler.domain.request_validation import validate_request
 from shared.events.models import CrawlRequest
 
@@ -163,3 +164,9 @@ def test_a_hostile_request_has_a_short_reason() -> None:
     refused = validated({"datasets": ["x" * 1000] * 2 + [str(n) for n in range(10_000)]})
     assert refused.refused is not None
     assert len(refused.refused) <= 1000
+
+
+def test_the_formats_that_there_are_make_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_validation, "SUPPORTED_FORMATS", ("a", "b", "c"))
+    refused = validated({"datasets": ["posts"], "formats": ["d"]}).refused
+    assert refused == "formats: 'd' is not supported in this version; supported are a, b and c"
