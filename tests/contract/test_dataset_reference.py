@@ -41,7 +41,7 @@ def test_each_field_is_explained() -> None:
     for model in models(Dataset):
         for name, field in model.model_fields.items():
             assert re.search(rf"`{field.alias or name}`|\b{field.alias or name}: ", TEXT), (
-                f"{model.__name__}.{name}"
+                f"docs/datasets.md does not explain {model.__name__}.{name}"
             )
 
 
@@ -52,20 +52,24 @@ def test_each_type_and_each_name_that_is_taken_is_named() -> None:
 
 @pytest.mark.parametrize("kind", [*PAGINATION_KINDS, *CHECK_KINDS])
 def test_each_kind_of_pagination_and_of_check_is_explained(kind: str) -> None:
-    assert f"kind: {kind}" in TEXT
+    assert f"kind: {kind}" in TEXT, f"docs/datasets.md does not name kind: {kind}"
 
 
 @pytest.mark.parametrize("kind", PAGINATION_KINDS)
 def test_each_kind_of_pagination_is_in_the_table_of_the_crawler(kind: str) -> None:
     table = (ROOT / "services" / "crawler" / "README.md").read_text(encoding="utf-8")
-    assert re.search(rf"^\| `{kind}`", table, re.MULTILINE)
+    assert re.search(rf"^\| `{kind}`", table, re.MULTILINE), (
+        f"services/crawler/README.md has no row for {kind}"
+    )
 
 
 @pytest.mark.parametrize("name", SUPPORTED_FORMATS)
 def test_each_format_is_named_here_and_in_the_table_of_the_converter(name: str) -> None:
     table = (ROOT / "services" / "converter" / "README.md").read_text(encoding="utf-8")
-    assert re.search(rf"^\| `formats` .*`{name}`", TEXT, re.MULTILINE)
-    assert f"\n| `{name}` | `{name}` | " in table
+    assert re.search(rf"^\| `formats` .*`{name}`", TEXT, re.MULTILINE), (
+        f"docs/datasets.md does not name {name} among the formats"
+    )
+    assert f"\n| `{name}` | `{name}` | " in table, f"services/converter/README.md has no row for {name}"
 
 
 def test_the_full_example_uses_every_field_of_a_numbered_source() -> None:
