@@ -126,6 +126,14 @@ def bus_of(topics: Topics, fatal: Callable[[BaseException], None]) -> tuple[Publ
     )
 
 
+async def joined(bus: Subscriptions) -> None:
+    """Until each consumer has its partitions: nothing rebalances the group from here on."""
+    subscribers = bus._subscribers  # noqa: SLF001 - only a test asks
+    async with asyncio.timeout(60):
+        while not all(found.consumer and found.consumer.assignment() for found in subscribers):
+            await asyncio.sleep(0.1)
+
+
 @asynccontextmanager
 async def running(
     topics: Topics,

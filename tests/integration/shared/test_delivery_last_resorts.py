@@ -19,7 +19,7 @@ from shared.bus.retry_headers import first_attempt, retry_headers
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunDrained
-from tests.support.bus import Topics, run_drained, running
+from tests.support.bus import Topics, joined, run_drained, running
 
 pytestmark = pytest.mark.integration
 
@@ -38,8 +38,9 @@ async def test_a_record_whose_failure_cannot_be_committed_leaves_a_dead_letter_a
         marks.append(record.value)
         raise ZeroDivisionError
 
-    await topics.send((0, b"nonsense", []), (0, run_drained("behind"), []))
     async with running(topics, handler, mark_failed=mark_failed) as bus:
+        await joined(bus)  # a new owner of the partition would count from the start
+        await topics.send((0, b"nonsense", []), (0, run_drained("behind"), []))
         await topics.drained(60)
         assert bus.readiness_problems() == []
     assert marks == [b"nonsense"] * delivery.MAX_FAILED_MARKS
