@@ -1,7 +1,7 @@
 """The events of the bus: frozen, strict, versioned.
 
 A field is added with a default and bumps `REVISION`; a new meaning is a new `VERSION`. Readers accept a newer
-revision (its unknown fields are dropped) and refuse another version.
+revision (its unknown fields are dropped, at any depth) and refuse another version.
 """
 
 from datetime import UTC, datetime
