@@ -84,6 +84,7 @@ class PageBatch:
         self._seen.update(work.seen)
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
         self._pages, self._is_short, self._by_link = work.pages, work.end_shown, work.by_link
+        self._empty_in_a_row = work.empty
         self._writer.promise(work.promised)
         following = None
         try:
@@ -163,6 +164,7 @@ class PageBatch:
             promised=self._writer.promised,
             end_shown=self._is_short,
             by_link=self._is_linked(url),
+            empty=self._empty_in_a_row,
         )
 
     async def _page(self, url: str) -> str | None:
