@@ -30,6 +30,8 @@ class Checkpoint(BaseModel):
     failed: Count
     promised: Count | None
     missing: tuple[MissingPage, ...]
+    unconfirmed: tuple[MissingPage, ...] = ()
+    """Pages that are missing if the source goes on behind them."""
     seen: tuple[str, ...]
     """Digests of the pages."""
     failures_in_a_row: Count

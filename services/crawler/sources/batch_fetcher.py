@@ -101,6 +101,7 @@ class BatchFetcher:
             failed=self.writer.failed,
             promised=self.writer.promised,
             missing=tuple(self.writer.missing),
+            unconfirmed=tuple(self.writer.unconfirmed),
             seen=tuple(sorted(self.writer.seen)),
             failures_in_a_row=self._failures_in_a_row,
             spent_s=self.spent_s,
