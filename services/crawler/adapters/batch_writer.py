@@ -74,6 +74,10 @@ class BatchWriter:
         self.missing: list[MissingPage] = []
         self.unconfirmed: list[MissingPage] = []
         """Pages that are missing if the source goes on behind them."""
+        self.lacking = ""
+        """What the first page without an array had instead."""
+        self.total_problem: str | None = None
+        """Of the first total that is not a number."""
         self._remarks: dict[str, None] = {}
         self.last_failure: FetchFailure | None = None
         self.seen: set[str] = set()
@@ -85,6 +89,7 @@ class BatchWriter:
         self.rejected, self.failed = checkpoint.rejected, checkpoint.failed
         self.promised, self.missing = checkpoint.promised, list(checkpoint.missing)
         self.unconfirmed = list(checkpoint.unconfirmed)
+        self.lacking, self.total_problem = checkpoint.lacking, checkpoint.total_problem
         self.seen = set(checkpoint.seen)
 
     @property

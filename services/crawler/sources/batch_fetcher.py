@@ -102,6 +102,8 @@ class BatchFetcher:
             promised=self.writer.promised,
             missing=tuple(self.writer.missing),
             unconfirmed=tuple(self.writer.unconfirmed),
+            lacking=self.writer.lacking,
+            total_problem=self.writer.total_problem,
             seen=tuple(sorted(self.writer.seen)),
             failures_in_a_row=self._failures_in_a_row,
             spent_s=self.spent_s,

@@ -53,11 +53,8 @@ class PageBatch:
         self._unconfirmed = UnconfirmedPages(self._writer, self._pagination)
         self._is_short = bool(self._unconfirmed)
         """The last page was, also where the batch goes on from a checkpoint."""
-        self._lacking = ""
-        """What the first page without an array had instead."""
         self._before_limit: set[str] = set()
         """Planned pages of which the limit wants every record."""
-        self._total_problem: str | None = None
 
     async def crawl_planned(self, *, goes_on: bool) -> CursorWork | None:
         """Crawls the planned pages of a batch, and with `goes_on` the pages behind them.
@@ -234,7 +231,9 @@ class PageBatch:
         total = total_of(answer, self._pagination)
         limit = self._plan.limit
         self._writer.promise(total if total is None or limit is None else min(total, limit))
-        self._total_problem = self._total_problem or total_header_problem(answer, self._pagination)
+        self._writer.total_problem = self._writer.total_problem or total_header_problem(
+            answer, self._pagination
+        )
         if fetched.rows and not self._seen.isdisjoint(fetched.digests):
             await self._add_repeated(answer)
             self._last = None
@@ -245,7 +244,7 @@ class PageBatch:
         self._remember(fetched)
         self._unconfirmed.add(answer)
         if fetched.rows or not self._total_reached:
-            self._lacking = self._lacking or fetched.lacking
+            self._writer.lacking = self._writer.lacking or fetched.lacking
         self._last = FetchedPage(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
         )
@@ -303,10 +302,10 @@ class PageBatch:
         await self._writer.add_failure(failure_of(error.url, str(error)), is_page=True, missing_reason=reason)
 
     def _add_remarks(self) -> None:
-        if self._lacking and self._position == 0:
-            self._writer.remark(no_records_remark(self._lacking))
-        if self._total_problem is not None:
-            self._writer.remark(self._total_problem)
+        if self._writer.lacking and self._position == 0:
+            self._writer.remark(no_records_remark(self._writer.lacking))
+        if self._writer.total_problem is not None:
+            self._writer.remark(self._writer.total_problem)
 
 
 def _numbered_after(page: FetchedPage, pagination: PagePagination) -> str | None:

@@ -19,7 +19,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "closed, two batches": {"limit": COUNT - 1, "batch_rows": 9},
 }
 
-Page = Literal["good", "null", "empty", "gone", "again"]
+Page = Literal["good", "null", "empty", "gone", "again", "odd total"]
 
 
 def six_pages(*kinds: Page) -> Pages:
@@ -33,7 +33,7 @@ def six_pages(*kinds: Page) -> Pages:
         if kind == "null":
             return faults.body(b"null", X_Total_Count=str(COUNT))
         rows = {"empty": [], "again": cut(COUNT)[0]}.get(kind, rows)
-        return faults.records(rows, X_Total_Count=str(COUNT))
+        return faults.records(rows, X_Total_Count="many" if kind == "odd total" else str(COUNT))
 
     return answer
 
@@ -93,6 +93,21 @@ async def test_a_batch_that_goes_on_from_a_checkpoint_after_each_page_tells_the_
     resumed = await crawl(six_pages(*kinds), **PLANS[plan])
     assert len(resumed.units) > len(whole.units), "it was interrupted"
     assert await told(resumed) == await told(whole)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "warning"),
+    [
+        (("null", "null", "null", "null", "null", "empty"), "0 records: the answer is null, no array"),
+        (("good", "odd total"), "the header X-Total-Count gives many, which is not a number of records"),
+    ],
+)
+async def test_a_warning_about_a_page_before_the_checkpoint_stays(
+    monkeypatch: pytest.MonkeyPatch, kinds: tuple[Page, ...], warning: str
+) -> None:
+    interrupt_after_each_answer(monkeypatch)
+    _, _, warnings = await told(await crawl(six_pages(*kinds)))
+    assert warnings == {warning}
 
 
 @pytest.mark.parametrize(
