@@ -260,6 +260,8 @@ class PageBatch:
         )
         page = failure_of(answer.url, detail, answer.status)
         is_end = self._pagination.repeats == "end" or self._total_reached
+        if not is_end:
+            self._unconfirmed.mark_missing()
         await (self._writer.add_end if is_end else self._writer.add_missing)(page)
 
     def _remember(self, fetched: Fetched) -> None:
