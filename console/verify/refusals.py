@@ -191,7 +191,8 @@ async def _lines(
         if packed is None:
             raise GoneError
         try:
-            text = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+            with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
+                text = reader.read()
             lines += [json.loads(line) for line in text.split(b"\n") if line]
         except (zstandard.ZstdError, ValueError) as error:
             findings.add("I1", file.uri, f"the {form.partition('.')[0]} of {name} cannot be read: {error}")

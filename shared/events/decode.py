@@ -1,7 +1,7 @@
 """From the bytes of a record to an event, and back. Whatever is wrong raises `PermanentError` with its reason."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -44,12 +44,12 @@ def decode_event(model: type[_E], value: bytes | None) -> _E:
     """The event in a record's value. Raises `PermanentError` as `parse_object`, and `version` or `schema`."""
     document = parse_object(value)
     _check_version(document)
-    if isinstance(revision := document.get("revision"), int) and revision > REVISION:
-        # A newer writer may have added fields; it promises that they can be ignored.
-        document = {name: field for name, field in document.items() if name in model.model_fields}
+    revision = document.get("revision")
+    # A newer writer may have added fields, in the parts of an event too; it promises that they can be ignored.
+    extra: Literal["ignore"] | None = "ignore" if isinstance(revision, int) and revision > REVISION else None
     try:
         # Strict JSON mode reads times from text and refuses everything else that is not of its own type.
-        return model.model_validate_json(orjson.dumps(document))
+        return model.model_validate_json(orjson.dumps(document), extra=extra)
     except ValidationError as error:
         raise PermanentError(Reason.SCHEMA, explain(error)) from error
 

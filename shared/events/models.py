@@ -1,7 +1,7 @@
 """The events of the bus: frozen, strict, versioned.
 
 A field is added with a default and bumps `REVISION`; a new meaning is a new `VERSION`. Readers accept a newer
-revision (its unknown fields are dropped) and refuse another version.
+revision (its unknown fields are dropped, at any depth) and refuse another version.
 """
 
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
 
 VERSION: Final = 1
-REVISION: Final = 3
+REVISION: Final = 4
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
@@ -45,6 +45,10 @@ def _to_utc(value: datetime) -> datetime:
 
 def _whole(pattern: str) -> str:
     return f"^{pattern}$"
+
+
+def _is_zero(count: int) -> bool:
+    return count == 0
 
 
 def _sorted(counts: dict[str, int]) -> dict[str, int]:
@@ -139,6 +143,11 @@ class CursorWork(Part):
     """The page before was short: a missing page is then not a failure."""
     by_link: bool = False
     """A link of the page before named it, and it is not the one after it by number."""
+    empty: Annotated[Count, Field(exclude_if=_is_zero)] = 0
+    """Pages without records that were read one after another before this batch.
+
+    Not written where there are none: readers of revision 3 and before refuse a field of a part that they do not know.
+    """
 
 
 class ReplayWork(Part):

@@ -132,7 +132,8 @@ async def lines_of(staging: ObjectStore, artifact: Artifact) -> list[bytes]:
     assert stored is not None
     assert len(stored) == artifact.bytes > 0
     assert hashlib.sha256(stored).hexdigest() == artifact.sha256
-    text = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
+    with zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True) as reader:
+        text = reader.read()
     lines = text.split(b"\n")
     assert lines.pop() == b"", "every line ends"
     assert len(lines) == artifact.rows

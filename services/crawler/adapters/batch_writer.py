@@ -32,6 +32,10 @@ def no_records_remark(lacking: str) -> str:
     return f"0 records: {lacking}"
 
 
+def missed(url: str, reason: str) -> MissingPage:
+    return MissingPage(url=url[:MAX_MISSING_URL_CHARS], reason=reason[:MAX_MISSING_REASON_CHARS])
+
+
 class Fetched:
     """The lines of one answer, waiting for their turn. `digests` tell whether it came before."""
 
@@ -68,6 +72,12 @@ class BatchWriter:
         self.failed = 0
         self.promised: int | None = None
         self.missing: list[MissingPage] = []
+        self.unconfirmed: list[MissingPage] = []
+        """Pages that are missing if the source goes on behind them."""
+        self.lacking = ""
+        """What the first page without an array had instead."""
+        self.total_problem: str | None = None
+        """Of the first total that is not a number."""
         self._remarks: dict[str, None] = {}
         self.last_failure: FetchFailure | None = None
         self.seen: set[str] = set()
@@ -78,6 +88,8 @@ class BatchWriter:
         self.rows, self.requests = checkpoint.raw.rows, checkpoint.requests.rows
         self.rejected, self.failed = checkpoint.rejected, checkpoint.failed
         self.promised, self.missing = checkpoint.promised, list(checkpoint.missing)
+        self.unconfirmed = list(checkpoint.unconfirmed)
+        self.lacking, self.total_problem = checkpoint.lacking, checkpoint.total_problem
         self.seen = set(checkpoint.seen)
 
     @property
@@ -145,9 +157,7 @@ class BatchWriter:
 
     def miss(self, url: str, reason: str) -> None:
         """A page that was not requested, or not read."""
-        self.missing.append(
-            MissingPage(url=url[:MAX_MISSING_URL_CHARS], reason=reason[:MAX_MISSING_REASON_CHARS])
-        )
+        self.missing.append(missed(url, reason))
 
     async def _log_failure(self, failure: FetchFailure, rows: int) -> None:
         fetched_at = failure.fetched_at.isoformat()

@@ -30,6 +30,12 @@ class Checkpoint(BaseModel):
     failed: Count
     promised: Count | None
     missing: tuple[MissingPage, ...]
+    unconfirmed: tuple[MissingPage, ...] = ()
+    """Pages that are missing if the source goes on behind them."""
+    lacking: str = ""
+    """What the first page without an array had instead."""
+    total_problem: str | None = None
+    """Of the first total that is not a number."""
     seen: tuple[str, ...]
     """Digests of the pages."""
     failures_in_a_row: Count

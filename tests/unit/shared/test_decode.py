@@ -1,15 +1,17 @@
 """From bytes to events: strict, and never a surprise."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import PermanentError
 from shared.events.decode import MAX_EVENT_BYTES, decode_event, encode, parse_object
-from shared.events.models import REVISION, BatchManifest, RunDrained
+from shared.events.models import REVISION, BatchManifest, CrawlBatchRequested, CursorWork, RunDrained
 from shared.reasons import Reason
 
 GOOD: dict[str, Any] = {"run_id": "r", "requested_at": "2026-11-24T06:00:00Z"}
@@ -88,6 +90,25 @@ def test_an_unknown_field_of_this_revision_is_refused() -> None:
 def test_unknown_fields_of_a_newer_revision_are_dropped() -> None:
     event = decode_event(RunDrained, variant(more=1, revision=REVISION + 1))
     assert event.run_id == "r"
+
+
+def test_unknown_fields_of_a_newer_revision_are_dropped_in_the_parts_of_an_event_too() -> None:
+    cursor = CursorWork(url="http://h/things", first_position=3)
+    unit = CrawlBatchRequested(
+        revision=REVISION + 1,
+        run_id="r",
+        dataset="posts",
+        batch_id="0" * 32,
+        sequence=1,
+        requested_at=datetime(2026, 11, 24, tzinfo=UTC),
+        work=cursor,
+    )
+    document = orjson.loads(encode(unit))
+    document["work"]["more"] = 1
+    assert decode_event(CrawlBatchRequested, orjson.dumps(document)).work == cursor
+    document["revision"] = REVISION
+    with pytest.raises(PermanentError, match=r"work\.cursor\.more"):
+        decode_event(CrawlBatchRequested, orjson.dumps(document))
 
 
 @pytest.mark.parametrize(

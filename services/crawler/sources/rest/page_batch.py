@@ -47,34 +47,31 @@ class PageBatch:
         self._pages = 0
         self._first_position = 0
         self._last: FetchedPage | None = None
-        self._is_short = False
-        """The last page was."""
         self._by_link = False
         """The first page to follow is one that a link named."""
         self._empty_in_a_row = 0
         self._unconfirmed = UnconfirmedPages(self._writer, self._pagination)
-        self._lacking = ""
-        """What the first page without an array had instead."""
+        self._is_short = bool(self._unconfirmed)
+        """The last page was, also where the batch goes on from a checkpoint."""
         self._before_limit: set[str] = set()
         """Planned pages of which the limit wants every record."""
-        self._total_problem: str | None = None
 
     async def crawl_planned(self, *, goes_on: bool) -> CursorWork | None:
         """Crawls the planned pages of a batch, and with `goes_on` the pages behind them.
 
-        Returns the cursor of the next batch; None: this is the end, or a later planned batch finds it.
+        Returns the cursor of the next batch; None: this is the end, or a later planned batch finds it. Raises
+        `OutOfTimeError` where planned pages are left, or the page behind them that was to be looked at.
         """
         self._first_position = self._plan.first_position(self._batch.sequence)
         await self._fetcher.fetch_all(self._requests(), self._write)
         following = None
-        if self._last is not None:
+        if goes_on and self._last is not None:
             try:
-                if goes_on:
-                    following = await self._walk(self._next(self._last))
-                elif self._unconfirmed:
-                    await self._look_at_next_page(self._last)
+                following = await self._walk(self._next(self._last))
             except CursorError as error:
                 await self._fail_chain(error)
+        elif self._unconfirmed and not goes_on:
+            await self._look_at_next_page()
         self._add_remarks()
         return following
 
@@ -84,6 +81,7 @@ class PageBatch:
         self._seen.update(work.seen)
         self._mark, self._last_digest = (work.seen[0], work.seen[-1]) if work.seen else ("", "")
         self._pages, self._is_short, self._by_link = work.pages, work.end_shown, work.by_link
+        self._empty_in_a_row = work.empty
         self._writer.promise(work.promised)
         following = None
         try:
@@ -98,15 +96,24 @@ class PageBatch:
     def _position(self) -> int:
         return self._first_position + self._writer.rows
 
+    @property
+    def _planned_pages(self) -> range:
+        """Of the batch, from 1."""
+        first = self._batch.sequence * self._plan.requests_per_batch + 1
+        return range(first, min(first + self._plan.requests_per_batch, self._plan.requests + 1))
+
     def _requests(self) -> Iterable[SourceRequest]:
-        plan, source = self._plan, self._fetcher.source
-        first = self._batch.sequence * plan.requests_per_batch + 1
-        for page in range(first, min(first + plan.requests_per_batch, plan.requests + 1)):
+        plan = self._plan
+        for page in self._planned_pages:
             parse = self._parse(plan.most_rows(page))
-            url = page_url(source, self._pagination, page - 1 + plan.first_page, plan.page_size)
+            url = self._planned_url(page)
             if plan.limit is not None and page * plan.page_size < plan.limit:
                 self._before_limit.add(url)
             yield SourceRequest(url, parse, is_page=True)
+
+    def _planned_url(self, page: int) -> str:
+        plan = self._plan
+        return page_url(self._fetcher.source, self._pagination, page - 1 + plan.first_page, plan.page_size)
 
     def _parse(self, most: int | None) -> Callable[[bytes], Records]:
         is_strict = self._pagination.no_array == "fault"
@@ -163,6 +170,7 @@ class PageBatch:
             promised=self._writer.promised,
             end_shown=self._is_short,
             by_link=self._is_linked(url),
+            empty=self._empty_in_a_row,
         )
 
     async def _page(self, url: str) -> str | None:
@@ -188,9 +196,9 @@ class PageBatch:
             return self._by_link
         return url != _numbered_after(self._last, self._pagination)
 
-    async def _look_at_next_page(self, page: FetchedPage) -> None:
-        """Fetches the first page of the next batch, only to see whether it has records."""
-        url = urls.next_by_number(page.url, self._pagination.page_param)
+    async def _look_at_next_page(self) -> None:
+        """Fetches the first page of the next batch, only to see whether it has records. Raises `OutOfTimeError`."""
+        url = self._planned_url(self._planned_pages.stop)
         answer = await self._fetcher.fetch(SourceRequest(url, self._parse(most=1), is_page=True))
         if isinstance(answer, FetchFailure):
             goes_on = not self._is_past_last_page(answer)
@@ -223,7 +231,9 @@ class PageBatch:
         total = total_of(answer, self._pagination)
         limit = self._plan.limit
         self._writer.promise(total if total is None or limit is None else min(total, limit))
-        self._total_problem = self._total_problem or total_header_problem(answer, self._pagination)
+        self._writer.total_problem = self._writer.total_problem or total_header_problem(
+            answer, self._pagination
+        )
         if fetched.rows and not self._seen.isdisjoint(fetched.digests):
             await self._add_repeated(answer)
             self._last = None
@@ -234,7 +244,7 @@ class PageBatch:
         self._remember(fetched)
         self._unconfirmed.add(answer)
         if fetched.rows or not self._total_reached:
-            self._lacking = self._lacking or fetched.lacking
+            self._writer.lacking = self._writer.lacking or fetched.lacking
         self._last = FetchedPage(
             answer.url, answer.answered_url, fetched.rows, answer.headers.get("link", ()), by_link=by_link
         )
@@ -250,6 +260,8 @@ class PageBatch:
         )
         page = failure_of(answer.url, detail, answer.status)
         is_end = self._pagination.repeats == "end" or self._total_reached
+        if not is_end:
+            self._unconfirmed.mark_missing()
         await (self._writer.add_end if is_end else self._writer.add_missing)(page)
 
     def _remember(self, fetched: Fetched) -> None:
@@ -292,10 +304,10 @@ class PageBatch:
         await self._writer.add_failure(failure_of(error.url, str(error)), is_page=True, missing_reason=reason)
 
     def _add_remarks(self) -> None:
-        if self._lacking and self._position == 0:
-            self._writer.remark(no_records_remark(self._lacking))
-        if self._total_problem is not None:
-            self._writer.remark(self._total_problem)
+        if self._writer.lacking and self._position == 0:
+            self._writer.remark(no_records_remark(self._writer.lacking))
+        if self._writer.total_problem is not None:
+            self._writer.remark(self._writer.total_problem)
 
 
 def _numbered_after(page: FetchedPage, pagination: PagePagination) -> str | None:

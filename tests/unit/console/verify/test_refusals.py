@@ -102,6 +102,16 @@ async def test_a_missing_page_without_a_line_is_passed_over(store: FakeStore) ->
     assert store.findings.violations == []
 
 
+async def test_a_missing_page_of_a_batch_that_went_on_from_a_checkpoint_is_passed_over(
+    store: FakeStore,
+) -> None:
+    batch_id = store.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
+    [uri] = store.objects
+    store.objects[uri] = packed(MISSING_PAGE[:1]) + packed(MISSING_PAGE[1:])
+    batch = (await store.learn()).batches[batch_id]
+    assert source_ids(store, batch) == [0, 1, 2, 3, 4, 10, 11]
+
+
 async def test_a_missing_page_that_a_line_stands_for_is_passed_over(store: FakeStore) -> None:
     line = {"source_position": 5, "reason": "fetch", "raw": "null"}
     batch_id = store.run("first", (8, 7, 1, 0, 0, 0), log=[], refused=[line])

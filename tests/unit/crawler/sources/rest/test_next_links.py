@@ -3,6 +3,8 @@
 import pytest
 from aiohttp import web
 
+from services.crawler.sources import batch_fetcher
+from shared.events.models import CursorWork
 from tests.support import source as faults
 from tests.support.crawler import crawler_of, dataset_of, things
 from tests.support.scripted_pages import BATCHES, THREES, THREES_NO_TOTAL, crawl, cut, ids_of, listed, missing
@@ -94,6 +96,34 @@ async def test_empty_pages_that_name_a_next_are_passed_over_but_not_for_ever() -
     [reason] = missing(crawler)
     assert reason == "page 100 and all after it are missing: 100 pages in a row are empty and name a next one"
     assert len(source.seen) < 110
+
+
+async def test_empty_pages_in_a_row_are_counted_over_the_batches_of_a_slow_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_fetcher, "BATCH_S", 0.0)
+
+    def desert(number: int, _before: int) -> faults.Fault:
+        rows = [{"id": number}] if number in {1, 70} else []
+        link = f"</things?_page={number + 1}>; rel=next" if number < 300 else "</>; rel=first"
+        return faults.records(rows, Link=link)
+
+    crawler, source = await crawl(desert, THREES_NO_TOTAL)
+    assert len(crawler.batches) > 50
+    assert await ids_of(crawler) == [1, 70]
+    [reason] = missing(crawler)
+    assert reason == "page 170 and all after it are missing: 100 pages in a row are empty and name a next one"
+    assert max(source.asked) == 170
+
+
+def test_a_cursor_of_an_older_revision_has_no_empty_pages_and_is_written_as_it_was_read() -> None:
+    old = (
+        b'{"kind":"cursor","url":"http://h/things","first_position":0,"seen":[],"pages":0,"promised":null,'
+        b'"end_shown":false,"by_link":false}'
+    )
+    cursor = CursorWork.model_validate_json(old)
+    assert cursor.empty == 0
+    assert cursor.model_dump_json().encode() == old, "readers of an older revision take it"
 
 
 async def test_a_total_of_nothing_is_not_the_end_where_a_next_page_is_named() -> None:

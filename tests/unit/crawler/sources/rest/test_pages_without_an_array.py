@@ -124,6 +124,24 @@ async def test_records_that_reach_a_capped_total_do_not_hide_the_page_before_the
     assert [reason.partition(":")[0] for reason in missing] == ["page 1 is missing"]
 
 
+@BATCHES
+@pytest.mark.parametrize("total", [None, "18"])
+async def test_a_page_that_came_before_does_not_confirm_the_end(batch_rows: int, total: str | None) -> None:
+    headers: dict[str, Any] = {} if total is None else {"X_Total_Count": total}
+    pagination = BY_PAGE if total is None else {**BY_PAGE, "total_header": "X-Total-Count"}
+    pages = six_pages(page_4=b"{}")
+    pages[5] = pages[3]
+    _, _, missing = await crawl(pages, pagination, batch_rows=batch_rows, **headers)
+    assert "page 4 is missing" in [reason.partition(":")[0] for reason in missing]
+
+
+async def test_a_page_that_came_before_is_an_end_where_the_file_declares_it() -> None:
+    pages = six_pages(page_4=b"{}")
+    pages[5] = pages[3]
+    _, ids, missing = await crawl(pages, {**BY_PAGE, "repeats": "end"})
+    assert (ids, missing) == (list(range(9)), [])
+
+
 async def test_an_empty_array_is_the_end() -> None:
     crawler, ids, missing = await crawl(six_pages(page_4=b'{"items": []}'))
     assert (ids, missing) == (list(range(9)), [])
