@@ -43,6 +43,9 @@ meanwhile ends after this time."""
 
 EMPTY_INCOMING = f"TRUNCATE {INCOMING}"
 
+COMPILE_NOTHING = "SET LOCAL jit = off"
+"""Without statistics of the incoming rows the server takes the work for a million times as much."""
+
 COLUMNS_OF_INDEX = """
 SELECT coalesce(array_agg(a.attname::text) FILTER (WHERE a.attname IS NOT NULL), '{}')
 FROM pg_index i
@@ -115,14 +118,12 @@ FROM merged
 
 
 def lock_stored(dataset: Dataset) -> str:
-    """Locks the rows that the incoming ones will meet, in the order of their key, as `merge_locked` needs them.
+    """Locks the rows that the incoming ones will meet, in the order of their key, as `merge_locked` needs them; how many.
 
-    One probe of the key's index for each row, however large the table is. Nothing is compiled for it: without
-    statistics of the incoming rows the server takes the work for a million times as much.
+    One probe of the key's index for each row, however large the table is.
     """
     key = quote_all(dataset.key)
     return f"""
-SET LOCAL jit = off;
 SELECT count(*)
 FROM (SELECT {key} FROM {INCOMING} ORDER BY {key} OFFSET 0) AS came
 CROSS JOIN LATERAL (
@@ -134,23 +135,26 @@ CROSS JOIN LATERAL (
 def merge_locked(dataset: Dataset) -> str:
     """As `merge`, for servers whose RETURNING cannot name the row that was replaced.
 
-    The rows as they were come from the statement's snapshot: they are locked, so they are what is replaced. `unseen`
-    counts rows that another transaction wrote after `lock_stored`: what was replaced is unknown, and the merge must
-    be done again. `OFFSET 0` keeps a probe of the key's index for each row.
+    The rows as they were come from the statement's snapshot: they are locked, so they are what is replaced. Rows that
+    another transaction wrote after `lock_stored` are not locked: what they were when they were replaced is unknown, and
+    the merge must be done again. `seen` counts the incoming rows whose key is in the snapshot, and is more than were
+    locked where one came before it. `unseen` counts those that came after it. `OFFSET 0` keeps a probe of the key's
+    index for each row.
     """
     return f"""
 WITH merged AS (
     {_insert(dataset)}
-    RETURNING {_key_of(dataset, "stored")}, stored.xmax::text <> '0' AS replaced
+    RETURNING {_key_of(dataset, "stored")}, stored._run_id, stored.xmax::text <> '0' AS replaced
 )
-SELECT count(*) AS written,
-    count(*) FILTER (WHERE before._run_id = came._run_id) AS same_run,
-    count(*) FILTER (WHERE before._run_id = came._run_id AND {_same_content(dataset, "before", "came")}) AS repeated,
+SELECT count(merged._run_id) AS written,
+    count(*) FILTER (WHERE before._run_id = merged._run_id) AS same_run,
+    count(*) FILTER (WHERE before._run_id = merged._run_id AND {_same_content(dataset, "before", "came")}) AS repeated,
+    count(before._run_id) AS seen,
     count(*) FILTER (WHERE merged.replaced AND before._run_id IS NULL) AS unseen
-FROM merged
-JOIN {INCOMING} AS came ON {_same_key(dataset, "came", "merged")}
+FROM {INCOMING} AS came
+LEFT JOIN merged ON {_same_key(dataset, "came", "merged")}
 LEFT JOIN LATERAL (
-    SELECT * FROM public.{quote(dataset.table)} AS as_it_was WHERE {_same_key(dataset, "as_it_was", "merged")} OFFSET 0
+    SELECT * FROM public.{quote(dataset.table)} AS as_it_was WHERE {_same_key(dataset, "as_it_was", "came")} OFFSET 0
 ) AS before ON true
 """  # noqa: S608 - every name goes through quote()
 
