@@ -95,7 +95,6 @@ async def _merge_locked(connection: Connection, dataset: Dataset, processed_at: 
     for _ in range(LOCKED_TRIES):
         with contextlib.suppress(_UnlockedError):
             async with connection.transaction():
-                await connection.execute(statements.COMPILE_NOTHING)
                 locked = await connection.fetchval(statements.lock_stored(dataset))
                 [found] = await connection.fetch(statements.merge_locked(dataset), processed_at)
                 if found["unseen"] or found["seen"] > locked:

@@ -203,3 +203,20 @@ async def test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_c
         await until_one_waits(pool)
         await other.commit()
         assert await loading == Merge(written=1, same_run=1, repeated=1)
+
+
+async def test_rows_that_lost_are_looked_up_by_their_keys_however_large_the_table_is(
+    pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    dataset = catalog["pairs"]
+    await pool.execute(
+        "INSERT INTO onpoint_pairs SELECT 'a', n, 'x', 'run-' || n / 100, 'b', '2026-11-23', n, now() "
+        "FROM generate_series(1, 100000) AS n"
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        lost = dict.fromkeys(range(1, 100000, 100), "x")
+        await merge_pairs(connection, dataset, lost, position=0)
+        plan = await connection.fetch(f"EXPLAIN {statements.count_of_run(dataset)}")
+    assert 'Index Cond: (("group" = came."group") AND ("user" = came."user"))' in "\n".join(
+        line for [line] in plan
+    )

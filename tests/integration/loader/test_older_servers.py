@@ -22,6 +22,7 @@ from tests.integration.loader.test_merging import (  # noqa: F401 - as above
     test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_counted,
     test_an_older_run_that_is_loaded_later_loses,
     test_rows_that_lose_to_another_run_are_not_repetitions,
+    test_rows_that_lost_are_looked_up_by_their_keys_however_large_the_table_is,
     test_two_loaders_that_meet_in_many_keys_do_not_deadlock,
     until_one_waits,
 )
