@@ -35,8 +35,10 @@ still or took too long, lock timeout, a merge that met another; and the above.
 _UNMIGRATED_STATES = ("42P01", "42703", "3F000")
 """A table, column or schema that is not there."""
 
-_ENDED_STATES = ("57",)
-"""Whatever else ends a statement from outside: the statement timeout (57014), a cancel, a dropped database."""
+_FAILED_STATES = ("57", "55", "26", "42P05", "XX")
+"""Whatever else ends a statement from outside (the statement timeout, 57014; a cancel; a dropped database), an object in
+use or not in the needed state, a prepared statement that a proxy lost or has twice, an internal error.
+"""
 
 _CONNECTION_LOST = (
     asyncpg.InterfaceError,
@@ -92,7 +94,7 @@ def translated() -> Iterator[None]:
     """Converts asyncpg's errors.
 
     Raises `DatabaseUnavailableError` in an outage, `MigrationPendingError` where something is yet to be made,
-    `StatementFailedError` for a statement that was ended from outside, and `PermanentError` for all else.
+    `StatementFailedError` for a statement that failed for a reason which may pass, and `PermanentError` for all else.
     """
     try:
         yield
@@ -110,7 +112,7 @@ def _translation(error: asyncpg.PostgresError) -> OnPointError:
         return MigrationPendingError(
             f"{text}: run `onpoint migrate`, which makes the tables and columns that the dataset files name"
         )
-    if state.startswith(_ENDED_STATES):
+    if state.startswith(_FAILED_STATES) or isinstance(error, asyncpg.InvalidCachedStatementError):
         return StatementFailedError(text)
     return PermanentError(reason_of(error), text)
 

@@ -40,7 +40,7 @@ Keep = Callable[[Sequence[RefusedRow]], Awaitable[Artifact]]
 
 class LoadRepository:
     """Every method raises `DatabaseUnavailableError` in an outage, `PermanentError` for what PostgreSQL refuses, and
-    `StatementFailedError` for a statement that was ended from outside, by its time limit for instance.
+    `StatementFailedError` for a statement that failed for a reason which may pass, its time limit for instance.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
