@@ -61,6 +61,21 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
 """Empty where there is no such table."""
 
 
+MISSING_GRANTS = """
+SELECT format('GRANT USAGE ON SCHEMA public TO %I', current_user)
+WHERE NOT has_schema_privilege('public', 'USAGE')
+UNION ALL
+SELECT format('GRANT %s ON public.%I TO %I', string_agg(privilege, ', '), $1::text, current_user)
+FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND NOT has_table_privilege(c.oid, privilege)
+HAVING count(*) > 0
+UNION ALL
+SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)
+WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
+"""What would let this role load the table ($1): a statement in each row."""
+
+
 def table_of(dataset: Dataset) -> str:
     return f"public.{quote(dataset.table)}"
 

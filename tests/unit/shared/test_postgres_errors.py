@@ -9,6 +9,7 @@ from shared.errors import PermanentError, TransientError
 from shared.postgres.errors import (
     DatabaseUnavailableError,
     MigrationPendingError,
+    PrivilegeMissingError,
     StatementFailedError,
     translated,
 )
@@ -76,6 +77,11 @@ def test_what_the_server_does_not_do_is_permanent() -> None:
 def test_what_is_not_there_yet_is_waited_for(sqlstate: str) -> None:
     with pytest.raises(MigrationPendingError, match="run `onpoint migrate`"), translated():
         raise error_of(sqlstate)
+
+
+def test_what_is_not_granted_yet_is_waited_for() -> None:
+    with pytest.raises(PrivilegeMissingError, match="message: GRANT it"), translated():
+        raise error_of("42501")
 
 
 def test_a_value_that_the_server_refuses_is_permanent() -> None:
