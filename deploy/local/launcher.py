@@ -23,7 +23,7 @@ from deploy.local.environment import (
 from deploy.local.errors import StackError
 from deploy.local.home import OWNER_ONLY, PROJECT_ROOT, Home
 from deploy.local.logfiles import last_lines
-from deploy.local.names import SUPERVISOR
+from deploy.local.names import STEPS, SUPERVISOR
 from deploy.local.orphans import end_orphans, find_orphans
 from deploy.local.process_id import ProcessId
 from deploy.local.seaweedfs import remove_sockets
@@ -251,7 +251,8 @@ def _raise_if_over(home: Home, state: StackState | None) -> None:
 
 
 def _late(home: Home, state: StackState | None, timeout_s: float) -> str:
-    waiting = [child.name for child in state.children if child.state != "ready"] if state else []
+    waiting = [step for step in STEPS if step not in state.steps] if state else []
+    waiting += [child.name for child in state.children if child.state != "ready"] if state else []
     lines = [f"not ready within {timeout_s:.0f} s: {', '.join(waiting) or 'topics or migrations'}"]
     for name in waiting:
         lines += [f"  {name}: {line}" for line in last_lines(home.log_file(name), 3)]

@@ -14,7 +14,8 @@ from deploy.local.names import LEFT_OUT
 from deploy.local.orphans import SERVICE_STOP_S
 from deploy.local.run_to_completion import run_to_completion
 
-STEP_TIMEOUT_S = 180.0
+STEP_TIMEOUT_S = {"buckets": 180.0, "topics": 180.0, "migrate": 780.0}
+"""A migration waits for locks for 600 s in all, then leaves the table out and names who holds the lock."""
 LINES_READ = 1000
 
 STEP_COMMANDS = {
@@ -51,7 +52,7 @@ async def run_step(name: str, home: Home, config: StackConfig, credentials: Cred
         (sys.executable, *STEP_COMMANDS[name]),
         environment=process_environment(name, home, config, credentials),
         log_file=log_file,
-        timeout_s=STEP_TIMEOUT_S,
+        timeout_s=STEP_TIMEOUT_S[name],
     )
     lines = last_lines(log_file, LINES_READ, since=before)
     return [line for line in lines if line.startswith(LEFT_OUT)]

@@ -35,8 +35,13 @@ still or took too long, lock timeout, a merge that met another; and the above.
 _UNMIGRATED_STATES = ("42P01", "42703", "3F000")
 """A table, column or schema that is not there."""
 
-_ENDED_STATES = ("57",)
-"""Whatever else ends a statement from outside: the statement timeout (57014), a cancel, a dropped database."""
+_UNGRANTED_STATE = "42501"
+"""The role may not do this: an operator has yet to grant it."""
+
+_FAILED_STATES = ("57", "55", "26", "42P05", "XX")
+"""Whatever else ends a statement from outside (the statement timeout, 57014; a cancel; a dropped database), an object in
+use or not in the needed state, a prepared statement that a proxy lost or has twice, an internal error.
+"""
 
 _CONNECTION_LOST = (
     asyncpg.InterfaceError,
@@ -68,6 +73,10 @@ class MigrationPendingError(DatabaseUnavailableError):
     """A table, column or schema is not there: `onpoint migrate` has yet to make it."""
 
 
+class PrivilegeMissingError(DatabaseUnavailableError):
+    """The role lacks a privilege: an operator has yet to grant it."""
+
+
 class StatementFailedError(OnPointError):
     """A statement failed, and neither an outage nor its data is known to be the cause.
 
@@ -92,7 +101,8 @@ def translated() -> Iterator[None]:
     """Converts asyncpg's errors.
 
     Raises `DatabaseUnavailableError` in an outage, `MigrationPendingError` where something is yet to be made,
-    `StatementFailedError` for a statement that was ended from outside, and `PermanentError` for all else.
+    `PrivilegeMissingError` where something is yet to be granted, `StatementFailedError` for a statement that failed for
+    a reason which may pass, and `PermanentError` for all else.
     """
     try:
         yield
@@ -110,7 +120,9 @@ def _translation(error: asyncpg.PostgresError) -> OnPointError:
         return MigrationPendingError(
             f"{text}: run `onpoint migrate`, which makes the tables and columns that the dataset files name"
         )
-    if state.startswith(_ENDED_STATES):
+    if state == _UNGRANTED_STATE:
+        return PrivilegeMissingError(f"{text}: GRANT it to the role that the service connects as")
+    if state.startswith(_FAILED_STATES) or isinstance(error, asyncpg.InvalidCachedStatementError):
         return StatementFailedError(text)
     return PermanentError(reason_of(error), text)
 

@@ -84,18 +84,21 @@ async def merge(connection: Connection, dataset: Dataset, rows: int, processed_a
     return Merge(written, found["same_run"], found["repeated"] + lost)
 
 
-class _UnseenError(Exception):
-    """Rolls back a merge that met rows which were inserted after the others had been locked."""
+class _UnlockedError(Exception):
+    """Rolls back a merge that met rows which were inserted after the others had been locked.
+
+    Another load may have replaced such a row before the merge did, with other content.
+    """
 
 
 async def _merge_locked(connection: Connection, dataset: Dataset, processed_at: datetime) -> asyncpg.Record:
     for _ in range(LOCKED_TRIES):
-        with contextlib.suppress(_UnseenError):
+        with contextlib.suppress(_UnlockedError):
             async with connection.transaction():
-                await connection.execute(statements.lock_stored(dataset))
+                locked = await connection.fetchval(statements.lock_stored(dataset))
                 [found] = await connection.fetch(statements.merge_locked(dataset), processed_at)
-                if found["unseen"]:
-                    raise _UnseenError
+                if found["unseen"] or found["seen"] > locked:
+                    raise _UnlockedError
                 return found
     raise DatabaseUnavailableError(
         f"table {dataset.table}: other loads wrote the same new keys again and again"

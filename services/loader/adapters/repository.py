@@ -21,7 +21,12 @@ from shared.errors import OnPointError, TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest
 from shared.observability.logging import get_logger
-from shared.postgres.errors import MigrationPendingError, StatementFailedError, translated
+from shared.postgres.errors import (
+    MigrationPendingError,
+    PrivilegeMissingError,
+    StatementFailedError,
+    translated,
+)
 from shared.version import CODE_VERSION
 
 log = get_logger()
@@ -40,7 +45,7 @@ Keep = Callable[[Sequence[RefusedRow]], Awaitable[Artifact]]
 
 class LoadRepository:
     """Every method raises `DatabaseUnavailableError` in an outage, `PermanentError` for what PostgreSQL refuses, and
-    `StatementFailedError` for a statement that was ended from outside, by its time limit for instance.
+    `StatementFailedError` for a statement that failed for a reason which may pass, its time limit for instance.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -81,7 +86,8 @@ class LoadRepository:
         copied straight into it; all others go through a temporary table and are merged, which costs three times as
         much. Rows that PostgreSQL refuses are found, left out and put into quarantine before the commit.
 
-        Raises `MigrationPendingError` while `onpoint migrate` has yet to make the table or a column of it.
+        Raises `MigrationPendingError` while `onpoint migrate` has yet to make the table or a column of it, and
+        `PrivilegeMissingError` while the role may not load it.
         """
         may_go_straight = batch.batch_id not in self._cut_off
         try:
@@ -95,6 +101,8 @@ class LoadRepository:
             return None
         except MigrationPendingError as error:
             raise await self._pending(dataset, error) from error
+        except PrivilegeMissingError as error:
+            raise await self._ungranted(dataset, error) from error
         except (TransientError, StatementFailedError):
             self._cut_off.add(batch.batch_id)
             raise
@@ -110,6 +118,17 @@ class LoadRepository:
         if lack is None:
             return StatementFailedError(f"{error.__cause__}, and no migration of the dataset is missing")
         return MigrationPendingError(f"dataset {dataset.name}: {lack}: run `onpoint migrate`")
+
+    async def _ungranted(self, dataset: Dataset, error: PrivilegeMissingError) -> OnPointError:
+        """What to grant. Where nothing is missing, no grant on the table helps: its trigger or row policy refuses."""
+        with translated():
+            missing = await self._pool.fetch(statements.MISSING_GRANTS, dataset.table)
+        if not missing:
+            return StatementFailedError(
+                f"{error.__cause__}, and no privilege on the dataset's table is missing"
+            )
+        grants = "; ".join(grant for [grant] in missing)
+        return PrivilegeMissingError(f"dataset {dataset.name}: {error.__cause__}: {grants}")
 
 
 class _AnotherWasFirstError(Exception):

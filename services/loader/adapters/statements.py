@@ -61,6 +61,21 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
 """Empty where there is no such table."""
 
 
+MISSING_GRANTS = """
+SELECT format('GRANT USAGE ON SCHEMA public TO %I', current_user)
+WHERE NOT has_schema_privilege('public', 'USAGE')
+UNION ALL
+SELECT format('GRANT %s ON public.%I TO %I', string_agg(privilege, ', '), $1::text, current_user)
+FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND NOT has_table_privilege(c.oid, privilege)
+HAVING count(*) > 0
+UNION ALL
+SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)
+WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
+"""What would let this role load the table ($1): a statement in each row."""
+
+
 def table_of(dataset: Dataset) -> str:
     return f"public.{quote(dataset.table)}"
 
@@ -85,12 +100,16 @@ def is_new(dataset: Dataset) -> str:
 
 
 def create_incoming(dataset: Dataset) -> str:
-    """Several statements for one round trip. A session keeps the first `temp_buffers` it used: never vary it."""
+    """Several statements for one round trip. A session keeps the first `temp_buffers` it used: never vary it.
+
+    Nothing is compiled in the transaction: without statistics of the incoming rows the server takes the work for a
+    million times as much.
+    """
     own = [f"{quote(column.name)} {POSTGRES_TYPE[column.type]}" for column in dataset.columns]
     columns = ", ".join(own + [f"{column.name} {column.sql_type}" for column in LINEAGE])
     return (
         f"{IMMEDIATELY}; SET LOCAL temp_buffers = '{INCOMING_MEMORY}'; SET LOCAL work_mem = '{INCOMING_MEMORY}'; "
-        f"CREATE TEMP TABLE {INCOMING} ({columns}) ON COMMIT DROP"
+        f"SET LOCAL jit = off; CREATE TEMP TABLE {INCOMING} ({columns}) ON COMMIT DROP"
     )
 
 
@@ -115,14 +134,12 @@ FROM merged
 
 
 def lock_stored(dataset: Dataset) -> str:
-    """Locks the rows that the incoming ones will meet, in the order of their key, as `merge_locked` needs them.
+    """Locks the rows that the incoming ones will meet, in the order of their key, as `merge_locked` needs them; how many.
 
-    One probe of the key's index for each row, however large the table is. Nothing is compiled for it: without
-    statistics of the incoming rows the server takes the work for a million times as much.
+    One probe of the key's index for each row, however large the table is.
     """
     key = quote_all(dataset.key)
     return f"""
-SET LOCAL jit = off;
 SELECT count(*)
 FROM (SELECT {key} FROM {INCOMING} ORDER BY {key} OFFSET 0) AS came
 CROSS JOIN LATERAL (
@@ -134,23 +151,26 @@ CROSS JOIN LATERAL (
 def merge_locked(dataset: Dataset) -> str:
     """As `merge`, for servers whose RETURNING cannot name the row that was replaced.
 
-    The rows as they were come from the statement's snapshot: they are locked, so they are what is replaced. `unseen`
-    counts rows that another transaction wrote after `lock_stored`: what was replaced is unknown, and the merge must
-    be done again. `OFFSET 0` keeps a probe of the key's index for each row.
+    The rows as they were come from the statement's snapshot: they are locked, so they are what is replaced. Rows that
+    another transaction wrote after `lock_stored` are not locked: what they were when they were replaced is unknown, and
+    the merge must be done again. `seen` counts the incoming rows whose key is in the snapshot, and is more than were
+    locked where one came before it. `unseen` counts those that came after it. `OFFSET 0` keeps a probe of the key's
+    index for each row.
     """
     return f"""
 WITH merged AS (
     {_insert(dataset)}
-    RETURNING {_key_of(dataset, "stored")}, stored.xmax::text <> '0' AS replaced
+    RETURNING {_key_of(dataset, "stored")}, stored._run_id, stored.xmax::text <> '0' AS replaced
 )
-SELECT count(*) AS written,
-    count(*) FILTER (WHERE before._run_id = came._run_id) AS same_run,
-    count(*) FILTER (WHERE before._run_id = came._run_id AND {_same_content(dataset, "before", "came")}) AS repeated,
+SELECT count(merged._run_id) AS written,
+    count(*) FILTER (WHERE before._run_id = merged._run_id) AS same_run,
+    count(*) FILTER (WHERE before._run_id = merged._run_id AND {_same_content(dataset, "before", "came")}) AS repeated,
+    count(before._run_id) AS seen,
     count(*) FILTER (WHERE merged.replaced AND before._run_id IS NULL) AS unseen
-FROM merged
-JOIN {INCOMING} AS came ON {_same_key(dataset, "came", "merged")}
+FROM {INCOMING} AS came
+LEFT JOIN merged ON {_same_key(dataset, "came", "merged")}
 LEFT JOIN LATERAL (
-    SELECT * FROM public.{quote(dataset.table)} AS as_it_was WHERE {_same_key(dataset, "as_it_was", "merged")} OFFSET 0
+    SELECT * FROM public.{quote(dataset.table)} AS as_it_was WHERE {_same_key(dataset, "as_it_was", "came")} OFFSET 0
 ) AS before ON true
 """  # noqa: S608 - every name goes through quote()
 
@@ -158,14 +178,17 @@ LEFT JOIN LATERAL (
 def count_of_run(dataset: Dataset) -> str:
     """After a merge: how many of the incoming rows are in the table as they came, by this run.
 
-    Those that were written, and those that lost against one of the same content: the merge has locked it. One probe of
-    the key's index for each.
+    Those that were written, and those that lost against one of the same content: the merge has locked it. `OFFSET 0`
+    keeps a probe of the key's index for each: without statistics the server reads the whole table instead.
     """
-    return (
-        f"SELECT count(*) FROM {INCOMING} AS came JOIN public.{quote(dataset.table)} AS stored "  # noqa: S608 - quoted
-        f"ON {_same_key(dataset, 'stored', 'came')} "
-        f"WHERE stored._run_id = came._run_id AND {_same_content(dataset, 'stored', 'came')}"
-    )
+    return f"""
+SELECT count(*)
+FROM {INCOMING} AS came
+CROSS JOIN LATERAL (
+    SELECT * FROM public.{quote(dataset.table)} AS same WHERE {_same_key(dataset, "same", "came")} OFFSET 0
+) AS stored
+WHERE stored._run_id = came._run_id AND {_same_content(dataset, "stored", "came")}
+"""  # noqa: S608 - every name goes through quote()
 
 
 def _insert(dataset: Dataset) -> str:

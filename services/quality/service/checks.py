@@ -32,7 +32,13 @@ _NULLS = "SELECT column_name, nulls FROM onpoint_runs.loaded_nulls WHERE run_id 
 _PROVEN = 0
 """Rows that break a check which the table's primary key guards."""
 
-_MISSING_TABLE = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+_UNREADABLE = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+"""A table or column that is not there, or that this role may not read."""
 
 
 class Checks:
@@ -84,19 +90,19 @@ class Checks:
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
                 counted = await connection.fetch(_NULLS, run_id, dataset.name)
                 nulls = {row["column_name"]: row["nulls"] for row in counted}
-                proven = frozenset(await connection.fetchval(_PRIMARY_KEY, table))
-                known = [_known(check, proven, nulls) for check in checks]
-                if None in known:  # else there is an answer whatever time is left
-                    # Not before the deadline: an earlier cancellation comes from the caller.
-                    timeout_ms = 1 + max(0, math.ceil(1000 * (deadline - loop.time())))
-                    await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
-                statement = _scan_sql(
-                    table, [check for check, value in zip(checks, known, strict=True) if value is None]
-                )
                 try:
+                    proven = frozenset(await connection.fetchval(_PRIMARY_KEY, table))
+                    known = [_known(check, proven, nulls) for check in checks]
+                    if None in known:  # else there is an answer whatever time is left
+                        # Not before the deadline: an earlier cancellation comes from the caller.
+                        timeout_ms = 1 + max(0, math.ceil(1000 * (deadline - loop.time())))
+                        await connection.execute(f"SET LOCAL statement_timeout = {timeout_ms}")
+                    statement = _scan_sql(
+                        table, [check for check, value in zip(checks, known, strict=True) if value is None]
+                    )
                     row = await connection.fetchrow(statement, run_id)
-                except _MISSING_TABLE as error:
-                    # Elsewhere a table that is not there yet is waited for; this one must not keep the run open.
+                except _UNREADABLE as error:
+                    # Elsewhere what is yet to be made or granted is waited for; this table must not keep the run open.
                     raise _unanswered(error) from error
                 except asyncpg.QueryCanceledError as error:
                     if loop.time() < deadline:

@@ -14,7 +14,7 @@ from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, Counts
-from shared.postgres.errors import MigrationPendingError, StatementFailedError
+from shared.postgres.errors import MigrationPendingError, PrivilegeMissingError, StatementFailedError
 from shared.postgres.migrations import migrate
 from shared.postgres.pool import open_pool
 from shared.settings.postgres import PostgresSettings
@@ -33,6 +33,16 @@ CREATE FUNCTION wrong() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN NEW.nothing := 1; RETURN NEW; END $$;
 CREATE TRIGGER wrong BEFORE INSERT ON onpoint_things FOR EACH ROW EXECUTE FUNCTION wrong();
 """
+
+FORBIDDEN_TRIGGER = """
+CREATE TABLE hidden (id bigint);
+CREATE FUNCTION forbidden() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO hidden VALUES (1); RETURN NEW; END $$;
+CREATE TRIGGER forbidden BEFORE INSERT ON onpoint_things FOR EACH ROW EXECUTE FUNCTION forbidden();
+"""
+
+ROLE = "pg_monitor"
+"""A role of every server, which may not read any table."""
 
 
 async def test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage(
@@ -96,3 +106,47 @@ async def test_a_batch_does_not_wait_for_a_migration_where_none_is_missing(
     await pool.execute(WRONG_TRIGGER)
     with pytest.raises(StatementFailedError, match='has no field "nothing", and no migration'):
         await service.load(await put_processed(staging, catalog["things"], [thing(1)]))
+
+
+@pytest.fixture
+async def restricted(
+    staging: ObjectStore, pool: asyncpg.Pool, postgres_dsn: str, catalog: Catalog
+) -> AsyncIterator[LoaderService]:
+    """A loader whose role may use its own schema, and nothing else until it is granted."""
+    await pool.execute(
+        f"GRANT USAGE ON SCHEMA onpoint_loader TO {ROLE}; "
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA onpoint_loader TO {ROLE}"
+    )
+    settings = PostgresSettings.model_validate({"postgres_dsn": f"{postgres_dsn}?role={ROLE}"})
+    async with await open_pool(settings) as own:
+        yield LoaderService(Batches(staging, "loader"), LoadRepository(own), datasets_of(catalog))
+
+
+async def test_a_batch_waits_for_a_privilege_and_names_the_grants(
+    restricted: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    batch = await put_processed(staging, catalog["things"], [thing(1)])
+    database = await pool.fetchval("SELECT current_database()")
+    await pool.execute(
+        f"REVOKE USAGE ON SCHEMA public FROM PUBLIC; REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC; "
+        f"GRANT SELECT ON onpoint_things TO {ROLE}"
+    )
+    with pytest.raises(PrivilegeMissingError) as caught:
+        await restricted.load(batch)
+    told, grants = str(caught.value).split(": GRANT ")
+    assert told.startswith("dataset things: permission denied for")
+    assert grants.split("; GRANT ") == [
+        f"USAGE ON SCHEMA public TO {ROLE}",
+        f"INSERT, UPDATE ON public.onpoint_things TO {ROLE}",
+        f"TEMPORARY ON DATABASE {database} TO {ROLE}",
+    ]
+    await pool.execute(f"GRANT {grants}")
+    assert (await restricted.load(batch)).counts.loaded == 1
+
+
+async def test_a_batch_does_not_wait_for_a_privilege_where_none_on_its_table_is_missing(
+    restricted: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    await pool.execute(f"GRANT SELECT, INSERT, UPDATE ON onpoint_things TO {ROLE}; {FORBIDDEN_TRIGGER}")
+    with pytest.raises(StatementFailedError, match="for table hidden, and no privilege"):
+        await restricted.load(await put_processed(staging, catalog["things"], [thing(1)]))

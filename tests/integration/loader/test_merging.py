@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 from datetime import timedelta
 
 import asyncpg
@@ -12,6 +13,7 @@ from services.loader.adapters.merging import merge
 from services.loader.domain import Merge
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
 from shared.events.models import Counts
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import pair, rows_of
@@ -167,7 +169,21 @@ async def test_two_loaders_that_meet_in_many_keys_do_not_deadlock(
     assert {row["value"] for row in await rows_of(pool, "onpoint_pairs", "user")} == {"2"}
 
 
-INCOMING = "INSERT INTO onpoint_incoming VALUES ('a', 1, 'x', 'run-1', 'b', '2026-11-23', {position})"
+async def merge_pairs(
+    connection: asyncpg.pool.PoolConnectionProxy, dataset: Dataset, values: Mapping[int, str], position: int
+) -> Merge:
+    """Merges a value for each user, of one run, in the transaction that is open."""
+    await connection.execute(statements.create_incoming(dataset))
+    await connection.executemany(
+        "INSERT INTO onpoint_incoming VALUES ('a', $1, $2, 'run-1', 'b', '2026-11-23', $3)",
+        [(user, value, position) for user, value in values.items()],
+    )
+    return await merge(connection, dataset, len(values), PRODUCED_AT)
+
+
+async def until_one_waits(pool: asyncpg.Pool) -> None:
+    while not await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        await asyncio.sleep(0.02)
 
 
 async def test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_counted(
@@ -175,18 +191,32 @@ async def test_a_row_that_another_load_commits_while_the_merge_waits_for_it_is_c
 ) -> None:
     dataset = catalog["pairs"]
 
-    async def load(connection: asyncpg.pool.PoolConnectionProxy, position: int) -> Merge:
+    async def load(connection: asyncpg.pool.PoolConnectionProxy) -> Merge:
         async with connection.transaction():
-            await connection.execute(statements.create_incoming(dataset))
-            await connection.execute(INCOMING.format(position=position))
-            return await merge(connection, dataset, 1, PRODUCED_AT)
+            return await merge_pairs(connection, dataset, {1: "x"}, position=2)
 
     async with pool.acquire() as first, pool.acquire() as second:
         other = second.transaction()
         await other.start()
-        assert await load(second, position=1) == Merge(written=1, same_run=0, repeated=0)
-        loading = asyncio.create_task(load(first, position=2))
-        while not await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            await asyncio.sleep(0.02)
+        assert await merge_pairs(second, dataset, {1: "x"}, position=1) == Merge(1, same_run=0, repeated=0)
+        loading = asyncio.create_task(load(first))
+        await until_one_waits(pool)
         await other.commit()
         assert await loading == Merge(written=1, same_run=1, repeated=1)
+
+
+async def test_rows_that_lost_are_looked_up_by_their_keys_however_large_the_table_is(
+    pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    dataset = catalog["pairs"]
+    await pool.execute(
+        "INSERT INTO onpoint_pairs SELECT 'a', n, 'x', 'run-' || n / 100, 'b', '2026-11-23', n, now() "
+        "FROM generate_series(1, 100000) AS n"
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        lost = dict.fromkeys(range(1, 100000, 100), "x")
+        await merge_pairs(connection, dataset, lost, position=0)
+        plan = await connection.fetch(f"EXPLAIN {statements.count_of_run(dataset)}")
+    assert 'Index Cond: (("group" = came."group") AND ("user" = came."user"))' in "\n".join(
+        line for [line] in plan
+    )

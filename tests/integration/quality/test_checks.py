@@ -141,6 +141,18 @@ async def test_a_check_that_cannot_run_has_failed(quality: Quality, checked: Dat
     assert [check.passed for check in completed.checks] == [True, False, False, False]
 
 
+async def test_a_check_whose_table_may_not_be_read_has_failed(quality: Quality, checked: Dataset) -> None:
+    """A run does not stay open for a table of its own."""
+    await fill(quality, checked, "forbidden", [(1, "a")])
+    await quality.pool.execute(
+        f"ALTER TABLE {checked.table} RENAME TO hidden; CREATE VIEW {checked.table} AS SELECT * FROM hidden; "
+        f"ALTER VIEW {checked.table} OWNER TO pg_monitor"
+    )
+    completed = await quality.complete("forbidden")
+    assert completed.status == "failed"
+    assert "could not run: InsufficientPrivilegeError: permission denied" in (completed.reason or "")
+
+
 async def test_a_dataset_whose_file_is_gone_fails_its_run(quality: Quality) -> None:
     await quality.handle(*Story("gone", {"vanished": (Batch(clean=True),)}).events())
     completed = await quality.complete("gone")

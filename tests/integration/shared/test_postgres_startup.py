@@ -60,6 +60,24 @@ async def test_the_start_waits_for_each_migration_of_its_own_code(pool: asyncpg.
 
 
 @pytest.mark.integration
+async def test_the_start_waits_for_the_right_to_see_the_migrations(
+    pool: asyncpg.Pool, empty_dsn: str
+) -> None:
+    await migrate(empty_dsn, LOADER, [])
+    waits = Waits()
+    settings = PostgresSettings.model_validate({"postgres_dsn": f"{empty_dsn}?role=pg_monitor"})
+    async with await open_pool(settings) as restricted:
+        start = asyncio.create_task(wait_for_database(restricted, LOADER, waits))
+        assert "permission denied for schema onpoint_meta: GRANT it" in await waits.until("GRANT")
+        await pool.execute(
+            "GRANT USAGE ON SCHEMA onpoint_meta TO pg_monitor; GRANT SELECT ON onpoint_meta.migrations TO pg_monitor"
+        )
+        async with asyncio.timeout(10):
+            await start
+    assert waits.messages[-1] is None
+
+
+@pytest.mark.integration
 async def test_a_database_that_is_ahead_of_the_code_is_not_waited_for(
     pool: asyncpg.Pool, empty_dsn: str
 ) -> None:

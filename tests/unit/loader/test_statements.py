@@ -8,7 +8,7 @@ def test_reserved_words_are_quoted_wherever_they_stand() -> None:
     sql = statements.merge(DATASET)
     assert 'ON CONFLICT ("order")' in sql
     assert '"user" = excluded."user"' in sql
-    assert 'ON stored."order" = came."order" WHERE' in statements.count_of_run(DATASET)
+    assert 'WHERE same."order" = came."order" OFFSET' in statements.count_of_run(DATASET)
     assert '"order" bigint, "user" text, "time" timestamptz' in statements.create_incoming(DATASET)
 
 
