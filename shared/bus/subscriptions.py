@@ -1,5 +1,7 @@
 """The records that a service reads, each given to its handler at least once. FastStream consumes, aiokafka produces."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
@@ -10,7 +12,7 @@ from faststream import AckPolicy
 from faststream.kafka.subscriber.usecase import LogicSubscriber
 
 from shared.bus.broker import ConsumingBroker
-from shared.bus.consumer import GroupConsumer
+from shared.bus.consumer import LEAVE_S, GroupConsumer
 from shared.bus.dead_letters import Failure
 from shared.bus.delivery import AtLeastOnce
 from shared.bus.header_names import take_any
@@ -69,7 +71,7 @@ class Subscriptions:
             kafka.servers.split(","),
             partial(kafka.consumer_of, GroupConsumer, denied=self._set_denied),
             client_id=kafka.client_id,
-            graceful_timeout=DRAIN_S,
+            graceful_timeout=LEAVE_S,
             middlewares=[self._middleware],
         )
         self._subscribers: list[LogicSubscriber[Any]] = []
@@ -130,6 +132,7 @@ class Subscriptions:
 
     async def stop(self) -> None:
         """Lets handlers finish for `DRAIN_S`, then leaves the group. What was not committed comes again."""
+        await self._drain()
         await self._broker.stop()
         await self._transactional.stop()
 
@@ -206,6 +209,18 @@ class Subscriptions:
         )
         subscriber(handle)
         self._subscribers.append(subscriber)
+
+    async def _drain(self) -> None:
+        """While the consumers are members: FastStream stops those of several workers before their handlers.
+
+        A handler that is cut off ends the rebalance that waits for it.
+        """
+        for subscriber in self._subscribers:
+            subscriber.running = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._policy.in_flight.idle(), DRAIN_S)
+        for task in [task for subscriber in self._subscribers for task in subscriber.tasks]:
+            task.cancel()
 
     def _topic_names(self) -> list[str]:
         return sorted({name for subscriber in self._subscribers for name in subscriber.topic_names})
