@@ -67,10 +67,6 @@ class Publisher:
         self._retiring: set[asyncio.Task[None]] = set()
         self.unreachable_since: datetime | None = None
 
-    @property
-    def is_started(self) -> bool:
-        return self._producer is not None
-
     async def start(self) -> None:
         """Raises `KafkaAccessError` where the brokers refuse this service."""
         self._producer = self._kafka.producer(**PRODUCER)

@@ -150,8 +150,6 @@ class Subscriptions:
 
     def readiness_problems(self) -> list[str]:
         """Why the service is not ready, for people; empty: it is."""
-        if not self._publisher.is_started:
-            return ["waiting for Kafka"]
         if (since := self._publisher.unreachable_since) is not None:
             return [f"broker unreachable since {since.isoformat()}"]
         if self._denials:
