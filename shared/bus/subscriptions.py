@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
@@ -38,6 +39,9 @@ WORST_HANDLER_S = 600
 
 DRAIN_S = 25
 """A stopping process waits that long for its handlers. A record that is cut off comes again elsewhere."""
+
+DENIAL_S = 30.0
+"""A denied fetch is tried again every few seconds. Without a record, nothing else tells that the ACL was mended."""
 
 log = get_logger()
 
@@ -78,7 +82,7 @@ class Subscriptions:
         self._shared_topics: tuple[str, ...] = ()
         self._reads_retries = False
         self._is_started = False
-        self._denials: dict[GroupConsumer, str] = {}
+        self._denials: dict[GroupConsumer, tuple[str, float]] = {}
 
     def subscribe(
         self,
@@ -152,8 +156,8 @@ class Subscriptions:
         """Why the service is not ready, for people; empty: it is."""
         if (since := self._publisher.unreachable_since) is not None:
             return [f"broker unreachable since {since.isoformat()}"]
-        if self._denials:
-            return sorted(set(self._denials.values()))
+        if denials := self._recent_denials():
+            return sorted(set(denials.values()))
         breaker = self._policy.breaker
         if breaker.open_since is not None:
             return [f"paused by the circuit breaker since {breaker.open_since.isoformat()}: {breaker.why}"]
@@ -226,9 +230,15 @@ class Subscriptions:
     def _set_denied(self, consumer: GroupConsumer, error: KafkaError | None) -> None:
         if error is None:
             self._denials.pop(consumer, None)
-        elif (denial := self._kafka.denial(error)) != self._denials.get(consumer):
-            self._denials[consumer] = denial
+            return
+        denial = self._kafka.denial(error)
+        if denial != self._recent_denials().get(consumer):
             log.error("kafka_denies", error=denial)
+        self._denials[consumer] = denial, time.monotonic()
+
+    def _recent_denials(self) -> dict[GroupConsumer, str]:
+        since_s = time.monotonic() - DENIAL_S
+        return {consumer: denial for consumer, (denial, seen_s) in self._denials.items() if seen_s > since_s}
 
     async def _handle(self, record: Record) -> None:
         is_retry = record.topic == topics.retry_topic(self._service)
