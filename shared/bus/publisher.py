@@ -18,8 +18,9 @@ from aiokafka.errors import (
 from shared import crashpoints
 from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
 from shared.bus.kafka import KafkaClients, send_raw
-from shared.bus.messages import Outgoing, Record, value_of
+from shared.bus.messages import Outgoing, Record
 from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, retry_headers
+from shared.bus.values import value_of
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.observability.logging import get_logger
