@@ -1,5 +1,6 @@
 """The consumer of a service's group: it reports what aiokafka only logs."""
 
+import asyncio
 import contextlib
 from typing import Any, Protocol
 
@@ -17,6 +18,9 @@ from shared.observability.metrics import OFFSET_RESETS
 
 METADATA_MAX_AGE_MS = 5_000
 """A partition that is added, or that the group's leader did not see when it assigned them, is read that much later."""
+
+LEAVE_S = 4.0
+"""A member that stops during a rebalance would wait for the records in hand of every other member."""
 
 log = get_logger()
 
@@ -53,6 +57,17 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
             else:
                 self._denied(self, None)
                 return record
+
+    async def stop(self) -> None:
+        """Leaves the group. After `LEAVE_S` it closes without: the group notices by the session timeout."""
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await super().stop()
+        except TimeoutError:
+            log.warning("group_not_left")
+            if self._fetcher is not None:
+                await self._fetcher.close()
+            await self._client.close()
 
     async def _reset(self, partition: TopicPartition, offset: int) -> None:
         """The record at the offset is gone: it is older than the topic's retention, or the topic was made anew."""

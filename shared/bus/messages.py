@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from shared.errors import OnPointError, PermanentError
-from shared.events.decode import MAX_EVENT_BYTES, encode
-from shared.events.models import Part
+from shared.errors import PermanentError
+
+if TYPE_CHECKING:
+    from shared.events.models import Part
 
 Headers = tuple[tuple[str, bytes | None], ...]
 """In the order of the record. A value may be any bytes or null. A name may come twice or be empty.
@@ -56,21 +58,7 @@ class Outgoing:
 
     topic: str
     key: str
-    event: Part
-
-
-class EventTooLargeError(OnPointError):
-    """The event is above the broker's limit. Sending it would make the producer unusable."""
-
-
-def value_of(outgoing: Outgoing) -> bytes:
-    """The value of its record. Raises `EventTooLargeError`."""
-    value = encode(outgoing.event)
-    if len(value) > MAX_EVENT_BYTES:
-        raise EventTooLargeError(
-            f"an event for {outgoing.topic} has {len(value)} bytes, at most {MAX_EVENT_BYTES}"
-        )
-    return value
+    event: "Part"
 
 
 Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]

@@ -7,13 +7,20 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced, UnknownProducerId
+from aiokafka.errors import (
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    UnknownProducerId,
+)
 
 from shared import crashpoints
 from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
 from shared.bus.kafka import KafkaClients, send_raw
-from shared.bus.messages import Outgoing, Record, value_of
+from shared.bus.messages import Outgoing, Record
 from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, retry_headers
+from shared.bus.values import value_of
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.observability.logging import get_logger
@@ -39,7 +46,7 @@ PRODUCER = {
 
 UNUSABLE_PRODUCER = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced)
 """After a network fault or a refused record the broker may no longer take an idempotent producer's sequence. The producer
-never recovers from that."""
+never recovers from that. Neither does a producer whose sender task has ended."""
 
 log = get_logger()
 
@@ -47,8 +54,8 @@ log = get_logger()
 class Publisher:
     """One per process. `start` needs a broker that answers.
 
-    Every method that publishes raises `TransientError` where the broker no longer takes the producer's sequence: a new
-    producer is in place then, and the record comes again.
+    Every method that publishes raises `TransientError` where the broker no longer takes the producer's sequence, or its
+    sender has ended: a new producer is in place then, and the record comes again.
     """
 
     def __init__(self, kafka: KafkaClients, service: str) -> None:
@@ -60,10 +67,6 @@ class Publisher:
         self._replacing = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self.unreachable_since: datetime | None = None
-
-    @property
-    def is_started(self) -> bool:
-        return self._producer is not None
 
     async def start(self) -> None:
         """Raises `KafkaAccessError` where the brokers refuse this service."""
@@ -127,7 +130,9 @@ class Publisher:
         producer = self._require_producer()
         try:
             yield producer
-        except UNUSABLE_PRODUCER as error:
+        except KafkaError as error:
+            if not isinstance(error, UNUSABLE_PRODUCER) and not _has_failed(producer, error):
+                raise
             await self._replace(producer, error)
             raise TransientError(f"the producer was replaced: {type(error).__name__}") from error
 
@@ -173,6 +178,11 @@ class Publisher:
         if self._producer is None:
             raise RuntimeError("the publisher is not started")
         return self._producer
+
+
+def _has_failed(producer: AIOKafkaProducer, error: KafkaError) -> bool:
+    """A fatal error ends the sender. So does `stop`, whose producer is not replaced."""
+    return bool(producer._sender.sender_task.done()) and not isinstance(error, ProducerClosed)  # noqa: SLF001 - not public
 
 
 async def _retire(producer: AIOKafkaProducer) -> None:

@@ -32,9 +32,9 @@ class InFlight:
     def total(self) -> int:
         return self._counts.total()
 
-    async def idle(self, partitions: set[TopicPartition]) -> None:
-        """Returns once no record of these is in hand. Waits without end."""
-        while any(self._counts[partition] for partition in partitions):
+    async def idle(self, partitions: set[TopicPartition] | None = None) -> None:
+        """Returns once no record of these is in hand; None: of any. Waits without end."""
+        while self.total() if partitions is None else any(self._counts[each] for each in partitions):
             self._settled.clear()
             await self._settled.wait()
 

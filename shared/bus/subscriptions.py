@@ -1,5 +1,8 @@
 """The records that a service reads, each given to its handler at least once. FastStream consumes, aiokafka produces."""
 
+import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
@@ -10,7 +13,7 @@ from faststream import AckPolicy
 from faststream.kafka.subscriber.usecase import LogicSubscriber
 
 from shared.bus.broker import ConsumingBroker
-from shared.bus.consumer import GroupConsumer
+from shared.bus.consumer import LEAVE_S, GroupConsumer
 from shared.bus.dead_letters import Failure
 from shared.bus.delivery import AtLeastOnce
 from shared.bus.header_names import take_any
@@ -36,6 +39,9 @@ WORST_HANDLER_S = 600
 
 DRAIN_S = 25
 """A stopping process waits that long for its handlers. A record that is cut off comes again elsewhere."""
+
+DENIAL_S = 30.0
+"""A denied fetch is tried again every few seconds. Without a record, nothing else tells that the ACL was mended."""
 
 log = get_logger()
 
@@ -69,14 +75,14 @@ class Subscriptions:
             kafka.servers.split(","),
             partial(kafka.consumer_of, GroupConsumer, denied=self._set_denied),
             client_id=kafka.client_id,
-            graceful_timeout=DRAIN_S,
+            graceful_timeout=LEAVE_S,
             middlewares=[self._middleware],
         )
         self._subscribers: list[LogicSubscriber[Any]] = []
         self._shared_topics: tuple[str, ...] = ()
         self._reads_retries = False
         self._is_started = False
-        self._denials: dict[GroupConsumer, str] = {}
+        self._denials: dict[GroupConsumer, tuple[str, float]] = {}
 
     def subscribe(
         self,
@@ -130,6 +136,7 @@ class Subscriptions:
 
     async def stop(self) -> None:
         """Lets handlers finish for `DRAIN_S`, then leaves the group. What was not committed comes again."""
+        await self._drain()
         await self._broker.stop()
         await self._transactional.stop()
 
@@ -147,12 +154,10 @@ class Subscriptions:
 
     def readiness_problems(self) -> list[str]:
         """Why the service is not ready, for people; empty: it is."""
-        if not self._publisher.is_started:
-            return ["waiting for Kafka"]
         if (since := self._publisher.unreachable_since) is not None:
             return [f"broker unreachable since {since.isoformat()}"]
-        if self._denials:
-            return sorted(set(self._denials.values()))
+        if denials := self._recent_denials():
+            return sorted(set(denials.values()))
         breaker = self._policy.breaker
         if breaker.open_since is not None:
             return [f"paused by the circuit breaker since {breaker.open_since.isoformat()}: {breaker.why}"]
@@ -207,15 +212,33 @@ class Subscriptions:
         subscriber(handle)
         self._subscribers.append(subscriber)
 
+    async def _drain(self) -> None:
+        """While the consumers are members: FastStream stops those of several workers before their handlers.
+
+        A handler that is cut off ends the rebalance that waits for it.
+        """
+        for subscriber in self._subscribers:
+            subscriber.running = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._policy.in_flight.idle(), DRAIN_S)
+        for task in [task for subscriber in self._subscribers for task in subscriber.tasks]:
+            task.cancel()
+
     def _topic_names(self) -> list[str]:
         return sorted({name for subscriber in self._subscribers for name in subscriber.topic_names})
 
     def _set_denied(self, consumer: GroupConsumer, error: KafkaError | None) -> None:
         if error is None:
             self._denials.pop(consumer, None)
-        elif (denial := self._kafka.denial(error)) != self._denials.get(consumer):
-            self._denials[consumer] = denial
+            return
+        denial = self._kafka.denial(error)
+        if denial != self._recent_denials().get(consumer):
             log.error("kafka_denies", error=denial)
+        self._denials[consumer] = denial, time.monotonic()
+
+    def _recent_denials(self) -> dict[GroupConsumer, str]:
+        since_s = time.monotonic() - DENIAL_S
+        return {consumer: denial for consumer, (denial, seen_s) in self._denials.items() if seen_s > since_s}
 
     async def _handle(self, record: Record) -> None:
         is_retry = record.topic == topics.retry_topic(self._service)

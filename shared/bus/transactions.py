@@ -10,7 +10,8 @@ from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 from shared import crashpoints
 from shared.bus.delivery import DeferRecord
 from shared.bus.kafka import KafkaClients
-from shared.bus.messages import Outgoing, Record, value_of
+from shared.bus.messages import Outgoing, Record
+from shared.bus.values import value_of
 from shared.errors import TransientError
 from shared.observability.logging import get_logger
 

@@ -107,7 +107,6 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
 
 
 def _readiness_problems(process: Process, state: list[str]) -> list[str]:
-    """Kafka is not connected to before the start has what it waits for."""
     if process.start_problem is not None:
         return [*state, process.start_problem]
     return state + process.subscriptions.readiness_problems()
@@ -139,6 +138,7 @@ async def _work(
 
 async def _start(build: Build, process: Process) -> None:
     await build(process)
+    process.waits_for("waiting for Kafka")
     outage = Outage("waiting_for_kafka", "kafka_reachable")
     while True:
         try:
@@ -153,6 +153,7 @@ async def _start(build: Build, process: Process) -> None:
             await _stop_kafka(process)
             raise
         else:
+            process.waits_for(None)
             outage.end()
             return
 

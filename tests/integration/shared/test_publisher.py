@@ -11,10 +11,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.bus.messages import Outgoing, Record
+from shared.bus.publisher import Publisher
+from shared.errors import TransientError
 from shared.events.decode import decode_event
 from shared.events.models import BatchUnreadable, RunDrained
 from shared.reasons import Reason
-from tests.support.bus import Topics, run_drained, running
+from tests.support.bus import Topics, plain_kafka, run_drained, running
 
 pytestmark = pytest.mark.integration
 
@@ -58,6 +60,21 @@ async def test_after_a_refused_record_the_next_ones_go_out_with_a_new_producer(
             await asyncio.sleep(0.1)
     found = await topics.read(topics.output, isolation="read_committed")
     assert [record.key for record in found] == [b"a", b"b"]
+
+
+async def test_after_its_sender_ended_a_producer_is_replaced(topics: Topics) -> None:
+    event = decode_event(RunDrained, run_drained("r"))
+    publisher = Publisher(plain_kafka(topics.servers), topics.service)
+    await publisher.start()
+    try:
+        ended = publisher._require_producer()  # noqa: SLF001 - what a fatal error of Kafka does
+        ended._message_accumulator.drain_by_nodes = None  # noqa: SLF001 - as above
+        with pytest.raises(TransientError, match="was replaced"):
+            await publisher.publish_all([Outgoing(topics.output, "r", event)])
+        await publisher.publish_all([Outgoing(topics.output, "r", event)])
+    finally:
+        await publisher.stop()
+    assert [record.key for record in await topics.read(topics.output)] == [b"r"]
 
 
 async def test_what_is_published_in_a_transaction_is_read_without_a_further_codec(topics: Topics) -> None:
