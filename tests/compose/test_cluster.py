@@ -178,9 +178,7 @@ def test_no_container_can_do_more_than_it_must(cluster: Cluster) -> None:
 
 
 def test_a_service_plans_with_the_memory_of_its_container_and_not_of_the_machine(cluster: Cluster) -> None:
-    program = (
-        "from shared.runtime import memory; found = memory.measure(); print(found.limit_bytes, found.batch_rows())"
-    )
+    program = "from shared.runtime import memory; found = memory.measure(); print(found.limit_bytes, found.batch_rows())"
     for service in SERVICES:
         (container,) = cluster.containers(service)
         seen, rows = map(int, cluster.compose("exec", "-T", service, "python", "-c", program).split())
