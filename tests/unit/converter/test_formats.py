@@ -31,7 +31,7 @@ def table_of(rows: list[tuple[Any, Any]]) -> pa.Table:
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, VALUES)))
 def test_any_text_and_number_is_read_back_from_the_csv(rows: list[tuple[str, float | None]]) -> None:
-    text = encode_csv(table_of(rows), header=True).decode()
+    text = encode_csv(table_of(rows), PAIRS, header=True).decode()
     header, *found = csv.reader(io.StringIO(text, newline=""))
     assert header == ["name", "value"]
     expected = [("'" + name if name.startswith(FORMULAS) else name, value) for name, value in rows]
@@ -42,8 +42,10 @@ def test_any_text_and_number_is_read_back_from_the_csv(rows: list[tuple[str, flo
 @given(st.lists(st.tuples(TEXTS, VALUES), min_size=1), st.integers(0, 9))
 def test_slices_make_the_same_csv_as_the_whole(rows: list[tuple[str, float | None]], cut: int) -> None:
     table = table_of(rows)
-    slices = encode_csv(table.slice(0, cut), header=True) + encode_csv(table.slice(cut), header=False)
-    assert slices == encode_csv(table, header=True)
+    slices = encode_csv(table.slice(0, cut), PAIRS, header=True) + encode_csv(
+        table.slice(cut), PAIRS, header=False
+    )
+    assert slices == encode_csv(table, PAIRS, header=True)
 
 
 def test_an_export_has_the_dataset_s_columns_in_its_order_and_no_lineage() -> None:
