@@ -15,7 +15,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from shared.datasets.column import Column
-from shared.datasets.types import FLOATS, WHOLE_BITS, Type
+from shared.datasets.types import FLOATS, NESTED, WHOLE_BITS, Type
 
 EXACT = Context(prec=200_000, Emax=10**9, Emin=-(10**9))
 WIDEST = 40
@@ -47,7 +47,7 @@ def read(kind: Type, column: Column, raw: Any) -> Any:
 
 def without_null_texts(kind: Type, column: Column, raw: Any) -> Any:
     """The value after the file's rules for texts; None for a text that means null."""
-    if not isinstance(raw, str) or kind.name == "json":
+    if not isinstance(raw, str) or kind.name in {"json", *NESTED}:
         return raw
     text = raw.strip(_BLANKS) if column.trim else raw
     return None if text in column.nulls or (column.empty_as_null and not text) else text

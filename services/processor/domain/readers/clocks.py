@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from services.processor.domain.numbers import Numeral, numeral_of, to_decimal
 from services.processor.domain.readers.formats import Format
 from services.processor.domain.readers.naming import other_type, shown
+from services.processor.domain.readers.numbers import may_be_parsed
 from services.processor.domain.readers.reader import Reader, Refusal
 from services.processor.domain.readers.texts import TEXT, with_rules
 from shared.datasets import column as files
@@ -72,7 +73,8 @@ def duration_reader(kind: Type, column: files.Column) -> Reader:
     def read(values: Array) -> Array | None:
         return _lengths(values) if values.type == TEXT else _seconds(values)
 
-    return with_rules(Reader(arrow_type(kind), (_SECONDS, TEXT), read, _to_micros), column)
+    forms = (_SECONDS, TEXT) if may_be_parsed(column) else (TEXT,)
+    return with_rules(Reader(arrow_type(kind), forms, read, _to_micros), column)
 
 
 def _to_micros(raw: Any) -> Any:

@@ -22,8 +22,11 @@ MAX_DEPTH: Final = 100
 MAX_DIGITS_BEFORE, MAX_DIGITS_BEHIND = 131_072, 16_383
 """Of a number, around its point: PostgreSQL holds no more."""
 
-_DOUBTFUL = re.compile(rb"[0-9][.eE]|[0-9]{18}|-0|\\u[dD][89a-fA-F]")
-"""Numbers that must be read by their digits, and surrogates; also where they are part of a text."""
+_DOUBTFUL = re.compile(rb"[0-9][eE]|[0-9.]{17}|\.[0-9]*0(?![0-9])|0\.0000|-0(?![.0-9])|\\u[dD][89a-fA-F]")
+"""Numbers that must be read by their digits, and surrogates; also where they are part of a text.
+
+A number of up to fifteen digits that ends with another than 0 is written by a float as it was read.
+"""
 
 _DECODER = json.JSONDecoder(parse_int=Numeral, parse_float=Numeral)
 _SORTED = orjson.OPT_SORT_KEYS

@@ -1,6 +1,7 @@
 """Integers, floats and decimals: from numbers of JSON, and from texts where the file says so."""
 
 import sys
+from decimal import Decimal
 from typing import Any, Final
 
 import pyarrow as pa
@@ -78,6 +79,8 @@ def decimal_reader(kind: Type, column: files.Column) -> Reader:
     """The parser reads a decimal by its digits, from a number and from a text."""
     arrow, rounds = arrow_type(kind), column.rounds_as(kind.name)
     parsed = _WIDE if rounds else arrow
+    # To negate a decimal would round it.
+    least, most = (Decimal((sign, (9,) * kind.precision, -kind.scale)) for sign in (1, 0))
 
     def value(raw: Any) -> Any:
         number = _number(raw, column, takes_texts=True)
@@ -95,12 +98,22 @@ def decimal_reader(kind: Type, column: files.Column) -> Reader:
         decimals: Array | None = values
         if values.type == TEXT:
             decimals = _cast(_with_point(values, column), parsed) if _all_numbers(values, column) else None
-        if decimals is None or not rounds:
-            return decimals
-        return _cast(pc.round(decimals, ndigits=kind.scale, round_mode="half_to_even"), arrow)
+        if decimals is None:
+            return None
+        if rounds:
+            return _cast(pc.round(decimals, ndigits=kind.scale, round_mode="half_to_even"), arrow)
+        # The parser counts a number's digits before it moves the point, not after.
+        span = pc.min_max(decimals)
+        low, high = span["min"].as_py(), span["max"].as_py()
+        return decimals if low is None or (low >= least and high <= most) else None
 
-    forms = (parsed, TEXT) if column.decimal_comma else (parsed,)
+    forms = (parsed,) if may_be_parsed(column) else (TEXT,)
     return with_rules(Reader(arrow, forms, read, value), column)
+
+
+def may_be_parsed(column: files.Column) -> bool:
+    """Whether a text may be read by the parser as a number: it knows no comma, and no number that means null."""
+    return not column.decimal_comma and not any(numeral_of(text) for text in column.nulls)
 
 
 def _of_numbers(reader: Reader, column: files.Column) -> Reader:
