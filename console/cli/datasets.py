@@ -50,8 +50,12 @@ def datasets(*, as_json: ArrayAsJson = False) -> None:
 
 
 def document(dataset: "Dataset") -> dict[str, Any]:
-    """As in its file, with the defaults and the environment's replacements filled in."""
-    return dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """As in its file, with the defaults and the environment's replacements filled in; columns as they are written."""
+    whole = dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    columns = [
+        column.model_dump(mode="json", by_alias=True, exclude_defaults=True) for column in dataset.columns
+    ]
+    return whole | {"columns": columns}
 
 
 def refusal(refused: "RefusedFile") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from console.verify.expected import Batch, Expected
 from console.verify.findings import Findings
 from console.verify.forms import LINEAGE, Form, digest
 from console.verify.refusals import rows_of_source
+from console.verify.stored import compared
 from shared.datasets.model import Dataset
 
 CHUNK = 50_000
@@ -137,7 +138,7 @@ class Content:
             return False
         types = dict(pl.DataFrame(parquet.schema_arrow.empty_table()).schema)
         for form in forms:
-            for name, dtype in form.types.items():
+            for name, dtype in form.written_types.items():
                 if types[name] != dtype:
                     self.findings.add("I1", uri, f"its column {name} is {types[name]}, not {dtype}")
                     return False
@@ -176,7 +177,8 @@ class Content:
         for batch_number, rows in _by(told.filter(pl.col("_wanted").is_not_null()), "_batch"):
             batch = self.expected.batch(batch_number)
             shaped = _shaped(rows, batch.form)
-            wrong = rows.filter(digest(shaped, batch.form) != rows["_wanted"])
+            is_wrong = digest(shaped, batch.form) != rows["_wanted"]
+            wrong = shaped.with_columns(rows["_batch"]).filter(is_wrong)
             for row in wrong.iter_rows(named=True):
                 self.differs(row, batch, uri)
 
@@ -287,9 +289,16 @@ def _by(frame: pl.DataFrame, column: str) -> Iterator[tuple[int, pl.DataFrame]]:
 
 def _shaped(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
     """With the form's columns and types; one that the rows lack is null."""
-    return rows.select(
-        pl.col(name).cast(dtype, strict=False) if name in rows.columns else pl.lit(None, dtype).alias(name)
-        for name, dtype in form.types.items()
+    kinds = form.kinds
+    return pl.DataFrame(
+        [
+            pl.Series(name, [None], dtype).new_from_index(0, len(rows))
+            if name not in rows.columns
+            else compared(rows[name], kinds[name])
+            if name in kinds
+            else rows[name].cast(dtype, strict=False)
+            for name, dtype in form.types.items()
+        ]
     )
 
 

@@ -1,14 +1,17 @@
 """What the rows of a batch look like: the columns of the dataset's file as it was, and which of them can be compared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from console.verify.findings import Findings
-from console.verify.source import DTYPES
-from shared.datasets.model import Column, ColumnType, Dataset
+from console.verify.stored import DTYPES, dtype_of, written_dtype_of
+from shared.datasets.column import Column
+from shared.datasets.model import Dataset
+from shared.datasets.type_spelling import type_of_postgres
+from shared.datasets.types import NESTED, Type
 
 LINEAGE = ("_run_id", "_batch_id", "_requested_at", "_source_position")
 LINEAGE_TYPES: Mapping[str, Any] = {
@@ -17,16 +20,6 @@ LINEAGE_TYPES: Mapping[str, Any] = {
     "_requested_at": pl.Datetime("us", "UTC"),
     "_source_position": pl.Int64(),
 }
-
-TABLE_TYPES: Mapping[str, ColumnType] = {
-    "text": "string",
-    "bigint": "int64",
-    "double precision": "float64",
-    "boolean": "boolean",
-    "timestamp with time zone": "timestamp",
-    "date": "date",
-}
-"""By PostgreSQL's name."""
 
 RETYPED = "a column has another type now than in older runs, so its values of those are not compared"
 TAKEN_AWAY = (
@@ -45,7 +38,19 @@ class Form:
 
     @property
     def types(self) -> dict[str, Any]:
-        return {column.name: DTYPES[column.type] for column in self.dataset.columns} | dict(LINEAGE_TYPES)
+        return {column.name: dtype_of(column.value_type) for column in self.dataset.columns} | dict(
+            LINEAGE_TYPES
+        )
+
+    @property
+    def written_types(self) -> dict[str, Any]:
+        """As they are in Parquet."""
+        own = {column.name: written_dtype_of(column.value_type) for column in self.dataset.columns}
+        return own | dict(LINEAGE_TYPES)
+
+    @property
+    def kinds(self) -> dict[str, Type]:
+        return {column.name: column.value_type for column in self.dataset.columns}
 
     @property
     def names(self) -> list[str]:
@@ -62,6 +67,8 @@ class Forms:
     today: Mapping[str, Dataset]
     """By name."""
     findings: Findings
+    columns: dict[str, Column] = field(default_factory=dict)
+    """By which the table's values are read: the first file's that fits."""
 
     def of_file(self, dataset: Dataset, *, is_certain: bool = True) -> Form:
         """By a dataset's file."""
@@ -78,7 +85,7 @@ class Forms:
             if name in LINEAGE:
                 continue
             column = known.get(name)
-            if column is None or DTYPES[column.type] != dtype:
+            if column is None or written_dtype_of(column.value_type) != dtype:
                 column = Column(name=name, type=_type_of(dtype))
                 unsourced.add(name)
             columns.append(column)
@@ -92,6 +99,22 @@ class Forms:
         """Whether rows of this form can be found in the table by its key."""
         return set(key) == set(form.dataset.key) and set(key) <= set(form.compared)
 
+    def column(self, name: str) -> Column:
+        """Of the table."""
+        if name not in self.columns:
+            found = type_of_postgres(self.has.get(name, "text"))
+            self.columns[name] = Column(name=name, type=str(found or "string"))
+        return self.columns[name]
+
+    def _is_alike(self, column: Column) -> bool:
+        """Whether its values are compared in the form of those of other files: a document may be any text or list."""
+        known = self.columns.setdefault(column.name, column)
+        kind = column.value_type
+        return kind.name not in {*NESTED, "json"} or (kind, column.encoding) == (
+            known.value_type,
+            known.encoding,
+        )
+
     def _compared(self, dataset: Dataset) -> tuple[str, ...]:
         found = []
         today = self.today.get(dataset.name)
@@ -104,18 +127,25 @@ class Forms:
                 # A column that today's file names and the table lacks is a violation of the table's check.
                 if column.name not in named:
                     self.findings.note(TAKEN_AWAY, f"{self.table}.{column.name}")
-            elif TABLE_TYPES.get(there) != column.type:
+            elif column.value_type.postgres != there or not self._is_alike(column):
                 self.findings.note(RETYPED, f"{self.table}.{column.name}")
             else:
                 found.append(column.name)
         return tuple(found)
 
 
-def _type_of(dtype: Any) -> ColumnType:
+def _type_of(dtype: Any) -> str:
     """The type that is written so; a column of any other is compared with nothing, whatever it is called."""
+    if isinstance(dtype, pl.Decimal):
+        return f"decimal({dtype.precision},{dtype.scale})"
     return next((name for name, known in DTYPES.items() if known == dtype), "string")
 
 
 def digest(frame: pl.DataFrame, form: Form) -> pl.Series:
     """A row's compared content as a number: equal rows have equal ones, in this process."""
-    return frame.select(*form.compared, *LINEAGE).hash_rows(seed=7).alias("_row")
+    types = form.types
+    compared = [
+        pl.col(name) if frame.schema[name] == types[name] else pl.col(name).cast(types[name])
+        for name in form.compared
+    ]
+    return frame.select(*compared, *LINEAGE).hash_rows(seed=7).alias("_row")

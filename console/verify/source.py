@@ -6,21 +6,22 @@ ones take: both are right here, and what was taken must have its value.
 
 import json
 import mmap
-import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from console.client.errors import InvalidRequestError
-from shared.datasets.model import Column, ColumnType, Dataset
+from console.verify.fitting import fits
+from console.verify.stored import series_of
+from console.verify.values import read, without_null_texts
+from shared.datasets.column import Column
+from shared.datasets.model import Dataset
 
-INT64_DIGITS = 19
 MAX_KEY_BYTES = 2_000
 """Of a key's texts together: the most that an index entry may have."""
 MAX_ROW_BYTES = 8_160
@@ -28,20 +29,6 @@ MAX_ROW_BYTES = 8_160
 MAX_DEPTH = 64
 _WIDEST_TEXT, _WIDEST_VALUE, _WIDEST_REST = 24, 15, 600
 """Bytes of a row: a text that may be stored outside, any other value, and the header with the product's own columns."""
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-
-DTYPES: dict[ColumnType, Any] = {
-    "string": pl.String(),
-    "int64": pl.Int64(),
-    "float64": pl.Float64(),
-    "boolean": pl.Boolean(),
-    "timestamp": pl.Datetime("us", "UTC"),
-    "date": pl.Date(),
-}
-
-
-_LEAP = re.compile(r"(.+[T ][0-9]{2}:[0-9]{2}):60(?:\.[0-9]+)?(Z|[+-][0-9:]+)?")
-_MIDNIGHT = re.compile(r"(.+[T ])24(:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9:]+)?)")
 
 
 class SourceRecords:
@@ -102,10 +89,11 @@ def problem_of(dataset: Dataset, record: Any) -> str | None:
             value = _at(record, column.path, strict=True)
         except TypeError:
             return f"{column.name}: there is no object on the way to it"
-        if value is None:
+        kind = column.value_type
+        if without_null_texts(kind, column, value) is None:
             if column.name in dataset.key:
                 return f"key column {column.name} has no value"
-        elif not _FITS[column.type](value):
+        elif not fits(kind, column, value):
             return f"{column.name} is not of type {column.type}"
     return None
 
@@ -123,7 +111,9 @@ def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
                 if column.name in dataset.key
             ]
             key_bytes = sum(len(value.encode()) for value in keys if isinstance(value, str))
-            widest = sum(_WIDEST_TEXT if c.type == "string" else _WIDEST_VALUE for c in dataset.columns)
+            widest = sum(
+                _WIDEST_TEXT if c.value_type.kind.is_moved else _WIDEST_VALUE for c in dataset.columns
+            )
             return key_bytes > MAX_KEY_BYTES or widest + _WIDEST_REST > MAX_ROW_BYTES
         case "decode":
             return _is_deep(record)
@@ -151,16 +141,24 @@ def _series(column: Column, records: Sequence[Any]) -> pl.Series:
         values = [record.get(key) for record in records]
     else:
         values = [_at(record, path, strict=False) for record in records]
-    convert = _CONVERT.get(column.type)
-    if column.type == "int64" and any(isinstance(value, Decimal | bool) for value in values):
-        rounds = getattr(column, "rounds", False)
-        values = [value if value is None else _whole(value, rounds=rounds) for value in values]
-    if convert is not None:
-        values = [None if value is None else convert(value) for value in values]
+    kind = column.value_type
+    if not _is_read(kind.name, column, values):
+        values = [None if value is None else read(kind, column, value) for value in values]
     if column.fill is not None:
-        fill = convert(column.fill) if convert is not None else column.fill
+        fill = read(
+            kind, column, Decimal(repr(column.fill)) if isinstance(column.fill, float) else column.fill
+        )
         values = [fill if value is None else value for value in values]
-    return pl.Series(column.name, values, DTYPES[column.type], strict=True)
+    return series_of(column.name, kind, values)
+
+
+def _is_read(name: str, column: Column, values: Sequence[Any]) -> bool:
+    """Whether the values of JSON are those of the column: most are texts and integers, and there are many."""
+    if column.trim or column.empty_as_null or column.nulls or column.from_text or column.decimal_comma:
+        return False
+    if name == "int64":
+        return not any(isinstance(value, Decimal | bool | str) for value in values)
+    return name == "string"
 
 
 def _at(record: Any, path: Sequence[str], *, strict: bool) -> Any:
@@ -176,92 +174,5 @@ def _at(record: Any, path: Sequence[str], *, strict: bool) -> Any:
     return value
 
 
-def _double(value: Any) -> float:
-    """The nearest; raises `TypeError` for what is not a number."""
-    if isinstance(value, str | bool):
-        raise TypeError(value)
-    return float(value)
-
-
-def _whole(value: Any, *, rounds: bool) -> int:
-    """Raises `TypeError` for a fraction and for no number, `OverflowError` for what is far beyond 64 bits."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if not isinstance(value, Decimal):
-        raise TypeError(value)
-    if value.adjusted() > INT64_DIGITS:
-        raise OverflowError(value)
-    nearest = value.to_integral_value(ROUND_HALF_EVEN)
-    if nearest != value and not rounds:
-        raise TypeError(value)
-    return int(nearest)
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _any_moment(text: str) -> datetime:
-    """Also with `t` and `z`; a second 60 is the next minute's first instant, 24:00 the next day's."""
-    text = text.upper()
-    if (leap := _LEAP.fullmatch(text)) is not None:
-        return _moment(f"{leap[1]}:59{leap[2] or ''}") + timedelta(seconds=1)
-    if (midnight := _MIDNIGHT.fullmatch(text)) is not None:
-        return _moment(f"{midnight[1]}00{midnight[2]}") + timedelta(days=1)
-    return _moment(text)
-
-
-def _is_text(value: Any) -> bool:
-    if not isinstance(value, str) or "\0" in value:
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and INT64_MIN <= value <= INT64_MAX
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, Decimal):
-        return abs(float(value)) != float("inf")
-    if isinstance(value, bool) or not isinstance(value, int):
-        return False
-    try:
-        return float(value) == value and abs(float(value)) != float("inf")
-    except OverflowError:
-        return False
-
-
-def _reads(convert: Callable[[str], object]) -> Callable[[Any], bool]:
-    def fits(value: Any) -> bool:
-        try:
-            convert(value)
-        except (ValueError, OverflowError, TypeError):
-            return False
-        return isinstance(value, str)
-
-    return fits
-
-
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
-
-
-_CONVERT: dict[ColumnType, Callable[[Any], Any]] = {
-    "float64": _double,
-    "timestamp": _any_moment,
-    "date": date.fromisoformat,
-}
-_FITS: dict[ColumnType, Callable[[Any], bool]] = {
-    "string": _is_text,
-    "int64": _is_integer,
-    "float64": _is_number,
-    "boolean": lambda value: isinstance(value, bool),
-    "timestamp": _reads(_moment),
-    "date": _reads(date.fromisoformat),
-}

@@ -11,8 +11,8 @@ from console.verify.content import CHUNK, Content
 from console.verify.database import AuditRows, as_client_errors
 from console.verify.expected import Batch
 from console.verify.findings import Findings
-from console.verify.forms import LINEAGE, LINEAGE_TYPES, TABLE_TYPES, digest
-from console.verify.source import DTYPES
+from console.verify.forms import LINEAGE, LINEAGE_TYPES, digest
+from console.verify.stored import READ_OTHERWISE, of_driver, series_of
 from shared.postgres.identifiers import quote
 
 NO_EVIDENCE = (
@@ -169,9 +169,16 @@ class Table:
         return rows.sort(order).unique(self._expected.key, keep="last", maintain_order=True)
 
     def _from_rows(self, columns: Sequence[str], rows: Sequence[asyncpg.Record]) -> pl.DataFrame:
-        has = self._expected.forms.has
-        types = {name: LINEAGE_TYPES.get(name) or DTYPES[TABLE_TYPES[has[name]]] for name in columns}
         values: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(columns)
         return pl.DataFrame(
-            [pl.Series(name, column, types[name]) for name, column in zip(columns, values, strict=True)]
+            [self._series(name, column) for name, column in zip(columns, values, strict=True)]
         )
+
+    def _series(self, name: str, values: Sequence[Any]) -> pl.Series:
+        if name in LINEAGE_TYPES:
+            return pl.Series(name, values, LINEAGE_TYPES[name], strict=True)
+        column = self._expected.forms.column(name)
+        kind = column.value_type
+        if kind.name in READ_OTHERWISE or kind.item is not None:
+            values = [of_driver(kind, value, column.encoding or "base64") for value in values]
+        return series_of(name, kind, values)

@@ -9,11 +9,13 @@ from console.verify.content import Content
 from console.verify.database import AuditRows, table_columns
 from console.verify.expected import Batch, gather
 from console.verify.findings import Findings
-from console.verify.forms import TABLE_TYPES, Forms
+from console.verify.forms import Forms
 from console.verify.objects import Named, Visit
-from console.verify.source import DTYPES, SourceRecords
+from console.verify.source import SourceRecords
 from console.verify.staging import Documents
+from console.verify.stored import dtype_of
 from shared.datasets.model import Dataset
+from shared.datasets.type_spelling import type_of_postgres
 
 NO_FILE = "no dataset file is here, so its records are not compared"
 NO_SOURCE = (
@@ -112,11 +114,12 @@ class Tables:
         newest = next(iter(today.values()), None) or [dataset for dataset, _ in files.values()][-1]
         if not has and not files:
             return None
-        if any(has and has.get(name) not in TABLE_TYPES for name in newest.key):
+        found = {name: type_of_postgres(has.get(name, "")) for name in newest.key}
+        if has and any(kind is None or not kind.kind.is_key for kind in found.values()):
             findings.note(OTHER_KEY, table)
             return None
-        types = {column.name: column.type for column in newest.columns}
-        key_types = {name: DTYPES[TABLE_TYPES[has[name]] if has else types[name]] for name in newest.key}
+        types = {column.name: column.value_type for column in newest.columns}
+        key_types = {name: dtype_of((found[name] if has else None) or types[name]) for name in newest.key}
         forms = Forms(table, has, today, findings)
         expected = gather(forms, files, newest.key, key_types, sources, audit, documents)
         return Content(expected, today, findings)

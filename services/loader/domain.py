@@ -1,5 +1,6 @@
 """Row counts and results of a load. Pure."""
 
+import base64
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def result_of(
 
 def quarantine_line(row: RefusedRow) -> bytes:
     """A JSON line with its newline, as the processor writes them."""
-    raw, detail = orjson.dumps(row.values), row.detail
+    raw, detail = orjson.dumps(row.values, default=_as_text), row.detail
     if len(raw) > MAX_RAW_BYTES:
         detail = f"{detail}; raw is the first {MAX_RAW_BYTES} of {len(raw)} bytes"
     line = {
@@ -118,3 +119,8 @@ def quarantine_line(row: RefusedRow) -> bytes:
         "raw": raw[:MAX_RAW_BYTES].decode(errors="ignore"),
     }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _as_text(value: Any) -> str:
+    """Of a decimal its digits, of bytes base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

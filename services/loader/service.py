@@ -71,12 +71,12 @@ class LoaderService:
             file = folder / "clean.parquet"
             await self._batches.artifacts.fetch(batch, artifact, file)
             with open_clean(file, dataset, artifact) as parquet:
-                pieces = Pieces(parquet, artifact)
+                pieces = Pieces(parquet, artifact, dataset)
                 rows = Rows(
                     artifact.rows,
                     parquet.schema_arrow.names,
                     await asyncio.to_thread(ascending_keys, parquet, artifact, dataset),
-                    lambda processed_at: encode_copy(parquet, artifact, processed_at=processed_at),
+                    lambda processed_at: encode_copy(parquet, artifact, dataset, processed_at=processed_at),
                     pieces.encode,
                     pieces.row,
                 )

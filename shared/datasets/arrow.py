@@ -1,27 +1,34 @@
-"""A dataset's columns as Arrow schemas: what is parsed, and what travels as Parquet."""
+"""A dataset's columns as Arrow schemas, as they travel in Parquet."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from shared.datasets.column import Column
 from shared.datasets.lineage import LINEAGE
-from shared.datasets.model import Column, ColumnType, Dataset
+from shared.datasets.model import Dataset
+from shared.datasets.types import Type
 
-ARROW_TYPE: dict[ColumnType, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "boolean": pa.bool_(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "date": pa.date32(),
-}
+Array: TypeAlias = Any
+"""An array of Arrow. Its stubs know too few forms of the functions of `pyarrow.compute` to tell more."""
 
-PARSED_TYPE: dict[ColumnType, pa.DataType] = {
-    # JSON has no times: they are read as text and converted with a reason per row.
-    **ARROW_TYPE,
-    "timestamp": pa.string(),
-    "date": pa.string(),
-}
+
+def arrow_type(kind: Type) -> pa.DataType:
+    """How values of the type are stored."""
+    match kind.kind.arrow:
+        case "decimal128":
+            return pa.decimal128(kind.precision, kind.scale)
+        case "timestamp":
+            return pa.timestamp("us", tz="UTC")
+        case "struct":
+            return pa.struct([pa.field(name, arrow_type(inner)) for name, inner in kind.fields])
+        case "list" if kind.item is not None:
+            # The name that Parquet's rules give it, so that a file is read back as it was written.
+            return pa.list_(pa.field("element", arrow_type(kind.item)))
+        case name:
+            found: pa.DataType = getattr(pa, name)()
+            return found
+
 
 _LINEAGE_TYPE: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -45,4 +52,4 @@ def clean_schema(dataset: Dataset) -> pa.Schema:
 
 
 def _field(dataset: Dataset, column: Column) -> "pa.Field[Any]":
-    return pa.field(column.name, ARROW_TYPE[column.type], nullable=column.name not in dataset.key)
+    return pa.field(column.name, arrow_type(column.value_type), nullable=column.name not in dataset.key)

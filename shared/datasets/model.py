@@ -1,26 +1,18 @@
 """The model of a dataset file. Pure: no file, no driver."""
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.datasets.column import Column
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
-from shared.datasets.lineage import RESERVED_COLUMNS
 from shared.datasets.pagination import Pagination
-from shared.datasets.paths import Path, format_path, parse_path
+from shared.datasets.paths import Path, format_path
 from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.names import SUPPORTED_FORMATS, Format, Severity
-
-ColumnType = Literal["string", "int64", "float64", "boolean", "timestamp", "date"]
-
-SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
-"""Every table of PostgreSQL has them."""
 
 RESERVED_DATASETS = frozenset({"exports", "cdc", "cancelled"})
 """Their folders in the buckets are used for other objects."""
@@ -49,117 +41,6 @@ class ApiSource(Model):
                 f"path is missing: pagination of kind {self.pagination.kind} needs it, as in /orders"
             )
         return self
-
-
-_INEXACT: dict[ColumnType, Literal["refuse", "round"]] = {"int64": "refuse", "float64": "round"}
-"""What a column does with a number that it cannot hold as it is, unless its file has another rule."""
-
-
-class Column(Model):
-    name: Name
-    type: ColumnType
-    source_path: Annotated[str | None, Field(alias="from")] = None
-    """Where the value is in the record: a path of keys (`shared.datasets.paths`). Absent: the column's name."""
-    fill: str | int | float | bool | None = None
-    """Replaces null. Absent: null stays null."""
-    inexact: Literal["refuse", "round"] | None = None
-    """What becomes of a number that the column cannot hold as it is: of a fraction in an int64, of an integer that no
-    double is in a float64. Absent: an int64 refuses it, a float64 rounds it."""
-
-    @field_validator("name")
-    @classmethod
-    def name_is_free(cls, value: str) -> str:
-        if value in RESERVED_COLUMNS:
-            raise FaultError(
-                f"{value} is written by the pipeline itself: choose another name, and write `from: {value}`"
-            )
-        if value in SYSTEM_COLUMNS:
-            raise FaultError(
-                f"{value} is a column that PostgreSQL has in every table: choose another name, "
-                f"and write `from: {value}`"
-            )
-        return value
-
-    @property
-    def path(self) -> Path:
-        """The keys that lead to the value, from the outermost in."""
-        return (self.name,) if self.source_path is None else parse_path(self.source_path)
-
-    @field_validator("source_path")
-    @classmethod
-    def path_is_made_of_keys(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                parse_path(value)
-            except ValueError as error:
-                raise FaultError(f"{value[:100]!r} is not a path of keys: {error}") from error
-        return value
-
-    @property
-    def rounds(self) -> bool:
-        """Whether a number that the column cannot hold as it is becomes the nearest that it can."""
-        return (self.inexact or _INEXACT.get(self.type)) == "round"
-
-    @model_validator(mode="after")
-    def only_numbers_are_inexact(self) -> Self:
-        if self.inexact is not None and self.type not in _INEXACT:
-            raise FaultError(
-                f"only for columns of type {' and '.join(_INEXACT)}, not for {self.type}", "inexact"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def fill_is_of_the_column_type(self) -> Self:
-        if self.fill is not None and not _can_hold(self.type, self.fill):
-            expected = _FILL_EXPECTED[self.type]
-            shown = json.dumps(self.fill)[:100]
-            raise FaultError(
-                f"{shown} cannot be in a column of type {self.type}: {expected} is expected", "fill"
-            )
-        return self
-
-
-_FILL_EXPECTED: dict[ColumnType, str] = {
-    "string": "a text",
-    "int64": "a whole number of at most 64 bits",
-    "float64": "a number",
-    "boolean": "true or false",
-    "timestamp": "a time in quotes, such as '2026-01-31T00:00:00Z',",
-    "date": "a day in quotes, such as '2026-01-31',",
-}
-
-
-def _can_hold(column_type: ColumnType, fill: str | float | bool) -> bool:
-    if isinstance(fill, bool) or column_type == "boolean":
-        return isinstance(fill, bool) and column_type == "boolean"
-    match column_type:
-        case "string":
-            return (
-                isinstance(fill, str) and "\0" not in fill and fill.encode("utf-8", "ignore").decode() == fill
-            )
-        case "int64":
-            return isinstance(fill, int) and -(2**63) <= fill < 2**63
-        case "float64":
-            return isinstance(fill, int | float) and abs(fill) <= _LARGEST_FLOAT
-        case "timestamp":
-            return isinstance(fill, str) and bool(_MOMENT.fullmatch(fill)) and _is_on_calendar(fill)
-        case _:
-            return isinstance(fill, str) and bool(_DAY.fullmatch(fill)) and _is_on_calendar(fill)
-
-
-_LARGEST_FLOAT = 1.7976931348623157e308
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(
-    _DAY.pattern + r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
-)
-
-
-def _is_on_calendar(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 class RowCountCheck(Model):
@@ -276,8 +157,20 @@ class Dataset(Model):
         return self
 
     @model_validator(mode="after")
+    def the_key_can_be_compared(self) -> Self:
+        types = {column.name: column.value_type for column in self.columns}
+        for place, name in enumerate(self.key):
+            if not types[name].kind.is_key:
+                raise FaultError(
+                    f"{name} is of type {types[name]}, and no column of type {types[name].name} can be in a key",
+                    "key",
+                    place,
+                )
+        return self
+
+    @model_validator(mode="after")
     def a_row_can_be_stored(self) -> Self:
-        needed = full_row_bytes([column.type for column in self.columns])
+        needed = full_row_bytes([column.value_type for column in self.columns])
         if needed > ROW_BYTES:
             raise FaultError(
                 f"a row with all {len(self.columns)} columns filled takes at least {needed:,} bytes, and a row of "

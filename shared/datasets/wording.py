@@ -14,6 +14,7 @@ from shared.datasets.document import Mark, as_read
 from shared.datasets.faults import FaultError
 from shared.datasets.model import CHECK_KINDS, Dataset, unsupported_format
 from shared.datasets.pagination import PAGINATION_KINDS
+from shared.datasets.type_spelling import type_forms
 from shared.events.ids import DATASET_PATTERN
 from shared.events.names import SUPPORTED_FORMATS
 
@@ -69,14 +70,6 @@ _EXAMPLES = {
 }
 """By the path of the field. The options of a kind of pagination bring their own."""
 
-_MEANT = {
-    "text": "string", "str": "string", "varchar": "string", "char": "string", "json": "string", "uuid": "string",
-    "int": "int64", "integer": "int64", "bigint": "int64", "long": "int64", "int32": "int64", "smallint": "int64",
-    "number": "float64", "double": "float64", "float": "float64", "decimal": "float64", "numeric": "float64",
-    "bool": "boolean", "datetime": "timestamp", "timestamptz": "timestamp", "time": "timestamp",
-}  # fmt: skip
-"""Types by the names that other systems have for them."""
-
 
 def explain(
     error: ValidationError, mark: Mark, variables: Mapping[tuple[str, ...], str]
@@ -96,8 +89,10 @@ def explain(
 
 
 def _follows_from_another(item: Any, found: list[Any]) -> bool:
-    """A list whose only item is wrong is called too short as well."""
+    """A list whose only item is wrong is called too short as well; a type that a comma cuts leaves a field behind."""
     place = item["loc"]
+    if item["type"] == "extra_forbidden" and str(place[-1]).endswith((")", ">")):
+        return any(other["loc"] == (*place[:-1], "type") for other in found)
     return item["type"] == "too_short" and any(
         other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in found
     )
@@ -210,10 +205,8 @@ def _of_type(kind: str, value: Any, steps: tuple[str | int, ...], text: str | No
         expected = "one value"
     if expected in {"a text", "one value"} and is_read_otherwise and value is not None:
         return f'YAML reads {text} as {as_read(value)}: put it in quotes, "{text}"'
-    if value is None and text and expected == "a text":
-        return f'YAML reads {text} as nothing: put it in quotes, "{text}"'
     if value is None:
-        return f"nothing is written here: {expected} is expected{_example(steps)}"
+        return _of_nothing(expected, steps, text)
     if isinstance(value, dict | list):
         return f"{expected} is expected, not {as_read(value)}{_example(steps)}"
     written = text if text is not None else str(value)
@@ -227,14 +220,21 @@ def _of_type(kind: str, value: Any, steps: tuple[str | int, ...], text: str | No
     return f"{expected} is expected, not {_shown(value, text)}{_example(steps)}"
 
 
+def _of_nothing(expected: str, steps: tuple[str | int, ...], text: str | None) -> str:
+    if steps[:1] == ("columns",) and steps[-1:] == ("type",) and not text:
+        return f"nothing is written here: one of {type_forms()} is expected"
+    if text and expected == "a text":
+        return f'YAML reads {text} as nothing: put it in quotes, "{text}"'
+    return f"nothing is written here: {expected} is expected{_example(steps)}"
+
+
 def _none_of(choices: list[str], value: Any, text: str | None) -> str:
     written = text if text is not None and not isinstance(value, str) else value
     if value is None:
         return f"nothing is written here: one of {', '.join(choices)} is expected"
     if isinstance(value, dict | list):
         return f"one of {', '.join(choices)} is expected, not {as_read(value)}"
-    meant = _MEANT.get(str(written).lower())
-    near = [meant] if meant in choices else difflib.get_close_matches(str(written).lower(), choices, 1, 0.5)
+    near = difflib.get_close_matches(str(written).lower(), choices, 1, 0.5)
     advice = f": did you mean {near[0]}?" if near else ""
     return f"{_quoted(written)} is none of {', '.join(choices)}{advice}"
 
@@ -260,7 +260,8 @@ def _no_name(value: str, steps: tuple[str | int, ...]) -> str:
 def _unknown(loc: tuple[str | int, ...], name: str) -> str:
     known = _fields_at(loc[:-1])
     part_of = [one for one in known if name.lower() in one.split("_")]
-    near = difflib.get_close_matches(name.lower(), known, 1, CLOSE) or part_of
+    swapped = [one for one in known if sorted(one) == sorted(name.lower())]
+    near = swapped or difflib.get_close_matches(name.lower(), known, 1, CLOSE) or part_of
     if near:
         return f"there is no field `{_cut(name)}` here: did you mean `{near[0]}`?"
     return f"there is no field `{_cut(name)}` here: there are {', '.join(known)}"

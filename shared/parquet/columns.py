@@ -18,11 +18,15 @@ def align(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def repetitive_columns(rows: pa.Table) -> list[str]:
-    """The columns to write with a dictionary. Booleans are never among them: they are packed as they are."""
+    """The columns to write with a dictionary. Booleans are never among them: they are packed as they are.
+
+    Nor is what is nested: it cannot be compared, and its leaves would have to be named one by one.
+    """
     sample = rows.slice(0, SAMPLE_ROWS)
     return [
         field.name
         for field in rows.schema
         if not pa.types.is_boolean(field.type)
+        and not pa.types.is_nested(field.type)
         and pc.count_distinct(sample.column(field.name)).as_py() <= DICTIONARY_SHARE * sample.num_rows
     ]

@@ -4,19 +4,12 @@ from collections.abc import Mapping
 
 import asyncpg
 
+from shared.datasets.column import Column
 from shared.datasets.lineage import TABLE_LINEAGE
-from shared.datasets.model import Column, ColumnType, Dataset
+from shared.datasets.model import Dataset
+from shared.datasets.type_spelling import type_of_postgres
 from shared.errors import ConfigurationError
 from shared.postgres.identifiers import quote, quote_all
-
-POSTGRES_TYPE: dict[ColumnType, str] = {
-    "string": "text",
-    "int64": "bigint",
-    "float64": "double precision",
-    "boolean": "boolean",
-    "timestamp": "timestamptz",
-    "date": "date",
-}
 
 LINEAGE_DDL = ", ".join(f"{column.name} {column.sql_type} NOT NULL" for column in TABLE_LINEAGE)
 
@@ -80,11 +73,11 @@ def _check_lineage(existing: Mapping[str, str]) -> None:
 
 def _check_types(dataset: Dataset, existing: Mapping[str, str]) -> None:
     for column in dataset.columns:
-        wanted = _canonical(column.type)
+        wanted = column.value_type.postgres
         found = existing.get(column.name)
         if found is None or found == wanted:
             continue
-        now = next((name for name in POSTGRES_TYPE if _canonical(name) == found), None)
+        now = type_of_postgres(found)
         back = f"put `type: {now}` back in the file" if now else "give the file's column another name"
         table, name = f"public.{quote(dataset.table)}", quote(column.name)
         raise ConfigurationError(
@@ -121,8 +114,4 @@ def create_table_sql(dataset: Dataset) -> str:
 
 def _column_sql(dataset: Dataset, column: Column) -> str:
     null = " NOT NULL" if column.name in dataset.key else ""
-    return f"{quote(column.name)} {POSTGRES_TYPE[column.type]}{null}"
-
-
-def _canonical(column_type: ColumnType) -> str:
-    return "timestamp with time zone" if column_type == "timestamp" else POSTGRES_TYPE[column_type]
+    return f"{quote(column.name)} {column.value_type.postgres}{null}"

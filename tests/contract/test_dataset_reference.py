@@ -9,10 +9,12 @@ import pytest
 from pydantic import BaseModel
 
 from shared.datasets.catalog import DatasetFile, read_file
+from shared.datasets.column import SYSTEM_COLUMNS
 from shared.datasets.lineage import RESERVED_COLUMNS
-from shared.datasets.model import CHECK_KINDS, RESERVED_DATASETS, SYSTEM_COLUMNS, ColumnType, Dataset
+from shared.datasets.model import CHECK_KINDS, RESERVED_DATASETS, Dataset
 from shared.datasets.pagination import PAGINATION_KINDS, PagePagination
 from shared.datasets.paths import parse_path
+from shared.datasets.types import KINDS
 from shared.events.names import SUPPORTED_FORMATS
 from tests.support.records import ROOT
 
@@ -46,7 +48,12 @@ def test_each_field_is_explained() -> None:
 
 
 def test_each_type_and_each_name_that_is_taken_is_named() -> None:
-    for name in (*get_args(ColumnType), *RESERVED_COLUMNS, *RESERVED_DATASETS, *SYSTEM_COLUMNS):
+    for name in (
+        *(kind.form for kind in KINDS.values()),
+        *RESERVED_COLUMNS,
+        *RESERVED_DATASETS,
+        *SYSTEM_COLUMNS,
+    ):
         assert f"`{name}`" in TEXT
 
 

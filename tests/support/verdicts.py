@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from shared.datasets.model import Column, Dataset
+from shared.datasets.column import Column
+from shared.datasets.model import Dataset
 
 Verdict = tuple[str, Any]
 """("row", values in the order of the file) or ("refused", reason)."""

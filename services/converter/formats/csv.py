@@ -8,7 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.converter.formats.base import ExportFormat
-from services.converter.formats.text import DATE_FORMAT, STAMP_FORMAT, frame_of, gzip_writer, slices
+from services.converter.formats.text import (
+    DATE_FORMAT,
+    STAMP_FORMAT,
+    frame_of,
+    gzip_writer,
+    slices,
+    with_texts,
+)
 from shared.datasets.model import Dataset
 
 FORMULA_START = r"^([=+\-@\t\r＝＋－＠])"  # noqa: RUF001 - spreadsheets take the full-width signs too
@@ -23,13 +30,14 @@ def write(clean: pq.ParquetFile, dataset: Dataset, target: Path) -> None:
     """One header, then every row."""
     with target.open("wb") as file, gzip_writer(file) as packed:
         for number, rows in enumerate(slices(clean, dataset)):
-            packed.write(encode_csv(rows, header=number == 0))
+            packed.write(encode_csv(rows, dataset, header=number == 0))
 
 
-def encode_csv(rows: pa.Table, *, header: bool) -> bytes:
+def encode_csv(rows: pa.Table, dataset: Dataset, *, header: bool) -> bytes:
     """The rows as text. Null is an empty field, an empty text is `""`."""
     buffer = io.BytesIO()
-    _escape_formulas(frame_of(rows)).write_csv(
+    free_texts = [column.name for column in dataset.columns if column.value_type.name in {"string", "enum"}]
+    _escape_formulas(frame_of(with_texts(rows, dataset)), free_texts).write_csv(
         buffer,
         include_header=header,
         line_terminator=LINE_END,
@@ -39,8 +47,9 @@ def encode_csv(rows: pa.Table, *, header: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _escape_formulas(frame: pl.DataFrame) -> pl.DataFrame:
-    texts = frame.select(pl.col(pl.String))
+def _escape_formulas(frame: pl.DataFrame, free_texts: list[str]) -> pl.DataFrame:
+    """Of texts that may be anything; what is written of other types begins no formula."""
+    texts = frame.select(free_texts)
     found = texts.select(pl.all().str.contains(FORMULA_START).any()).to_dicts()[0] if texts.width else {}
     # Most columns hold no such text, and to look is half of what it costs to write them anew.
     return frame.with_columns(

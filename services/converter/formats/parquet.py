@@ -49,7 +49,7 @@ def choose_encodings(rows: pa.Table) -> tuple[list[str], dict[str, str]]:
     dictionary = repetitive_columns(rows)
     encodings: dict[str, str] = {}
     for field in rows.schema:
-        if field.name in dictionary:
+        if field.name in dictionary or pa.types.is_nested(field.type):
             continue
         if pa.types.is_string(field.type):
             encodings[field.name] = "DELTA_LENGTH_BYTE_ARRAY"

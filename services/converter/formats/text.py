@@ -10,9 +10,12 @@ from isal import igzip
 
 from services.converter.formats.base import row_groups
 from shared.datasets.model import Dataset
+from shared.datasets.written import texts_of
 
 STAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
 DATE_FORMAT = "%Y-%m-%d"
+
+_WRITTEN = frozenset({"duration", "binary", "list", "struct"})
 
 GZIP_LEVEL = 2
 """Of ISA-L's four (0 to 3)."""
@@ -26,6 +29,16 @@ def slices(clean: pq.ParquetFile, dataset: Dataset) -> Iterator[pa.Table]:
     for group in row_groups(clean, dataset):
         for start in range(0, group.num_rows, SLICE_ROWS):
             yield group.slice(start, SLICE_ROWS)
+
+
+def with_texts(rows: pa.Table, dataset: Dataset) -> pa.Table:
+    """The rows with texts in place of values that a format of text has no form for."""
+    for place, column in enumerate(dataset.columns):
+        if column.value_type.name in _WRITTEN:
+            values = rows.column(place).combine_chunks()
+            texts = texts_of(values, column.value_type, column.encoding or "base64")
+            rows = rows.set_column(place, column.name, texts)
+    return rows
 
 
 def frame_of(rows: pa.Table) -> pl.DataFrame:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pgpq import ArrowToPostgresBinaryEncoder
 
+from services.loader.adapters.wire import Wire
 from services.loader.domain import KeyRange
 from shared.datasets.model import Dataset
 from shared.events.models import Artifact
@@ -24,7 +24,7 @@ PROCESSED_AT = pa.field("etl_processed_at", pa.timestamp("us", tz="UTC"), nullab
 
 
 async def encode_copy(
-    parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None = None
+    parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None = None
 ) -> AsyncIterator[bytes]:
     """The body of one COPY of all columns, in the file's order. Memory is one chunk, decoded and encoded.
 
@@ -32,7 +32,8 @@ async def encode_copy(
     where the file cannot be decoded.
     """
     schema = parquet.schema_arrow if processed_at is None else parquet.schema_arrow.append(PROCESSED_AT)
-    encoder = ArrowToPostgresBinaryEncoder(schema)
+    wire = Wire(dataset, schema)
+    encoder = wire.encoder()
     chunks = read_clean(parquet, artifact, CHUNK_ROWS)
 
     def encode_next() -> bytes | None:
@@ -42,7 +43,7 @@ async def encode_copy(
         if processed_at is not None:
             times = pa.repeat(pa.scalar(processed_at, PROCESSED_AT.type), chunk.num_rows)
             chunk = pa.RecordBatch.from_arrays([*chunk.columns, times], schema=schema)
-        return encoder.write_batch(chunk)
+        return encoder.write_batch(wire.of(chunk))
 
     yield encoder.write_header()
     while (encoded := await asyncio.to_thread(encode_next)) is not None:
@@ -53,8 +54,9 @@ async def encode_copy(
 class Pieces:
     """Any rows of the file by their place, for a search among them. Memory is one row group, decoded."""
 
-    def __init__(self, parquet: pq.ParquetFile, artifact: Artifact) -> None:
+    def __init__(self, parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset) -> None:
         self._parquet = parquet
+        self._wire = Wire(dataset, parquet.schema_arrow)
         self._artifact = artifact
         metadata = parquet.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -63,14 +65,16 @@ class Pieces:
 
     async def encode(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """As `encode_copy`, of the rows from `start` up to, and without, `stop`."""
-        encoder = ArrowToPostgresBinaryEncoder(self._parquet.schema_arrow)
+        encoder = self._wire.encoder()
         yield encoder.write_header()
         for group in range(len(self._starts) - 1):
             first = max(start, self._starts[group])
             if (rows := min(stop, self._starts[group + 1]) - first) > 0:
                 table = (await asyncio.to_thread(self._read, group)).slice(first - self._starts[group], rows)
                 for chunk in table.to_batches(max_chunksize=CHUNK_ROWS):
-                    yield await asyncio.to_thread(encoder.write_batch, chunk)
+                    yield await asyncio.to_thread(
+                        lambda rows: encoder.write_batch(self._wire.of(rows)), chunk
+                    )
         yield encoder.finish()
 
     def row(self, place: int) -> dict[str, Any]:
@@ -110,24 +114,28 @@ def null_counts(parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset) -
 
     The file's footer tells; a column that it does not tell of is read. Raises as `encode_copy`.
     """
-    places = {name: place for place, name in enumerate(parquet.schema_arrow.names)}
+    leaves = parquet.metadata.row_group(0).num_columns if parquet.metadata.num_row_groups else 0
+    # What is nested has leaves of longer names, whose nulls are none of the column's.
+    places = {parquet.schema.column(place).path: place for place in range(leaves)}
+    names = set(parquet.schema_arrow.names)
     return {
-        column.name: _nulls_of(parquet, artifact, places[column.name])
-        if column.name in places
+        column.name: _nulls_of(parquet, artifact, column.name, places.get(column.name))
+        if column.name in names
         else parquet.metadata.num_rows
         for column in dataset.columns
     }
 
 
-def _nulls_of(parquet: pq.ParquetFile, artifact: Artifact, place: int) -> int:
+def _nulls_of(parquet: pq.ParquetFile, artifact: Artifact, name: str, place: int | None) -> int:
     total = 0
     for group in range(parquet.metadata.num_row_groups):
+        if place is None:
+            break
         statistics = parquet.metadata.row_group(group).column(place).statistics
         if statistics is None or statistics.null_count is None:
             break
         total += statistics.null_count
     else:
         return total
-    name = parquet.schema_arrow.names[place]
     pieces = read_clean(parquet, artifact, CHUNK_ROWS, columns=[name])
     return sum(piece.column(0).null_count for piece in pieces)

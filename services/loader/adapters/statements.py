@@ -3,7 +3,6 @@
 from shared.datasets.lineage import LINEAGE, LINEAGE_NAMES
 from shared.datasets.model import Dataset
 from shared.postgres.identifiers import quote, quote_all
-from shared.postgres.tables import POSTGRES_TYPE
 from shared.postgres.versions import LIMITS_TRANSACTIONS
 
 INCOMING = "onpoint_incoming"
@@ -105,7 +104,7 @@ def create_incoming(dataset: Dataset) -> str:
     Nothing is compiled in the transaction: without statistics of the incoming rows the server takes the work for a
     million times as much.
     """
-    own = [f"{quote(column.name)} {POSTGRES_TYPE[column.type]}" for column in dataset.columns]
+    own = [f"{quote(column.name)} {column.value_type.postgres}" for column in dataset.columns]
     columns = ", ".join(own + [f"{column.name} {column.sql_type}" for column in LINEAGE])
     return (
         f"{IMMEDIATELY}; SET LOCAL temp_buffers = '{INCOMING_MEMORY}'; SET LOCAL work_mem = '{INCOMING_MEMORY}'; "

@@ -5,7 +5,6 @@ looked for here in the bytes before, and in the columns after.
 """
 
 import re
-import sys
 from typing import Any
 
 import pyarrow as pa
@@ -13,14 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.json
 import stringzilla
 
+from services.processor.domain.chosen_forms import ChosenForms
 from services.processor.domain.parse_schema import MAX_KEY_BYTES, ParseSchema, Target, Tree, tree_schema
-from services.processor.domain.times import to_dates, to_timestamps
-from services.processor.domain.unmapped_fields import UnnamedFields, value_at
-
-EXACT_FLOATS = 2.0**53
-"""From here on not every integer is a float: only the digits tell whether one was rounded."""
-
-LARGEST_FLOAT = sys.float_info.max
+from services.processor.domain.unmapped_fields import UnnamedFields, copy_tree, value_at
 
 _NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
 
@@ -28,24 +22,39 @@ Columns = list["pa.Array[Any]"]
 
 
 def read_columns(
-    data: bytes, lines: int, parse_schema: ParseSchema, fields: UnnamedFields
+    data: bytes, lines: int, parse_schema: ParseSchema, fields: UnnamedFields, forms: ChosenForms
 ) -> tuple[Columns, int] | None:
     """The dataset's columns and how many values no column is for; None if a single line is doubtful."""
     if not _is_plain(data, lines):
         return None
+    found = _read(data, lines, parse_schema, fields, forms)
+    if found is None and forms.choose(data):
+        found = _read(data, lines, parse_schema, fields, forms)
+    return found
+
+
+def _read(
+    data: bytes, lines: int, parse_schema: ParseSchema, fields: UnnamedFields, forms: ChosenForms
+) -> tuple[Columns, int] | None:
     ignored = 0
     tree = fields.tree()
-    table = _parse(data, tree)
+    table = _parse(data, forms.shape(tree))
     if table is not None:
         ignored = fields.count(table)
-    elif tree != parse_schema.tree and (table := _parse(data, parse_schema.tree)) is not None:
+    elif (
+        tree != parse_schema.tree
+        and (table := _parse(data, forms.shape(copy_tree(parse_schema.tree)))) is not None
+    ):
         fields.distrust()
     if table is None or table.num_rows != lines:
         return None
+    raws = parse_schema.raw.read(data, lines)
+    if raws is None:
+        return None
     columns: Columns = []
-    for target in parse_schema.targets:
-        column = _take(table, target)
-        if column is None:
+    for place, target in enumerate(parse_schema.targets):
+        column = target.reader.column(raws[place] if place in raws else _at(table, target))
+        if column is None or (target.is_key and column.null_count):
             return None
         columns.append(column)
     if not _has_short_keys([columns[place] for place in parse_schema.key_texts]):
@@ -97,20 +106,8 @@ def _parse(data: bytes, tree: Tree) -> pa.Table | None:
         return None
 
 
-def _take(table: pa.Table, target: Target) -> "pa.Array[Any] | None":
-    """A column's values, or None if one of them must be looked at by itself."""
-    column = value_at(table, target.path).combine_chunks()
-    if target.is_key and column.null_count:
-        return None
-    if target.type == "timestamp":
-        return to_timestamps(column)
-    if target.type == "date":
-        return to_dates(column)
-    if target.type == "float64" and not _all_within(
-        column, LARGEST_FLOAT if target.rounds else EXACT_FLOATS - 1
-    ):
-        return None
-    return column
+def _at(table: pa.Table, target: Target) -> "pa.Array[Any]":
+    return value_at(table, target.path).combine_chunks()
 
 
 def _has_short_keys(texts: Columns) -> bool:
@@ -119,9 +116,3 @@ def _has_short_keys(texts: Columns) -> bool:
         pc.max(pc.call_function("binary_length", [column])).as_py() or 0 for column in texts
     ]
     return sum(longest) <= MAX_KEY_BYTES
-
-
-def _all_within(column: "pa.Array[Any]", limit: float) -> bool:
-    span = pc.min_max(column)
-    low, high = span["min"].as_py(), span["max"].as_py()
-    return low is None or (low >= -limit and high <= limit)

@@ -7,6 +7,7 @@ multiplied.
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from shared.reasons import Reason
 
@@ -17,6 +18,12 @@ _SURELY_INT64 = 18
 """Characters of digits and a sign that are within 64 bits whatever they are."""
 
 _NUMERAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)([0-9]+))?")
+
+_POINT_TEXT = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))((?:[eE][+-]?[0-9]+)?)")
+_COMMA_TEXT = re.compile(_POINT_TEXT.pattern.replace(r"\.", ","))
+
+_FILLED = 20
+_LEADING_ZEROS = 6
 
 _EXPONENT_DIGITS = 15
 _ENDLESS = 10**_EXPONENT_DIGITS
@@ -46,6 +53,73 @@ def to_int64(number: Numeral, *, rounds: bool) -> int | Reason:
     value = int(digits) * 10**exponent if exponent >= 0 else _half_to_even(digits, places)
     value = -value if is_negative else value
     return value if INT64_MIN <= value <= INT64_MAX else Reason.RANGE
+
+
+def to_whole(number: Numeral, bits: int, *, rounds: bool) -> int | Reason:
+    """As `to_int64`, within another number of bits."""
+    value = to_int64(number, rounds=rounds)
+    if isinstance(value, Reason):
+        return value
+    limit = 1 << (bits - 1)
+    return value if -limit <= value < limit else Reason.RANGE
+
+
+def to_decimal(number: Numeral, precision: int, scale: int, *, rounds: bool) -> Decimal | Reason:
+    """The exact value with `scale` digits behind its point; `range` where more than the others are before it.
+
+    More digits behind the point are `type`, or rounded, half to even.
+    """
+    is_negative, digits, exponent = _taken_apart(number.text)
+    places = len(digits) + exponent
+    if digits and places > precision - scale:
+        return Reason.RANGE
+    if digits and exponent < -scale and not rounds:
+        return Reason.TYPE
+    if not digits or places + scale < 0:
+        unscaled = 0
+    elif exponent >= -scale:
+        unscaled = int(digits) * 10 ** (exponent + scale)
+    else:
+        unscaled = _half_to_even(digits, places + scale)
+    if unscaled >= 10**precision:
+        return Reason.RANGE
+    return Decimal((int(is_negative and unscaled > 0), tuple(map(int, str(unscaled))), -scale))
+
+
+def is_whole(number: Numeral) -> bool:
+    _, digits, exponent = _taken_apart(number.text)
+    return exponent >= 0 or not digits
+
+
+def numeral_of(text: str, *, comma: bool = False) -> Numeral | None:
+    """The number that the text is, written as JSON writes it; None for another text."""
+    match = (_COMMA_TEXT if comma else _POINT_TEXT).fullmatch(text)
+    if match is None:
+        return None
+    sign, whole, fraction, bare_fraction, exponent = match.groups(default="")
+    behind = fraction or bare_fraction
+    return Numeral(f"{sign.strip('+')}{whole or '0'}{f'.{behind}' if behind else ''}{exponent}")
+
+
+def canonical_number(number: Numeral) -> tuple[str, int, int]:
+    """One text for each value, with the number of its digits before and behind the point.
+
+    Zeros that only fill are written out while they are few: an exponent of a line costs no memory.
+    """
+    is_negative, digits, exponent = _taken_apart(number.text)
+    if not digits:
+        return "0", 1, 0
+    places = len(digits) + exponent
+    sign = "-" if is_negative else ""
+    before, behind = max(places, 0), max(-exponent, 0)
+    if 0 <= exponent <= _FILLED:
+        return f"{sign}{digits}{'0' * exponent}", before, behind
+    if exponent < 0 and places > 0:
+        return f"{sign}{digits[:places]}.{digits[places:]}", before, behind
+    if exponent < 0 and places > -_LEADING_ZEROS:
+        return f"{sign}0.{'0' * -places}{digits}", before, behind
+    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{fraction}e{places - 1}", before, behind
 
 
 def to_float64(number: Numeral, *, rounds: bool) -> float | Reason:

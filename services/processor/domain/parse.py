@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.processor.domain.absent import AbsentFields
+from services.processor.domain.chosen_forms import ChosenForms
 from services.processor.domain.column_parser import Columns, read_columns
 from services.processor.domain.lines import MAX_LINE_BYTES, Chunk, LongLine
 from services.processor.domain.parse_schema import ParseSchema, Target
 from services.processor.domain.room import MAX_ROW_BYTES, RowRoom, WideRow
 from services.processor.domain.row_parser import NestedTooDeepError, RejectedLine, Row, read_line
 from services.processor.domain.unmapped_fields import UnnamedFields
-from shared.datasets.arrow import ARROW_TYPE
 from shared.reasons import Reason
 
 BLOCK_LINES = 256
@@ -48,6 +48,7 @@ class Watch:
 
     def __init__(self, parse_schema: ParseSchema, run_id: str, batch_id: str) -> None:
         self.unnamed = UnnamedFields(parse_schema.tree)
+        self.forms = ChosenForms(parse_schema)
         self.absent = AbsentFields(parse_schema.targets)
         self.room = RowRoom(parse_schema.targets, run_id, batch_id)
 
@@ -67,7 +68,7 @@ def parse_chunk(
 
 def _parse(chunk: Chunk, first_position: int, parse_schema: ParseSchema, watch: Watch) -> Iterator[Parsed]:
     watch.unnamed.observe(chunk.data)
-    found = read_columns(chunk.data, chunk.lines, parse_schema, watch.unnamed)
+    found = read_columns(chunk.data, chunk.lines, parse_schema, watch.unnamed, watch.forms)
     if found is not None:
         yield _whole(found, chunk.first_line + first_position, parse_schema, watch)
         return
@@ -85,14 +86,14 @@ def refuse_long(line: LongLine) -> Refused:
 def _parse_block(
     lines: list[bytes], first_line: int, first_position: int, parse_schema: ParseSchema, watch: Watch
 ) -> Parsed:
-    found = read_columns(b"\n".join(lines) + b"\n", len(lines), parse_schema, watch.unnamed)
+    found = read_columns(b"\n".join(lines) + b"\n", len(lines), parse_schema, watch.unnamed, watch.forms)
     if found is not None:
         return _whole(found, first_line + first_position, parse_schema, watch)
     rows: list[Row] = []
     positions: list[int] = []
     refused: list[Refused] = []
     for number, line in enumerate(lines, first_line):
-        verdict = _read_line(line, parse_schema, watch.unnamed)
+        verdict = _read_line(line, parse_schema, watch)
         if isinstance(verdict, Row):
             rows.append(verdict)
             positions.append(number + first_position)
@@ -101,19 +102,19 @@ def _parse_block(
                 Refused(number, verdict.reason, verdict.detail, line, is_placeholder=verdict.is_placeholder)
             )
     columns: Columns = [
-        pa.array([row.values[place] for row in rows], ARROW_TYPE[target.type])
+        pa.array([row.values[place] for row in rows], target.reader.arrow)
         for place, target in enumerate(parse_schema.targets)
     ]
     batch = _batch(columns, pa.array(positions, pa.int64()), parse_schema, watch)
     return Parsed(batch, tuple(refused), sum(row.ignored for row in rows))
 
 
-def _read_line(line: bytes, parse_schema: ParseSchema, fields: UnnamedFields) -> Row | RejectedLine:
+def _read_line(line: bytes, parse_schema: ParseSchema, watch: Watch) -> Row | RejectedLine:
     try:
         return read_line(line, parse_schema)
     except NestedTooDeepError:
         # The columnar parser does not recurse: a deep value that no column is for does not matter to it.
-        found = read_columns(line + b"\n", 1, parse_schema, fields)
+        found = read_columns(line + b"\n", 1, parse_schema, watch.unnamed, watch.forms)
         if found is None:
             return RejectedLine(Reason.DECODE, "nested too deep")
         columns, ignored = found

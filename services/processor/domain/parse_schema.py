@@ -1,19 +1,27 @@
 """A dataset's columns as the parser needs them, worked out once per process."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from services.processor.domain.times import to_date, to_timestamp
-from shared.datasets.arrow import ARROW_TYPE, PARSED_TYPE, data_schema
-from shared.datasets.model import Column, ColumnType, Dataset
+from services.processor.domain.numbers import Numeral
+from services.processor.domain.raw_values import RawValues
+from services.processor.domain.readers.reader import Reader, Refusal
+from services.processor.domain.readers.registry import reader_of
+from shared.datasets.arrow import data_schema
+from shared.datasets.column import Column
+from shared.datasets.model import Dataset
 from shared.datasets.paths import format_path
+from shared.datasets.types import Type
 from shared.errors import ConfigurationError
-from shared.reasons import Reason
 
 Tree = dict[str, "Tree | pa.DataType"]
 """The shape of a record: keys to the type of a value, or to the shape of a nested object."""
+
+RAW = pa.null()
+"""Stands in a tree for a value that is needed as it was written: the parser passes over it."""
 
 POSITION = pa.field("_source_position", pa.int64(), nullable=False)
 
@@ -29,10 +37,9 @@ class Target:
 
     name: str
     path: tuple[str, ...]
-    type: ColumnType
+    type: Type
     is_key: bool
-    rounds: bool
-    """What it does with a number that it cannot hold as it is, instead of refusing it."""
+    reader: Reader
     fill: Any
     """An Arrow scalar that replaces null, or None."""
 
@@ -47,28 +54,43 @@ class ParseSchema:
     key: tuple[str, ...]
     key_texts: tuple[int, ...]
     """Which targets are the key's texts."""
+    two_forms: tuple[int, ...]
+    """Which targets may be numbers or texts in the records."""
+    raw: RawValues
+    """Of the targets whose values are needed as they were written."""
 
 
 def parse_schema_of(dataset: Dataset) -> ParseSchema:
     """Raises `ConfigurationError` for a fill value outside its column's range."""
     tree: Tree = {}
-    for column in dataset.columns:
-        graft(tree, column.path, PARSED_TYPE[column.type])
-    targets = tuple(
-        Target(
-            column.name,
-            column.path,
-            column.type,
-            column.name in dataset.key,
-            column.rounds,
-            _fill(dataset, column),
-        )
-        for column in dataset.columns
+    targets = tuple(_target(dataset, column) for column in dataset.columns)
+    for target in targets:
+        graft(tree, target.path, target.reader.forms[0] if target.reader.forms else RAW)
+    return ParseSchema(
+        targets,
+        tree,
+        data_schema(dataset).append(POSITION),
+        dataset.key,
+        _places(targets, lambda target: target.is_key and target.type.name in {"string", "enum"}),
+        _places(targets, lambda target: len(target.reader.forms) > 1),
+        RawValues({place: target.path for place, target in enumerate(targets) if not target.reader.forms}),
     )
-    key_texts = tuple(
-        place for place, target in enumerate(targets) if target.is_key and target.type == "string"
+
+
+def _target(dataset: Dataset, column: Column) -> Target:
+    reader = reader_of(column.value_type, column)
+    return Target(
+        column.name,
+        column.path,
+        column.value_type,
+        column.name in dataset.key,
+        reader,
+        _fill(dataset, column, reader),
     )
-    return ParseSchema(targets, tree, data_schema(dataset).append(POSITION), dataset.key, key_texts)
+
+
+def _places(targets: Sequence[Target], are_meant: Callable[[Target], bool]) -> tuple[int, ...]:
+    return tuple(place for place, target in enumerate(targets) if are_meant(target))
 
 
 def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:
@@ -78,7 +100,14 @@ def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:
         if not isinstance(child, dict):
             raise TypeError(f"{format_path(path)} crosses the value at {key}")
         tree = child
-    tree[path[-1]] = leaf
+    tree[path[-1]] = _shape(leaf)
+
+
+def _shape(leaf: pa.DataType) -> "Tree | pa.DataType":
+    """The fields of a struct are those of an object, so that others of the object are seen."""
+    if not pa.types.is_struct(leaf) or not leaf.num_fields:
+        return leaf
+    return {field.name: _shape(field.type) for field in leaf}
 
 
 def tree_schema(tree: Tree) -> pa.Schema:
@@ -89,21 +118,19 @@ def _fields(tree: Tree) -> "list[pa.Field[Any]]":
     return [
         pa.field(name, pa.struct(_fields(child)) if isinstance(child, dict) else child)
         for name, child in tree.items()
+        if child != RAW
     ]
 
 
-def _fill(dataset: Dataset, column: Column) -> Any:
+def _fill(dataset: Dataset, column: Column, reader: Reader) -> Any:
     if column.fill is None:
         return None
-    value: Any = column.fill
-    if column.type == "timestamp":
-        value = to_timestamp(value)
-    elif column.type == "date":
-        value = to_date(value)
+    is_number = isinstance(column.fill, int | float) and not isinstance(column.fill, bool)
+    value = reader.value(Numeral(repr(column.fill)) if is_number else column.fill)
     refusal = f"dataset {dataset.name}: column {column.name}: fill {column.fill!r} is not a {column.type}"
-    if isinstance(value, Reason) or (isinstance(value, str) and "\0" in value):
+    if isinstance(value, Refusal) or value is None:
         raise ConfigurationError(refusal)
     try:
-        return pa.scalar(value, ARROW_TYPE[column.type])
+        return pa.scalar(value, reader.arrow)
     except (ValueError, OverflowError, pa.ArrowException) as error:
         raise ConfigurationError(refusal) from error

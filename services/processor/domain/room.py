@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.processor.domain.parse_schema import Target
-from shared.datasets.model import ColumnType
 
 MAX_ROW_BYTES = 8160
 
@@ -22,8 +21,8 @@ _POINTER_BYTES = 18
 _INLINE_CHARS_BYTES = 23
 """A text of up to this many bytes takes one more, and is never moved."""
 
-_SIZES: dict[ColumnType, int] = {"int64": 8, "float64": 8, "timestamp": 8, "boolean": 1, "date": 4}
-"""Bytes of the other types, which are their alignment too."""
+_FREE_LENGTH = frozenset({"string", "enum", "binary"})
+"""Types whose values take their own length. Of any other the least that a value takes is counted."""
 
 _COMPRESSIBLE_BYTES = 32
 _COMPRESSED_BYTES = 11
@@ -53,7 +52,10 @@ class RowRoom:
         self._own_texts = sum(_least_of(text.encode()) for text in (run_id, batch_id))
         self._can_exceed = (
             _header(len(targets), has_null=True)
-            + sum(2 * _SIZES[kind] - 1 if kind in _SIZES else 24 for kind in self._types)
+            + sum(
+                24 if kind.name in _FREE_LENGTH else kind.size_bytes + kind.kind.alignment - 1
+                for kind in self._types
+            )
             + self._own_texts
             + 7
             + _OWN_TIMES_AND_POSITION_BYTES
@@ -89,11 +91,11 @@ class RowRoom:
         for column, kind in zip(columns, self._types, strict=True):
             if column.null_count == len(column):
                 continue
-            size = _SIZES.get(kind)
-            if size is None:
+            if kind.name in _FREE_LENGTH:
                 grown = pc.add(data, _text_sizes(column))
             else:
-                grown = pc.add(_aligned_all(data, size), pa.scalar(size, pa.int32()))
+                size = pa.scalar(kind.size_bytes, pa.int32())
+                grown = pc.add(_aligned_all(data, kind.kind.alignment), size)
             is_filled = pc.is_valid(column)
             data = pc.if_else(is_filled, grown, data)
             filled = pc.add(filled, pc.cast(is_filled, pa.int32()))
@@ -122,7 +124,9 @@ def _saved(columns: "Sequence[pa.Array[Any]]", places: "pa.Array[Any]") -> list[
     """Bytes of these rows that compression may spare beyond a pointer for each of their long texts."""
     saved = [0] * len(places)
     for column in columns:
-        if not pa.types.is_string(column.type) or column.null_count == len(column):
+        if not (
+            pa.types.is_string(column.type) or pa.types.is_binary(column.type)
+        ) or column.null_count == len(column):
             continue
         for row, text in enumerate(column.take(places).cast(pa.binary()).to_pylist()):
             if text is not None and len(text) >= _COMPRESSIBLE_BYTES:

@@ -58,7 +58,7 @@ class UnnamedFields:
 
     def tree(self) -> Tree:
         """The named tree with the unnamed fields grafted on."""
-        tree = _copy(self._named)
+        tree = copy_tree(self._named)
         for path, kind in self._countable():
             graft(tree, path, kind)
         return tree
@@ -132,5 +132,5 @@ def _is_plain(name: str) -> bool:
     return len(name) <= MAX_NAME_CHARS and name.isprintable()
 
 
-def _copy(tree: Tree) -> Tree:
-    return {key: _copy(child) if isinstance(child, dict) else child for key, child in tree.items()}
+def copy_tree(tree: Tree) -> Tree:
+    return {key: copy_tree(child) if isinstance(child, dict) else child for key, child in tree.items()}

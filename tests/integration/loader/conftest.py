@@ -12,6 +12,7 @@ from services.loader.adapters.repository import LoadRepository
 from services.loader.handlers import Handlers
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog, load_catalog
+from shared.datasets.model import Dataset
 from shared.events.models import Artifact
 from shared.postgres.migrations import migrate
 from shared.postgres.pool import open_pool
@@ -72,10 +73,10 @@ def slow_load_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
 
     async def slow(
-        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+        parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
         paths.append("merged" if processed_at is None else "straight")
-        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+        async for chunk in encode_copy(parquet, artifact, dataset, processed_at=processed_at):
             await asyncio.sleep(0.5 if processed_at else 0)
             yield chunk
 

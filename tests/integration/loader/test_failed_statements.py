@@ -12,6 +12,7 @@ from services.loader.adapters.encoder import encode_copy
 from services.loader.adapters.repository import LoadRepository
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, Counts
 from shared.postgres.errors import MigrationPendingError, PrivilegeMissingError, StatementFailedError
@@ -58,11 +59,11 @@ async def test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage(
     paths: list[str] = []
 
     async def slow(
-        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+        parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
         paths.append("merged" if processed_at is None else "straight")
         await asyncio.sleep(LIMIT_S * 1.3)
-        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+        async for chunk in encode_copy(parquet, artifact, dataset, processed_at=processed_at):
             yield chunk
 
     batch = await put_processed(staging, catalog["things"], [thing(1), thing(2)])

@@ -15,6 +15,7 @@ from services.loader.handlers import Handlers
 from services.loader.service import LoaderService
 from services.processor.domain.parse_schema import MAX_KEY_BYTES
 from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.models import Artifact, Counts
@@ -105,9 +106,9 @@ async def test_a_loader_paused_during_its_copy_blocks_no_other_and_loses(
     paused, go_on = asyncio.Event(), asyncio.Event()
 
     async def pausing(
-        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+        parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+        async for chunk in encode_copy(parquet, artifact, dataset, processed_at=processed_at):
             paused.set()
             await go_on.wait()
             yield chunk

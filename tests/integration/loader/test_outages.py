@@ -10,6 +10,7 @@ import pytest
 from services.loader.adapters.encoder import encode_copy
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
 from shared.events.models import Artifact, Counts
 from shared.postgres.errors import DatabaseUnavailableError
 from shared.storage.object_store import ObjectStore
@@ -29,9 +30,9 @@ async def test_a_backend_killed_in_its_copy_is_an_outage_and_the_next_try_is_rig
     batch = await put_processed(staging, catalog["pairs"], [pair("x", user=u) for u in range(40_000)])
 
     async def killing(
-        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+        parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
-        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+        async for chunk in encode_copy(parquet, artifact, dataset, processed_at=processed_at):
             yield chunk
             await pool.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'"

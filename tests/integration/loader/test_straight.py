@@ -10,6 +10,7 @@ import pytest
 from services.loader.adapters.encoder import encode_copy
 from services.loader.service import LoaderService
 from shared.datasets.catalog import Catalog
+from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events.models import Artifact, Counts
 from shared.postgres.errors import DatabaseUnavailableError
@@ -28,10 +29,10 @@ def record_load_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
 
     def noting(
-        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+        parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
         paths.append("merged" if processed_at is None else "straight")
-        return encode_copy(parquet, artifact, processed_at=processed_at)
+        return encode_copy(parquet, artifact, dataset, processed_at=processed_at)
 
     monkeypatch.setattr(ENCODER, noting)
     return paths
@@ -102,12 +103,12 @@ async def test_a_key_that_comes_in_between_sends_the_batch_through_the_merge(
     paths: list[str] = []
 
     async def meeting(
-        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+        parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
         paths.append("merged" if processed_at is None else "straight")
         if paths == ["straight"]:
             await service.load(older)  # after the table was asked, before the first row is in it
-        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+        async for chunk in encode_copy(parquet, artifact, dataset, processed_at=processed_at):
             yield chunk
 
     monkeypatch.setattr(ENCODER, meeting)
@@ -127,10 +128,10 @@ async def test_a_batch_that_died_meanwhile_takes_back_what_it_copied(
     batch = await put_processed(staging, catalog["things"], [thing(n) for n in range(10)])
 
     async def dying(
-        parquet: pq.ParquetFile, artifact: Artifact, *, processed_at: datetime | None
+        parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset, *, processed_at: datetime | None
     ) -> AsyncIterator[bytes]:
         await service.mark_failed(batch, PermanentError(Reason.HANDLER, "elsewhere"))
-        async for chunk in encode_copy(parquet, artifact, processed_at=processed_at):
+        async for chunk in encode_copy(parquet, artifact, dataset, processed_at=processed_at):
             yield chunk
 
     monkeypatch.setattr(ENCODER, dying)

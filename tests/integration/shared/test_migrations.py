@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from shared.datasets.model import Dataset
+from shared.datasets.type_spelling import type_of
 from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.errors import ConfigurationError
 from shared.postgres.migrations import Migration, TablesError, migrate
@@ -110,7 +111,7 @@ VALUES = {"int64": "1", "float64": "1", "timestamp": "now()"}
 
 
 def most_columns(kind: str, room: int) -> int:
-    return max(count for count in range(1, 1500) if full_row_bytes([kind] * count) <= room)
+    return max(count for count in range(1, 1500) if full_row_bytes([type_of(kind)] * count) <= room)
 
 
 @pytest.mark.parametrize("kind", ["int64", "float64", "timestamp"])

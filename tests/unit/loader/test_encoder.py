@@ -7,14 +7,16 @@ import pytest
 from services.loader.adapters.encoder import CHUNK_ROWS, Pieces, encode_copy, null_counts
 from shared.datasets.catalog import load_catalog
 from shared.events.models import Artifact
+from tests.support.processed import a_dataset
 
 ARTIFACT = Artifact(uri="memory://staging/x", format="parquet", rows=1, bytes=1, sha256="0" * 64)
+IDS = a_dataset({"id": "int64"}, ["id"])
 
 
 async def encoded(table: pa.Table, file: Path) -> list[bytes]:
     pq.write_table(table, file)
     with pq.ParquetFile(file) as parquet:
-        return [chunk async for chunk in encode_copy(parquet, ARTIFACT)]
+        return [chunk async for chunk in encode_copy(parquet, ARTIFACT, IDS)]
 
 
 async def test_every_row_is_between_one_header_and_one_trailer(tmp_path: Path) -> None:
@@ -69,6 +71,6 @@ async def test_any_rows_are_encoded_as_a_file_of_them_alone(tmp_path: Path, star
     expected = await encoded(rows.slice(start, stop - start), tmp_path / "alone.parquet")
     pq.write_table(rows, tmp_path / "all.parquet", row_group_size=100)
     with pq.ParquetFile(tmp_path / "all.parquet") as parquet:
-        pieces = Pieces(parquet, ARTIFACT)
+        pieces = Pieces(parquet, ARTIFACT, IDS)
         assert b"".join([chunk async for chunk in pieces.encode(start, stop)]) == b"".join(expected)
         assert pieces.row(min(start, 999)) == rows.slice(min(start, 999), 1).to_pylist()[0]

@@ -9,7 +9,9 @@ def test_reserved_words_are_quoted_wherever_they_stand() -> None:
     assert 'ON CONFLICT ("order")' in sql
     assert '"user" = excluded."user"' in sql
     assert 'WHERE same."order" = came."order" OFFSET' in statements.count_of_run(DATASET)
-    assert '"order" bigint, "user" text, "time" timestamptz' in statements.create_incoming(DATASET)
+    assert '"order" bigint, "user" text, "time" timestamp with time zone' in statements.create_incoming(
+        DATASET
+    )
 
 
 def test_a_winning_row_writes_every_column_but_the_key() -> None:

@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
             "type: string",
             "type: string, inexact: round",
             12,
-            "only for columns of type int64 and float64, not for string",
+            "only for columns of type int8, int16, int32, int64, float32, float64 and decimal, not for string",
         ),
         ("id, type: int64", "id, type: int64, inexact: up", 11, "round"),
         ("key: [id]", "key: [nr]", 9, "nr"),

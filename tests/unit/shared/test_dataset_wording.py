@@ -221,7 +221,12 @@ checks:
         ("type: string", "type: text", 12, "did you mean string?"),
         ("type: string", "type: integer", 12, "did you mean int64?"),
         ("type: string", "type: strnig", 12, "did you mean string?"),
-        ("type: string", "type: ", 12, "one of string, int64, float64, boolean, timestamp, date is expected"),
+        (
+            "type: string",
+            "type: ",
+            12,
+            "one of string, int8, int16, int32, int64, float32, float64, decimal(p,s), boolean, timestamp, date, ",
+        ),
         ("type: string", "type:", 12, "a colon needs a blank after it"),
         ("key: [id]", "key: id", 9, "a list is expected: write [id]"),
         ("key: [id]", "key: []", 9, "it is empty: write `key: [id]`"),

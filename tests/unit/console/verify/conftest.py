@@ -15,10 +15,10 @@ from console.verify.database import AuditRows, Result, Run
 from console.verify.expected import gather, with_lineage
 from console.verify.findings import Findings
 from console.verify.forms import Forms
-from console.verify.source import DTYPES
 from console.verify.staging import Documents
+from console.verify.stored import DTYPES
 from console.verify.table import Table
-from shared.datasets.model import ColumnType, Dataset
+from shared.datasets.model import Dataset
 
 START = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
 POSTGRES = {"int64": "bigint", "string": "text", "float64": "double precision", "date": "date"}
@@ -31,7 +31,7 @@ LINEAGE = {
 }
 
 
-def dataset_of(columns: Mapping[str, ColumnType], table: str = "onpoint_d", name: str = "d") -> Dataset:
+def dataset_of(columns: Mapping[str, str], table: str = "onpoint_d", name: str = "d") -> Dataset:
     return Dataset.model_validate(
         {
             "name": name,
@@ -168,7 +168,7 @@ MakeInstallation = Callable[..., Installation]
 
 @pytest.fixture
 def make_installation(tmp_path: Path) -> MakeInstallation:
-    def make(today: Mapping[str, ColumnType], has: Mapping[str, str] | None = None) -> Installation:
+    def make(today: Mapping[str, str], has: Mapping[str, str] | None = None) -> Installation:
         columns = {name: POSTGRES[kind] for name, kind in today.items()}
         return Installation(tmp_path, dataset_of(today), columns if has is None else has)
 

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from shared.datasets.model import ColumnType
 from tests.unit.console.verify.conftest import Installation, MakeInstallation, dataset_of
 
-OLD: dict[str, ColumnType] = {"id": "int64", "name": "string"}
-NEW: dict[str, ColumnType] = {**OLD, "extra": "int64"}
+OLD: dict[str, str] = {"id": "int64", "name": "string"}
+NEW: dict[str, str] = {**OLD, "extra": "int64"}
 WAYS: list[dict[str, Any]] = [{}, {"swept": True}, {"frozen": True}, {"frozen": True, "swept": True}]
 """What is left of an old run: its staged rows, its file, both or nothing."""
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from console.verify.source import is_beyond, parse, problem_of, rows_of
-from shared.datasets.model import ColumnType, Dataset
+from shared.datasets.model import Dataset
 from tests.unit.console.verify.conftest import dataset_of
 
 
-def value(kind: ColumnType, text: str) -> Any:
+def value(kind: str, text: str) -> Any:
     return rows_of(dataset_of({"id": "int64", "v": kind}), [parse(f'{{"id": 1, "v": {text}}}'.encode())])[
         "v"
     ][0]
@@ -67,21 +67,21 @@ def test_a_time_may_be_written_in_many_ways(text: str, expected: datetime) -> No
     ("kind", "text"),
     [("int64", "1.0"), ("float64", "9007199254740993"), ("timestamp", '"2016-12-31T23:59:60Z"')],
 )
-def test_a_refusal_of_what_is_doubtful_is_deserved(kind: ColumnType, text: str) -> None:
+def test_a_refusal_of_what_is_doubtful_is_deserved(kind: str, text: str) -> None:
     assert problem_of(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
 
 
 @pytest.mark.parametrize(
     ("kind", "text"), [("int64", "1"), ("float64", "1"), ("float64", "1.5"), ("string", '""')]
 )
-def test_a_refusal_of_what_is_right_is_none(kind: ColumnType, text: str) -> None:
+def test_a_refusal_of_what_is_right_is_none(kind: str, text: str) -> None:
     assert (
         problem_of(dataset_of({"id": "int64", "v": kind}), parse(f'{{"id": 1, "v": {text}}}'.encode()))
         is None
     )
 
 
-TEXT: ColumnType = "string"
+TEXT: str = "string"
 WIDE = dataset_of({"id": "int64", **{f"c{n}": TEXT for n in range(400)}})
 NARROW = dataset_of({"id": "int64", "v": "string"})
 KEYED = NARROW.model_copy(update={"key": ("v",)})
