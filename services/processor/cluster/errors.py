@@ -1,0 +1,19 @@
+"""Why the cluster did not work on a batch."""
+
+from shared.errors import OnPointError, TransientError
+
+
+class ClusterAwayError(TransientError):
+    """No worker can take the batch now: an outage of the cluster, or workers of other versions."""
+
+
+class ConnectionLostError(ClusterAwayError):
+    """The scheduler does not answer, or is not the one that got the batch."""
+
+
+class BatchTimeError(OnPointError):
+    """A batch took longer than it may. That is a failed try, not an outage: it is not tried without end."""
+
+
+class WorkersDiedError(OnPointError):
+    """Several workers ended, one after another, while they had the batch. That is a failed try, not an outage."""
