@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import psutil
 
 from deploy.local.ports import HOST, free_port
 
@@ -33,7 +34,7 @@ class Part:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self._argv,
-                cwd=ROOT,
+                cwd=self.log_file.parent,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -48,6 +49,18 @@ class Part:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    async def stopped(self) -> None:
+        """Once it has been paused by a signal, as at `STOP_AT`."""
+        async with asyncio.timeout(WITHIN_S):
+            while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED:
+                await asyncio.sleep(0.02)
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(WITHIN_S):
+            while (code := self.process.poll()) is None:
+                await asyncio.sleep(0.02)
+        return code
+
     def kill(self) -> None:
         """At once; fine if it is gone already."""
         if self._process is not None:
@@ -55,7 +68,16 @@ class Part:
             self._process.wait()
 
     def log(self) -> str:
-        return self.log_file.read_text(errors="replace")
+        """What it has written, over all of its starts."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def forget(self, setting: str) -> None:
+        """The next start has no such setting."""
+        self._environment = {name: value for name, value in self._environment.items() if name != setting}
+
+    def cpu_share(self) -> float:
+        """Of a core, over half a second."""
+        return psutil.Process(self.process.pid).cpu_percent(0.5) / 100
 
 
 class DaskCluster:
@@ -68,17 +90,15 @@ class DaskCluster:
         *,
         workers: int = 2,
         tls: Mapping[str, str] | None = None,
-        worker_python_path: str = str(ROOT),
+        each: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
-        """`tls`: the settings of the workers' certificates; the scheduler shows the same."""
+        """`tls`: the settings of the workers' certificates; the scheduler shows the same. `each`: more of one worker."""
         self._tls = dict(tls or {})
         self.port = free_port()
         self.address = f"{'tls' if tls else 'tcp'}://{HOST}:{self.port}"
         base = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-        base |= {"PYTHONPATH": worker_python_path, "PYTHONUNBUFFERED": "1"}
-        self.scheduler = Part(
-            self._scheduler_argv(), base | {"PYTHONPATH": str(ROOT)}, folder / "scheduler.log"
-        )
+        base |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self.scheduler = Part(self._scheduler_argv(), base, folder / "scheduler.log")
         self._worker_ports = [free_port() for _ in range(workers)]
         self.workers = [
             Part(
@@ -94,6 +114,7 @@ class DaskCluster:
                     "ONPOINT_DASK_WORKER_HOST": HOST,
                     "ONPOINT_HTTP_PORT": str(port),
                     **self._tls,
+                    **(each or {}).get(number, {}),
                     **{
                         name: value for name, value in environment.items() if name.startswith("ONPOINT_DASK_")
                     },
@@ -112,6 +133,11 @@ class DaskCluster:
         self.start_scheduler()
         for worker in self.workers:
             worker.start()
+
+    def stop(self) -> None:
+        """Kills what runs."""
+        for part in (*self.workers, self.scheduler):
+            part.kill()
 
     def start_scheduler(self) -> None:
         self.scheduler.start()
@@ -145,8 +171,7 @@ class DaskCluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for part in (*self.workers, self.scheduler):
-            part.kill()
+        self.stop()
 
     def _scheduler_argv(self) -> tuple[str, ...]:
         flags = (

@@ -1,30 +1,33 @@
 """Batches on a real Dask scheduler and real workers, with the real object store."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from deploy.local.ports import HOST, free_port
 from services.processor.cluster.cluster import Cluster
 from services.processor.cluster.connection import Connection
+from services.processor.cluster.errors import ClusterAwayError
+from services.processor.cluster.fallback import LocalFallback
+from services.processor.cluster.security import security_of
 from services.processor.service import ProcessorService
-from shared.datasets.catalog import load_catalog
+from services.processor.work import work_on
 from shared.errors import PermanentError
-from shared.events.models import BatchManifest
 from shared.reasons import Reason
+from shared.settings.dask import DaskSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_s3
-from tests.support.crawled import put_crawled
+from tests.support.certificates import make_ca, make_client_certificate
+from tests.support.crawled import copy_batch, put_crawled
+from tests.support.dask_batches import LIMIT_S, assert_as_if_local, cluster_of, lines_of, service_with
 from tests.support.dask_cluster import DaskCluster
-from tests.support.datasets import datasets_of
 
 pytestmark = pytest.mark.integration
-
-LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -42,32 +45,13 @@ def dask(s3_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 async def cluster(dask: DaskCluster) -> AsyncIterator[Cluster]:
     await dask.ready()
-    connection = Connection(dask.address, None)
-    yield Cluster(connection, limit_s=LIMIT_S)
-    await connection.close()
+    async with cluster_of(dask) as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def service(staging: ObjectStore, cluster: Cluster) -> ProcessorService:
-    return ProcessorService(
-        Batches(staging, "processor"), datasets_of(load_catalog(environment={})), cluster.work
-    )
-
-
-def lines_of(rows: int) -> list[bytes]:
-    """Good ones, duplicates, and some of every tenth that are refused."""
-    return [
-        json.dumps(
-            {"id": n % (rows - 5), "userId": 1, "title": f"t{n}" if n % 10 else n, "body": "b" * 50}
-        ).encode()
-        for n in range(rows)
-    ]
-
-
-async def content_of(staging: ObjectStore, result: BatchManifest) -> list[tuple[str, bytes | None]]:
-    return [
-        (artifact.format, await staging.get(staging.key(artifact.uri, ""))) for artifact in result.artifacts
-    ]
+    return service_with(staging, cluster.work)
 
 
 async def test_the_cluster_gives_the_same_keys_manifests_and_bytes_as_the_processor_itself(
@@ -76,19 +60,18 @@ async def test_the_cluster_gives_the_same_keys_manifests_and_bytes_as_the_proces
     requests = [{"place": 0, "rows": 5_000, "url": "http://somewhere/posts"}]
     there = await put_crawled(staging, "posts", lines_of(5_000), requests=requests, run_id="run-equal")
     by_cluster = await service.process(there)
-    files = await content_of(staging, by_cluster)
-    for artifact in by_cluster.artifacts:
-        await staging.delete(staging.key(artifact.uri, ""))
-    await Batches(staging, "processor")._staging.delete(  # noqa: SLF001 - a done batch is never cleared otherwise
-        f"runs/run-equal/posts/processor/{there.batch_id}.json"
-    )
-    local = ProcessorService(Batches(staging, "processor"), datasets_of(load_catalog(environment={})))
-    by_itself = await local.process(there)
-    assert by_itself.model_copy(update={"produced_at": by_cluster.produced_at}) == by_cluster
-    assert await content_of(staging, by_itself) == files
-    assert [name for name, _ in files] == ["parquet", "quarantine.jsonl.zst"]
+    assert [artifact.format for artifact in by_cluster.artifacts] == ["parquet", "quarantine.jsonl.zst"]
     assert by_cluster.counts.rejected == 500
     assert by_cluster.counts.deduplicated > 0
+    await assert_as_if_local(staging, there, by_cluster)
+
+
+async def test_a_replayed_batch_is_rewritten_there_as_here(
+    staging: ObjectStore, service: ProcessorService
+) -> None:
+    processed = await service.process(await put_crawled(staging, "posts", lines_of(50), run_id="run-first"))
+    copied = await copy_batch(staging, processed, "run-second")
+    await assert_as_if_local(staging, copied, await service.process(copied))
 
 
 async def test_what_can_never_be_processed_arrives_as_the_same_error_with_its_reason(
@@ -144,3 +127,47 @@ def test_a_worker_has_no_way_to_kafka_or_postgresql(dask: DaskCluster) -> None:
         environment = Path(f"/proc/{worker.process.pid}/environ").read_text()
         assert "KAFKA" not in environment
         assert "POSTGRES" not in environment
+
+
+async def test_without_an_answering_scheduler_the_processor_works_itself_by_setting(
+    staging: ObjectStore,
+) -> None:
+    nowhere = Cluster(Connection(f"tcp://{HOST}:{free_port()}", None), limit_s=LIMIT_S)
+    local = partial(work_on, Batches(staging, "processor").artifacts)
+    crawled = await put_crawled(staging, "posts", lines_of(50), run_id="run-nowhere")
+    with pytest.raises(ClusterAwayError, match="no answer within 5 s"):
+        await service_with(staging, nowhere.work).process(crawled)
+    fallback = LocalFallback(nowhere, local, at_once=1)
+    assert (await service_with(staging, fallback.work).process(crawled)).status == "done"
+
+
+@pytest.mark.parametrize("signed_by", ["ca", "other"])
+async def test_tls_takes_certificates_of_its_own_ca_only(
+    staging: ObjectStore, s3_environment: dict[str, str], tmp_path: Path, signed_by: str
+) -> None:
+    cas = {name: make_ca(tmp_path / name) for name in ("ca", "other")}
+    tls = {
+        "ONPOINT_DASK_TLS_CA_FILE": str(cas["ca"]),
+        **certificate_of(cas["ca"], "part"),
+    }
+    crawled = await put_crawled(staging, "posts", lines_of(50), run_id=f"run-tls-{signed_by}")
+    with DaskCluster(tmp_path, s3_environment, workers=1, tls=tls) as dask:
+        await dask.ready()
+        own = {"ONPOINT_DASK_TLS_CA_FILE": str(cas[signed_by]), **certificate_of(cas[signed_by], "own")}
+        settings = load_settings(DaskSettings, dask.settings | own)
+        connection = Connection(dask.address, security_of(settings))
+        service = service_with(staging, Cluster(connection, limit_s=LIMIT_S).work)
+        if signed_by == "ca":
+            assert (await service.process(crawled)).status == "done"
+        else:
+            with pytest.raises(ClusterAwayError, match="its certificate is not of the CA"):
+                await service.process(crawled)
+        await connection.close()
+
+
+def certificate_of(ca: Path, name: str) -> dict[str, str]:
+    made = make_client_certificate(ca, name, f"/CN={name}")
+    return {
+        "ONPOINT_DASK_TLS_CERT_FILE": str(made.certificate),
+        "ONPOINT_DASK_TLS_KEY_FILE": str(made.key),
+    }
