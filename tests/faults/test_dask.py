@@ -27,6 +27,12 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 STOPS_AT_ITS_FIRST_FILE = {"STOP_AT": "processor.put:1"}
 SHORT_LIMIT_S = 5.0
 
+OTHER_VERSION = """\
+import importlib.metadata as metadata
+known = metadata.version
+metadata.version = lambda name: "0.0.1" if name == "{}" else known(name)
+"""
+
 
 @pytest.fixture(scope="module")
 def staging(s3_environment: dict[str, str]) -> ObjectStore:
@@ -149,12 +155,27 @@ def other_version(folder: Path, changed: str) -> Mapping[str, str]:
         with (folder / "copy" / "services" / "processor" / "engine.py").open("a") as file:
             file.write("# another\n")
         return {"PYTHONPATH": str(folder / "copy")}
-    return with_code(
-        folder / "other",
-        "import importlib.metadata as m\n"
-        "known = m.version\n"
-        "m.version = lambda name: '0.0.1' if name == 'zstandard' else known(name)\n",
-    )
+    return with_code(folder / "other", OTHER_VERSION.format("zstandard"))
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (OTHER_VERSION.format("distributed"), "another version: distributed 0.0.1"),
+        ("import sys\nsys.modules['services'] = None\n", "where OnPoint of this version is installed"),
+    ],
+)
+async def test_a_scheduler_of_another_version_or_without_our_code_gets_no_batch(
+    staging: ObjectStore, s3_environment: dict[str, str], tmp_path: Path, code: str, told: str
+) -> None:
+    crawled = await put_crawled(staging, "posts", lines_of(50), run_id=f"run-{len(code)}")
+    with DaskCluster(
+        tmp_path, s3_environment, workers=1, scheduler=with_code(tmp_path / "code", code)
+    ) as dask:
+        await dask.ready()
+        async with cluster_of(dask) as cluster:
+            with pytest.raises(ClusterAwayError, match=told):
+                await service_with(staging, cluster.work).process(crawled)
 
 
 async def test_a_batch_that_never_ends_is_given_up_and_its_worker_ends_itself(

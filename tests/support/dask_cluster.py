@@ -90,15 +90,18 @@ class DaskCluster:
         *,
         workers: int = 2,
         tls: Mapping[str, str] | None = None,
+        scheduler: Mapping[str, str] | None = None,
         each: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
-        """`tls`: the settings of the workers' certificates; the scheduler shows the same. `each`: more of one worker."""
+        """`tls`: the settings of the workers' certificates; the scheduler shows the same. `scheduler`, `each`: more settings
+        of it, of one worker.
+        """
         self._tls = dict(tls or {})
         self.port = free_port()
         self.address = f"{'tls' if tls else 'tcp'}://{HOST}:{self.port}"
         base = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         base |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        self.scheduler = Part(self._scheduler_argv(), base, folder / "scheduler.log")
+        self.scheduler = Part(self._scheduler_argv(), base | dict(scheduler or {}), folder / "scheduler.log")
         self._worker_ports = [free_port() for _ in range(workers)]
         self.workers = [
             Part(

@@ -11,6 +11,7 @@ from typing import Any
 from distributed import Client, Future, KilledWorker
 from distributed.client import ClosedClientError, FutureCancelledError
 
+from services.processor.cluster.call import run_batch
 from services.processor.cluster.connection import Connection
 from services.processor.cluster.errors import (
     BatchTimeError,
@@ -19,7 +20,6 @@ from services.processor.cluster.errors import (
     WorkersDiedError,
 )
 from services.processor.cluster.outcome import OtherVersions, decode_answer, processed_of
-from services.processor.cluster.task import run_batch
 from services.processor.cluster.versions import differences, fingerprint, own_versions
 from services.processor.cluster.workers import Crew, crew_of, resource_of
 from services.processor.work import Processed
@@ -157,6 +157,12 @@ def _value_of(result: asyncio.Future[bytes], future: Future[bytes]) -> bytes:
         ) from error
     except (FutureCancelledError, asyncio.CancelledError) as error:
         raise ConnectionLostError("the connection to the Dask scheduler was lost") from error
+    except RuntimeError as error:
+        if "task graph" in str(error):
+            raise ClusterAwayError(
+                "the Dask scheduler cannot read the batch: it has to run where OnPoint of this version is installed"
+            ) from error
+        raise
     except OSError as error:
         if future.status == "error":
             raise

@@ -4,13 +4,19 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import warnings
 
 from distributed import Client, Security
+from distributed.versions import VersionMismatchWarning
 
 from services.processor.cluster.errors import ConnectionLostError
+from services.processor.cluster.versions import differences, own_versions
 
 CONNECT_S = 5
 CLOSE_S = 2
+
+_SPOKEN = ("python", "dask", "distributed")
+"""What both ends of the connection have to have in one version."""
 
 _UNTRUSTED = (
     "its certificate is not of the CA that ONPOINT_DASK_TLS_CA_FILE names, or it does not accept ours"
@@ -62,6 +68,7 @@ class Connection:
         )
         try:
             await client
+            await _check(client)
         except (OSError, ValueError, ImportError) as error:
             await _close(client)
             raise ConnectionLostError(f"the Dask scheduler {self.address}: {_reason(error)}") from error
@@ -69,6 +76,16 @@ class Connection:
             await _close(client)
             raise
         return client
+
+
+async def _check(client: Client) -> None:
+    """Raises `ConnectionLostError` for a scheduler of other versions: its messages may mean something else."""
+    async with asyncio.timeout(CONNECT_S):
+        packages = (await client.scheduler.versions())["packages"]  # type: ignore[union-attr]  # it is connected
+    own = {name: own_versions()[name] for name in _SPOKEN}
+    theirs = {name: str(packages.get(name)).partition(".final")[0] for name in _SPOKEN}
+    if told := differences(own, theirs):
+        raise ConnectionLostError(f"the Dask scheduler is of another version: {told}")
 
 
 async def _close(client: Client) -> None:
@@ -89,8 +106,13 @@ def _reason(error: BaseException) -> str:
 
 
 def log_as_others() -> None:
-    """The library brings handlers of its own; its warnings are to be lines of this process's log."""
+    """The library brings handlers of its own; its warnings are to be lines of this process's log.
+
+    What it prints of versions that differ is an error here (`_check`).
+    """
+    warnings.filterwarnings("ignore", category=VersionMismatchWarning)
     for name in ("distributed", "distributed.client", "distributed.core", "bokeh", "tornado"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
+        logger.setLevel(logging.WARNING)
         logger.propagate = True
