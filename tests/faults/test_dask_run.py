@@ -1,12 +1,16 @@
 """Whole runs with the processor's batches on the local stack's own Dask cluster, parts of which are killed meanwhile."""
 
 import asyncio
+import contextlib
+import http.client
+import re
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.names import DASK_SCHEDULER, dask_worker
+from deploy.local.ports import HOST
 from deploy.local.stack import LocalStack
 from shared.events.topology import SERVICES
 from tests.support.pipeline import Pipeline
@@ -44,6 +48,13 @@ def pipeline(clustered: LocalStack) -> Pipeline:
 def worked(stack: LocalStack) -> int:
     """Batches that the workers have answered."""
     return sum(stack.home.log_file(name).read_text().count('"batch_worked"') for name in WORKERS)
+
+
+def readiness(port: int) -> str:
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().read().decode()
 
 
 async def wait_for_batches(stack: LocalStack, least: int) -> None:
@@ -103,6 +114,10 @@ async def test_a_cluster_that_is_away_for_a_minute_is_waited_for_and_readyz_says
         await asyncio.sleep(60)
         states = {row.name: row.state for row in clustered.rows()}
         assert states["processor"] != "ready"
+        told = await asyncio.to_thread(readiness, clustered.http_port("processor"))
+        assert re.search(
+            r"partition batch\.crawled-\d paused since .*: ConnectionLostError: the Dask scheduler", told
+        )
         assert "the Dask scheduler" in clustered.home.log_file("processor").read_text()
         await asyncio.to_thread(clustered.start, DASK_SCHEDULER)
         done = await completions.of(run_id, RUN_S)
