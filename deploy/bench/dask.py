@@ -20,9 +20,9 @@ import zstandard
 
 from deploy.local.stack import LocalStack
 from services.processor.cluster.cluster import Cluster
-from services.processor.cluster.connection import Connection
 from services.processor.service import ProcessorService
 from services.processor.work import Work, work_on
+from shared.dask.connection import Connection
 from shared.datasets.catalog import load_catalog
 from shared.datasets.frozen import RunDatasets
 from shared.events.ids import batch_id

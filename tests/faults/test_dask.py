@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from services.processor.cluster.errors import BatchTimeError, ClusterAwayError, ConnectionLostError
+from services.processor.cluster.errors import BatchTimeError
 from services.processor.cluster.fallback import LocalFallback
 from services.processor.work import work_on
+from shared.dask.errors import ClusterAwayError, ConnectionLostError
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches

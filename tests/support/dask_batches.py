@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.processor.cluster.cluster import Cluster
-from services.processor.cluster.connection import Connection
 from services.processor.service import ProcessorService
 from services.processor.work import Work
+from shared.dask.connection import Connection
 from shared.datasets.catalog import load_catalog
 from shared.events.models import BatchManifest
 from shared.stages.results import Batches

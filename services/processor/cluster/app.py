@@ -12,11 +12,11 @@ from distributed import Worker
 from distributed.core import Status
 
 from services.processor.cluster import task
-from services.processor.cluster.connection import log_as_others
-from services.processor.cluster.security import security_of
-from services.processor.cluster.versions import own_versions
-from services.processor.cluster.workers import VERSIONS_FIELD, resource_of
 from services.processor.settings import DaskWorkerSettings
+from shared.dask.connection import log_as_others
+from shared.dask.security import security_of
+from shared.dask.versions import own_versions
+from shared.dask.workers import VERSIONS_FIELD, resource_of
 from shared.errors import ConfigurationError
 from shared.observability.logging import configure_logging, get_logger
 from shared.runtime.http import start_http

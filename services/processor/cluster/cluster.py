@@ -12,17 +12,13 @@ from distributed import Client, Future, KilledWorker
 from distributed.client import ClosedClientError, FutureCancelledError
 
 from services.processor.cluster.call import run_batch
-from services.processor.cluster.connection import Connection
-from services.processor.cluster.errors import (
-    BatchTimeError,
-    ClusterAwayError,
-    ConnectionLostError,
-    WorkersDiedError,
-)
+from services.processor.cluster.errors import BatchTimeError, WorkersDiedError
 from services.processor.cluster.outcome import OtherVersions, decode_answer, processed_of
-from services.processor.cluster.versions import differences, fingerprint, own_versions
-from services.processor.cluster.workers import Crew, crew_of, resource_of
 from services.processor.work import Processed
+from shared.dask.connection import Connection
+from shared.dask.errors import ClusterAwayError, ConnectionLostError
+from shared.dask.versions import differences, fingerprint, own_versions
+from shared.dask.workers import Crew, crew_of, resource_of
 from shared.datasets.frozen import dump
 from shared.datasets.model import Dataset
 from shared.events.decode import encode

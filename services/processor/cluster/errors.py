@@ -1,14 +1,6 @@
 """Why the cluster did not work on a batch."""
 
-from shared.errors import OnPointError, TransientError
-
-
-class ClusterAwayError(TransientError):
-    """No worker can take the batch now: an outage of the cluster, or workers of other versions."""
-
-
-class ConnectionLostError(ClusterAwayError):
-    """The scheduler does not answer, or is not the one that got the batch."""
+from shared.errors import OnPointError
 
 
 class BatchTimeError(OnPointError):

@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 
 from services.processor.cluster.cluster import Cluster
-from services.processor.cluster.errors import ClusterAwayError
 from services.processor.work import Processed, Work
+from shared.dask.errors import ClusterAwayError
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger

@@ -3,10 +3,10 @@
 from contextlib import AsyncExitStack
 
 from services.processor.cluster.cluster import Cluster
-from services.processor.cluster.connection import Connection
 from services.processor.cluster.fallback import LocalFallback
-from services.processor.cluster.security import security_of
 from services.processor.work import Work
+from shared.dask.connection import Connection
+from shared.dask.security import security_of
 from shared.settings.dask import DaskSettings
 
 

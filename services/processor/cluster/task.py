@@ -7,8 +7,8 @@ import structlog
 
 from services.processor.cluster.deadline import Deadlines
 from services.processor.cluster.outcome import Answer, Done, OtherVersions, Outage, Refused, encode_answer
-from services.processor.cluster.versions import fingerprint, own_versions
 from services.processor.work import work_on
+from shared.dask.versions import fingerprint, own_versions
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest

@@ -9,12 +9,12 @@ import pytest
 
 from deploy.local.ports import HOST, free_port
 from services.processor.cluster.cluster import Cluster
-from services.processor.cluster.connection import Connection
-from services.processor.cluster.errors import ClusterAwayError
 from services.processor.cluster.fallback import LocalFallback
-from services.processor.cluster.security import security_of
 from services.processor.service import ProcessorService
 from services.processor.work import work_on
+from shared.dask.connection import Connection
+from shared.dask.errors import ClusterAwayError
+from shared.dask.security import security_of
 from shared.errors import PermanentError
 from shared.reasons import Reason
 from shared.settings.dask import DaskSettings

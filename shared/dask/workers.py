@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.processor.cluster.versions import differences, fingerprint
+from shared.dask.versions import differences, fingerprint
 
 VERSIONS_FIELD = "onpoint_versions"
 """Of a worker, in what it tells the scheduler when it joins."""

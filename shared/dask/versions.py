@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.version import CODE_VERSION
 
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[2]
 _SOURCES = ("services/processor", "shared")
 
 _LIBRARIES = (

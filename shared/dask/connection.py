@@ -9,8 +9,8 @@ import warnings
 from distributed import Client, Security
 from distributed.versions import VersionMismatchWarning
 
-from services.processor.cluster.errors import ConnectionLostError
-from services.processor.cluster.versions import differences, own_versions
+from shared.dask.errors import ConnectionLostError
+from shared.dask.versions import differences, own_versions
 
 CONNECT_S = 5
 CLOSE_S = 2
