@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,13 +57,11 @@ def profile(
     ] = None,
 ) -> None:
     """Show counts, nulls, distinct values, bounds, quantiles and examples of each column."""
-    from console.profile.lake import profile as read
-
     if not is_dataset_name(dataset):
         raise WrongUseError(f"{one_line(dataset)} cannot be the name of a dataset")
     if run_id is not None and not is_run_id(run_id):
         raise WrongUseError(f"{one_line(run_id)} cannot be the id of a run")
-    found = asyncio.run(read(environment.lake(), dataset, run_id))
+    found = asyncio.run(_read(dataset, run_id))
     if not found.rows:
         of_run = f" of run {run_id}" if run_id else ""
         raise CommandError(f"the lake has no rows of {dataset}{of_run}")
@@ -75,6 +75,23 @@ def profile(
         print_json(described)
     else:
         screen.stdout().print(render(described), highlight=False)
+
+
+async def _read(dataset: str, run_id: str | None) -> "Profile":
+    """On the cluster where one is set and there, else here."""
+    from console.profile.lake import profile as read
+    from shared.dask.errors import ClusterAwayError
+    from shared.settings.dask import DaskSettings
+
+    lake, dask = environment.lake(), environment.settings(DaskSettings)
+    if dask.dask_scheduler_address is not None and find_spec("distributed") is not None:
+        from console.profile.cluster import profile_on_cluster
+
+        try:
+            return await profile_on_cluster(dask, lake, dataset, run_id)
+        except ClusterAwayError as error:
+            sys.stderr.write(f"onpoint: {error}; this command reads the lake itself\n")
+    return await read(lake, dataset, run_id)
 
 
 def document(found: "Profile") -> dict[str, Any]:

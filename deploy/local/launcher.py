@@ -14,9 +14,11 @@ from deploy.local.client_settings import ClientSettings
 from deploy.local.config import ProxyPorts, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import (
+    DASK_ADDRESS,
     DEFAULT_LAKE_BUCKET,
     DEFAULT_STAGING_BUCKET,
     client_environment,
+    dask_address,
     mark_of,
     overrides_from,
 )
@@ -93,7 +95,9 @@ def prepare(request: Request, report: Report) -> None:
         proxy_ports=request.proxy_ports,
         dask_worker_ports=ports.free_ports(request.dask_workers, chosen),
     )
-    ClientSettings(client_environment(home, config, load_or_create(home)), config.overrides).save(home)
+    own = {DASK_ADDRESS: dask_address(config)} if config.dask_worker_ports else {}
+    addresses = client_environment(home, config, load_or_create(home))
+    ClientSettings(addresses, config.overrides | own).save(home)
     config.save(home)
     home.state_file.unlink(missing_ok=True)
 

@@ -27,8 +27,10 @@ _NO_TLS = "it speaks no TLS, or another version of it"
 class Connection:
     """One per process and event loop. Every method raises `ConnectionLostError` while the scheduler is away."""
 
-    def __init__(self, address: str, security: Security | None) -> None:
+    def __init__(self, address: str, security: Security | None, name: str = "onpoint-processor") -> None:
+        """`name` is shown on the cluster's dashboard."""
         self.address = address
+        self._name = name
         self._security = security
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
@@ -62,7 +64,7 @@ class Connection:
             asynchronous=True,
             security=self._security,
             timeout=CONNECT_S,
-            name="onpoint-processor",
+            name=self._name,
             set_as_default=False,
             direct_to_workers=False,
         )

@@ -1,4 +1,4 @@
-"""What decides the bytes of a batch's files: the code, its language and its libraries."""
+"""What decides the result of a task, and so the bytes of a batch's files: the code, its language and its libraries."""
 
 import hashlib
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.version import CODE_VERSION
 
 _ROOT = Path(__file__).parents[2]
-_SOURCES = ("services/processor", "shared")
+_SOURCES = ("console/profile", "services/processor", "shared")
 
 _LIBRARIES = (
     "dask",
@@ -30,7 +30,7 @@ _FINGERPRINT_CHARS = 16
 
 @lru_cache(maxsize=1)
 def own_versions() -> Mapping[str, str]:
-    """Of this process. Every source file of the processor is read once: a few milliseconds."""
+    """Of this process. Every source file that a task uses is read once: a few milliseconds."""
     return {
         "onpoint": CODE_VERSION,
         "code": _hash_of_the_code(),

@@ -3,12 +3,17 @@
 import asyncio
 import contextlib
 import http.client
+import json
+import os
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from deploy.local.home import PROJECT_ROOT
 from deploy.local.names import DASK_SCHEDULER, dask_worker
 from deploy.local.ports import HOST
 from deploy.local.stack import LocalStack
@@ -124,3 +129,16 @@ async def test_a_cluster_that_is_away_for_a_minute_is_waited_for_and_readyz_says
     assert (done["status"], done["reason"]) == ("succeeded", None)
     await assert_content(pipeline, run_id, test_data)
     await asyncio.to_thread(clustered.wait_ready)
+
+
+def test_the_lake_is_profiled_by_the_cluster_of_the_stack(clustered: LocalStack) -> None:
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-m", "console", "datasets", "profile", "posts", "--json"],
+        cwd=PROJECT_ROOT,
+        env={**environment, "ONPOINT_HOME": str(clustered.home.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (json.loads(done.stdout)["rows"] > 0, done.stderr) == (True, "")

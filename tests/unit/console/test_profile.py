@@ -153,6 +153,16 @@ async def test_no_text_of_the_data_is_obeyed_by_a_browser_or_a_terminal() -> Non
 
 def test_a_column_without_rows_has_no_figures() -> None:
     found = Profile("things", None)
-    found.add(pa.record_batch({"a": pa.array([], pa.int64())}))
+    found.add(pa.record_batch({"a": pa.array([], pa.int64())}), 1)
     (column,) = document(found)["columns"]
     assert (column["distinct"], column["min"], column["quantiles"], column["examples"]) == (0, None, {}, [])
+
+
+async def test_a_column_that_changed_its_type_is_shown_for_each() -> None:
+    found = document(
+        await profile(await a_lake(("r", [pa.table({"a": [1]}), pa.table({"a": ["b"]})])), "things", None)
+    )
+    assert [(column["type"], column["rows"], column["nulls"]) for column in found["columns"]] == [
+        ("int64", 2, 1),
+        ("string", 2, 1),
+    ]
