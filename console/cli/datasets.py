@@ -10,6 +10,8 @@ from rich.table import Table
 from console.cli import environment, screen
 from console.cli.errors import FAILED
 from console.cli.options import ArrayAsJson
+from console.cli.profile import EXAMPLES as PROFILE_EXAMPLES
+from console.cli.profile import profile
 from console.cli.result import print_json
 from console.formatting import printable, quantity
 
@@ -30,14 +32,19 @@ Exit codes: 0 every file can be used; 1 at least one cannot; 2 wrong use.
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog=EXAMPLES)(datasets)
+    group = typer.Typer(rich_markup_mode=None)
+    group.callback(invoke_without_command=True, epilog=EXAMPLES)(datasets)
+    group.command(epilog=PROFILE_EXAMPLES)(profile)
+    app.add_typer(group, name="datasets")
 
 
-def datasets(*, as_json: ArrayAsJson = False) -> None:
+def datasets(context: typer.Context, *, as_json: ArrayAsJson = False) -> None:
     """List the datasets: the built-in ones, and those of the files in ONPOINT_DATASETS_DIR.
 
     Files that cannot be used come last, with the line and the reason.
     """
+    if context.invoked_subcommand is not None:
+        return
     catalog = environment.catalog()
     if as_json:
         print_json([*map(document, catalog.values()), *map(refusal, catalog.refused)])

@@ -47,6 +47,16 @@ Linear is a rate that stays; flat is a peak of memory that stays. Each size
 has a stack of its own, which is removed again.
 """
 
+DASK_EXAMPLES = """\b
+Examples:
+  onpoint bench dask                      what a cluster on this machine costs
+  onpoint bench dask --workers 8 --elsewhere 2 --rows 100 --batches 64
+
+\b
+The bench starts a stack of its own and removes it. With --elsewhere workers
+wait instead of computing: how well many machines would be kept busy.
+"""
+
 GROW_ROWS = (100_000, 1_000_000, 5_000_000)
 
 Setting = Annotated[
@@ -129,6 +139,50 @@ def grow(
         print_json(found)
     else:
         _show_growth(found)
+
+
+@bench.command("dask", epilog=DASK_EXAMPLES)
+def on_dask(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=100_000, help="Records of one batch.")
+    ] = 50_000,
+    batches: Annotated[
+        int, typer.Option("--batches", metavar="N", min=1, max=1000, help="Batches of each way.")
+    ] = 12,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=1, max=64, help="Workers of the Dask cluster.")
+    ] = 2,
+    elsewhere: Annotated[
+        float,
+        typer.Option(
+            "--elsewhere",
+            metavar="S",
+            min=0,
+            help="Each batch takes a worker S seconds, as if it had its own machine.",
+        ),
+    ] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """The processor's batches on a Dask cluster of this machine, and without it."""
+    from deploy.bench import dask
+
+    try:
+        found = dask.measure(dask.Plan(rows, batches, workers, elsewhere))
+    except StackError as error:
+        raise CommandError(f"the bench's own stack did not start: {error}") from error
+    if as_json:
+        print_json(found.document())
+    elif elsewhere:
+        told = f"{batches} batches of {elsewhere:g} s on {workers} workers"
+        print(f"{told}: {found.cluster_s:.1f} s, ideal {found.ideal_s:.1f} s")
+    else:
+        print(
+            f"{batches} batches of {rows:,} rows: here {found.local_s:.1f} s, on {workers} workers {found.cluster_s:.1f} s"
+        )
+        print(
+            f"a batch of one row: here {found.local_small_ms:.0f} ms, on a worker {found.cluster_small_ms:.0f} ms"
+        )
 
 
 def _measure(chosen: "e2e.Bench") -> dict[str, Any]:

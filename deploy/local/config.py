@@ -47,6 +47,8 @@ class StackConfig(BaseModel):
     parent: ProcessId | None = None
     """The stack ends with this process."""
     proxy_ports: ProxyPorts | None = None
+    dask_worker_ports: tuple[int, ...] = ()
+    """Of /readyz, one for each worker of the stack's own Dask cluster; none: it has no cluster."""
 
     def save(self, home: Home) -> None:
         write_private(home.config_file, self.model_dump_json(indent=2))

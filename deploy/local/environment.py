@@ -17,6 +17,7 @@ MARK = "ONPOINT_STACK_MARK"
 DEFAULT_STAGING_BUCKET = "onpoint-staging"
 DEFAULT_LAKE_BUCKET = "onpoint-lake"
 HTTP_PORT = "ONPOINT_HTTP_PORT"
+DASK_ADDRESS = "ONPOINT_DASK_SCHEDULER_ADDRESS"
 
 ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576", "MIMALLOC_PURGE_DELAY": "0"}
 """Two arenas of malloc instead of eight a core, blocks above 1 MiB mapped by themselves, and Arrow's allocator gives
@@ -102,9 +103,16 @@ def process_environment(
     base |= mark_of(home, name)
     if name in config.services:
         base[HTTP_PORT] = str(config.ports.of(name))
+        if name == "processor" and config.dask_worker_ports:
+            base[DASK_ADDRESS] = dask_address(config)
         if config.proxy_ports is not None:
             base |= _through(config.proxy_ports, base["ONPOINT_POSTGRES_DSN"], config)
     return base
+
+
+def dask_address(config: StackConfig) -> str:
+    """Of the scheduler of the stack's own cluster."""
+    return f"tcp://{HOST}:{config.ports.dask}"
 
 
 def _through(proxy: ProxyPorts, dsn: str, config: StackConfig) -> dict[str, str]:

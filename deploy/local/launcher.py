@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from deploy.local import fetch, locks, ports, postgres_versions, tools
+from deploy.local import dask, fetch, locks, ports, postgres_versions, tools
 from deploy.local.accounts import remove_place
 from deploy.local.client_settings import ClientSettings
 from deploy.local.config import ProxyPorts, StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import (
+    DASK_ADDRESS,
     DEFAULT_LAKE_BUCKET,
     DEFAULT_STAGING_BUCKET,
     client_environment,
+    dask_address,
     mark_of,
     overrides_from,
 )
@@ -53,6 +55,8 @@ class Request:
     parent: ProcessId | None = None
     """The stack ends with this process."""
     proxy_ports: ProxyPorts | None = None
+    dask_workers: int = 0
+    """Of a Dask cluster of the stack's own; 0: none."""
 
 
 def prepare(request: Request, report: Report) -> None:
@@ -68,11 +72,13 @@ def prepare(request: Request, report: Report) -> None:
     java = tools.find_java(environ)
     weed = tools.find_weed(environ)
     hang_s = _hang_s(environ)
+    if request.dask_workers:
+        dask.require_dask()
     postgres_version = postgres_versions.chosen_version(environ)
     components = fetch.fetch(environ, report)
     programs = fetch.fetch_postgres(postgres_version, environ, report)
     chosen = ports.choose(home, environ)
-    ports.require_free(chosen, services=request.services)
+    ports.require_free(chosen, services=request.services, dask=bool(request.dask_workers))
     config = StackConfig(
         ports=chosen,
         services=request.services,
@@ -87,8 +93,11 @@ def prepare(request: Request, report: Report) -> None:
         hang_s=hang_s,
         parent=request.parent,
         proxy_ports=request.proxy_ports,
+        dask_worker_ports=ports.free_ports(request.dask_workers, chosen),
     )
-    ClientSettings(client_environment(home, config, load_or_create(home)), config.overrides).save(home)
+    own = {DASK_ADDRESS: dask_address(config)} if config.dask_worker_ports else {}
+    addresses = client_environment(home, config, load_or_create(home))
+    ClientSettings(addresses, config.overrides | own).save(home)
     config.save(home)
     home.state_file.unlink(missing_ok=True)
 

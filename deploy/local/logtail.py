@@ -11,14 +11,16 @@ from deploy.local.logfiles import last_lines
 from deploy.local.names import LOGS
 
 POLL_S = 0.3
+DASK_LOGS = "dask-*.log"
 
 
 def choose(home: Home, name: str | None) -> dict[str, Path]:
     """The log of that name, or every log there is. Raises `UnknownNameError` naming the choices."""
+    there = (*LOGS, *sorted(path.stem for path in home.logs.glob(DASK_LOGS)))
     if name is None:
-        return {known: home.log_file(known) for known in LOGS}
-    if name not in LOGS:
-        raise UnknownNameError(f"there is no log {name!r}: choose one of {', '.join(LOGS)}")
+        return {known: home.log_file(known) for known in there}
+    if name not in there:
+        raise UnknownNameError(f"there is no log {name!r}: choose one of {', '.join(there)}")
     return {name: home.log_file(name)}
 
 

@@ -7,6 +7,7 @@ from shared.events.topology import SERVICES
 Kind = Literal["component", "service"]
 State = Literal["starting", "ready", "restarting", "stopped"]
 
+DASK_SCHEDULER = "dask-scheduler"
 COMPONENTS = ("kafka", "postgres", "seaweedfs")
 STEPS = ("buckets", "topics", "migrate")
 """Programs that run once at every start and must succeed."""
@@ -14,3 +15,8 @@ LEFT_OUT = "left out: "
 """What a step writes before a dataset file or table that it goes on without."""
 SUPERVISOR = "supervisor"
 LOGS = (*COMPONENTS, *SERVICES, *STEPS, SUPERVISOR)
+
+
+def dask_worker(number: int) -> str:
+    """From 1."""
+    return f"dask-worker-{number}"

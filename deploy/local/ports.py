@@ -16,6 +16,7 @@ from shared.events.topology import SERVICES
 HOST = "127.0.0.1"
 FREE_RANGE = range(15_000, 32_000)
 """Below the range from which Linux takes ports for outgoing connections, so a port we leave stays free."""
+DASK_FIELDS = {"dask", "dask_dashboard"}
 MIN_PORT, MAX_PORT = 1024, 65_535
 PICK_ATTEMPTS = 1000
 
@@ -45,6 +46,8 @@ class Ports(BaseModel):
     loader: int = 28004
     s3sink: int = 28005
     quality: int = 28006
+    dask: int = 28786
+    dask_dashboard: int = 28787
 
     def of(self, name: str) -> int:
         """The port by which people know a component or service."""
@@ -54,6 +57,11 @@ class Ports(BaseModel):
 def setting_of(field: str) -> str:
     """The environment variable that changes a port."""
     return f"ONPOINT_PORT_{field.upper()}"
+
+
+def dashboard_url(ports: Ports) -> str:
+    """Of the dashboard of the stack's own Dask cluster."""
+    return f"http://{HOST}:{ports.dask_dashboard}/status"
 
 
 def choose(home: Home, environ: Mapping[str, str]) -> Ports:
@@ -73,12 +81,12 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
     return ports
 
 
-def require_free(ports: Ports, *, services: Iterable[str]) -> None:
-    """Raise `PortTakenError` naming every taken port of the components and these services.
+def require_free(ports: Ports, *, services: Iterable[str], dask: bool = False) -> None:
+    """Raise `PortTakenError` naming every taken port of the components, these services and the Dask cluster.
 
     The message names the process that listens there, if it is known, and the setting that changes the port.
     """
-    wanted = set(Ports.model_fields) - set(SERVICES) | set(services)
+    wanted = set(Ports.model_fields) - set(SERVICES) - (set() if dask else DASK_FIELDS) | set(services)
     taken = [
         (name, port) for name, port in ports.model_dump().items() if name in wanted and not is_free(port)
     ]
@@ -148,6 +156,16 @@ def free_port(used: Collection[int] = ()) -> int:
         if port not in used and is_free(port):
             return port
     raise StackError(f"found no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}")
+
+
+def free_ports(number: int, chosen: Ports) -> tuple[int, ...]:
+    """That many ports of this machine beside the chosen ones. Raises `StackError` if there are not enough."""
+    used = set(chosen.model_dump().values())
+    found: list[int] = []
+    for _ in range(number):
+        found.append(free_port(used))
+        used.add(found[-1])
+    return tuple(found)
 
 
 def _refuse_duplicates(ports: Ports) -> None:

@@ -47,6 +47,7 @@ class LocalStack:
         services: tuple[str, ...] = SERVICES,
         extra_env: Mapping[str, str] | None = None,
         proxy_ports: ProxyPorts | None = None,
+        dask_workers: int = 0,
         timeout_s: float = READY_TIMEOUT_S,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -69,7 +70,9 @@ class LocalStack:
             "ONPOINT_PORTS": ports,
             "ONPOINT_HOME": str(self.home.path),
         }
-        self._request = launcher.Request(self.home, environ, services, ProcessId.of_this(), proxy_ports)
+        self._request = launcher.Request(
+            self.home, environ, services, ProcessId.of_this(), proxy_ports, dask_workers
+        )
 
     def __enter__(self) -> Self:
         self.up()

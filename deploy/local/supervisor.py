@@ -16,6 +16,7 @@ from pathlib import Path
 from deploy.local import control, locks, logfiles
 from deploy.local.config import StackConfig
 from deploy.local.credentials import Credentials, load_or_create
+from deploy.local.dask import dask_specs
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.kafka import kafka_spec
@@ -52,6 +53,7 @@ class Supervisor:
             self._child(kafka_spec(home, config)),
             self._child(postgres_spec(home, config, credentials)),
             self._child(seaweedfs_spec(home, config, credentials)),
+            *(self._child(spec) for spec in dask_specs(home, config, credentials)),
         ]
         self._services = [
             self._child(service_spec(name, home, config, credentials)) for name in config.services

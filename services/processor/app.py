@@ -1,34 +1,53 @@
 from functools import partial
+from importlib.util import find_spec
 
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
 from services.processor.settings import ProcessorSettings
+from services.processor.work import Work, work_on
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
+from shared.errors import ConfigurationError
 from shared.events import topics
 from shared.runtime.process import Process, run_service
+from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
+from shared.settings.variables import variable_of
 from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.storage.object_store import open_s3
 
 
 async def build(process: Process) -> None:
     settings = load_settings(ProcessorSettings)
+    dask = load_settings(DaskSettings)
     storage = load_settings(ObjectStoreSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
     folder.read()  # logs the files that cannot be used
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "processor")
-    handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read)))
+    local = partial(work_on, batches.artifacts)
+    work = _on_cluster(dask, local, settings, process) if dask.dask_scheduler_address else local
+    handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read), work))
     process.subscriptions.subscribe(
         topics.BATCH_CRAWLED,
         handler=handlers.on_batch_crawled,
         mark_failed=partial(mark_batch_failed, batches),
         redrive=partial(redrive_batch, batches),
-        workers=settings.processor_workers,
+        workers=dask.dask_batches if dask.dask_scheduler_address else settings.processor_workers,
     )
+
+
+def _on_cluster(dask: DaskSettings, local: Work, settings: ProcessorSettings, process: Process) -> Work:
+    """Raises `ConfigurationError` where Dask is not installed."""
+    if find_spec("distributed") is None:
+        raise ConfigurationError(
+            f"{variable_of('dask_scheduler_address')}: Dask is not installed here: pip install 'onpoint[dask]'"
+        )
+    from services.processor.cluster.start import cluster_work  # noqa: PLC0415 - only with a cluster Dask is loaded
+
+    return cluster_work(dask, local, local_batches=settings.processor_workers, resources=process.resources)
 
 
 def main() -> None:

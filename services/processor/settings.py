@@ -10,3 +10,20 @@ class ProcessorSettings(Settings):
         int,
         Field(ge=1, le=16, description="batches processed at a time; one computes while another transfers"),
     ] = 2
+
+
+class DaskWorkerSettings(Settings):
+    """Of a worker of the Dask cluster, beside those of its scheduler and of the object store."""
+
+    dask_worker_host: Annotated[
+        str | None,
+        Field(
+            description="address that a Dask worker listens on; absent: the one that leads to the scheduler"
+        ),
+    ] = None
+    dask_worker_threads: Annotated[
+        int, Field(ge=1, le=64, description="batches that a Dask worker has in hand at a time")
+    ] = 1
+    dask_worker_memory_mib: Annotated[
+        int, Field(ge=256, description="MiB from four fifths of which on a Dask worker begins no batch")
+    ] = 1024

@@ -12,6 +12,8 @@ from aiokafka.errors import IllegalStateError
 from shared.observability.logging import get_logger
 from shared.observability.metrics import PARTITIONS_PAUSED
 
+WHY_CHARS = 500
+
 log = get_logger()
 
 
@@ -46,6 +48,7 @@ class PartitionRetries:
 
     epochs: Counter[TopicPartition] = field(default_factory=Counter)
     paused_since: dict[TopicPartition, datetime] = field(default_factory=dict)
+    _why: dict[TopicPartition, str] = field(default_factory=dict)
     _states: dict[TopicPartition, PartitionRetryState] = field(default_factory=dict)
     _resumes: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -62,13 +65,22 @@ class PartitionRetries:
 
     def pause(self, partition: TopicPartition, why: BaseException) -> None:
         """Counts the partition as paused until a record of it is settled. Logs it once."""
+        self._why[partition] = f"{type(why).__name__}: {why}"[:WHY_CHARS]
         if partition not in self.paused_since:
             self.paused_since[partition] = datetime.now(UTC)
             PARTITIONS_PAUSED.set(len(self.paused_since))
-            log.warning("partition_paused", why=f"{type(why).__name__}: {why}"[:500])
+            log.warning("partition_paused", why=self._why[partition])
+
+    def problems(self) -> list[str]:
+        """Each partition that is paused, since when and why, for people."""
+        return [
+            f"partition {partition.topic}-{partition.partition} paused since {since.isoformat()}: {self._why[partition]}"
+            for partition, since in self.paused_since.items()
+        ]
 
     def settled(self, partition: TopicPartition) -> None:
         self._states.pop(partition, None)
+        self._why.pop(partition, None)
         if (since := self.paused_since.pop(partition, None)) is not None:
             log.info("partition_resumed", paused_since=since.isoformat())
             PARTITIONS_PAUSED.set(len(self.paused_since))
@@ -97,4 +109,5 @@ class PartitionRetries:
             self.epochs[partition] += 1
             self._states.pop(partition, None)
             self.paused_since.pop(partition, None)
+            self._why.pop(partition, None)
         PARTITIONS_PAUSED.set(len(self.paused_since))

@@ -161,10 +161,7 @@ class Subscriptions:
         breaker = self._policy.breaker
         if breaker.open_since is not None:
             return [f"paused by the circuit breaker since {breaker.open_since.isoformat()}: {breaker.why}"]
-        return [
-            f"partition {tp.topic}-{tp.partition} paused since {since.isoformat()}"
-            for tp, since in self._policy.partitions.paused_since.items()
-        ]
+        return self._policy.partitions.problems()
 
     def apply_memory_pressure(self, found: Memory) -> None:
         """Above four fifths of the limit, records wait until those in hand are done."""

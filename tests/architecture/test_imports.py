@@ -57,7 +57,7 @@ def test_settings_are_read_in_the_composition_root_only(path: Path) -> None:
 
 HEAVY = {
     "converter": {"asyncpg", "pgpq"},
-    "processor": {"asyncpg", "pgpq"},
+    "processor": {"asyncpg", "pgpq", "dask", "distributed"},
     "crawler": {"asyncpg", "pgpq", "polars", "pyarrow"},
     "quality": {"pgpq", "polars"},
 }

@@ -198,7 +198,9 @@ def test_only_the_crawler_has_a_way_out(cluster: Cluster) -> None:
     for service in SERVICES:
         (container,) = cluster.containers(service)
         networks = {name.removeprefix("onpoint_") for name in container["NetworkSettings"]["Networks"]}
-        assert networks == {"data", "control", "sources"} - ({"sources"} if service != "crawler" else set())
+        assert networks == {"data", "control"} | {"crawler": {"sources"}, "processor": {"dask"}}.get(
+            service, set()
+        )
 
 
 def test_no_secret_is_in_an_environment_an_argument_or_a_log(cluster: Cluster) -> None:

@@ -86,8 +86,22 @@ def mebibytes(text: str) -> int:
     return int(text[:-1]) * {"m": 1, "g": 1024}[text[-1]]
 
 
-def test_records_and_metrics_have_networks_without_a_way_out() -> None:
-    assert FILE["networks"]["data"] == FILE["networks"]["control"] == {"internal": True}
+def test_records_metrics_and_the_dask_cluster_have_networks_without_a_way_out() -> None:
+    assert {str(FILE["networks"][name]) for name in ("data", "control", "dask")} == {str({"internal": True})}
+
+
+def test_a_dask_worker_has_the_object_store_and_nothing_else() -> None:
+    scheduler, worker = CONTAINERS["dask-scheduler"], CONTAINERS["dask-worker"]
+    assert (worker["networks"], worker["secrets"]) == (["dask"], ["s3_credentials"])
+    assert not any("KAFKA" in name or "POSTGRES" in name for name in worker["environment"])
+    assert "secrets" not in scheduler
+    assert scheduler["image"] == worker["image"] == CONTAINERS["processor"]["image"]
+    on_it = {name for name, container in CONTAINERS.items() if "dask" in container.get("networks", ())}
+    assert on_it == {"processor", "seaweedfs", "dask-scheduler", "dask-worker"}
+    settings = load_settings(
+        ObjectStoreSettings, dict(worker["environment"]) | {"ONPOINT_S3_CREDENTIALS": "a:b"}
+    )
+    assert settings.staging_bucket == FILE["x-settings"]["ONPOINT_STAGING_BUCKET"]
 
 
 def test_every_long_running_container_of_onpoint_and_of_the_core_is_health_checked() -> None:

@@ -18,8 +18,9 @@ from deploy.local.ports import Ports, setting_of
 from services.converter.settings import ConverterSettings
 from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
-from services.processor.settings import ProcessorSettings
+from services.processor.settings import DaskWorkerSettings, ProcessorSettings
 from services.s3sink.settings import SinkSettings
+from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import Settings
@@ -42,6 +43,10 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "Every service": (ProcessSettings,),
     "crawler": (CrawlSettings,),
     "processor": (ProcessorSettings,),
+    "A Dask cluster for the processor's batches, and its workers (docs/dask.md)": (
+        DaskSettings,
+        DaskWorkerSettings,
+    ),
     "converter": (ConverterSettings,),
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),

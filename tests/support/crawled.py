@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import zstandard
@@ -12,9 +12,11 @@ from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
 from shared.stages.results import Batches
 from shared.stages.scratch import scratch_folder
+from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 
 REQUESTED_AT = datetime(2026, 11, 23, 4, 5, 6, 789, tzinfo=UTC)
+LATER = REQUESTED_AT + timedelta(days=1)
 PRODUCED_AT = datetime(2026, 11, 23, 4, 5, 9, tzinfo=UTC)
 
 
@@ -101,6 +103,24 @@ async def put_raw(
         counts=Counts(read=rows, accepted=rows),
         produced_at=PRODUCED_AT,
         code_version="test",
+    )
+
+
+async def copy_batch(staging: ObjectStore, old: BatchManifest, run_id: str = "run-2") -> BatchManifest:
+    """The batch under another run's id, as the crawler copies it."""
+    artifacts = []
+    for artifact in old.artifacts:
+        key = keys.artifact_key(run_id, old.dataset, "crawler", artifact.sha256, artifact.format)
+        await staging.copy(staging.key(artifact.uri, ""), key)
+        artifacts.append(artifact.model_copy(update={"uri": staging.uri(key)}))
+    return old.model_copy(
+        update={
+            "run_id": run_id,
+            "batch_id": batch_id(run_id, old.dataset, old.sequence),
+            "stage": "crawler",
+            "requested_at": LATER,
+            "artifacts": tuple(artifacts),
+        }
     )
 
 

@@ -39,6 +39,7 @@ Examples:
   onpoint up                              the first start fetches its programs
   ONPOINT_PORTS=free onpoint up           where the usual ports are taken
   ONPOINT_DATASETS_DIR=mine onpoint up    with datasets of your own
+  onpoint up --dask 2                     with a Dask cluster of two workers
   onpoint up --foreground                 in this terminal, until Ctrl-C
 
 \b
@@ -92,6 +93,16 @@ def up(
     no_services: Annotated[
         bool, typer.Option("--no-services", help="Only Kafka, PostgreSQL and S3, with topics and tables.")
     ] = False,
+    dask: Annotated[
+        int,
+        typer.Option(
+            "--dask",
+            metavar="N",
+            min=0,
+            max=64,
+            help="Also a Dask cluster of N workers for the processor's batches.",
+        ),
+    ] = 0,
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="S", min=1, help="Seconds to wait until everything is ready."),
@@ -101,7 +112,7 @@ def up(
     from deploy.local import launcher
 
     home = Home.from_environment(os.environ)
-    request = launcher.Request(home, os.environ, () if no_services else SERVICES)
+    request = launcher.Request(home, os.environ, () if no_services else SERVICES, dask_workers=dask)
     with _errors_for_people():
         if foreground:
             _run_in_foreground(request)
@@ -144,6 +155,7 @@ def ps(*, as_json: ArrayAsJson = False) -> None:
         sys.stdout.write(json.dumps([row.as_json() for row in found], indent=2) + "\n")
     elif found:
         out.print(_table(found))
+        _print_dashboard(home)
     else:
         out.print("the stack is down: start it with `onpoint up`", highlight=False)
     if found and running_state(home) is None:
@@ -216,6 +228,7 @@ def _run_in_background(request: "Request", timeout_s: float) -> None:
         err.print(outcome, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     out.print(_table(rows(request.home)))
+    _print_dashboard(request.home)
     _print_what_next()
 
 
@@ -241,6 +254,10 @@ def _report_running(request: "Request", report: "Report") -> None:
     report("the stack is already running")
     config = StackConfig.find(request.home)
     wanted = overrides_from(request.environ)
+    if config is not None and len(config.dask_worker_ports) != request.dask_workers:
+        report(
+            f"it has {len(config.dask_worker_ports)} Dask workers: `onpoint down`, then `onpoint up --dask N` changes that"
+        )
     if config is not None and (line := ignored_settings(config.overrides, wanted)) is not None:
         report(line)
 
@@ -296,6 +313,15 @@ def _table(found: "list[Row]") -> Table:
             f"{row.rss_bytes / MIB:.0f} MiB",
         )
     return table
+
+
+def _print_dashboard(home: Home) -> None:
+    from deploy.local.config import StackConfig
+    from deploy.local.ports import dashboard_url
+
+    config = StackConfig.find(home)
+    if config is not None and config.dask_worker_ports:
+        out.print(f"Dask's dashboard: {dashboard_url(config.ports)}", highlight=False, markup=False)
 
 
 def _print_what_next() -> None:

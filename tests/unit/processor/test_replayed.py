@@ -2,7 +2,6 @@
 
 import io
 import json
-from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,16 +12,13 @@ from services.processor.adapters import clean_file
 from services.processor.service import ProcessorService
 from shared.datasets.catalog import Catalog
 from shared.errors import PermanentError
-from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
 from shared.parquet.writer import RowGroupLimits
 from shared.reasons import Reason
 from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
-from tests.support.crawled import REQUESTED_AT, put_crawled
-
-LATER = REQUESTED_AT + timedelta(days=1)
+from tests.support.crawled import LATER, REQUESTED_AT, copy_batch, put_crawled
 
 
 def a_post(number: int) -> bytes:
@@ -30,24 +26,6 @@ def a_post(number: int) -> bytes:
 
 
 LINES = [*(a_post(number) for number in range(50)), b"null", a_post(3)]
-
-
-async def copy_batch(staging: ObjectStore, old: BatchManifest, run_id: str = "run-2") -> BatchManifest:
-    """The batch under another run's id, as the crawler copies it."""
-    artifacts = []
-    for artifact in old.artifacts:
-        key = keys.artifact_key(run_id, old.dataset, "crawler", artifact.sha256, artifact.format)
-        await staging.copy(staging.key(artifact.uri, ""), key)
-        artifacts.append(artifact.model_copy(update={"uri": staging.uri(key)}))
-    return old.model_copy(
-        update={
-            "run_id": run_id,
-            "batch_id": batch_id(run_id, old.dataset, old.sequence),
-            "stage": "crawler",
-            "requested_at": LATER,
-            "artifacts": tuple(artifacts),
-        }
-    )
 
 
 @pytest.fixture
