@@ -51,7 +51,8 @@ def datasets(*, as_json: ArrayAsJson = False) -> None:
 
 def document(dataset: "Dataset") -> dict[str, Any]:
     """As in its file, with the defaults and the environment's replacements filled in."""
-    return dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    code = {"transform": {"__all__": {"code"}}}
+    return dataset.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=code)
 
 
 def refusal(refused: "RefusedFile") -> dict[str, Any]:

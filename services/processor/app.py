@@ -8,10 +8,13 @@ from shared.datasets.frozen import RunDatasets
 from shared.events import topics
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
+from shared.settings.masks import MaskSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.storage.object_store import open_s3
+from shared.transforms.apply import Transformer
+from shared.transforms.sandbox import Limits
 
 
 async def build(process: Process) -> None:
@@ -21,7 +24,11 @@ async def build(process: Process) -> None:
     folder.read()  # logs the files that cannot be used
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "processor")
-    handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read)))
+    transformer = Transformer(
+        Limits(settings.transform_memory_mib, settings.transform_timeout_s),
+        load_settings(MaskSettings).mask_key(),
+    )
+    handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read), transformer))
     process.subscriptions.subscribe(
         topics.BATCH_CRAWLED,
         handler=handlers.on_batch_crawled,

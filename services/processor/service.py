@@ -24,9 +24,11 @@ from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BA
 from shared.reasons import Reason
 from shared.stages.results import Batches
 from shared.stages.scratch import scratch_folder
+from shared.transforms.apply import Transformer
 from shared.version import CODE_VERSION
 
 PARSE_SCHEMAS_CACHED = 64
+OUTCOMES = {"read", "accepted", "rejected", "deduplicated", "filtered", "added"}
 
 log = get_logger()
 
@@ -34,9 +36,12 @@ log = get_logger()
 class ProcessorService:
     """Makes typed, deduplicated Parquet of crawled batches and puts what is refused into quarantine."""
 
-    def __init__(self, batches: Batches, datasets: RunDatasets) -> None:
+    def __init__(
+        self, batches: Batches, datasets: RunDatasets, transformer: Transformer | None = None
+    ) -> None:
         self._batches = batches
         self._datasets = datasets
+        self._transformer = transformer or Transformer()
 
     async def process(self, crawled: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent. Memory is a few chunks of 8 MiB.
@@ -78,7 +83,9 @@ class ProcessorService:
         await self._batches.artifacts.fetch(crawled, raw, folder / RAW_FORMAT)
         if requests is not None:
             await self._batches.artifacts.fetch(crawled, requests, folder / REQUESTS_FORMAT)
-        return await asyncio.to_thread(clean_raw, folder, crawled, raw.rows, dataset, parse_schema)
+        return await asyncio.to_thread(
+            clean_raw, folder, crawled, raw.rows, dataset, parse_schema, self._transformer
+        )
 
     async def _copy(
         self,
@@ -158,7 +165,9 @@ def _replayed_artifacts(crawled: BatchManifest) -> tuple[Artifact, Artifact | No
     if len(by_format) < len(crawled.artifacts) or set(by_format) - {"parquet", QUARANTINE_FORMAT}:
         raise PermanentError(Reason.SCHEMA, "a parquet artifact is expected, and its quarantine")
     clean, quarantine, counts = by_format["parquet"], by_format.get(QUARANTINE_FORMAT), crawled.counts
-    if counts.read != counts.accepted + counts.rejected + counts.deduplicated:
+    if counts.read + counts.added != (
+        counts.accepted + counts.rejected + counts.deduplicated + counts.filtered
+    ):
         raise PermanentError(Reason.SCHEMA, f"{counts.read} rows were read, its counts do not add up to that")
     if (clean.rows, quarantine.rows if quarantine else 0) != (counts.accepted, counts.rejected):
         raise PermanentError(Reason.SCHEMA, "its artifacts have other rows than its counts")
@@ -182,7 +191,7 @@ def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: 
 def _report(result: BatchManifest, cleaned: Cleaned) -> None:
     """Once per result, by the process that committed it."""
     dataset, counts = result.dataset, cleaned.counts
-    for outcome in ("read", "accepted", "rejected", "deduplicated"):
+    for outcome in OUTCOMES:
         STAGE_ROWS.labels("processor", dataset, outcome).inc(getattr(counts, outcome))
     for reason, rows in cleaned.rejected_by_reason.items():
         ROWS_REJECTED.labels("processor", dataset, reason).inc(rows)
@@ -190,7 +199,7 @@ def _report(result: BatchManifest, cleaned: Cleaned) -> None:
     FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
     log.info(
         "batch_processed",
-        **counts.model_dump(include={"read", "accepted", "rejected", "deduplicated"}),
+        **counts.model_dump(include=OUTCOMES),
         reasons=cleaned.rejected_by_reason,
         absent=cleaned.absent,
         ignored=cleaned.ignored,

@@ -24,7 +24,7 @@ from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
 
 VERSION: Final = 1
-REVISION: Final = 3
+REVISION: Final = 4
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
@@ -193,6 +193,10 @@ class Counts(Part):
     deduplicated: Count = 0
     loaded: Count = 0
     superseded: Count = 0
+    filtered: Count = 0
+    """Lines of which the dataset's transform left no row."""
+    added: Count = 0
+    """Rows that the dataset's transform made of a line beyond its first."""
 
 
 class MissingPage(Part):
@@ -322,6 +326,8 @@ class DatasetSummary(Part):
     rows_not_loaded: Count = 0
     rows_stored: Count = 0
     rows_not_stored: Count = 0
+    rows_filtered: Count = 0
+    rows_added: Count = 0
     rows_promised: Count | None = None
     """The most records that the source promised; None where it promised no number."""
     rejected_by_reason: ReasonCounts = {}

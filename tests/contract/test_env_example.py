@@ -22,6 +22,7 @@ from services.processor.settings import ProcessorSettings
 from services.s3sink.settings import SinkSettings
 from shared.settings.datasets import DatasetSettings
 from shared.settings.kafka import KafkaSettings
+from shared.settings.masks import MaskSettings
 from shared.settings.model import Settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
@@ -41,7 +42,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "Datasets": (DatasetSettings,),
     "Every service": (ProcessSettings,),
     "crawler": (CrawlSettings,),
-    "processor": (ProcessorSettings,),
+    "processor": (ProcessorSettings, MaskSettings),
     "converter": (ConverterSettings,),
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),

@@ -50,7 +50,8 @@ class ParseSchema:
 
 
 def parse_schema_of(dataset: Dataset) -> ParseSchema:
-    """Raises `ConfigurationError` for a fill value outside its column's range."""
+    """Of the rows as they are typed. Raises `ConfigurationError` for a fill value outside its column's range."""
+    dataset = dataset.as_read()
     tree: Tree = {}
     for column in dataset.columns:
         graft(tree, column.path, PARSED_TYPE[column.type])

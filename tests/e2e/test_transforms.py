@@ -1,0 +1,126 @@
+"""Transforms on the real components: what they leave, filter, add and refuse arrives, and the checker finds it right."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.stack import LocalStack
+from tests.e2e.test_whole_way import new_run
+from tests.support.operator import Operator
+from tests.support.pipeline import Pipeline
+from tests.support.source import SourceServer
+
+pytestmark = pytest.mark.e2e
+
+WITHIN_S = 120
+PEOPLE: list[dict[str, Any]] = [
+    {
+        "id": n,
+        "mail": f"Person{n}@Example.ORG",
+        "tags": f"a,b{n}" if n % 3 == 0 else "a",
+        "active": n % 10 != 9,
+    }
+    for n in range(60)
+]
+PEOPLE[7] = {"id": "seven", "mail": "x", "tags": "a", "active": True}
+PEOPLE[8] = {"id": 8, "mail": None, "tags": "a", "active": True}
+
+HEAD = """\
+name: {name}
+source:
+  name: src_{name}
+  kind: api
+  base_url: {url}
+  path: /{name}
+  pagination: {{kind: page, page_param: _page, size_param: _limit, size: 10, total_header: X-Total-Count, first: 1}}
+  requests_per_second: 0
+table: t_{name}
+max_rejected_ratio: 0.1
+"""
+
+PEOPLE_FILE = (
+    HEAD
+    + """\
+key: [mail, tag]
+columns:
+  - {{name: id, type: int64}}
+  - {{name: mail, type: string}}
+  - {{name: tag, type: string, computed: true}}
+inputs:
+  - {{name: tags, type: string}}
+  - {{name: active, type: boolean}}
+transform:
+  - sql: |
+      SELECT *, lower(mail) AS mail, string_split(tags, ',') AS tag
+      FROM batch WHERE active
+  - explode: tag
+"""
+)
+
+
+@dataclass
+class Site:
+    folder: Path
+    source: SourceServer
+    pipeline: Pipeline
+    operator: Operator
+    sources: Path
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / f"{name}.yaml").write_text(text.format(name=name, url=self.source.url))
+
+    async def run(self, name: str) -> tuple[str, dict[str, Any]]:
+        run_id = new_run()
+        done = await self.pipeline.run({"run_id": run_id, "datasets": [name]}, within_s=WITHIN_S)
+        return run_id, done
+
+    async def check(self, name: str, run_id: str) -> str:
+        """What the checker says of a run, against the source's own records."""
+        file = self.sources / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(record) + "\n" for record in COLLECTIONS[name]))
+        words = ("verify", run_id, "--source", f"{name}={file}", "--only", "I1", "--only", "I2")
+        found = await self.operator.run(*words)
+        return "" if found.code == 0 else found.out + found.err
+
+
+COLLECTIONS: dict[str, list[Any]] = {"people": PEOPLE}
+
+
+@pytest.fixture(scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    folder, sources = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("sources")
+    async with SourceServer(COLLECTIONS) as source:
+        extra = {
+            "ONPOINT_DATASETS_DIR": str(folder),
+            "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
+            "ONPOINT_CRAWL_BATCH_ROWS": "20",
+            "ONPOINT_MASK_SECRET": "a secret of the tests",
+            "ONPOINT_TRANSFORM_TIMEOUT_S": "10",
+        }
+        (folder / "people.yaml").write_text(PEOPLE_FILE.format(name="people", url=source.url))
+        stack = LocalStack(tmp_path_factory.mktemp("stack"), ports="free", extra_env=extra)
+        with stack:
+            environment = {**stack.environment(), **extra}
+            yield Site(folder, source, Pipeline(environment), Operator(environment), sources)
+            stack.down(wipe=True)
+
+
+async def test_what_a_transform_leaves_arrives_and_the_books_and_the_checker_agree(site: Site) -> None:
+    run_id, done = await site.run("people")
+    assert done["status"] == "succeeded", done["reason"]
+    summary = done["datasets"]["people"]
+    kept = [p for p in PEOPLE if p["active"] and p["id"] != "seven" and p["mail"] is not None]
+    expected = sorted((p["id"], p["mail"].lower(), tag) for p in kept for tag in p["tags"].split(","))
+    rows = await site.pipeline.fetch("SELECT id, mail, tag FROM t_people ORDER BY id, tag")
+    assert [tuple(row) for row in rows] == expected
+    assert (summary["rows_crawled"], summary["rows_filtered"]) == (60, 6)
+    assert summary["rows_added"] == len(expected) - len(kept)
+    assert summary["rejected_by_reason"] == {"no_key": 1, "type": 1}
+    assert summary["rows_loaded"] == summary["rows_stored"] == len(expected)
+    refused = {line["source_position"]: line["raw"] for line in site.pipeline.quarantine(run_id, "people")}
+    assert {place: json.loads(raw) for place, raw in refused.items()} == {7: PEOPLE[7], 8: PEOPLE[8]}
+    assert await site.check("people", run_id) == ""
