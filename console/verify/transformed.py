@@ -75,7 +75,7 @@ def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tup
         given, target = folder / "typed.arrow", folder / "transformed.arrow"
         table: Any = typed.select(given_schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
         write_pieces(given, given_schema, table.cast(given_schema).to_batches(PIECE_ROWS))
-        last = transformer.run(dataset.transform, given, folder)
+        last = transformer.run(dataset.transform, given, folder, schema.names)
         became = finish(given, last, target, schema, dataset.key)
         return _frame(pa.Table.from_batches(read_pieces(target), schema)), became
 

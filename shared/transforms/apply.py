@@ -26,9 +26,10 @@ class Transformer:
     """Of the masks that hash."""
     sandbox: Sandbox = field(default_factory=Sandbox)
 
-    def run(self, steps: Sequence[Step], source: Path, folder: Path) -> Path:
+    def run(self, steps: Sequence[Step], source: Path, folder: Path, names: Sequence[str]) -> Path:
         """The file with the rows after the last step, in the order of their positions, in `folder`.
 
+        Where they have the columns `names`, they have those alone, in that order.
         Raises `StepError` where a step is to blame, `SystemLackError` where the machine is.
         """
         ends_at = time.monotonic() + self.limits.timeout_s
@@ -38,16 +39,26 @@ class Transformer:
             if step.mask is not None:
                 self._mask(number, step, rows, target)
             else:
-                self._ask(number, step, rows, target, ends_at)
+                wanted = names if number == len(steps) else None
+                self._ask(number, step, rows, target, wanted, ends_at)
             if rows != source:
                 rows.unlink()
             rows = target
         return rows
 
-    def _ask(self, number: int, step: Step, rows: Path, target: Path, ends_at: float) -> None:
+    def _ask(
+        self,
+        number: int,
+        step: Step,
+        rows: Path,
+        target: Path,
+        names: Sequence[str] | None,
+        ends_at: float,
+    ) -> None:
         answer = self.sandbox.run(
             {
                 **_job(step),
+                "names": names,
                 "source": str(rows.resolve()),
                 "target": str(target.resolve()),
                 "folder": str(target.parent.resolve()),

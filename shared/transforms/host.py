@@ -54,6 +54,8 @@ def _serve(job: Mapping[str, Any], control: int) -> dict[str, Any]:
     try:
         for name in (*_OWN, _FRAMES[job.get("frame") or "arrow"]):
             import_module(name)
+        if job["kind"] == "sql":
+            import_module("shared.transforms.locked").prepare()
     except ImportError as error:
         return {"reason": f"{error.name or 'a library'} is not installed here"}
     reader, writer = os.pipe()
@@ -175,12 +177,12 @@ def _report(job: Mapping[str, Any]) -> dict[str, Any]:
     try:
         match job["kind"]:
             case "sql":
-                steps.run_sql(job["sql"], source, target, memory_bytes)
+                steps.run_sql(job["sql"], source, target, job["names"], memory_bytes)
             case "explode":
-                steps.run_explode(job["column"], source, target)
+                steps.run_explode(job["column"], source, target, job["names"])
             case _:
                 function = import_module("shared.transforms.python_code").load(job)
-                steps.run_python(function, job["frame"], source, target)
+                steps.run_python(function, job["frame"], source, target, job["names"])
     except steps.Refusal as refusal:
         return {"reason": str(refusal)[:MAX_REASON_CHARS], "what": "refused"}
     except MemoryError:

@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,22 @@ class Refusal(Exception):  # noqa: N818 - it says why, and nothing failed
     """Why the step is to blame."""
 
 
-def run_sql(sql: str, source: Path, target: Path, memory_bytes: int) -> None:
+Names = Sequence[str] | None
+"""The columns that the last step leaves, where it has them all."""
+
+
+def run_sql(sql: str, source: Path, target: Path, names: Names, memory_bytes: int) -> None:
     """The statement's rows. Of columns with one name the last stays, so `SELECT *, lower(a) AS a` replaces `a`."""
-    with locked_connection(int(DUCKDB_SHARE * memory_bytes)) as connection:
-        connection.register(BATCH, _mapped(source))
-        rows = connection.sql(sql)
-        if rows is None:
-            raise Refusal("it gives no rows")
-        reader = rows.to_arrow_reader(PIECE_ROWS)
-        _write(reader.schema, reader, target)
+    connection = locked_connection(int(DUCKDB_SHARE * memory_bytes))  # ends with this process
+    connection.register(BATCH, _mapped(source))
+    rows = connection.sql(sql)
+    if rows is None:
+        raise Refusal("it gives no rows")
+    reader = rows.to_arrow_reader(PIECE_ROWS)
+    _write(reader.schema, reader, target, names)
 
 
-def run_explode(column: str, source: Path, target: Path) -> None:
+def run_explode(column: str, source: Path, target: Path, names: Names) -> None:
     """One row per value of a list; a list that is null or empty leaves its row, with null."""
     table = _mapped(source)
     if column not in table.schema.names:
@@ -47,10 +51,10 @@ def run_explode(column: str, source: Path, target: Path) -> None:
         pa.RecordBatch.from_arrays(_exploded(piece, column, value), schema=schema)
         for piece in table.to_batches(PIECE_ROWS)
     )
-    _write(schema, pieces, target)
+    _write(schema, pieces, target, names)
 
 
-def run_python(function: Callable[[Any], Any], frame: str, source: Path, target: Path) -> None:
+def run_python(function: Callable[[Any], Any], frame: str, source: Path, target: Path, names: Names) -> None:
     """The function's frame. Generators of random numbers that it finds are seeded."""
     table = _mapped(source)
     random.seed(0)
@@ -63,22 +67,25 @@ def run_python(function: Callable[[Any], Any], frame: str, source: Path, target:
     taken = _FRAMES[frame][1](result)
     if taken is None:
         raise Refusal(f"it returned {_name(result)}, a frame of {frame} is expected")
-    names = taken.schema.names
-    if doubles := sorted({name for name in names if names.count(name) > 1}):
+    found = taken.schema.names
+    if doubles := sorted({name for name in found if found.count(name) > 1}):
         raise Refusal(f"two of its columns are named {doubles[0]}")
-    _write(taken.schema, iter(taken.to_batches(PIECE_ROWS)), target)
+    _write(taken.schema, iter(taken.to_batches(PIECE_ROWS)), target, names)
 
 
 def _mapped(source: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(source))).read_all()
 
 
-def _write(schema: pa.Schema, pieces: Iterator[pa.RecordBatch] | pa.RecordBatchReader, target: Path) -> None:
+def _write(
+    schema: pa.Schema, pieces: Iterator[pa.RecordBatch] | pa.RecordBatchReader, target: Path, names: Names
+) -> None:
     """The rows in the order of their positions; those of one position stay as they are."""
     places = {name: place for place, name in enumerate(schema.names)}
     if POSITION not in places:
         raise Refusal(f"its rows have no {POSITION}: select it too, or *, so that each row has its line")
-    kept = list(places.values())
+    is_whole = names is not None and set(names) <= places.keys()
+    kept = [places[name] for name in names or ()] if is_whole else list(places.values())
     narrowed = pa.schema([schema.field(place) for place in kept])
     write_pieces(target, narrowed, (_narrow(piece, kept, narrowed) for piece in pieces))
     with pa.memory_map(str(target)) as mapped:

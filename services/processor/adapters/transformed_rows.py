@@ -38,7 +38,7 @@ def transform_rows(
         if is_empty:
             with pa.OSFile(str(folder / TRANSFORMED_ROWS), "wb") as sink, pa.ipc.new_file(sink, schema):
                 return Transformed()
-        last = transformer.run(dataset.transform, given, folder)
+        last = transformer.run(dataset.transform, given, folder, schema.names)
         return finish(given, last, folder / TRANSFORMED_ROWS, schema, dataset.key, room.refusals)
     except (StepError, ResultError) as error:
         raise PermanentError(Reason.TRANSFORM, str(error)) from error
