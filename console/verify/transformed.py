@@ -15,7 +15,7 @@ from shared.datasets.model import Dataset
 from shared.datasets.transform import POSITION
 from shared.transforms.apply import Transformer
 from shared.transforms.errors import ResultError, StepError, SystemLackError
-from shared.transforms.frames import PIECE_ROWS, read_pieces, write_pieces
+from shared.transforms.frames import PIECE_ROWS, position_field, read_pieces, schema_of, write_pieces
 from shared.transforms.result import Transformed, finish
 
 NO_SECRET = "ONPOINT_MASK_SECRET is not set here, so its rows are compared with what was staged"  # noqa: S105 - a sentence
@@ -65,9 +65,8 @@ def transformed_rows(
 
 
 def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tuple[pl.DataFrame, Transformed]:
-    position = pa.field(POSITION, pa.int64(), nullable=False)
-    given_schema = data_schema(dataset.as_read()).append(position)
-    schema = data_schema(dataset).append(position)
+    given_schema = data_schema(dataset.as_read()).append(position_field())
+    schema = data_schema(dataset).append(position_field())
     if typed.is_empty():
         return _frame(schema.empty_table()), Transformed()
     with tempfile.TemporaryDirectory(prefix="onpoint-") as name:
@@ -77,7 +76,7 @@ def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tup
         write_pieces(given, given_schema, table.cast(given_schema).to_batches(PIECE_ROWS))
         last = transformer.run(dataset.transform, given, folder, schema.names)
         became = finish(given, last, target, schema, dataset.key)
-        return _frame(pa.Table.from_batches(read_pieces(target), schema)), became
+        return _frame(pa.Table.from_batches(read_pieces(target), schema_of(target))), became
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """A dataset's steps on the rows of a batch: an Arrow file in, an Arrow file out."""
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,14 @@ class Transformer:
             rows = target
         return rows
 
+    def load(self, number: int, step: Step) -> None:
+        """Loads the module of a function in a process of its own. Raises as `run`."""
+        with tempfile.TemporaryDirectory(prefix="onpoint-") as name:
+            file = Path(name) / "none.arrow"
+            file.touch()
+            ends_at = time.monotonic() + self.limits.timeout_s
+            self._send(number, step, {**_job(step), "kind": "load"}, file, file, None, ends_at)
+
     def _ask(
         self,
         number: int,
@@ -55,9 +64,21 @@ class Transformer:
         names: Sequence[str] | None,
         ends_at: float,
     ) -> None:
+        self._send(number, step, _job(step), rows, target, names, ends_at)
+
+    def _send(
+        self,
+        number: int,
+        step: Step,
+        job: Mapping[str, Any],
+        rows: Path,
+        target: Path,
+        names: Sequence[str] | None,
+        ends_at: float,
+    ) -> None:
         answer = self.sandbox.run(
             {
-                **_job(step),
+                **job,
                 "names": names,
                 "source": str(rows.resolve()),
                 "target": str(target.resolve()),

@@ -12,6 +12,10 @@ from shared.datasets.transform import POSITION
 PIECE_ROWS = 16_384
 
 
+def position_field() -> "pa.Field[Any]":
+    return pa.field(POSITION, pa.int64(), nullable=False)
+
+
 def read_pieces(file: Path) -> Iterator[pa.RecordBatch]:
     """The rows as they are stored. Memory is a piece; nothing is mapped."""
     with pa.OSFile(str(file), "rb") as source:

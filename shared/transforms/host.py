@@ -180,6 +180,8 @@ def _report(job: Mapping[str, Any]) -> dict[str, Any]:
                 steps.run_sql(job["sql"], source, target, job["names"], memory_bytes)
             case "explode":
                 steps.run_explode(job["column"], source, target, job["names"])
+            case "load":
+                import_module("shared.transforms.python_code").load(job)
             case _:
                 function = import_module("shared.transforms.python_code").load(job)
                 steps.run_python(function, job["frame"], source, target, job["names"])

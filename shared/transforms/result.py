@@ -221,7 +221,7 @@ def _off_calendar(column: "pa.Array[Any]") -> list[int]:
         number, first, end = column.view(pa.int32()), FIRST_DAY, DAY_AFTER_LAST
     else:
         number, first, end = column.view(pa.int64()), FIRST_DAY * DAY_US, DAY_AFTER_LAST * DAY_US
-    bounds = pc.min_max(number).as_py()
+    bounds: Any = pc.min_max(number).as_py()
     if bounds["min"] is None or (first <= bounds["min"] and bounds["max"] < end):
         return []
     low = pc.less(number, pa.scalar(first, number.type))

@@ -1,5 +1,6 @@
 """Transforms on the real components: what they leave, filter, add and refuse arrives, and the checker finds it right."""
 
+import hmac
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -87,7 +88,11 @@ class Site:
         return "" if found.code == 0 else found.out + found.err
 
 
-COLLECTIONS: dict[str, list[Any]] = {"people": PEOPLE}
+COLLECTIONS: dict[str, list[Any]] = {
+    "people": PEOPLE,
+    "masked": [{"id": n, "name": f" n{n} "} for n in range(30)],
+    "failing": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +102,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         extra = {
             "ONPOINT_DATASETS_DIR": str(folder),
             "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
-            "ONPOINT_CRAWL_BATCH_ROWS": "20",
+            "ONPOINT_CRAWL_BATCH_ROWS": "10",
             "ONPOINT_MASK_SECRET": "a secret of the tests",
             "ONPOINT_TRANSFORM_TIMEOUT_S": "10",
         }
@@ -124,3 +129,106 @@ async def test_what_a_transform_leaves_arrives_and_the_books_and_the_checker_agr
     refused = {line["source_position"]: line["raw"] for line in site.pipeline.quarantine(run_id, "people")}
     assert {place: json.loads(raw) for place, raw in refused.items()} == {7: PEOPLE[7], 8: PEOPLE[8]}
     assert await site.check("people", run_id) == ""
+
+
+async def test_a_preview_shows_lines_typed_transformed_and_refused_and_writes_nothing(site: Site) -> None:
+    run_id, _ = await site.run("people")
+    before = set(site.pipeline.keys(site.pipeline.staging_bucket))
+    found = await site.operator.run(
+        "datasets", "preview", "people", "--run", run_id, "--rows", "10", "--json"
+    )
+    assert found.code == 0, found.err
+    lines = {line["position"]: line for line in found.json()["lines"]}
+    assert len(lines) == 10
+    assert [row["tag"] for row in lines[0]["rows"]] == ["a", "b0"]
+    assert lines[0]["typed"] == {"id": 0, "mail": "Person0@Example.ORG", "tags": "a,b0", "active": True}
+    assert lines[7]["refused"]["reason"] == "type"
+    assert lines[8]["refused"]["reason"] == "no_key"
+    assert lines[9]["filtered"]
+    assert set(site.pipeline.keys(site.pipeline.staging_bucket)) == before
+    told = await site.operator.run("datasets", "preview", "people")
+    assert told.code == 0, told.err
+    assert "  refused  no_key: key column mail is null after the transform" in told.out
+
+
+CODE = """\
+import os
+import time
+
+import polars as pl
+
+
+def tidy(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(pl.col("name").str.strip_chars())
+
+
+def fail(rows: pl.DataFrame) -> pl.DataFrame:
+    what = rows["name"][0]
+    if rows["id"].min() >= 10 and rows["id"].max() < 20:
+        if what == "loop":
+            while True:
+                pass
+        if what == "exit":
+            os._exit(1)
+        if what == "memory":
+            bytearray(1 << 40)
+        raise ValueError("bad luck")
+    return rows
+"""
+
+MASKED_FILE = (
+    HEAD
+    + """\
+key: [id]
+columns:
+  - {{name: id, type: int64}}
+  - {{name: name, type: string}}
+transform:
+  - {{python: "mine:{function}", frame: polars}}
+  - mask: {{{{name: hash}}}}
+"""
+)
+
+
+async def migrated(site: Site, name: str, function: str) -> None:
+    (site.folder / "mine.py").write_text(CODE, encoding="utf-8")
+    site.write(name, MASKED_FILE.replace("{function}", function).replace("{{{{", "{{").replace("}}}}", "}}"))
+    found = await site.operator.run("migrate", "--warn-only")
+    assert found.code == 0, found.err
+
+
+async def test_a_function_and_a_mask_are_applied_and_the_checker_agrees(site: Site) -> None:
+    await migrated(site, "masked", "tidy")
+    run_id, done = await site.run("masked")
+    assert done["status"] == "succeeded", done["reason"]
+    secret = b"a secret of the tests"
+    expected = [(n, hmac.digest(secret, f"n{n}".encode(), "sha256").hex()) for n in range(30)]
+    rows = await site.pipeline.fetch("SELECT id, name FROM t_masked ORDER BY id")
+    assert [tuple(row) for row in rows] == expected
+    assert await site.check("masked", run_id) == ""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("raise", "it raised ValueError: bad luck"),
+        ("exit", "its process ended itself with code 1"),
+        ("memory", "it needs more than the 1024 MiB"),
+        ("loop", "it took longer than 10 s"),
+    ],
+)
+async def test_a_function_that_fails_costs_its_batch_and_nothing_else(
+    site: Site, what: str, said: str
+) -> None:
+    COLLECTIONS["failing"][:] = [{"id": n, "name": what} for n in range(30)]
+    await migrated(site, "failing", "fail")
+    run_id, done = await site.run("failing")
+    assert done["status"] == "partial"
+    assert said in done["reason"]
+    summary = done["datasets"]["failing"]
+    assert (summary["batches_dead"], summary["rejected_by_reason"]) == (1, {"transform": 10})
+    rows = await site.pipeline.fetch("SELECT id FROM t_failing ORDER BY id")
+    assert [row["id"] for row in rows] == [*range(10), *range(20, 30)]
+    [letter] = await site.operator.dead_letters("--run", run_id)
+    assert letter["reason"] == "transform"
+    assert await site.check("failing", run_id) == ""
