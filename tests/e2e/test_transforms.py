@@ -1,5 +1,6 @@
 """Transforms on the real components: what they leave, filter, add and refuse arrives, and the checker finds it right."""
 
+import asyncio
 import hmac
 import json
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from deploy.local.stack import LocalStack
@@ -18,6 +20,7 @@ from tests.support.source import SourceServer
 pytestmark = pytest.mark.e2e
 
 WITHIN_S = 120
+SECRET = "a secret of the tests"
 PEOPLE: list[dict[str, Any]] = [
     {
         "id": n,
@@ -70,6 +73,7 @@ class Site:
     pipeline: Pipeline
     operator: Operator
     sources: Path
+    stack: LocalStack
 
     def write(self, name: str, text: str) -> None:
         (self.folder / f"{name}.yaml").write_text(text.format(name=name, url=self.source.url))
@@ -92,6 +96,7 @@ COLLECTIONS: dict[str, list[Any]] = {
     "people": PEOPLE,
     "masked": [{"id": n, "name": f" n{n} "} for n in range(30)],
     "failing": [],
+    "slow": [{"id": n, "name": f"n{n}"} for n in range(60)],
 }
 
 
@@ -103,14 +108,14 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             "ONPOINT_DATASETS_DIR": str(folder),
             "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
             "ONPOINT_CRAWL_BATCH_ROWS": "10",
-            "ONPOINT_MASK_SECRET": "a secret of the tests",
+            "ONPOINT_MASK_SECRET": SECRET,
             "ONPOINT_TRANSFORM_TIMEOUT_S": "10",
         }
         (folder / "people.yaml").write_text(PEOPLE_FILE.format(name="people", url=source.url))
         stack = LocalStack(tmp_path_factory.mktemp("stack"), ports="free", extra_env=extra)
         with stack:
             environment = {**stack.environment(), **extra}
-            yield Site(folder, source, Pipeline(environment), Operator(environment), sources)
+            yield Site(folder, source, Pipeline(environment), Operator(environment), sources, stack)
             stack.down(wipe=True)
 
 
@@ -162,6 +167,11 @@ def tidy(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col("name").str.strip_chars())
 
 
+def slow(rows: pl.DataFrame) -> pl.DataFrame:
+    time.sleep(1.5)
+    return rows.with_columns(pl.col("name").str.to_uppercase()).filter(pl.col("id") != 33)
+
+
 def fail(rows: pl.DataFrame) -> pl.DataFrame:
     what = rows["name"][0]
     if rows["id"].min() >= 10 and rows["id"].max() < 20:
@@ -190,6 +200,10 @@ transform:
 )
 
 
+def masked(value: str) -> str:
+    return hmac.digest(SECRET.encode(), value.encode(), "sha256").hex()
+
+
 async def migrated(site: Site, name: str, function: str) -> None:
     (site.folder / "mine.py").write_text(CODE, encoding="utf-8")
     site.write(name, MASKED_FILE.replace("{function}", function).replace("{{{{", "{{").replace("}}}}", "}}"))
@@ -201,11 +215,12 @@ async def test_a_function_and_a_mask_are_applied_and_the_checker_agrees(site: Si
     await migrated(site, "masked", "tidy")
     run_id, done = await site.run("masked")
     assert done["status"] == "succeeded", done["reason"]
-    secret = b"a secret of the tests"
-    expected = [(n, hmac.digest(secret, f"n{n}".encode(), "sha256").hex()) for n in range(30)]
+    expected = [(n, masked(f"n{n}")) for n in range(30)]
     rows = await site.pipeline.fetch("SELECT id, name FROM t_masked ORDER BY id")
     assert [tuple(row) for row in rows] == expected
     assert await site.check("masked", run_id) == ""
+    await site.pipeline.fetch("UPDATE t_masked SET name = 'n3' WHERE id = 3")
+    assert "id=3" in await site.check("masked", run_id), "the checker sees what a transform did not make"
 
 
 @pytest.mark.parametrize(
@@ -232,3 +247,32 @@ async def test_a_function_that_fails_costs_its_batch_and_nothing_else(
     [letter] = await site.operator.dead_letters("--run", run_id)
     assert letter["reason"] == "transform"
     assert await site.check("failing", run_id) == ""
+
+
+def hosts() -> set[int]:
+    return {
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if "shared.transforms.host" in (process.info["cmdline"] or ())
+    }
+
+
+async def test_a_processor_that_is_killed_half_way_and_events_that_come_twice_change_nothing(
+    site: Site,
+) -> None:
+    await migrated(site, "slow", "slow")
+    running = asyncio.create_task(site.run("slow"))
+    async with asyncio.timeout(WITHIN_S):
+        while not (children := site.stack.process("processor").children(recursive=True)):
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1)
+    site.stack.kill("processor")
+    run_id, done = await running
+    assert done["status"] == "succeeded", done["reason"]
+    assert not hosts() & {child.pid for child in children}, "what it started has ended with it"
+    await site.pipeline.publish_again("batch.crawled", run_id)
+    await asyncio.sleep(5)
+    rows = await site.pipeline.fetch("SELECT id, name FROM t_slow ORDER BY id")
+    assert [tuple(row) for row in rows] == [(n, masked(f"N{n}")) for n in range(60) if n != 33]
+    assert done["datasets"]["slow"]["rows_filtered"] == 1
+    assert await site.check("slow", run_id) == ""
