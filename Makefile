@@ -123,7 +123,7 @@ compose-ps: ## Shows the containers
 
 lock: setup ## Writes requirements.lock and requirements.services.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --extra docs --extra dask --extra dashboard \
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --extra docs --extra dask --extra dashboard --extra pandas \
 		--generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dask --constraints requirements.lock --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.services.lock

@@ -34,7 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "quarantine": ("console.cli.quarantine", "Show the rows that a run refused, and why"),
         "replay": ("console.cli.replay", "Do the later stages of a run again, as a new run"),
         "cancel": ("console.cli.cancel", "Cancel a run that goes on"),
-        "datasets": ("console.cli.datasets", "List the datasets that can be crawled"),
+        "datasets": ("console.cli.datasets", "List, check and preview the datasets that can be crawled"),
     },
     "Dead letters": {
         "dlq": ("console.cli.dlq.commands", "List, show, replay and discard them"),

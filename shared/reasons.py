@@ -20,6 +20,7 @@ class Reason(StrEnum):
     VERSION = "version"
     TOO_LARGE = "too_large"
     HANDLER = "handler"
+    TRANSFORM = "transform"
     CANCELLED = "cancelled"
 
 
@@ -38,6 +39,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     Reason.VERSION: "of an unknown version",
     Reason.TOO_LARGE: "too large",
     Reason.HANDLER: "not handled",
+    Reason.TRANSFORM: "not transformed",
     Reason.CANCELLED: "cancelled",
 }
 

@@ -1,7 +1,7 @@
-"""`onpoint datasets`: what can be crawled."""
+"""`onpoint datasets`: what can be crawled, whether it can be, and what becomes of its records."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from console.cli import environment, screen
 from console.cli.errors import FAILED
-from console.cli.options import ArrayAsJson
+from console.cli.options import ArrayAsJson, ObjectAsJson
 from console.cli.profile import EXAMPLES as PROFILE_EXAMPLES
 from console.cli.profile import profile
 from console.cli.result import print_json
@@ -31,11 +31,91 @@ Exit codes: 0 every file can be used; 1 at least one cannot; 2 wrong use.
 """
 
 
+CHECK_EXAMPLES = """\b
+Examples:
+  onpoint datasets check
+  onpoint datasets check customers orders
+
+\b
+The steps of a transform run on no rows: SQL, columns and types are told, and
+functions that cannot be loaded. A function is not called.
+
+\b
+Exit codes: 0 every file can be used; 1 at least one cannot; 2 wrong use.
+"""
+
+PREVIEW_EXAMPLES = """\b
+Examples:
+  onpoint datasets preview customers
+  onpoint datasets preview customers --run 2026-11-23-daily --rows 100
+  onpoint datasets preview customers --json | jq '.lines[] | select(.refused)'
+
+\b
+Lines that a run has stored are typed and transformed by the file as it is
+now. Nothing is written, and raw lines are shown as they came: not masked.
+
+\b
+Exit codes: 0 shown; 1 nothing is stored, or the transform fails; 2 wrong use.
+"""
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="These; none: all of them.")]
+Name = Annotated[str, typer.Argument(metavar="DATASET", help="Its name.", show_default=False)]
+
+
 def register(app: typer.Typer) -> None:
     group = typer.Typer(rich_markup_mode=None)
     group.callback(invoke_without_command=True, epilog=EXAMPLES)(datasets)
+    group.command(epilog=CHECK_EXAMPLES)(check)
+    group.command(epilog=PREVIEW_EXAMPLES)(preview)
+    group.command()(describe)
     group.command(epilog=PROFILE_EXAMPLES)(profile)
     app.add_typer(group, name="datasets")
+
+
+def check(names: Names = None) -> None:
+    """Check the dataset files: their fields, and their transforms on no rows."""
+    from console.cli import datasets_check
+
+    good, faults = datasets_check.check(names or [])
+    for fault in faults:
+        print(printable(fault))
+    if faults:
+        raise typer.Exit(FAILED)
+    print(f"{quantity(len(good), 'dataset file')} can be used")
+
+
+def preview(
+    dataset: Name,
+    *,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Lines of this run; absent: of the latest.")
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", "-n", metavar="N", min=1, max=10_000, help="Lines at most.")
+    ] = 20,
+    as_json: ObjectAsJson = False,
+) -> None:
+    """Show stored raw lines, typed, transformed and refused by a dataset's file as it is now."""
+    from console.cli import preview as previewing
+
+    document = previewing.preview(dataset, run, rows)
+    if as_json:
+        print_json(document)
+    else:
+        for line in previewing.lines_of(document):
+            print(line)
+
+
+def describe(dataset: Name, *, as_json: ObjectAsJson = False) -> None:
+    """Show each column of a dataset: its type, where it comes from, what masks it; then the steps."""
+    from console.cli import datasets_check
+
+    document = datasets_check.describe(dataset)
+    if as_json:
+        print_json(document)
+    else:
+        for line in datasets_check.description(document):
+            print(printable(line))
 
 
 def datasets(context: typer.Context, *, as_json: ArrayAsJson = False) -> None:
@@ -58,7 +138,8 @@ def datasets(context: typer.Context, *, as_json: ArrayAsJson = False) -> None:
 
 def document(dataset: "Dataset") -> dict[str, Any]:
     """As in its file, with the defaults and the environment's replacements filled in; columns as they are written."""
-    whole = dataset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    code = {"transform": {"__all__": {"code"}}}
+    whole = dataset.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=code)
     columns = [
         column.model_dump(mode="json", by_alias=True, exclude_defaults=True) for column in dataset.columns
     ]

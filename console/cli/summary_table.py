@@ -41,6 +41,8 @@ ROW_COLUMNS = (
     _Column("accepted", lambda d: d.rows_accepted),
     _Column("rejected", lambda d: d.rows_rejected, style="yellow"),
     _optional("duplicates", lambda d: d.rows_deduplicated),
+    _optional("filtered", lambda d: d.rows_filtered),
+    _optional("added", lambda d: d.rows_added),
     _Column("loaded", lambda d: d.rows_loaded, stage="loader"),
     _optional("superseded", lambda d: d.rows_superseded),
     _optional("not loaded", lambda d: d.rows_not_loaded, "red"),

@@ -88,7 +88,7 @@ class Content:
         if batch.source is None or not self.expected.forms.can_hold(batch.form, self.expected.key):
             return
         batch.has_rows = True  # also where a violation ends it early
-        for rows in rows_of_source(batch, batch.source, self.findings):
+        for rows in rows_of_source(batch, batch.source, self.expected.transformer, self.findings):
             self.expected.add_rows(batch, rows)
 
     def _tell_by_clean(self, batch: Batch, parquet: pq.ParquetFile) -> None:
@@ -166,10 +166,10 @@ class Content:
         is_untold = pl.col("_in_batch").is_in(pl.Series(untold, dtype=pl.UInt32).implode()).fill_null(False)
         self._keep_without_rows(frame.filter(is_untold))
         told = frame.filter(~is_untold).join(
-            wanted.select("_source_position", "_batch", pl.col("_row").alias("_wanted")),
-            on="_source_position", how="left",
+            wanted.select(*self.expected.place, "_batch", pl.col("_row").alias("_wanted")),
+            on=self.expected.place, how="left",
         )  # fmt: skip
-        self._found.setdefault(run.run_id, []).append(told.select("_source_position", "_batch"))
+        self._found.setdefault(run.run_id, []).append(told.select(*self.expected.place, "_batch"))
         for row in told.filter(pl.col("_wanted").is_null()).iter_rows(named=True):
             self.findings.add(
                 "I1", self.subject(row), f"the lake has it ({uri}), and the run did not accept it"
@@ -193,11 +193,12 @@ class Content:
         told = [batch for batch in batches if batch.has_rows]
         pieces = self._found.pop(run_id, [])
         wanted = self._stored_by({b.processed.batch_id: b for b in told})
-        found = pl.concat(pieces) if pieces else wanted.select("_source_position", "_batch").clear()
-        for row in wanted.join(found, on="_source_position", how="anti").iter_rows(named=True):
+        place = self.expected.place
+        found = pl.concat(pieces) if pieces else wanted.select(*place, "_batch").clear()
+        for row in wanted.join(found, on=place, how="anti").iter_rows(named=True):
             self.findings.add("I1", self.subject(row, run_id), "it is not in the lake")
-        twice = found.group_by("_source_position").len().filter(pl.col("len") > 1)
-        for row in twice.join(wanted, on="_source_position", how="left").iter_rows(named=True):
+        twice = found.group_by(place).len().filter(pl.col("len") > 1)
+        for row in twice.join(wanted, on=place, how="left").iter_rows(named=True):
             self.findings.add("I1", self.subject(row, run_id), f"it is in the lake {row['len']} times")
         self._check_without_rows([batch for batch in batches if not batch.has_rows])
 
@@ -219,7 +220,7 @@ class Content:
             )
             batch.has_rows = True
         if rows is not None:
-            twice = rows.group_by("_batch", "_source_position").len().filter(pl.col("len") > 1)
+            twice = rows.group_by("_batch", *self.expected.place).len().filter(pl.col("len") > 1)
             for row in twice.iter_rows(named=True):
                 run_id = self.expected.batch(row["_batch"]).run.run_id
                 self.findings.add("I1", self.subject(row, run_id), f"it is in the lake {row['len']} times")

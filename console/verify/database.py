@@ -22,7 +22,7 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY at
 
 LAST_STAGES: tuple[Stage, ...] = ("converter", "loader", "s3sink")
 
-COUNTS = ("read", "accepted", "rejected", "deduplicated", "loaded", "superseded")
+COUNTS = ("read", "accepted", "rejected", "deduplicated", "loaded", "superseded", "filtered", "added")
 
 
 @dataclass(frozen=True, slots=True)

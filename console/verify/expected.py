@@ -16,6 +16,7 @@ from console.verify.forms import Form, Forms, digest
 from console.verify.source import SourceRecords, parse, rows_of
 from console.verify.staging import Documents
 from shared.datasets.model import Dataset
+from shared.transforms.apply import Transformer
 
 INDEX: Mapping[str, Any] = {
     "_run": pl.UInt32(),
@@ -42,6 +43,8 @@ class Batch:
     """Those that are done with it."""
     rejected: frozenset[int] = frozenset()
     """Places of refused lines, from the batch's first."""
+    refused_after: Mapping[int, str] = field(default_factory=dict)
+    """Of those, the ones that became rows and were refused after the transform, with the reason."""
     gaps: tuple[tuple[int, int], ...] = ()
     """Line, and records of the source that are passed over from it on, for a page that is missing."""
     unloaded: frozenset[int] = frozenset()
@@ -63,6 +66,7 @@ class Expected:
     forms: Forms
     key: tuple[str, ...]
     key_types: Mapping[str, Any]
+    transformer: Transformer = field(default_factory=Transformer)
     batches: dict[str, Batch] = field(default_factory=dict)
     pieces: list[pl.DataFrame] = field(default_factory=list)
     index: pl.DataFrame = field(init=False)
@@ -78,6 +82,12 @@ class Expected:
 
     def batch(self, number: int) -> Batch:
         return self._numbered[number]
+
+    @property
+    def place(self) -> list[str]:
+        """The columns that tell rows of a run apart: a transform may make several rows of a line."""
+        has_added = any(batch.processed["added"] for batch in self.batches.values())
+        return ["_source_position", *(self.key if has_added else ())]
 
     def close(self) -> None:
         """Moves the rows that were added into the index. Not thread-safe."""
@@ -98,8 +108,8 @@ class Expected:
         batch.has_rows = True
 
     def row(self, batch: Batch, position: int) -> dict[str, Any] | None:
-        """The row that must be there, in full; None without a source."""
-        if batch.source is None:
+        """The row that must be there, in full; None without a source, and where a transform made it."""
+        if batch.source is None or batch.form.dataset.transform:
             return None
         place = batch.source_index(position - batch.first_position)
         if place >= len(batch.source):

@@ -15,8 +15,10 @@ from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
 from console.verify.source import SourceRecords, is_beyond, parse, problem_of, rows_of
 from console.verify.staging import Documents
+from console.verify.transformed import NO_SECRET, can_transform, transformed_rows
 from shared.datasets.model import Dataset
 from shared.events import ids
+from shared.transforms.apply import Transformer
 
 CHUNK = 50_000
 QUARANTINE = "quarantine.jsonl.zst"
@@ -40,6 +42,9 @@ async def learn(
     """
     _require_as_many_records(expected, findings)
     for batch in expected.batches.values():
+        if batch.source is not None and not can_transform(batch.form.dataset, expected.transformer):
+            findings.note(NO_SECRET, batch.processed.name)
+            batch.source = None
         if batch.source is not None:
             try:
                 await _learn_rejected(batch, batch.source, documents, read, findings)
@@ -73,10 +78,14 @@ def _require_as_many_records(expected: Expected, findings: Findings) -> None:
         )
 
 
-def rows_of_source(batch: Batch, source: SourceRecords, findings: Findings) -> Iterator[pl.DataFrame]:
+def rows_of_source(
+    batch: Batch, source: SourceRecords, transformer: Transformer, findings: Findings
+) -> Iterator[pl.DataFrame]:
     """The rows that the source gives for the batch, one per key, with their positions."""
     pieces = []
-    lines = [line for line in range(batch.processed["read"]) if line not in batch.rejected]
+    unread = batch.rejected - set(batch.refused_after)
+    dataset = batch.form.dataset
+    lines = [line for line in range(batch.processed["read"]) if line not in unread]
     for start in range(0, len(lines), CHUNK):
         some = lines[start : start + CHUNK]
         places = [batch.source_index(line) for line in some]
@@ -88,16 +97,19 @@ def rows_of_source(batch: Batch, source: SourceRecords, findings: Findings) -> I
             )
             return
         try:
-            frame = rows_of(batch.form.dataset, [parse(source[place]) for place in places])
+            frame = rows_of(dataset.as_read(), [parse(source[place]) for place in places])
         except (TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError):
             _name_what_no_rule_accepts(batch, places, source, findings)
             return
         positions = pl.Series("_source_position", [batch.first_position + line for line in some], pl.Int64)
         pieces.append(frame.with_columns(positions))
-    accepted = sum(len(piece) for piece in pieces)
-    unique = (
-        pl.concat(pieces).unique(batch.form.dataset.key, keep="last", maintain_order=True) if pieces else None
-    )
+    rows = pl.concat(pieces) if pieces else None
+    if rows is not None and dataset.transform:
+        rows = transformed_rows(batch, rows, transformer, findings)
+        if rows is None:
+            return
+    accepted = 0 if rows is None else len(rows)
+    unique = None if rows is None else rows.unique(dataset.key, keep="last", maintain_order=True)
     require_deduplicated(batch, 0 if unique is None else len(unique), accepted, findings)
     if unique is not None:
         yield unique
@@ -119,8 +131,11 @@ async def _learn_rejected(
         name,
         f"{batch.processed['rejected']} records were rejected, {len(lines)} are in quarantine",
     )
+    after = {}
     for place, line in zip(places, lines, strict=True):
-        _check_refusal(batch, place, line, source, findings)
+        if not _check_refusal(batch, place, line, source, findings):
+            after[place] = line["reason"]
+    batch.refused_after = after
 
 
 async def _gaps(
@@ -166,6 +181,9 @@ async def _learn_unloaded(batch: Batch, result: Result, read: Read, findings: Fi
     except GoneError:
         batch.unloaded_unknown = result["rejected"]
         return
+    if batch.processed["added"]:
+        batch.unloaded_unknown = result["rejected"]  # a position is of several rows
+        return
     batch.unloaded = frozenset(line["source_position"] for line in lines)
     findings.require(
         "I1",
@@ -202,32 +220,36 @@ async def _lines(
 
 def _check_refusal(
     batch: Batch, place: int, line: dict[str, Any], source: SourceRecords, findings: Findings
-) -> None:
-    dataset: Dataset = batch.form.dataset
+) -> bool:
+    """False: nothing is wrong with the record, so it is the transform's rows that were refused."""
+    dataset: Dataset = batch.form.dataset.as_read()
     subject = f"{dataset.name} record {line['source_position']} of {batch.run.run_id}"
     if line["reason"] == "fetch":
         findings.count("I1")
-        return
+        return True
     index = batch.source_index(place)
     if not findings.require(
         "I1", index < len(source), subject, f"it is in quarantine, the source has {len(source)}"
     ):
-        return
+        return True
     raw = line["raw"].encode() if "raw" in line else base64.b64decode(line.get("raw_base64", ""))
     record = source[index]
     if not same(raw, record, whole=line["reason"] != "too_large"):
         findings.add(
             "I1", subject, f"its raw text in quarantine is not the source's: {raw[:80]!r}, {record[:80]!r}"
         )
-        return
+        return True
     try:
         value = parse(record)
     except ValueError:
-        return
+        return True
     deserved = problem_of(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
+    if not deserved and batch.form.dataset.transform:
+        return False
     findings.require(
         "I1", deserved, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
     )
+    return True
 
 
 def same(raw: bytes, record: bytes, *, whole: bool = True) -> bool:
@@ -247,7 +269,7 @@ def _exactly(text: bytes) -> Any:
 def _name_what_no_rule_accepts(
     batch: Batch, places: list[int], source: SourceRecords, findings: Findings
 ) -> None:
-    dataset = batch.form.dataset
+    dataset = batch.form.dataset.as_read()
     for place in places:
         try:
             why = problem_of(dataset, parse(source[place]))

@@ -125,13 +125,16 @@ def check_reasons(results: Iterable[Result], findings: Findings) -> None:
 def _check_sum(result: Result, findings: Findings) -> None:
     match result.stage:
         case "processor":
-            parts = [result[name] for name in ("accepted", "rejected", "deduplicated")]
+            parts = [result[name] for name in ("accepted", "rejected", "deduplicated", "filtered")]
         case "loader":
             parts = [result[name] for name in ("loaded", "superseded", "rejected")]
         case _:
             parts = [result["accepted"]]
     findings.require(
-        "I2", result["read"] == sum(parts), result.name, f"of {result['read']} rows it accounts for {parts}"
+        "I2",
+        result["read"] + result["added"] == sum(parts),
+        result.name,
+        f"of {result['read']} rows and {result['added']} that a transform added it accounts for {parts}",
     )
 
 
@@ -338,6 +341,8 @@ def summary_of(run: Run, dataset: str, results: list[Result]) -> dict[str, Any]:
         + total("crawler", "dead", "read")
         + not_read("processor"),
         "rows_deduplicated": total("processor", "done", "deduplicated"),
+        "rows_filtered": total("processor", "done", "filtered"),
+        "rows_added": total("processor", "done", "added"),
         "rows_loaded": total("loader", "done", "loaded"),
         "rows_superseded": total("loader", "done", "superseded"),
         "rows_not_loaded": not_read("loader") + total("loader", "done", "rejected"),

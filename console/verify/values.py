@@ -219,6 +219,14 @@ def canonical(value: Any) -> str:
     raise TypeError(value)
 
 
+def is_canonical(text: str) -> bool:
+    """Whether it is JSON as it is stored."""
+    try:
+        return canonical(json.loads(text, parse_float=Decimal, parse_int=Decimal)) == text
+    except (ValueError, RecursionError, ArithmeticError, TypeError):
+        return False
+
+
 _FILLED, _LEADING_ZEROS = 20, 6
 """Zeros of a canonical number that are written out, behind its digits and before them."""
 

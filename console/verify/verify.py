@@ -30,12 +30,18 @@ from console.verify.table import Table
 from console.verify.tables import Tables
 from shared.errors import PermanentError, TransientError
 from shared.events.topology import SERVICES
+from shared.settings.masks import MaskSettings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import open_s3
 from shared.sweep.settings import SweepSettings
 from shared.sweep.uploads import S3Uploads
+from shared.transforms.apply import Transformer
+from shared.transforms.sandbox import Limits, Sandbox
 
 FILES_AT_ONCE = 8
+TRANSFORMS = Limits(memory_mib=8192, timeout_s=600)
+"""Of the steps that are run again: what a processor could do is not to end here."""
+
 
 SWEPT_AT = timedelta(hours=24)
 """The age at which a sweep removes what nothing names."""
@@ -198,7 +204,10 @@ class _Pass:
         tables = Tables()
         await tables.gather(audit, documents, catalog, sources, self._connection, self._findings)
         loaded = {result.batch_id: result for result in audit.results if result.stage == "loader"}
+        secret = self._installation.settings(MaskSettings).mask_key()
+        transformer = Transformer(TRANSFORMS, secret, stack.enter_context(Sandbox()))
         for content in tables.contents.values():
+            content.expected.transformer = transformer
             await learn(content.expected, loaded, documents, self._objects.read, self._findings)
         return tables
 

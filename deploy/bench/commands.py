@@ -57,6 +57,16 @@ The bench starts a stack of its own and removes it. With --elsewhere workers
 wait instead of computing: how well many machines would be kept busy.
 """
 
+TRANSFORM_EXAMPLES = """\b
+Examples:
+  onpoint bench transform
+  onpoint bench transform --rows 10000 --repeat 20 --json | jq .cost
+
+\b
+One batch is processed from raw lines to Parquet, in this process and those
+that it starts, without a stack. CPU time counts, not the clock's.
+"""
+
 GROW_ROWS = (100_000, 1_000_000, 5_000_000)
 
 Setting = Annotated[
@@ -183,6 +193,27 @@ def on_dask(
         print(
             f"a batch of one row: here {found.local_small_ms:.0f} ms, on a worker {found.cluster_small_ms:.0f} ms"
         )
+
+
+@bench.command("transform", epilog=TRANSFORM_EXAMPLES)
+def transform(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=1_000_000, help="Rows of the batch.")
+    ] = 100_000,
+    repeat: Repeat = 5,
+    as_json: AsJson = False,
+) -> None:
+    """What a transform of five SQL expressions costs beside the same batch without one."""
+    from deploy.bench.transform import measure
+
+    found = measure(rows, repeat)
+    if as_json:
+        print_json(found)
+        return
+    print(f"{found['rows']:,} rows of {found['row_bytes']} bytes, CPU seconds, the least of {repeat}:")
+    print(f"  without a transform  {found['plain_s']:.2f}")
+    print(f"  with five expressions  {found['transformed_s']:.2f}, {100 * found['cost']:.0f} % more")
 
 
 def _measure(chosen: "e2e.Bench") -> dict[str, Any]:

@@ -3,8 +3,8 @@ from importlib.util import find_spec
 
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
-from services.processor.settings import ProcessorSettings
-from services.processor.work import Work, work_on
+from services.processor.settings import ProcessorSettings, TransformSettings
+from services.processor.work import Work, transformer_of, work_on
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
@@ -12,6 +12,7 @@ from shared.events import topics
 from shared.runtime.process import Process, run_service
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
+from shared.settings.masks import MaskSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.variables import variable_of
@@ -27,7 +28,8 @@ async def build(process: Process) -> None:
     folder.read()  # logs the files that cannot be used
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "processor")
-    local = partial(work_on, batches.artifacts)
+    transformer = transformer_of(load_settings(TransformSettings), load_settings(MaskSettings))
+    local = partial(work_on, batches.artifacts, transformer)
     work = _on_cluster(dask, local, settings, process) if dask.dask_scheduler_address else local
     handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read), work))
     process.subscriptions.subscribe(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.processor.adapters.clean_file import rewrite_lineage, write_clean
-from services.processor.adapters.quarantine_file import QuarantineFile
+from services.processor.adapters.quarantine_file import QuarantineFile, add_refused
 from services.processor.adapters.raw_file import inflate
 from services.processor.adapters.spill_file import SpillFile
+from services.processor.adapters.transformed_rows import ROWS, TRANSFORMED_ROWS, raw_lines, transform_rows
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
 from services.processor.domain.parse_schema import ParseSchema
@@ -19,6 +20,8 @@ from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.parquet.reader import open_clean
 from shared.reasons import Reason
+from shared.transforms.apply import Transformer
+from shared.transforms.result import Transformed
 
 RAW_FORMAT = "jsonl.zst"
 REQUESTS_FORMAT = "requests.jsonl.zst"
@@ -49,19 +52,23 @@ def copy_processed(folder: Path, crawled: BatchManifest, clean: Artifact, datase
 
 
 def clean_raw(
-    folder: Path, crawled: BatchManifest, rows: int, dataset: Dataset, parse_schema: ParseSchema
+    folder: Path,
+    crawled: BatchManifest,
+    rows: int,
+    dataset: Dataset,
+    parse_schema: ParseSchema,
+    transformer: Transformer,
 ) -> Cleaned:
     """Raw lines to Parquet and quarantine.
 
-    Raises `PermanentError` for an artifact that is not as in its manifest.
+    Raises `PermanentError` for an artifact that is not as in its manifest, and for a transform that fails.
     """
-    watch = Watch(parse_schema, crawled.run_id, crawled.batch_id)
+    watch = Watch(parse_schema, crawled.run_id, crawled.batch_id, are_stored=not dataset.transform)
+    log = _request_log(folder / REQUESTS_FORMAT)
     lines = refused = ignored = 0
     with (
-        SpillFile(folder / "rows.arrow", parse_schema.schema) as store,
-        QuarantineFile(
-            folder / QUARANTINE_FORMAT, _request_log(folder / REQUESTS_FORMAT), crawled.first_position
-        ) as quarantine,
+        SpillFile(folder / ROWS, parse_schema.schema) as store,
+        QuarantineFile(folder / QUARANTINE_FORMAT, log, crawled.first_position) as quarantine,
     ):
         for piece in cut_lines(inflate(folder / RAW_FORMAT)):
             if isinstance(piece, LongLine):
@@ -79,15 +86,27 @@ def clean_raw(
         raise PermanentError(
             Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest gives {rows}"
         )
-    written = write_clean(folder / "rows.arrow", folder / "parquet", crawled, dataset)
+    typed, reasons, transformed = folder / ROWS, quarantine.reasons, Transformed()
+    if dataset.transform:
+        transformed = transform_rows(folder, crawled, dataset, transformer)
+        typed = folder / TRANSFORMED_ROWS
+    if transformed.refused:
+        again = raw_lines(cut_lines(inflate(folder / RAW_FORMAT)), transformed, crawled.first_position)
+        reasons = add_refused(folder / QUARANTINE_FORMAT, again, log, crawled.first_position)
+    written = write_clean(typed, folder / "parquet", crawled, dataset)
     counts = Counts(
-        read=lines, accepted=written.accepted, rejected=refused, deduplicated=written.deduplicated
+        read=lines,
+        accepted=written.accepted,
+        rejected=refused + len(transformed.refused),
+        deduplicated=written.deduplicated,
+        filtered=transformed.filtered,
+        added=transformed.added,
     )
     absent = watch.absent.names()
     return Cleaned(
         counts,
         written.repeated,
-        dict(quarantine.reasons),
+        dict(reasons),
         absent,
         watch.unnamed.names() if absent else (),
         ignored,

@@ -12,7 +12,10 @@ from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
 from shared.stages.results import Batches
+from shared.transforms.apply import Transformer
 from shared.version import CODE_VERSION
+
+OUTCOMES = {"read", "accepted", "rejected", "deduplicated", "filtered", "added"}
 
 log = get_logger()
 
@@ -24,7 +27,7 @@ class ProcessorService:
         """Without `work` this process does it itself."""
         self._batches = batches
         self._datasets = datasets
-        self._work = work or partial(work_on, batches.artifacts)
+        self._work = work or partial(work_on, batches.artifacts, Transformer())
 
     async def process(self, crawled: BatchManifest) -> BatchManifest:
         """The batch's result, by this call or by an earlier one. Idempotent.
@@ -72,7 +75,7 @@ def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: 
 def _report(result: BatchManifest, cleaned: Cleaned) -> None:
     """Once per result, by the process that committed it."""
     dataset, counts = result.dataset, cleaned.counts
-    for outcome in ("read", "accepted", "rejected", "deduplicated"):
+    for outcome in OUTCOMES:
         STAGE_ROWS.labels("processor", dataset, outcome).inc(getattr(counts, outcome))
     for reason, rows in cleaned.rejected_by_reason.items():
         ROWS_REJECTED.labels("processor", dataset, reason).inc(rows)
@@ -80,7 +83,7 @@ def _report(result: BatchManifest, cleaned: Cleaned) -> None:
     FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
     log.info(
         "batch_processed",
-        **counts.model_dump(include={"read", "accepted", "rejected", "deduplicated"}),
+        **counts.model_dump(include=OUTCOMES),
         reasons=cleaned.rejected_by_reason,
         absent=cleaned.absent,
         ignored=cleaned.ignored,

@@ -12,6 +12,17 @@ class ProcessorSettings(Settings):
     ] = 2
 
 
+class TransformSettings(Settings):
+    """Of the processor, and of a worker of the Dask cluster."""
+
+    transform_memory_mib: Annotated[
+        int, Field(ge=64, le=65_536, description="MiB that each step of a transform may use")
+    ] = 1024
+    transform_timeout_s: Annotated[
+        float, Field(gt=0, le=3_600, description="time that the transform of one batch may take")
+    ] = 60
+
+
 class DaskWorkerSettings(Settings):
     """Of a worker of the Dask cluster, beside those of its scheduler and of the object store."""
 

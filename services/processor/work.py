@@ -19,12 +19,16 @@ from services.processor.engine import (
     clean_raw,
     copy_processed,
 )
+from services.processor.settings import TransformSettings
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.reasons import Reason
+from shared.settings.masks import MaskSettings
 from shared.stages.artifacts import Artifacts
 from shared.stages.scratch import scratch_folder
+from shared.transforms.apply import Transformer
+from shared.transforms.sandbox import Limits
 
 PARSE_SCHEMAS_CACHED = 64
 
@@ -52,7 +56,14 @@ class Inputs:
     is_processed: bool
 
 
-async def work_on(artifacts: Artifacts, crawled: BatchManifest, dataset: Dataset) -> Processed:
+def transformer_of(settings: TransformSettings, masks: MaskSettings) -> Transformer:
+    limits = Limits(settings.transform_memory_mib, settings.transform_timeout_s)
+    return Transformer(limits, masks.mask_key())
+
+
+async def work_on(
+    artifacts: Artifacts, transformer: Transformer, crawled: BatchManifest, dataset: Dataset
+) -> Processed:
     """Idempotent: the same batch gives the same files under the same names. Memory is a few chunks of 8 MiB.
 
     Raises `TransientError` in an outage, `PermanentError` for what can never be processed.
@@ -63,7 +74,7 @@ async def work_on(artifacts: Artifacts, crawled: BatchManifest, dataset: Dataset
         if inputs.is_processed:
             cleaned = await _copy(artifacts, crawled, inputs, dataset, folder)
         else:
-            cleaned = await _clean(artifacts, crawled, inputs, dataset, parse_schema, folder)
+            cleaned = await _clean(artifacts, transformer, crawled, inputs, dataset, parse_schema, folder)
         return Processed(await _put(artifacts, crawled, dataset, cleaned.counts, folder), cleaned)
 
 
@@ -76,6 +87,7 @@ def inputs_of(crawled: BatchManifest) -> Inputs:
 
 async def _clean(
     artifacts: Artifacts,
+    transformer: Transformer,
     crawled: BatchManifest,
     inputs: Inputs,
     dataset: Dataset,
@@ -85,7 +97,9 @@ async def _clean(
     await artifacts.fetch(crawled, inputs.main, folder / RAW_FORMAT)
     if inputs.beside is not None:
         await artifacts.fetch(crawled, inputs.beside, folder / REQUESTS_FORMAT)
-    return await asyncio.to_thread(clean_raw, folder, crawled, inputs.main.rows, dataset, parse_schema)
+    return await asyncio.to_thread(
+        clean_raw, folder, crawled, inputs.main.rows, dataset, parse_schema, transformer
+    )
 
 
 async def _copy(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -15,8 +15,11 @@ from shared.datasets.built_in import BUILT_IN
 from shared.datasets.document import MAX_BYTES, DocumentError, Mark, read_document
 from shared.datasets.model import Dataset
 from shared.datasets.pagination import PAGINATION_KINDS
-from shared.datasets.wording import explain
+from shared.datasets.wording import explain, explain_fault
 from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from shared.transforms.check import Fault
 
 MISTAKES_TOLD = 20
 """Of one file."""
@@ -38,6 +41,8 @@ class RefusedFile:
     """Of its dataset, or of the file where it does not tell."""
     more: tuple[tuple[int, str], ...] = ()
     """Line and reason of each further mistake."""
+    depends_on_code: bool = False
+    """Whether another file than this one may be what is to be mended."""
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.reason}"
@@ -59,6 +64,8 @@ class DatasetFile:
     dataset: Dataset
     name_line: int
     table_line: int
+    code_files: tuple[Path, ...] = ()
+    """Files beside it that its functions come from."""
 
 
 class Catalog(Mapping[str, Dataset]):
@@ -148,7 +155,8 @@ def read_file(path: Path, environment: Mapping[str, str]) -> DatasetFile | Refus
     except DocumentError as error:
         found = _NAME_LINE.search(data)
         name = found[1].decode() if found else path.stem
-        return RefusedFile(path, error.line, error.reason, name, error.more)
+        by_code = isinstance(error, _TransformError)
+        return RefusedFile(path, error.line, error.reason, name, error.more, depends_on_code=by_code)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -176,10 +184,31 @@ def _parse(path: Path, data: bytes, environment: Mapping[str, str]) -> DatasetFi
         dataset = Dataset.model_validate(document)
     except ValidationError as error:
         mistakes += explain(error, mark, variables)
+    code_files: tuple[Path, ...] = ()
+    if not mistakes and dataset.transform:
+        dataset, code_files, faults = _checked_transform(dataset, path.parent)
+        if faults:
+            first, *others = [explain_fault(mark, fault.at, fault.reason) for fault in faults]
+            raise _TransformError(*first, *others)
     if mistakes:
         first, *others = mistakes
         raise DocumentError(*first, *others)
-    return DatasetFile(path, dataset, mark.at(("name",))[0], mark.at(("table",))[0])
+    return DatasetFile(path, dataset, mark.at(("name",))[0], mark.at(("table",))[0], code_files)
+
+
+class _TransformError(DocumentError):
+    """A mistake in a transform: it may be in the file of a function."""
+
+
+def _checked_transform(dataset: Dataset, folder: Path) -> tuple[Dataset, tuple[Path, ...], "list[Fault]"]:
+    """With the code of its functions, the files that it came from, and what is wrong.
+
+    The database that reads statements is imported for those who have some.
+    """
+    from shared.transforms import check  # noqa: PLC0415 - as said
+
+    dataset, faults = check.with_code(dataset, folder)
+    return dataset, check.files_of(dataset, folder), faults or list(check.faults_of(dataset))
 
 
 def _nothings(document: Mapping[str, Any], mark: Mark) -> Iterator[tuple[int, str]]:

@@ -52,6 +52,8 @@ class Column(Model):
     """Where the value is in the record: a path of keys (`shared.datasets.paths`). Absent: the column's name."""
     fill: str | int | float | bool | None = None
     """Replaces null. Absent: null stays null."""
+    computed: bool | None = None
+    """Whether the transform makes it, and no record has it."""
     inexact: Inexact | None = None
     """What becomes of a number that the column cannot hold as it is: of a fraction in an integer, of more digits
     behind the point than a decimal has, of an integer that no float is. Absent: floats round it, others refuse it."""

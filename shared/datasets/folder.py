@@ -14,6 +14,7 @@ SETTLED_S = 2.0
 """A file that was written so shortly before it was read may have been written again within one tick of its clock."""
 
 _Stamp = tuple[int, int, int, int] | None
+_Stamps = tuple[tuple[int, int, int, int], ...] | None
 
 log = get_logger()
 
@@ -46,7 +47,7 @@ class DatasetFolder:
         self._environment = os.environ if environment is None else environment
         self._on_refused = on_refused
         self._lock = threading.Lock()
-        self._known: dict[Path, tuple[_Stamp, DatasetFile | RefusedFile]] = {}
+        self._known: dict[Path, tuple[_Stamps, DatasetFile | RefusedFile]] = {}
         self._told: set[str] = set()
         self._catalog: Catalog | None = None
 
@@ -75,12 +76,12 @@ class DatasetFolder:
             self._tell(self._catalog)
         return self._catalog
 
-    def _read(self, path: Path, now_s: float) -> tuple[_Stamp, DatasetFile | RefusedFile]:
-        stamp = _stamp(path, now_s)
+    def _read(self, path: Path, now_s: float) -> tuple[_Stamps, DatasetFile | RefusedFile]:
         known = self._known.get(path)
-        if known is not None and stamp is not None and known[0] == stamp:
+        if known is not None and known[0] is not None and known[0] == _stamps(path, known[1], now_s):
             return known
-        return stamp, read_file(path, self._environment)
+        file = read_file(path, self._environment)
+        return _stamps(path, file, now_s), file
 
     def _tell(self, catalog: Catalog) -> None:
         lines = {str(refused) for refused in catalog.refused}
@@ -88,6 +89,15 @@ class DatasetFolder:
             if str(refused) not in self._told:
                 self._on_refused(refused)
         self._told = lines
+
+
+def _stamps(path: Path, file: DatasetFile | RefusedFile, now_s: float) -> _Stamps:
+    """Of the file and of the code that it names. None: look into them again the next time."""
+    if isinstance(file, RefusedFile) and file.depends_on_code:
+        return None
+    code = file.code_files if isinstance(file, DatasetFile) else ()
+    found = tuple(stamp for one in (path, *code) if (stamp := _stamp(one, now_s)) is not None)
+    return found if len(found) == 1 + len(code) else None
 
 
 def _stamp(path: Path, now_s: float) -> _Stamp:

@@ -11,6 +11,7 @@ from shared.datasets.faults import FaultError
 from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
 from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path
+from shared.datasets.transform import Steps
 from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.names import SUPPORTED_FORMATS, Format, Severity
 
@@ -95,6 +96,10 @@ class Dataset(Model):
     key: Annotated[tuple[Name, ...], Field(min_length=1, max_length=32)]
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1500)]
     """1,600 is PostgreSQL's limit; five are the pipeline's own."""
+    inputs: Annotated[tuple[Column, ...], Field(max_length=1500)] = ()
+    """What the transform reads of a record besides the columns, and no one stores."""
+    transform: Steps = ()
+    """Applied in order to the typed rows of a batch, before duplicates are dropped."""
     formats: tuple[Format, ...] = ("parquet",)
     max_rejected_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.01
     """Share of the crawled rows that may be rejected before the run is partial."""
@@ -109,6 +114,17 @@ class Dataset(Model):
         if value in RESERVED_DATASETS:
             raise FaultError(f"{value} is a folder of the pipeline itself: choose another name")
         return value
+
+    @property
+    def read_columns(self) -> tuple[Column, ...]:
+        """What is read of a record: the columns that are not computed, then the inputs."""
+        return (*(column for column in self.columns if not column.computed), *self.inputs)
+
+    def as_read(self) -> "Dataset":
+        """The dataset of its records as they are typed, before a transform: the key is checked after it."""
+        if not self.transform:
+            return self
+        return self.model_copy(update={"columns": self.read_columns, "key": (), "transform": ()})
 
     @field_validator("formats")
     @classmethod
@@ -140,20 +156,43 @@ class Dataset(Model):
         return self
 
     @model_validator(mode="after")
-    def paths_do_not_cross(self) -> Self:
-        """`a` and `a.b` cannot both be columns: in one `a` is a value, in the other an object."""
-        paths: dict[Path, int] = {}
+    def only_a_transform_has_inputs(self) -> Self:
         for place, column in enumerate(self.columns):
-            if (other := paths.setdefault(column.path, place)) != place:
-                reason = f"{column.name} and {self.columns[other].name} are taken from the same path"
-                raise FaultError(f"two columns, {reason}: {format_path(column.path)}", "columns", place)
-        for path, place in paths.items():
+            if column.computed and not self.transform:
+                reason = f"{column.name} is computed, and there is no `transform`"
+                raise FaultError(reason, "columns", place, "computed")
+            if column.computed and (column.source_path is not None or column.fill is not None):
+                reason = f"{column.name} is computed: it is not read of a record, and has neither `from` nor `fill`"
+                raise FaultError(reason, "columns", place, "computed")
+        if self.inputs and not self.transform:
+            raise FaultError("there is no `transform` that reads them", "inputs")
+        names = [column.name for column in self.read_columns]
+        if duplicates := _twice(names):
+            raise FaultError(f"{duplicates[0]} is read twice", "inputs")
+        if not names:
+            raise FaultError("every column is computed: nothing is read of a record", "columns")
+        return self
+
+    @model_validator(mode="after")
+    def paths_do_not_cross(self) -> Self:
+        """`a` and `a.b` cannot both be read: in one `a` is a value, in the other an object."""
+        read = [
+            (column, (field, place))
+            for field in ("columns", "inputs")
+            for place, column in enumerate(getattr(self, field))
+            if not column.computed
+        ]
+        paths: dict[Path, tuple[Column, tuple[str, int]]] = {}
+        for column, at in read:
+            other, _ = paths.setdefault(column.path, (column, at))
+            if other is not column:
+                reason = f"{column.name} and {other.name} are taken from the same path"
+                raise FaultError(f"two columns, {reason}: {format_path(column.path)}", *at)
+        for path, (_, at) in paths.items():
             for length in range(1, len(path)):
                 if path[:length] in paths:
                     crossing = f"columns from {format_path(path[:length])} and {format_path(path)} cross"
-                    raise FaultError(
-                        f"{crossing}: what holds the second is an object, not a value", "columns", place
-                    )
+                    raise FaultError(f"{crossing}: what holds the second is an object, not a value", *at)
         return self
 
     @model_validator(mode="after")

@@ -88,6 +88,11 @@ def explain(
     return [(line, reason) for _, line, reason in sorted(set(faults))]
 
 
+def explain_fault(mark: Mark, at: tuple[str | int, ...], reason: str) -> tuple[int, str]:
+    """The line, and the reason with its field, of what was found after the model was checked."""
+    return mark.at(at)[0], f"{_where(at, '')}: {reason}"
+
+
 def _follows_from_another(item: Any, found: list[Any]) -> bool:
     """A list whose only item is wrong is called too short as well; a type that a comma cuts leaves a field behind."""
     place = item["loc"]

@@ -60,7 +60,8 @@ def relisted(lists: Array, items: Array) -> Array:
     """Lists of the same lengths, with these items."""
     lengths: Array = pc.fill_null(pc.list_value_length(lists), pa.scalar(0, pa.int32()))
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])
-    return pa.ListArray.from_arrays(offsets, items, mask=pc.is_null(lists))
+    gaps: Array = pc.is_null(lists)
+    return pa.ListArray.from_arrays(offsets, items, mask=gaps)
 
 
 def _struct(values: Array, kind: Type, encoding: str) -> Array:

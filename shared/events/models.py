@@ -202,6 +202,10 @@ class Counts(Part):
     deduplicated: Count = 0
     loaded: Count = 0
     superseded: Count = 0
+    filtered: Count = 0
+    """Lines of which the dataset's transform left no row."""
+    added: Count = 0
+    """Rows that the dataset's transform made of a line beyond its first."""
 
 
 class MissingPage(Part):
@@ -331,6 +335,8 @@ class DatasetSummary(Part):
     rows_not_loaded: Count = 0
     rows_stored: Count = 0
     rows_not_stored: Count = 0
+    rows_filtered: Count = 0
+    rows_added: Count = 0
     rows_promised: Count | None = None
     """The most records that the source promised; None where it promised no number."""
     rejected_by_reason: ReasonCounts = {}

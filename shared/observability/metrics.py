@@ -65,7 +65,7 @@ LOOP_LAG_SECONDS = Gauge(
 )
 STAGE_ROWS = Counter(
     "onpoint_rows_total",
-    "Rows by what a stage decided. outcome: read, accepted, rejected, deduplicated, loaded, superseded.",
+    "Rows by what a stage decided. outcome: read, accepted, rejected, deduplicated, filtered, added, loaded, superseded.",
     ["stage", "dataset", "outcome"],
     registry=REGISTRY,
 )

@@ -50,7 +50,7 @@ def dead_manifest(parent: BatchManifest, stage: Stage, error: PermanentError) ->
         reason=error.reason,
         detail=error_text(error),
         counts=parent.counts.model_copy(
-            update={"read": read, "accepted": 0, "rejected": 0, "deduplicated": 0}
+            update={"read": read, "accepted": 0, "rejected": 0, "deduplicated": 0, "filtered": 0, "added": 0}
         ),
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,

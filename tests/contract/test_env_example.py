@@ -18,11 +18,12 @@ from deploy.local.ports import Ports, setting_of
 from services.converter.settings import ConverterSettings
 from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
-from services.processor.settings import DaskWorkerSettings, ProcessorSettings
+from services.processor.settings import DaskWorkerSettings, ProcessorSettings, TransformSettings
 from services.s3sink.settings import SinkSettings
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
 from shared.settings.kafka import KafkaSettings
+from shared.settings.masks import MaskSettings
 from shared.settings.model import Settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
@@ -42,7 +43,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "Datasets": (DatasetSettings,),
     "Every service": (ProcessSettings,),
     "crawler": (CrawlSettings,),
-    "processor": (ProcessorSettings,),
+    "processor": (ProcessorSettings, TransformSettings, MaskSettings),
     "A Dask cluster for the processor's batches, and its workers (docs/dask.md)": (
         DaskSettings,
         DaskWorkerSettings,

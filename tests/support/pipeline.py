@@ -52,6 +52,25 @@ class Pipeline:
         async with AIOKafkaProducer(bootstrap_servers=self.servers, acks="all") as producer:
             await producer.send_and_wait(topic, value, key=key)
 
+    async def publish_again(self, topic: str, run_id: str) -> None:
+        """Every record of the run that is in the topic, once more."""
+        consumer = AIOKafkaConsumer(
+            topic, bootstrap_servers=self.servers, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            partitions = consumer.assignment()
+            ends = await consumer.end_offsets(partitions)
+            found = []
+            while any([await consumer.position(p) < ends[p] for p in partitions]):
+                for messages in (await consumer.getmany(timeout_ms=500)).values():
+                    found += [m for m in messages if json.loads(m.value).get("run_id") == run_id]
+        finally:
+            await consumer.stop()
+        assert found
+        for message in found:
+            await self.publish(topic, message.value, message.key)
+
     @asynccontextmanager
     async def completions(self) -> AsyncIterator["Completions"]:
         """Every `run.completed` from now on, as committed."""

@@ -1,11 +1,14 @@
 """The rejected lines of a batch as a file."""
 
+import heapq
+import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import orjson
 import zstandard
 
 from services.processor.domain.parse import Refused
@@ -36,5 +39,28 @@ class QuarantineFile:
     def add(self, refused: Iterable[Refused]) -> None:
         for line in refused:
             reason, data = quarantine_line(line, self._log, self._first_position)
-            self.reasons[reason.value] += 1
-            self._writer.write(data)
+            self.write(reason.value, data)
+
+    def write(self, reason: str, data: bytes) -> None:
+        """A line as `quarantine_line` gives it."""
+        self.reasons[reason] += 1
+        self._writer.write(data)
+
+
+def add_refused(file: Path, refused: Iterable[Refused], log: RequestLog, first_position: int) -> Counter[str]:
+    """Merges further lines into the file, by their positions; both are in their order. Returns all reasons."""
+    before = file.with_suffix(".before")
+    file.replace(before)
+    more = ((line.line + first_position, *quarantine_line(line, log, first_position)) for line in refused)
+    with QuarantineFile(file, log, first_position) as merged:
+        for _, reason, data in heapq.merge(_stored(before), more, key=lambda line: line[0]):
+            merged.write(str(reason), data)
+    before.unlink()
+    return merged.reasons
+
+
+def _stored(file: Path) -> Iterator[tuple[int, str, bytes]]:
+    with file.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+        for line in io.BufferedReader(reader):
+            document = orjson.loads(line)
+            yield document["source_position"], document["reason"], line

@@ -12,7 +12,8 @@ from distributed import Worker
 from distributed.core import Status
 
 from services.processor.cluster import task
-from services.processor.settings import DaskWorkerSettings
+from services.processor.settings import DaskWorkerSettings, TransformSettings
+from services.processor.work import transformer_of
 from shared.dask.connection import log_as_others
 from shared.dask.security import security_of
 from shared.dask.versions import own_versions
@@ -21,6 +22,7 @@ from shared.errors import ConfigurationError
 from shared.observability.logging import configure_logging, get_logger
 from shared.runtime.http import start_http
 from shared.settings.dask import DaskSettings
+from shared.settings.masks import MaskSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.process import ProcessSettings
@@ -56,7 +58,8 @@ async def _live(process: ProcessSettings, dask: DaskSettings, folder: str) -> in
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     storage = load_settings(ObjectStoreSettings)
-    task.prepare(Artifacts(open_s3(storage, storage.staging_bucket), "processor"))
+    transformer = transformer_of(load_settings(TransformSettings), load_settings(MaskSettings))
+    task.prepare(Artifacts(open_s3(storage, storage.staging_bucket), "processor"), transformer)
     worker = _worker(dask, load_settings(DaskWorkerSettings), folder)
     runner = await start_http(
         process.http_host,

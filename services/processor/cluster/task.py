@@ -1,7 +1,7 @@
 """What a worker of the cluster does with a batch. Nothing secret is in its arguments: a scheduler keeps and shows them."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -14,6 +14,7 @@ from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
 from shared.stages.artifacts import Artifacts
+from shared.transforms.apply import Transformer
 
 log = get_logger()
 
@@ -21,15 +22,16 @@ log = get_logger()
 @dataclass(slots=True)
 class _Place:
     artifacts: Artifacts | None = None
+    transformer: Transformer = field(default_factory=Transformer)
 
 
 _place = _Place()
 _deadlines = Deadlines()
 
 
-def prepare(artifacts: Artifacts) -> None:
-    """Gives the tasks of this process their access to staging, by the process's own credentials."""
-    _place.artifacts = artifacts
+def prepare(artifacts: Artifacts, transformer: Transformer) -> None:
+    """Gives the tasks of this process their access to staging, and the secret of masks, by the process's own settings."""
+    _place.artifacts, _place.transformer = artifacts, transformer
 
 
 def run_batch(crawled: bytes, dataset: bytes, wanted: str, limit_s: float) -> bytes:
@@ -46,14 +48,16 @@ def run_batch(crawled: bytes, dataset: bytes, wanted: str, limit_s: float) -> by
         structlog.contextvars.bound_contextvars(run_id=manifest.run_id, batch_id=manifest.batch_id),
         _deadlines.within(limit_s),
     ):
-        answer = _answer(_place.artifacts, manifest, Dataset.model_validate_json(dataset))
+        answer = _answer(_place.artifacts, _place.transformer, manifest, Dataset.model_validate_json(dataset))
         log.info("batch_worked", outcome=answer.kind)
         return encode_answer(answer)
 
 
-def _answer(artifacts: Artifacts, crawled: BatchManifest, dataset: Dataset) -> Answer:
+def _answer(
+    artifacts: Artifacts, transformer: Transformer, crawled: BatchManifest, dataset: Dataset
+) -> Answer:
     try:
-        processed = asyncio.run(work_on(artifacts, crawled, dataset))
+        processed = asyncio.run(work_on(artifacts, transformer, crawled, dataset))
     except PermanentError as error:
         return Refused(reason=error.reason, text=_sendable(error))
     except TransientError as error:

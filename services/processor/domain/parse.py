@@ -46,11 +46,14 @@ class Parsed:
 class Watch:
     """What is watched through all chunks of one batch."""
 
-    def __init__(self, parse_schema: ParseSchema, run_id: str, batch_id: str) -> None:
+    def __init__(
+        self, parse_schema: ParseSchema, run_id: str, batch_id: str, *, are_stored: bool = True
+    ) -> None:
+        """`are_stored` False: the rows are transformed first, so what room they take is not known yet."""
         self.unnamed = UnnamedFields(parse_schema.tree)
         self.forms = ChosenForms(parse_schema)
         self.absent = AbsentFields(parse_schema.targets)
-        self.room = RowRoom(parse_schema.targets, run_id, batch_id)
+        self.room = RowRoom(parse_schema.targets if are_stored else (), run_id, batch_id)
 
 
 def parse_chunk(

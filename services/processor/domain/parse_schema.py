@@ -61,7 +61,8 @@ class ParseSchema:
 
 
 def parse_schema_of(dataset: Dataset) -> ParseSchema:
-    """Raises `ConfigurationError` for a fill value outside its column's range."""
+    """Of the rows as they are typed. Raises `ConfigurationError` for a fill value outside its column's range."""
+    dataset = dataset.as_read()
     tree: Tree = {}
     targets = tuple(_target(dataset, column) for column in dataset.columns)
     for target in targets:

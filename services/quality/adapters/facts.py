@@ -55,6 +55,8 @@ SELECT r.dataset, r.stage, r.status,
     sum(r.rows_deduplicated)::bigint AS deduplicated,
     sum(r.rows_loaded)::bigint AS loaded,
     sum(r.rows_superseded)::bigint AS superseded,
+    sum(r.rows_filtered)::bigint AS filtered,
+    sum(r.rows_added)::bigint AS added,
     sum(r.repeated)::bigint AS repeated
 FROM onpoint_runs.results r
 LEFT JOIN onpoint_runs.results p

@@ -179,6 +179,8 @@ class LedgerRepository:
                 orjson.dumps(result.rejected_by_reason).decode(),
                 list(result.absent),
                 [printable(name) for name in result.unnamed],
+                counts.filtered,
+                counts.added,
             )
         if row is None:
             # The batch has this result under another run or dataset, or another replica recorded it meanwhile.

@@ -23,6 +23,8 @@ class StageTotals:
     deduplicated: int = 0
     loaded: int = 0
     superseded: int = 0
+    filtered: int = 0
+    added: int = 0
     repeated: int = 0
     """Of the rows of a run that came more than once, those with the same content."""
 
@@ -150,9 +152,14 @@ def _summary(facts: RunFacts, name: str, plan: DatasetPlan) -> DatasetSummary:
 
 
 def distinct_records(facts: RunFacts, dataset: str) -> int:
-    """Records that came, those that came twice counted once."""
+    """Records that came, those that came twice counted once.
+
+    Where a transform makes several rows of a record, no row tells whether its record came twice.
+    """
     totals = [total for total in facts.totals if total.dataset == dataset]
     crawled = sum(total.read for total in totals if total.stage == "crawler")
+    if any(total.added for total in totals):
+        return crawled
     return crawled - sum(total.repeated for total in totals if total.stage in {"processor", "loader"})
 
 
@@ -161,11 +168,13 @@ def mismatches(summaries: Mapping[str, DatasetSummary], stages: Collection[Stage
     found = []
     for name, summary in summaries.items():
         processed = summary.rows_accepted + summary.rows_rejected + summary.rows_deduplicated
-        if summary.rows_crawled != processed:
+        if summary.rows_crawled + summary.rows_added != processed + summary.rows_filtered:
+            added = f" + {summary.rows_added} added" if summary.rows_added else ""
+            filtered = f" + {summary.rows_filtered} filtered" if summary.rows_filtered else ""
             found.append(
-                f"the row counts of {name} do not match: {summary.rows_crawled} rows crawled, "
+                f"the row counts of {name} do not match: {summary.rows_crawled} rows crawled{added}, "
                 f"{summary.rows_accepted} accepted + {summary.rows_rejected} rejected "
-                f"+ {summary.rows_deduplicated} deduplicated"
+                f"+ {summary.rows_deduplicated} deduplicated{filtered}"
             )
         loaded = summary.rows_loaded + summary.rows_superseded + summary.rows_not_loaded
         if "loader" in stages and summary.rows_accepted != loaded:
@@ -198,6 +207,8 @@ def _rows(totals: Iterable[StageTotals]) -> dict[str, int]:
             "rows_not_loaded",
             "rows_stored",
             "rows_not_stored",
+            "rows_filtered",
+            "rows_added",
         ),
         0,
     )
@@ -210,6 +221,8 @@ def _rows(totals: Iterable[StageTotals]) -> dict[str, int]:
                 rows["rows_accepted"] += total.accepted
                 rows["rows_rejected"] += total.rejected
                 rows["rows_deduplicated"] += total.deduplicated
+                rows["rows_filtered"] += total.filtered
+                rows["rows_added"] += total.added
             case "processor", "dead":
                 rows["rows_rejected"] += total.read
             case "loader", "done":

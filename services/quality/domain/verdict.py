@@ -57,7 +57,7 @@ class Terms:
             dataset.max_rejected_ratio,
             dataset.max_missing_ratio,
             dataset.formats,
-            {column.name: column.source_path or column.name for column in dataset.columns},
+            {column.name: column.source_path or column.name for column in dataset.read_columns},
             dataset.key,
         )
 
@@ -151,7 +151,7 @@ def _nothing_delivered(facts: RunFacts, summaries: Mapping[str, DatasetSummary])
         or any(plan.rows for plan in facts.plans.values())
     )
     delivered = any(
-        summary.rows_loaded or summary.rows_superseded or summary.rows_stored
+        summary.rows_loaded or summary.rows_superseded or summary.rows_stored or summary.rows_filtered
         for summary in summaries.values()
     )
     return expected and not (delivered or _only_converted(facts))

@@ -51,6 +51,14 @@ def json_value(raw: Any) -> str | Refusal:
     return "".join(parts)
 
 
+def is_canonical(text: str) -> bool:
+    """Whether it is JSON, in the one text that its value has."""
+    try:
+        return _text_of(text.encode()) == text
+    except ValueError:
+        return False
+
+
 def _texts(raws: Array) -> Array | None:
     found: list[str | None] = []
     for raw in raws.to_pylist():

@@ -84,7 +84,7 @@ class Installation:
         self.runs[run_id] = Run(run_id, "succeeded", at, at, ("d",), {}, None, None, {"d": 1})
         if frozen:
             self.frozen[run_id, "d"] = file
-        counts = (len(rows), len(rows), 0, 0, 0, 0)
+        counts = (len(rows), len(rows), 0, 0, 0, 0, 0, 0)
         for stage in ("processor", *stages):
             self.results.append(Result(run_id, "d", 0, f"batch of {run_id}", stage, "done", None, counts, ()))  # type: ignore[arg-type]
         schema = {column.name: DTYPES[column.type] for column in file.columns}

@@ -16,6 +16,7 @@ from console.verify.refusals import learn, rows_of_source
 from console.verify.source import SourceRecords
 from console.verify.staging import Documents, Manifest
 from shared.events import ids
+from shared.transforms.apply import Transformer
 from tests.unit.console.verify.conftest import START, dataset_of
 
 SOURCE = SourceRecords(b"".join(b'{"id": %d, "name": "n"}\n' % n for n in range(12)))
@@ -91,12 +92,12 @@ def store() -> FakeStore:
 
 def source_ids(store: FakeStore, batch: Batch) -> list[int]:
     assert batch.source is not None
-    rows = list(rows_of_source(batch, batch.source, store.findings))
+    rows = list(rows_of_source(batch, batch.source, Transformer(), store.findings))
     return [] if not rows else rows[0]["id"].to_list()
 
 
 async def test_a_missing_page_without_a_line_is_passed_over(store: FakeStore) -> None:
-    batch_id = store.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
+    batch_id = store.run("first", (7, 7, 0, 0, 0, 0, 0, 0), log=MISSING_PAGE)
     batch = (await store.learn()).batches[batch_id]
     assert source_ids(store, batch) == [0, 1, 2, 3, 4, 10, 11]
     assert store.findings.violations == []
@@ -114,7 +115,7 @@ async def test_a_missing_page_of_a_batch_that_went_on_from_a_checkpoint_is_passe
 
 async def test_a_missing_page_that_a_line_stands_for_is_passed_over(store: FakeStore) -> None:
     line = {"source_position": 5, "reason": "fetch", "raw": "null"}
-    batch_id = store.run("first", (8, 7, 1, 0, 0, 0), log=[], refused=[line])
+    batch_id = store.run("first", (8, 7, 1, 0, 0, 0, 0, 0), log=[], refused=[line])
     batch = (await store.learn()).batches[batch_id]
     assert source_ids(store, batch) == [0, 1, 2, 3, 4, 10, 11]
     assert store.findings.violations == []
@@ -126,52 +127,52 @@ async def test_two_missing_pages_are_passed_over(store: FakeStore) -> None:
         {"place": 0, "rows": 0, "reason": "fetch"},
         {"place": 0, "rows": 2, "reason": None},
     ]
-    batch_id = store.run("first", (2, 2, 0, 0, 0, 0), log=log, missing=2)
+    batch_id = store.run("first", (2, 2, 0, 0, 0, 0, 0, 0), log=log, missing=2)
     batch = (await store.learn()).batches[batch_id]
     assert source_ids(store, batch) == [10, 11]
 
 
 async def test_a_request_that_found_nothing_behind_the_last_page_is_not_a_gap(store: FakeStore) -> None:
     log: list[dict[str, Any]] = [*MISSING_PAGE, {"place": 7, "rows": 0, "reason": None}]
-    batch_id = store.run("first", (7, 7, 0, 0, 0, 0), log=log)
+    batch_id = store.run("first", (7, 7, 0, 0, 0, 0, 0, 0), log=log)
     assert (await store.learn()).batches[batch_id].gaps == ((5, 5),)
 
 
 async def test_a_replay_of_a_replay_has_the_gaps_of_the_first(store: FakeStore) -> None:
-    store.run("first", (7, 7, 0, 0, 0, 0), log=MISSING_PAGE)
-    store.run("second", (7, 7, 0, 0, 0, 0), replays="first")
-    third = store.run("third", (7, 7, 0, 0, 0, 0), replays="second")
+    store.run("first", (7, 7, 0, 0, 0, 0, 0, 0), log=MISSING_PAGE)
+    store.run("second", (7, 7, 0, 0, 0, 0, 0, 0), replays="first")
+    third = store.run("third", (7, 7, 0, 0, 0, 0, 0, 0), replays="second")
     batch = (await store.learn()).batches[third]
     assert source_ids(store, batch) == [0, 1, 2, 3, 4, 10, 11]
 
 
 async def test_where_no_log_names_the_gaps_rows_are_not_compared_with_the_source(store: FakeStore) -> None:
-    batch_id = store.run("first", (7, 7, 0, 0, 0, 0), log=None)
+    batch_id = store.run("first", (7, 7, 0, 0, 0, 0, 0, 0), log=None)
     assert (await store.learn()).batches[batch_id].source is None
     assert store.findings.holds
     assert len(store.findings.notes) == 1
 
 
 async def test_replays_in_a_circle_end(store: FakeStore) -> None:
-    store.run("first", (7, 7, 0, 0, 0, 0), replays="second")
-    store.run("second", (7, 7, 0, 0, 0, 0), replays="first")
+    store.run("first", (7, 7, 0, 0, 0, 0, 0, 0), replays="second")
+    store.run("second", (7, 7, 0, 0, 0, 0, 0, 0), replays="first")
     await store.learn()
     assert store.findings.holds
 
 
 async def test_rows_that_postgresql_refused_are_known_by_the_loaders_quarantine(store: FakeStore) -> None:
-    batch_id = store.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    batch_id = store.run("first", (12, 12, 0, 0, 0, 0, 0, 0), log=[], missing=0)
     refused = store.file("refused", "quarantine.jsonl.zst", [{"source_position": 3}, {"source_position": 9}])
-    counts = (12, 0, 2, 0, 10, 0)
+    counts = (12, 0, 2, 0, 10, 0, 0, 0)
     store.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
     assert (await store.learn()).batches[batch_id].unloaded == {3, 9}
     assert store.findings.holds
 
 
 async def test_a_refused_row_that_is_not_in_the_loaders_quarantine_is_named(store: FakeStore) -> None:
-    batch_id = store.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    batch_id = store.run("first", (12, 12, 0, 0, 0, 0, 0, 0), log=[], missing=0)
     refused = store.file("refused", "quarantine.jsonl.zst", [{"source_position": 3}])
-    counts = (12, 0, 2, 0, 10, 0)
+    counts = (12, 0, 2, 0, 10, 0, 0, 0)
     store.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
     await store.learn()
     assert [violation.message for violation in store.findings.violations] == [
@@ -180,9 +181,9 @@ async def test_a_refused_row_that_is_not_in_the_loaders_quarantine_is_named(stor
 
 
 async def test_of_a_loaders_quarantine_that_is_swept_the_number_is_known(store: FakeStore) -> None:
-    batch_id = store.run("first", (12, 12, 0, 0, 0, 0), log=[], missing=0)
+    batch_id = store.run("first", (12, 12, 0, 0, 0, 0, 0, 0), log=[], missing=0)
     refused = store.file("refused", "quarantine.jsonl.zst", None)
-    counts = (12, 0, 2, 0, 10, 0)
+    counts = (12, 0, 2, 0, 10, 0, 0, 0)
     store.results.append(Result("first", "d", 0, batch_id, "loader", "done", None, counts, (refused,)))
     assert (await store.learn()).batches[batch_id].unloaded_unknown == 2
 
@@ -204,6 +205,6 @@ async def test_a_source_with_fewer_records_than_were_crawled_is_told_first_and_o
 
 async def test_a_refused_line_is_not_a_record_that_the_source_must_have(store: FakeStore) -> None:
     refused = [{"source_position": 12, "reason": "fetch", "raw": "null"}]
-    store.run("first", (13, 12, 1, 0, 0, 0), log=[], refused=refused)
+    store.run("first", (13, 12, 1, 0, 0, 0, 0, 0), log=[], refused=refused)
     await store.learn()
     assert store.findings.violations == []

@@ -19,11 +19,11 @@ from console.verify.row_accounting import (
 from console.verify.staging import Documents, Manifest
 
 NOW = datetime(2026, 11, 28, 6, 0, tzinfo=UTC)
-CRAWLED = Result("r", "posts", 0, "b" * 32, "crawler", "done", None, (10, 0, 0, 0, 0, 0), ())
+CRAWLED = Result("r", "posts", 0, "b" * 32, "crawler", "done", None, (10, 0, 0, 0, 0, 0, 0, 0), ())
 PROCESSED = replace(
-    CRAWLED, stage="processor", counts=(10, 7, 2, 1, 0, 0), rejected_by_reason={"type": 1, "no_key": 1}
+    CRAWLED, stage="processor", counts=(10, 7, 2, 1, 0, 0, 0, 0), rejected_by_reason={"type": 1, "no_key": 1}
 )
-LOADED = replace(CRAWLED, stage="loader", counts=(7, 0, 1, 0, 4, 2), repeated=1)
+LOADED = replace(CRAWLED, stage="loader", counts=(7, 0, 1, 0, 4, 2, 0, 0), repeated=1)
 RESULTS = [CRAWLED, PROCESSED, LOADED]
 RUN = Run("r", "succeeded", NOW, NOW, ("posts",), None, None, None, {"posts": 1})
 
@@ -80,7 +80,7 @@ def test_more_repeated_than_superseded_is_told() -> None:
 
 def test_a_batch_dead_at_the_processor_is_rejected_for_its_own_reason() -> None:
     dead = replace(
-        PROCESSED, status="dead", reason="checksum", counts=(10, 0, 0, 0, 0, 0), rejected_by_reason={}
+        PROCESSED, status="dead", reason="checksum", counts=(10, 0, 0, 0, 0, 0, 0, 0), rejected_by_reason={}
     )
     audit = {"datasets": {"posts": summary_of(RUN, "posts", [CRAWLED, dead])}}
     audit["datasets"]["posts"]["rejected_by_reason"] = {"checksum": 10}
@@ -125,7 +125,7 @@ def test_a_ledger_that_differs_from_a_manifest_names_what_differs() -> None:
         for name in ("first", "second")
     )
     dead = replace(CRAWLED, status="dead", reason="fetch", files=(first,))
-    told = replace(dead, counts=(11, 0, 0, 0, 0, 0), files=(second,))
+    told = replace(dead, counts=(11, 0, 0, 0, 0, 0, 0, 0), files=(second,))
     documents = Documents(manifests={(dead.batch_id, "crawler"): Manifest("", told, 0)})
     findings = Findings()
     check_row_accounting(

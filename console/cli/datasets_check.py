@@ -1,0 +1,114 @@
+"""`onpoint datasets check` and `describe`: whether transforms can work, and what becomes of each column."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from console.cli import environment
+from console.cli.errors import CommandError, WrongUseError
+from console.formatting import did_you_mean
+
+if TYPE_CHECKING:
+    from shared.datasets.catalog import Catalog
+    from shared.datasets.model import Dataset
+
+NO_SECRET = b"no rows, no hash"
+"""The secret is the processor's: here the file is checked, on no rows."""
+
+
+def check(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The datasets that are good, and a line for each fault: file, line and reason."""
+    catalog = environment.catalog()
+    for name in names:
+        if name not in catalog and catalog.why_refused(name) is None:
+            raise WrongUseError(f"there is no dataset {name}{did_you_mean(name, catalog)}")
+    faults = [
+        mistake
+        for refused in catalog.refused
+        if not names or refused.name in names
+        for mistake in refused.mistakes()
+    ]
+    good: list[str] = []
+    wanted = [dataset for name, dataset in catalog.items() if not names or name in names]
+    for dataset, fault in _dry_runs(wanted, catalog):
+        (good if fault is None else faults).append(fault or dataset.name)
+    return good, faults
+
+
+def _dry_runs(datasets: Sequence["Dataset"], catalog: "Catalog") -> Iterator[tuple["Dataset", str | None]]:
+    """Each dataset with its fault. The process that runs steps is started for the first that has some."""
+    if not any(dataset.transform for dataset in datasets):
+        yield from ((dataset, None) for dataset in datasets)
+        return
+    from shared.transforms.apply import Transformer
+    from shared.transforms.dry_run import dry_run
+    from shared.transforms.errors import SystemLackError
+
+    transformer = Transformer(secret=NO_SECRET)
+    with transformer.sandbox:
+        for dataset in datasets:
+            try:
+                fault = dry_run(dataset, transformer) if dataset.transform else None
+            except SystemLackError as error:
+                raise CommandError(f"{dataset.name} cannot be checked: {error}") from error
+            yield dataset, None if fault is None else _told(catalog.files[dataset.name], *fault)
+
+
+def _told(file: Path, step: int, reason: str) -> str:
+    from shared.datasets.document import read_document
+
+    _, mark = read_document(file.read_bytes())
+    at: tuple[str | int, ...] = ("transform", step - 1) if step else ("transform",)
+    return f"{file}:{mark.at(at)[0]}: transform{f' {step}' if step else ''}: {reason}"
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Each column: its type, where it comes from, what masks it; the inputs and the steps."""
+    catalog = environment.catalog()
+    dataset = catalog.get(name)
+    if dataset is None:
+        raise WrongUseError(
+            catalog.why_refused(name) or f"there is no dataset {name}{did_you_mean(name, catalog)}"
+        )
+    masks = {mask.column: mask.written or "null" for step in dataset.transform for mask in step.mask or ()}
+    return {
+        "name": dataset.name,
+        "table": dataset.table,
+        "key": list(dataset.key),
+        "columns": [
+            {
+                "name": column.name,
+                "type": column.type,
+                "from": None if column.computed else column.source_path or column.name,
+                "mask": masks.get(column.name),
+            }
+            for column in dataset.columns
+        ],
+        "inputs": [
+            {"name": column.name, "type": column.type, "from": column.source_path or column.name}
+            for column in dataset.inputs
+        ],
+        "transform": [
+            _step(step.kind, step.model_dump(mode="json", include={step.kind, "frame"}))
+            for step in dataset.transform
+        ],
+    }
+
+
+def _step(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name == kind or value is not None}
+
+
+def description(document: Mapping[str, Any]) -> Iterator[str]:
+    """For people."""
+    yield f"{document['name']}: table {document['table']}, key {', '.join(document['key'])}"
+    width = max(len(column["name"]) for column in [*document["columns"], *document["inputs"]])
+    for column in document["columns"]:
+        source = "computed" if column["from"] is None else f"from {column['from']}"
+        mask = f", masked: {column['mask']}" if column["mask"] else ""
+        yield f"  {column['name']:<{width}}  {column['type']:<9}  {source}{mask}"
+    for column in document["inputs"]:
+        yield f"  {column['name']:<{width}}  {column['type']:<9}  from {column['from']}, not stored"
+    for number, step in enumerate(document["transform"], 1):
+        (kind, value), *_ = step.items()
+        yield f"  transform {number}: {kind} {' '.join(str(value).split())[:200]}"

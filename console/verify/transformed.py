@@ -1,0 +1,92 @@
+"""The rows of a batch after its dataset's transform: the same steps, on rows that were read from the source here."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from console.client.errors import ClientError
+from console.verify.expected import Batch
+from console.verify.findings import Findings
+from console.verify.values import is_canonical
+from shared.datasets.arrow import data_schema
+from shared.datasets.model import Dataset
+from shared.datasets.transform import POSITION
+from shared.transforms.apply import Transformer
+from shared.transforms.errors import ResultError, StepError, SystemLackError
+from shared.transforms.frames import PIECE_ROWS, position_field, read_pieces, schema_of, write_pieces
+from shared.transforms.result import Transformed, finish
+from shared.transforms.stored_forms import misfits
+
+NO_SECRET = "ONPOINT_MASK_SECRET is not set here, so its rows are compared with what was staged"  # noqa: S105 - a sentence
+WIDTH = "too_large"
+"""How much room a row takes is not measured here."""
+
+
+def can_transform(dataset: Dataset, transformer: Transformer) -> bool:
+    """Whether this installation has what the steps need."""
+    hashes = any(mask.how == "hash" for step in dataset.transform for mask in step.mask or ())
+    return transformer.secret is not None or not hashes
+
+
+def transformed_rows(
+    batch: Batch, typed: pl.DataFrame, transformer: Transformer, findings: Findings
+) -> pl.DataFrame | None:
+    """The rows that the transform gives for the typed ones, and the books of it; None: it gives no rows here."""
+    dataset, name = batch.form.dataset, batch.processed.name
+    try:
+        rows, became = _run(dataset, typed, transformer)
+    except (StepError, ResultError) as error:
+        findings.add("I1", name, f"it was transformed, and here it cannot be: {error}")
+        return None
+    except SystemLackError as error:
+        raise ClientError(f"the transform of {name} cannot be run here: {error}") from error
+    first = batch.first_position
+    unmeasured = {place for place, reason in batch.refused_after.items() if reason == WIDTH}
+    refused = {position - first for position in became.refused}
+    findings.require(
+        "I1",
+        refused == set(batch.refused_after) - (unmeasured - refused),
+        name,
+        f"its transform refuses the lines {_short(refused)}, in quarantine are {_short(set(batch.refused_after))}",
+    )
+    gone = pl.Series([place + first for place in unmeasured - refused], dtype=pl.Int64)
+    kept = rows.filter(~pl.col(POSITION).is_in(gone.implode()))
+    lines = kept[POSITION].n_unique()
+    books = (became.filtered, len(kept) - lines)
+    findings.require(
+        "I1",
+        books == (batch.processed["filtered"], batch.processed["added"]),
+        name,
+        f"its transform filters {books[0]} lines and adds {books[1]} rows, the processor counts "
+        f"{batch.processed['filtered']} and {batch.processed['added']}",
+    )
+    return kept
+
+
+def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tuple[pl.DataFrame, Transformed]:
+    given_schema = data_schema(dataset.as_read()).append(position_field())
+    schema = data_schema(dataset).append(position_field())
+    if typed.is_empty():
+        return _frame(schema.empty_table()), Transformed()
+    with tempfile.TemporaryDirectory(prefix="onpoint-") as name:
+        folder = Path(name)
+        given, target = folder / "typed.arrow", folder / "transformed.arrow"
+        table: Any = typed.select(given_schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+        write_pieces(given, given_schema, table.cast(given_schema).to_batches(PIECE_ROWS))
+        last = transformer.run(dataset.transform, given, folder, schema.names)
+        kinds = {column.name: column.value_type for column in dataset.columns}
+        became = finish(
+            given, last, target, schema, dataset.key, lambda rows: list(misfits(rows, kinds, is_canonical))
+        )
+        return _frame(pa.Table.from_batches(read_pieces(target), schema_of(target))), became
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(table))
+
+
+def _short(places: set[int]) -> str:
+    return f"{sorted(places)}"[:100]

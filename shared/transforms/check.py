@@ -1,0 +1,159 @@
+"""What can be told of a transform before any row is there. No step runs, and no code of a function does."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from shared.datasets.model import Dataset
+from shared.datasets.transform import BATCH, POSITION, Mask, Step
+from shared.datasets.types import Type
+from shared.transforms.locked import locked_connection
+from shared.transforms.python_code import CodeError, find_code, module_file
+from shared.transforms.sql_rules import PARSER_BYTES, fault_in
+
+_SQL_TYPE: Mapping[str, str] = {
+    "string": "VARCHAR",
+    "int8": "TINYINT",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "bool_": "BOOLEAN",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "date32": "DATE",
+    "binary": "BLOB",
+}
+"""What DuckDB calls Arrow's types that have no parameters."""
+
+Types = dict[str, str]
+"""Columns of the batch between two steps, with DuckDB's names of their types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`at` leads to the field of the dataset file."""
+
+    at: tuple[str | int, ...]
+    reason: str
+
+
+class _Unknown(Exception):  # noqa: N818 - nothing failed
+    """From here on the columns are not known before the step has run."""
+
+
+def with_code(dataset: Dataset, folder: Path | None) -> tuple[Dataset, list[Fault]]:
+    """The dataset with the code of its functions, which lies in `folder` or is installed."""
+    steps, faults = [], []
+    for place, step in enumerate(dataset.transform):
+        if step.code is not None:
+            faults.append(Fault(("transform", place, "code"), "the pipeline writes it: leave it away"))
+        elif step.python is not None:
+            try:
+                code = find_code(folder, step.python)
+            except CodeError as error:
+                faults.append(Fault(("transform", place, "python"), str(error)))
+            else:
+                step = step.model_copy(update={"code": code})  # noqa: PLW2901 - the same step with its code
+        steps.append(step)
+    return dataset.model_copy(update={"transform": tuple(steps)}), faults
+
+
+def files_of(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
+    """Files beside the dataset file that its functions come from, or would come from."""
+    modules = [step.python.partition(":")[0] for step in dataset.transform if step.python is not None]
+    found = [module_file(folder, module) for module in modules]
+    return tuple(file for file in found if file is not None)
+
+
+def faults_of(dataset: Dataset) -> Iterator[Fault]:
+    """What is wrong with statements, and with columns as far as they are known without a row."""
+    types: Types = {column.name: _sql_type(column.value_type) for column in dataset.read_columns}
+    types[POSITION] = "BIGINT"
+    try:
+        for place, step in enumerate(dataset.transform):
+            if step.sql is not None and (reason := fault_in(step.sql)) is not None:
+                yield Fault(("transform", place, "sql"), reason)
+                return
+            try:
+                types = _after(step, types)
+            except _StepFault as fault:
+                yield Fault(("transform", place, *fault.at), fault.reason)
+                return
+    except _Unknown:
+        return
+    if missing := [column.name for column in dataset.columns if column.name not in types]:
+        reason = f"its result has no column {', '.join(missing)}: there are {', '.join(list(types)[:20])}"
+        yield Fault(("transform",), reason)
+
+
+class _StepFault(Exception):  # noqa: N818 - a fault of the file
+    def __init__(self, reason: str, *at: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.at = at
+
+
+def _after(step: Step, types: Types) -> Types:
+    if step.sql is not None:
+        return _after_sql(step.sql, types)
+    if step.explode is not None:
+        return _after_explode(step.explode, types)
+    if step.mask is not None:
+        return _after_mask(step.mask, types)
+    raise _Unknown
+
+
+def _after_sql(sql: str, types: Types) -> Types:
+    """The statement is bound to an empty table of these columns, and not run."""
+    columns = ", ".join(f"{_quoted(name)} {kind}" for name, kind in types.items())
+    with locked_connection(PARSER_BYTES) as connection:
+        connection.execute(f"CREATE TABLE {BATCH} ({columns})")
+        try:
+            rows = connection.sql(sql)
+        except duckdb.Error as error:
+            raise _StepFault(str(error).partition("\n\n")[0], "sql") from error
+        found = {name: str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
+    if POSITION not in found:
+        raise _StepFault(
+            f"its rows have no {POSITION}: select it too, or *, so that each row has its line", "sql"
+        )
+    return found
+
+
+def _after_explode(column: str, types: Types) -> Types:
+    kind = types.get(column)
+    if kind is None:
+        raise _StepFault(f"there is no column {column}: there are {', '.join(list(types)[:20])}", "explode")
+    if not kind.endswith("]"):
+        raise _StepFault(f"{column} is {kind}, a list is expected", "explode")
+    return {**types, column: kind[: kind.rindex("[")]}
+
+
+def _after_mask(masks: tuple[Mask, ...], types: Types) -> Types:
+    for mask in masks:
+        if mask.column not in types or mask.column == POSITION:
+            reason = f"there is no column {mask.column}: there are {', '.join(list(types)[:20])}"
+            raise _StepFault(reason, "mask", mask.column)
+    hashed = {mask.column: "VARCHAR" for mask in masks if mask.how == "hash"}
+    return {**types, **hashed}
+
+
+def _sql_type(kind: Type) -> str:
+    match kind.kind.arrow:
+        case "decimal128":
+            return f"DECIMAL({kind.precision},{kind.scale})"
+        case "struct":
+            return (
+                f"STRUCT({', '.join(f'{_quoted(name)} {_sql_type(inner)}' for name, inner in kind.fields)})"
+            )
+        case "list" if kind.item is not None:
+            return f"{_sql_type(kind.item)}[]"
+        case name:
+            return _SQL_TYPE[name]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
