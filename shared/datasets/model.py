@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.datasets.exports import Exports
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
 from shared.datasets.lineage import RESERVED_COLUMNS
@@ -215,6 +216,7 @@ class Dataset(Model):
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1500)]
     """1,600 is PostgreSQL's limit; five are the pipeline's own."""
     formats: tuple[Format, ...] = ("parquet",)
+    exports: Exports = Exports()
     max_rejected_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.01
     """Share of the crawled rows that may be rejected before the run is partial."""
     max_missing_ratio: Annotated[Number, Field(ge=0, le=1)] = 0

@@ -5,5 +5,5 @@ from typing import Literal
 Severity = Literal["error", "warn"]
 Format = Literal["parquet", "csv", "json", "xlsx"]
 
-SUPPORTED_FORMATS: tuple[Format, ...] = ("parquet", "csv")
+SUPPORTED_FORMATS: tuple[Format, ...] = ("parquet", "csv", "json")
 """Those that the converter of this version writes. The contract has names for more: who asks for one is refused."""

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 import uuid
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from shared.events.names import SUPPORTED_FORMATS
 from tests.support.pipeline import Pipeline
 from tests.support.records import COLUMNS, TestData
 
@@ -72,11 +74,11 @@ async def test_every_row_has_its_run_and_its_place(pipeline: Pipeline, test_data
 
 async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_data: TestData) -> None:
     run_id = new_run()
-    await pipeline.run({"run_id": run_id, "datasets": ["users"], "formats": ["csv", "parquet"]})
+    await pipeline.run({"run_id": run_id, "datasets": ["users"], "formats": list(SUPPORTED_FORMATS)})
     exports = {
         export["format"]: export for export in pipeline.listing(run_id)["datasets"]["users"]["exports"]
     }
-    assert set(exports) == {"csv", "parquet"}
+    assert set(exports) == set(SUPPORTED_FORMATS)
     expected = test_data.expected("users")
     table = pq.read_table(io.BytesIO(pipeline.read(exports["parquet"]["uri"])))
     assert [tuple(row.values()) for row in table.to_pylist()] == expected
@@ -86,6 +88,8 @@ async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_dat
     # A leading sign is escaped for spreadsheets: latitudes are texts here.
     plain = [tuple(cell.removeprefix("'") for cell in line) for line in lines]
     assert plain == [tuple(str(value) for value in row) for row in expected]
+    records = gzip.decompress(pipeline.read(exports["json"]["uri"])).splitlines()
+    assert [tuple(json.loads(record).values()) for record in records] == expected
 
 
 async def test_a_request_that_names_only_datasets_gets_the_same_run(

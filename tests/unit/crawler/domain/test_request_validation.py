@@ -111,7 +111,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"datasets": ["posts"], "formats": ["xlsx"]},
         "formats: 'xlsx' is not supported in this version; supported are",
     ),
-    ({"datasets": ["posts"], "formats": ["json", "csv"]}, "formats: 'json' is not supported in this version"),
+    ({"datasets": ["posts"], "formats": ["xlsx", "csv"]}, "formats: 'xlsx' is not supported in this version"),
     (
         {"datasets": ["posts"], "replay_of": "r", "from_stage": "loader"},
         "replay_of: run r is not known",
