@@ -68,10 +68,7 @@ class ConverterService:
 
     async def _formats(self, processed: BatchManifest, dataset: Dataset) -> tuple[Format, ...]:
         asked = (await self._batches.request(processed.run_id)).formats
-        formats = tuple(dict.fromkeys(dataset.formats if asked is None else asked))
-        if unknown := [name for name in formats if name not in FORMATS]:
-            raise PermanentError(Reason.SCHEMA, f"{', '.join(unknown)} is not supported")
-        return formats
+        return tuple(dict.fromkeys(dataset.formats if asked is None else asked))
 
     async def _export(
         self, processed: BatchManifest, dataset: Dataset, artifact: Artifact, formats: tuple[Format, ...]

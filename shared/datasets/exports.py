@@ -108,9 +108,27 @@ class ParquetOptions(Model):
         return self
 
 
+class XlsxOptions(Model):
+    long_texts: Literal["refuse", "cut"] = "refuse"
+    """What becomes of a text that is longer than a cell."""
+    times: Literal["exact", "round"] = "exact"
+    """What becomes of a time with more than milliseconds."""
+
+
+class FeatherOptions(Model):
+    compression: Literal["zstd", "lz4", "none"] = "zstd"
+
+
+class AvroOptions(Model):
+    compression: Literal["snappy", "zstd", "deflate", "none"] = "snappy"
+
+
 class Exports(Model):
     """How a dataset's exports are written. A format that the file does not name has its defaults."""
 
     parquet: ParquetOptions = ParquetOptions()
     csv: CsvOptions = CsvOptions()
     json_: Annotated[JsonOptions, Field(alias="json")] = JsonOptions()
+    xlsx: XlsxOptions = XlsxOptions()
+    feather: FeatherOptions = FeatherOptions()
+    avro: AvroOptions = AvroOptions()

@@ -16,7 +16,7 @@ from shared.datasets.lineage import RESERVED_COLUMNS
 from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path, parse_path
 from shared.datasets.width import ROW_BYTES, full_row_bytes
-from shared.events.names import SUPPORTED_FORMATS, Format, Severity
+from shared.events.names import Format, Severity
 
 ColumnType = Literal["string", "int64", "float64", "boolean", "timestamp", "date"]
 
@@ -231,13 +231,6 @@ class Dataset(Model):
             raise FaultError(f"{value} is a folder of the pipeline itself: choose another name")
         return value
 
-    @field_validator("formats")
-    @classmethod
-    def formats_are_written(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
-        if unsupported := [name for name in formats if name not in SUPPORTED_FORMATS]:
-            raise FaultError(unsupported_format(unsupported[0]))
-        return formats
-
     @model_validator(mode="after")
     def names_are_unique_and_known(self) -> Self:
         names = [column.name for column in self.columns]
@@ -287,10 +280,6 @@ class Dataset(Model):
                 "columns",
             )
         return self
-
-
-def unsupported_format(name: str) -> str:
-    return f"{name} is not supported: supported are {', '.join(SUPPORTED_FORMATS)}"
 
 
 def _twice(names: Iterable[str]) -> list[str]:

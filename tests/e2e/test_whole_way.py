@@ -8,6 +8,9 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+import fastavro
+import openpyxl
+import pyarrow.feather as pf
 import pyarrow.parquet as pq
 import pytest
 
@@ -90,6 +93,10 @@ async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_dat
     assert plain == [tuple(str(value) for value in row) for row in expected]
     records = gzip.decompress(pipeline.read(exports["json"]["uri"])).splitlines()
     assert [tuple(json.loads(record).values()) for record in records] == expected
+    sheet = openpyxl.load_workbook(io.BytesIO(pipeline.read(exports["xlsx"]["uri"]))).worksheets[0]
+    assert [tuple(cell.value for cell in row) for row in sheet.iter_rows(min_row=2)] == expected
+    assert pf.read_table(io.BytesIO(pipeline.read(exports["feather"]["uri"]))).equals(table)
+    assert list(fastavro.reader(io.BytesIO(pipeline.read(exports["avro"]["uri"])))) == table.to_pylist()
 
 
 async def test_a_request_that_names_only_datasets_gets_the_same_run(

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 from hypothesis import strategies as st
 
@@ -37,6 +38,18 @@ def write(
     target = folder / f"export.{export.extension(exports)}"
     export.write(rows_of(table, pieces), exports, target)
     return target
+
+
+def queried(sql: str) -> pa.Table:
+    """What duckdb answers. It loads nothing from anywhere, so its times are in UTC."""
+    offline: dict[str, str | bool | int | float | list[str]] = {
+        f"auto{what}_known_extensions": False for what in ("install", "load")
+    }
+    with duckdb.connect(config=offline) as connection:
+        found = connection.sql(sql)
+        assert found is not None
+        table: pa.Table = found.to_arrow_table()
+        return table
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)

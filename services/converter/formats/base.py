@@ -1,5 +1,6 @@
 """What a format of exports is, and the rows that every one of them writes."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,3 +49,9 @@ def clean_rows(clean: pq.ParquetFile, schema: pa.Schema) -> Rows:
             yield align(clean.read_row_group(number), schema)
 
     return Rows(schema, clean.metadata.num_rows, pieces)
+
+
+def os_error(error: Exception) -> Exception:
+    """The system's error that a Rust writer tells in words, such as a full disk; without one `error` itself."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), str(error)) if found else error

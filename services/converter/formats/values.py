@@ -1,6 +1,7 @@
 """Values as text, column by column: what JSON and CSV have no kind of their own for."""
 
 import polars as pl
+import polars.selectors as cs
 
 from shared.errors import PermanentError
 from shared.reasons import Reason
@@ -26,11 +27,25 @@ def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_cell_texts(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame without columns that a flat file cannot hold: lists and structs become JSON, binaries base64."""
+    """The frame without columns that a flat file cannot hold.
+
+    Lists and structs become JSON, durations ISO 8601, binaries base64. Raises `PermanentError` (`schema`) for a float inside
+    a list or struct that is no number.
+    """
+    refuse_no_numbers(frame.select(cs.nested()))
     return frame.with_columns(
         changed.alias(name)
         for name, dtype in frame.schema.items()
         if (changed := _cell_text(pl.col(name), dtype)) is not None
+    )
+
+
+def times_as_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with dates and times as ISO 8601."""
+    return frame.with_columns(
+        cs.datetime().dt.strftime(STAMP_FORMAT),
+        cs.date().dt.strftime(DATE_FORMAT),
+        cs.time().dt.strftime(TIME_FORMAT),
     )
 
 
