@@ -21,7 +21,6 @@ from shared.datasets.exports import Exports
 from shared.errors import PermanentError
 from tests.support.exports import UTC_TIMES, as_text, column_of, rows_of, tables, texts_table, write
 
-
 ESCAPED = re.compile("_x([0-9A-F]{4})_")
 """How a workbook writes a character that XML cannot hold; openpyxl shows it as it is written."""
 
