@@ -128,6 +128,16 @@ def staging() -> "ObjectStore":
     return open_s3(found, found.staging_bucket)
 
 
+def lake() -> "ObjectStore":
+    """The bucket of the lake. Does not connect, and raises as `staging`."""
+    from shared.settings.object_store import ObjectStoreSettings
+    from shared.storage.object_store import open_s3
+
+    found = settings(ObjectStoreSettings)
+    use_credentials()
+    return open_s3(found, found.lake_bucket)
+
+
 def pending_migrations() -> "PendingMigrations | None":
     """None where no settings name the object store: then it is not known what a run was frozen with."""
     from console.client.pending_migrations import PendingMigrations

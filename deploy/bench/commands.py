@@ -50,12 +50,13 @@ has a stack of its own, which is removed again.
 CONVERT_EXAMPLES = """\b
 Examples:
   onpoint bench convert                     100,000 records, three turns
-  onpoint bench convert --rows 1000000 --repeat 1 --json
+  onpoint bench convert --rows 1000000 --repeat 1
+  onpoint bench convert --json | jq '.[].ratio'
 
 \b
 Every export format writes the same records of about 500 bytes, and in turns
 with it the writer that people use instead: pandas with its defaults, openpyxl,
-fastavro. It needs no server. Install the extra `bench` for the others.
+fastavro. It needs no server, and the extra `bench` for the others.
 """
 
 GROW_ROWS = (100_000, 1_000_000, 5_000_000)
@@ -146,7 +147,7 @@ def grow(
 def convert(
     *,
     rows: Annotated[
-        int, typer.Option("--rows", metavar="N", min=1, max=10_000_000, help="Records of about 500 bytes.")
+        int, typer.Option("--rows", metavar="N", min=1, max=10_000_000, help="Records of 500 bytes.")
     ] = 100_000,
     repeat: Repeat = 3,
     as_json: AsJson = False,

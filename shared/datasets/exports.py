@@ -132,3 +132,7 @@ class Exports(Model):
     xlsx: XlsxOptions = XlsxOptions()
     feather: FeatherOptions = FeatherOptions()
     avro: AvroOptions = AvroOptions()
+    max_rows: Annotated[Whole, Field(ge=1)] | None = None
+    """Of a combined file; None: no bound."""
+    max_bytes: Annotated[Whole, Field(ge=10_000)] | None = None
+    """Of a combined file; None: no bound."""

@@ -39,6 +39,8 @@ class ExportFormat:
 
     Raises `PermanentError` for a value that the format cannot hold.
     """
+    max_rows: int | None = None
+    """Of one file; None: no bound."""
 
 
 def clean_rows(clean: pq.ParquetFile, schema: pa.Schema) -> Rows:

@@ -17,6 +17,9 @@ from shared.datasets.exports import Exports
 SHEET_ROWS = 1_048_576
 """Of Excel; the header is one of them."""
 
+SHEETS = 5
+"""Of one file that has the batches of a run: more rows are more than Excel opens on most machines."""
+
 SLICE_ROWS = 4_000
 """The writer holds Python's lock for a slice: so short that the service's own work goes on meanwhile."""
 
@@ -85,4 +88,4 @@ class _Stream:
         return pl.DataFrame([column.cells(frame[column.name]) for column in self._columns]).to_arrow()
 
 
-FORMAT = ExportFormat(lambda _: "xlsx", write)
+FORMAT = ExportFormat(lambda _: "xlsx", write, max_rows=SHEETS * (SHEET_ROWS - 1))
