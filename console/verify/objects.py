@@ -160,9 +160,9 @@ class Objects:
         return False
 
     def _is_of_others(self, store: ObjectStore, key: str, audit: AuditRows) -> bool:
-        """Of a run that is not looked at, or change data."""
+        """Of a run that is not looked at, change data, or what `onpoint exports combine` wrote."""
         parts = key.split("/")
-        if store is self.lake and parts[0] == "cdc":
+        if store is self.lake and (parts[0] == "cdc" or (parts[0] == "exports" and "combined" in parts)):
             return True
         if store is self.staging or parts[0] == "exports":
             return len(parts) > 1 and parts[1] in audit.others

@@ -67,6 +67,18 @@ One batch is processed from raw lines to Parquet, in this process and those
 that it starts, without a stack. CPU time counts, not the clock's.
 """
 
+CONVERT_EXAMPLES = """\b
+Examples:
+  onpoint bench convert                     100,000 records, three turns
+  onpoint bench convert --rows 1000000 --repeat 1
+  onpoint bench convert --json | jq '.[].ratio'
+
+\b
+Every export format writes the same records of about 500 bytes, and in turns
+with it the writer that people use instead: pandas with its defaults, openpyxl,
+fastavro. It needs no server, and the extra `bench` for the others.
+"""
+
 GROW_ROWS = (100_000, 1_000_000, 5_000_000)
 
 Setting = Annotated[
@@ -214,6 +226,49 @@ def transform(
     print(f"{found['rows']:,} rows of {found['row_bytes']} bytes, CPU seconds, the least of {repeat}:")
     print(f"  without a transform  {found['plain_s']:.2f}")
     print(f"  with five expressions  {found['transformed_s']:.2f}, {100 * found['cost']:.0f} % more")
+
+
+@bench.command("convert", epilog=CONVERT_EXAMPLES)
+def convert(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=10_000_000, help="Records of 500 bytes.")
+    ] = 100_000,
+    repeat: Repeat = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Each export format beside the writer that people use for it."""
+    try:
+        from deploy.bench.convert import measure
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: pip install -e '.[bench]'") from error
+
+    found = measure(rows, repeat)
+    if as_json:
+        print_json(found)
+    else:
+        _show_formats(found)
+
+
+def _show_formats(found: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("format", "rows/s", "size", "beside", "rows/s", "size", "ratio", "goal"):
+        table.add_column(heading, justify="left" if heading in {"format", "beside"} else "right")
+    for one in found:
+        own = (one["format"], f"{one['rows_per_s']:,.0f}", size(one["bytes"]))
+        if "ratio" not in one:
+            table.add_row(*own)
+            continue
+        beside = one["rows_per_s"] / one["ratio"]
+        table.add_row(
+            *own,
+            one["beside"],
+            f"{beside:,.0f}",
+            size(one["beside_bytes"]),
+            f"{one['ratio']:.1f}",
+            f"{one['goal']:g}",
+        )
+    screen.stdout().print(table)
 
 
 def _measure(chosen: "e2e.Bench") -> dict[str, Any]:

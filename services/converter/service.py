@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from services.converter.formats.base import ExportFormat
+from services.converter.formats.base import ExportFormat, clean_rows
 from services.converter.formats.registry import FORMATS
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
@@ -67,10 +67,7 @@ class ConverterService:
 
     async def _formats(self, processed: BatchManifest, dataset: Dataset) -> tuple[Format, ...]:
         asked = (await self._batches.request(processed.run_id)).formats
-        formats = tuple(dict.fromkeys(dataset.formats if asked is None else asked))
-        if unknown := [name for name in formats if name not in FORMATS]:
-            raise PermanentError(Reason.SCHEMA, f"{', '.join(unknown)} is not supported")
-        return formats
+        return tuple(dict.fromkeys(dataset.formats if asked is None else asked))
 
     async def _export(
         self, processed: BatchManifest, dataset: Dataset, artifact: Artifact, formats: tuple[Format, ...]
@@ -95,21 +92,22 @@ class ConverterService:
         self, processed: BatchManifest, dataset: Dataset, artifact: Artifact, clean: Path, name: Format
     ) -> Artifact:
         export = FORMATS[name]
+        extension = export.extension(dataset.exports)
         with scratch_folder() as folder:
-            file = folder / export.extension
+            file = folder / extension
             sha256, size = await asyncio.to_thread(_write, export, clean, dataset, artifact, file)
             key = keys.export_key(
                 processed.run_id,
                 processed.dataset,
                 name,
                 f"{processed.sequence:06d}-{sha256[:HASH_CHARS]}",
-                export.extension,
+                extension,
             )
             await self._lake.put(key, file)
         crashpoints.reach("converter.put")
         return Artifact(
             uri=self._lake.uri(key),
-            format=export.extension,
+            format=extension,
             rows=artifact.rows,
             bytes=size,
             sha256=sha256,
@@ -123,7 +121,7 @@ def _write(
     """Writes the file in this thread; its hash and size."""
     with open_clean(clean, dataset, artifact) as parquet:
         try:
-            export.write(parquet, dataset, target)
+            export.write(clean_rows(parquet, dataset), dataset.exports, target)
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise

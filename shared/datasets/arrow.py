@@ -13,18 +13,22 @@ Array: TypeAlias = Any
 """An array of Arrow. Its stubs know too few forms of the functions of `pyarrow.compute` to tell more."""
 
 
-def arrow_type(kind: Type) -> pa.DataType:
-    """How values of the type are stored."""
+def arrow_type(kind: Type, *, durations: pa.DataType | None = None) -> pa.DataType:
+    """How values of the type are stored; `durations` instead of their numbers."""
+    if durations is not None and kind.name == "duration":
+        return durations
     match kind.kind.arrow:
         case "decimal128":
             return pa.decimal128(kind.precision, kind.scale)
         case "timestamp":
             return pa.timestamp("us", tz="UTC")
         case "struct":
-            return pa.struct([pa.field(name, arrow_type(inner)) for name, inner in kind.fields])
+            return pa.struct(
+                [pa.field(name, arrow_type(inner, durations=durations)) for name, inner in kind.fields]
+            )
         case "list" if kind.item is not None:
             # The name that Parquet's rules give it, so that a file is read back as it was written.
-            return pa.list_(pa.field("element", arrow_type(kind.item)))
+            return pa.list_(pa.field("element", arrow_type(kind.item, durations=durations)))
         case name:
             found: pa.DataType = getattr(pa, name)()
             return found
@@ -44,6 +48,19 @@ LINEAGE_FIELDS = tuple(
 def data_schema(dataset: Dataset) -> pa.Schema:
     """The dataset's own columns, in the file's order."""
     return pa.schema([_field(dataset, column) for column in dataset.columns])
+
+
+def export_schema(dataset: Dataset) -> pa.Schema:
+    """As `data_schema`, but durations tell that they are some."""
+    fields = (
+        pa.field(
+            column.name,
+            arrow_type(column.value_type, durations=pa.duration("us")),
+            nullable=column.name not in dataset.key,
+        )
+        for column in dataset.columns
+    )
+    return pa.schema(list(fields))
 
 
 def clean_schema(dataset: Dataset) -> pa.Schema:

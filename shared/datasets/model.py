@@ -7,13 +7,14 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from shared.datasets.column import Column
+from shared.datasets.exports import Exports
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
 from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path
 from shared.datasets.transform import Steps
 from shared.datasets.width import ROW_BYTES, full_row_bytes
-from shared.events.names import SUPPORTED_FORMATS, Format, Severity
+from shared.events.names import Format, Severity
 
 RESERVED_DATASETS = frozenset({"exports", "cdc", "cancelled"})
 """Their folders in the buckets are used for other objects."""
@@ -101,6 +102,7 @@ class Dataset(Model):
     transform: Steps = ()
     """Applied in order to the typed rows of a batch, before duplicates are dropped."""
     formats: tuple[Format, ...] = ("parquet",)
+    exports: Exports = Exports()
     max_rejected_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.01
     """Share of the crawled rows that may be rejected before the run is partial."""
     max_missing_ratio: Annotated[Number, Field(ge=0, le=1)] = 0
@@ -125,13 +127,6 @@ class Dataset(Model):
         if not self.transform:
             return self
         return self.model_copy(update={"columns": self.read_columns, "key": (), "transform": ()})
-
-    @field_validator("formats")
-    @classmethod
-    def formats_are_written(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
-        if unsupported := [name for name in formats if name not in SUPPORTED_FORMATS]:
-            raise FaultError(unsupported_format(unsupported[0]))
-        return formats
 
     @model_validator(mode="after")
     def names_are_unique_and_known(self) -> Self:
@@ -217,10 +212,6 @@ class Dataset(Model):
                 "columns",
             )
         return self
-
-
-def unsupported_format(name: str) -> str:
-    return f"{name} is not supported: supported are {', '.join(SUPPORTED_FORMATS)}"
 
 
 def _twice(names: Iterable[str]) -> list[str]:

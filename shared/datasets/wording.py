@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.datasets.document import Mark, as_read
 from shared.datasets.faults import FaultError
-from shared.datasets.model import CHECK_KINDS, Dataset, unsupported_format
+from shared.datasets.model import CHECK_KINDS, Dataset
 from shared.datasets.pagination import PAGINATION_KINDS
 from shared.datasets.type_spelling import type_forms
 from shared.events.ids import DATASET_PATTERN
@@ -246,7 +246,8 @@ def _none_of(choices: list[str], value: Any, text: str | None) -> str:
 
 def _no_format(name: str) -> str:
     near = difflib.get_close_matches(name.lower(), SUPPORTED_FORMATS, 1, CLOSE)
-    return unsupported_format(_quoted(name)) + (f": did you mean {near[0]}?" if near else "")
+    advice = f": did you mean {near[0]}?" if near else ""
+    return f"{_quoted(name)} is not supported: supported are {', '.join(SUPPORTED_FORMATS)}{advice}"
 
 
 def _no_name(value: str, steps: tuple[str | int, ...]) -> str:

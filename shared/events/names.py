@@ -1,9 +1,9 @@
 """What export formats and severities of checks are called, apart from the events: a name alone costs no model."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 Severity = Literal["error", "warn"]
-Format = Literal["parquet", "csv", "json", "xlsx"]
+Format = Literal["parquet", "csv", "json", "xlsx", "feather", "avro"]
 
-SUPPORTED_FORMATS: tuple[Format, ...] = ("parquet", "csv")
-"""Those that the converter of this version writes. The contract has names for more: who asks for one is refused."""
+SUPPORTED_FORMATS: tuple[Format, ...] = get_args(Format)
+"""Those that the converter writes, in the order in which messages name them."""

@@ -128,7 +128,8 @@ BYTES_SWEPT = Counter(
 )
 EXPORTS_FAILED = Counter(
     "onpoint_exports_failed_total",
-    "Export files that could not be written while the batch's other formats could. format: parquet, csv.",
+    "Export files that could not be written while the batch's other formats could. "
+    "format: parquet, csv, json, xlsx, feather, avro.",
     ["dataset", "format"],
     registry=REGISTRY,
 )

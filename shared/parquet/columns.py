@@ -1,5 +1,7 @@
 """A dataset's columns in Parquet files: the one rule for those that a file lacks, and how they are best written."""
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,15 +20,24 @@ def align(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def repetitive_columns(rows: pa.Table) -> list[str]:
-    """The columns to write with a dictionary. Booleans are never among them: they are packed as they are.
-
-    Nor is what is nested: it cannot be compared, and its leaves would have to be named one by one.
-    """
+    """The columns to write with a dictionary. Booleans, packed as they are, and lists and structs are never among them."""
     sample = rows.slice(0, SAMPLE_ROWS)
     return [
         field.name
         for field in rows.schema
-        if not pa.types.is_boolean(field.type)
-        and not pa.types.is_nested(field.type)
+        if not (pa.types.is_boolean(field.type) or pa.types.is_nested(field.type))
         and pc.count_distinct(sample.column(field.name)).as_py() <= DICTIONARY_SHARE * sample.num_rows
     ]
+
+
+def leaf_paths(field: "pa.Field[Any]") -> list[str]:
+    """The paths of a column's values in the file: one, or those of a list or struct."""
+    return _leaves(field.name, field.type)
+
+
+def _leaves(path: str, kind: pa.DataType) -> list[str]:
+    if isinstance(kind, pa.StructType):
+        return [leaf for inner in kind for leaf in _leaves(f"{path}.{inner.name}", inner.type)]
+    if isinstance(kind, pa.ListType):
+        return _leaves(f"{path}.list.element", kind.value_type)
+    return [path]

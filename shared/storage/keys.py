@@ -57,6 +57,12 @@ def export_key(run_id: str, dataset: str, file_format: str, name: str, extension
     return f"exports/{_run(run_id)}/{_dataset(dataset)}/{_name(file_format)}/{_name(name)}.{_name(extension)}"
 
 
+def combined_key(run_id: str, dataset: str, file_format: str, name: str, extension: str) -> str:
+    """A file that has the rows of many batches. It is deeper than an export, so nothing sweeps it."""
+    folder = f"exports/{_run(run_id)}/{_dataset(dataset)}/{_name(file_format)}/combined"
+    return f"{folder}/{_name(name)}.{_name(extension)}"
+
+
 def lake_key(dataset: str, requested_at: datetime, name: str) -> str:
     return (
         f"{_dataset(dataset)}/year={requested_at:%Y}/month={requested_at:%m}/day={requested_at:%d}"

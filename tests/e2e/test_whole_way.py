@@ -1,15 +1,24 @@
 """The main job, on real records and real components: every value arrives once, and `run.completed` counts it."""
 
+import asyncio
 import csv
 import gzip
 import io
+import json
+import os
+import sys
 import uuid
+from asyncio.subprocess import PIPE
 from datetime import datetime
 from typing import Any
 
+import fastavro
+import openpyxl
+import pyarrow.feather as pf
 import pyarrow.parquet as pq
 import pytest
 
+from shared.events.names import SUPPORTED_FORMATS
 from tests.support.pipeline import Pipeline
 from tests.support.records import COLUMNS, TestData
 
@@ -72,11 +81,11 @@ async def test_every_row_has_its_run_and_its_place(pipeline: Pipeline, test_data
 
 async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_data: TestData) -> None:
     run_id = new_run()
-    await pipeline.run({"run_id": run_id, "datasets": ["users"], "formats": ["csv", "parquet"]})
+    await pipeline.run({"run_id": run_id, "datasets": ["users"], "formats": list(SUPPORTED_FORMATS)})
     exports = {
         export["format"]: export for export in pipeline.listing(run_id)["datasets"]["users"]["exports"]
     }
-    assert set(exports) == {"csv", "parquet"}
+    assert set(exports) == set(SUPPORTED_FORMATS)
     expected = test_data.expected("users")
     table = pq.read_table(io.BytesIO(pipeline.read(exports["parquet"]["uri"])))
     assert [tuple(row.values()) for row in table.to_pylist()] == expected
@@ -86,6 +95,31 @@ async def test_the_exports_contain_the_same_records(pipeline: Pipeline, test_dat
     # A leading sign is escaped for spreadsheets: latitudes are texts here.
     plain = [tuple(cell.removeprefix("'") for cell in line) for line in lines]
     assert plain == [tuple(str(value) for value in row) for row in expected]
+    records = gzip.decompress(pipeline.read(exports["json"]["uri"])).splitlines()
+    assert [tuple(json.loads(record).values()) for record in records] == expected
+    sheet = openpyxl.load_workbook(io.BytesIO(pipeline.read(exports["xlsx"]["uri"]))).worksheets[0]
+    assert [tuple(cell.value for cell in row) for row in sheet.iter_rows(min_row=2)] == expected
+    assert pf.read_table(io.BytesIO(pipeline.read(exports["feather"]["uri"]))).equals(table)
+    assert list(fastavro.reader(io.BytesIO(pipeline.read(exports["avro"]["uri"])))) == table.to_pylist()
+
+
+async def test_the_batches_of_a_run_are_combined_into_one_file(
+    pipeline: Pipeline, test_data: TestData
+) -> None:
+    run_id = new_run()
+    await pipeline.run({"run_id": run_id, "datasets": ["photos"], "formats": ["csv"]})
+    command = ["-c", "from console.main import main; main()", "exports", "combine", run_id, "--json"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, "--formats", "json", env=os.environ | pipeline.environment, stdout=PIPE
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    [manifest] = json.loads(out)
+    [file] = manifest["files"]
+    folder = manifest["manifest"].rpartition("/")[0]
+    records = gzip.decompress(pipeline.read(f"{folder}/{file['name']}")).splitlines()
+    assert [tuple(json.loads(record).values()) for record in records] == test_data.expected("photos")
+    assert json.loads(pipeline.read(manifest["manifest"]))["files"] == [file]
 
 
 async def test_a_request_that_names_only_datasets_gets_the_same_run(

@@ -1,55 +1,73 @@
-"""Exports as gzipped CSV, RFC 4180 in UTF-8. A text that a spreadsheet would run is escaped."""
+"""Exports as CSV, RFC 4180 in UTF-8. A text that a spreadsheet would run is escaped."""
 
+import codecs
 import io
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
+from polars._typing import CsvQuoteStyle
 
-from services.converter.formats.base import ExportFormat
-from services.converter.formats.text import (
-    DATE_FORMAT,
-    STAMP_FORMAT,
-    frame_of,
-    gzip_writer,
-    slices,
-    with_texts,
-)
-from shared.datasets.model import Dataset
+from services.converter.formats.base import ExportFormat, Rows
+from services.converter.formats.text import compressed, frame_of, slices, suffix
+from services.converter.formats.values import TIME_FORMAT, as_cell_texts
+from shared.datasets.exports import CsvOptions, Exports
 
-FORMULA_START = r"^([=+\-@\t\r＝＋－＠])"  # noqa: RUF001 - spreadsheets take the full-width signs too
-"""A spreadsheet runs a text that begins like this; an apostrophe before it makes it a text again."""
+FORMULA_START = r"^([\s\x00-\x1f\u200b\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])"  # noqa: RUF001 - spreadsheets take the full-width signs too
+"""A spreadsheet runs a text that begins like this; an apostrophe before it makes it a text again.
+
+Some trim what is blank in front. A tab or a line's end in front moves what follows into a cell of its own where a reader
+does not know quotes.
+"""
 
 ESCAPED = "'${1}"
 
 LINE_END = "\r\n"
 
 
-def write(clean: pq.ParquetFile, dataset: Dataset, target: Path) -> None:
+def extension(exports: Exports) -> str:
+    return f"csv{suffix(exports.csv.compression)}"
+
+
+def write(rows: Rows, exports: Exports, target: Path) -> None:
     """One header, then every row."""
-    with target.open("wb") as file, gzip_writer(file) as packed:
-        for number, rows in enumerate(slices(clean, dataset)):
-            packed.write(encode_csv(rows, dataset, header=number == 0))
+    options = exports.csv
+    with target.open("wb") as file, compressed(file, options.compression, options.level) as packed:
+        if options.bom:
+            packed.write(codecs.BOM_UTF8)
+        packed.write(encode_csv(frame_of(rows.schema.empty_table()), options, header=True))
+        for frame in slices(rows):
+            packed.write(encode_csv(frame, options, header=False))
 
 
-def encode_csv(rows: pa.Table, dataset: Dataset, *, header: bool) -> bytes:
-    """The rows as text. Null is an empty field, an empty text is `""`."""
+def encode_csv(frame: pl.DataFrame, options: CsvOptions, *, header: bool) -> bytes:
+    """The rows as text. By default null is an empty field, an empty text is `""`."""
     buffer = io.BytesIO()
-    free_texts = [column.name for column in dataset.columns if column.value_type.name in {"string", "enum"}]
-    _escape_formulas(frame_of(with_texts(rows, dataset)), free_texts).write_csv(
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    _escape_formulas(as_cell_texts(frame), texts).write_csv(
         buffer,
         include_header=header,
         line_terminator=LINE_END,
-        datetime_format=STAMP_FORMAT,
-        date_format=DATE_FORMAT,
+        separator=options.delimiter,
+        quote_style=_quote_style(options),
+        null_value=options.null_text,
+        decimal_comma=options.decimal_comma,
+        datetime_format=options.timestamp_format,
+        date_format=options.date_format,
+        time_format=TIME_FORMAT,
     )
     return buffer.getvalue()
 
 
-def _escape_formulas(frame: pl.DataFrame, free_texts: list[str]) -> pl.DataFrame:
-    """Of texts that may be anything; what is written of other types begins no formula."""
-    texts = frame.select(free_texts)
+def _quote_style(options: CsvOptions) -> CsvQuoteStyle:
+    if options.quote == "all":
+        return "always"
+    # Quotes tell a text that reads like the text for null from null.
+    return "non_numeric" if options.null_text else "necessary"
+
+
+def _escape_formulas(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Of columns that are texts: what is written of other types begins no formula."""
+    texts = frame.select(names)
     found = texts.select(pl.all().str.contains(FORMULA_START).any()).to_dicts()[0] if texts.width else {}
     # Most columns hold no such text, and to look is half of what it costs to write them anew.
     return frame.with_columns(
@@ -59,4 +77,4 @@ def _escape_formulas(frame: pl.DataFrame, free_texts: list[str]) -> pl.DataFrame
     )
 
 
-FORMAT = ExportFormat("csv.gz", write)
+FORMAT = ExportFormat(extension, write)

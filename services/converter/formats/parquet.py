@@ -1,61 +1,77 @@
-"""Exports as Parquet: zstd, and for each column the encoding that its first values ask for."""
+"""Exports as Parquet: for each column the encoding that its first values ask for, statistics and a page index."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from services.converter.formats.base import ExportFormat, row_groups
-from shared.datasets.arrow import data_schema
-from shared.datasets.model import Dataset
-from shared.parquet.columns import repetitive_columns
+from services.converter.formats.base import ExportFormat, Rows
+from shared.datasets.exports import Exports, ParquetOptions
+from shared.parquet.columns import leaf_paths, repetitive_columns
 from shared.parquet.writer import RowGroupLimits, RowGroupWriter
 
 ZSTD_LEVEL = 3
 
-UNBOUNDED = RowGroupLimits(rows=2**31, size_bytes=2**40)
-"""The clean file has decided where row groups end."""
+ROW_GROUP_BYTES = 64 * 2**20
+"""In Arrow. Long rows end a row group before it has the rows that were asked for."""
 
 
-def write(clean: pq.ParquetFile, dataset: Dataset, target: Path) -> None:
-    """One row group of the export for each of the clean file."""
-    writer = RowGroupWriter(target, data_schema(dataset), UNBOUNDED, _options)
+def write(rows: Rows, exports: Exports, target: Path) -> None:
+    """Row groups of as many rows as asked for, whatever the pieces are."""
+    options = exports.parquet
+    limits = RowGroupLimits(options.row_group_rows, ROW_GROUP_BYTES)
+    writer = RowGroupWriter(target, rows.schema, limits, partial(_writer_options, options))
     try:
-        for group in row_groups(clean, dataset):
-            writer.append(group)
-            writer.end_row_group()
+        for piece in rows.pieces():
+            writer.append(piece)
         writer.finish()
     finally:
         writer.abandon()
 
 
-def _options(first: pa.Table) -> Mapping[str, Any]:
+def _writer_options(options: ParquetOptions, first: pa.Table) -> Mapping[str, Any]:
     dictionary, encodings = choose_encodings(first)
     return {
         "version": "2.6",
-        "compression": "zstd",
-        "compression_level": ZSTD_LEVEL,
+        "compression": options.compression,
+        "compression_level": _level(options),
         "use_dictionary": dictionary,
         "column_encoding": encodings,
         "write_statistics": True,
+        "write_page_index": True,
         "store_schema": True,
     }
 
 
+def _level(options: ParquetOptions) -> int | None:
+    if options.compression == "snappy":
+        return None
+    return ZSTD_LEVEL if options.level is None else options.level
+
+
 def choose_encodings(rows: pa.Table) -> tuple[list[str], dict[str, str]]:
-    """Columns to write with a dictionary, and the encodings of the others that have a better one than plain."""
+    """Columns to write with a dictionary, and the encodings of the others that have a better one than plain.
+
+    What is inside lists and structs gets a dictionary; the writer drops one that grows too large.
+    """
     dictionary = repetitive_columns(rows)
     encodings: dict[str, str] = {}
     for field in rows.schema:
-        if field.name in dictionary or pa.types.is_nested(field.type):
-            continue
-        if pa.types.is_string(field.type):
-            encodings[field.name] = "DELTA_LENGTH_BYTE_ARRAY"
-        elif pa.types.is_integer(field.type) or pa.types.is_temporal(field.type):
-            encodings[field.name] = "DELTA_BINARY_PACKED"
+        if pa.types.is_nested(field.type):
+            dictionary += leaf_paths(field)
+        elif field.name not in dictionary and (encoding := _encoding(field.type)):
+            encodings[field.name] = encoding
     return dictionary, encodings
 
 
-FORMAT = ExportFormat("parquet", write)
+def _encoding(kind: pa.DataType) -> str | None:
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        return "DELTA_LENGTH_BYTE_ARRAY"
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
+        return "DELTA_BINARY_PACKED"
+    return None
+
+
+FORMAT = ExportFormat(lambda _: "parquet", write)

@@ -1,44 +1,35 @@
-"""What formats of text have in common: their rows in slices, how times are written, gzip."""
+"""What formats of text have in common: their rows in slices, and how the file is compressed."""
 
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
+import zstandard
 from isal import igzip
 
-from services.converter.formats.base import row_groups
-from shared.datasets.model import Dataset
-from shared.datasets.written import texts_of
-
-STAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.6fZ"
-DATE_FORMAT = "%Y-%m-%d"
-
-_WRITTEN = frozenset({"duration", "binary", "list", "struct"})
+from services.converter.formats.base import Rows
+from shared.datasets.exports import TextCompression
 
 GZIP_LEVEL = 2
-"""Of ISA-L's four (0 to 3)."""
+ZSTD_LEVEL = 3
+"""Unless the dataset's file has another."""
 
 SLICE_ROWS = 10_000
 """Rows turned into text at a time."""
 
+_SUFFIXES: dict[TextCompression, str] = {"gzip": ".gz", "zstd": ".zst", "none": ""}
 
-def slices(clean: pq.ParquetFile, dataset: Dataset) -> Iterator[pa.Table]:
+
+def suffix(compression: TextCompression) -> str:
+    """What the compression adds to the extension."""
+    return _SUFFIXES[compression]
+
+
+def slices(rows: Rows) -> Iterator[pl.DataFrame]:
     """The rows of an export, at most `SLICE_ROWS` at a time."""
-    for group in row_groups(clean, dataset):
-        for start in range(0, group.num_rows, SLICE_ROWS):
-            yield group.slice(start, SLICE_ROWS)
-
-
-def with_texts(rows: pa.Table, dataset: Dataset) -> pa.Table:
-    """The rows with texts in place of values that a format of text has no form for."""
-    for place, column in enumerate(dataset.columns):
-        if column.value_type.name in _WRITTEN:
-            values = rows.column(place).combine_chunks()
-            texts = texts_of(values, column.value_type, column.encoding or "base64")
-            rows = rows.set_column(place, column.name, texts)
-    return rows
+    for piece in rows.slices(SLICE_ROWS):
+        yield frame_of(piece)
 
 
 def frame_of(rows: pa.Table) -> pl.DataFrame:
@@ -48,7 +39,19 @@ def frame_of(rows: pa.Table) -> pl.DataFrame:
     return frame
 
 
-def gzip_writer(file: BinaryIO) -> BinaryIO:
-    """Compresses into `file`. No name and no time in the header: they would make every file differ."""
-    packed = igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0)  # type: ignore[no-untyped-call]  # isal ships no types
+def compressed(file: BinaryIO, compression: TextCompression, level: int | None) -> BinaryIO:
+    """Compresses into `file`. Close it; an uncompressed one is `file` itself."""
+    match compression:
+        case "gzip":
+            return _gzip_writer(file, GZIP_LEVEL if level is None else level)
+        case "zstd":
+            packer = zstandard.ZstdCompressor(ZSTD_LEVEL if level is None else level)
+            return cast("BinaryIO", packer.stream_writer(file, closefd=False))
+        case "none":
+            return file
+
+
+def _gzip_writer(file: BinaryIO, level: int) -> BinaryIO:
+    """No name and no time in the header: they would make every file differ."""
+    packed = igzip.IGzipFile(filename="", mode="wb", compresslevel=level, fileobj=file, mtime=0)  # type: ignore[no-untyped-call]  # isal ships no types
     return cast("BinaryIO", packed)

@@ -38,7 +38,12 @@ LIBRARIES = (
 )
 """What takes long to import. A command imports what it needs, when it needs it."""
 
-GROUPS = {"bench": ("e2e", "grow"), "dlq": ("list", "show", "replay", "discard"), "topics": ("apply",)}
+GROUPS = {
+    "bench": ("convert", "e2e", "grow"),
+    "exports": ("combine",),
+    "dlq": ("list", "show", "replay", "discard"),
+    "topics": ("apply",),
+}
 """Commands that have commands."""
 
 DATABASE = "postgresql://me:secret@127.0.0.1:1/x"

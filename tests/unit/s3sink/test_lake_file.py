@@ -1,6 +1,7 @@
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,9 +19,10 @@ MOMENT = datetime(2026, 11, 23, tzinfo=UTC)
 
 def a_table(rows: int, first: int = 0) -> pa.Table:
     ids = list(range(first, first + rows))
-    columns = [ids, [f"title {number}" for number in ids], [number / 2 for number in ids]]
-    lineage = [["run"] * rows, ["b"] * rows, [MOMENT] * rows, ids]
-    return pa.table([*columns, *lineage], schema=clean_schema(DATASET))
+    columns: list[Any] = [ids, [f"title {number}" for number in ids], [number / 2 for number in ids]]
+    lineage: list[Any] = [["run"] * rows, ["b"] * rows, [MOMENT] * rows, ids]
+    values = zip([*columns, *lineage], clean_schema(DATASET), strict=True)
+    return pa.table([pa.array(column, field.type) for column, field in values], schema=clean_schema(DATASET))
 
 
 def write(file: Path, tables: list[pa.Table]) -> int:

@@ -62,8 +62,8 @@ def test_a_file_in_the_folder_is_one_more_dataset(tmp_path: Path) -> None:
 
 
 def test_a_format_that_the_converter_does_not_write_is_refused(tmp_path: Path) -> None:
-    message = refusal(tmp_path, GOOD + "formats: [parquet, xlsx]\n")
-    assert "formats: xlsx is not supported: supported are parquet, csv" in message
+    message = refusal(tmp_path, GOOD + "formats: [parquet, docx]\n")
+    assert "formats 2: docx is not supported: supported are parquet, csv, json" in message
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -108,10 +108,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"datasets": ["posts"], "formats": "csv"}, "formats: a list of names is expected, not 'csv'"),
     ({"datasets": ["posts"], "formats": [1]}, "formats: a list of names is expected"),
     (
-        {"datasets": ["posts"], "formats": ["xlsx"]},
-        "formats: 'xlsx' is not supported in this version; supported are",
+        {"datasets": ["posts"], "formats": ["docx"]},
+        "formats: 'docx' is not supported in this version; supported are",
     ),
-    ({"datasets": ["posts"], "formats": ["json", "csv"]}, "formats: 'json' is not supported in this version"),
+    ({"datasets": ["posts"], "formats": ["docx", "csv"]}, "formats: 'docx' is not supported in this version"),
     (
         {"datasets": ["posts"], "replay_of": "r", "from_stage": "loader"},
         "replay_of: run r is not known",

@@ -93,7 +93,7 @@ async def test_what_is_not_an_object_goes_to_the_dead_letters() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{}, {"datasets": []}, {"datasets": ["potss"]}, {"datasets": ["posts"], "formats": ["xlsx"]}]
+    "bad", [{}, {"datasets": []}, {"datasets": ["potss"]}, {"datasets": ["posts"], "formats": ["docx"]}]
 )
 async def test_a_bad_request_ends_its_run_at_once(bad: dict[str, Any]) -> None:
     async with crawler_of("http://127.0.0.1:1", allow="") as crawler:

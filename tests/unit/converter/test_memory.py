@@ -1,0 +1,45 @@
+"""What a file costs in memory does not grow with its rows."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.events.names import SUPPORTED_FORMATS
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+import pyarrow as pa
+from services.converter.formats.base import Rows
+from services.converter.formats.registry import FORMATS
+from shared.datasets.exports import Exports
+
+name, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+table = pa.table({"id": pa.array(range(10_000), pa.int64()), "text": [f"text {n} " * 30 for n in range(10_000)]})
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def write(pieces):
+    FORMATS[name].write(Rows(table.schema, pieces * 10_000, lambda: [table] * pieces), Exports(), folder / name)
+
+write(10)
+before = peak()
+write(count)
+print(peak() - before)
+"""
+ALLOWED_KIB = 48 * 1024
+"""The rows that are added have 250 MB."""
+
+
+@pytest.mark.parametrize("name", SUPPORTED_FORMATS)
+def test_memory_is_flat(tmp_path: Path, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, name, "100", str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) < ALLOWED_KIB
