@@ -21,14 +21,16 @@ from console.verify.stored import series_of
 from console.verify.values import read, without_null_texts
 from shared.datasets.column import Column
 from shared.datasets.model import Dataset
+from shared.datasets.types import Type
 
 MAX_KEY_BYTES = 2_000
 """Of a key's texts together: the most that an index entry may have."""
 MAX_ROW_BYTES = 8_160
 """Of a row of PostgreSQL, its long texts outside."""
 MAX_DEPTH = 64
-_WIDEST_TEXT, _WIDEST_VALUE, _WIDEST_REST = 24, 15, 600
-"""Bytes of a row: a text that may be stored outside, any other value, and the header with the product's own columns."""
+_WIDEST_VALUE, _WIDEST_REST = 26, 600
+"""Bytes of a row: any value with what aligns it, one that may be stored outside too, and the header with the product's
+own columns."""
 
 
 class SourceRecords:
@@ -111,14 +113,17 @@ def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
                 if column.name in dataset.key
             ]
             key_bytes = sum(len(value.encode()) for value in keys if isinstance(value, str))
-            widest = sum(
-                _WIDEST_TEXT if c.value_type.kind.is_moved else _WIDEST_VALUE for c in dataset.columns
-            )
+            widest = sum(min(_WIDEST_VALUE, _widest(c.value_type)) for c in dataset.columns)
             return key_bytes > MAX_KEY_BYTES or widest + _WIDEST_REST > MAX_ROW_BYTES
         case "decode":
             return _is_deep(record)
         case _:
             return False
+
+
+def _widest(kind: Type) -> int:
+    is_fixed = not kind.kind.is_moved and kind.name != "decimal"
+    return kind.kind.size_bytes + kind.kind.alignment - 1 if is_fixed else _WIDEST_VALUE
 
 
 def _is_deep(value: Any) -> bool:
