@@ -18,7 +18,7 @@ import polars as pl
 from console.client.errors import InvalidRequestError
 from console.verify.fitting import fits
 from console.verify.stored import series_of
-from console.verify.values import read, without_null_texts
+from console.verify.values import read, reader_of, without_null_texts
 from shared.datasets.column import Column
 from shared.datasets.model import Dataset
 from shared.datasets.types import Type
@@ -148,7 +148,8 @@ def _series(column: Column, records: Sequence[Any]) -> pl.Series:
         values = [_at(record, path, strict=False) for record in records]
     kind = column.value_type
     if not _is_read(kind.name, column, values):
-        values = [None if value is None else read(kind, column, value) for value in values]
+        convert = reader_of(kind, column)
+        values = [None if value is None else convert(value) for value in values]
     if column.fill is not None:
         fill = read(
             kind, column, Decimal(repr(column.fill)) if isinstance(column.fill, float) else column.fill
@@ -163,7 +164,7 @@ def _is_read(name: str, column: Column, values: Sequence[Any]) -> bool:
         return False
     if name == "int64":
         return not any(isinstance(value, Decimal | bool | str) for value in values)
-    return name == "string"
+    return name in {"string", "boolean"} and not (column.true_words or column.false_words)
 
 
 def _at(record: Any, path: Sequence[str], *, strict: bool) -> Any:
