@@ -151,9 +151,8 @@ def _series(column: Column, records: Sequence[Any]) -> pl.Series:
         convert = reader_of(kind, column)
         values = [None if value is None else convert(value) for value in values]
     if column.fill is not None:
-        fill = read(
-            kind, column, Decimal(repr(column.fill)) if isinstance(column.fill, float) else column.fill
-        )
+        given = Decimal(repr(column.fill)) if isinstance(column.fill, float) else column.fill
+        fill = read(kind, column.of_fill, given)
         values = [fill if value is None else value for value in values]
     return series_of(column.name, kind, values)
 
