@@ -18,17 +18,19 @@ import polars as pl
 from console.client.errors import InvalidRequestError
 from console.verify.fitting import fits
 from console.verify.stored import series_of
-from console.verify.values import read, without_null_texts
+from console.verify.values import read, reader_of, without_null_texts
 from shared.datasets.column import Column
 from shared.datasets.model import Dataset
+from shared.datasets.types import Type
 
 MAX_KEY_BYTES = 2_000
 """Of a key's texts together: the most that an index entry may have."""
 MAX_ROW_BYTES = 8_160
 """Of a row of PostgreSQL, its long texts outside."""
 MAX_DEPTH = 64
-_WIDEST_TEXT, _WIDEST_VALUE, _WIDEST_REST = 24, 15, 600
-"""Bytes of a row: a text that may be stored outside, any other value, and the header with the product's own columns."""
+_WIDEST_VALUE, _WIDEST_REST = 26, 600
+"""Bytes of a row: any value with what aligns it, one that may be stored outside too, and the header with the product's
+own columns."""
 
 
 class SourceRecords:
@@ -111,14 +113,17 @@ def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
                 if column.name in dataset.key
             ]
             key_bytes = sum(len(value.encode()) for value in keys if isinstance(value, str))
-            widest = sum(
-                _WIDEST_TEXT if c.value_type.kind.is_moved else _WIDEST_VALUE for c in dataset.columns
-            )
+            widest = sum(min(_WIDEST_VALUE, _widest(c.value_type)) for c in dataset.columns)
             return key_bytes > MAX_KEY_BYTES or widest + _WIDEST_REST > MAX_ROW_BYTES
         case "decode":
             return _is_deep(record)
         case _:
             return False
+
+
+def _widest(kind: Type) -> int:
+    is_fixed = not kind.kind.is_moved and kind.name != "decimal"
+    return kind.kind.size_bytes + kind.kind.alignment - 1 if is_fixed else _WIDEST_VALUE
 
 
 def _is_deep(value: Any) -> bool:
@@ -143,11 +148,11 @@ def _series(column: Column, records: Sequence[Any]) -> pl.Series:
         values = [_at(record, path, strict=False) for record in records]
     kind = column.value_type
     if not _is_read(kind.name, column, values):
-        values = [None if value is None else read(kind, column, value) for value in values]
+        convert = reader_of(kind, column)
+        values = [None if value is None else convert(value) for value in values]
     if column.fill is not None:
-        fill = read(
-            kind, column, Decimal(repr(column.fill)) if isinstance(column.fill, float) else column.fill
-        )
+        given = Decimal(repr(column.fill)) if isinstance(column.fill, float) else column.fill
+        fill = read(kind, column.of_fill, given)
         values = [fill if value is None else value for value in values]
     return series_of(column.name, kind, values)
 
@@ -158,7 +163,7 @@ def _is_read(name: str, column: Column, values: Sequence[Any]) -> bool:
         return False
     if name == "int64":
         return not any(isinstance(value, Decimal | bool | str) for value in values)
-    return name == "string"
+    return name in {"string", "boolean"} and not (column.true_words or column.false_words)
 
 
 def _at(record: Any, path: Sequence[str], *, strict: bool) -> Any:

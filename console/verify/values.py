@@ -45,6 +45,13 @@ def read(kind: Type, column: Column, raw: Any) -> Any:
     return _READ[kind.name](kind, column, raw)
 
 
+def reader_of(kind: Type, column: Column) -> Callable[[Any], Any]:
+    """`read` for values that are not null, quicker where the file has no options."""
+    has_options = any(getattr(column, name) for name in _OPTIONS)
+    plain = None if has_options else _PLAIN.get(kind.name)
+    return plain or (lambda raw: read(kind, column, raw))
+
+
 def without_null_texts(kind: Type, column: Column, raw: Any) -> Any:
     """The value after the file's rules for texts; None for a text that means null."""
     if not isinstance(raw, str) or kind.name in {"json", *NESTED}:
@@ -97,14 +104,22 @@ def _whole(kind: Type, column: Column, raw: Any) -> int:
     return number
 
 
+def _double(raw: Any) -> float:
+    if isinstance(raw, str | bool):
+        raise TypeError(raw)
+    value = float(raw)
+    if value in _ENDLESS:
+        raise OverflowError(raw)
+    return value
+
+
 def _float(kind: Type, column: Column, raw: Any) -> float:
     number = number_of(raw, column)
-    value = float(number)
-    if value in {float("inf"), float("-inf")}:
-        raise OverflowError(raw)
+    value = _double(number)
     return value if kind.name == "float64" else _single(Decimal(number))
 
 
+_ENDLESS = (float("inf"), float("-inf"))
 _INFINITE = 0x7F800000
 """The bits of the first float of 32 that is no number."""
 
@@ -262,6 +277,24 @@ _READ: dict[str, Callable[[Type, Column, Any], Any]] = {
     "binary": _binary,
     "json": lambda _kind, _column, raw: canonical(raw),
     "enum": _enum,
+}
+
+_OPTIONS = (
+    "trim",
+    "empty_as_null",
+    "nulls",
+    "from_text",
+    "decimal_comma",
+    "true_words",
+    "false_words",
+    "zone",
+    "format",
+)
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "string": _text,
+    "float64": _double,
+    "timestamp": moment_of,
+    "date": date.fromisoformat,
 }
 
 UNREADABLE = (TypeError, ValueError, OverflowError, InvalidOperation)

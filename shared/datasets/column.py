@@ -100,12 +100,14 @@ class Column(Model):
         return type_of(self.type)
 
     @property
-    def rounds(self) -> bool:
-        """Whether a number that the column cannot hold as it is becomes the nearest that it can."""
-        return self.rounds_as(self.type)
+    def of_fill(self) -> "Column":
+        """The column as its `fill` is read: by the type alone, in the file's zone and encoding."""
+        return Column(name=self.name, type=self.type, zone=self.zone, encoding=self.encoding)
 
     def rounds_as(self, name: str) -> bool:
-        """As `rounds`, for a value of the type of this name inside of it."""
+        """Whether a number that the type of this name, the column's or one inside of it, cannot hold as it is becomes
+        the nearest that it can.
+        """
         return name in ROUNDED if self.inexact is None else self.inexact == "round"
 
     @field_validator("source_path")

@@ -33,7 +33,8 @@ def texts_of(values: Array, kind: Type, encoding: str) -> Array:
             encoded = pl.Series(pl.from_arrow(values)).bin.encode(encoding)  # type: ignore[arg-type]  # one of two
             return encoded.to_arrow().cast(pa.string())
         case "timestamp":
-            return pc.strftime(values, format=_STAMP)
+            # Without its zone: a system may have no table of them, and UTC is in the format.
+            return pc.strftime(values.cast(pa.int64()).cast(pa.timestamp("us")), format=_STAMP)
         case "float32" | "float64":
             return values.cast(pa.string())
     return values if pa.types.is_string(values.type) else values.cast(pa.string())

@@ -86,7 +86,7 @@ def _target(dataset: Dataset, column: Column) -> Target:
         column.value_type,
         column.name in dataset.key,
         reader,
-        _fill(dataset, column, reader),
+        _fill(dataset, column),
     )
 
 
@@ -123,15 +123,16 @@ def _fields(tree: Tree) -> "list[pa.Field[Any]]":
     ]
 
 
-def _fill(dataset: Dataset, column: Column, reader: Reader) -> Any:
+def _fill(dataset: Dataset, column: Column) -> Any:
     if column.fill is None:
         return None
     is_number = isinstance(column.fill, int | float) and not isinstance(column.fill, bool)
-    value = reader.value(Numeral(repr(column.fill)) if is_number else column.fill)
+    plain = reader_of(column.value_type, column.of_fill)
+    value = plain.value(Numeral(repr(column.fill)) if is_number else column.fill)
     refusal = f"dataset {dataset.name}: column {column.name}: fill {column.fill!r} is not a {column.type}"
     if isinstance(value, Refusal) or value is None:
         raise ConfigurationError(refusal)
     try:
-        return pa.scalar(value, reader.arrow)
+        return pa.scalar(value, plain.arrow)
     except (ValueError, OverflowError, pa.ArrowException) as error:
         raise ConfigurationError(refusal) from error

@@ -9,18 +9,26 @@ from typing import Any
 import asyncpg
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from services.loader.adapters.encoder import encode_copy
+from services.loader.adapters.repository import LoadRepository
+from services.loader.service import LoaderService
 from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import Watch, parse_chunk
 from services.processor.domain.parse_schema import parse_schema_of
+from services.processor.service import ProcessorService
 from shared.datasets.model import Dataset
 from shared.datasets.types import KINDS, Type
 from shared.events.models import Artifact
+from shared.postgres.migrations import migrate
 from shared.postgres.tables import create_table_sql
-from tests.support.crawled import a_dataset
+from shared.stages.results import Batches
+from shared.storage.object_store import open_memory
+from tests.support.crawled import a_dataset, put_crawled
+from tests.support.datasets import datasets_of
 from tests.support.every_type import ENUM, PLAIN, TYPES, Written, in_postgres, values
 
 ARTIFACT = Artifact(uri="memory://staging/x", format="parquet", rows=1, bytes=1, sha256="0" * 64)
@@ -127,3 +135,70 @@ def _decoded(kind: Type, value: Any) -> Any:
     if kind.item is not None:
         return [_decoded(kind.item, item) for item in value]
     return str(value) if kind.name == "uuid" else value
+
+
+SHELF = a_dataset(
+    [
+        {"name": "id", "type": "uuid"},
+        {"name": "price", "type": "decimal(18,4)"},
+        *({"name": f"c{place}", "type": str(kind)} for place, kind in enumerate((*EVERY, *LISTS))),
+        {
+            "name": "parts",
+            "type": "list<struct<sku: string, price: decimal(10,2), lasts: duration, doc: json>>",
+        },
+    ],
+    key=["id", "price"],
+    name="shelf",
+)
+_SINGLE = (
+    '"x"', "1", "1", "1", "1", "0.1", "0.1", "true", '"2026-11-29T10:00:00Z"', '"2026-11-29"', '"08:30"', "1.5",
+    f'"{"0" * 32}"', '"AAH/"', '{"a": [1.50, null]}', "1.5", "0.5", '"new"',
+)  # fmt: skip
+SAMPLES = (*_SINGLE, *(f"[{text}, null]" for text in _SINGLE))
+PARTS = '[{"sku": "a\\"\\\\", "price": 1.5, "lasts": "PT1S", "doc": {"b": 1, "a": [1.50]}}, null]'
+
+
+def shelf(number: int, *, price: str = "0.0001") -> bytes:
+    values = ", ".join(f'"c{place}": {"null" if number % 2 else text}' for place, text in enumerate(SAMPLES))
+    identity = f"00000000-0000-4000-8000-{number:012}"
+    return f'{{"id": "{identity}", "price": "{price}", {values}, "parts": {PARTS}}}'.encode()
+
+
+async def test_every_type_goes_the_whole_way_and_is_merged(postgres_dsn: str, pool: asyncpg.Pool) -> None:
+    """Two runs of the same records, one of them twice in each: the second changes nothing but the lineage."""
+    await migrate(postgres_dsn, [], [SHELF])
+    staging, files = open_memory("staging"), {"shelf": SHELF}
+    lines = [shelf(1), shelf(2), shelf(2), shelf(3, price="1.00005")]
+    found = []
+    for run_id in ("run-1", "run-2"):
+        processor = ProcessorService(Batches(staging, "processor"), datasets_of(files, staging))
+        loader = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of(files, staging))
+        processed = await processor.process(await put_crawled(staging, "shelf", lines, run_id=run_id))
+        assert (processed.counts.accepted, processed.counts.rejected) == (2, 1)
+        assert (processed.counts.deduplicated, processed.repeated) == (1, 1)
+        loaded = await loader.load(processed)
+        assert (loaded.counts.loaded, loaded.counts.superseded) == (2, 0)
+        assert loaded.nulls is not None
+        assert (loaded.nulls["c0"], loaded.nulls["c30"], loaded.nulls["parts"]) == (1, 1, 0)
+        own = ", ".join(column.name for column in SHELF.columns)
+        found.append(await pool.fetch(f"SELECT {own} FROM onpoint_shelf ORDER BY id"))
+    assert found[0] == found[1]
+    assert found[0][0]["price"] == Decimal("0.0001")
+    assert json.loads(found[0][0]["parts"]) == [
+        {"sku": 'a"\\', "price": 1.5, "lasts": 1, "doc": {"a": [1.5], "b": 1}}, None
+    ]  # fmt: skip
+
+
+async def test_a_row_of_every_type_that_is_refused_is_kept(postgres_dsn: str, pool: asyncpg.Pool) -> None:
+    await migrate(postgres_dsn, [], [SHELF])
+    await pool.execute("ALTER TABLE onpoint_shelf ADD CHECK (id <> '00000000-0000-4000-8000-000000000002')")
+    staging, files = open_memory("staging"), {"shelf": SHELF}
+    processor = ProcessorService(Batches(staging, "processor"), datasets_of(files, staging))
+    loader = LoaderService(Batches(staging, "loader"), LoadRepository(pool), datasets_of(files, staging))
+    crawled = await put_crawled(staging, "shelf", [shelf(1), shelf(2)])
+    loaded = await loader.load(await processor.process(crawled))
+    assert (loaded.counts.loaded, loaded.counts.rejected) == (1, 1)
+    [artifact] = loaded.artifacts
+    data = await staging.get(staging.key(artifact.uri, "runs/"))
+    line = json.loads(zstandard.decompress(data or b""))
+    assert json.loads(line["raw"])["price"] == "0.0001"

@@ -106,15 +106,60 @@ async def test_a_column_that_a_file_gained_is_added(postgres_dsn: str) -> None:
     assert await migrate(postgres_dsn, [], [more]) == ["table onpoint_things: column more"]
 
 
+@pytest.mark.parametrize(
+    ("first", "later", "words"),
+    [
+        (
+            "int64",
+            "decimal(18,4)",
+            "more is bigint there, and its dataset file declares decimal(18,4) (numeric(18,4))",
+        ),
+        (
+            "decimal(18,4)",
+            "decimal(9,2)",
+            "more is numeric(18,4) there, .* put `type: decimal(18,4)` back in the file",
+        ),
+        ("list<uuid>", "json", "more is uuid[] there, .* put `type: list<uuid>` back in the file"),
+        ("time", "duration", "more is time without time zone there, .* declares duration (interval)"),
+    ],
+)
+async def test_a_column_of_another_type_is_told_with_the_way_back(
+    postgres_dsn: str, first: str, later: str, words: str
+) -> None:
+    await migrate(postgres_dsn, [], [a_dataset({"id": "int64", "more": first}, key=["id"])])
+    with pytest.raises(TablesError) as refused:
+        await migrate(postgres_dsn, [], [a_dataset({"id": "int64", "more": later}, key=["id"])])
+    for part in words.split(".* "):
+        assert part in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "later"), [("int8", "int16"), ("string", "enum(a)"), ("json", "list<json>")]
+)
+async def test_a_column_of_the_same_type_in_postgresql_stays(
+    postgres_dsn: str, first: str, later: str
+) -> None:
+    await migrate(postgres_dsn, [], [a_dataset({"id": "int64", "more": first}, key=["id"])])
+    assert await migrate(postgres_dsn, [], [a_dataset({"id": "int64", "more": later}, key=["id"])]) == []
+
+
 LINEAGE = f"'r', '{'b' * 32}', now(), 0, now()"
-VALUES = {"int64": "1", "float64": "1", "timestamp": "now()"}
+VALUES = {
+    "int64": "1",
+    "float64": "1",
+    "timestamp": "now()",
+    "time": "'08:30'",
+    "duration": "'1 s'",
+    "uuid": "gen_random_uuid()",
+    "decimal(9,2)": "0",
+}
 
 
 def most_columns(kind: str, room: int) -> int:
     return max(count for count in range(1, 1500) if full_row_bytes([type_of(kind)] * count) <= room)
 
 
-@pytest.mark.parametrize("kind", ["int64", "float64", "timestamp"])
+@pytest.mark.parametrize("kind", VALUES)
 async def test_the_widest_row_that_a_file_may_have_fits_with_and_without_a_null(
     postgres_dsn: str, kind: str
 ) -> None:

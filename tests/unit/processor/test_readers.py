@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from console.verify.source import parse, rows_of
 from services.processor.domain import column_parser
 from services.processor.domain.chosen_forms import ChosenForms
 from services.processor.domain.lines import Chunk
@@ -166,7 +167,7 @@ def test_what_an_option_makes_of_a_value(kind: str, options: dict[str, Any], raw
         ("decimal(5,2)", {"decimal_comma": True}, '"1.5"', "x: '1.5' where a text such as 12,50 is expected"),
         ("decimal(5,2)", {"inexact": "round"}, "999.995", "x: 999.995 is beyond decimal(5,2)"),
         ("float32", {"inexact": "refuse"}, "16777217", "x: 16777217 is not exactly a float32"),
-        ("int64", {"from_text": True}, '"x"', "x: 'x' where a text such as 12.5 is expected"),
+        ("int64", {"from_text": True}, '"x"', "x: 'x' where a text such as 12 is expected"),
         ("boolean", {"true_words": ["yes"]}, '"true"', "x: 'true' where a text of yes, false is expected"),
         ("date", {"format": "%d.%m.%Y"}, '"2026-12-01"', "x: '2026-12-01' where a text in the format %d.%m.%Y"),
         ("timestamp", {"zone": "Europe/Berlin"}, '"2026-03-29T02:30"', "x: '2026-03-29T02:30' is no time of Europe/B"),
@@ -213,6 +214,29 @@ def test_plain_values_are_read_as_whole_columns(
     found = column_parser.read_columns(lines, len(values), schema, fields, forms)
     assert found is not None
     assert len(found[0][1]) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "value"),
+    [
+        ("decimal(9,2)", {"fill": "0.50", "decimal_comma": True}, Decimal("0.50")),
+        ("date", {"fill": "2026-01-31", "format": "%d.%m.%Y"}, date(2026, 1, 31)),
+        ("string", {"fill": "n/a", "nulls": ["n/a"]}, "n/a"),
+        ("boolean", {"fill": False, "true_words": ["yes"]}, False),
+        ("binary", {"fill": "00ff", "encoding": "hex"}, b"\0\xff"),
+        ("duration", {"fill": 90}, 90_000_000),
+        ("uuid", {"fill": UUID}, UUID),
+        ("json", {"fill": "x"}, '"x"'),
+        ("enum(new, paid)", {"fill": "paid"}, "paid"),
+    ],
+)
+def test_a_fill_is_read_by_the_type_alone(kind: str, options: dict[str, Any], value: Any) -> None:
+    dataset = a_dataset([{"name": "id", "type": "int64"}, {"name": "x", "type": kind, **options}], key=["id"])
+    schema = parse_schema_of(dataset)
+    line = b'{"id": 1, "x": null}'
+    [parsed] = parse_chunk(Chunk(0, 1, line + b"\n"), 0, schema, Watch(schema, "run-1", "0" * 32))
+    assert parsed.rows.column(1).to_pylist() == [value]
+    assert rows_of(dataset, [parse(line)])["x"].to_list() == [value]
 
 
 def test_fields_that_a_struct_does_not_name_are_counted() -> None:

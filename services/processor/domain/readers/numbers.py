@@ -131,8 +131,10 @@ def _number(raw: Any, column: files.Column, *, takes_texts: bool = False) -> Num
 
 
 def _expected(kind: Type, column: files.Column) -> str:
-    sign = "," if column.decimal_comma else "."
-    return f"a text such as 12{sign}5" if column.from_text or column.decimal_comma else str(kind)
+    if not (column.from_text or column.decimal_comma):
+        return str(kind)
+    fraction = f"{',' if column.decimal_comma else '.'}5"
+    return f"a text such as 12{fraction if kind.name in LARGEST else ''}"
 
 
 def _refusal(reason: Reason, number: Numeral, kind: Type, *, rounds: bool) -> Refusal:

@@ -1,0 +1,28 @@
+"""What a file may have as `fill`, the processor can read."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from services.processor.domain.parse_schema import parse_schema_of
+from shared.datasets.types import NUMBERS
+from tests.support.crawled import a_dataset
+from tests.support.every_type import SCALARS, TYPES, values
+from tests.support.odd_values import ODD_TEXTS
+
+
+@settings(deadline=None, max_examples=500, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_what_the_file_takes_the_processor_reads(data: st.DataObject) -> None:
+    kind = data.draw(st.one_of(SCALARS, TYPES))
+    text, _ = data.draw(values(kind))
+    own = json.loads(text) if kind.name not in NUMBERS or len(text) < 15 else text
+    fill = data.draw(st.sampled_from((own, *ODD_TEXTS, 0, 1, -1, 128, 1.5, 2**63, True)))
+    column: dict[str, Any] = {"name": "x", "type": str(kind), "fill": fill}
+    with suppress(ValidationError):
+        schema = parse_schema_of(a_dataset([{"name": "id", "type": "int64"}, column], key=["id"]))
+        assert fill is None or schema.targets[1].fill.is_valid
