@@ -7,6 +7,7 @@ open file of the process that started it, and, where the system allows it, no ne
 import contextlib
 import ctypes
 import errno
+import gc
 import json
 import os
 import resource
@@ -55,7 +56,8 @@ def _serve(job: Mapping[str, Any], control: int) -> dict[str, Any]:
         for name in (*_OWN, _FRAMES[job.get("frame") or "arrow"]):
             import_module(name)
         if job["kind"] == "sql":
-            import_module("shared.transforms.locked").prepare()
+            import_module("shared.transforms.steps").prepare_sql(job["memory_mib"] * 2**20)
+        gc.freeze()
     except ImportError as error:
         return {"reason": f"{error.name or 'a library'} is not installed here"}
     reader, writer = os.pipe()
@@ -129,6 +131,7 @@ def _ending(status: int, job: Mapping[str, Any]) -> str:
 
 def _be_child(job: Mapping[str, Any], writer: int, keep: set[int]) -> NoReturn:
     code = 1
+    gc.disable()
     try:
         os.setsid()
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -183,6 +186,7 @@ def _report(job: Mapping[str, Any]) -> dict[str, Any]:
             case "load":
                 import_module("shared.transforms.python_code").load(job)
             case _:
+                gc.enable()
                 function = import_module("shared.transforms.python_code").load(job)
                 steps.run_python(function, job["frame"], source, target, job["names"])
     except steps.Refusal as refusal:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from shared.datasets.transform import BATCH, POSITION
 from shared.transforms.frames import PIECE_ROWS, is_sorted, write_pieces
-from shared.transforms.locked import locked_connection
+from shared.transforms.locked import locked_connection, prepare
 
 DUCKDB_SHARE = 0.8
 """Of the memory of the process: the rest is for the rows on their way in and out."""
@@ -26,9 +26,14 @@ Names = Sequence[str] | None
 """The columns that the last step leaves, where it has them all."""
 
 
+def prepare_sql(memory_bytes: int) -> None:
+    """Makes `run_sql` begin at once in a child of this process."""
+    prepare(_of_database(memory_bytes))
+
+
 def run_sql(sql: str, source: Path, target: Path, names: Names, memory_bytes: int) -> None:
     """The statement's rows. Of columns with one name the last stays, so `SELECT *, lower(a) AS a` replaces `a`."""
-    connection = locked_connection(int(DUCKDB_SHARE * memory_bytes))  # ends with this process
+    connection = locked_connection(_of_database(memory_bytes))  # ends with this process
     connection.register(BATCH, _mapped(source))
     rows = connection.sql(sql)
     if rows is None:
@@ -71,6 +76,10 @@ def run_python(function: Callable[[Any], Any], frame: str, source: Path, target:
     if doubles := sorted({name for name in found if found.count(name) > 1}):
         raise Refusal(f"two of its columns are named {doubles[0]}")
     _write(taken.schema, iter(taken.to_batches(PIECE_ROWS)), target, names)
+
+
+def _of_database(memory_bytes: int) -> int:
+    return int(DUCKDB_SHARE * memory_bytes)
 
 
 def _mapped(source: Path) -> pa.Table:

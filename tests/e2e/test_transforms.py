@@ -20,7 +20,7 @@ from tests.support.source import SourceServer
 pytestmark = pytest.mark.e2e
 
 WITHIN_S = 120
-SECRET = "a secret of the tests"  # noqa: S105 - hides nothing
+SECRET = "a secret of the tests"  # noqa: S105 - of the tests alone
 PEOPLE: list[dict[str, Any]] = [
     {
         "id": n,

@@ -37,7 +37,7 @@ CREATE TABLE onpoint_runs.v_audit_results (
     batch_id text, stage text, run_id text, dataset text, sequence bigint, status text, reason text,
     rows_read bigint, rows_accepted bigint, rows_rejected bigint, rows_deduplicated bigint, rows_loaded bigint,
     rows_superseded bigint, artifacts jsonb, missing jsonb, revived_at timestamptz, promised bigint,
-    repeated bigint, rejected_by_reason jsonb, absent text[]
+    repeated bigint, rejected_by_reason jsonb, absent text[], rows_filtered bigint, rows_added bigint
 );
 """
 """Tables in the shape of quality's views: a test fills the ledger. That the views have this shape is a test

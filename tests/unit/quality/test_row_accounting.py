@@ -491,3 +491,35 @@ def test_the_event_fits_whatever_is_missing_or_dead(urls: list[str], dead: int, 
     assert RunCompleted.model_validate_json(encode(completed)) == completed
     listed = len(completed.missing) + len(completed.dead)
     assert ("not listed" in (completed.reason or "")) == (listed < len(urls) + dead)
+
+
+def transformed(*, accepted: int, filtered: int, added: int) -> RunFacts:
+    """100 crawled rows of a dataset with a transform."""
+    facts = facts_of({"things": [healthy(100)]})
+    totals = [
+        StageTotals("things", "crawler", "done", 100),
+        StageTotals("things", "processor", "done", 100, accepted=accepted, filtered=filtered, added=added),
+        StageTotals("things", "loader", "done", accepted, loaded=accepted),
+        StageTotals("things", "s3sink", "done", accepted, accepted=accepted),
+    ]
+    return replace(facts, totals=tuple(totals))
+
+
+@pytest.mark.parametrize(("accepted", "filtered", "added"), [(60, 40, 0), (300, 0, 200), (150, 50, 100)])
+def test_what_a_transform_filters_and_adds_is_in_the_books(accepted: int, filtered: int, added: int) -> None:
+    facts = transformed(accepted=accepted, filtered=filtered, added=added)
+    summary = summarize(facts)["things"]
+    assert (summary.rows_filtered, summary.rows_added) == (filtered, added)
+    assert mismatches({"things": summary}) == []
+    assert decide(facts, {"things": summary}, [], {}).status == "succeeded"
+
+
+def test_a_run_whose_transform_filters_everything_succeeds() -> None:
+    facts = transformed(accepted=0, filtered=100, added=0)
+    assert decide(facts, summarize(facts), [], {}).status == "succeeded"
+
+
+def test_a_row_that_a_transform_lost_is_noticed() -> None:
+    [sentence] = mismatches(summarize(transformed(accepted=149, filtered=50, added=100)))
+    assert "100 rows crawled + 100 added, 149 accepted" in sentence
+    assert sentence.endswith("+ 50 filtered")

@@ -102,3 +102,59 @@ def test_a_folder_that_is_not_there_is_one_sentence(
     assert result.exit_code == 2
     assert "ONPOINT_DATASETS_DIR" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+TRANSFORMED = """\
+name: people
+source: {name: s, kind: api, base_url: "https://x.example", path: /p, pagination: {kind: none}}
+table: people
+key: [id]
+columns:
+  - {name: id, type: int64}
+  - {name: mail, type: string}
+  - {name: size, type: int64, computed: true}
+inputs:
+  - {name: tags, from: more.tags, type: string}
+transform:
+  - sql: SELECT *, length(mail) AS size FROM batch
+  - {python: "mine:tidy", frame: polars}
+  - mask: {mail: hash}
+"""
+
+
+@pytest.fixture
+def transformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "people.yaml").write_text(TRANSFORMED, encoding="utf-8")
+    (tmp_path / "mine.py").write_text("def tidy(rows):\n    return rows\n", encoding="utf-8")
+    monkeypatch.setenv("ONPOINT_DATASETS_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("transformed")
+def test_a_dataset_is_described_with_its_masks_and_no_code(runner: CliRunner) -> None:
+    found = runner.invoke(app, ["datasets", "describe", "people"])
+    assert found.exit_code == 0
+    assert "mail  string     from mail, masked: hash" in found.stdout
+    assert "size  int64      computed" in found.stdout
+    assert "tags  string     from more.tags, not stored" in found.stdout
+    listed = json.loads(runner.invoke(app, ["datasets", "--json"]).stdout)
+    [people] = [dataset for dataset in listed if dataset["name"] == "people"]
+    assert people["transform"][1] == {"python": "mine:tidy", "frame": "polars"}
+    assert people["transform"][2] == {"mask": {"mail": "hash"}}
+
+
+def test_a_check_runs_the_steps_on_no_rows_and_loads_the_functions(
+    transformed: Path, runner: CliRunner
+) -> None:
+    good = runner.invoke(app, ["datasets", "check", "people"])
+    assert (good.exit_code, good.stdout) == (0, "1 dataset file can be used\n")
+    (transformed / "mine.py").write_text("import gone\ndef tidy(rows):\n    return rows\n", encoding="utf-8")
+    bad = runner.invoke(app, ["datasets", "check", "people"])
+    assert bad.exit_code == 1
+    assert "people.yaml:13: transform 2: it raised ModuleNotFoundError: No module named 'gone'" in bad.stdout
+    text = TRANSFORMED.replace("length(mail)", "mail").replace(
+        '  - {python: "mine:tidy", frame: polars}\n', ""
+    )
+    (transformed / "people.yaml").write_text(text, encoding="utf-8")
+    typed = runner.invoke(app, ["datasets", "check", "people"])
+    assert "people.yaml:11: transform: column size is string in the result, and int64" in typed.stdout
