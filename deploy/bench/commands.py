@@ -75,8 +75,8 @@ Examples:
 
 \b
 Every export format writes the same records of about 500 bytes, and in turns
-with it the writer that people use instead: pandas with its defaults, openpyxl,
-fastavro. It needs no server, and the extra `bench` for the others.
+with it the writer that people use instead: pandas with its defaults,
+openpyxl, fastavro. It needs no server, and the extra `bench` for the others.
 """
 
 GROW_ROWS = (100_000, 1_000_000, 5_000_000)

@@ -1,14 +1,10 @@
 """The main job, on real records and real components: every value arrives once, and `run.completed` counts it."""
 
-import asyncio
 import csv
 import gzip
 import io
 import json
-import os
-import sys
 import uuid
-from asyncio.subprocess import PIPE
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shared.events.names import SUPPORTED_FORMATS
+from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.records import COLUMNS, TestData
 
@@ -108,18 +105,17 @@ async def test_the_batches_of_a_run_are_combined_into_one_file(
 ) -> None:
     run_id = new_run()
     await pipeline.run({"run_id": run_id, "datasets": ["photos"], "formats": ["csv"]})
-    command = ["-c", "from console.main import main; main()", "exports", "combine", run_id, "--json"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, "--formats", "json", env=os.environ | pipeline.environment, stdout=PIPE
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    [manifest] = json.loads(out)
+    operator = Operator(pipeline.environment)
+    result = await operator.run("exports", "combine", run_id, "--formats", "json", "--json")
+    assert result.code == 0, result.err
+    [manifest] = result.json()
     [file] = manifest["files"]
     folder = manifest["manifest"].rpartition("/")[0]
     records = gzip.decompress(pipeline.read(f"{folder}/{file['name']}")).splitlines()
     assert [tuple(json.loads(record).values()) for record in records] == test_data.expected("photos")
     assert json.loads(pipeline.read(manifest["manifest"]))["files"] == [file]
+    checked = await operator.run("verify", run_id)
+    assert checked.code == 0, checked.out
 
 
 async def test_a_request_that_names_only_datasets_gets_the_same_run(

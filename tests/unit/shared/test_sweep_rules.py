@@ -72,6 +72,8 @@ def test_a_lake_object_tells_its_partition_and_an_export_its_run(
     export = keys.export_key(run_id, dataset, "csv", "000000-0123456789abcdef", "csv.gz")
     assert export_key(export) == ExportKey(run_id, dataset)
     assert lake_key(export) is None
+    combined = keys.combined_key(run_id, dataset, "csv", f"{dataset}-0001-0123456789abcdef", "csv.gz")
+    assert (export_key(combined), lake_key(combined)) == (None, None)
 
 
 @pytest.mark.parametrize(
