@@ -17,6 +17,7 @@ from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_s3
+from shared.transforms.apply import Transformer
 from tests.support.crawled import put_raw
 from tests.support.dask_batches import cluster_of, lines_of, service_with
 from tests.support.dask_cluster import DaskCluster
@@ -112,7 +113,7 @@ async def assert_all_equal(
     assert len(results) == len(batches)
     for crawled in batches:
         result = results[crawled.batch_id]
-        alone = await work_on(artifacts, crawled, posts)
+        alone = await work_on(artifacts, Transformer(), crawled, posts)
         assert (result.artifacts, result.counts) == (alone.artifacts, alone.cleaned.counts)
         counts = result.counts
         assert counts.read == counts.accepted + counts.rejected + counts.deduplicated == ROWS

@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from services.converter.formats import parquet
+from services.converter.formats.base import clean_rows
 from shared.datasets.arrow import data_schema
 from shared.datasets.types import KINDS, Type
 from tests.support.every_type import ENUM, PLAIN, TYPES, values
@@ -29,7 +30,7 @@ def exported(table: pa.Table, columns: dict[str, str], folder: Path) -> pq.Parqu
     dataset = a_dataset(columns, key=["id"])
     pq.write_table(table, folder / "clean.parquet")
     with pq.ParquetFile(folder / "clean.parquet") as clean:
-        parquet.write(clean, dataset, folder / "export.parquet")
+        parquet.write(clean_rows(clean, dataset), dataset.exports, folder / "export.parquet")
     return pq.ParquetFile(folder / "export.parquet")
 
 

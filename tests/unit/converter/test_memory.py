@@ -31,13 +31,13 @@ write(count)
 print(peak() - before)
 """
 ALLOWED_KIB = 48 * 1024
-"""The rows that are added have 250 MB."""
+"""The rows that are added have 120 MB, and an allocator keeps some of what it had."""
 
 
 @pytest.mark.parametrize("name", SUPPORTED_FORMATS)
 def test_memory_is_flat(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, name, "100", str(tmp_path)],
+        [sys.executable, "-c", MEASURE, name, "40", str(tmp_path)],
         check=True,
         capture_output=True,
         text=True,

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from polars.exceptions import PanicException
 
 from services.converter.formats.base import ExportFormat
 from services.converter.formats.registry import FORMATS
@@ -367,7 +368,7 @@ async def test_other_columns_than_the_dataset_s_are_refused(
     assert await failure_of(service, processed) == Reason.SCHEMA
 
 
-def failing(error: Exception) -> ExportFormat:
+def failing(error: BaseException) -> ExportFormat:
     def fail(*_: object) -> None:
         raise error
 
@@ -392,6 +393,32 @@ async def test_a_format_that_fails_leaves_the_others_and_is_named(
     assert [artifact.format for artifact in result.artifacts] == ["parquet"]
     assert (result.status, result.detail) == ("done", "csv: RuntimeError: no way")
     assert await service.convert(processed) == result
+
+
+async def test_a_format_in_which_polars_panics_leaves_the_others(
+    staging: ObjectStore, service: ConverterService, things: Dataset, exports: dict[Format, ExportFormat]
+) -> None:
+    await ask(staging, ["csv", "parquet"])
+    exports["csv"] = failing(PanicException("not yet implemented"))
+    result = await service.convert(await put_processed(staging, things, ROWS))
+    assert [artifact.format for artifact in result.artifacts] == ["parquet"]
+    assert result.detail == "csv: RuntimeError: polars: not yet implemented"
+
+
+async def test_a_text_too_long_for_a_cell_costs_the_workbook_alone(
+    staging: ObjectStore, lake: ObjectStore, service: ConverterService, things: Dataset
+) -> None:
+    await ask(staging, SUPPORTED_FORMATS)
+    result = await service.convert(await put_processed(staging, things, [{"id": 1, "name": "x" * 40_000}]))
+    assert [artifact.format for artifact in result.artifacts] == [
+        "parquet",
+        "csv.gz",
+        "json.gz",
+        "feather",
+        "avro",
+    ]
+    assert (result.detail or "").startswith("xlsx: PermanentError: column name: a text has 40,000 characters")
+    assert len([info async for info in lake.list("")]) == 5
 
 
 async def test_a_batch_of_which_no_format_can_be_written_is_not_done(

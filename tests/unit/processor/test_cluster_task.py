@@ -25,6 +25,7 @@ from shared.events.models import Artifact, Counts
 from shared.reasons import Reason
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore
+from shared.transforms.apply import Transformer
 from tests.support.crawled import put_crawled
 
 CLEANED = Cleaned(Counts(read=3, accepted=1, rejected=1, deduplicated=1), 1, {"type": 1}, ("a",), ("b",), 2)
@@ -53,7 +54,7 @@ def test_an_outage_of_a_worker_is_one_here() -> None:
 
 
 async def test_a_task_of_another_version_is_not_begun(staging: ObjectStore, catalog: Catalog) -> None:
-    task.prepare(Batches(staging, "processor").artifacts)
+    task.prepare(Batches(staging, "processor").artifacts, Transformer())
     crawled = await put_crawled(staging, "posts", [b"{}"])
     answer = decode_answer(task.run_batch(encode(crawled), dump(catalog["posts"]), "another", 60))
     assert answer == OtherVersions(versions=dict(own_versions()))
