@@ -122,14 +122,10 @@ def _write(
     """Writes the file in this thread; its hash and size."""
     with open_clean(clean, dataset, artifact) as parquet:
         try:
-<<<<<<< HEAD
             export.write(clean_rows(parquet, dataset), dataset.exports, target)
-=======
-            export.write(clean_rows(parquet, data_schema(dataset)), dataset.exports, target)
         except PanicException as error:
             # It is no `Exception`, and would stop the service.
             raise RuntimeError(f"polars: {error}"[:500]) from error
->>>>>>> wt-formats
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
