@@ -1,25 +1,18 @@
 """What can be told of a transform before any row is there. No step runs, and no code of a function does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from shared.datasets.model import ColumnType, Dataset
+from shared.datasets.arrow import data_schema
+from shared.datasets.model import Dataset
 from shared.datasets.transform import BATCH, POSITION, Mask, Step
+from shared.transforms.frames import position_field
 from shared.transforms.locked import locked_connection
 from shared.transforms.python_code import CodeError, find_code, module_file
 from shared.transforms.sql_rules import PARSER_BYTES, fault_in
-
-_SQL_TYPE: Mapping[ColumnType, str] = {
-    "string": "VARCHAR",
-    "int64": "BIGINT",
-    "float64": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "date": "DATE",
-}
 
 Types = dict[str, str]
 """Columns of the batch between two steps, with DuckDB's names of their types."""
@@ -63,8 +56,7 @@ def files_of(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
 
 def faults_of(dataset: Dataset) -> Iterator[Fault]:
     """What is wrong with statements, and with columns as far as they are known without a row."""
-    types: Types = {column.name: _SQL_TYPE[column.type] for column in dataset.read_columns}
-    types[POSITION] = "BIGINT"
+    types = _read_types(dataset)
     try:
         for place, step in enumerate(dataset.transform):
             if step.sql is not None and (reason := fault_in(step.sql)) is not None:
@@ -80,6 +72,17 @@ def faults_of(dataset: Dataset) -> Iterator[Fault]:
     if missing := [column.name for column in dataset.columns if column.name not in types]:
         reason = f"its result has no column {', '.join(missing)}: there are {', '.join(list(types)[:20])}"
         yield Fault(("transform",), reason)
+
+
+def _read_types(dataset: Dataset) -> Types:
+    schema = data_schema(dataset.as_read()).append(position_field())
+    with locked_connection(PARSER_BYTES) as connection:
+        connection.register(BATCH, schema.empty_table())
+        return _types_of(connection.table(BATCH))
+
+
+def _types_of(rows: duckdb.DuckDBPyRelation) -> Types:
+    return {name: str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
 
 
 class _StepFault(Exception):  # noqa: N818 - a fault of the file
@@ -108,7 +111,7 @@ def _after_sql(sql: str, types: Types) -> Types:
             rows = connection.sql(sql)
         except duckdb.Error as error:
             raise _StepFault(str(error).partition("\n\n")[0], "sql") from error
-        found = {name: str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
+        found = _types_of(rows)
     if POSITION not in found:
         raise _StepFault(
             f"its rows have no {POSITION}: select it too, or *, so that each row has its line", "sql"
