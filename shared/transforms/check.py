@@ -1,32 +1,18 @@
 """What can be told of a transform before any row is there. No step runs, and no code of a function does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
 from shared.datasets.transform import BATCH, POSITION, Mask, Step
-from shared.datasets.types import Type
+from shared.transforms.frames import position_field
 from shared.transforms.locked import locked_connection
 from shared.transforms.python_code import CodeError, find_code, module_file
 from shared.transforms.sql_rules import PARSER_BYTES, fault_in
-
-_SQL_TYPE: Mapping[str, str] = {
-    "string": "VARCHAR",
-    "int8": "TINYINT",
-    "int16": "SMALLINT",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "float32": "FLOAT",
-    "float64": "DOUBLE",
-    "bool_": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "date32": "DATE",
-    "binary": "BLOB",
-}
-"""What DuckDB calls Arrow's types that have no parameters."""
 
 Types = dict[str, str]
 """Columns of the batch between two steps, with DuckDB's names of their types."""
@@ -70,8 +56,7 @@ def files_of(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
 
 def faults_of(dataset: Dataset) -> Iterator[Fault]:
     """What is wrong with statements, and with columns as far as they are known without a row."""
-    types: Types = {column.name: _sql_type(column.value_type) for column in dataset.read_columns}
-    types[POSITION] = "BIGINT"
+    types = _read_types(dataset)
     try:
         for place, step in enumerate(dataset.transform):
             if step.sql is not None and (reason := fault_in(step.sql)) is not None:
@@ -87,6 +72,17 @@ def faults_of(dataset: Dataset) -> Iterator[Fault]:
     if missing := [column.name for column in dataset.columns if column.name not in types]:
         reason = f"its result has no column {', '.join(missing)}: there are {', '.join(list(types)[:20])}"
         yield Fault(("transform",), reason)
+
+
+def _read_types(dataset: Dataset) -> Types:
+    schema = data_schema(dataset.as_read()).append(position_field())
+    with locked_connection(PARSER_BYTES) as connection:
+        connection.register(BATCH, schema.empty_table())
+        return _types_of(connection.table(BATCH))
+
+
+def _types_of(rows: duckdb.DuckDBPyRelation) -> Types:
+    return {name: str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
 
 
 class _StepFault(Exception):  # noqa: N818 - a fault of the file
@@ -115,7 +111,7 @@ def _after_sql(sql: str, types: Types) -> Types:
             rows = connection.sql(sql)
         except duckdb.Error as error:
             raise _StepFault(str(error).partition("\n\n")[0], "sql") from error
-        found = {name: str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
+        found = _types_of(rows)
     if POSITION not in found:
         raise _StepFault(
             f"its rows have no {POSITION}: select it too, or *, so that each row has its line", "sql"
@@ -139,20 +135,6 @@ def _after_mask(masks: tuple[Mask, ...], types: Types) -> Types:
             raise _StepFault(reason, "mask", mask.column)
     hashed = {mask.column: "VARCHAR" for mask in masks if mask.how == "hash"}
     return {**types, **hashed}
-
-
-def _sql_type(kind: Type) -> str:
-    match kind.kind.arrow:
-        case "decimal128":
-            return f"DECIMAL({kind.precision},{kind.scale})"
-        case "struct":
-            return (
-                f"STRUCT({', '.join(f'{_quoted(name)} {_sql_type(inner)}' for name, inner in kind.fields)})"
-            )
-        case "list" if kind.item is not None:
-            return f"{_sql_type(kind.item)}[]"
-        case name:
-            return _SQL_TYPE[name]
 
 
 def _quoted(name: str) -> str:

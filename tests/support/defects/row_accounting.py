@@ -39,6 +39,8 @@ _result("the ledger has crawled a row more", "rows_read = rows_read + 1", "crawl
 _result("the ledger has accepted a row less", "rows_accepted = rows_accepted - 1", "processor")
 _result("the ledger has rejected a row more", "rows_rejected = rows_rejected + 1", "processor")
 _result("the ledger has deduplicated a row more", "rows_deduplicated = rows_deduplicated + 1", "processor")
+_result("the ledger has filtered a row more", "rows_filtered = rows_filtered + 1", "processor")
+_result("the ledger has added a row more", "rows_added = rows_added + 1", "processor")
 _result("the ledger has loaded a row less", "rows_loaded = rows_loaded - 1", "loader")
 _result("a row changed sides between loaded and superseded",
         "rows_loaded = rows_loaded - 1, rows_superseded = rows_superseded + 1", "loader")  # fmt: skip

@@ -59,4 +59,5 @@ def test_any_value_is_in_the_parquet(tmp_path_factory: pytest.TempPathFactory, d
     arrays = [pa.array(column, field.type) for column, field in zip(stored, schema, strict=True)]
     table = pa.table(arrays, schema=schema)
     with exported(table, columns, tmp_path_factory.mktemp("export")) as file:
-        assert file.read().equals(table)
+        # Arrow's schema in the file tells that a duration is one.
+        assert file.read().cast(schema).equals(table)
