@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,11 @@ class Cluster:
             "up", "--detach", "--no-build", "--wait", "--wait-timeout", "240", *arguments, version=version
         )
         return time.monotonic() - began
+
+    def set_for_services(self, settings: Mapping[str, str]) -> None:
+        """Adds settings of the services; those that run do not have them yet."""
+        with self._settings.open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
 
     def serve_records(self, data: Path) -> None:
         """The tests' source, in a container where the crawler can reach it."""

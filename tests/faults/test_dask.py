@@ -21,7 +21,7 @@ from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_s3
 from tests.support.crawled import put_crawled
 from tests.support.dask_batches import assert_as_if_local, cluster_of, lines_of, service_with
-from tests.support.dask_cluster import ROOT, DaskCluster
+from tests.support.dask_cluster import ROOT, WITHIN_S, DaskCluster
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -191,7 +191,10 @@ async def test_a_batch_that_never_ends_is_given_up_and_its_worker_ends_itself(
         async with cluster_of(dask, limit_s=SHORT_LIMIT_S) as cluster:
             with pytest.raises(BatchTimeError, match="longer than 5 s"):
                 await service_with(staging, cluster.work).process(crawled)
-            busy = next(worker for worker in dask.workers if worker.cpu_share() > 0.3)
+            async with asyncio.timeout(WITHIN_S):
+                while not (over := [worker for worker in dask.workers if worker.process.poll() is not None]):
+                    await asyncio.sleep(0.1)
+            (busy,) = over
             assert await busy.ended() != 0
             assert "clean_raw" in busy.log()
             await asyncio.sleep(2)

@@ -75,10 +75,6 @@ class Part:
         """The next start has no such setting."""
         self._environment = {name: value for name, value in self._environment.items() if name != setting}
 
-    def cpu_share(self) -> float:
-        """Of a core, over half a second."""
-        return psutil.Process(self.process.pid).cpu_percent(0.5) / 100
-
 
 class DaskCluster:
     """A context manager that leaves no process behind. Workers get the settings of `environment` and no others."""
