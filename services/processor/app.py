@@ -18,6 +18,7 @@ from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.variables import variable_of
 from shared.stages.results import Batches, mark_batch_failed, redrive_batch
 from shared.storage.object_store import open_s3
+from shared.transforms.apply import Transformer
 
 
 async def build(process: Process) -> None:
@@ -30,7 +31,7 @@ async def build(process: Process) -> None:
     batches = Batches(staging, "processor")
     transformer = transformer_of(load_settings(TransformSettings), load_settings(MaskSettings))
     local = partial(work_on, batches.artifacts, transformer)
-    work = _on_cluster(dask, local, settings, process) if dask.dask_scheduler_address else local
+    work = _on_cluster(dask, transformer, local, settings, process) if dask.dask_scheduler_address else local
     handlers = Handlers(ProcessorService(batches, RunDatasets(staging, folder.read), work))
     process.subscriptions.subscribe(
         topics.BATCH_CRAWLED,
@@ -41,7 +42,9 @@ async def build(process: Process) -> None:
     )
 
 
-def _on_cluster(dask: DaskSettings, local: Work, settings: ProcessorSettings, process: Process) -> Work:
+def _on_cluster(
+    dask: DaskSettings, transformer: Transformer, local: Work, settings: ProcessorSettings, process: Process
+) -> Work:
     """Raises `ConfigurationError` where Dask is not installed."""
     if find_spec("distributed") is None:
         raise ConfigurationError(
@@ -49,7 +52,9 @@ def _on_cluster(dask: DaskSettings, local: Work, settings: ProcessorSettings, pr
         )
     from services.processor.cluster.start import cluster_work  # noqa: PLC0415 - only with a cluster Dask is loaded
 
-    return cluster_work(dask, local, local_batches=settings.processor_workers, resources=process.resources)
+    return cluster_work(
+        dask, transformer, local, local_batches=settings.processor_workers, resources=process.resources
+    )
 
 
 def main() -> None:

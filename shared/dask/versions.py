@@ -15,6 +15,7 @@ _SOURCES = ("console/profile", "services/processor", "shared")
 _LIBRARIES = (
     "dask",
     "distributed",
+    "duckdb",
     "msgspec",
     "orjson",
     "polars",

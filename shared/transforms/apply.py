@@ -1,5 +1,6 @@
 """A dataset's steps on the rows of a batch: an Arrow file in, an Arrow file out."""
 
+import hmac
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,12 @@ class Transformer:
     secret: bytes | None = None
     """Of the masks that hash."""
     sandbox: Sandbox = field(default_factory=Sandbox)
+
+    @property
+    def digest(self) -> str:
+        """Equal for two that have the same secret and limits. Does not tell the secret."""
+        told = f"{self.limits.memory_mib} {self.limits.timeout_s}"
+        return hmac.digest(self.secret or b"none", told.encode(), "sha256").hex()[:16]
 
     def run(self, steps: Sequence[Step], source: Path, folder: Path, names: Sequence[str]) -> Path:
         """The file with the rows after the last step, in the order of their positions, in `folder`.

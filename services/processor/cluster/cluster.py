@@ -14,15 +14,17 @@ from distributed.client import ClosedClientError, FutureCancelledError
 from services.processor.cluster.call import run_batch
 from services.processor.cluster.errors import BatchTimeError, WorkersDiedError
 from services.processor.cluster.outcome import OtherVersions, decode_answer, processed_of
+from services.processor.cluster.wanted import TRANSFORMS, wanted_for
 from services.processor.work import Processed
 from shared.dask.connection import Connection
 from shared.dask.errors import ClusterAwayError, ConnectionLostError
-from shared.dask.versions import differences, fingerprint, own_versions
+from shared.dask.versions import differences, own_versions
 from shared.dask.workers import Crew, crew_of, resource_of
 from shared.datasets.frozen import dump
 from shared.datasets.model import Dataset
 from shared.events.decode import encode
 from shared.events.models import BatchManifest
+from shared.transforms.apply import Transformer
 
 LOOK_S = 2.0
 """How often the scheduler is asked whether it still has the batch: a lost connection may be silent."""
@@ -40,7 +42,11 @@ WORKER_GRACE_S = 10.0
 class Cluster:
     """The work on batches, done by the workers of a Dask cluster. One per process and event loop."""
 
-    def __init__(self, connection: Connection, *, limit_s: float) -> None:
+    def __init__(
+        self, connection: Connection, *, limit_s: float, transformer: Transformer | None = None
+    ) -> None:
+        """`transformer`: the one that this process has, so that no worker with another secret works on a batch."""
+        self._transformer = transformer or Transformer()
         self._connection = connection
         self._limit_s = limit_s
         self._versions = own_versions()
@@ -61,7 +67,7 @@ class Cluster:
             self._connection.drop(client)
             raise
         if isinstance(answer, OtherVersions):
-            told = differences(self._versions, answer.versions)
+            told = differences({**self._versions, TRANSFORMS: self._transformer.digest}, answer.versions)
             raise ClusterAwayError(f"a worker of the Dask cluster would write other bytes: {told}")
         return processed_of(answer)
 
@@ -106,7 +112,7 @@ class Cluster:
                 run_batch,
                 encode(crawled),
                 dump(dataset),
-                fingerprint(self._versions),
+                wanted_for(dataset, self._versions, self._transformer),
                 self._limit_s + WORKER_GRACE_S,
                 key=f"onpoint-batch-{crawled.batch_id}-{uuid.uuid4().hex[:8]}",
                 pure=False,

@@ -7,6 +7,7 @@ import structlog
 
 from services.processor.cluster.deadline import Deadlines
 from services.processor.cluster.outcome import Answer, Done, OtherVersions, Outage, Refused, encode_answer
+from services.processor.cluster.wanted import TRANSFORMS, wanted_for
 from services.processor.work import work_on
 from shared.dask.versions import fingerprint, own_versions
 from shared.datasets.model import Dataset
@@ -39,16 +40,18 @@ def run_batch(crawled: bytes, dataset: bytes, wanted: str, limit_s: float) -> by
 
     The process ends where that takes longer than `limit_s`: a thread cannot be stopped in any other way.
     """
-    if fingerprint(own_versions()) != wanted:
-        return encode_answer(OtherVersions(versions=dict(own_versions())))
     if _place.artifacts is None:
         return encode_answer(Outage(text="this worker was not started as a worker of OnPoint"))
+    found = Dataset.model_validate_json(dataset) if wanted.startswith(fingerprint(own_versions())) else None
+    if found is None or wanted_for(found, own_versions(), _place.transformer) != wanted:
+        versions = {**own_versions(), TRANSFORMS: _place.transformer.digest}
+        return encode_answer(OtherVersions(versions=versions))
     manifest = BatchManifest.model_validate_json(crawled)
     with (
         structlog.contextvars.bound_contextvars(run_id=manifest.run_id, batch_id=manifest.batch_id),
         _deadlines.within(limit_s),
     ):
-        answer = _answer(_place.artifacts, _place.transformer, manifest, Dataset.model_validate_json(dataset))
+        answer = _answer(_place.artifacts, _place.transformer, manifest, found)
         log.info("batch_worked", outcome=answer.kind)
         return encode_answer(answer)
 

@@ -15,10 +15,12 @@ from services.processor.cluster.outcome import (
     encode_answer,
     processed_of,
 )
+from services.processor.cluster.wanted import TRANSFORMS, wanted_for
 from services.processor.engine import Cleaned
 from shared.dask.versions import fingerprint, own_versions
 from shared.datasets.catalog import Catalog
 from shared.datasets.frozen import dump
+from shared.datasets.transform import Mask, Step
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import encode
 from shared.events.models import Artifact, Counts
@@ -57,8 +59,23 @@ async def test_a_task_of_another_version_is_not_begun(staging: ObjectStore, cata
     task.prepare(Batches(staging, "processor").artifacts, Transformer())
     crawled = await put_crawled(staging, "posts", [b"{}"])
     answer = decode_answer(task.run_batch(encode(crawled), dump(catalog["posts"]), "another", 60))
-    assert answer == OtherVersions(versions=dict(own_versions()))
+    assert answer == OtherVersions(versions={**own_versions(), TRANSFORMS: Transformer().digest})
     assert [info.key async for info in staging.list("runs/run-1/posts/processor/")] == []
+
+
+async def test_a_worker_with_another_secret_begins_no_batch_that_is_transformed(
+    staging: ObjectStore, catalog: Catalog
+) -> None:
+    posts = catalog["posts"].model_copy(
+        update={"transform": (Step(mask=(Mask(column="title", how="hash"),)),)}
+    )
+    task.prepare(Batches(staging, "processor").artifacts, Transformer(secret=b"a secret of workers"))
+    crawled = await put_crawled(staging, "posts", [b"{}"])
+    wanted = wanted_for(posts, own_versions(), Transformer(secret=b"another secret here"))
+    answer = decode_answer(task.run_batch(encode(crawled), dump(posts), wanted, 60))
+    assert isinstance(answer, OtherVersions)
+    plain = wanted_for(catalog["posts"], own_versions(), Transformer(secret=b"another secret here"))
+    assert plain == fingerprint(own_versions())
 
 
 def test_a_process_that_was_not_started_as_a_worker_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
