@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -109,8 +109,10 @@ def _is_encoded(text: str, encoding: str) -> bool:
 
 def _is_on_calendar(text: str) -> bool:
     try:
-        datetime.fromisoformat(text)
-    except ValueError:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            moment.astimezone(UTC)  # the years 1 to 9999 are those of UTC
+    except (ValueError, OverflowError):
         return False
     return True
 

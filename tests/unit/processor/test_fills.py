@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -13,6 +14,13 @@ from shared.datasets.types import NUMBERS
 from tests.support.crawled import a_dataset
 from tests.support.every_type import SCALARS, TYPES, values
 from tests.support.odd_values import ODD_TEXTS
+
+
+@pytest.mark.parametrize("fill", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-00:01"])
+def test_a_moment_outside_the_calendar_in_utc_is_refused_when_the_file_is_read(fill: str) -> None:
+    column = {"name": "x", "type": "timestamp", "fill": fill}
+    with pytest.raises(ValidationError, match="fill"):
+        a_dataset([{"name": "id", "type": "int64"}, column], key=["id"])
 
 
 @settings(deadline=None, max_examples=500, suppress_health_check=list(HealthCheck))
