@@ -1,4 +1,4 @@
-"""Stored values as text: what formats of text and `jsonb` have. Columns at once, no object per value.
+"""Stored values as text: what `jsonb` has. Columns at once, no object per value.
 
 A duration is its seconds, bytes are in the column's encoding, times are ISO 8601 in UTC. What is read back by a column of
 the same type is the same value.

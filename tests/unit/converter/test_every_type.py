@@ -1,5 +1,8 @@
 """Exports of every type as Parquet: the same values, in types that Spark and Athena know."""
 
+import csv as python_csv
+import io
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,10 +11,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from services.converter.formats import parquet
+from console.verify.values import read
+from services.converter.formats import csv, parquet
 from services.converter.formats.base import clean_rows
-from shared.datasets.arrow import data_schema
-from shared.datasets.types import KINDS, Type
+from services.converter.formats.text import frame_of
+from shared.datasets.arrow import arrow_type, data_schema, export_schema
+from shared.datasets.column import Column
+from shared.datasets.types import FLOATS, KINDS, WHOLE_BITS, Type
+from shared.datasets.types import NESTED as NESTED_NAMES
 from tests.support.every_type import ENUM, PLAIN, TYPES, values
 from tests.support.processed import a_dataset
 
@@ -21,6 +28,7 @@ SCALARS = (
     Type(KINDS["enum"], values=ENUM),
 )
 NESTED = Type(KINDS["struct"], fields=tuple((f"f{place}", kind) for place, kind in enumerate(SCALARS)))
+FROM_TEXT = {*WHOLE_BITS, *FLOATS, "boolean"}
 KNOWN_TO_SPARK = {"NONE", "STRING", "INT", "DECIMAL", "TIMESTAMP", "DATE", "LIST"}
 """The notes of Parquet's types that Spark 3.3 reads. It refuses a file with TIME, UUID or JSON."""
 
@@ -45,6 +53,30 @@ def test_spark_and_athena_know_every_type(tmp_path: Path) -> None:
         }  # fmt: skip
         fixed = {column.logical_type.type for column in found if column.physical_type.startswith("FIXED")}
         assert fixed == {"DECIMAL"}
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_any_value_in_the_csv_is_read_back_by_a_column_of_its_type(data: st.DataObject) -> None:
+    kind = data.draw(TYPES)
+    found = [value for _, value in data.draw(st.lists(values(kind), min_size=1, max_size=4))]
+    dataset = a_dataset({"id": "int64", "x": str(kind)}, key=["id"])
+    stored = [pa.array(range(len(found)), pa.int64()), pa.array(found, arrow_type(kind))]
+    table = pa.table(stored, schema=data_schema(dataset)).cast(export_schema(dataset))
+    text = csv.encode_csv(frame_of(table), dataset.exports.csv, header=True).decode()
+    _, *rows = python_csv.reader(io.StringIO(text, newline=""))
+    for (_, cell), value in zip(rows, found, strict=True):
+        if kind.name in {"string", "enum"}:
+            assert cell.removeprefix("'") == (value or "").removeprefix("'")
+        elif value is None:
+            assert cell == ""
+        elif kind.name in NESTED_NAMES:
+            json.loads(cell)
+        elif kind.name == "json":
+            assert cell.removeprefix("'") == value
+        else:
+            column = Column(name="x", type=str(kind), from_text=kind.name in FROM_TEXT)
+            assert read(kind, column, cell) == value
 
 
 @settings(deadline=None, max_examples=50, phases=(Phase.explicit, Phase.generate))
