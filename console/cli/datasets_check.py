@@ -102,13 +102,17 @@ def _step(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 def description(document: Mapping[str, Any]) -> Iterator[str]:
     """For people."""
     yield f"{document['name']}: table {document['table']}, key {', '.join(document['key'])}"
-    width = max(len(column["name"]) for column in [*document["columns"], *document["inputs"]])
+    columns = [*document["columns"], *document["inputs"]]
+    width, types = (max(len(column[field]) for column in columns) for field in ("name", "type"))
     for column in document["columns"]:
         source = "computed" if column["from"] is None else f"from {column['from']}"
         mask = f", masked: {column['mask']}" if column["mask"] else ""
-        yield f"  {column['name']:<{width}}  {column['type']:<9}  {source}{mask}"
+        yield f"  {column['name']:<{width}}  {column['type']:<{types}}  {source}{mask}"
     for column in document["inputs"]:
-        yield f"  {column['name']:<{width}}  {column['type']:<9}  from {column['from']}, not stored"
+        yield f"  {column['name']:<{width}}  {column['type']:<{types}}  from {column['from']}, not stored"
     for number, step in enumerate(document["transform"], 1):
         (kind, value), *_ = step.items()
-        yield f"  transform {number}: {kind} {' '.join(str(value).split())[:200]}"
+        shown = (
+            ", ".join(f"{name}: {how or 'null'}" for name, how in value.items()) if kind == "mask" else value
+        )
+        yield f"  transform {number}: {kind} {' '.join(str(shown).split())[:200]}"

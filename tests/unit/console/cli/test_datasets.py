@@ -134,9 +134,9 @@ def transformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_dataset_is_described_with_its_masks_and_no_code(runner: CliRunner) -> None:
     found = runner.invoke(app, ["datasets", "describe", "people"])
     assert found.exit_code == 0
-    assert "mail  string     from mail, masked: hash" in found.stdout
-    assert "size  int64      computed" in found.stdout
-    assert "tags  string     from more.tags, not stored" in found.stdout
+    assert "mail  string  from mail, masked: hash" in found.stdout
+    assert "size  int64   computed" in found.stdout
+    assert "tags  string  from more.tags, not stored" in found.stdout
     listed = json.loads(runner.invoke(app, ["datasets", "--json"]).stdout)
     [people] = [dataset for dataset in listed if dataset["name"] == "people"]
     assert people["transform"][1] == {"python": "mine:tidy", "frame": "polars"}
