@@ -9,7 +9,6 @@ from typing import Any
 
 from services.converter.formats.combined import CleanFile, CombinedFile, write_files
 from services.converter.formats.registry import FORMATS
-from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest
@@ -64,9 +63,8 @@ class Combiner:
         return sorted((one for one in found if one.status == "done"), key=lambda one: one.sequence)
 
     async def _write(self, name: Format, batches: list[CleanFile], folder: Path) -> dict[str, Any]:
-        schema, exports = data_schema(self.dataset), self.dataset.exports
-        written = write_files(FORMATS[name], exports, schema, batches, folder)
-        extension = FORMATS[name].extension(exports)
+        written = write_files(FORMATS[name], self.dataset, batches, folder)
+        extension = FORMATS[name].extension(self.dataset.exports)
         files: list[dict[str, Any]] = []
         while (file := await asyncio.to_thread(_next, written)) is not None:
             files.append(await self._put(name, extension, len(files), file))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 from polars.exceptions import PanicException
 
-from services.converter.formats.base import ExportFormat, clean_rows
+from services.converter.formats.base import ExportFormat, Layout, clean_rows
 from services.converter.formats.registry import FORMATS
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
@@ -122,7 +122,7 @@ def _write(
     """Writes the file in this thread; its hash and size."""
     with open_clean(clean, dataset, artifact) as parquet:
         try:
-            export.write(clean_rows(parquet, dataset), dataset.exports, target)
+            export.write(clean_rows(parquet, Layout(dataset, export)), dataset.exports, target)
         except PanicException as error:
             # It is no `Exception`, and would stop the service.
             raise RuntimeError(f"polars: {error}"[:500]) from error

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -41,20 +43,44 @@ class ExportFormat:
 
     Raises `PermanentError` for a value that the format cannot hold.
     """
+    is_text: bool = False
+    """Whether bytes are written as text: in the encoding of their column."""
     max_rows: int | None = None
     """Of one file; None: no bound."""
 
 
-def clean_rows(clean: pq.ParquetFile, dataset: Dataset) -> Rows:
+class Layout:
+    """How the columns of clean files are in the exports of a format."""
+
+    def __init__(self, dataset: Dataset, export: ExportFormat) -> None:
+        self._stored, self._exported = data_schema(dataset), export_schema(dataset)
+        self._hex = [column.name for column in dataset.columns if export.is_text and column.encoding == "hex"]
+        self.schema = self.of(self._stored.empty_table()).schema
+
+    def of(self, rows: pa.Table) -> pa.Table:
+        """Rows of a clean file as an export has them."""
+        rows = align(rows, self._stored)
+        if self._exported != self._stored:
+            rows = rows.cast(self._exported)
+        for name in self._hex:
+            place = rows.schema.get_field_index(name)
+            rows = rows.set_column(place, name, _hexadecimal(rows.column(place)))
+        return rows
+
+
+def clean_rows(clean: pq.ParquetFile, layout: Layout) -> Rows:
     """The rows of a clean file as an export has them, one row group at a time."""
-    stored, exported = data_schema(dataset), export_schema(dataset)
 
     def pieces() -> Iterator[pa.Table]:
         for number in range(clean.num_row_groups):
-            rows = align(clean.read_row_group(number), stored)
-            yield rows if stored == exported else rows.cast(exported)
+            yield layout.of(clean.read_row_group(number))
 
-    return Rows(exported, clean.metadata.num_rows, pieces)
+    return Rows(layout.schema, clean.metadata.num_rows, pieces)
+
+
+def _hexadecimal(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
+    texts = pl.Series(pl.from_arrow(column), dtype=pl.Binary).bin.encode("hex")
+    return texts.to_arrow().cast(pa.string())
 
 
 def os_error(error: Exception) -> Exception:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.converter.formats.base import ExportFormat, Rows
-from shared.datasets.exports import Exports
-from shared.parquet.columns import align
+from services.converter.formats.base import ExportFormat, Layout, Rows
+from shared.datasets.model import Dataset
 
 ROOM = 0.95
 """Rows are not equally long: a file is planned for so much of its bound."""
@@ -30,13 +29,14 @@ class CombinedFile:
 
 
 def write_files(
-    export: ExportFormat, exports: Exports, schema: pa.Schema, batches: Sequence[CleanFile], folder: Path
+    export: ExportFormat, dataset: Dataset, batches: Sequence[CleanFile], folder: Path
 ) -> Iterator[CombinedFile]:
     """The files one by one: use each before the next, which may take its place. Without rows there is none.
 
     One that became longer than `max_bytes` is written again with fewer rows; a single row may be longer. The same batches
     and options give the same files. Memory is that of the format.
     """
+    exports, layout = dataset.exports, Layout(dataset, export)
     total = sum(batch.rows for batch in batches)
     most = min(exports.max_rows or total, export.max_rows or total)
     planned = _first_guess(batches, exports.max_bytes, total)
@@ -44,7 +44,7 @@ def write_files(
     first = 0
     while first < total:
         count = max(1, min(planned, most, total - first))
-        export.write(rows_between(batches, schema, first, count), exports, target)
+        export.write(rows_between(batches, layout, first, count), exports, target)
         size = target.stat().st_size
         planned = total if exports.max_bytes is None else int(count * exports.max_bytes / size * ROOM)
         if exports.max_bytes is not None and size > exports.max_bytes and count > 1:
@@ -61,20 +61,20 @@ def _first_guess(batches: Sequence[CleanFile], max_bytes: int | None, total: int
     return int(max_bytes * total / stored)
 
 
-def rows_between(batches: Sequence[CleanFile], schema: pa.Schema, first: int, count: int) -> Rows:
+def rows_between(batches: Sequence[CleanFile], layout: Layout, first: int, count: int) -> Rows:
     """`count` rows from `first` on, counted over all batches."""
 
     def pieces() -> Iterator[pa.Table]:
         before, end = 0, first + count
         for batch in batches:
             if before < end and before + batch.rows > first:
-                yield from _part(batch.path, schema, first - before, end - before)
+                yield from _part(batch.path, layout, first - before, end - before)
             before += batch.rows
 
-    return Rows(schema, count, pieces)
+    return Rows(layout.schema, count, pieces)
 
 
-def _part(path: Path, schema: pa.Schema, first: int, end: int) -> Iterator[pa.Table]:
+def _part(path: Path, layout: Layout, first: int, end: int) -> Iterator[pa.Table]:
     """The file's rows from `first`, which may be negative, to `end`; only their row groups are read."""
     before = 0
     with pq.ParquetFile(path) as clean:
@@ -82,5 +82,5 @@ def _part(path: Path, schema: pa.Schema, first: int, end: int) -> Iterator[pa.Ta
             rows = clean.metadata.row_group(number).num_rows
             start, stop = max(first - before, 0), min(end - before, rows)
             if start < stop:
-                yield align(clean.read_row_group(number).slice(start, stop - start), schema)
+                yield layout.of(clean.read_row_group(number).slice(start, stop - start))
             before += rows

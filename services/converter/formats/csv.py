@@ -77,4 +77,4 @@ def _escape_formulas(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     )
 
 
-FORMAT = ExportFormat(extension, write)
+FORMAT = ExportFormat(extension, write, is_text=True)

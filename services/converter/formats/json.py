@@ -41,4 +41,4 @@ def as_array(lines: Iterator[bytes]) -> Iterator[bytes]:
     yield b"\n]\n" if before == b",\n" else b"[\n]\n"
 
 
-FORMAT = ExportFormat(extension, write)
+FORMAT = ExportFormat(extension, write, is_text=True)

@@ -88,4 +88,4 @@ class _Stream:
         return pl.DataFrame([column.cells(frame[column.name]) for column in self._columns]).to_arrow()
 
 
-FORMAT = ExportFormat(lambda _: "xlsx", write, max_rows=SHEETS * (SHEET_ROWS - 1))
+FORMAT = ExportFormat(lambda _: "xlsx", write, is_text=True, max_rows=SHEETS * (SHEET_ROWS - 1))

@@ -22,6 +22,7 @@ from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_s3
+from shared.transforms.apply import Transformer
 from tests.support.certificates import make_ca, make_client_certificate
 from tests.support.crawled import copy_batch, put_crawled
 from tests.support.dask_batches import LIMIT_S, assert_as_if_local, cluster_of, lines_of, service_with
@@ -133,7 +134,7 @@ async def test_without_an_answering_scheduler_the_processor_works_itself_by_sett
     staging: ObjectStore,
 ) -> None:
     nowhere = Cluster(Connection(f"tcp://{HOST}:{free_port()}", None), limit_s=LIMIT_S)
-    local = partial(work_on, Batches(staging, "processor").artifacts)
+    local = partial(work_on, Batches(staging, "processor").artifacts, Transformer())
     crawled = await put_crawled(staging, "posts", lines_of(50), run_id="run-nowhere")
     with pytest.raises(ClusterAwayError, match="no answer within 5 s"):
         await service_with(staging, nowhere.work).process(crawled)

@@ -1,9 +1,11 @@
 """Exports of every type as Parquet: the same values, in types that Spark and Athena know."""
 
 import csv as python_csv
+import gzip
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,12 +15,13 @@ from hypothesis import strategies as st
 
 from console.verify.values import read
 from services.converter.formats import csv, parquet
-from services.converter.formats.base import clean_rows
+from services.converter.formats.base import Layout, clean_rows
 from services.converter.formats.text import frame_of
 from shared.datasets.arrow import arrow_type, data_schema, export_schema
 from shared.datasets.column import Column
 from shared.datasets.types import FLOATS, KINDS, WHOLE_BITS, Type
 from shared.datasets.types import NESTED as NESTED_NAMES
+from tests.support.crawled import a_dataset as a_dataset_of
 from tests.support.every_type import ENUM, PLAIN, TYPES, values
 from tests.support.processed import a_dataset
 
@@ -38,7 +41,9 @@ def exported(table: pa.Table, columns: dict[str, str], folder: Path) -> pq.Parqu
     dataset = a_dataset(columns, key=["id"])
     pq.write_table(table, folder / "clean.parquet")
     with pq.ParquetFile(folder / "clean.parquet") as clean:
-        parquet.write(clean_rows(clean, dataset), dataset.exports, folder / "export.parquet")
+        parquet.write(
+            clean_rows(clean, Layout(dataset, parquet.FORMAT)), dataset.exports, folder / "export.parquet"
+        )
     return pq.ParquetFile(folder / "export.parquet")
 
 
@@ -77,6 +82,27 @@ def test_any_value_in_the_csv_is_read_back_by_a_column_of_its_type(data: st.Data
         else:
             column = Column(name="x", type=str(kind), from_text=kind.name in FROM_TEXT)
             assert read(kind, column, cell) == value
+
+
+def test_bytes_are_written_in_the_encoding_of_their_column(tmp_path: Path) -> None:
+    columns: list[dict[str, Any]] = [
+        {"name": "id", "type": "int64"},
+        {"name": "as_hex", "type": "binary", "encoding": "hex"},
+        {"name": "as_base64", "type": "binary"},
+    ]
+    dataset = a_dataset_of(columns, key=["id"])
+    rows: list[list[Any]] = [[1, 2], [b"\x00\xff", None], [b"\x00\xff", None]]
+    schema = data_schema(dataset)
+    stored = [pa.array(values, field.type) for values, field in zip(rows, schema, strict=True)]
+    pq.write_table(pa.table(stored, schema=schema), tmp_path / "clean.parquet")
+    with pq.ParquetFile(tmp_path / "clean.parquet") as clean:
+        for name, format_ in (("csv", csv), ("parquet", parquet)):
+            format_.FORMAT.write(
+                clean_rows(clean, Layout(dataset, format_.FORMAT)), dataset.exports, tmp_path / name
+            )
+    text = gzip.decompress((tmp_path / "csv").read_bytes()).decode()
+    assert text.splitlines() == ["id,as_hex,as_base64", "1,00ff,AP8=", "2,,"]
+    assert pq.read_table(tmp_path / "parquet").column("as_hex").to_pylist() == [b"\x00\xff", None]
 
 
 @settings(deadline=None, max_examples=50, phases=(Phase.explicit, Phase.generate))

@@ -2,7 +2,6 @@ import pytest
 
 from services.processor.domain.parse_schema import parse_schema_of
 from shared.datasets.catalog import load_catalog
-from shared.errors import ConfigurationError
 from tests.support.crawled import a_dataset
 
 
@@ -25,10 +24,3 @@ def test_every_built_in_dataset_has_a_layout() -> None:
 def test_a_fill_value_that_does_not_fit_its_column_is_refused_with_the_file(kind: str, fill: object) -> None:
     with pytest.raises(ValueError, match="cannot be in a column of type"):
         a_dataset([{"name": "id", "type": "int64"}, {"name": "x", "type": kind, "fill": fill}], key=["id"])
-
-
-def test_a_fill_value_before_the_calendar_s_first_instant_has_no_layout() -> None:
-    filled = {"name": "x", "type": "timestamp", "fill": "0001-01-01T00:00:00+14:00"}
-    dataset = a_dataset([{"name": "id", "type": "int64"}, filled], key=["id"])
-    with pytest.raises(ConfigurationError, match="column x"):
-        parse_schema_of(dataset)
