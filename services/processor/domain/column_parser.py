@@ -18,6 +18,15 @@ from services.processor.domain.unmapped_fields import UnnamedFields, copy_tree, 
 
 _NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
 
+_TINY = re.compile(
+    rb'["\s:,\[][+-]?[0-9]*+(?:\.[0-9]*+)?[eE]-0*+[1-9][0-9]+["\s,}\]]'
+    rb"|\.[0-9]{25,}+[eE]-"
+    rb"|\\u00(?:3[0-9]|2[bBdDeE]|[46]5)"
+)
+"""Numbers whose power of ten may be below what the parser's decimals know: it reads beyond its table of powers then,
+which gives another value or ends the process. Also texts that may hide one behind escapes.
+"""
+
 Columns = list["pa.Array[Any]"]
 
 
@@ -25,7 +34,7 @@ def read_columns(
     data: bytes, lines: int, parse_schema: ParseSchema, fields: UnnamedFields, forms: ChosenForms
 ) -> tuple[Columns, int] | None:
     """The dataset's columns and how many values no column is for; None if a single line is doubtful."""
-    if not _is_plain(data, lines):
+    if not _is_plain(data, lines) or (parse_schema.has_decimals and _may_be_tiny(data)):
         return None
     found = _read(data, lines, parse_schema, fields, forms)
     if found is None and forms.choose(data):
@@ -81,6 +90,10 @@ def _is_plain(data: bytes, lines: int) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _may_be_tiny(data: bytes) -> bool:
+    return any(_contains(data, part) for part in (b"e-", b"E-", b"\\u00")) and _TINY.search(data) is not None
 
 
 def _count(data: bytes, part: bytes) -> int:

@@ -149,6 +149,33 @@ NUMBERS = [
          "-0.0": Decimal("0.00")},
     ),
     of_values(
+        "decimals of powers of ten that no table has", "decimal(5,2)",
+        {"1e-77": no_type("more than 2 digits"), "1e-99": no_type(), "1e-9999999": no_type(),
+         "1e-999999999": no_type(), "0e-999999999": Decimal("0.00"), "-1e-0099999999": no_type(),
+         "1e-2147483648": no_type(), "0.00000000000000000000000000000000000001e-9": no_type(),
+         '"1e-999999999"': no_type(), '"1\\u0065-999999999"': no_type(), '"\\u0031e-999999999"': no_type(),
+         '"1e\\u002d999999999"': no_type(), "1e999999999": no_range(), "150e-2": Decimal("1.50")},
+    ),
+    of_values(
+        "decimals of powers of ten that no table has, rounded", "decimal(5,2)",
+        {"1e-77": Decimal("0.00"), "1e-999999999": Decimal("0.00"), '"-1e-999999999"': Decimal("0.00"),
+         "5e-3": Decimal("0.00")},
+        inexact="round",
+    ),
+    of_texts(
+        "decimals with a comma of powers of ten that no table has", "decimal(5,2)",
+        {"1,0e-999999999": no_type(), "0,0e-999999999": Decimal("0.00"), "150,0e-2": Decimal("1.50")},
+        decimal_comma=True,
+    ),
+    of_values(
+        "lengths of time of powers of ten that no table has", "duration",
+        {"1e-77": no_type("more than 9 digits"), "1e-999999999": no_type(), '"1e-999999999"': no_type(), "1e-9": 0},
+    ),
+    of_values(
+        "lists of decimals of powers of ten that no table has", "list<decimal(5,2)>",
+        {"[1, 1e-999999999]": no_type("item 2"), '["1e-99"]': no_type("item 1"), "[1.5]": [Decimal("1.50")]},
+    ),
+    of_values(
         "decimals of 38 digits", "decimal(38,0)",
         {_NINES: Decimal(_NINES), f"-{_NINES}": Decimal(f"-{_NINES}"), "1" + "0" * 38: no_range(),
          "1e37": Decimal("1" + "0" * 37), "1e38": no_range(), "9" * 400: no_range()},

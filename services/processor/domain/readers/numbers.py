@@ -31,6 +31,9 @@ LARGEST: Final = {"float32": 3.4028234663852886e38, "float64": sys.float_info.ma
 _WIDE = pa.decimal256(76, 38)
 """Holds what is to be rounded to any decimal."""
 
+_TINY_TEXT = "[eE]-"
+"""A power of ten below what Arrow's decimals know ends the process."""
+
 _WHOLE_TEXT = "^-?[0-9]{1,18}$"
 _NUMBER_TEXT = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 
@@ -97,7 +100,8 @@ def decimal_reader(kind: Type, column: files.Column) -> Reader:
     def read(values: Array) -> Array | None:
         decimals: Array | None = values
         if values.type == TEXT:
-            decimals = _cast(_with_point(values, column), parsed) if _all_numbers(values, column) else None
+            is_plain = _all_numbers(values, column) and not _any_match(values, _TINY_TEXT)
+            decimals = _cast(_with_point(values, column), parsed) if is_plain else None
         if decimals is None:
             return None
         if rounds:
@@ -176,6 +180,10 @@ def _cast(values: Array, kind: pa.DataType) -> Array | None:
 
 def _all_match(texts: Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(texts, pattern), min_count=0).as_py() is not False
+
+
+def _any_match(texts: Array, pattern: str) -> bool:
+    return pc.any(pc.match_substring_regex(texts, pattern)).as_py() is True
 
 
 def _all_numbers(texts: Array, column: files.Column) -> bool:
