@@ -176,6 +176,29 @@ NUMBERS = [
         {"[1, 1e-999999999]": no_type("item 2"), '["1e-99"]': no_type("item 1"), "[1.5]": [Decimal("1.50")]},
     ),
     of_values(
+        "decimals that overflow 128 bits where the point is moved", "decimal(38,38)",
+        {"7": no_range("7 is beyond decimal(38,38)"), "-7": no_range(), "3.50": no_range(), '"7"': no_range(),
+         "2147483648": no_range(), "18446744073709551616": no_range(), "0.5": Decimal("0.5" + "0" * 37)},
+    ),
+    of_values(
+        "decimals of ten digits behind the point that overflow 128 bits", "decimal(38,10)",
+        {"9" * 28: Decimal("9" * 28 + "." + "0" * 10), "1" + "0" * 28: no_range(), "9" * 30: no_range(),
+         "9" * 34: no_range(), "9" * 38: no_range(), "12345678901234567890123456789012345678": no_range()},
+    ),
+    of_values(
+        "decimals of many digits that round half to even", "decimal(20,2)",
+        {"42949672.945": Decimal("42949672.94"), "42949672.955": Decimal("42949672.96"),
+         "-42949672.955": Decimal("-42949672.96"), "92233720368547758.075": Decimal("92233720368547758.08"),
+         "184467440737095516.155": Decimal("184467440737095516.16")},
+        inexact="round",
+    ),
+    of_texts(
+        "decimals as texts of many digits", "decimal(9,2)",
+        {"9" * 39: no_range(), "9" * 76: no_range(), "9" * 77: no_range(), "9" * 400: no_range(),
+         "0" * 400 + "1,5": Decimal("1.50")},
+        decimal_comma=True,
+    ),
+    of_values(
         "decimals of 38 digits", "decimal(38,0)",
         {_NINES: Decimal(_NINES), f"-{_NINES}": Decimal(f"-{_NINES}"), "1" + "0" * 38: no_range(),
          "1e37": Decimal("1" + "0" * 37), "1e38": no_range(), "9" * 400: no_range()},
