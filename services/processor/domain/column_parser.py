@@ -18,14 +18,12 @@ from services.processor.domain.unmapped_fields import UnnamedFields, copy_tree, 
 
 _NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
 
-_TINY = re.compile(
-    rb'["\s:,\[][+-]?[0-9]*+(?:\.[0-9]*+)?[eE]-0*+[1-9][0-9]+["\s,}\]]'
-    rb"|\.[0-9]{25,}+[eE]-"
-    rb"|\\u00(?:3[0-9]|2[bBdDeE]|[46]5)"
-)
-"""Numbers whose power of ten may be below what the parser's decimals know: it reads beyond its table of powers then,
-which gives another value or ends the process. Also texts that may hide one behind escapes.
-"""
+_SMALL_POWER = re.compile(rb'[eE]-([0-9]++)["\s,}\]]')
+_NUMBER_BEFORE = re.compile(rb'(?:^|["\s:,\[])[+-]?[0-9]*+(?:\.[0-9]*+)?$')
+_ESCAPED_NUMBER = re.compile(rb"\\u00(?:3[0-9]|2[bBdDeE]|[46]5)")
+_LOOKED_BACK_BYTES = 64
+_SURE_DIGITS = 25
+"""Of a number. With a power of ten of one digit they stay within the parser's table of powers."""
 
 Columns = list["pa.Array[Any]"]
 
@@ -93,7 +91,17 @@ def _is_plain(data: bytes, lines: int) -> bool:
 
 
 def _may_be_tiny(data: bytes) -> bool:
-    return any(_contains(data, part) for part in (b"e-", b"E-", b"\\u00")) and _TINY.search(data) is not None
+    """Whether a number's power of ten may be below what the parser's decimals know, or hides behind escapes.
+
+    The parser reads beyond its table of powers then, which gives another value or ends the process.
+    """
+    if _contains(data, b"\\u00") and _ESCAPED_NUMBER.search(data):
+        return True
+    for power in _SMALL_POWER.finditer(data):
+        number = _NUMBER_BEFORE.search(data[max(power.start() - _LOOKED_BACK_BYTES, 0) : power.start()])
+        if number and (len(power[1].lstrip(b"0")) > 1 or len(number[0]) > _SURE_DIGITS):
+            return True
+    return False
 
 
 def _count(data: bytes, part: bytes) -> int:

@@ -83,7 +83,7 @@ def to_timestamps(texts: "pa.Array[Any]") -> "pa.Array[Any] | None":
         "",
     )
     try:
-        moments = canonical.cast(STAMP_TYPE)
+        moments: pa.Array[Any] = canonical.cast(STAMP_TYPE)
     except pa.ArrowInvalid:
         return None
     if not _within(moments, _FIRST, _LAST):
