@@ -21,6 +21,8 @@ LETTERS: Final = {
 }
 """Each may be there once. `%%` is a percent sign."""
 
+_DIGITS: Final = frozenset("YymdHIMSf")
+
 _DAY: Final = frozenset("Yymbd")
 _CLOCK: Final = frozenset("HIpMSf")
 
@@ -31,12 +33,26 @@ def letters_of(form: str) -> list[str]:
 
 
 def pattern_of(form: str) -> str:
-    """What a whole text in this format matches, with a group for each letter. Python and RE2 both read it."""
+    """What a whole text in this format matches, with a group for each letter. Python and RE2 both read it.
+
+    Zeros in front may be left away, but not where other digits adjoin: `2026111` may be two days.
+    """
     parts = re.split(r"%(.)", form)
-    texts = [
-        re.escape(part) if place % 2 == 0 else LETTERS.get(part, "%") for place, part in enumerate(parts)
-    ]
+    texts = []
+    for place, part in enumerate(parts):
+        if place % 2 == 0:
+            texts.append(re.escape(part))
+            continue
+        text = LETTERS.get(part, "%")
+        adjoins = _is_digit(parts[:place], -1) or _is_digit(parts[:place:-1], 0)
+        texts.append(text.replace("?[", "[") if part in _DIGITS and adjoins else text)
     return "".join(texts)
+
+
+def _is_digit(parts: list[str], end: int) -> bool:
+    """Of texts and letters in turn: whether the last text, or else the letter behind it, has a digit at this end."""
+    text = parts[-1]
+    return text[end].isdigit() if text else len(parts) > 1 and parts[-2] in _DIGITS
 
 
 def check_format(form: str, types: frozenset[str]) -> None:

@@ -18,6 +18,13 @@ from services.processor.domain.unmapped_fields import UnnamedFields, copy_tree, 
 
 _NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
 
+_SMALL_POWER = re.compile(rb'[eE]-([0-9]++)["\s,}\]]')
+_NUMBER_BEFORE = re.compile(rb'(?:^|["\s:,\[])[+-]?[0-9]*+(?:\.[0-9]*+)?$')
+_ESCAPED_NUMBER = re.compile(rb"\\u00(?:3[0-9]|2[bBdDeE]|[46]5)")
+_LOOKED_BACK_BYTES = 64
+_SURE_DIGITS = 25
+"""Of a number. With a power of ten of one digit they stay within the parser's table of powers."""
+
 Columns = list["pa.Array[Any]"]
 
 
@@ -25,7 +32,7 @@ def read_columns(
     data: bytes, lines: int, parse_schema: ParseSchema, fields: UnnamedFields, forms: ChosenForms
 ) -> tuple[Columns, int] | None:
     """The dataset's columns and how many values no column is for; None if a single line is doubtful."""
-    if not _is_plain(data, lines):
+    if not _is_plain(data, lines) or (parse_schema.has_decimals and _may_be_tiny(data)):
         return None
     found = _read(data, lines, parse_schema, fields, forms)
     if found is None and forms.choose(data):
@@ -81,6 +88,20 @@ def _is_plain(data: bytes, lines: int) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _may_be_tiny(data: bytes) -> bool:
+    """Whether a number's power of ten may be below what the parser's decimals know, or hides behind escapes.
+
+    The parser reads beyond its table of powers then, which gives another value or ends the process.
+    """
+    if _contains(data, b"\\u00") and _ESCAPED_NUMBER.search(data):
+        return True
+    for power in _SMALL_POWER.finditer(data):
+        number = _NUMBER_BEFORE.search(data[max(power.start() - _LOOKED_BACK_BYTES, 0) : power.start()])
+        if number and (len(power[1].lstrip(b"0")) > 1 or len(number[0]) > _SURE_DIGITS):
+            return True
+    return False
 
 
 def _count(data: bytes, part: bytes) -> int:

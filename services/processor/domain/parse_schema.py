@@ -56,6 +56,8 @@ class ParseSchema:
     """Which targets are the key's texts."""
     two_forms: tuple[int, ...]
     """Which targets may be numbers or texts in the records."""
+    has_decimals: bool
+    """Whether the parser makes decimals of a record's numbers."""
     raw: RawValues
     """Of the targets whose values are needed as they were written."""
 
@@ -74,6 +76,7 @@ def parse_schema_of(dataset: Dataset) -> ParseSchema:
         dataset.key,
         _places(targets, lambda target: target.is_key and target.type.name in {"string", "enum"}),
         _places(targets, lambda target: len(target.reader.forms) > 1),
+        any(_holds_decimals(form) for target in targets for form in target.reader.forms),
         RawValues({place: target.path for place, target in enumerate(targets) if not target.reader.forms}),
     )
 
@@ -92,6 +95,11 @@ def _target(dataset: Dataset, column: Column) -> Target:
 
 def _places(targets: Sequence[Target], are_meant: Callable[[Target], bool]) -> tuple[int, ...]:
     return tuple(place for place, target in enumerate(targets) if are_meant(target))
+
+
+def _holds_decimals(kind: pa.DataType) -> bool:
+    parts = (kind.field(place).type for place in range(kind.num_fields))
+    return pa.types.is_decimal(kind) or any(map(_holds_decimals, parts))
 
 
 def graft(tree: Tree, path: tuple[str, ...], leaf: pa.DataType) -> None:

@@ -83,10 +83,16 @@ def to_timestamps(texts: "pa.Array[Any]") -> "pa.Array[Any] | None":
         "",
     )
     try:
-        moments = canonical.cast(STAMP_TYPE)
+        moments: pa.Array[Any] = canonical.cast(STAMP_TYPE)
     except pa.ArrowInvalid:
         return None
-    return moments if _within(moments, _FIRST, _LAST) else None
+    if not _within(moments, _FIRST, _LAST):
+        return None
+    is_early = not _within(moments, _FIRST + timedelta(days=1), _LAST)
+    # An offset moves the last day of the year 0 into the calendar.
+    if is_early and pc.any(pc.starts_with(texts, "0000")).as_py():
+        return None
+    return moments
 
 
 def to_dates(texts: "pa.Array[Any]") -> "pa.Array[Any] | None":

@@ -170,6 +170,8 @@ def test_what_an_option_makes_of_a_value(kind: str, options: dict[str, Any], raw
         ("int64", {"from_text": True}, '"x"', "x: 'x' where a text such as 12 is expected"),
         ("boolean", {"true_words": ["yes"]}, '"true"', "x: 'true' where a text of yes, false is expected"),
         ("date", {"format": "%d.%m.%Y"}, '"2026-12-01"', "x: '2026-12-01' where a text in the format %d.%m.%Y"),
+        ("date", {"format": "%Y%m%d"}, '"2026111"', "x: '2026111' where a text in the format %Y%m%d is expected"),
+        ("time", {"format": "%H%M"}, '"123"', "x: '123' where a text in the format %H%M is expected"),
         ("timestamp", {"zone": "Europe/Berlin"}, '"2026-03-29T02:30"', "x: '2026-03-29T02:30' is no time of Europe/B"),
         ("binary", {"encoding": "hex"}, '"0ff"', "x: '0ff' where a text of bytes in hex is expected"),
     ],

@@ -31,6 +31,17 @@ LARGEST: Final = {"float32": 3.4028234663852886e38, "float64": sys.float_info.ma
 _WIDE = pa.decimal256(76, 38)
 """Holds what is to be rounded to any decimal."""
 
+_SURE_DIGITS: Final = 18
+"""A decimal of 128 bits overflows in silence where the parser moves its point: of so few digits next to no such value
+looks like one of the column's. Others are parsed into 256 bits.
+"""
+
+_ONE_WORD: Final = 2**32 - 2
+"""Arrow rounds a decimal wrongly where its digits, without the point, take more than 32 bits."""
+
+_DOUBTFUL_TEXT = "[eE]-|[0-9.,]{38}"
+"""A power of ten below what Arrow's decimals know ends the process, and more digits than they have overflow."""
+
 _WHOLE_TEXT = "^-?[0-9]{1,18}$"
 _NUMBER_TEXT = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 
@@ -78,7 +89,8 @@ def float_reader(kind: Type, column: files.Column) -> Reader:
 def decimal_reader(kind: Type, column: files.Column) -> Reader:
     """The parser reads a decimal by its digits, from a number and from a text."""
     arrow, rounds = arrow_type(kind), column.rounds_as(kind.name)
-    parsed = _WIDE if rounds else arrow
+    parsed = _WIDE if rounds else arrow if kind.precision <= _SURE_DIGITS else pa.decimal256(76, kind.scale)
+    surely_rounded = Decimal((0, tuple(map(int, str(_ONE_WORD))), -kind.scale))
     # To negate a decimal would round it.
     least, most = (Decimal((sign, (9,) * kind.precision, -kind.scale)) for sign in (1, 0))
 
@@ -97,15 +109,18 @@ def decimal_reader(kind: Type, column: files.Column) -> Reader:
     def read(values: Array) -> Array | None:
         decimals: Array | None = values
         if values.type == TEXT:
-            decimals = _cast(_with_point(values, column), parsed) if _all_numbers(values, column) else None
+            is_plain = _all_numbers(values, column) and not _any_match(values, _DOUBTFUL_TEXT)
+            decimals = _cast(_with_point(values, column), parsed) if is_plain else None
         if decimals is None:
             return None
-        if rounds:
-            return _cast(pc.round(decimals, ndigits=kind.scale, round_mode="half_to_even"), arrow)
-        # The parser counts a number's digits before it moves the point, not after.
         span = pc.min_max(decimals)
         low, high = span["min"].as_py(), span["max"].as_py()
-        return decimals if low is None or (low >= least and high <= most) else None
+        if rounds:
+            if low is not None and not (low > surely_rounded.copy_negate() and high < surely_rounded):
+                return None
+            return _cast(pc.round(decimals, ndigits=kind.scale, round_mode="half_to_even"), arrow)
+        # The parser counts a number's digits before it moves the point, not after.
+        return _cast(decimals, arrow) if low is None or (low >= least and high <= most) else None
 
     forms = (parsed,) if may_be_parsed(column) else (TEXT,)
     return with_rules(Reader(arrow, forms, read, value), column)
@@ -176,6 +191,10 @@ def _cast(values: Array, kind: pa.DataType) -> Array | None:
 
 def _all_match(texts: Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(texts, pattern), min_count=0).as_py() is not False
+
+
+def _any_match(texts: Array, pattern: str) -> bool:
+    return pc.any(pc.match_substring_regex(texts, pattern)).as_py() is True
 
 
 def _all_numbers(texts: Array, column: files.Column) -> bool:
