@@ -17,7 +17,7 @@ from deploy.local.stack import LocalStack
 from tests.chaos.plan import TIERS, make_plan
 from tests.chaos.proxy import ProxyError
 from tests.chaos.report import out, print_plan, print_result, write_report
-from tests.chaos.trial import run_trial
+from tests.chaos.trial import home_in, run_trial
 
 
 def main() -> int:
@@ -29,9 +29,10 @@ def main() -> int:
     # The clients log every failed connection; the plan stops the broker on purpose.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # On failure its files stay, logs above all: they show the cause.
-    home = Path(tempfile.mkdtemp(prefix="onpoint-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="onpoint-chaos-"))
+    folder.chmod(0o711)  # the PostgreSQL of root is another user, and has to pass
     try:
-        result = asyncio.run(run_trial(plan, home, os.environ, out.print))
+        result = asyncio.run(run_trial(plan, folder, os.environ, out.print))
     except (StackError, ProxyError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -39,10 +40,10 @@ def main() -> int:
     page = write_report(result, options.report)
     out.print(f"report: {page}")
     if result.passed:
-        LocalStack(home).down(wipe=True)
-        shutil.rmtree(home, ignore_errors=True)
+        LocalStack(home_in(folder)).down(wipe=True)
+        shutil.rmtree(folder, ignore_errors=True)
     else:
-        out.print(f"logs: {home / 'logs'}")
+        out.print(f"logs: {home_in(folder) / 'logs'}")
     return 0 if result.passed else 1
 
 

@@ -20,7 +20,7 @@ async def test_a_stream_of_runs_through_kills_pauses_and_outages_meets_every_gua
     tmp_path: Path,
 ) -> None:
     plan = make_plan(SEED, TIERS["short"])
-    result = await run_trial(plan, tmp_path / "home", os.environ, print)
+    result = await run_trial(plan, tmp_path, os.environ, print)
     write_report(result, tmp_path)
     broken = [
         f"{finding.name}: {finding.detail}"

@@ -64,11 +64,16 @@ class Ground:
     sources: dict[str, Path]
 
 
-async def run_trial(plan: Plan, home: Path, environ: Mapping[str, str], report: Report) -> Result:
+def home_in(folder: Path) -> Path:
+    """Of the trial's stack. What the trial writes beside it is not the stack's: `down --wipe` would refuse it."""
+    return folder / "home"
+
+
+async def run_trial(plan: Plan, folder: Path, environ: Mapping[str, str], report: Report) -> Result:
     """Raises `StackError` or `ProxyError` where there is nothing to break."""
     result = Result(plan)
     started_s = time.monotonic()
-    async with _ground(plan, home, environ, report) as ground:
+    async with _ground(plan, folder, environ, report) as ground:
         result.seconds["start"] = time.monotonic() - started_s
         await _inject(ground, result, report)
         checked_s = time.monotonic()
@@ -134,7 +139,7 @@ def _evaluate_recovery(result: Result) -> list[Finding]:
 
 @asynccontextmanager
 async def _ground(
-    plan: Plan, home: Path, environ: Mapping[str, str], report: Report
+    plan: Plan, folder: Path, environ: Mapping[str, str], report: Report
 ) -> AsyncIterator[Ground]:
     program = await asyncio.to_thread(find_or_build, environ)
     ports = free_ports(8)
@@ -142,6 +147,7 @@ async def _ground(
     doors = dict(zip(COMPONENTS, ports[3:], strict=False))
     behind, api = ports[6], ports[7]
     records = load.make_records(plan.tier.rows)
+    home = home_in(folder)
     Home(home).create()
     async with (
         SourceServer(records, delay_s=load.DELAY_S) as source,
@@ -164,9 +170,9 @@ async def _ground(
         await asyncio.to_thread(stack.up)
         try:
             environment = stack.environment()
-            checker = Checker({**environ, **environment}, home, stack.home.logs)
+            checker = Checker({**environ, **environment}, folder, stack.home.logs)
             await checker.note_baseline()
-            yield Ground(stack, proxy, Pipeline(environment), checker, load.write_records(records, home))
+            yield Ground(stack, proxy, Pipeline(environment), checker, load.write_records(records, folder))
         finally:
             await asyncio.to_thread(stack.down)
 
