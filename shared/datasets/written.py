@@ -6,7 +6,6 @@ the same type is the same value.
 
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +29,8 @@ def texts_of(values: Array, kind: Type, encoding: str) -> Array:
         case "duration":
             return _seconds(values)
         case "binary":
+            import polars as pl  # noqa: PLC0415 - 60 MB, for bytes only
+
             encoded = pl.Series(pl.from_arrow(values)).bin.encode(encoding)  # type: ignore[arg-type]  # one of two
             return encoded.to_arrow().cast(pa.string())
         case "timestamp":

@@ -6,7 +6,6 @@ from struct import pack
 from sys import byteorder
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from pgpq import ArrowToPostgresBinaryEncoder
@@ -103,6 +102,8 @@ def _times(texts: Array) -> Array:
 
 
 def _uuids(texts: Array) -> Array:
+    import polars as pl  # noqa: PLC0415 - 60 MB, for UUIDs only
+
     digits = pl.Series(pl.from_arrow(pc.replace_substring(texts, "-", "")))
     return digits.cast(pl.String).str.decode("hex").to_arrow().cast(pa.binary())
 
