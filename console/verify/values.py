@@ -234,8 +234,13 @@ def canonical(value: Any) -> str:
     raise TypeError(value)
 
 
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
 def is_canonical(text: str) -> bool:
     """Whether it is JSON as it is stored."""
+    if _ESCAPED_NUL.search(text):
+        return False  # PostgreSQL has no place for it
     try:
         return canonical(json.loads(text, parse_float=Decimal, parse_int=Decimal)) == text
     except (ValueError, RecursionError, ArithmeticError, TypeError):

@@ -64,7 +64,7 @@ def _looks(
 def _looks_inside(values: Array) -> Iterator[tuple[list[int], Reason, str]]:
     """What is refused in a column of its own too, see `shared.transforms.result`."""
     if pa.types.is_string(values.type):
-        yield _places(pc.match_substring(values, "\0")), Reason.NUL, "without a NUL"
+        yield _places(pc.match_substring(values, "\0")), Reason.NUL, "a text without a NUL"
     elif pa.types.is_floating(values.type):
         yield _places(pc.invert(pc.is_finite(values))), Reason.RANGE, "a number with an end"
     elif pa.types.is_date32(values.type) or pa.types.is_timestamp(values.type):
