@@ -14,6 +14,20 @@ DATASETS = ("posts", "users", "comments")
 PARTS = ("dask-scheduler", "dask-worker")
 
 
+@pytest.fixture
+def started(cluster: Cluster, test_data: TestData) -> Cluster:
+    """Whatever ran before: a test of the whole cluster ends with taking it down, and its source with it."""
+    cluster.up()
+    cluster.remove_records()
+    cluster.serve_records(test_data.folder)
+    return cluster
+
+
+@pytest.fixture
+def pipeline(started: Cluster) -> Pipeline:
+    return Pipeline(started.client_environment())
+
+
 async def test_the_processor_gives_its_batches_to_the_workers_of_the_profile(
     cluster: Cluster, pipeline: Pipeline, test_data: TestData
 ) -> None:
