@@ -41,13 +41,14 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
             **{**options, "auto_offset_reset": "none", "metadata_max_age_ms": METADATA_MAX_AGE_MS},
         )
         self._denied = denied
+        self._beginning: set[asyncio.Task[bool]] = set()
 
     async def getone(self, *partitions: Any) -> ConsumerRecord:
         while True:
             try:
                 record = await super().getone(*partitions)
             except NoOffsetForPartitionError as error:
-                await self._begin(error.args[0])
+                self._begin_soon(error.args[0])
             except OffsetOutOfRangeError as error:
                 for partition, offset in error.args[0].items():
                     await self._reset(partition, offset)
@@ -60,6 +61,8 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
 
     async def stop(self) -> None:
         """Leaves the group. After `LEAVE_S` it closes without: the group notices by the session timeout."""
+        for task in self._beginning:
+            task.cancel()
         try:
             async with asyncio.timeout(LEAVE_S):
                 await super().stop()
@@ -85,11 +88,23 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
             why="Kafka removed them before this service read them: their runs do not end by themselves",
         )
 
-    async def _begin(self, partition: TopicPartition) -> bool:
-        """False where the partition was revoked meanwhile.
+    def _begin_soon(self, partition: TopicPartition) -> None:
+        """Does not wait for the position: the broker answers behind the fetch that waits for records.
 
-        Its position is not waited for: after a rebalance the next `getone` has to set it.
+        A group that never committed has no offset in any of its partitions: one after the other they took seconds.
         """
+        task = asyncio.create_task(self._begin(partition))
+        self._beginning.add(task)
+        task.add_done_callback(self._began)
+
+    def _began(self, task: asyncio.Task[bool]) -> None:
+        self._beginning.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The next `getone` meets it too, or the partition's missing offset once more.
+            log.debug("position_not_set", error=repr(error))
+
+    async def _begin(self, partition: TopicPartition) -> bool:
+        """False where the partition was revoked meanwhile."""
         with contextlib.suppress(IllegalStateError):
             return bool(await self.seek_to_beginning(partition))
         return False

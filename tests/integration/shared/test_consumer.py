@@ -76,6 +76,40 @@ async def test_a_rebalance_while_a_partition_s_begin_is_sought_delays_nothing(to
     assert (read, consumer.rebalances) == ({b"first", b"second"}, 1)
 
 
+class CountingSeeks(GroupConsumer):
+    """Counts how many begins of partitions are sought at once."""
+
+    now = 0
+    most = 0
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> bool:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return bool(await super().seek_to_beginning(*partitions))
+        finally:
+            self.now -= 1
+
+
+async def test_the_partitions_of_a_group_that_never_committed_begin_together(topics: Topics) -> None:
+    """One after the other, each would wait for a fetch: the broker answers behind the one that waits for records."""
+    await topics.grow_input(8)
+    await topics.send(*((partition, b"value", ()) for partition in range(8)))
+    consumer = plain_kafka(topics.servers).consumer_of(
+        partial(CountingSeeks, topics.input, topics.retry, denied=lambda *_: None),
+        group_id=topics.service,
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        async with asyncio.timeout(30):
+            read = {(await consumer.getone()).partition for _ in range(8)}
+    finally:
+        await consumer.stop()
+    assert read == set(range(8))
+    assert consumer.most > 1
+
+
 def skipped(logs: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     named = ("topic", "offset", "first_offset", "skipped")
     return [{name: line[name] for name in named} for line in logs if line["event"] == "records_skipped"]
