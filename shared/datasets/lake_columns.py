@@ -7,7 +7,7 @@ from shared.datasets.lake import Lake, Partition
 from shared.datasets.types import Type
 
 TIMES = ("timestamp", "date")
-FOLDER_TYPES = ("int8", "int16", "int32", "int64", "boolean", "string", "enum", "uuid", *TIMES)
+FOLDER_TYPES = ("int8", "int16", "int32", "int64", "boolean", "string", "enum", "uuid", "date")
 """Types of which a value names a folder."""
 
 UNSORTED_TYPES = ("binary", "json", "list", "struct")
@@ -39,14 +39,13 @@ def _check_partition(partition: Partition, types: Mapping[str, Type], place: int
     if partition.name in types:
         raise FaultError(f"its folders would be named like the column {partition.name}: rename that one", *at)
     if partition.unit is None:
-        if found.name not in FOLDER_TYPES:
-            raise FaultError(
-                f"{partition.column} is of type {found}: folders are of {', '.join(FOLDER_TYPES)}", *at
-            )
         if found.name == "timestamp":
             raise FaultError(
                 f"each moment would have a folder: write a unit, such as {partition.column}.day", *at
             )
+        if found.name not in FOLDER_TYPES:
+            known = ", ".join(FOLDER_TYPES)
+            raise FaultError(f"{partition.column} is of type {found}: folders are of {known}", *at)
     elif found.name not in TIMES:
         raise FaultError(f"{partition.column} is of type {found}: only a timestamp or a date has units", *at)
     elif found.name == "date" and partition.unit == "hour":
