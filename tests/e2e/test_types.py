@@ -31,6 +31,7 @@ table: c_every
 key: [id, price]
 formats: [parquet, csv]
 max_rejected_ratio: 1
+lake: {{partition_by: [state, day.month], sort_by: [share, price], codec: gzip, bloom: [token]}}
 columns:
   - {{name: id, type: int32}}
   - {{name: price, type: "decimal(18,4)"}}
@@ -125,6 +126,16 @@ async def test_the_csv_has_each_value(site: Site) -> None:
     assert (found["gross"], found["count"], found["day"]) == ("12.34", "12", "2026-01-31")
     assert found["local"] == "2026-07-01T10:00:00.000000Z"
     assert dict(zip(header, nulls, strict=True))["gross"] == ""
+
+
+async def test_the_lake_has_a_file_in_each_folder_and_the_checker_knows_them(site: Site) -> None:
+    objects = site.pipeline.listing(site.run_id)["datasets"]["every"]["objects"]
+    assert [entry["uri"].split("/")[4:-1] for entry in objects] == [
+        ["part_state=__HIVE_DEFAULT_PARTITION__", "part_day_month=__HIVE_DEFAULT_PARTITION__"],
+        ["part_state=sent%20out", "part_day_month=2026-01"],
+    ]
+    assert [entry["rows"] for entry in objects] == [1, 1]
+    assert (await site.operator.run("verify", site.run_id)).code == 0
 
 
 async def test_verify_is_silent_until_a_value_is_another(site: Site) -> None:
