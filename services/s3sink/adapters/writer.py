@@ -47,15 +47,16 @@ class ObjectWriter:
         try:
             async with claim.renewed():
                 with scratch_folder() as folder, _translated():
-                    files = await self._put_files(claim, folder, batches)
+                    files = await self.files(claim, folder, batches)
         except ClaimLostError:
             log.warning("claim_lost")
             return False
         return await claim.written(files)
 
-    async def _put_files(
+    async def files(
         self, claim: Claim, folder: Path, batches: Sequence[BatchManifest]
     ) -> tuple[LakeFile, ...]:
+        """The files of an object, durable. `folder` is scratch: it is emptied by its owner. Raises as `write`."""
         dataset = await self._dataset(batches[0])
         clean = [await self._fetch(claim, folder, batch) for batch in batches]
         arrangement = await asyncio.to_thread(arranged, clean, dataset)
