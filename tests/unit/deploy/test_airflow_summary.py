@@ -25,7 +25,8 @@ def summary() -> ModuleType:
 def headings(summary: ModuleType, **datasets: DatasetSummary) -> list[str]:
     document: dict[str, Any] = summary.shorten(completed(datasets=datasets))
     [line] = [line for line in summary.describe(document, []).splitlines() if line.startswith("dataset ")]
-    return line.split()[1:4]
+    found: list[str] = line.split()[1:4]
+    return found
 
 
 def test_what_transforms_did_is_shown_where_they_did_it(summary: ModuleType) -> None:
