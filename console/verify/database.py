@@ -109,7 +109,11 @@ class LakeObject:
     requested_at: datetime
     batch_ids: tuple[str, ...]
     state: str
-    file: File | None
+    files: Mapping[File, frozenset[str]]
+    """With the batches that have rows in each; several where the dataset has partitions of its own."""
+
+    def files_of(self, batch_id: str) -> set[File]:
+        return {file for file, batch_ids in self.files.items() if batch_id in batch_ids}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +242,16 @@ def _result(row: asyncpg.Record) -> Result:
 
 
 def _object(row: asyncpg.Record) -> LakeObject:
-    file = None
-    if row["uri"] is not None:
-        file = File(row["uri"], "parquet", row["rows"], row["bytes"], row["sha256"])
     return LakeObject(
         row["object_name"], row["run_id"], row["dataset"], row["requested_at"], tuple(row["batch_ids"]), row["state"],
-        file,
+        dict(_files_of_object(row)),
     )  # fmt: skip
+
+
+def _files_of_object(row: asyncpg.Record) -> Iterator[tuple[File, frozenset[str]]]:
+    if row["uri"] is not None:
+        file = File(row["uri"], "parquet", row["rows"], row["bytes"], row["sha256"])
+        yield file, frozenset(row["batch_ids"])
+    for one in json.loads(row.get("files") or "[]"):
+        file = File(one["uri"], "parquet", one["rows"], one["bytes"], one["sha256"])
+        yield file, frozenset(one["batch_ids"])

@@ -17,6 +17,7 @@ from shared.events import ids
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
+from shared.sweep.rules import LakeKey, hour_of, lake_key
 
 EXPORT_HASH_CHARS = 16
 """Of the digest, in the name of an export."""
@@ -99,14 +100,18 @@ class Objects:
         self.findings.require(
             "I9", derived == entry.object_name, subject, f"its batches give the name {derived}"
         )
-        if entry.file is not None:
-            key = keys.lake_key(entry.dataset, entry.requested_at, entry.object_name)
-            self.findings.require(
-                "I9",
-                entry.file.uri == self.lake.uri(key),
-                entry.file.uri,
-                f"it should be {self.lake.uri(key)}",
-            )
+        for file in entry.files:
+            self._check_lake_place(entry, file)
+
+    def _check_lake_place(self, entry: LakeObject, file: File) -> None:
+        """At the hour of its run, or with that hour in its name in a folder of the dataset's own partitions."""
+        derived = self.lake.uri(keys.lake_key(entry.dataset, entry.requested_at, entry.object_name))
+        own = keys.lake_key(entry.dataset, entry.requested_at, entry.object_name, "x").rpartition("/")[2]
+        folder, _, name = file.uri.rpartition("/")
+        is_partitioned = folder.startswith(self.lake.uri(f"{entry.dataset}/")) and name == own
+        self.findings.require(
+            "I9", file.uri == derived or is_partitioned, file.uri, f"it should be {derived}"
+        )
 
     async def check_orphans(self, audit: AuditRows, documents: Documents, named: Iterable[str]) -> None:
         """`named`: every URI that any result of any run names."""
@@ -152,10 +157,11 @@ class Objects:
             for r in audit.results
             if r.status == "dead" and r.stage not in {"converter", "loader"}
         }
-        for run_id, dataset in dead:
+        place = lake_key(key)
+        for run_id, dataset in dead if place is not None else ():
             run = audit.runs[run_id]
-            folder = keys.lake_key(dataset, run.requested_at, "x").rpartition("/")[0]
-            if key.startswith(f"{folder}/") and run.finished_at and run.finished_at + self.ttl > self.now:
+            is_its_place = place == LakeKey(dataset, hour_of(run.requested_at))
+            if is_its_place and run.finished_at and run.finished_at + self.ttl > self.now:
                 return True
         return False
 

@@ -15,7 +15,7 @@ from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
 from console.verify.source import SourceRecords, is_beyond, parse, problem_of, rows_of
 from console.verify.staging import Documents
-from console.verify.transformed import NO_SECRET, can_transform, transformed_rows
+from console.verify.transformed import lack_of, transformed_rows
 from shared.datasets.model import Dataset
 from shared.events import ids
 from shared.transforms.apply import Transformer
@@ -42,8 +42,8 @@ async def learn(
     """
     _require_as_many_records(expected, findings)
     for batch in expected.batches.values():
-        if batch.source is not None and not can_transform(batch.form.dataset, expected.transformer):
-            findings.note(NO_SECRET, batch.processed.name)
+        if batch.source is not None and (lack := lack_of(batch.form.dataset, expected.transformer)):
+            findings.note(lack, batch.processed.name)
             batch.source = None
         if batch.source is not None:
             try:

@@ -235,7 +235,7 @@ def _check_stored(ledger: ByBatch, audit: AuditRows, findings: Findings) -> None
         )
         if result.status == "done":
             entry = objects.get(row.object_name or "")
-            named = set() if entry is None or entry.file is None else {entry.file}
+            named = set() if entry is None else entry.files_of(batch_id)
             findings.require(
                 "I2",
                 named == set(result.files) and row.rows == result["read"],

@@ -17,18 +17,24 @@ from shared.datasets.transform import POSITION
 from shared.transforms.apply import Transformer
 from shared.transforms.errors import ResultError, StepError, SystemLackError
 from shared.transforms.frames import PIECE_ROWS, position_field, read_pieces, schema_of, write_pieces
+from shared.transforms.python_code import is_here
 from shared.transforms.result import Transformed, finish
 from shared.transforms.stored_forms import misfits
 
 NO_SECRET = "ONPOINT_MASK_SECRET is not set here, so its rows are compared with what was staged"  # noqa: S105 - a sentence
+NO_CODE = "{} is not installed here as its run had it, so its rows are compared with what was staged"
 WIDTH = "too_large"
 """How much room a row takes is not measured here."""
 
 
-def can_transform(dataset: Dataset, transformer: Transformer) -> bool:
-    """Whether this installation has what the steps need."""
-    hashes = any(mask.how == "hash" for step in dataset.transform for mask in step.mask or ())
-    return transformer.secret is not None or not hashes
+def lack_of(dataset: Dataset, transformer: Transformer) -> str | None:
+    """What of the steps' needs this installation has not, and what follows."""
+    for step in dataset.transform:
+        if transformer.secret is None and any(mask.how == "hash" for mask in step.mask or ()):
+            return NO_SECRET
+        if step.python is not None and not is_here(step.python, step.code):
+            return NO_CODE.format(step.python)
+    return None
 
 
 def transformed_rows(

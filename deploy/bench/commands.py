@@ -67,6 +67,17 @@ One batch is processed from raw lines to Parquet, in this process and those
 that it starts, without a stack. CPU time counts, not the clock's.
 """
 
+LAKE_EXAMPLES = """\b
+Examples:
+  onpoint bench lake
+  onpoint bench lake --rows 500000 --repeat 5 --json
+
+\b
+Rows that are sorted already, rows in any order, and rows of 100 folders.
+Beside them: read, concatenate, write, hash and upload with bare pyarrow,
+which sorts nothing and makes one file.
+"""
+
 CONVERT_EXAMPLES = """\b
 Examples:
   onpoint bench convert                     100,000 records, three turns
@@ -248,6 +259,38 @@ def convert(
         print_json(found)
     else:
         _show_formats(found)
+
+
+@bench.command("lake", epilog=LAKE_EXAMPLES)
+def lake(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=2_000_000, help="Records of 500 bytes.")
+    ] = 200_000,
+    repeat: Repeat = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Batches into an object of the lake beside bare pyarrow."""
+    from deploy.bench.lake import measure
+
+    found = measure(rows, repeat)
+    if as_json:
+        print_json(found)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("rows", "files", "size", "CPU", "pyarrow", "ratio", "goal", "peak memory"):
+        table.add_column(heading, justify="left" if heading == "rows" else "right")
+    for one in found:
+        cells = (
+            one["case"],
+            f"{one['files']}",
+            size(one["bytes"]),
+            f"{one['cpu_s']:.2f} s",
+            f"{one['bare_cpu_s']:.2f} s",
+        )
+        goal = "" if one["goal"] is None else f"{one['goal']:g}"
+        table.add_row(*cells, f"{one['ratio']:.2f}", goal, size(one["peak_rss_bytes"]))
+    screen.stdout().print(table)
 
 
 def _show_formats(found: list[dict[str, Any]]) -> None:

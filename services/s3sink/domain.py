@@ -38,14 +38,27 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class LakeObject:
-    """An object of the lake that is durable."""
+class LakeFile:
+    """A file of the lake that is durable."""
 
     uri: str
     rows: int
     bytes: int
     sha256: str
+    batch_ids: frozenset[str]
+    """Of the batches that have rows in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LakeObject:
+    """What an assignment became: one file, or one for each folder of the dataset's own partitions."""
+
+    files: tuple[LakeFile, ...]
     written_at: datetime
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
 
 
 def pack_objects(
@@ -89,20 +102,22 @@ def strip_for_storage(batch: BatchManifest, clean: Artifact) -> BatchManifest:
 
 
 def stored(batch: BatchManifest, lake: LakeObject | None, *, code_version: str) -> BatchManifest:
-    """The sink's result: the object with the batch, or none where the batch has no rows."""
+    """The sink's result: the files with rows of the batch, or none where the batch has no rows."""
     rows = batch.counts.accepted
     artifacts: tuple[Artifact, ...] = ()
     if lake is not None:
         [clean] = batch.artifacts
-        artifacts = (
+        artifacts = tuple(
             Artifact(
-                uri=lake.uri,
+                uri=file.uri,
                 format="parquet",
-                rows=lake.rows,
-                bytes=lake.bytes,
-                sha256=lake.sha256,
+                rows=file.rows,
+                bytes=file.bytes,
+                sha256=file.sha256,
                 schema_version=clean.schema_version,
-            ),
+            )
+            for file in lake.files
+            if batch.batch_id in file.batch_ids
         )
     return batch.child(
         "s3sink",

@@ -10,6 +10,8 @@ from shared.datasets.column import Column
 from shared.datasets.exports import Exports
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
+from shared.datasets.lake import Lake
+from shared.datasets.lake_columns import check_lake_columns
 from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path
 from shared.datasets.transform import Steps
@@ -103,6 +105,7 @@ class Dataset(Model):
     """Applied in order to the typed rows of a batch, before duplicates are dropped."""
     formats: tuple[Format, ...] = ("parquet",)
     exports: Exports = Exports()
+    lake: Lake = Lake()
     max_rejected_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.01
     """Share of the crawled rows that may be rejected before the run is partial."""
     max_missing_ratio: Annotated[Number, Field(ge=0, le=1)] = 0
@@ -118,6 +121,11 @@ class Dataset(Model):
         return value
 
     @property
+    def lake_order(self) -> tuple[str, ...]:
+        """The columns by which the rows of a lake object are sorted; (): they stay as they came."""
+        return self.key if self.lake.sort_by is None else self.lake.sort_by
+
+    @property
     def read_columns(self) -> tuple[Column, ...]:
         """What is read of a record: the columns that are not computed, then the inputs."""
         return (*(column for column in self.columns if not column.computed), *self.inputs)
@@ -126,7 +134,8 @@ class Dataset(Model):
         """The dataset of its records as they are typed, before a transform: the key is checked after it."""
         if not self.transform:
             return self
-        return self.model_copy(update={"columns": self.read_columns, "key": (), "transform": ()})
+        update = {"columns": self.read_columns, "key": (), "transform": (), "lake": Lake()}
+        return self.model_copy(update=update)
 
     @model_validator(mode="after")
     def names_are_unique_and_known(self) -> Self:
@@ -200,6 +209,11 @@ class Dataset(Model):
                     "key",
                     place,
                 )
+        return self
+
+    @model_validator(mode="after")
+    def the_lake_s_columns_are_there(self) -> Self:
+        check_lake_columns(self.lake, {column.name: column.value_type for column in self.columns})
         return self
 
     @model_validator(mode="after")

@@ -32,12 +32,17 @@ class RowGroupWriter:
         schema: pa.Schema,
         limits: RowGroupLimits,
         options: Callable[[pa.Table], Mapping[str, Any]],
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """`options` are those of `pyarrow.parquet.ParquetWriter`; they are chosen by the first row group."""
+        """`options` are those of `pyarrow.parquet.ParquetWriter`; they are chosen by the first row group.
+
+        `metadata` stands in the footer.
+        """
         self._file = file
         self._schema = schema
         self._limits = limits
         self._options = options
+        self._metadata = metadata
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._rows = 0
@@ -67,6 +72,8 @@ class RowGroupWriter:
         self.end_row_group()
         if self._writer is None:
             self._write(self._schema.empty_table())
+        if self._writer is not None and self._metadata:
+            self._writer.add_key_value_metadata(dict(self._metadata))
         self._close()
         return self._rows_written
 

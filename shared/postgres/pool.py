@@ -28,7 +28,7 @@ async def open_pool(settings: PostgresSettings, waits_for: ReportWaiting = _repo
     """Opens the pool when the server answers, and waits for that without end.
 
     Raises `ConfigurationError` with one sentence where waiting cannot help: a login, database or certificate that is
-    refused.
+    refused, a role that may not connect.
     """
     _leave_logging_to_connector()
     dsn, connector = settings.postgres_dsn.get_secret_value(), Connector()
@@ -48,6 +48,10 @@ async def open_pool(settings: PostgresSettings, waits_for: ReportWaiting = _repo
                     "timezone": "UTC",
                 },
             )
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise ConfigurationError(
+                f"PostgreSQL refused the connection, {error.message}: GRANT CONNECT ON DATABASE to its role"
+            ) from error
         except Exception as error:
             if (refusal := refusal_of(error, dsn)) is not None:
                 raise ConfigurationError(refusal) from error

@@ -10,7 +10,7 @@ import builtins
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -81,14 +81,15 @@ class ObjectStore:
             raise PermanentError(Reason.SCHEMA, f"{uri[:200]!r} is not below {self._base}{prefix}")
         return key
 
-    async def put(self, key: str, data: bytes | Path) -> None:
-        """Durable when it returns. Replaces what is there."""
+    async def put(self, key: str, data: bytes | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """Durable when it returns. Replaces what is there. `metadata` is the user's, of S3."""
         with _translated(self.uri(key)):
             await _to_the_end(
                 obstore.put_async(
                     self._store,
                     key,
                     data,
+                    attributes=None if metadata is None else dict(metadata),
                     chunk_size=MULTIPART_CHUNK_BYTES,
                     max_concurrency=MULTIPART_CONCURRENCY,
                 )

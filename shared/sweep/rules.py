@@ -21,6 +21,9 @@ _ARTIFACT = re.compile(
 _LAKE = re.compile(
     rf"(?P<dataset>{DATASET_PATTERN})/year=(\d{{4}})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/[0-9a-f]{{32}}\.parquet"
 )
+_PARTITIONED = re.compile(
+    rf"(?P<dataset>{DATASET_PATTERN})/(?:[^/=]+=[^/]*/)+(\d{{4}})(\d\d)(\d\d)(\d\d)-[0-9a-f]{{32}}\.parquet"
+)
 _EXPORT = re.compile(
     rf"exports/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/[a-z0-9]{{1,32}}/[^/]+"
 )
@@ -112,7 +115,7 @@ def artifact_key(key: str) -> ArtifactKey | None:
 
 def lake_key(key: str) -> LakeKey | None:
     """None for a key that is not a run's: change data, listings, objects of other programs."""
-    found = _LAKE.fullmatch(key)
+    found = _LAKE.fullmatch(key) or _PARTITIONED.fullmatch(key)
     if found is None:
         return None
     try:

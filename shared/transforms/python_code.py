@@ -45,6 +45,16 @@ def find_code(folder: Path | None, function: str) -> Code:
     return Code(sha256=digest, text=text if beside is not None else None)
 
 
+def is_here(function: str, code: Code | None) -> bool:
+    """Whether the function can be loaded as its run was frozen with it: its text came along, or it is installed."""
+    if code is None or code.text is not None:
+        return True
+    try:
+        return hashlib.sha256(_installed(function.partition(":")[0]).read_bytes()).hexdigest() == code.sha256
+    except (CodeError, OSError):
+        return False
+
+
 def load(job: Mapping[str, Any]) -> Callable[[Any], Any]:
     """The function of a step, from the text that its run was frozen with, or of the installed package."""
     module: str = job["module"]

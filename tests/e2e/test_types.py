@@ -31,6 +31,7 @@ table: c_every
 key: [id, price]
 formats: [parquet, csv]
 max_rejected_ratio: 1
+lake: {{partition_by: [state, day.month], sort_by: [share, price], codec: gzip, bloom: [token]}}
 columns:
   - {{name: id, type: int32}}
   - {{name: price, type: "decimal(18,4)"}}
@@ -127,28 +128,43 @@ async def test_the_csv_has_each_value(site: Site) -> None:
     assert dict(zip(header, nulls, strict=True))["gross"] == ""
 
 
-async def test_verify_is_silent_until_a_value_is_another(site: Site) -> None:
+async def test_the_lake_has_a_file_in_each_folder_and_the_checker_knows_them(site: Site) -> None:
+    objects = site.pipeline.listing(site.run_id)["datasets"]["every"]["objects"]
+    assert [entry["uri"].split("/")[4:-1] for entry in objects] == [
+        ["part_state=__HIVE_DEFAULT_PARTITION__", "part_day_month=__HIVE_DEFAULT_PARTITION__"],
+        ["part_state=sent%20out", "part_day_month=2026-01"],
+    ]
+    assert [entry["rows"] for entry in objects] == [1, 1]
+    assert (await site.operator.run("verify", site.run_id)).code == 0
+
+
+async def test_verify_is_silent_where_every_value_is_right(site: Site) -> None:
     assert (await _verify(site)).code == 0
-    for change in (
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         "price = price + 0.0001", "small = 1", "share = 0.2", "opens = '08:31'", "lasts = '1 hour'", "data = '\\x00'",
         "token = gen_random_uuid()", "doc = '{}'", "state = 'new'", "tags = '{x}'", "tokens = '{}'", "stamps = '{}'",
         "parts = '[]'", "place = jsonb_set(place, '{lon}', '13.5')", "gross = 12.35", "local = now()",
-    ):  # fmt: skip
-        await _changed(site, change)
-
-
-async def _changed(site: Site, change: str) -> None:
+    ],
+    ids=lambda change: change.split(" = ", maxsplit=1)[0],
+)  # fmt: skip
+async def test_verify_finds_a_value_that_is_another(site: Site, change: str) -> None:
     name = change.split(" = ", maxsplit=1)[0]
     await site.pipeline.fetch(f"CREATE TABLE c_kept AS SELECT id, {name} FROM c_every")
     where = "" if name != "price" else "id = 2 AND "
     await site.pipeline.fetch(f"UPDATE c_every SET {change} WHERE {where}id IN (1, 2)")
-    verdict = await _verify(site)
-    assert verdict.code == 1, change
+    try:
+        verdict = await _verify(site)
+    finally:
+        await site.pipeline.fetch(
+            f"UPDATE c_every SET {name} = c_kept.{name} FROM c_kept WHERE c_kept.id = c_every.id"
+        )
+        await site.pipeline.fetch("DROP TABLE c_kept")
+    assert verdict.code == 1
     assert name in verdict.out, verdict.out
-    await site.pipeline.fetch(
-        f"UPDATE c_every SET {name} = c_kept.{name} FROM c_kept WHERE c_kept.id = c_every.id"
-    )
-    await site.pipeline.fetch("DROP TABLE c_kept")
 
 
 async def _verify(site: Site) -> Any:

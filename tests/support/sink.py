@@ -1,8 +1,9 @@
 """A replica of the s3sink on a real database, driven step by step."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 import pyarrow as pa
@@ -16,6 +17,7 @@ from services.s3sink.handlers import Handlers
 from services.s3sink.service import SinkService
 from services.s3sink.workers.object_writer import SinkLoop
 from shared.bus.messages import FailureOutcome, Outgoing, Publish, Record
+from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
@@ -37,6 +39,7 @@ class Sink:
     staging: ObjectStore
     lake: ObjectStore
     limits: Limits = LIMITS
+    dataset: Dataset = POSTS
     published: list[Outgoing] = field(default_factory=list)
     dead_letters: list[tuple[Record, PermanentError]] = field(default_factory=list)
     refuses_dead_letters: bool = False
@@ -47,7 +50,7 @@ class Sink:
     def rebuild(self, *, limits: Limits | None = None, publish: Publish | None = None) -> None:
         """As after a restart, with other limits or another broker."""
         self.limits = limits or self.limits
-        datasets = datasets_of({"posts": POSTS})
+        datasets = datasets_of({"posts": self.dataset})
         self.woken = asyncio.Event()
         self.repository = SinkRepository(self.pool, self.limits)
         batches = Batches(self.staging, "s3sink")
@@ -75,8 +78,13 @@ class Sink:
     async def make(self, rows: int, sequence: int = 0, run_id: str = "run-1") -> BatchManifest:
         first = 1000 * sequence
         content = [{"id": first + place, "title": f"title {place}"} for place in range(rows)]
+        return await self.make_of(content, sequence, run_id)
+
+    async def make_of(
+        self, rows: Sequence[Mapping[str, Any]], sequence: int = 0, run_id: str = "run-1"
+    ) -> BatchManifest:
         return await put_processed(
-            self.staging, POSTS, content, run_id=run_id, sequence=sequence, first_position=first
+            self.staging, self.dataset, rows, run_id=run_id, sequence=sequence, first_position=1000 * sequence
         )
 
     async def deliver(self, batch: BatchManifest) -> list[Outgoing]:

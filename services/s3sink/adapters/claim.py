@@ -9,7 +9,8 @@ from datetime import datetime
 import asyncpg
 
 from services.s3sink.adapters import statements
-from services.s3sink.domain import LakeObject, object_name
+from services.s3sink.adapters.files import columns_of, object_of
+from services.s3sink.domain import LakeFile, LakeObject, object_name
 from shared import crashpoints
 from shared.events.decode import decode_event, encode
 from shared.events.models import BatchManifest
@@ -90,14 +91,12 @@ class Claim:
             if batch_id in found
         ]
 
-    async def written(self, *, uri: str, rows: int, size: int, sha256: str) -> bool:
+    async def written(self, files: tuple[LakeFile, ...]) -> bool:
         with translated():
-            written_at = await self.connection.fetchval(
-                statements.WRITTEN, self.name, uri, rows, size, sha256
-            )
+            written_at = await self.connection.fetchval(statements.WRITTEN, self.name, *columns_of(files))
         if written_at is None:
             return False
-        self.lake = LakeObject(uri, rows, size, sha256, written_at)
+        self.lake = LakeObject(files, written_at)
         crashpoints.reach("s3sink.written")
         return True
 
@@ -163,9 +162,7 @@ def _lock_key(name: str) -> int:
 
 
 def _claim(connection: asyncpg.pool.PoolConnectionProxy, row: asyncpg.Record) -> Claim:
-    lake = None
-    if row["state"] == "written":
-        lake = LakeObject(row["uri"], row["rows"], row["bytes"], row["sha256"], row["written_at"])
+    lake = object_of(row) if row["state"] == "written" else None
     return Claim(
         connection=connection,
         name=row["object_name"],

@@ -10,7 +10,7 @@ from shared.datasets.arrow import clean_schema
 from shared.datasets.model import Dataset
 from shared.parquet.writer import RowGroupLimits, RowGroupWriter
 
-ROW_GROUPS = RowGroupLimits(rows=100_000, size_bytes=64 * 2**20)
+ROW_GROUP_BYTES = 64 * 2**20
 
 READ_ROWS = 8_192
 """Rows decoded at a time."""
@@ -18,21 +18,30 @@ READ_ROWS = 8_192
 ZSTD_LEVEL = 2
 """On text a tenth smaller than level 1 at the same speed; level 3 is slower and gains nothing more."""
 
+GZIP_LEVEL = 6
 
-def open_lake_file(file: Path, dataset: Dataset) -> RowGroupWriter:
-    """A writer of the dataset's clean schema."""
-    schema = clean_schema(dataset)
+BLOOM_FALSE_POSITIVES = 0.01
+
+
+def open_lake_file(file: Path, dataset: Dataset, about: Mapping[str, str]) -> RowGroupWriter:
+    """A writer of the dataset's clean schema. `about` stands in the footer, its names behind `onpoint.`."""
+    schema, lake = clean_schema(dataset), dataset.lake
     # The position, and a key of one column, differ in every row: a dictionary would be the column once more.
     unique = {"_source_position"} | (set(dataset.key) if len(dataset.key) == 1 else set())
+    levels = {"zstd": ZSTD_LEVEL, "gzip": GZIP_LEVEL, "snappy": None}
 
-    def options(_: pa.Table) -> Mapping[str, Any]:
+    def options(group: pa.Table) -> Mapping[str, Any]:
+        bloom = {name: {"ndv": max(1, group.num_rows), "fpp": BLOOM_FALSE_POSITIVES} for name in lake.bloom}
         return {
-            "compression": "zstd",
-            "compression_level": ZSTD_LEVEL,
+            "compression": lake.codec,
+            "compression_level": levels[lake.codec] if lake.level is None else lake.level,
             "use_dictionary": [name for name in schema.names if name not in unique],
             "column_encoding": {"_source_position": "DELTA_BINARY_PACKED"},
             "write_statistics": True,
             "write_page_index": True,
+            "bloom_filter_options": bloom or None,
         }
 
-    return RowGroupWriter(file, schema, ROW_GROUPS, options)
+    limits = RowGroupLimits(lake.row_group_rows, ROW_GROUP_BYTES)
+    metadata = {f"onpoint.{name}": value for name, value in about.items()}
+    return RowGroupWriter(file, schema, limits, options, metadata)

@@ -8,6 +8,7 @@ import asyncpg
 
 from services.s3sink.adapters import statements
 from services.s3sink.adapters.claim import Claim, claim_object
+from services.s3sink.adapters.files import object_of
 from services.s3sink.adapters.record_codec import pack, unpack
 from services.s3sink.domain import LakeObject, Limits, Pending, object_name, pack_objects, strip_for_storage
 from shared import crashpoints
@@ -71,7 +72,7 @@ class SinkRepository:
             return None
         published = None
         if row["is_published"]:
-            published = LakeObject(row["uri"], row["rows"], row["bytes"], row["sha256"], row["written_at"])
+            published = object_of(row)
         result = None if row["result"] is None else _manifest(row["result"])
         return BatchState(row["status"], _manifest(row["manifest"]), result, published)
 

@@ -9,7 +9,7 @@ RETURNING true
 """
 
 FIND = """
-SELECT b.status, b.manifest, b.result, o.uri, o.rows, o.bytes, o.sha256, o.written_at,
+SELECT b.status, b.manifest, b.result, o.uri, o.rows, o.bytes, o.sha256, o.files, o.batch_ids, o.written_at,
     coalesce(o.state = 'announced', false) AS is_published
 FROM onpoint_lake.batches b LEFT JOIN onpoint_lake.objects o USING (object_name)
 WHERE b.batch_id = $1
@@ -102,7 +102,8 @@ CLAIM = """
 UPDATE onpoint_lake.objects SET claimed_at = clock_timestamp()
 WHERE object_name = $1 AND state <> 'announced'
     AND (NOT $3 OR claimed_at <= now() - make_interval(secs => $2))
-RETURNING object_name, run_id, dataset, requested_at, batch_ids, state, uri, rows, bytes, sha256, written_at, claimed_at
+RETURNING object_name, run_id, dataset, requested_at, batch_ids, state, uri, rows, bytes, sha256, files, written_at,
+    claimed_at
 """
 
 # $2: when this process claimed the object or renewed the claim last. Another time is that of another process.
@@ -117,7 +118,8 @@ SELECT batch_id, manifest FROM onpoint_lake.batches WHERE object_name = $1
 """
 
 WRITTEN = """
-UPDATE onpoint_lake.objects SET state = 'written', uri = $2, rows = $3, bytes = $4, sha256 = $5, written_at = now()
+UPDATE onpoint_lake.objects SET state = 'written', uri = $2, rows = $3, bytes = $4, sha256 = $5, files = $6,
+    written_at = now()
 WHERE object_name = $1 AND state = 'assigned'
 RETURNING written_at
 """

@@ -1,25 +1,31 @@
-"""From an assignment to an object that is durable."""
+"""From an assignment to files of the lake that are durable."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
+from services.s3sink.adapters.arrange import Arrangement, Part
 from services.s3sink.adapters.claim import Claim
+from services.s3sink.adapters.clean import Clean, arranged, fill
 from services.s3sink.adapters.lake_file import READ_ROWS, open_lake_file
+from services.s3sink.adapters.spool import Spool
+from services.s3sink.domain import LakeFile
 from services.s3sink.errors import BatchUnusableError, ClaimLostError
 from shared import crashpoints
+from shared.datasets.arrow import clean_schema
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
-from shared.events.models import Artifact, BatchManifest
+from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
-from shared.parquet.reader import open_clean, read_clean
-from shared.parquet.writer import RowGroupWriter
 from shared.stages.results import Batches
 from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage.keys import lake_key
+from shared.storage.lake_folders import lake_folder
 from shared.storage.object_store import ObjectStore
 
 log = get_logger()
@@ -32,56 +38,54 @@ class ObjectWriter:
         self._datasets = datasets
 
     async def write(self, claim: Claim, batches: Sequence[BatchManifest]) -> bool:
-        """Puts the object and commits that it is written. The same batches give the same bytes under the same key.
+        """Puts the files and commits that they are written. The same batches give the same bytes under the same keys.
 
         False: the object went another way meanwhile, or another process has claimed it. Raises
-        `BatchUnusableError` for the batch whose artifact is gone or not as in its manifest, `TransientError` in an
-        outage or where the disk is full.
+        `BatchUnusableError` for the batch whose artifact is gone or not as in its manifest, `TooManyFilesError`,
+        `TransientError` in an outage or where the disk is full.
         """
-        key = lake_key(claim.dataset, claim.requested_at, claim.name)
         try:
             async with claim.renewed():
-                rows, sha256, size = await self._put(claim, batches, key)
+                with scratch_folder() as folder, _translated():
+                    files = await self.files(claim, folder, batches)
         except ClaimLostError:
             log.warning("claim_lost")
             return False
-        return await claim.written(uri=self._lake.uri(key), rows=rows, size=size, sha256=sha256)
+        return await claim.written(files)
 
-    async def _put(self, claim: Claim, batches: Sequence[BatchManifest], key: str) -> tuple[int, str, int]:
-        """Rows, hash and bytes of the object."""
-        with scratch_folder() as folder:
-            file = folder / "object.parquet"
-            try:
-                rows = await self._encode(claim, folder, file, batches)
-            except OSError as error:
-                if error.errno is None:
-                    raise  # an error of Arrow about the data
-                raise TransientError(f"the scratch folder: {error}"[:500]) from error
-            sha256, size = await asyncio.to_thread(hash_file, file)
-            _raise_if_lost(claim)
-            await self._lake.put(key, file)
-            crashpoints.reach("s3sink.put")
-        return rows, sha256, size
+    async def files(
+        self, claim: Claim, folder: Path, batches: Sequence[BatchManifest]
+    ) -> tuple[LakeFile, ...]:
+        """The files of an object, durable. `folder` is scratch: it is emptied by its owner. Raises as `write`."""
+        dataset = await self._dataset(batches[0])
+        clean = [await self._fetch(claim, folder, batch) for batch in batches]
+        arrangement = await asyncio.to_thread(arranged, clean, dataset)
+        with Spool(folder / "rows.arrow", clean_schema(dataset)) as spool:
+            if arrangement.rows is not None:
+                await asyncio.to_thread(fill, spool, clean)
+            job = _Job(claim, dataset, clean, arrangement, spool, folder / "object.parquet")
+            return tuple([await self._put(job, part) for part in arrangement.parts])
 
-    async def _encode(self, claim: Claim, folder: Path, file: Path, batches: Sequence[BatchManifest]) -> int:
-        lake = open_lake_file(file, await self._dataset(batches[0]))
-        try:
-            for batch in batches:
-                _raise_if_lost(claim)
-                await self._append(lake, folder / "clean.parquet", batch)
-            return await asyncio.to_thread(lake.finish)
-        finally:
-            lake.abandon()
+    async def _put(self, job: "_Job", part: Part) -> LakeFile:
+        claim = job.claim
+        rows = await asyncio.to_thread(job.encode, part)
+        sha256, size = await asyncio.to_thread(hash_file, job.file)
+        _raise_if_lost(claim)
+        key = lake_key(claim.dataset, claim.requested_at, claim.name, job.folder_of(part))
+        await self._lake.put(key, job.file, {**job.about(part), "rows": str(rows), "sha256": sha256})
+        crashpoints.reach("s3sink.put")
+        of = frozenset(job.clean[place].batch.batch_id for place in part.batches)
+        return LakeFile(self._lake.uri(key), rows, size, sha256, of)
 
-    async def _append(self, lake: RowGroupWriter, clean: Path, batch: BatchManifest) -> None:
+    async def _fetch(self, claim: Claim, folder: Path, batch: BatchManifest) -> Clean:
         [artifact] = batch.artifacts
-        dataset = await self._dataset(batch)
+        path = folder / f"{batch.batch_id}.parquet"
+        _raise_if_lost(claim)
         try:
-            await self._batches.artifacts.fetch(batch, artifact, clean)
-            with open_clean(clean, dataset, artifact) as parquet:
-                await asyncio.to_thread(_copy, parquet, artifact, lake)
+            await self._batches.artifacts.fetch(batch, artifact, path)
         except PermanentError as error:
             raise BatchUnusableError(batch, error) from error
+        return Clean(batch, artifact, await self._dataset(batch), path)
 
     async def _dataset(self, batch: BatchManifest) -> Dataset:
         try:
@@ -90,12 +94,66 @@ class ObjectWriter:
             raise BatchUnusableError(batch, error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The files of one object, one after the other at the same place on this machine."""
+
+    claim: Claim
+    dataset: Dataset
+    clean: Sequence[Clean]
+    arrangement: Arrangement
+    spool: Spool
+    file: Path
+
+    def encode(self, part: Part) -> int:
+        """Blocks. Returns the rows of the file."""
+        lake = open_lake_file(self.file, self.dataset, self.about(part))
+        try:
+            for piece in self._pieces(part):
+                _raise_if_lost(self.claim)
+                lake.append(piece)
+            return lake.finish()
+        finally:
+            lake.abandon()
+
+    def about(self, part: Part) -> dict[str, str]:
+        """What the file and its object tell of themselves."""
+        return {
+            "run-id": self.claim.run_id,
+            "dataset": self.claim.dataset,
+            "batches": str(len(part.batches)),
+            "schema-version": str(self.dataset.schema_version),
+        }
+
+    def folder_of(self, part: Part) -> str | None:
+        """None: that of the hour of the run."""
+        lake = self.dataset.lake
+        if lake.is_by_hour_of_run:
+            return None
+        return lake_folder(lake.partitions, self.claim.requested_at, part.values)
+
+    def _pieces(self, part: Part) -> Iterator[pa.RecordBatch | pa.Table]:
+        if self.arrangement.rows is None:
+            for each in self.clean:
+                yield from each.read()
+            return
+        numbers = self.arrangement.rows.slice(part.start, part.stop - part.start).combine_chunks()
+        for start in range(0, len(numbers), READ_ROWS):
+            yield self.spool.take(numbers.slice(start, READ_ROWS))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """An error that the system gave is the disk's; one of Arrow about the data has no number."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise TransientError(f"the scratch folder: {error}"[:500]) from error
+
+
 def _raise_if_lost(claim: Claim) -> None:
     """Between two steps: a step that runs in a thread cannot be broken off."""
     if claim.is_lost:
         raise ClaimLostError(claim.name)
-
-
-def _copy(clean: pq.ParquetFile, artifact: Artifact, lake: RowGroupWriter) -> None:
-    for piece in read_clean(clean, artifact, READ_ROWS):
-        lake.append(piece)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiokafka.errors import KafkaError
 
+from services.s3sink.adapters.arrange import TooManyFilesError
 from services.s3sink.adapters.claim import Claim
 from services.s3sink.adapters.repository import SinkRepository
 from services.s3sink.adapters.writer import ObjectWriter
@@ -117,6 +118,8 @@ class SinkLoop:
             await self._mark_failed(claim, unusable.batch, unusable.error)
         except TransientError:
             raise
+        except TooManyFilesError as error:
+            await self._give_up(claim, batches, PermanentError(Reason.SCHEMA, str(error)[:1000]))
         except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is counted and logged
             await self._failed(claim, batches, error)
         return False
@@ -129,11 +132,15 @@ class SinkLoop:
             self._backing_off_until[claim.name] = time.monotonic() + self._retry_delay_s * tries
             return
         del self._tries[claim.name]
+        permanent = PermanentError(Reason.HANDLER, f"{type(error).__name__}: {error}"[:1000])
+        await self._give_up(claim, batches, permanent)
+
+    async def _give_up(self, claim: Claim, batches: list[BatchManifest], error: PermanentError) -> None:
+        """Each batch is tried alone, and one that was alone is dead."""
         if len(batches) > 1:
             await claim.split(batches)
         else:
-            permanent = PermanentError(Reason.HANDLER, f"{type(error).__name__}: {error}"[:1000])
-            await self._mark_failed(claim, batches[0], permanent)
+            await self._mark_failed(claim, batches[0], error)
 
     async def _mark_failed(self, claim: Claim, batch: BatchManifest, error: PermanentError) -> None:
         if await claim.mark_failed(dead_manifest(batch, "s3sink", error)):

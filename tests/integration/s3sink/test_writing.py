@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,10 +133,10 @@ async def test_an_object_that_a_paused_replica_claimed_is_claimed_by_another(
     paused, go_on = asyncio.Event(), asyncio.Event()
     put = sink.lake.put
 
-    async def pausing(key: str, data: Any) -> None:
+    async def pausing(key: str, data: Any, metadata: Any) -> None:
         paused.set()
         await go_on.wait()
-        await put(key, data)
+        await put(key, data, metadata)
 
     monkeypatch.setattr(sink.lake, "put", pausing)
     zombie = asyncio.create_task(sink.loop.turn())
@@ -160,11 +161,11 @@ async def test_an_object_whose_write_is_slow_is_written_once(
     monkeypatch.setattr(claim_module, "RENEW_EVERY_S", 0.2)
     started, keys, put = asyncio.Event(), [], sink.lake.put
 
-    async def slow(key: str, data: Any) -> None:
+    async def slow(key: str, data: Any, metadata: Any) -> None:
         keys.append(key)
         started.set()
         await asyncio.sleep(3)
-        await put(key, data)
+        await put(key, data, metadata)
 
     monkeypatch.setattr(sink.lake, "put", slow)  # the store of both
     writing = asyncio.create_task(sink.loop.turn())
@@ -183,19 +184,20 @@ async def test_a_process_that_lost_its_claim_writes_nothing(
 ) -> None:
     await assigned(sink)
     monkeypatch.setattr(claim_module, "RENEW_EVERY_S", 0.05)
-    keys, put, append = [], sink.lake.put, sink.writer._append  # noqa: SLF001 - the step between two looks
+    keys, put, fetch = [], sink.lake.put, sink.writer._fetch  # noqa: SLF001 - the step between two looks
 
-    async def counted(key: str, data: Any) -> None:
+    async def counted(key: str, data: Any, metadata: Any) -> None:
         keys.append(key)
-        await put(key, data)
+        await put(key, data, metadata)
 
-    async def claimed_meanwhile(*arguments: Any) -> None:
-        await append(*arguments)
+    async def claimed_meanwhile(*arguments: Any) -> Any:
+        found = await fetch(*arguments)
         await sink.pool.execute("UPDATE onpoint_lake.objects SET claimed_at = clock_timestamp()")
         await asyncio.sleep(0.5)
+        return found
 
     monkeypatch.setattr(sink.lake, "put", counted)
-    monkeypatch.setattr(sink.writer, "_append", claimed_meanwhile)
+    monkeypatch.setattr(sink.writer, "_fetch", claimed_meanwhile)
     assert await sink.loop.turn()
     assert (keys, sink.published, await sink.states()) == ([], [], ["assigned"])
     await other.drain()
@@ -243,12 +245,12 @@ async def test_a_zombie_does_not_bring_back_an_object_that_was_undone(
     made = await assigned(sink)
     written = Claim.written
 
-    async def undone(claim: Claim, **stored: Any) -> bool:
+    async def undone(claim: Claim, files: Any) -> bool:
         monkeypatch.undo()
         await claim.connection.execute("SELECT pg_advisory_unlock_all()")
         await sink.staging.delete(sink.staging.key(made[0].artifacts[0].uri, "runs/"))
         await other.drain()
-        return await written(claim, **stored)
+        return await written(claim, files)
 
     monkeypatch.setattr(Claim, "written", undone)
     await sink.loop.turn()
@@ -261,14 +263,14 @@ async def test_a_batch_that_cannot_be_written_for_no_known_reason_takes_no_other
     sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await assigned(sink, batches=3)
-    append = sink.writer._append  # noqa: SLF001 - a fault that no input can provoke
+    fetch = sink.writer._fetch  # noqa: SLF001 - a fault that no input can provoke
 
-    async def poisoned(lake: Any, clean: Any, batch: BatchManifest) -> None:
+    async def poisoned(claim: Claim, folder: Path, batch: BatchManifest) -> Any:
         if batch.sequence == 1:
             raise ZeroDivisionError("poison")
-        await append(lake, clean, batch)
+        return await fetch(claim, folder, batch)
 
-    monkeypatch.setattr(sink.writer, "_append", poisoned)
+    monkeypatch.setattr(sink.writer, "_fetch", poisoned)
     await sink.drain()
     results = sink.results()
     assert [results[sequence].status for sequence in range(3)] == ["done", "dead", "done"]
@@ -301,16 +303,16 @@ async def test_an_outage_kills_no_batch_and_work_goes_on_after_it(
     sink: Sink, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     await assigned(sink)
-    append, failures = sink.writer._append, 0  # noqa: SLF001 - as above
+    fetch, failures = sink.writer._fetch, 0  # noqa: SLF001 - as above
 
-    async def failing(*arguments: Any) -> None:
+    async def failing(*arguments: Any) -> Any:
         nonlocal failures
         failures += 1
         if failures <= 2:
             raise error
-        await append(*arguments)
+        return await fetch(*arguments)
 
-    monkeypatch.setattr(sink.writer, "_append", failing)
+    monkeypatch.setattr(sink.writer, "_fetch", failing)
     monkeypatch.setattr("shared.runtime.background.BACKOFF_S", (0.01,))
     await run_until_published(sink)
     assert [result.status for result in sink.results().values()] == ["done", "done"]
@@ -348,9 +350,9 @@ async def test_a_backend_that_is_killed_while_an_object_is_written_is_an_outage(
     await assigned(sink)
     put = sink.lake.put
 
-    async def killing(key: str, data: Any) -> None:
+    async def killing(key: str, data: Any, metadata: Any) -> None:
         monkeypatch.undo()
-        await put(key, data)
+        await put(key, data, metadata)
         await sink.pool.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -95,3 +96,18 @@ async def test_a_database_that_is_not_there_ends_the_start_with_one_sentence(
         ConfigurationError, match=r"^PostgreSQL refused .*\"nothing\".*: mend ONPOINT_POSTGRES_DSN$"
     ):
         await open_pool(settings(postgres.dsn("nothing")))
+
+
+async def test_a_role_that_may_not_connect_ends_the_start_with_one_sentence(postgres: PostgresServer) -> None:
+    admin = await asyncpg.connect(postgres.dsn("postgres"))
+    try:
+        await admin.execute("CREATE ROLE guest LOGIN")
+        await admin.execute("CREATE DATABASE closed")
+        await admin.execute("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
+    finally:
+        await admin.close()
+    dsn = postgres.dsn("closed").replace(f"//{urlsplit(postgres.dsn('closed')).username}", "//guest")
+    with pytest.raises(
+        ConfigurationError, match=r"^PostgreSQL refused .*closed.*: GRANT CONNECT ON DATABASE to its role$"
+    ):
+        await open_pool(settings(dsn))

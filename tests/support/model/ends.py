@@ -6,7 +6,7 @@ from typing import Literal
 
 from services.quality.domain.row_accounting import DatasetPlan, RunFacts, StageTotals, mismatches, summarize
 from services.quality.domain.verdict import Terms, complete
-from services.s3sink.domain import LakeObject, Limits, Pending, object_name, pack_objects, stored
+from services.s3sink.domain import LakeFile, LakeObject, Limits, Pending, object_name, pack_objects, stored
 from shared.bus.messages import Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import topics
@@ -113,9 +113,8 @@ class Sink:
             rows = ACCEPTED * len(entry.batch_ids)
             self.lake[name] = list(entry.batch_ids)
             yield "put"
-            entry.lake = entry.lake or LakeObject(
-                f"memory://lake/{name}", rows, BYTES, "0" * 64, self.world.now()
-            )
+            file = LakeFile(f"memory://lake/{name}", rows, BYTES, "0" * 64, frozenset(entry.batch_ids))
+            entry.lake = entry.lake or LakeObject((file,), self.world.now())
             entry.state = "written" if entry.state == "assigned" else entry.state
             yield "written"
         for batch_id in entry.batch_ids:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.s3sink.domain import (
+    LakeFile,
     LakeObject,
     Limits,
     Pending,
@@ -124,9 +125,11 @@ def a_batch(rows: int) -> BatchManifest:
     )
 
 
-def test_a_stored_batch_names_the_whole_object_and_counts_its_own_rows() -> None:
+def test_a_stored_batch_names_each_whole_file_that_has_rows_of_it_and_counts_its_own_rows() -> None:
     batch = a_batch(2)
-    lake = LakeObject("s3://lake/o", rows=10, bytes=100, sha256="1" * 64, written_at=MOMENT)
+    file = LakeFile("s3://lake/o", 10, 100, "1" * 64, frozenset({batch.batch_id}))
+    others = LakeFile("s3://lake/p", 10, 100, "2" * 64, frozenset({"1" * 32}))
+    lake = LakeObject((file, others), written_at=MOMENT)
     result = stored(strip_for_storage(batch, batch.artifacts[0]), lake, code_version="y")
     assert (result.stage, result.status, result.batch_id) == ("s3sink", "done", batch.batch_id)
     assert result.counts == Counts(read=2, accepted=2)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from services.s3sink.adapters import lake_file
 from services.s3sink.adapters.lake_file import open_lake_file
 from shared.datasets.arrow import clean_schema
-from shared.parquet.writer import RowGroupLimits
+from shared.datasets.lake import Lake
 from tests.support.processed import a_dataset
 
 DATASET = a_dataset({"id": "int64", "title": "string", "score": "float64"}, key=["id"])
@@ -25,8 +26,9 @@ def a_table(rows: int, first: int = 0) -> pa.Table:
     return pa.table([pa.array(column, field.type) for column, field in values], schema=clean_schema(DATASET))
 
 
-def write(file: Path, tables: list[pa.Table]) -> int:
-    lake = open_lake_file(file, DATASET)
+def write(file: Path, tables: list[pa.Table], **options: Any) -> int:
+    dataset = DATASET.model_copy(update={"lake": Lake(**options)})
+    lake = open_lake_file(file, dataset, {"run-id": "run-1"})
     for table in tables:
         for piece in table.to_batches(max_chunksize=1000):
             lake.append(piece)
@@ -41,9 +43,9 @@ def test_all_rows_are_there_in_order_with_the_clean_schema(tmp_path: Path) -> No
     assert found.schema == clean_schema(DATASET)
 
 
-def test_row_groups_are_full_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_file, "ROW_GROUPS", RowGroupLimits(rows=1000, size_bytes=2**30))
-    write(tmp_path / "o.parquet", [a_table(700), a_table(700, 700), a_table(1600, 1400)])
+def test_row_groups_are_full_across_batches(tmp_path: Path) -> None:
+    tables = [a_table(700), a_table(700, 700), a_table(1600, 1400)]
+    write(tmp_path / "o.parquet", tables, row_group_rows=1000)
     metadata = pq.read_metadata(tmp_path / "o.parquet")
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [
         1000,
@@ -53,7 +55,7 @@ def test_row_groups_are_full_across_batches(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wide_rows_end_a_row_group_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake_file, "ROW_GROUPS", RowGroupLimits(rows=10**6, size_bytes=100_000))
+    monkeypatch.setattr(lake_file, "ROW_GROUP_BYTES", 100_000)
     write(tmp_path / "o.parquet", [a_table(10_000)])
     assert pq.read_metadata(tmp_path / "o.parquet").num_row_groups > 2
 
@@ -81,3 +83,43 @@ def test_columns_are_compressed_and_have_statistics(tmp_path: Path) -> None:
     assert (statistics.min, statistics.max) == (0, 99)
     assert columns["_run_id"].has_dictionary_page
     assert not columns["id"].has_dictionary_page
+
+
+@pytest.mark.parametrize(
+    ("options", "codec"),
+    [({}, "ZSTD"), ({"codec": "snappy"}, "SNAPPY"), ({"codec": "gzip", "level": 1}, "GZIP")],
+)
+def test_the_codec_is_that_of_the_dataset(tmp_path: Path, options: dict[str, Any], codec: str) -> None:
+    write(tmp_path / "o.parquet", [a_table(10)], **options)
+    assert pq.read_metadata(tmp_path / "o.parquet").row_group(0).column(1).compression == codec
+
+
+def test_a_level_that_is_higher_gives_a_smaller_file(tmp_path: Path) -> None:
+    write(tmp_path / "fast.parquet", [a_table(20_000)], codec="zstd", level=1)
+    write(tmp_path / "small.parquet", [a_table(20_000)], codec="zstd", level=19)
+    assert (tmp_path / "small.parquet").stat().st_size < (tmp_path / "fast.parquet").stat().st_size
+
+
+def test_only_the_columns_that_are_named_have_a_bloom_filter_and_it_is_right(tmp_path: Path) -> None:
+    write(tmp_path / "o.parquet", [a_table(5_000)], bloom=("title",))
+    with duckdb.connect() as session:
+        chunks = "SELECT path_in_schema FROM parquet_metadata(?) WHERE bloom_filter_offset IS NOT NULL"
+        file = str(tmp_path / "o.parquet")
+        assert session.execute(chunks, [file]).fetchall() == [("title",)]
+        probe = "SELECT bloom_filter_excludes FROM parquet_bloom_probe(?, 'title', ?)"
+        assert session.execute(probe, [file, "title 7"]).fetchall() == [(False,)]
+        assert session.execute(probe, [file, "no such title"]).fetchall() == [(True,)]
+
+
+def test_the_footer_tells_where_the_file_is_from(tmp_path: Path) -> None:
+    write(tmp_path / "o.parquet", [a_table(1)])
+    assert (pq.read_metadata(tmp_path / "o.parquet").metadata or {})[b"onpoint.run-id"] == b"run-1"
+
+
+def test_every_column_has_statistics_and_a_page_index(tmp_path: Path) -> None:
+    write(tmp_path / "o.parquet", [a_table(100)])
+    group = pq.read_metadata(tmp_path / "o.parquet").row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    assert all(
+        column.is_stats_set and column.has_offset_index and column.has_column_index for column in columns
+    )

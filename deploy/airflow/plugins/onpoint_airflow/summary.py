@@ -15,10 +15,15 @@ TIME = "%Y-%m-%d %H:%M:%S"
 STAGE_OF_COLUMN: dict[str, Stage] = {"loaded": "loader", "stored": "s3sink"}
 """A run that does not have the stage shows no such column."""
 
+OF_TRANSFORMS = frozenset({"filtered", "added"})
+"""Shown where a transform has done that."""
+
 COLUMNS = {
     "crawled": "rows_crawled",
     "accepted": "rows_accepted",
     "rejected": "rows_rejected",
+    "filtered": "rows_filtered",
+    "added": "rows_added",
     "duplicates": "rows_deduplicated",
     "loaded": "rows_loaded",
     "stored": "rows_stored",
@@ -95,6 +100,9 @@ def _table(completion: RunCompleted) -> list[str]:
         return []
     stages = stages_of(completion.from_stage)
     columns = {h: field for h, field in COLUMNS.items() if STAGE_OF_COLUMN.get(h, stages[0]) in stages}
+    for heading in OF_TRANSFORMS:
+        if not any(getattr(dataset, columns[heading]) for dataset in completion.datasets.values()):
+            del columns[heading]
     rows = [["dataset", *columns]]
     for name, dataset in completion.datasets.items():
         rows.append([name, *(f"{getattr(dataset, field):,}" for field in columns.values())])
