@@ -42,7 +42,7 @@ async def learn(
     """
     _require_as_many_records(expected, findings)
     for batch in expected.batches.values():
-        if batch.source is not None and not can_transform(batch.form.dataset, expected.transformer):
+        if batch.source is not None and not can_transform(batch.read_by, expected.transformer):
             findings.note(NO_SECRET, batch.processed.name)
             batch.source = None
         if batch.source is not None:
@@ -84,7 +84,7 @@ def rows_of_source(
     """The rows that the source gives for the batch, one per key, with their positions."""
     pieces = []
     unread = batch.rejected - set(batch.refused_after)
-    dataset = batch.form.dataset
+    dataset = batch.read_by
     lines = [line for line in range(batch.processed["read"]) if line not in unread]
     for start in range(0, len(lines), CHUNK):
         some = lines[start : start + CHUNK]
@@ -222,7 +222,7 @@ def _check_refusal(
     batch: Batch, place: int, line: dict[str, Any], source: SourceRecords, findings: Findings
 ) -> bool:
     """False: nothing is wrong with the record, so it is the transform's rows that were refused."""
-    dataset: Dataset = batch.form.dataset.as_read()
+    dataset: Dataset = batch.read_by.as_read()
     subject = f"{dataset.name} record {line['source_position']} of {batch.run.run_id}"
     if line["reason"] == "fetch":
         findings.count("I1")
@@ -244,7 +244,7 @@ def _check_refusal(
     except ValueError:
         return True
     deserved = problem_of(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
-    if not deserved and batch.form.dataset.transform:
+    if not deserved and batch.read_by.transform:
         return False
     findings.require(
         "I1", deserved, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
@@ -269,7 +269,7 @@ def _exactly(text: bytes) -> Any:
 def _name_what_no_rule_accepts(
     batch: Batch, places: list[int], source: SourceRecords, findings: Findings
 ) -> None:
-    dataset = batch.form.dataset.as_read()
+    dataset = batch.read_by.as_read()
     for place in places:
         try:
             why = problem_of(dataset, parse(source[place]))

@@ -7,7 +7,7 @@ ones take: both are right here, and what was taken must have its value.
 import json
 import mmap
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -86,6 +86,8 @@ def problem_of(dataset: Dataset, record: Any) -> str | None:
     """Why the record cannot become a row; None: it can, and must."""
     if not isinstance(record, dict):
         return "it is not an object"
+    if dataset.contract.new_columns == "reject" and (new := _new_field(dataset, record)) is not None:
+        return f"no column is for its field {new}"
     for column in dataset.columns:
         try:
             value = _at(record, column.path, strict=True)
@@ -98,6 +100,12 @@ def problem_of(dataset: Dataset, record: Any) -> str | None:
         elif not fits(kind, column, value):
             return f"{column.name} is not of type {column.type}"
     return None
+
+
+def _new_field(dataset: Dataset, record: Mapping[str, Any]) -> str | None:
+    """The first field at the top with a value that no column is for."""
+    known = {column.path[0] for column in dataset.read_columns}
+    return next((name for name, value in record.items() if value is not None and name not in known), None)
 
 
 def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:

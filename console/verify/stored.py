@@ -67,6 +67,14 @@ def compared(series: pl.Series, kind: Type) -> pl.Series:
     return series_of(series.name, kind, series.to_list())
 
 
+def made_wider(series: pl.Series, dtype: Any) -> pl.Series:
+    """The values in another type, as the table has them since its column has it."""
+    if dtype == pl.String() and series.dtype.is_float():
+        texts = [None if value is None else _float_text(value) for value in series.to_list()]
+        return pl.Series(series.name, texts, dtype)
+    return series.cast(dtype)
+
+
 def of_driver(kind: Type, value: Any, encoding: str) -> Any:
     """A value of PostgreSQL, as `values.read` gives it. `encoding`: of bytes in a document."""
     if value is None:
@@ -109,6 +117,14 @@ def _plain(kind: Type, value: Any) -> Any:
     if kind.fields:
         return {name: _plain(inner, value[name]) for name, inner in kind.fields}
     return next((to_plain(value) for known, to_plain in _PLAIN if isinstance(value, known)), value)
+
+
+def _float_text(value: float) -> str:
+    """As PostgreSQL writes a float: the fewest digits that are the same float."""
+    text = repr(value)
+    mantissa, _, exponent = text.partition("e")
+    mantissa = mantissa.removesuffix(".0")
+    return f"{mantissa}e{int(exponent):+03d}" if exponent else mantissa
 
 
 def _micros(length: timedelta) -> int:

@@ -35,7 +35,7 @@ def transformed_rows(
     batch: Batch, typed: pl.DataFrame, transformer: Transformer, findings: Findings
 ) -> pl.DataFrame | None:
     """The rows that the transform gives for the typed ones, and the books of it; None: it gives no rows here."""
-    dataset, name = batch.form.dataset, batch.processed.name
+    dataset, name = batch.read_by, batch.processed.name
     try:
         rows, became = _run(dataset, typed, transformer)
     except (StepError, ResultError) as error:

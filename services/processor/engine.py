@@ -43,6 +43,9 @@ class Cleaned:
     absent: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
     ignored: int = 0
+    columns_version: int = 1
+    remarks: tuple[str, ...] = ()
+    """A sentence each, about the columns."""
 
 
 def copy_processed(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:

@@ -7,7 +7,7 @@ from services.processor.engine import Cleaned
 from services.processor.work import Work, inputs_of, work_on
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError
-from shared.events.models import Artifact, BatchManifest
+from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest
 from shared.observability.logging import get_logger
 from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
 from shared.reasons import Reason
@@ -67,6 +67,8 @@ def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: 
         rejected_by_reason=cleaned.rejected_by_reason,
         absent=cleaned.absent,
         unnamed=cleaned.unnamed,
+        columns_version=cleaned.columns_version,
+        detail="\n".join(cleaned.remarks)[:MAX_TEXT_CHARS] or None,
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,
     )

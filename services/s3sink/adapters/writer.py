@@ -64,7 +64,7 @@ class ObjectWriter:
         return rows, sha256, size
 
     async def _encode(self, claim: Claim, folder: Path, file: Path, batches: Sequence[BatchManifest]) -> int:
-        lake = open_lake_file(file, await self._dataset(batches[0]))
+        lake = open_lake_file(file, await self._dataset(batches))
         try:
             for batch in batches:
                 _raise_if_lost(claim)
@@ -75,7 +75,7 @@ class ObjectWriter:
 
     async def _append(self, lake: RowGroupWriter, clean: Path, batch: BatchManifest) -> None:
         [artifact] = batch.artifacts
-        dataset = await self._dataset(batch)
+        dataset = await self._dataset([batch])
         try:
             await self._batches.artifacts.fetch(batch, artifact, clean)
             with open_clean(clean, dataset, artifact) as parquet:
@@ -83,11 +83,11 @@ class ObjectWriter:
         except PermanentError as error:
             raise BatchUnusableError(batch, error) from error
 
-    async def _dataset(self, batch: BatchManifest) -> Dataset:
+    async def _dataset(self, batches: Sequence[BatchManifest]) -> Dataset:
         try:
-            return await self._datasets.get(batch.run_id, batch.dataset)
+            return await self._datasets.of_batches(batches)
         except PermanentError as error:
-            raise BatchUnusableError(batch, error) from error
+            raise BatchUnusableError(max(batches, key=lambda one: one.columns_version), error) from error
 
 
 def _raise_if_lost(claim: Claim) -> None:
