@@ -98,7 +98,7 @@ class Site:
             "I3",
         )
         found = await self.operator.run(*words)
-        return "" if found.code == 0 else found.out + found.err
+        return "" if found.code == 0 else (found.out + found.err)[-3000:]
 
     async def rows(self, name: str) -> list[dict[str, Any]]:
         found = await self.pipeline.fetch(f"SELECT * FROM t_{name} ORDER BY id")  # noqa: S608 - of the tests
