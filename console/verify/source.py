@@ -167,7 +167,14 @@ def _series(column: Column, records: Sequence[Any]) -> pl.Series:
 
 def _is_read(name: str, column: Column, values: Sequence[Any]) -> bool:
     """Whether the values of JSON are those of the column: most are texts and integers, and there are many."""
-    if column.from_any or column.trim or column.empty_as_null or column.nulls or column.from_text or column.decimal_comma:
+    if (
+        column.from_any
+        or column.trim
+        or column.empty_as_null
+        or column.nulls
+        or column.from_text
+        or column.decimal_comma
+    ):
         return False
     if name == "int64":
         return not any(isinstance(value, Decimal | bool | str) for value in values)

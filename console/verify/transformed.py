@@ -79,7 +79,13 @@ def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tup
         last = transformer.run(dataset.transform, given, folder, schema.names)
         kinds = {column.name: column.value_type for column in dataset.columns}
         became = finish(
-            given, last, target, schema, dataset.key, lambda rows: list(misfits(rows, kinds, is_canonical))
+            given,
+            last,
+            target,
+            schema,
+            dataset.key,
+            lambda rows: list(misfits(rows, kinds, is_canonical)),
+            dataset.added,
         )
         return _frame(pa.Table.from_batches(read_pieces(target), schema_of(target))), became
 

@@ -127,7 +127,7 @@ class LoaderService:
 
 
 def _other_types(dataset: Dataset, behind: ColumnsBehindError, left: Mapping[str, str]) -> PermanentError:
-    """Of columns that somebody else has changed: they are no narrower ones, and the dataset has no wider ones."""
+    """Of columns that were altered by hand: they are no narrower than the dataset's, and its are not wider by now."""
     told = ", ".join(
         f"{name} is {found} and has to be {behind.columns[name]}" for name, found in left.items()
     )

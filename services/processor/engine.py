@@ -44,6 +44,8 @@ class Cleaned:
     unnamed: tuple[str, ...] = ()
     ignored: int = 0
     columns_version: int = 1
+    made_columns: bool = False
+    """Whether the version was made for the batch."""
     remarks: tuple[str, ...] = ()
     """A sentence each, about the columns."""
 

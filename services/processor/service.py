@@ -9,7 +9,13 @@ from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError
 from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest
 from shared.observability.logging import get_logger
-from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import (
+    COLUMNS_VERSIONS,
+    FIELDS_IGNORED,
+    ROWS_REJECTED,
+    STAGE_BATCHES,
+    STAGE_ROWS,
+)
 from shared.reasons import Reason
 from shared.stages.results import Batches
 from shared.transforms.apply import Transformer
@@ -83,10 +89,13 @@ def _report(result: BatchManifest, cleaned: Cleaned) -> None:
         ROWS_REJECTED.labels("processor", dataset, reason).inc(rows)
     STAGE_BATCHES.labels("processor", dataset, result.status).inc()
     FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
+    if cleaned.made_columns:
+        COLUMNS_VERSIONS.labels(dataset).inc()
     log.info(
         "batch_processed",
         **counts.model_dump(include=OUTCOMES),
         reasons=cleaned.rejected_by_reason,
         absent=cleaned.absent,
         ignored=cleaned.ignored,
+        columns_version=cleaned.columns_version,
     )

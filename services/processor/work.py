@@ -106,7 +106,12 @@ async def _clean(
     cleaned = await asyncio.to_thread(
         clean_raw, folder, crawled, inputs.main.rows, columns.dataset, schema, transformer
     )
-    return replace(cleaned, columns_version=columns.version, remarks=columns.remarks)
+    return replace(
+        cleaned,
+        columns_version=columns.version,
+        made_columns=columns.is_own,
+        remarks=columns.remarks,
+    )
 
 
 async def _copy(

@@ -90,7 +90,7 @@ def table_of(dataset: Dataset) -> str:
 
 
 def keep_columns(dataset: Dataset) -> str:
-    """Until the transaction ends nobody changes a column of the table."""
+    """Until the transaction ends no column of the table can change."""
     return f"LOCK TABLE {table_of(dataset)} IN ACCESS SHARE MODE"
 
 

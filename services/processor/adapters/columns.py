@@ -28,6 +28,8 @@ class BatchColumns:
     dataset: Dataset
     """With the columns of the version."""
     version: int
+    is_own: bool = False
+    """Whether the version was made for the batch."""
     remarks: tuple[str, ...] = ()
     """What is new by this batch, and what no column is made for; a sentence each."""
 
@@ -54,12 +56,13 @@ async def columns_of(
                 "columns_version_made", version=version.version, columns=_news(version, dataset, versions)
             )
     if version is None:
-        return BatchColumns(dataset, FILE, tuple(_remarks(settled.ignored)))
+        return BatchColumns(dataset, FILE, remarks=tuple(_remarks(settled.ignored)))
     remarks = [*_remarks(settled.ignored)]
-    if version.batch_id == crawled.batch_id:
+    is_own = version.batch_id == crawled.batch_id
+    if is_own:
         before = versions[: version.version - FILE - 1]
         remarks.insert(0, f"version {version.version} of its columns: {_news(version, dataset, before)}")
-    return BatchColumns(columns_at(dataset, version), version.version, tuple(remarks))
+    return BatchColumns(columns_at(dataset, version), version.version, is_own, tuple(remarks))
 
 
 def _fields_of(raw: Path, dataset: Dataset) -> dict[str, Seen]:

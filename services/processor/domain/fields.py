@@ -13,7 +13,7 @@ import orjson
 from shared.datasets.seen import Seen
 
 MAX_FIELDS: Final = 10_000
-"""Objects that are used as maps have one for each value. No dataset has so many columns."""
+"""More than any dataset has columns: objects that are used as maps have a field for each value."""
 
 MAX_NAME_CHARS: Final = 300
 """Longer names than a path may have are cut: they are only told."""
