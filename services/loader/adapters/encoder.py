@@ -98,8 +98,8 @@ class Pieces:
 
 def _as_loaded(schema: pa.Schema, dataset: Dataset) -> pa.Schema:
     """The file's columns with the dataset's types, which may have become wider since it was written."""
-    loaded = clean_schema(dataset)
-    return pa.schema([loaded.field(name) for name in schema.names])
+    types = {field.name: field.type for field in clean_schema(dataset)}
+    return pa.schema([field.with_type(types.get(field.name, field.type)) for field in schema])
 
 
 def _widened(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -98,9 +98,13 @@ def _decode(line: bytes) -> Any:
 def _decode_odd(line: bytes) -> Any:
     """What the quick parser does not take, such as half a surrogate pair; None for what is no JSON."""
     try:
-        return json.loads(line)
+        return json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
 
 
 class KnownFields:
