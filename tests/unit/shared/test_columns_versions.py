@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_version_only_adds_and_widens(
         grow(dataset, chain, records, number)
     assert [version.version for version in chain] == list(range(2, len(chain) + 2))
     found = [columns_at(dataset, version) for version in (None, *chain)]
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         names = [column.name for column in after.columns]
         assert names[: len(before.columns)] == [column.name for column in before.columns]
         assert before != after
