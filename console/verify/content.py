@@ -188,7 +188,7 @@ class Content:
         for batch_number, rows in _by(told.filter(pl.col("_wanted").is_not_null()), "_batch"):
             batch = self.expected.batch(batch_number)
             shaped = _shaped(rows, batch.form)
-            is_wrong = digest(shaped, batch.form) != rows["_wanted"]
+            is_wrong = digest(shaped, batch.form, batch.floats) != rows["_wanted"]
             wrong = shaped.with_columns(rows["_batch"]).filter(is_wrong)
             for row in wrong.iter_rows(named=True):
                 self.differs(row, batch, uri)
@@ -294,7 +294,7 @@ def _index(expected: Expected, rows: pl.DataFrame, batch: Batch) -> pl.DataFrame
         pl.lit(batch.run_number, pl.UInt32).alias("_run"),
         pl.lit(batch.number, pl.UInt32).alias("_batch"),
         "_source_position",
-    ).with_columns(digest(rows, batch.form))
+    ).with_columns(digest(rows, batch.form, batch.floats))
 
 
 def _by(frame: pl.DataFrame, column: str) -> Iterator[tuple[int, pl.DataFrame]]:

@@ -17,6 +17,7 @@ from console.verify.source import SourceRecords, parse, rows_of
 from console.verify.staging import Documents
 from shared.datasets.chain import MAX_VERSIONS
 from shared.datasets.model import Dataset
+from shared.datasets.types import FLOATS
 from shared.datasets.versions import FILE
 from shared.transforms.apply import Transformer
 
@@ -60,6 +61,16 @@ class Batch:
     """Rows that PostgreSQL refused, where it is no longer known which."""
     has_rows: bool = False
     """Whether its rows are in the index."""
+
+    @property
+    def floats(self) -> tuple[tuple[str, str], ...]:
+        """Columns that are texts now, and were floats of a type for this batch."""
+        now = {column.name: column for column in self.form.dataset.columns}
+        return tuple(
+            (column.name, column.type)
+            for column in self.read_by.columns
+            if column.type in FLOATS and column.name in now and now[column.name].from_any
+        )
 
     def source_index(self, line: int) -> int:
         """Of the line's record in the source."""
@@ -110,7 +121,7 @@ class Expected:
                 pl.lit(batch.run_number, pl.UInt32).alias("_run"),
                 pl.lit(batch.number, pl.UInt32).alias("_batch"),
                 "_source_position",
-            ).with_columns(digest(whole, batch.form))
+            ).with_columns(digest(whole, batch.form, batch.floats))
         )
         batch.has_rows = True
 

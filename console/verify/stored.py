@@ -70,9 +70,22 @@ def compared(series: pl.Series, kind: Type) -> pl.Series:
 def made_wider(series: pl.Series, dtype: Any) -> pl.Series:
     """The values in another type, as the table has them since its column has it."""
     if dtype == pl.String() and series.dtype.is_float():
-        texts = [None if value is None else _float_text(value) for value in series.to_list()]
+        texts = [None if value is None else repr(float(value)) for value in series.to_list()]
         return pl.Series(series.name, texts, dtype)
     return series.cast(dtype)
+
+
+def respelt(texts: pl.Series, kind: str) -> pl.Series:
+    """Texts of floats of the type, each as `made_wider` writes it; what is no such text stays."""
+    found = [None if text is None else _respelt(text, kind) for text in texts.to_list()]
+    return pl.Series(texts.name, found, pl.String())
+
+
+def _respelt(text: str, kind: str) -> str:
+    try:
+        return repr(float(text) if kind == "float64" else _single(Decimal(text)))
+    except (ValueError, ArithmeticError):
+        return text
 
 
 def of_driver(kind: Type, value: Any, encoding: str) -> Any:
@@ -117,14 +130,6 @@ def _plain(kind: Type, value: Any) -> Any:
     if kind.fields:
         return {name: _plain(inner, value[name]) for name, inner in kind.fields}
     return next((to_plain(value) for known, to_plain in _PLAIN if isinstance(value, known)), value)
-
-
-def _float_text(value: float) -> str:
-    """As PostgreSQL writes a float: the fewest digits that are the same float."""
-    text = repr(value)
-    mantissa, _, exponent = text.partition("e")
-    mantissa = mantissa.removesuffix(".0")
-    return f"{mantissa}e{int(exponent):+03d}" if exponent else mantissa
 
 
 def _micros(length: timedelta) -> int:

@@ -56,7 +56,7 @@ WIDENING: list[dict[str, Any]] = [
     {
         "id": n,
         "name": "x" if n < 20 else n,
-        "count": n if n < 10 else n + 0.5 if n < 20 else f"{n} pieces",
+        "count": n if n < 10 else n + 0.1 if n < 20 else f"{n} pieces",
         "ok": n < 5,
     }
     for n in range(30)
@@ -158,7 +158,7 @@ async def test_columns_become_wider(site: Site) -> None:
     run_id, done = await site.run("widening")
     assert done["status"] == "succeeded", done
     rows = await site.rows("widening")
-    assert [row["count"] for row in rows][8:12] == ["8", "9", "10.5", "11.5"]
+    assert [row["count"] for row in rows][8:12] == ["8", "9", "10.1", "11.1"]
     assert rows[29]["count"] == "29 pieces"
     assert rows[29]["name"] == "29"
     assert await site.check("widening", run_id) == ""

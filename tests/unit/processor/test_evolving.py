@@ -65,7 +65,7 @@ async def test_a_new_field_is_a_column_from_its_batch_on(staging: ObjectStore) -
 
 async def test_a_batch_done_again_after_newer_versions_has_the_same_bytes(staging: ObjectStore) -> None:
     dataset = things(new_columns="evolve", types="widen")
-    records = [
+    records: list[list[Any]] = [
         [{"id": 1, "label": "x"}],
         [{"id": 2, "a": 1}],
         [{"id": 3, "a": "x", "b": 1.5}],
@@ -81,7 +81,7 @@ async def test_a_batch_done_again_after_newer_versions_has_the_same_bytes(stagin
 
 async def test_replicas_that_work_on_all_batches_at_once_agree(staging: ObjectStore) -> None:
     dataset = things(new_columns="evolve", types="widen")
-    batches = [[{"id": n, f"f{n % 3}": n if n % 2 else "x"}] for n in range(9)]
+    batches: list[list[Any]] = [[{"id": n, f"f{n % 3}": n if n % 2 else "x"}] for n in range(9)]
     await asyncio.gather(
         *(process(staging, dataset, *some, sequence=n) for _ in range(3) for n, some in enumerate(batches))
     )
