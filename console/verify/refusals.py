@@ -13,7 +13,7 @@ from console.formatting import quantity
 from console.verify.database import File, Result
 from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
-from console.verify.source import SourceRecords, is_beyond, parse, problem_of, rows_of
+from console.verify.source import SourceRecords, is_beyond, lost_field, parse, problem_of, rows_of
 from console.verify.staging import Documents
 from console.verify.transformed import NO_SECRET, can_transform, transformed_rows
 from shared.datasets.model import Dataset
@@ -97,10 +97,12 @@ def rows_of_source(
             )
             return
         try:
-            frame = rows_of(dataset.as_read(), [parse(source[place]) for place in places])
+            records = [parse(source[place]) for place in places]
+            frame = rows_of(dataset.as_read(), records)
         except (TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError):
             _name_what_no_rule_accepts(batch, places, source, findings)
             return
+        _name_lost_fields(batch, places, records, findings)
         positions = pl.Series("_source_position", [batch.first_position + line for line in some], pl.Int64)
         pieces.append(frame.with_columns(positions))
     rows = pl.concat(pieces) if pieces else None
@@ -264,6 +266,16 @@ def same(raw: bytes, record: bytes, *, whole: bool = True) -> bool:
 
 def _exactly(text: bytes) -> Any:
     return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=tuple)
+
+
+def _name_lost_fields(batch: Batch, places: list[int], records: list[Any], findings: Findings) -> None:
+    if batch.read_by.contract.new_columns == "ignore":
+        return
+    for place, record in zip(places, records, strict=True):
+        lost = lost_field(batch.read_by, batch.form.dataset, record)
+        if lost is not None:
+            subject = f"{batch.read_by.name} record {place} of {batch.run.run_id}"
+            findings.add("I1", subject, f"it was accepted, and its field {lost[:100]!r} is in no column")
 
 
 def _name_what_no_rule_accepts(

@@ -21,6 +21,7 @@ from console.verify.stored import series_of
 from console.verify.values import read, reader_of, without_null_texts
 from shared.datasets.column import Column
 from shared.datasets.model import Dataset
+from shared.datasets.naming import column_name
 from shared.datasets.types import Type
 
 MAX_KEY_BYTES = 2_000
@@ -104,8 +105,34 @@ def problem_of(dataset: Dataset, record: Any) -> str | None:
 
 def _new_field(dataset: Dataset, record: Mapping[str, Any]) -> str | None:
     """The first field at the top with a value that no column is for."""
+    return next(_new_fields(dataset, record), None)
+
+
+def _new_fields(dataset: Dataset, record: Mapping[str, Any]) -> Iterator[str]:
     known = {column.path[0] for column in dataset.read_columns}
-    return next((name for name, value in record.items() if value is not None and name not in known), None)
+    return (name for name, value in record.items() if value is not None and name not in known)
+
+
+def lost_field(dataset: Dataset, newest: Dataset, record: Any) -> str | None:
+    """A field of an accepted record that had to become a column, or to cost the row, and did neither.
+
+    `newest`: with all columns by now. A field that was left out for want of room is not lost, nor is one whose name
+    another column has.
+    """
+    contract = dataset.contract
+    if contract.new_columns == "ignore" or not isinstance(record, dict):
+        return None
+    new = list(_new_fields(dataset, record))
+    if contract.new_columns == "reject" or not new:
+        return new[0] if new else None
+    columns = {column.path[0] for column in newest.columns}
+    taken = {column.name for column in (*newest.columns, *newest.inputs)}
+    is_full = len(newest.added) >= contract.max_columns or len(newest.columns) >= _MAY_BE_FULL
+    for name in new:
+        column = column_name(name)
+        if name in columns or (column is not None and column not in taken and not is_full):
+            return name
+    return None
 
 
 def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
@@ -127,6 +154,10 @@ def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
             return _is_deep(record)
         case _:
             return False
+
+
+_MAY_BE_FULL = 400
+"""Columns from which on a row may have no room for one more."""
 
 
 def _widest(kind: Type) -> int:

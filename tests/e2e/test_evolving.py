@@ -1,6 +1,7 @@
 """A dataset whose records gain fields while a run goes on: table, lake, exports and the checker have them."""
 
 import asyncio
+import gzip
 import io
 import json
 from collections.abc import AsyncIterator
@@ -170,12 +171,39 @@ async def test_done_again_nothing_changes(site: Site) -> None:
     assert done["status"] == "succeeded", done
     assert await site.rows("evolving") == before
     assert await site.check("evolving") == ""
+    await check_what_people_ask_for(site, run_id)
     versions = [
         key for key in site.pipeline.keys(site.pipeline.staging_bucket) if key.startswith("schemas/evolving/")
     ]
     again, _ = await site.run("evolving", replay_of=run_id, from_stage="loader")
     assert again
+    reprocessed, done = await site.run("evolving", replay_of=run_id, from_stage="processor")
+    assert done["status"] == "succeeded", done
+    assert [table.schema for table in site.lake(reprocessed, "evolving")] == [
+        table.schema for table in site.lake(run_id, "evolving")
+    ]
     assert await site.check("evolving") == ""
     assert versions == [
         key for key in site.pipeline.keys(site.pipeline.staging_bucket) if key.startswith("schemas/evolving/")
     ]
+
+
+async def check_what_people_ask_for(site: Site, run_id: str) -> None:
+    """The exports of all batches in one file, and how file, versions and table differ."""
+    combined = await site.operator.run("exports", "combine", run_id, "--formats", "csv")
+    assert combined.code == 0, combined.err
+    prefix = f"exports/{run_id}/evolving/csv/combined/evolving-"
+    [key] = [key for key in site.pipeline.keys(site.pipeline.lake_bucket) if key.startswith(prefix)]
+    packed = site.pipeline.read(f"s3://{site.pipeline.lake_bucket}/{key}")
+    header, *lines = gzip.decompress(packed).decode().splitlines()
+    assert set(header.split(",")) > {"id", "name", "loyalty_points", "home_address", "vip", "share"}
+    assert len(lines) == len(EVOLVING)
+    found = await site.operator.run("datasets", "diff", "evolving", "--json")
+    differs = {column["name"]: column["differs"] for column in found.json()["columns"]}
+    assert (differs["id"], differs["vip"]) == ([], ["added"])
+    assert found.json()["versions"][0]["version"] == 2
+    told = await site.operator.run("datasets", "diff", "evolving")
+    assert "+ loyalty_points int64, from loyaltyPoints" in told.out
+    same = await site.operator.run("datasets", "diff", "evolving", "--run", run_id, "--run", run_id)
+    assert same.out.endswith("both runs have the same columns\n")
+    assert (await site.operator.run("datasets", "diff", "evolving", "--run", run_id)).code == 2

@@ -19,7 +19,7 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest, Counts
 from shared.parquet.columns import widened
-from shared.postgres.errors import MigrationPendingError, PrivilegeMissingError
+from shared.postgres.errors import DatabaseUnavailableError, MigrationPendingError, PrivilegeMissingError
 from shared.postgres.migrations import find_migrations, migrate
 from shared.postgres.pool import open_pool
 from shared.settings.postgres import PostgresSettings
@@ -31,6 +31,10 @@ from tests.support.datasets import datasets_of
 pytestmark = pytest.mark.integration
 
 COLUMNS = [{"name": "id", "type": "int64"}, {"name": "label", "type": "string"}]
+KILL_EVOLVING = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE query LIKE 'SELECT onpoint_loader.evolve_column%' AND wait_event_type = 'Lock' AND datname = current_database()
+"""
 MIGRATIONS = find_migrations("services.loader")
 
 
@@ -133,6 +137,23 @@ async def test_a_table_in_use_is_waited_for(
         await connection.execute(f"LOCK TABLE public.{dataset.table} IN ACCESS SHARE MODE")
         with pytest.raises(TransientError):
             await loader_of(pool, staging, dataset).load(batch)
+    await loader_of(pool, staging, dataset).load(batch)
+    assert await rows(pool, dataset, "extra") == [(1,)]
+
+
+async def test_a_backend_killed_while_it_adds_a_column_is_an_outage(
+    postgres_dsn: str, pool: asyncpg.Pool, staging: ObjectStore
+) -> None:
+    dataset = growing("killed")
+    await migrate(postgres_dsn, MIGRATIONS, [dataset])
+    batch = await processed(staging, dataset, {"id": 1, "extra": 1})
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(f"LOCK TABLE public.{dataset.table} IN ACCESS SHARE MODE")
+        loading = asyncio.create_task(loader_of(pool, staging, dataset).load(batch))
+        while not await pool.fetchval(KILL_EVOLVING):
+            await asyncio.sleep(0.05)
+        with pytest.raises(DatabaseUnavailableError):
+            await loading
     await loader_of(pool, staging, dataset).load(batch)
     assert await rows(pool, dataset, "extra") == [(1,)]
 
