@@ -13,6 +13,7 @@ class Reason(StrEnum):
     RANGE = "range"
     ENCODING = "encoding"
     NUL = "nul"
+    NEW_FIELD = "new_field"
     SCHEMA = "schema"
     CHECKSUM = "checksum"
     OBJECT_MISSING = "object_missing"
@@ -32,6 +33,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     Reason.RANGE: "out of range",
     Reason.ENCODING: "in a broken encoding",
     Reason.NUL: "with a NUL character",
+    Reason.NEW_FIELD: "with a field that no column is for",
     Reason.SCHEMA: "not as the table needs them",
     Reason.CHECKSUM: "in a damaged file",
     Reason.OBJECT_MISSING: "in a file that is gone",

@@ -9,7 +9,9 @@ from typing import Any
 
 from services.converter.formats.combined import CleanFile, CombinedFile, write_files
 from services.converter.formats.registry import FORMATS
+from shared.datasets.chain import ColumnsChain
 from shared.datasets.model import Dataset
+from shared.datasets.versions import FILE, columns_at
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest
 from shared.events.names import Format
@@ -35,6 +37,7 @@ class Combiner:
     lake: ObjectStore
     run_id: str
     dataset: Dataset
+    """As its file was; what is written has the columns that its batches have together."""
 
     async def combine(self, formats: Sequence[Format]) -> list[dict[str, Any]]:
         """Writes the files of each format and then their manifest, which is returned; older files go.
@@ -42,17 +45,23 @@ class Combiner:
         Raises `TransientError` in an outage, and `PermanentError` where a batch is gone or a format cannot hold a value.
         """
         with scratch_folder() as folder:
-            batches = [batch async for batch in self._fetch(folder)]
-            return [await self._write(name, batches, folder) for name in formats]
+            processed = await self._processed()
+            batches = [batch async for batch in self._fetch(processed, folder)]
+            dataset = await self._columns_of(processed)
+            return [await self._write(name, dataset, batches, folder) for name in formats]
 
-    async def _fetch(self, folder: Path) -> AsyncIterator[CleanFile]:
+    async def _fetch(self, processed: Sequence[BatchManifest], folder: Path) -> AsyncIterator[CleanFile]:
         results = Batches(self.staging, "converter")
-        for manifest in await self._processed():
+        for manifest in processed:
             artifact = clean_artifact(manifest)
             path = folder / f"{manifest.batch_id}.parquet"
             await results.artifacts.fetch(manifest, artifact, path)
-            open_clean(path, self.dataset, artifact).close()
+            open_clean(path, await self._columns_of([manifest]), artifact).close()
             yield CleanFile(path, artifact.rows)
+
+    async def _columns_of(self, processed: Sequence[BatchManifest]) -> Dataset:
+        version = max((manifest.columns_version for manifest in processed), default=FILE)
+        return columns_at(self.dataset, await ColumnsChain(self.staging).get(self.dataset.name, version))
 
     async def _processed(self) -> list[BatchManifest]:
         """The processed batches, in the order in which the source was read."""
@@ -62,8 +71,10 @@ class Combiner:
         found = [decode_event(BatchManifest, value) for value in values]
         return sorted((one for one in found if one.status == "done"), key=lambda one: one.sequence)
 
-    async def _write(self, name: Format, batches: list[CleanFile], folder: Path) -> dict[str, Any]:
-        written = write_files(FORMATS[name], self.dataset, batches, folder)
+    async def _write(
+        self, name: Format, dataset: Dataset, batches: list[CleanFile], folder: Path
+    ) -> dict[str, Any]:
+        written = write_files(FORMATS[name], dataset, batches, folder)
         extension = FORMATS[name].extension(self.dataset.exports)
         files: list[dict[str, Any]] = []
         while (file := await asyncio.to_thread(_next, written)) is not None:

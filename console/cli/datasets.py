@@ -58,6 +58,20 @@ now. Nothing is written, and raw lines are shown as they came: not masked.
 Exit codes: 0 shown; 1 nothing is stored, or the transform fails; 2 wrong use.
 """
 
+DIFF_EXAMPLES = """\b
+Examples:
+  onpoint datasets diff customers                      file, versions and table
+  onpoint datasets diff customers --run monday --run friday
+  onpoint datasets diff customers --json | jq '.columns[] | select(.differs != [])'
+
+\b
+A version of the columns is made where records bring fields that the file
+does not name, and its `schema` lets them become columns. Nothing is changed.
+
+\b
+Exit codes: 0 shown; 1 it cannot be read; 2 wrong use.
+"""
+
 Names = Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="These; none: all of them.")]
 Name = Annotated[str, typer.Argument(metavar="DATASET", help="Its name.", show_default=False)]
 
@@ -67,6 +81,7 @@ def register(app: typer.Typer) -> None:
     group.callback(invoke_without_command=True, epilog=EXAMPLES)(datasets)
     group.command(epilog=CHECK_EXAMPLES)(check)
     group.command(epilog=PREVIEW_EXAMPLES)(preview)
+    group.command(epilog=DIFF_EXAMPLES)(diff)
     group.command()(describe)
     group.command(epilog=PROFILE_EXAMPLES)(profile)
     app.add_typer(group, name="datasets")
@@ -104,6 +119,26 @@ def preview(
     else:
         for line in previewing.lines_of(document):
             print(line)
+
+
+def diff(
+    dataset: Name,
+    *,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN", help="Two of them: what the second has, and the first has not."),
+    ] = None,
+    as_json: ObjectAsJson = False,
+) -> None:
+    """Show how the columns of a dataset differ: of its file, its versions, its table, or of two runs."""
+    from console.cli import datasets_diff
+
+    document = datasets_diff.diff(dataset, run or [])
+    if as_json:
+        print_json(document)
+    else:
+        for line in datasets_diff.lines_of(document):
+            print(printable(line))
 
 
 def describe(dataset: Name, *, as_json: ObjectAsJson = False) -> None:

@@ -67,8 +67,13 @@ def _shown(what: str, value: Any) -> str:
 
 
 async def _preview(dataset: "Dataset", run_id: str | None, rows: int) -> dict[str, Any]:
+    from shared.datasets.chain import ColumnsChain
+    from shared.datasets.versions import columns_at
+
     staging = environment.staging()
     found = await _batch(staging, run_id or await _latest(dataset.name), dataset.name)
+    versions = await ColumnsChain(staging).all(dataset.name)
+    dataset = columns_at(dataset, versions[-1] if versions else None)
     with tempfile.TemporaryDirectory(prefix="onpoint-") as name:
         folder = Path(name)
         lines = await _raw(staging, found, folder, rows)

@@ -201,6 +201,16 @@ class Ledger:
             )
         return frozenset(row["attname"] for row in rows)
 
+    async def column_types(self, table: str) -> dict[str, str]:
+        """PostgreSQL's types of the columns of a dataset's table, in its order; empty where the table does not exist."""
+        with _as_client_errors():
+            rows = await self._connection.fetch(
+                "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
+                "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                f"public.{quote(table)}",
+            )
+        return {row["name"]: row["type"] for row in rows}
+
     async def done_stages(self, batch_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Batch and stage of every result that is done."""
         with _as_client_errors():

@@ -78,7 +78,7 @@ class Content:
         with parquet:
             for batch in batches:
                 if not batch.form.is_certain:
-                    batch.form = self._seen(batch, parquet)
+                    self._see(batch, parquet)
                 if batch.source is not None:
                     self._tell_by_source(batch)
                 else:
@@ -121,13 +121,24 @@ class Content:
             with parquet:
                 for batch in batches.values():
                     if not batch.form.is_certain:
-                        batch.form = self._seen(batch, parquet)
-                forms = {batch.form.compared: batch.form for batch in batches.values()}
-                if not self._has_columns(uri, parquet, list(forms.values())):
+                        self._see(batch, parquet)
+                if not self._has_columns(uri, parquet, self._forms_of(parquet, list(batches.values()))):
                     return
                 wanted = self._stored_by(batches)
                 for piece in parquet.iter_batches(CHUNK):
                     self._look_at_piece(run, uri, pl.DataFrame(piece), batches, wanted)
+
+    def _forms_of(self, parquet: pq.ParquetFile, batches: list[Batch]) -> list[Form]:
+        """By which the object was written: with the columns of the newest version of the batches that are in it."""
+        if all(batch.read_by is batch.form.dataset for batch in batches):
+            return list({batch.form.compared: batch.form for batch in batches}.values())
+        there = set(pl.DataFrame(parquet.read(["_batch_id"]))["_batch_id"].unique())
+        inside = [batch for batch in batches if batch.processed.batch_id in there]
+        newest = max(inside, key=lambda batch: batch.version, default=None)
+        if newest is None:
+            return []
+        names = tuple(column.name for column in newest.read_by.columns)
+        return [Form(newest.read_by, names, is_certain=True)]
 
     def _has_columns(self, uri: str, parquet: pq.ParquetFile, forms: list[Form]) -> bool:
         """Those of the dataset's file of that time; others that it gained since may be there, with no value."""
@@ -177,7 +188,7 @@ class Content:
         for batch_number, rows in _by(told.filter(pl.col("_wanted").is_not_null()), "_batch"):
             batch = self.expected.batch(batch_number)
             shaped = _shaped(rows, batch.form)
-            is_wrong = digest(shaped, batch.form) != rows["_wanted"]
+            is_wrong = digest(shaped, batch.form, batch.floats) != rows["_wanted"]
             wrong = shaped.with_columns(rows["_batch"]).filter(is_wrong)
             for row in wrong.iter_rows(named=True):
                 self.differs(row, batch, uri)
@@ -255,9 +266,12 @@ class Content:
         names = {batch.processed.dataset for batch in self.expected.batches.values()} | set(self.today)
         return next(iter(names)) if len(names) == 1 else self.expected.forms.table
 
-    def _seen(self, batch: Batch, parquet: pq.ParquetFile) -> Form:
+    def _see(self, batch: Batch, parquet: pq.ParquetFile) -> None:
+        """The batch's form, by the file's columns."""
         schema = pl.DataFrame(parquet.schema_arrow.empty_table()).schema
-        return self.expected.forms.of_parquet(batch.form.dataset, schema, has_source=batch.source is not None)
+        has_source = batch.source is not None
+        batch.form = self.expected.forms.of_parquet(batch.form.dataset, schema, has_source=has_source)
+        batch.read_by = batch.form.dataset
 
     def _stored_by(self, batches: Mapping[str, Batch]) -> pl.DataFrame:
         numbers = [b.number for b in batches.values() if "s3sink" in b.stages and b.has_rows]
@@ -280,7 +294,7 @@ def _index(expected: Expected, rows: pl.DataFrame, batch: Batch) -> pl.DataFrame
         pl.lit(batch.run_number, pl.UInt32).alias("_run"),
         pl.lit(batch.number, pl.UInt32).alias("_batch"),
         "_source_position",
-    ).with_columns(digest(rows, batch.form))
+    ).with_columns(digest(rows, batch.form, batch.floats))
 
 
 def _by(frame: pl.DataFrame, column: str) -> Iterator[tuple[int, pl.DataFrame]]:

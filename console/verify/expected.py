@@ -12,11 +12,16 @@ import polars as pl
 
 from console.verify.database import AuditRows, Result, Run
 from console.verify.findings import Findings
-from console.verify.forms import Form, Forms, digest
+from console.verify.forms import Form, Forms, digest, in_form
 from console.verify.source import SourceRecords, parse, rows_of
 from console.verify.staging import Documents
+from shared.datasets.chain import MAX_VERSIONS
 from shared.datasets.model import Dataset
+from shared.datasets.types import FLOATS
+from shared.datasets.versions import FILE
 from shared.transforms.apply import Transformer
+
+NEWEST = MAX_VERSIONS
 
 INDEX: Mapping[str, Any] = {
     "_run": pl.UInt32(),
@@ -36,6 +41,9 @@ class Batch:
     run_number: int
     processed: Result
     form: Form
+    read_by: Dataset
+    """With the columns of the batch's version, by which its records were read. Those of `form` are the newest."""
+    version: int
     source: SourceRecords | None
     first_position: int
     page_size: int
@@ -53,6 +61,16 @@ class Batch:
     """Rows that PostgreSQL refused, where it is no longer known which."""
     has_rows: bool = False
     """Whether its rows are in the index."""
+
+    @property
+    def floats(self) -> tuple[tuple[str, str], ...]:
+        """Columns that are texts now, and were floats of a type for this batch."""
+        now = {column.name: column for column in self.form.dataset.columns}
+        return tuple(
+            (column.name, column.type)
+            for column in self.read_by.columns
+            if column.type in FLOATS and column.name in now and now[column.name].from_any
+        )
 
     def source_index(self, line: int) -> int:
         """Of the line's record in the source."""
@@ -96,25 +114,25 @@ class Expected:
 
     def add_rows(self, batch: Batch, rows: pl.DataFrame) -> None:
         """Adds the rows that must be there of the batch, with the lineage that they must have."""
-        whole = with_lineage(rows, batch, rows["_source_position"])
+        whole = with_lineage(in_form(rows, batch.form), batch, rows["_source_position"])
         self.pieces.append(
             whole.select(
                 *(pl.col(name).cast(dtype) for name, dtype in self.key_types.items()),
                 pl.lit(batch.run_number, pl.UInt32).alias("_run"),
                 pl.lit(batch.number, pl.UInt32).alias("_batch"),
                 "_source_position",
-            ).with_columns(digest(whole, batch.form))
+            ).with_columns(digest(whole, batch.form, batch.floats))
         )
         batch.has_rows = True
 
     def row(self, batch: Batch, position: int) -> dict[str, Any] | None:
         """The row that must be there, in full; None without a source, and where a transform made it."""
-        if batch.source is None or batch.form.dataset.transform:
+        if batch.source is None or batch.read_by.transform:
             return None
         place = batch.source_index(position - batch.first_position)
         if place >= len(batch.source):
             return None
-        frame = rows_of(batch.form.dataset, [parse(batch.source[place])])
+        frame = in_form(rows_of(batch.read_by, [parse(batch.source[place])]), batch.form)
         whole = with_lineage(frame, batch, pl.Series([position])).row(0, named=True)
         return {name: value for name, value in whole.items() if name in batch.form.compared or name[0] == "_"}
 
@@ -154,13 +172,19 @@ def gather(
         if result.status == "done":
             done.setdefault(result.batch_id, set()).add(result.stage)
     by_file: dict[int, Form] = {}
+    by_version: dict[tuple[int, int], Dataset] = {}
     for result in sorted(audit.results, key=lambda r: (numbers[r.run_id], r.sequence)):
         found = files.get((result.run_id, result.dataset))
         if found is None or (result.stage, result.status) != ("processor", "done"):
             continue
         dataset, is_certain = found
         if id(dataset) not in by_file:
-            by_file[id(dataset)] = forms.of_file(dataset, is_certain=is_certain)
+            newest = documents.columns_at(dataset, NEWEST)
+            by_file[id(dataset)] = forms.of_file(newest, is_certain=is_certain)
+        manifest = documents.manifests.get((result.batch_id, "processor"))
+        version = FILE if manifest is None else manifest.columns_version
+        if (id(dataset), version) not in by_version:
+            by_version[id(dataset), version] = documents.columns_at(dataset, version)
         expected.add(
             Batch(
                 number=len(expected.batches),
@@ -168,6 +192,8 @@ def gather(
                 run_number=numbers[result.run_id],
                 processed=result,
                 form=by_file[id(dataset)],
+                read_by=by_version[id(dataset), version],
+                version=version,
                 source=sources.get(result.dataset),
                 first_position=_first_position(result, documents),
                 page_size=documents.page_size(result.run_id, result.dataset),

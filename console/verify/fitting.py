@@ -76,7 +76,13 @@ def _is_plain(kind: Type, column: Column, raw: Any) -> bool:
     return kind.name != "timestamp" or _FIRST_SURE_YEAR <= int(raw[:4]) <= _LAST_SURE_YEAR
 
 
-def _is_text(_: Type, __: Column, raw: Any) -> bool:
+def _is_text(kind: Type, column: Column, raw: Any) -> bool:
+    if column.from_any and not isinstance(raw, str):
+        return _is_document(kind, column, raw)
+    return _is_plain_text(raw)
+
+
+def _is_plain_text(raw: Any) -> bool:
     return isinstance(raw, str) and "\0" not in raw and raw.encode("utf-8", "ignore").decode() == raw
 
 
@@ -91,7 +97,7 @@ def _is_encoded(kind: Type, column: Column, raw: Any) -> bool:
 
 def _is_document(kind: Type, column: Column, raw: Any, depth: int = MAX_DEPTH) -> bool:
     if isinstance(raw, str):
-        return _is_text(kind, column, raw)
+        return _is_plain_text(raw)
     if isinstance(raw, Decimal):
         return abs(raw.adjusted()) < MAX_NUMBER_CHARS and len(raw.as_tuple().digits) < MAX_NUMBER_CHARS
     if isinstance(raw, dict | list):

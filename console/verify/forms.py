@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from console.verify.findings import Findings
-from console.verify.stored import DTYPES, dtype_of, written_dtype_of
+from console.verify.stored import DTYPES, dtype_of, made_wider, respelt, written_dtype_of
 from shared.datasets.column import Column
 from shared.datasets.model import Dataset
 from shared.datasets.type_spelling import type_of_postgres
@@ -141,9 +141,34 @@ def _type_of(dtype: Any) -> str:
     return next((name for name, known in DTYPES.items() if known == dtype), "string")
 
 
-def digest(frame: pl.DataFrame, form: Form) -> pl.Series:
-    """A row's compared content as a number: equal rows have equal ones, in this process."""
+def in_form(rows: pl.DataFrame, form: Form) -> pl.DataFrame:
+    """With the form's columns as they are compared; one that the rows lack is null, and a narrower one is made wider."""
+    own = {column.name: dtype_of(column.value_type) for column in form.dataset.columns}
+    if all(rows.schema.get(name) == dtype for name, dtype in own.items()):
+        return rows
+    columns = [
+        pl.Series(name, [None], dtype).new_from_index(0, len(rows))
+        if name not in rows.columns
+        else made_wider(rows[name], dtype)
+        for name, dtype in own.items()
+    ]
+    others = [rows[name] for name in rows.columns if name not in own]
+    return pl.DataFrame([*columns, *others])
+
+
+def digest(frame: pl.DataFrame, form: Form, floats: Sequence[tuple[str, str]] = ()) -> pl.Series:
+    """A row's compared content as a number: equal rows have equal ones, in this process.
+
+    `floats`: columns of texts that were floats of a type when the rows were read. A float has more than one short text.
+    """
     types = form.types
+    frame = frame.with_columns(
+        [
+            respelt(frame[name], kind)
+            for name, kind in floats
+            if name in frame.columns and name in form.compared
+        ]
+    )
     compared = [
         pl.col(name) if frame.schema[name] == types[name] else pl.col(name).cast(types[name])
         for name in form.compared

@@ -1,5 +1,6 @@
 """I3 and I9: the files. Named ones are there, whole and as their names promise; the others are young."""
 
+import re
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from console.verify.findings import Findings
 from console.verify.staging import Documents
 from shared.errors import PermanentError
 from shared.events import ids
+from shared.events.ids import DATASET_PATTERN
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
@@ -21,6 +23,8 @@ from shared.sweep.rules import LakeKey, hour_of, lake_key
 
 EXPORT_HASH_CHARS = 16
 """Of the digest, in the name of an export."""
+
+_COLUMNS = re.compile(rf"schemas/{DATASET_PATTERN}/[0-9]{{6,}}\.json")
 
 Visit = Callable[[Path], Awaitable[None]]
 
@@ -166,8 +170,10 @@ class Objects:
         return False
 
     def _is_of_others(self, store: ObjectStore, key: str, audit: AuditRows) -> bool:
-        """Of a run that is not looked at, change data, or what `onpoint exports combine` wrote."""
+        """Of a run that is not looked at, a version of columns, change data, or what `onpoint exports combine` wrote."""
         parts = key.split("/")
+        if store is self.staging and _COLUMNS.fullmatch(key):
+            return True  # of a dataset, and of no run
         if store is self.lake and (parts[0] == "cdc" or (parts[0] == "exports" and "combined" in parts)):
             return True
         if store is self.staging or parts[0] == "exports":

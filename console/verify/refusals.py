@@ -13,7 +13,7 @@ from console.formatting import quantity
 from console.verify.database import File, Result
 from console.verify.expected import Batch, Expected, require_deduplicated
 from console.verify.findings import Findings
-from console.verify.source import SourceRecords, is_beyond, parse, problem_of, rows_of
+from console.verify.source import SourceRecords, is_beyond, lost_field, parse, problem_of, rows_of
 from console.verify.staging import Documents
 from console.verify.transformed import lack_of, transformed_rows
 from shared.datasets.model import Dataset
@@ -42,7 +42,7 @@ async def learn(
     """
     _require_as_many_records(expected, findings)
     for batch in expected.batches.values():
-        if batch.source is not None and (lack := lack_of(batch.form.dataset, expected.transformer)):
+        if batch.source is not None and (lack := lack_of(batch.read_by, expected.transformer)):
             findings.note(lack, batch.processed.name)
             batch.source = None
         if batch.source is not None:
@@ -84,7 +84,7 @@ def rows_of_source(
     """The rows that the source gives for the batch, one per key, with their positions."""
     pieces = []
     unread = batch.rejected - set(batch.refused_after)
-    dataset = batch.form.dataset
+    dataset = batch.read_by
     lines = [line for line in range(batch.processed["read"]) if line not in unread]
     for start in range(0, len(lines), CHUNK):
         some = lines[start : start + CHUNK]
@@ -97,10 +97,12 @@ def rows_of_source(
             )
             return
         try:
-            frame = rows_of(dataset.as_read(), [parse(source[place]) for place in places])
+            records = [parse(source[place]) for place in places]
+            frame = rows_of(dataset.as_read(), records)
         except (TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError):
             _name_what_no_rule_accepts(batch, places, source, findings)
             return
+        _name_lost_fields(batch, places, records, findings)
         positions = pl.Series("_source_position", [batch.first_position + line for line in some], pl.Int64)
         pieces.append(frame.with_columns(positions))
     rows = pl.concat(pieces) if pieces else None
@@ -222,7 +224,7 @@ def _check_refusal(
     batch: Batch, place: int, line: dict[str, Any], source: SourceRecords, findings: Findings
 ) -> bool:
     """False: nothing is wrong with the record, so it is the transform's rows that were refused."""
-    dataset: Dataset = batch.form.dataset.as_read()
+    dataset: Dataset = batch.read_by.as_read()
     subject = f"{dataset.name} record {line['source_position']} of {batch.run.run_id}"
     if line["reason"] == "fetch":
         findings.count("I1")
@@ -244,7 +246,7 @@ def _check_refusal(
     except ValueError:
         return True
     deserved = problem_of(dataset, value) is not None or is_beyond(dataset, value, line["reason"])
-    if not deserved and batch.form.dataset.transform:
+    if not deserved and batch.read_by.transform:
         return False
     findings.require(
         "I1", deserved, subject, f"it is refused ({line['reason']}), though nothing is wrong with it"
@@ -266,10 +268,20 @@ def _exactly(text: bytes) -> Any:
     return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=tuple)
 
 
+def _name_lost_fields(batch: Batch, places: list[int], records: list[Any], findings: Findings) -> None:
+    if batch.read_by.contract.new_columns == "ignore":
+        return
+    for place, record in zip(places, records, strict=True):
+        lost = lost_field(batch.read_by, batch.form.dataset, record)
+        if lost is not None:
+            subject = f"{batch.read_by.name} record {place} of {batch.run.run_id}"
+            findings.add("I1", subject, f"it was accepted, and its field {lost[:100]!r} is in no column")
+
+
 def _name_what_no_rule_accepts(
     batch: Batch, places: list[int], source: SourceRecords, findings: Findings
 ) -> None:
-    dataset = batch.form.dataset.as_read()
+    dataset = batch.read_by.as_read()
     for place in places:
         try:
             why = problem_of(dataset, parse(source[place]))

@@ -7,7 +7,7 @@ ones take: both are right here, and what was taken must have its value.
 import json
 import mmap
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +21,7 @@ from console.verify.stored import series_of
 from console.verify.values import read, reader_of, without_null_texts
 from shared.datasets.column import Column
 from shared.datasets.model import Dataset
+from shared.datasets.naming import column_name
 from shared.datasets.types import Type
 
 MAX_KEY_BYTES = 2_000
@@ -86,6 +87,8 @@ def problem_of(dataset: Dataset, record: Any) -> str | None:
     """Why the record cannot become a row; None: it can, and must."""
     if not isinstance(record, dict):
         return "it is not an object"
+    if dataset.contract.new_columns == "reject" and (new := _new_field(dataset, record)) is not None:
+        return f"no column is for its field {new}"
     for column in dataset.columns:
         try:
             value = _at(record, column.path, strict=True)
@@ -97,6 +100,38 @@ def problem_of(dataset: Dataset, record: Any) -> str | None:
                 return f"key column {column.name} has no value"
         elif not fits(kind, column, value):
             return f"{column.name} is not of type {column.type}"
+    return None
+
+
+def _new_field(dataset: Dataset, record: Mapping[str, Any]) -> str | None:
+    """The first field at the top with a value that no column is for."""
+    return next(_new_fields(dataset, record), None)
+
+
+def _new_fields(dataset: Dataset, record: Mapping[str, Any]) -> Iterator[str]:
+    known = {column.path[0] for column in dataset.read_columns}
+    return (name for name, value in record.items() if value is not None and name not in known)
+
+
+def lost_field(dataset: Dataset, newest: Dataset, record: Any) -> str | None:
+    """A field of an accepted record that had to become a column, or to cost the row, and did neither.
+
+    `newest`: with all columns by now. A field that was left out for want of room is not lost, nor is one whose name
+    another column has.
+    """
+    contract = dataset.contract
+    if contract.new_columns == "ignore" or not isinstance(record, dict):
+        return None
+    new = list(_new_fields(dataset, record))
+    if contract.new_columns == "reject" or not new:
+        return new[0] if new else None
+    columns = {column.path[0] for column in newest.columns}
+    taken = {column.name for column in (*newest.columns, *newest.inputs)}
+    is_full = len(newest.added) >= contract.max_columns or len(newest.columns) >= _MAY_BE_FULL
+    for name in new:
+        column = column_name(name)
+        if name in columns or (column is not None and column not in taken and not is_full):
+            return name
     return None
 
 
@@ -119,6 +154,10 @@ def is_beyond(dataset: Dataset, record: Any, reason: str) -> bool:
             return _is_deep(record)
         case _:
             return False
+
+
+_MAY_BE_FULL = 400
+"""Columns from which on a row may have no room for one more."""
 
 
 def _widest(kind: Type) -> int:
@@ -159,7 +198,14 @@ def _series(column: Column, records: Sequence[Any]) -> pl.Series:
 
 def _is_read(name: str, column: Column, values: Sequence[Any]) -> bool:
     """Whether the values of JSON are those of the column: most are texts and integers, and there are many."""
-    if column.trim or column.empty_as_null or column.nulls or column.from_text or column.decimal_comma:
+    if (
+        column.from_any
+        or column.trim
+        or column.empty_as_null
+        or column.nulls
+        or column.from_text
+        or column.decimal_comma
+    ):
         return False
     if name == "int64":
         return not any(isinstance(value, Decimal | bool | str) for value in values)

@@ -10,7 +10,10 @@ from pydantic import ValidationError
 
 from console.verify.database import COUNTS, AuditRows, File, Result
 from console.verify.findings import Findings
+from shared.datasets.chain import ColumnsChain
 from shared.datasets.model import Dataset
+from shared.datasets.versions import FILE, ColumnsVersion, columns_at
+from shared.errors import PermanentError
 from shared.events.models import BatchManifest
 from shared.events.topology import Stage
 from shared.storage import keys
@@ -29,6 +32,7 @@ class Manifest:
     key: str
     result: Result
     first_position: int
+    columns_version: int = 1
 
 
 @dataclass(slots=True)
@@ -41,10 +45,17 @@ class Documents:
     """By run and dataset."""
     frozen: dict[tuple[str, str], Dataset] = field(default_factory=dict)
     """By run and dataset: the dataset's file as it was when the run was accepted."""
+    columns: dict[str, list[ColumnsVersion]] = field(default_factory=dict)
+    """By dataset: the versions of its columns beyond its file."""
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By run."""
     present: set[str] = field(default_factory=set)
     """The URI of everything in staging of the runs."""
+
+    def columns_at(self, dataset: Dataset, version: int) -> Dataset:
+        """The dataset of a file with the columns of a version, as far as it can be read."""
+        versions = self.columns.get(dataset.name, [])[: version - FILE]
+        return columns_at(dataset, versions[-1] if versions else None)
 
     def origin(self, run_id: str, dataset: str) -> list[str]:
         """The run, the run that it replays, and so on; the last one crawled, as far as is known."""
@@ -76,6 +87,11 @@ async def read_documents(
                 found.present.add(staging.uri(info.key))
                 if (what := _kind(info.key.removeprefix(prefix), run.run_id, dataset)) is not None:
                     wanted.append((staging, info.key, what))
+    for dataset in sorted({name for run in audit.runs.values() for name in (*run.planned, *run.datasets)}):
+        try:
+            found.columns[dataset] = await ColumnsChain(staging).all(dataset)
+        except PermanentError as error:
+            findings.add("I2", f"the columns of {dataset}", f"a version cannot be read: {error}"[:300])
     for some in _pieces(wanted):
         texts = await asyncio.gather(*(store.get(key) for store, key, _ in some))
         for (store, key, what), text in zip(some, texts, strict=True):
@@ -116,7 +132,7 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
                     f"it has the result of {result.name}",
                 )
                 found.manifests[result.batch_id, result.stage] = Manifest(
-                    key, result, manifest.first_position
+                    key, result, manifest.first_position, manifest.columns_version
                 )
     except (ValidationError, ValueError) as error:
         findings.add("I2", uri, f"it cannot be read: {str(error)[:300]}")

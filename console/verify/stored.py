@@ -67,6 +67,27 @@ def compared(series: pl.Series, kind: Type) -> pl.Series:
     return series_of(series.name, kind, series.to_list())
 
 
+def made_wider(series: pl.Series, dtype: Any) -> pl.Series:
+    """The values in another type, as the table has them since its column has it."""
+    if dtype == pl.String() and series.dtype.is_float():
+        texts = [None if value is None else repr(float(value)) for value in series.to_list()]
+        return pl.Series(series.name, texts, dtype)
+    return series.cast(dtype)
+
+
+def respelt(texts: pl.Series, kind: str) -> pl.Series:
+    """Texts of floats of the type, each as `made_wider` writes it; what is no such text stays."""
+    found = [None if text is None else _respelt(text, kind) for text in texts.to_list()]
+    return pl.Series(texts.name, found, pl.String())
+
+
+def _respelt(text: str, kind: str) -> str:
+    try:
+        return repr(float(text) if kind == "float64" else _single(Decimal(text)))
+    except (ValueError, ArithmeticError):
+        return text
+
+
 def of_driver(kind: Type, value: Any, encoding: str) -> Any:
     """A value of PostgreSQL, as `values.read` gives it. `encoding`: of bytes in a document."""
     if value is None:

@@ -99,13 +99,13 @@ class Table:
         )  # fmt: skip
         for row in joined.filter(pl.col("_wanted").is_null()).iter_rows(named=True):
             self._odd_row(row)
-        forms = {b.number: b.form.compared for b in self._expected.batches.values()}
-        for compared in dict.fromkeys(forms.values()):
-            numbers = pl.Series([n for n, names in forms.items() if names == compared], dtype=pl.UInt32)
+        forms = {b.number: (b.form.compared, b.floats) for b in self._expected.batches.values()}
+        for form_ in dict.fromkeys(forms.values()):
+            numbers = pl.Series([n for n, names in forms.items() if names == form_], dtype=pl.UInt32)
             some = joined.filter(pl.col("_batch").is_in(numbers.implode()))
             if len(some):
                 form = self._expected.batch(some["_batch"][0]).form
-                for row in some.filter(digest(some, form) != some["_wanted"]).iter_rows(named=True):
+                for row in some.filter(digest(some, form, form_[1]) != some["_wanted"]).iter_rows(named=True):
                     self._odd_row(row)
         return frame.select(keys)
 

@@ -41,7 +41,7 @@ def transformed_rows(
     batch: Batch, typed: pl.DataFrame, transformer: Transformer, findings: Findings
 ) -> pl.DataFrame | None:
     """The rows that the transform gives for the typed ones, and the books of it; None: it gives no rows here."""
-    dataset, name = batch.form.dataset, batch.processed.name
+    dataset, name = batch.read_by, batch.processed.name
     try:
         rows, became = _run(dataset, typed, transformer)
     except (StepError, ResultError) as error:
@@ -85,7 +85,13 @@ def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tup
         last = transformer.run(dataset.transform, given, folder, schema.names)
         kinds = {column.name: column.value_type for column in dataset.columns}
         became = finish(
-            given, last, target, schema, dataset.key, lambda rows: list(misfits(rows, kinds, is_canonical))
+            given,
+            last,
+            target,
+            schema,
+            dataset.key,
+            lambda rows: list(misfits(rows, kinds, is_canonical)),
+            dataset.added,
         )
         return _frame(pa.Table.from_batches(read_pieces(target), schema_of(target))), became
 

@@ -220,6 +220,11 @@ def _text(raw: Any) -> str:
     return raw
 
 
+def _is_spelt_out(column: Column, raw: Any) -> bool:
+    """Whether the value is no text, in a column that takes every value."""
+    return column.from_any and not isinstance(raw, str)
+
+
 def canonical(value: Any) -> str:
     """A value of JSON with its keys in order, without blanks, each number by its value."""
     match value:
@@ -271,7 +276,7 @@ def _spelt(number: Decimal) -> str:
 _READ: dict[str, Callable[[Type, Column, Any], Any]] = {
     **dict.fromkeys(WHOLE_BITS, _whole),
     **dict.fromkeys(FLOATS, _float),
-    "string": lambda _kind, _column, raw: _text(raw),
+    "string": lambda _kind, column, raw: canonical(raw) if _is_spelt_out(column, raw) else _text(raw),
     "decimal": _decimal,
     "boolean": _boolean,
     "timestamp": _timestamp,
@@ -285,6 +290,7 @@ _READ: dict[str, Callable[[Type, Column, Any], Any]] = {
 }
 
 _OPTIONS = (
+    "from_any",
     "trim",
     "empty_as_null",
     "nulls",

@@ -54,7 +54,7 @@ class ConverterService:
         if before is not None:
             return before
         await self._batches.refuse_cancelled(processed.run_id)
-        dataset = await self._datasets.get(processed.run_id, processed.dataset)
+        dataset = await self._datasets.of_batches([processed])
         formats = await self._formats(processed, dataset)
         exports: tuple[Artifact, ...] = ()
         failed: list[str] = []

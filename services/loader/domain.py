@@ -79,6 +79,12 @@ def lack_of(dataset: Dataset, columns: Collection[str]) -> str | None:
     return f"table {dataset.table} has no {noun} {', '.join(missing)}"
 
 
+def columns_behind(dataset: Dataset, types: Mapping[str, str]) -> dict[str, str]:
+    """The dataset's columns that its table, whose columns have these types, lacks or has with another; and their type."""
+    wanted = {column.name: column.value_type.postgres for column in dataset.columns}
+    return {name: kind for name, kind in wanted.items() if types.get(name) != kind}
+
+
 def result_of(
     batch: BatchManifest,
     counts: Counts,

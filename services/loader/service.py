@@ -1,19 +1,22 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import zstandard
 
 from services.loader.adapters.encoder import Pieces, ascending_keys, encode_copy, null_counts
 from services.loader.adapters.merging import Rows
-from services.loader.adapters.repository import LoadRepository
+from services.loader.adapters.repository import ColumnsBehindError, LoadRepository
 from services.loader.domain import RefusedRow, quarantine_line
 from shared.datasets.frozen import RunDatasets
+from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
 from shared.observability.logging import get_logger
 from shared.observability.metrics import ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
 from shared.parquet.reader import clean_artifact, open_clean
+from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError, dead_manifest
 from shared.stages.results import Batches
 from shared.stages.scratch import scratch_folder
@@ -66,28 +69,48 @@ class LoaderService:
         await self._repository.clear_failure(batch.batch_id)
 
     async def _load(self, batch: BatchManifest, artifact: Artifact) -> BatchManifest | None:
-        dataset = await self._datasets.get(batch.run_id, batch.dataset)
+        dataset = await self._datasets.of_batches([batch])
         with scratch_folder() as folder:
             file = folder / "clean.parquet"
             await self._batches.artifacts.fetch(batch, artifact, file)
             with open_clean(file, dataset, artifact) as parquet:
-                pieces = Pieces(parquet, artifact, dataset)
-                rows = Rows(
-                    artifact.rows,
-                    parquet.schema_arrow.names,
-                    await asyncio.to_thread(ascending_keys, parquet, artifact, dataset),
-                    lambda processed_at: encode_copy(parquet, artifact, dataset, processed_at=processed_at),
-                    pieces.encode,
-                    pieces.row,
-                )
-                nulls = await asyncio.to_thread(null_counts, parquet, artifact, dataset)
-                return await self._repository.load(
-                    batch,
-                    dataset,
-                    rows if artifact.rows else None,
-                    nulls,
-                    lambda refused: self._keep(batch, refused, folder / QUARANTINE_FORMAT),
-                )
+                before: Dataset | None = None
+                while True:
+                    newest = await self._datasets.newest(batch.run_id, batch.dataset)
+                    try:
+                        return await self._load_as(newest, batch, artifact, parquet, folder)
+                    except ColumnsBehindError as behind:
+                        left = await self._repository.evolve(newest, behind.columns)
+                        if left and newest == before:
+                            raise _other_types(newest, behind, left) from behind
+                        before = newest
+
+    async def _load_as(
+        self,
+        dataset: Dataset,
+        batch: BatchManifest,
+        artifact: Artifact,
+        parquet: pq.ParquetFile,
+        folder: Path,
+    ) -> BatchManifest | None:
+        """With the columns of the dataset, of which the file may have fewer or narrower ones."""
+        pieces = Pieces(parquet, artifact, dataset)
+        rows = Rows(
+            artifact.rows,
+            parquet.schema_arrow.names,
+            await asyncio.to_thread(ascending_keys, parquet, artifact, dataset),
+            lambda processed_at: encode_copy(parquet, artifact, dataset, processed_at=processed_at),
+            pieces.encode,
+            pieces.row,
+        )
+        nulls = await asyncio.to_thread(null_counts, parquet, artifact, dataset)
+        return await self._repository.load(
+            batch,
+            dataset,
+            rows if artifact.rows else None,
+            nulls,
+            lambda refused: self._keep(batch, refused, folder / QUARANTINE_FORMAT),
+        )
 
     async def _keep(self, batch: BatchManifest, refused: Sequence[RefusedRow], file: Path) -> Artifact:
         lines = b"".join(map(quarantine_line, refused))
@@ -101,6 +124,16 @@ class LoaderService:
         if winner is None:
             raise TransientError("the ledger's row was there and is gone")
         return winner
+
+
+def _other_types(dataset: Dataset, behind: ColumnsBehindError, left: Mapping[str, str]) -> PermanentError:
+    """Of columns that were altered by hand: they are no narrower than the dataset's, and its are not wider by now."""
+    told = ", ".join(
+        f"{name} is {found} and has to be {behind.columns[name]}" for name, found in left.items()
+    )
+    return PermanentError(
+        Reason.SCHEMA, f"table {dataset.table}: {told}: alter it, then replay the dead letter"
+    )
 
 
 def _living(result: BatchManifest) -> BatchManifest:

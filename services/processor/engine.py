@@ -43,6 +43,11 @@ class Cleaned:
     absent: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
     ignored: int = 0
+    columns_version: int = 1
+    made_columns: bool = False
+    """Whether the version was made for the batch."""
+    remarks: tuple[str, ...] = ()
+    """A sentence each, about the columns."""
 
 
 def copy_processed(folder: Path, crawled: BatchManifest, clean: Artifact, dataset: Dataset) -> None:

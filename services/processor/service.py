@@ -7,9 +7,15 @@ from services.processor.engine import Cleaned
 from services.processor.work import Work, inputs_of, work_on
 from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError
-from shared.events.models import Artifact, BatchManifest
+from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest
 from shared.observability.logging import get_logger
-from shared.observability.metrics import FIELDS_IGNORED, ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import (
+    COLUMNS_VERSIONS,
+    FIELDS_IGNORED,
+    ROWS_REJECTED,
+    STAGE_BATCHES,
+    STAGE_ROWS,
+)
 from shared.reasons import Reason
 from shared.stages.results import Batches
 from shared.transforms.apply import Transformer
@@ -67,6 +73,8 @@ def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: 
         rejected_by_reason=cleaned.rejected_by_reason,
         absent=cleaned.absent,
         unnamed=cleaned.unnamed,
+        columns_version=cleaned.columns_version,
+        detail="\n".join(cleaned.remarks)[:MAX_TEXT_CHARS] or None,
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,
     )
@@ -81,10 +89,13 @@ def _report(result: BatchManifest, cleaned: Cleaned) -> None:
         ROWS_REJECTED.labels("processor", dataset, reason).inc(rows)
     STAGE_BATCHES.labels("processor", dataset, result.status).inc()
     FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
+    if cleaned.made_columns:
+        COLUMNS_VERSIONS.labels(dataset).inc()
     log.info(
         "batch_processed",
         **counts.model_dump(include=OUTCOMES),
         reasons=cleaned.rejected_by_reason,
         absent=cleaned.absent,
         ignored=cleaned.ignored,
+        columns_version=cleaned.columns_version,
     )

@@ -5,10 +5,11 @@ It needs the object store and nothing else, so it runs in any process that has i
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from services.processor.adapters.columns import columns_of
 from services.processor.domain.parse_schema import ParseSchema, parse_schema_of
 from services.processor.engine import (
     QUARANTINE_FORMAT,
@@ -21,6 +22,7 @@ from services.processor.engine import (
 )
 from services.processor.settings import TransformSettings
 from shared.datasets.model import Dataset
+from shared.datasets.versions import columns_at
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
 from shared.reasons import Reason
@@ -66,15 +68,18 @@ async def work_on(
 ) -> Processed:
     """Idempotent: the same batch gives the same files under the same names. Memory is a few chunks of 8 MiB.
 
+    `dataset` is the run's file; the batch has the columns of the version that its records need.
+
     Raises `TransientError` in an outage, `PermanentError` for what can never be processed.
     """
     inputs = inputs_of(crawled)
-    parse_schema = _parse_schema_of(dataset)
+    _parse_schema_of(dataset)
     with scratch_folder() as folder:
         if inputs.is_processed:
+            dataset = columns_at(dataset, await artifacts.columns.get(dataset.name, crawled.columns_version))
             cleaned = await _copy(artifacts, crawled, inputs, dataset, folder)
         else:
-            cleaned = await _clean(artifacts, transformer, crawled, inputs, dataset, parse_schema, folder)
+            cleaned = await _clean(artifacts, transformer, crawled, inputs, dataset, folder)
         return Processed(await _put(artifacts, crawled, dataset, cleaned.counts, folder), cleaned)
 
 
@@ -91,14 +96,21 @@ async def _clean(
     crawled: BatchManifest,
     inputs: Inputs,
     dataset: Dataset,
-    parse_schema: ParseSchema,
     folder: Path,
 ) -> Cleaned:
     await artifacts.fetch(crawled, inputs.main, folder / RAW_FORMAT)
     if inputs.beside is not None:
         await artifacts.fetch(crawled, inputs.beside, folder / REQUESTS_FORMAT)
-    return await asyncio.to_thread(
-        clean_raw, folder, crawled, inputs.main.rows, dataset, parse_schema, transformer
+    columns = await columns_of(artifacts.columns, folder / RAW_FORMAT, crawled, dataset)
+    schema = _parse_schema_of(columns.dataset)
+    cleaned = await asyncio.to_thread(
+        clean_raw, folder, crawled, inputs.main.rows, columns.dataset, schema, transformer
+    )
+    return replace(
+        cleaned,
+        columns_version=columns.version,
+        made_columns=columns.is_own,
+        remarks=columns.remarks,
     )
 
 
@@ -116,6 +128,7 @@ async def _copy(
         crawled.rejected_by_reason,
         crawled.absent,
         crawled.unnamed,
+        columns_version=crawled.columns_version,
     )
 
 

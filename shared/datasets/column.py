@@ -32,6 +32,7 @@ _READ_FROM_TEXT = frozenset({*WHOLE_BITS, *FLOATS, "boolean"})
 _APPLIES: Final[dict[str, frozenset[str]]] = {
     "inexact": NUMBERS,
     "from_text": _READ_FROM_TEXT,
+    "from_any": frozenset({"string"}),
     "decimal_comma": NUMBERS,
     "true_words": frozenset({"boolean"}),
     "false_words": frozenset({"boolean"}),
@@ -64,6 +65,8 @@ class Column(Model):
     empty_as_null: bool = False
     from_text: bool = False
     """Whether numbers and booleans are also taken as texts."""
+    from_any: bool = False
+    """Whether a text column takes every value: what is no text, as the text of its JSON."""
     true_words: Texts = ()
     false_words: Texts = ()
     """Texts that mean true and false, in place of `true` and `false`."""

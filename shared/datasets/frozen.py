@@ -1,13 +1,16 @@
 """A run's datasets as their files were when it was accepted. Every stage uses these, whatever the files contain now."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from shared.datasets.chain import ColumnsChain
 from shared.datasets.model import Dataset
+from shared.datasets.versions import FILE, columns_at
 from shared.errors import PermanentError, TransientError
 from shared.events.decode import explain
+from shared.events.models import BatchManifest
 from shared.reasons import Reason
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
@@ -28,6 +31,7 @@ class RunDatasets:
     def __init__(self, staging: ObjectStore, today: Today) -> None:
         self._staging = staging
         self._today = today
+        self.chain = ColumnsChain(staging)
         self._known: OrderedDict[str, Dataset] = OrderedDict()
 
     async def get(self, run_id: str, name: str) -> Dataset:
@@ -42,6 +46,23 @@ class RunDatasets:
                 Reason.SCHEMA, f"no dataset is named {name}: neither run {run_id} has it nor a file"
             )
         return found
+
+    async def of_batches(self, batches: Sequence[BatchManifest]) -> Dataset:
+        """With the columns that processed batches of one dataset and run have together. Raises as `get`."""
+        first = batches[0]
+        dataset = await self.get(first.run_id, first.dataset)
+        version = max(batch.columns_version for batch in batches)
+        return (
+            dataset if version == FILE else columns_at(dataset, await self.chain.get(dataset.name, version))
+        )
+
+    async def newest(self, run_id: str, name: str) -> Dataset:
+        """With all columns that the dataset has by now. One object that is not there yet is looked for. Raises as `get`."""
+        dataset = await self.get(run_id, name)
+        if dataset.contract.is_fixed:
+            return dataset
+        versions = await self.chain.all(name)
+        return columns_at(dataset, versions[-1] if versions else None)
 
     async def find(self, run_id: str, name: str) -> Dataset | None:
         """As it was stored; None where it was not. Raises `PermanentError` (`schema`) where the object is not a dataset."""

@@ -1,12 +1,13 @@
 """The model of a dataset file. Pure: no file, no driver."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from shared.datasets.column import Column
+from shared.datasets.contract import SchemaContract
 from shared.datasets.exports import Exports
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
@@ -111,7 +112,10 @@ class Dataset(Model):
     max_missing_ratio: Annotated[Number, Field(ge=0, le=1)] = 0
     """Share of the records that the source promised that may be missing before the run is partial."""
     checks: tuple[Check, ...] = ()
+    contract: Annotated[SchemaContract, Field(alias="schema")] = SchemaContract()
+    """What becomes of fields that no column is for."""
     schema_version: Annotated[Whole, Field(ge=1, le=2**31 - 1)] = 1
+    _added: frozenset[str] = PrivateAttr(frozenset())
 
     @field_validator("name")
     @classmethod
@@ -129,6 +133,17 @@ class Dataset(Model):
     def read_columns(self) -> tuple[Column, ...]:
         """What is read of a record: the columns that are not computed, then the inputs."""
         return (*(column for column in self.columns if not column.computed), *self.inputs)
+
+    @property
+    def added(self) -> frozenset[str]:
+        """Columns that the file does not name."""
+        return self._added
+
+    def with_columns(self, own: Sequence[Column], added: Sequence[Column]) -> "Dataset":
+        """With these columns instead, the last of which the file does not name."""
+        changed = self.model_copy(update={"columns": (*own, *added)})
+        changed._added = frozenset(column.name for column in added)  # noqa: SLF001 - of this class
+        return changed
 
     def as_read(self) -> "Dataset":
         """The dataset of its records as they are typed, before a transform: the key is checked after it."""
@@ -175,6 +190,13 @@ class Dataset(Model):
             raise FaultError(f"{duplicates[0]} is read twice", "inputs")
         if not names:
             raise FaultError("every column is computed: nothing is read of a record", "columns")
+        return self
+
+    @model_validator(mode="after")
+    def types_do_not_change_under_a_transform(self) -> Self:
+        if self.transform and self.contract.types == "widen":
+            reason = "widen cannot be together with a `transform`: its steps would meet values of other types"
+            raise FaultError(reason, "schema", "types")
         return self
 
     @model_validator(mode="after")

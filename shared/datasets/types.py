@@ -71,6 +71,20 @@ FLOATS: Final = frozenset({"float32", "float64"})
 NUMBERS: Final = frozenset({*WHOLE_BITS, *FLOATS, "decimal"})
 """They may be written with a decimal comma, and rounded."""
 
+WIDER: Final = {
+    "int8": ("int16", "int32", "int64", "float64"),
+    "int16": ("int32", "int64", "float64"),
+    "int32": ("int64", "float64"),
+}
+"""The types that hold every value of a type exactly. A text column that takes any value is wider than all of them."""
+
+WIDER_IN_POSTGRES: Final = {
+    "smallint": ("integer", "bigint", "double precision", "text"),
+    "integer": ("bigint", "double precision", "text"),
+    **dict.fromkeys(("bigint", "real", "double precision", "boolean"), ("text",)),
+}
+"""As the loader's function `evolve_column` has it."""
+
 NESTED: Final = frozenset({"list", "struct"})
 _JSONB: Final = frozenset({*NESTED, "json"})
 

@@ -24,7 +24,7 @@ from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
 
 VERSION: Final = 1
-REVISION: Final = 4
+REVISION: Final = 5
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
@@ -255,6 +255,8 @@ class BatchManifest(Event):
     """Of a processed batch: columns whose field no record had, not even as null."""
     unnamed: Annotated[tuple[FieldName, ...], Field(max_length=MAX_UNNAMED_FIELDS)] = ()
     """Of a processed batch with absent columns: some fields of its records that no column is for."""
+    columns_version: Annotated[int, Field(ge=1)] = 1
+    """Of the dataset's columns, in the clean file of the batch: 1 is the dataset's file, later ones have more."""
     produced_at: Timestamp
     code_version: Text
 
@@ -274,6 +276,7 @@ class BatchManifest(Event):
         rejected_by_reason: dict[str, int] | None = None,
         absent: tuple[str, ...] = (),
         unnamed: tuple[str, ...] = (),
+        columns_version: int | None = None,
     ) -> "BatchManifest":
         """What a later stage made of this batch: the same batch of the same run, with this as its parent."""
         return BatchManifest(
@@ -295,6 +298,7 @@ class BatchManifest(Event):
             rejected_by_reason=rejected_by_reason or {},
             absent=absent,
             unnamed=unnamed,
+            columns_version=self.columns_version if columns_version is None else columns_version,
             produced_at=produced_at,
             code_version=code_version,
         )

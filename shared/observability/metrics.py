@@ -87,6 +87,12 @@ FIELDS_IGNORED = Counter(
     ["dataset"],
     registry=REGISTRY,
 )
+COLUMNS_VERSIONS = Counter(
+    "onpoint_columns_versions_total",
+    "Versions of a dataset's columns that its records made necessary.",
+    ["dataset"],
+    registry=REGISTRY,
+)
 SOURCE_REQUESTS = Counter(
     "onpoint_source_requests_total",
     "Requests to sources by outcome.",

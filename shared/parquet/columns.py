@@ -5,18 +5,30 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.datasets.arrow import Array
+
 SAMPLE_ROWS = 10_000
 DICTIONARY_SHARE = 0.5
 """A column is written with a dictionary if at most this share of its first values is distinct."""
 
 
 def align(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows with the schema's columns in its order. A column that they lack is null; others are left out."""
+    """The rows with the schema's columns in its order. A column that they lack is null; others are left out.
+
+    A column that has become wider has the same values in the wider type.
+    """
     columns = [
-        rows.column(field.name) if field.name in rows.schema.names else pa.nulls(rows.num_rows, field.type)
+        widened(rows.column(field.name), field.type)
+        if field.name in rows.schema.names
+        else pa.nulls(rows.num_rows, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def widened(column: Array, kind: pa.DataType) -> Array:
+    """The values in a type that holds them all. Raises `pa.ArrowInvalid` for one that it cannot hold."""
+    return column if column.type == kind else column.cast(kind)
 
 
 def repetitive_columns(rows: pa.Table) -> list[str]:

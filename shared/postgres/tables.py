@@ -8,6 +8,7 @@ from shared.datasets.column import Column
 from shared.datasets.lineage import TABLE_LINEAGE
 from shared.datasets.model import Dataset
 from shared.datasets.type_spelling import type_of_postgres
+from shared.datasets.types import WIDER_IN_POSTGRES
 from shared.errors import ConfigurationError
 from shared.postgres.identifiers import quote, quote_all
 
@@ -28,12 +29,39 @@ WHERE i.indrelid = to_regclass($1) AND i.indisprimary
 """
 
 
+_IS_REGISTERED = "SELECT to_regclass('onpoint_loader.evolving_tables') IS NOT NULL"
+
+_REGISTER = """
+INSERT INTO onpoint_loader.evolving_tables (table_name, adds, widens, most_columns)
+SELECT $1, $2, $3, $4 + count(*) FROM pg_attribute
+WHERE attrelid = to_regclass(format('public.%I', $1::text)) AND attnum > 0 AND NOT attisdropped
+ON CONFLICT (table_name) DO UPDATE
+SET adds = excluded.adds, widens = excluded.widens, most_columns = excluded.most_columns
+"""
+
+_FORGET = "DELETE FROM onpoint_loader.evolving_tables WHERE table_name = $1"
+
+
 async def make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[str]:
     """Brings the dataset's table up to date; returns what was done. Idempotent.
 
     Raises `ConfigurationError` for a table that does not fit its dataset.
     """
-    return [*await _make_table(connection, dataset), *await _make_index(connection, dataset)]
+    done = [*await _make_table(connection, dataset), *await _make_index(connection, dataset)]
+    await _register(connection, dataset)
+    return done
+
+
+async def _register(connection: asyncpg.Connection, dataset: Dataset) -> None:
+    """Tells what the loader may change of the table."""
+    if not await connection.fetchval(_IS_REGISTERED):
+        return
+    contract = dataset.contract
+    if contract.is_fixed:
+        await connection.execute(_FORGET, dataset.table)
+        return
+    adds, widens = contract.new_columns == "evolve", contract.types == "widen"
+    await connection.execute(_REGISTER, dataset.table, adds, widens, contract.max_columns)
 
 
 async def _make_table(connection: asyncpg.Connection, dataset: Dataset) -> list[str]:
@@ -75,7 +103,7 @@ def _check_types(dataset: Dataset, existing: Mapping[str, str]) -> None:
     for column in dataset.columns:
         wanted = column.value_type.postgres
         found = existing.get(column.name)
-        if found is None or found == wanted:
+        if found is None or found == wanted or _has_widened(dataset, column, found):
             continue
         now = type_of_postgres(found)
         back = f"put `type: {now}` back in the file" if now else "give the file's column another name"
@@ -86,6 +114,12 @@ def _check_types(dataset: Dataset, existing: Mapping[str, str]) -> None:
             f"loaded: ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}; then run "
             "`onpoint migrate` again"
         )
+
+
+def _has_widened(dataset: Dataset, column: Column, found: str) -> bool:
+    """Whether the loader made it wider, or might have."""
+    wider = WIDER_IN_POSTGRES.get(column.value_type.postgres, ())
+    return dataset.contract.types == "widen" and column.name not in dataset.key and found in wider
 
 
 async def _check_key(connection: asyncpg.Connection, dataset: Dataset) -> None:

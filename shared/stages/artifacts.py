@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from shared import crashpoints
+from shared.datasets.chain import ColumnsChain
 from shared.events.models import Artifact, BatchManifest
 from shared.events.topology import Stage
 from shared.stages.scratch import hash_file
@@ -17,6 +18,8 @@ class Artifacts:
     def __init__(self, staging: ObjectStore, stage: Stage) -> None:
         self._staging = staging
         self._stage: Stage = stage
+        self.columns = ColumnsChain(staging)
+        """The versions of columns that clean files have."""
 
     async def put(
         self, run_id: str, dataset: str, file: Path, *, extension: str, rows: int, schema_version: int = 1

@@ -35,6 +35,11 @@ def dataset_key(run_id: str, dataset: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}dataset.json"
 
 
+def columns_key(dataset: str, version: int) -> str:
+    """A version of a dataset's columns. It is outside of every run: all runs go by the same versions."""
+    return f"schemas/{_dataset(dataset)}/{version:06d}.json"
+
+
 def stage_prefix(run_id: str, dataset: str, stage: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/"
 

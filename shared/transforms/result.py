@@ -1,6 +1,6 @@
 """What the last step left, as the dataset's columns: checked, cast without loss, its refused lines named."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,22 @@ class Transformed:
 
 
 def finish(
-    given: Path, last: Path, target: Path, schema: pa.Schema, key: Sequence[str], look: Look | None = None
+    given: Path,
+    last: Path,
+    target: Path,
+    schema: pa.Schema,
+    key: Sequence[str],
+    look: Look | None = None,
+    optional: Collection[str] = (),
 ) -> Transformed:
     """Writes the rows with the schema's columns, which are the dataset's and the position.
 
-    `given`: the rows before the first step. `look` may refuse further rows. Raises `ResultError` where the columns are
+    `given`: the rows before the first step. `look` may refuse further rows. An `optional` column that the last step
+    left out is null. Raises `ResultError` where the columns are
     not the dataset's, or a row is of no line of the batch.
     """
     found = schema_of(last)
-    casts = _casts(found, schema)
+    casts = _casts(found, schema, optional)
     refused: dict[int, tuple[Reason, str]] = {}
     looked_at = _looked_at(last, casts, schema, key, look, refused)
     if casts or found.names != schema.names:
@@ -112,20 +119,24 @@ def _cast(last: Path, casts: Mapping[str, pa.DataType], schema: pa.Schema) -> It
     for piece in read_pieces(last):
         columns = []
         for field_ in schema:
-            column = piece.column(field_.name)
+            is_there = piece.schema.get_field_index(field_.name) >= 0
+            column = piece.column(field_.name) if is_there else pa.nulls(piece.num_rows, field_.type)
             if field_.name in casts:
                 column = _exactly(column, field_.name, field_.type)
             columns.append(column)
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _casts(found: pa.Schema, wanted: pa.Schema) -> dict[str, pa.DataType]:
+def _casts(found: pa.Schema, wanted: pa.Schema, optional: Collection[str]) -> dict[str, pa.DataType]:
     """The columns that have another type. Raises `ResultError` for one that is missing or of a foreign type."""
-    if missing := [name for name in wanted.names if found.get_field_index(name) < 0]:
+    lacking = [name for name in wanted.names if found.get_field_index(name) < 0]
+    if missing := [name for name in lacking if name not in optional]:
         there = ", ".join(name for name in found.names if name != POSITION)[:300]
         raise ResultError(f"the result has no column {', '.join(missing)}: there are {there}")
     casts = {}
     for field_ in wanted:
+        if field_.name in lacking:
+            continue
         kind = found.field(field_.name).type
         if kind == field_.type:
             continue

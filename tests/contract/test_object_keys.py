@@ -17,6 +17,7 @@ ARGUMENTS: dict[str, Any] = {
     "run_id": "nightly_2026-01-02.a",
     "dataset": "posts_of_2026",
     "sequence": 7,
+    "version": 2,
     "stage": "processor",
     "batch_id": BATCH_ID,
     "batch_ids": (BATCH_ID, BATCH_ID[::-1]),

@@ -75,6 +75,7 @@ class Replays:
             repeated=old.repeated,
             absent=old.absent,
             unnamed=old.unnamed,
+            columns_version=old.columns_version,
             rejected_by_reason=old.rejected_by_reason,
             missing=crawled.missing if crawled is not None else (),
         )

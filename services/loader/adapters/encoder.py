@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 
 from services.loader.adapters.wire import Wire
 from services.loader.domain import KeyRange
+from shared.datasets.arrow import clean_schema
 from shared.datasets.model import Dataset
 from shared.events.models import Artifact
+from shared.parquet.columns import widened
 from shared.parquet.reader import read_clean
 
 CHUNK_ROWS = 16_384
@@ -31,7 +33,8 @@ async def encode_copy(
     With `processed_at`, the table's own column `etl_processed_at` comes last. Raises `PermanentError` (`schema`)
     where the file cannot be decoded.
     """
-    schema = parquet.schema_arrow if processed_at is None else parquet.schema_arrow.append(PROCESSED_AT)
+    wider = _as_loaded(parquet.schema_arrow, dataset)
+    schema = wider if processed_at is None else wider.append(PROCESSED_AT)
     wire = Wire(dataset, schema)
     encoder = wire.encoder()
     chunks = read_clean(parquet, artifact, CHUNK_ROWS)
@@ -40,6 +43,7 @@ async def encode_copy(
         chunk = next(chunks, None)
         if chunk is None:
             return None
+        chunk = _widened(chunk, wider)
         if processed_at is not None:
             times = pa.repeat(pa.scalar(processed_at, PROCESSED_AT.type), chunk.num_rows)
             chunk = pa.RecordBatch.from_arrays([*chunk.columns, times], schema=schema)
@@ -56,7 +60,8 @@ class Pieces:
 
     def __init__(self, parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset) -> None:
         self._parquet = parquet
-        self._wire = Wire(dataset, parquet.schema_arrow)
+        self._schema = _as_loaded(parquet.schema_arrow, dataset)
+        self._wire = Wire(dataset, self._schema)
         self._artifact = artifact
         metadata = parquet.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -86,8 +91,22 @@ class Pieces:
         if self._decoded is None or self._decoded[0] != group:
             self._decoded = None
             chunks = read_clean(self._parquet, self._artifact, CHUNK_ROWS, groups=[group])
-            self._decoded = group, pa.Table.from_batches(chunks, self._parquet.schema_arrow)
+            wider = (_widened(chunk, self._schema) for chunk in chunks)
+            self._decoded = group, pa.Table.from_batches(wider, self._schema)
         return self._decoded[1]
+
+
+def _as_loaded(schema: pa.Schema, dataset: Dataset) -> pa.Schema:
+    """The file's columns with the dataset's types, which may have become wider since it was written."""
+    types = {field.name: field.type for field in clean_schema(dataset)}
+    return pa.schema([field.with_type(types.get(field.name, field.type)) for field in schema])
+
+
+def _widened(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if rows.schema.types == schema.types:
+        return rows
+    columns = [widened(column, field.type) for column, field in zip(rows.columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def ascending_keys(parquet: pq.ParquetFile, artifact: Artifact, dataset: Dataset) -> KeyRange | None:

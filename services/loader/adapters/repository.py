@@ -14,7 +14,7 @@ from services.loader.adapters.merging import (
     merge_in_parts,
     unless_refused,
 )
-from services.loader.domain import Merge, RefusedRow, counts_of, lack_of, result_of
+from services.loader.domain import Merge, RefusedRow, columns_behind, counts_of, lack_of, result_of
 from shared import crashpoints
 from shared.datasets.model import Dataset
 from shared.errors import OnPointError, TransientError
@@ -110,6 +110,27 @@ class LoadRepository:
         crashpoints.reach("loader.committed")
         return result
 
+    async def evolve(self, dataset: Dataset, columns: Mapping[str, str]) -> dict[str, str]:
+        """Adds columns to the dataset's table or makes them wider; those that have another type nevertheless, and which.
+
+        Each column is a transaction of its own, and idempotent. A column that becomes wider is written anew, row by row.
+        Raises `MigrationPendingError` where `onpoint migrate` has not marked the table, and `PrivilegeMissingError`.
+        """
+        left = {}
+        try:
+            with translated():
+                for name, wanted in columns.items():
+                    found = await self._pool.fetchval(statements.EVOLVE, dataset.table, name, wanted)
+                    if found == wanted:
+                        log.info("column_evolved", table=dataset.table, column=name, type=wanted)
+                    else:
+                        left[name] = found
+        except PrivilegeMissingError as error:
+            with translated():
+                grant = await self._pool.fetchval(statements.GRANT_EVOLVE)
+            raise PrivilegeMissingError(f"dataset {dataset.name}: {error.__cause__}: {grant}") from error
+        return left
+
     async def _pending(self, dataset: Dataset, error: MigrationPendingError) -> OnPointError:
         """What the dataset's table lacks. Where it lacks nothing, no migration helps: a trigger of it may be wrong."""
         with translated():
@@ -131,6 +152,14 @@ class LoadRepository:
         return PrivilegeMissingError(f"dataset {dataset.name}: {error.__cause__}: {grants}")
 
 
+class ColumnsBehindError(Exception):
+    """The table of a dataset that evolves has yet to get these columns, or their types. Nothing was changed."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        super().__init__(", ".join(columns))
+        self.columns = columns
+
+
 class _AnotherWasFirstError(Exception):
     """Rolls back the transaction with the copied rows."""
 
@@ -145,6 +174,8 @@ async def _load(
     *,
     may_go_straight: bool,
 ) -> BatchManifest:
+    if not dataset.contract.is_fixed:
+        await _require_columns(connection, dataset)
     straight = 0 if rows is None else None
     if rows is not None and may_go_straight:
         straight = await _copy_straight(connection, batch, dataset, rows)
@@ -169,6 +200,17 @@ async def _load(
         statements.RECORD, batch.batch_id, counts.loaded, counts.superseded, encode(result).decode()
     )
     return result
+
+
+async def _require_columns(connection: Connection, dataset: Dataset) -> None:
+    """Raises `ColumnsBehindError`. Returned, the table's columns stay as they are for the transaction.
+
+    Rows in another type than the table's would be taken for others: a binary COPY of integers into floats is no error.
+    """
+    await connection.execute(statements.keep_columns(dataset))
+    found = await connection.fetch(statements.TYPES_OF_TABLE, statements.table_of(dataset))
+    if behind := columns_behind(dataset, {row["name"]: row["type"] for row in found}):
+        raise ColumnsBehindError(behind)
 
 
 async def _merge(

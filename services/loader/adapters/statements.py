@@ -60,6 +60,16 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
 """Empty where there is no such table."""
 
 
+TYPES_OF_TABLE = """
+SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute
+WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
+"""
+
+EVOLVE = "SELECT onpoint_loader.evolve_column($1, $2, $3)"
+"""Adds a column to a table ($1), or makes it wider; returns the type that it then has."""
+
+GRANT_EVOLVE = "SELECT format('GRANT EXECUTE ON FUNCTION onpoint_loader.evolve_column TO %I', current_user)"
+
 MISSING_GRANTS = """
 SELECT format('GRANT USAGE ON SCHEMA public TO %I', current_user)
 WHERE NOT has_schema_privilege('public', 'USAGE')
@@ -77,6 +87,11 @@ WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
 
 def table_of(dataset: Dataset) -> str:
     return f"public.{quote(dataset.table)}"
+
+
+def keep_columns(dataset: Dataset) -> str:
+    """Until the transaction ends no column of the table can change."""
+    return f"LOCK TABLE {table_of(dataset)} IN ACCESS SHARE MODE"
 
 
 def straight_limits(version: int) -> str:

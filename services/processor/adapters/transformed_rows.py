@@ -41,7 +41,8 @@ def transform_rows(
             with pa.OSFile(str(folder / TRANSFORMED_ROWS), "wb") as sink, pa.ipc.new_file(sink, schema):
                 return Transformed()
         last = transformer.run(dataset.transform, given, folder, schema.names)
-        return finish(given, last, folder / TRANSFORMED_ROWS, schema, dataset.key, stored.refusals)
+        target = folder / TRANSFORMED_ROWS
+        return finish(given, last, target, schema, dataset.key, stored.refusals, dataset.added)
     except (StepError, ResultError) as error:
         raise PermanentError(Reason.TRANSFORM, str(error)) from error
     except SystemLackError as error:

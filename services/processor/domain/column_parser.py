@@ -34,6 +34,8 @@ def read_columns(
     """The dataset's columns and how many values no column is for; None if a single line is doubtful."""
     if not _is_plain(data, lines) or (parse_schema.has_decimals and _may_be_tiny(data)):
         return None
+    if parse_schema.known is not None and not parse_schema.known.are_all(data, lines):
+        return None
     found = _read(data, lines, parse_schema, fields, forms)
     if found is None and forms.choose(data):
         found = _read(data, lines, parse_schema, fields, forms)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from services.processor.domain.fields import KnownFields
 from services.processor.domain.numbers import Numeral
 from services.processor.domain.raw_values import RawValues
 from services.processor.domain.readers.reader import Reader, Refusal
@@ -60,6 +61,8 @@ class ParseSchema:
     """Whether the parser makes decimals of a record's numbers."""
     raw: RawValues
     """Of the targets whose values are needed as they were written."""
+    known: KnownFields | None
+    """Where a row may not have a field that no column is for: the others."""
 
 
 def parse_schema_of(dataset: Dataset) -> ParseSchema:
@@ -78,6 +81,7 @@ def parse_schema_of(dataset: Dataset) -> ParseSchema:
         _places(targets, lambda target: len(target.reader.forms) > 1),
         any(_holds_decimals(form) for target in targets for form in target.reader.forms),
         RawValues({place: target.path for place, target in enumerate(targets) if not target.reader.forms}),
+        KnownFields(tree) if dataset.contract.new_columns == "reject" else None,
     )
 
 

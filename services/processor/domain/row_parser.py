@@ -12,6 +12,8 @@ from services.processor.domain.unmapped_fields import count_unnamed
 from shared.datasets.paths import format_path
 from shared.reasons import Reason
 
+MAX_FIELD_CHARS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -37,10 +39,8 @@ def read_line(line: bytes, parse_schema: ParseSchema) -> Row | RejectedLine:
     record = _decode(line)
     if isinstance(record, RejectedLine):
         return record
-    if record is None:
-        return RejectedLine(Reason.EMPTY, "the record is null", is_placeholder=True)
-    if not isinstance(record, dict):
-        return RejectedLine(Reason.TYPE, f"{name_of(record)} where an object is expected")
+    if (refusal := _no_record(record, parse_schema)) is not None:
+        return refusal
     values = []
     for target in parse_schema.targets:
         value = _value(record, target)
@@ -54,6 +54,25 @@ def read_line(line: bytes, parse_schema: ParseSchema) -> Row | RejectedLine:
             f"the texts of its key have {key_bytes} bytes, at most {MAX_KEY_BYTES} are taken",
         )
     return Row(tuple(values), count_unnamed(record, parse_schema.tree))
+
+
+def _no_record(record: Any, parse_schema: ParseSchema) -> RejectedLine | None:
+    """Why the value cannot be a record of the dataset; None: its columns decide."""
+    if record is None:
+        return RejectedLine(Reason.EMPTY, "the record is null", is_placeholder=True)
+    if not isinstance(record, dict):
+        return RejectedLine(Reason.TYPE, f"{name_of(record)} where an object is expected")
+    if parse_schema.known is not None and (new := _new_field(record, parse_schema)) is not None:
+        field = format_path((new,))[:MAX_FIELD_CHARS]
+        return RejectedLine(Reason.NEW_FIELD, f"{field}: no column is for this field")
+    return None
+
+
+def _new_field(record: dict[str, Any], parse_schema: ParseSchema) -> str | None:
+    """The first field at the top with a value that no column is for."""
+    return next(
+        (name for name, value in record.items() if value is not None and name not in parse_schema.tree), None
+    )
 
 
 def _decode(line: bytes) -> Any:

@@ -156,7 +156,7 @@ ORDER BY p.dataset, name
 _REMARKS = """
 SELECT DISTINCT dataset, sentence
 FROM onpoint_runs.results, unnest(string_to_array(detail, E'\\n')) AS sentence
-WHERE run_id = $1 AND stage = 'crawler' AND status = 'done' AND detail IS NOT NULL
+WHERE run_id = $1 AND stage IN ('crawler', 'processor') AND status = 'done' AND detail IS NOT NULL
 ORDER BY dataset, sentence
 LIMIT $2
 """

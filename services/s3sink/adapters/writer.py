@@ -57,7 +57,7 @@ class ObjectWriter:
         self, claim: Claim, folder: Path, batches: Sequence[BatchManifest]
     ) -> tuple[LakeFile, ...]:
         """The files of an object, durable. `folder` is scratch: it is emptied by its owner. Raises as `write`."""
-        dataset = await self._dataset(batches[0])
+        dataset = await self._dataset(batches)
         clean = [await self._fetch(claim, folder, batch) for batch in batches]
         arrangement = await asyncio.to_thread(arranged, clean, dataset)
         with Spool(folder / "rows.arrow", clean_schema(dataset)) as spool:
@@ -85,13 +85,13 @@ class ObjectWriter:
             await self._batches.artifacts.fetch(batch, artifact, path)
         except PermanentError as error:
             raise BatchUnusableError(batch, error) from error
-        return Clean(batch, artifact, await self._dataset(batch), path)
+        return Clean(batch, artifact, await self._dataset([batch]), path)
 
-    async def _dataset(self, batch: BatchManifest) -> Dataset:
+    async def _dataset(self, batches: Sequence[BatchManifest]) -> Dataset:
         try:
-            return await self._datasets.get(batch.run_id, batch.dataset)
+            return await self._datasets.of_batches(batches)
         except PermanentError as error:
-            raise BatchUnusableError(batch, error) from error
+            raise BatchUnusableError(max(batches, key=lambda one: one.columns_version), error) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,11 @@ from shared.datasets.catalog import Catalog
 from shared.events.models import Counts
 from shared.storage.object_store import ObjectStore
 from tests.integration.loader.loaded import thing
+from tests.integration.loader.test_evolving import (  # noqa: F401 - the same tests, on these servers
+    test_a_column_never_becomes_narrower_and_a_key_stays,
+    test_the_function_does_nothing_else,
+    test_two_loaders_at_once_and_every_order_of_versions,
+)
 from tests.integration.loader.test_failed_statements import (  # noqa: F401 - the same tests, on these servers
     test_a_copy_that_always_meets_the_statement_timeout_is_not_an_outage,
 )

@@ -56,6 +56,7 @@ FULL: dict[str, Any] = {
         {"kind": "not_null", "column": "label", "max": 1, "severity": "error"},
         {"kind": "unique", "columns": ["id"], "severity": "error"},
     ],
+    "schema": {"new_columns": "evolve", "types": "widen", "max_columns": 5},
     "schema_version": 2,
 }
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from services.processor.domain.numbers import Numeral, canonical_number
 from services.processor.domain.readers.naming import shown
 from services.processor.domain.readers.reader import Reader, Refusal
-from services.processor.domain.readers.texts import refuse_odd
+from services.processor.domain.readers.texts import refuse_odd, string_reader, to_text
 from shared.datasets import column as files
 from shared.datasets.arrow import Array, arrow_type
 from shared.datasets.types import Type
@@ -41,6 +41,18 @@ def json_reader(kind: Type, _: files.Column) -> Reader:
     return Reader(arrow_type(kind), (), _texts, json_value)
 
 
+def text_reader(kind: Type, column: files.Column) -> Reader:
+    """Of a column of texts; where it takes every value, what is no text becomes the text of its JSON."""
+    if not column.from_any:
+        return string_reader(kind, column)
+    return Reader(
+        arrow_type(kind),
+        (),
+        _any_texts,
+        lambda raw: to_text(raw) if isinstance(raw, str) else json_value(raw),
+    )
+
+
 def json_value(raw: Any) -> str | Refusal:
     """The text of a decoded value; its numbers are `Numeral`."""
     parts: list[str] = []
@@ -65,6 +77,21 @@ def _texts(raws: Array) -> Array | None:
     found: list[str | None] = []
     for raw in raws.to_pylist():
         text = None if raw is None else _text_of(raw)
+        if isinstance(text, Refusal):
+            return None
+        found.append(text)
+    return pa.array(found, pa.string())
+
+
+def _any_texts(raws: Array) -> Array | None:
+    found: list[str | None] = []
+    for raw in raws.to_pylist():
+        if raw is None or not raw.startswith(b'"'):
+            text = None if raw is None else _text_of(raw)
+        elif b"\\u" in raw:
+            return None  # a NUL, or half a surrogate pair
+        else:
+            text = orjson.loads(raw)
         if isinstance(text, Refusal):
             return None
         found.append(text)

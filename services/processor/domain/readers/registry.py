@@ -5,19 +5,19 @@ from typing import Final
 
 from services.processor.domain.readers.bytes import binary_reader, boolean_reader, uuid_reader
 from services.processor.domain.readers.clocks import duration_reader, time_reader
-from services.processor.domain.readers.json_text import json_reader
+from services.processor.domain.readers.json_text import json_reader, text_reader
 from services.processor.domain.readers.nested import list_reader, struct_reader
 from services.processor.domain.readers.numbers import decimal_reader, float_reader, whole_reader
 from services.processor.domain.readers.reader import Reader
 from services.processor.domain.readers.stamps import date_reader, timestamp_reader
-from services.processor.domain.readers.texts import enum_reader, string_reader
+from services.processor.domain.readers.texts import enum_reader
 from shared.datasets.column import Column
 from shared.datasets.types import FLOATS, WHOLE_BITS, Type
 
 READERS: Final[dict[str, Callable[[Type, Column], Reader]]] = {
     **dict.fromkeys(WHOLE_BITS, whole_reader),
     **dict.fromkeys(FLOATS, float_reader),
-    "string": string_reader,
+    "string": text_reader,
     "decimal": decimal_reader,
     "boolean": boolean_reader,
     "timestamp": timestamp_reader,
