@@ -62,6 +62,8 @@ async def test_a_new_field_is_a_column_from_its_batch_on(staging: ObjectStore) -
     assert "extra_field" not in (await rows_of(staging, again)).column_names
     assert grown.detail == "version 2 of its columns: extra_field (json) is added"
     assert (plain.detail, again.detail) == (None, None)
+    wider = await process(staging, dataset, {"id": 4, "label": "x", "more": 1}, sequence=3)
+    assert (wider.columns_version, wider.absent) == (3, ())
 
 
 async def test_a_batch_done_again_after_newer_versions_has_the_same_bytes(staging: ObjectStore) -> None:
