@@ -75,6 +75,7 @@ def describe(name: str) -> dict[str, Any]:
         "name": dataset.name,
         "table": dataset.table,
         "key": list(dataset.key),
+        "schema": dataset.contract.model_dump(mode="json"),
         "columns": [
             {
                 "name": column.name,
@@ -110,6 +111,10 @@ def description(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {column['name']:<{width}}  {column['type']:<{types}}  {source}{mask}"
     for column in document["inputs"]:
         yield f"  {column['name']:<{width}}  {column['type']:<{types}}  from {column['from']}, not stored"
+    schema = document["schema"]
+    if schema["new_columns"] != "ignore" or schema["types"] != "strict":
+        told = f"new columns: {schema['new_columns']}, types: {schema['types']}"
+        yield f"  {told} (`onpoint datasets diff {document['name']}` shows the versions)"
     for number, step in enumerate(document["transform"], 1):
         (kind, value), *_ = step.items()
         shown = (

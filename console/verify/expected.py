@@ -15,13 +15,10 @@ from console.verify.findings import Findings
 from console.verify.forms import Form, Forms, digest, in_form
 from console.verify.source import SourceRecords, parse, rows_of
 from console.verify.staging import Documents
-from shared.datasets.chain import MAX_VERSIONS
 from shared.datasets.model import Dataset
 from shared.datasets.types import FLOATS
 from shared.datasets.versions import FILE
 from shared.transforms.apply import Transformer
-
-NEWEST = MAX_VERSIONS
 
 INDEX: Mapping[str, Any] = {
     "_run": pl.UInt32(),
@@ -179,7 +176,7 @@ def gather(
             continue
         dataset, is_certain = found
         if id(dataset) not in by_file:
-            newest = documents.columns_at(dataset, NEWEST)
+            newest = documents.newest(dataset)
             by_file[id(dataset)] = forms.of_file(newest, is_certain=is_certain)
         manifest = documents.manifests.get((result.batch_id, "processor"))
         version = FILE if manifest is None else manifest.columns_version

@@ -57,6 +57,11 @@ class Documents:
         versions = self.columns.get(dataset.name, [])[: version - FILE]
         return columns_at(dataset, versions[-1] if versions else None)
 
+    def newest(self, dataset: Dataset) -> Dataset:
+        """With the columns that its table has by now."""
+        versions = self.columns.get(dataset.name)
+        return columns_at(dataset, versions[-1] if versions else None, in_table=True)
+
     def origin(self, run_id: str, dataset: str) -> list[str]:
         """The run, the run that it replays, and so on; the last one crawled, as far as is known."""
         found = [run_id]

@@ -107,7 +107,7 @@ def clean_raw(
         filtered=transformed.filtered,
         added=transformed.added,
     )
-    absent = watch.absent.names()
+    absent = tuple(name for name in watch.absent.names() if name not in dataset.added)
     return Cleaned(
         counts,
         written.repeated,

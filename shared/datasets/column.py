@@ -139,6 +139,9 @@ class Column(Model):
         for option, types in _APPLIES.items():
             if getattr(self, option) not in {None, False, ()} and not names & types:
                 raise FaultError(f"only for columns of type {_listed(types)}, not for {self.type}", option)
+        if self.from_any and (self.type != "string" or self.trim or self.nulls or self.empty_as_null):
+            reason = "for a column of type string alone, without `trim`, `nulls` and `empty_as_null`"
+            raise FaultError(reason, "from_any")
         if self.format is not None:
             check_format(self.format, frozenset(names & _APPLIES["format"]))
         if words := sorted({*self.true_words} & {*self.false_words}):

@@ -57,12 +57,15 @@ class RunDatasets:
         )
 
     async def newest(self, run_id: str, name: str) -> Dataset:
-        """With all columns that the dataset has by now. One object that is not there yet is looked for. Raises as `get`."""
+        """With all columns that the dataset has by now, as its table has them. Raises as `get`.
+
+        Costs a look for one object that is not there yet, where the columns may change.
+        """
         dataset = await self.get(run_id, name)
         if dataset.contract.is_fixed:
             return dataset
         versions = await self.chain.all(name)
-        return columns_at(dataset, versions[-1] if versions else None)
+        return columns_at(dataset, versions[-1] if versions else None, in_table=True)
 
     async def find(self, run_id: str, name: str) -> Dataset | None:
         """As it was stored; None where it was not. Raises `PermanentError` (`schema`) where the object is not a dataset."""

@@ -34,6 +34,17 @@ class Seen:
     largest: int = 0
     """Of the whole values, without their sign."""
 
+    def __post_init__(self) -> None:
+        """Of numbers some of which are huge nothing else matters, so a parser that rounds them tells the same."""
+        if self.has_huge:
+            for name, value in (
+                ("has_whole", False),
+                ("has_floats", True),
+                ("has_fractions", True),
+                ("largest", 0),
+            ):
+                object.__setattr__(self, name, value)
+
     def __or__(self, other: "Seen") -> "Seen":
         return Seen(
             self.has_booleans or other.has_booleans,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
@@ -21,6 +22,9 @@ FILE = 1
 """The version that is the file itself."""
 
 MAX_COLUMNS = 1500
+
+DATASETS_CACHED = 256
+"""With the columns of a version. One of 1,500 columns takes two megabytes, one of ten twenty kilobytes."""
 
 
 class ColumnsVersion(Model):
@@ -57,14 +61,16 @@ class Settled:
     """Fields that no column is made for, and why."""
 
 
-def columns_at(dataset: Dataset, version: ColumnsVersion | None) -> Dataset:
+@lru_cache(maxsize=DATASETS_CACHED)
+def columns_at(dataset: Dataset, version: ColumnsVersion | None, *, in_table: bool = False) -> Dataset:
     """The dataset of the file with the columns of a version.
 
     A column that the file has come to name itself is as in the file. What is above a bound of the file is left out.
+    `in_table`: as the table has them, where the file of another run may have let columns become wider.
     """
     if version is None or dataset.contract.is_fixed:
         return dataset
-    own = _own(dataset, version)
+    own = _own(dataset, version) if in_table or dataset.contract.types == "widen" else list(dataset.columns)
     names = {column.name for column in dataset.columns} | {column.name for column in dataset.inputs}
     fields = {column.path[0] for column in dataset.read_columns}
     added: list[Column] = []
@@ -79,8 +85,6 @@ def columns_at(dataset: Dataset, version: ColumnsVersion | None) -> Dataset:
 
 def _own(dataset: Dataset, version: ColumnsVersion) -> list[Column]:
     """A wider column stands for the file's where that would not hold its values."""
-    if dataset.contract.types == "strict":
-        return list(dataset.columns)
     wider = {column.name: column for column in version.widened}
     return [
         wider[column.name]

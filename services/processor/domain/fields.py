@@ -60,7 +60,7 @@ class FieldsSeen:
                 if (value := record[name]) is not None:
                     self._add(name, value)
         if before < len(self._tallies) <= MAX_EXPECTED:
-            names = [name for name in self._tallies if len(name) < MAX_NAME_CHARS and _is_utf8(name)]
+            names = [name for name in self._tallies if len(name) < MAX_NAME_CHARS and _can_be_named(name)]
             self._records = _Records(self._passed_over, names)
 
     def _add(self, name: str, value: Any) -> None:
@@ -93,7 +93,11 @@ class _Records:
 
 
 def _decoder(names: dict[str, str], decoded: Collection[str] = ()) -> Any:
-    """Of records with these fields and no other. The values of the `decoded` ones are made, the others passed over."""
+    """Of records with these fields and no other. The values of the `decoded` ones are made, the others passed over.
+
+    Names that the decoder cannot be given are left out: records with such a field are looked at one by one.
+    """
+    names = {field: name for field, name in names.items() if _can_be_named(name)}
     fields: list[tuple[str, Any, Any]] = [
         (field, Any if field in decoded else msgspec.Raw, None) for field in names
     ]
@@ -153,12 +157,9 @@ def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _can_be_named(name: str) -> bool:
+    """Half a surrogate pair and control characters are not printable; blanks other than the plain one neither."""
+    return name.isprintable() and not {'"', "\\"} & set(name)
 
 
 class KnownFields:

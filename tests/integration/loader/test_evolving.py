@@ -269,6 +269,20 @@ async def test_a_later_file_names_columns_that_were_added_and_made_wider(
     assert await rows(pool, later, "extra", "small") == [("1", 2**20), ("x", 0.5)]
 
 
+async def test_a_run_of_an_older_file_is_loaded_into_columns_that_are_wider_now(
+    postgres_dsn: str, pool: asyncpg.Pool, staging: ObjectStore
+) -> None:
+    columns = [*COLUMNS, {"name": "small", "type": "int16"}]
+    strict, wide = growing("relaxed", columns), growing("relaxed", columns, types="widen")
+    await migrate(postgres_dsn, MIGRATIONS, [strict])
+    old = await processed(staging, strict, {"id": 1, "small": 1, "extra": 1})
+    await migrate(postgres_dsn, MIGRATIONS, [wide])
+    newer = await processed(staging, wide, {"id": 2, "small": "x", "extra": "x"}, sequence=1)
+    await loader_of(pool, staging, wide).load(newer)
+    await loader_of(pool, staging, strict).load(old)
+    assert await rows(pool, wide, "small", "extra") == [("1", "1"), ("x", "x")]
+
+
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
 async def test_floats_become_texts_of_exactly_these_floats_in_table_and_lake(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.processor.domain.fields import FieldsSeen
 from services.processor.service import ProcessorService
 from services.processor.work import work_on
 from shared.datasets.model import Dataset
@@ -61,6 +62,8 @@ async def test_a_new_field_is_a_column_from_its_batch_on(staging: ObjectStore) -
     assert "extra_field" not in (await rows_of(staging, again)).column_names
     assert grown.detail == "version 2 of its columns: extra_field (json) is added"
     assert (plain.detail, again.detail) == (None, None)
+    wider = await process(staging, dataset, {"id": 4, "label": "x", "more": 1}, sequence=3)
+    assert (wider.columns_version, wider.absent) == (3, ())
 
 
 async def test_a_batch_done_again_after_newer_versions_has_the_same_bytes(staging: ObjectStore) -> None:
@@ -151,6 +154,46 @@ async def test_a_replayed_batch_keeps_its_columns(staging: ObjectStore) -> None:
     replayed = await service.process(await copy_batch(staging, old))
     assert replayed.columns_version == old.columns_version == 2
     assert (await rows_of(staging, replayed)).column("a").to_pylist() == [1]
+
+
+@pytest.mark.parametrize("contract", ["evolve", "reject"])
+async def test_fields_of_any_name_are_read_and_told(staging: ObjectStore, contract: str) -> None:
+    odd = [
+        'say "hi"',
+        "back\\slash",
+        "\0",
+        "\x7f",
+        "\u2028",
+        "\ud800",
+        "",
+        " ",
+        "é",
+        "x" * 500,
+        "f0",
+        "w0",
+        "o0",
+    ]
+    columns = [*COLUMNS, {"name": "quoted", "type": "int64", "from": r'"say \"hi\""'}]
+    dataset = a_dataset(columns, key=["id"], schema={"new_columns": contract})
+    record = dict.fromkeys(odd, 1)
+    result = await process(staging, dataset, {"id": 1, **record}, {"id": 2, 'say "hi"': 2})
+    table = await rows_of(staging, result)
+    if contract == "reject":
+        assert table.column("quoted").to_pylist() == [2]
+        return
+    assert table.column("quoted").to_pylist() == [1, 2]
+    assert table.column_names[3:7] == ["back_slash", "f0", "o0", "w0"]
+
+
+def test_chunks_read_at_once_and_one_by_one_give_the_same() -> None:
+    first = b'{"a":1,"b":"x","\\u0000":1}\n{"c":null}\n'
+    later = b'{"a":0.5,"b":null}\n{"c":[1],"a":12345678901234567890123,"d":true,"d":"last"}\n'
+    together, apart = FieldsSeen(["d"]), FieldsSeen(["d"])
+    for chunk in (first, later, later):
+        together.look(chunk)
+    for line in (first + later).splitlines():
+        apart.look(line)
+    assert together.found() == apart.found()
 
 
 async def test_objects_that_are_used_as_maps_are_bounded(staging: ObjectStore) -> None:

@@ -297,5 +297,8 @@ async def test_an_object_that_is_no_version_is_refused() -> None:
 
 def test_a_column_of_the_file_may_take_any_value() -> None:
     assert Column.model_validate({"name": "a", "type": "string", "from_any": True}).from_any
-    with pytest.raises(ValueError, match="only for columns of type string"):
-        Column.model_validate({"name": "a", "type": "int64", "from_any": True})
+    for more in ({"type": "int64"}, {"type": "list<string>"}, {"trim": True}, {"nulls": ["x"]}):
+        with pytest.raises(
+            ValueError, match=r"for columns? of type string|for a column of type string alone"
+        ):
+            Column.model_validate({"name": "a", "type": "string", "from_any": True, **more})
