@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.datasets.arrow import data_schema, export_schema
+from shared.datasets.arrow import LINEAGE_FIELDS, data_schema, export_schema
 from shared.datasets.exports import Exports
 from shared.datasets.model import Dataset
 from shared.parquet.columns import align
@@ -52,20 +52,37 @@ class ExportFormat:
 class Layout:
     """How the columns of clean files are in the exports of a format."""
 
-    def __init__(self, dataset: Dataset, export: ExportFormat) -> None:
-        self._stored, self._exported = data_schema(dataset), export_schema(dataset)
+    def __init__(self, dataset: Dataset, export: ExportFormat, files: Iterable[pa.Schema] = ()) -> None:
+        """`files`: schemas of clean files. Columns beyond the dataset's follow its own, as the last file has them."""
+        more = _columns_beyond(dataset, files)
+        self._stored = pa.schema([*data_schema(dataset), *more])
+        self._exported = pa.schema([*export_schema(dataset), *more])
         self._hex = [column.name for column in dataset.columns if export.is_text and column.encoding == "hex"]
         self.schema = self.of(self._stored.empty_table()).schema
 
     def of(self, rows: pa.Table) -> pa.Table:
         """Rows of a clean file as an export has them."""
-        rows = align(rows, self._stored)
+        rows = align(_retyped(rows, self._stored), self._stored)
         if self._exported != self._stored:
             rows = rows.cast(self._exported)
         for name in self._hex:
             place = rows.schema.get_field_index(name)
             rows = rows.set_column(place, name, _hexadecimal(rows.column(place)))
         return rows
+
+
+def _columns_beyond(dataset: Dataset, files: Iterable[pa.Schema]) -> "list[pa.Field[Any]]":
+    known = {*data_schema(dataset).names, *(field.name for field in LINEAGE_FIELDS)}
+    return list({field.name: field for file in files for field in file if field.name not in known}.values())
+
+
+def _retyped(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A column that another version of the dataset stored with another type, as the schema has it."""
+    for place, field in enumerate(rows.schema):
+        wanted = schema.field(field.name).type if field.name in schema.names else field.type
+        if field.type != wanted:
+            rows = rows.set_column(place, field.name, rows.column(place).cast(wanted))
+    return rows
 
 
 def clean_rows(clean: pq.ParquetFile, layout: Layout) -> Rows:

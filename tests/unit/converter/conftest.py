@@ -1,6 +1,6 @@
 import pytest
 
-from services.converter.service import ConverterService
+from services.converter.service.conversion import ConverterService
 from shared.datasets.model import Dataset
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory

@@ -1,7 +1,7 @@
 import pytest
 
 from services.converter.handlers import Handlers
-from services.converter.service import ConverterService
+from services.converter.service.conversion import ConverterService
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import topics
