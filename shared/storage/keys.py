@@ -53,9 +53,9 @@ def checkpoint_key(run_id: str, dataset: str, batch_id: str) -> str:
     return artifact_key(run_id, dataset, "crawler", name, "checkpoint")
 
 
-def combination_key(run_id: str, dataset: str, digest: str) -> str:
+def combination_key(run_id: str, dataset: str, name: str) -> str:
     """How far the files of a combination are. Swept as a checkpoint is."""
-    name = hashlib.sha256(f"combination {digest}".encode()).hexdigest()
+    name = hashlib.sha256(f"combination {name}".encode()).hexdigest()
     return artifact_key(run_id, dataset, "converter", name, "checkpoint")
 
 

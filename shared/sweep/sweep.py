@@ -163,7 +163,9 @@ class Sweep:
             try:
                 names = () if text is None else combined_names(orjson.loads(text))
             except ValueError as error:
-                self._add_problem(f"{self._lake.uri(key)} cannot be read, so the files beside it stay: {error}")
+                self._add_problem(
+                    f"{self._lake.uri(key)} cannot be read, so the files beside it stay: {error}"
+                )
                 continue
             here = [info for info in suspects if info.key.rpartition("/")[0] == folder]
             left += [info for info in here if info.key.rpartition("/")[2] not in names]

@@ -44,6 +44,8 @@ DECODERS: dict[str, Callable[[bytes], Part]] = {
     topics.RUN_SEALED: of(models.RunSealed),
     topics.RUN_DRAINED: of(models.RunDrained),
     topics.RUN_COMPLETED: of(models.RunCompleted),
+    topics.EXPORTS_COMBINE_REQUESTED: of(models.ExportsCombineRequested),
+    topics.EXPORTS_COMBINED: of(models.ExportsCombined),
 }
 """By topic; requests are apart: other programs write them, with as few fields as they need."""
 
@@ -53,6 +55,8 @@ SCHEMAS_OF_TOPICS = {
     "CrawlBatchRequested": (topics.CRAWL_BATCH_REQUESTED,),
     "CrawlPlanned": (topics.CRAWL_PLANNED,),
     "CrawlRequest": (topics.CRAWL_PLANNED,),
+    "ExportsCombineRequested": (topics.EXPORTS_COMBINE_REQUESTED,),
+    "ExportsCombined": (topics.EXPORTS_COMBINED,),
     "RunCompleted": (topics.RUN_COMPLETED,),
     "RunDrained": (topics.RUN_DRAINED,),
     "RunSealed": (topics.RUN_SEALED,),

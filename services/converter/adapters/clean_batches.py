@@ -5,13 +5,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.converter.formats.combined import CleanFile
 from shared.datasets.model import Dataset
 from shared.events.decode import decode_event
 from shared.events.models import Artifact, BatchManifest
@@ -59,9 +57,6 @@ class CleanBatches:
         self._loop = asyncio.get_running_loop()
         self._kept: OrderedDict[Path, int] = OrderedDict()
         self._batches = batches
-        self.files = [
-            CleanFile(one.artifact.rows, one.artifact.bytes, partial(self._opened, one)) for one in batches
-        ]
 
     async def schemas(self) -> list[pa.Schema]:
         """Those that the batches have, one for each version of the dataset, the latest last."""
@@ -73,8 +68,11 @@ class CleanBatches:
         ]
 
     @contextmanager
-    def _opened(self, one: Processed) -> Iterator[Path]:
-        """Raises `PermanentError` where the file is gone, altered, or not as the dataset needs it."""
+    def opened(self, one: Processed) -> Iterator[Path]:
+        """The batch on this machine.
+
+        Raises `PermanentError` where the file is gone, altered, or not as the dataset needs it.
+        """
         path = self._folder / f"{one.manifest.batch_id}.parquet"
         if path not in self._kept:
             self._make_room(one.artifact.bytes)
@@ -92,5 +90,5 @@ class CleanBatches:
             oldest.unlink()
 
     def _schema(self, one: Processed) -> pa.Schema:
-        with self._opened(one) as path:
+        with self.opened(one) as path:
             return pq.read_schema(path)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from polars.exceptions import PanicException
 
 from services.converter.adapters.clean_batches import CleanBatches, Processed, find_processed
 from services.converter.formats.base import Layout
-from services.converter.formats.combined import Combination, CombinedFile, Place
+from services.converter.formats.combined import CleanFile, Combination, CombinedFile, Place
 from services.converter.formats.registry import FORMATS
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
@@ -122,7 +123,11 @@ class Combiner:
             clean = CleanBatches(self._artifacts, inputs.dataset, inputs.batches, folder)
             export = FORMATS[inputs.format]
             layout = Layout(inputs.dataset, export, await clean.schemas())
-            combination = Combination(export, inputs.dataset.exports, layout, clean.files)
+            files = [
+                CleanFile(one.artifact.rows, one.artifact.bytes, partial(clean.opened, one))
+                for one in inputs.batches
+            ]
+            combination = Combination(export, inputs.dataset.exports, layout, files)
             _refuse_many(inputs, combination.rows)
             while progress.first < combination.rows:
                 if len(progress.files) == MAX_COMBINED_FILES:
