@@ -12,6 +12,7 @@ from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event
 from shared.events.models import ExportsCombined, ExportsCombineRequested
+from shared.observability.logging import get_logger
 from shared.observability.metrics import COMBINATIONS
 from shared.stages.failures import error_text
 from shared.stages.messages import check_identity, read_batch, result_event
@@ -21,6 +22,8 @@ PATIENCE = Patience(step_s=60.0, file_s=500.0)
 
 PAUSE_S = 0.1
 """Between two steps: a rebalance, or another run's record, gets its turn."""
+
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Handlers:
         combined = await self.combiner.combine(asked.run_id, asked.dataset, asked.format, PATIENCE)
         if combined is None:
             raise DeferRecord(PAUSE_S)
+        log.info("exports_combined", dataset=asked.dataset, format=asked.format, files=len(combined.files))
         return [_result(combined)]
 
     async def mark_combination_failed(self, record: Record, error: PermanentError) -> FailureOutcome:

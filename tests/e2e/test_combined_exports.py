@@ -208,7 +208,7 @@ async def test_a_format_that_cannot_be_combined_is_told_and_leaves_run_and_forma
     assert "letters xlsx  failed: column text: a text has 40,000 characters" in status.out
     assert f"onpoint exports combine {run_id} tries again" in status.out
     [dead] = await site.operator.dead_letters("--run", run_id)
-    assert (dead["service"], dead["topic"]) == ("converter", "exports.combine.requested")
+    assert dead["original"]["topic"] == "exports.combine.requested"
     checked = await verified(site, run_id)
     assert checked.code == 0, checked.out
 

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.converter.formats.values import as_hexadecimal
 from shared.datasets.arrow import LINEAGE_FIELDS, data_schema, export_schema
 from shared.datasets.exports import Exports
 from shared.datasets.model import Dataset
@@ -67,7 +68,7 @@ class Layout:
             rows = rows.cast(self._exported)
         for name in self._hex:
             place = rows.schema.get_field_index(name)
-            rows = rows.set_column(place, name, _hexadecimal(rows.column(place)))
+            rows = rows.set_column(place, name, _hexadecimal(name, rows.column(place)))
         return rows
 
 
@@ -95,9 +96,8 @@ def clean_rows(clean: pq.ParquetFile, layout: Layout) -> Rows:
     return Rows(layout.schema, clean.metadata.num_rows, pieces)
 
 
-def _hexadecimal(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
-    texts = pl.Series(pl.from_arrow(column), dtype=pl.Binary).bin.encode("hex")
-    return texts.to_arrow().cast(pa.string())
+def _hexadecimal(name: str, column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
+    return as_hexadecimal(pl.Series(name, pl.from_arrow(column))).to_arrow()
 
 
 def os_error(error: Exception) -> Exception:

@@ -26,7 +26,6 @@ from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.models import MAX_COMBINED_FILES, Artifact, Count, ExportsCombined, Part
 from shared.events.names import Format
-from shared.observability.logging import get_logger
 from shared.reasons import Reason
 from shared.stages.artifacts import Artifacts
 from shared.stages.results import parse_stored
@@ -39,8 +38,6 @@ HASH_CHARS = 16
 """Of a file's SHA-256 in its name: two writers of different bytes never overwrite each other."""
 
 MANIFEST = "manifest"
-
-log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,6 @@ class Combiner:
             now = await self._inputs(run_id, dataset, name)
             if now.digest == inputs.digest:
                 await self._staging.delete(_progress_key(run_id, inputs))
-                log.info("exports_combined", dataset=dataset, format=name, files=len(files))
                 return combined
             inputs = now
 
