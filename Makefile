@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
+SPARK := 3.5.9
+SPARK_VENV := .venv-spark
+SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults test-chaos test-histories test-model test-sources chaos airflow-env test-airflow test-compose \
+.PHONY: help setup lint format test test-fast test-faults test-chaos test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -36,10 +39,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not airflow and not compose"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not airflow and not compose and not readers"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not airflow and not compose"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not airflow and not compose and not readers"
 
 test-postgres: setup ## The integration tests on another PostgreSQL (VERSION=15, 16 or 17; < 10 min)
 	ONPOINT_LOCAL_POSTGRES_VERSION=$(or $(VERSION),15) $(BIN)/python -m pytest \
@@ -79,6 +82,21 @@ test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real 
 	MYPYPATH=deploy/airflow/plugins $(BIN)/mypy --python-executable $(AIRFLOW_VENV)/bin/python --allow-untyped-calls \
 		deploy/airflow/dags/*.py deploy/airflow/plugins/onpoint_airflow/*.py
 	$(BIN)/python -m pytest -m airflow tests/airflow
+
+test-readers: setup spark-env ## Exports opened by LibreOffice, Spark, duckdb and pandas, value for value (< 3 min)
+	@command -v soffice >/dev/null || echo "LibreOffice is not installed (apt-get install libreoffice-calc): its tests will fail"
+	$(BIN)/python -m pytest -m readers tests/readers
+
+spark-env: $(SPARK_STAMP) ## Makes .venv-spark: Spark and its reader of Avro, for test-readers (Java 17, Maven)
+
+$(SPARK_STAMP): Makefile
+	@test -x $(SPARK_VENV)/bin/python || $(BIN)/python -m venv $(SPARK_VENV)
+	@echo "fetching Spark $(SPARK) into $(SPARK_VENV) ..."
+	@$(SPARK_VENV)/bin/python -m pip install --quiet uv
+	@VIRTUAL_ENV=$(CURDIR)/$(SPARK_VENV) $(SPARK_VENV)/bin/uv pip install --quiet pyspark==$(SPARK)
+	@mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+		-Dartifact=org.apache.spark:spark-avro_2.12:$(SPARK) -DoutputDirectory=$(CURDIR)/$(SPARK_VENV)/jars
+	@touch $@
 
 test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)
 	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 13 min on 2 cores"

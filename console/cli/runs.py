@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,10 +17,10 @@ from console.cli.options import ArrayAsJson, ObjectAsJson, RunId
 from console.cli.progress import render as render_progress
 from console.cli.result import exit_code, print_json, show
 from console.cli.styles import STATUS_STYLE
-from console.client.ledger import RunRow, StageProgress, open_ledger
+from console.client.ledger import CombinedExports, RunRow, StageProgress, open_ledger
 from console.client.phase import phase
 from console.client.progress import Snapshot, by_key, is_over
-from console.formatting import duration, format_reasons, number
+from console.formatting import duration, format_reasons, number, one_line, quantity
 from shared.events.times import utc_text
 
 WIDE = 100
@@ -79,13 +79,14 @@ def status(
     as_json: ObjectAsJson = False,
 ) -> None:
     """Show one run: how far it is, or what became of it."""
-    run, stages, rejected, waits = asyncio.run(_one(environment.ledger_dsn(), run_id))
+    run, stages, rejected, waits, combined = asyncio.run(_one(environment.ledger_dsn(), run_id))
     if as_json:
         print_json(
             document(run)
             | {
                 "progress": [asdict(stage) for stage in stages],
                 "rejected_by_reason": rejected,
+                "combined_exports": [asdict(one) for one in combined],
                 "completed": run.completed,
             }
         )
@@ -93,7 +94,10 @@ def status(
     if run.superseded_by:
         print(f"run {run.superseded_by} has replayed this one since")
     if run.completed:
-        raise typer.Exit(show(run.completed, as_json=False))
+        code = show(run.completed, as_json=False)
+        if combined:
+            screen.stdout().print(Text(), render_combined(run_id, combined), highlight=False, crop=False)
+        raise typer.Exit(code)
     console = screen.stdout()
     # Nothing is drawn anew in place, so every line has room.
     console.print(
@@ -114,8 +118,9 @@ async def _latest(dsn: str, limit: int) -> list[RunRow]:
 
 async def _one(
     dsn: str, run_id: str
-) -> tuple[RunRow, list[StageProgress], dict[str, dict[str, int]], list[str]]:
-    """The run, how far its stages are, its refused rows by dataset and reason, and the migrations that it waits for.
+) -> tuple[RunRow, list[StageProgress], dict[str, dict[str, int]], list[str], list[CombinedExports]]:
+    """The run, how far its stages are, its refused rows by dataset and reason, the migrations that it waits for, and its
+    combined exports.
 
     Raises `CommandError` if the ledger does not know the run.
     """
@@ -124,7 +129,24 @@ async def _one(
         stages = await ledger.progress(run_id)
         pending = environment.pending_migrations() if run.status == "running" else None
         waits = [] if pending is None else await pending.find(ledger, run_id, by_key(stages))
-        return run, stages, await ledger.rejections(run_id), waits
+        rejected = await ledger.rejections(run_id)
+        return run, stages, rejected, waits, await ledger.combined_exports(run_id)
+
+
+def render_combined(run_id: str, combined: Sequence[CombinedExports]) -> RenderableType:
+    """The manifest of each, or why there is none and how to try again."""
+    lines = [Text("combined exports", "bold")]
+    for one in combined:
+        name = f"  {one.dataset} {one.format}  "
+        if one.status == "done":
+            what = Text(f"{quantity(one.files, 'file')}: {one.manifest}")
+        else:
+            what = Text(f"failed: {one_line(one.detail or '')}", "yellow")
+        lines.append(Text.assemble(name, what, no_wrap=True, overflow="ignore"))
+    if any(one.status == "failed" for one in combined):
+        again = f"  onpoint exports combine {run_id} tries again"
+        lines.append(Text(again, "dim", no_wrap=True, overflow="ignore"))
+    return Group(*lines)
 
 
 def document(run: RunRow) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,6 +57,20 @@ async def publish_request(kafka: KafkaClients, run_id: str, value: bytes) -> Non
         ) from error
     except (KafkaError, OSError) as error:
         raise ClientError(f"Kafka at {servers} did not take the request: {reason(error)}") from error
+    finally:
+        await stop(producer)
+
+
+async def publish(kafka: KafkaClients, topic: str, records: Sequence[tuple[str, bytes]]) -> None:
+    """Publishes keys and values; returns when every replica in sync has them. Raises `ClientError`."""
+    producer = kafka.producer(acks="all", enable_idempotence=True, max_request_size=MAX_REQUEST_BYTES)
+    try:
+        async with as_client_errors(kafka.servers):
+            await kafka.start(producer)
+            metadata = await producer.client.fetch_all_metadata()
+            require_topic(topic, metadata.topics(), kafka.servers)
+            for key, value in records:
+                await producer.send_and_wait(topic, value=value, key=key.encode())
     finally:
         await stop(producer)
 

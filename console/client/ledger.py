@@ -88,6 +88,20 @@ class QuarantineFile:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class CombinedExports:
+    """What became of a dataset's combined exports in a format."""
+
+    dataset: str
+    format: str
+    status: str
+    """`done`, or `failed`: the files are those of an earlier try, if there are any."""
+    detail: str | None
+    batches: int
+    files: int
+    manifest: str | None
+
+
 class Ledger:
     """A connection for reading. Every method raises `LedgerUnavailableError` when the database does not answer."""
 
@@ -167,6 +181,16 @@ class Ledger:
         for row in rows:
             found.setdefault(row["dataset"], {})[row["reason"]] = row["rows"]
         return found
+
+    async def combined_exports(self, run_id: str) -> list[CombinedExports]:
+        """By dataset and format; none before the run has ended."""
+        with _as_client_errors():
+            rows = await self._connection.fetch(
+                "SELECT dataset, format, status, detail, batches, jsonb_array_length(artifacts) AS files, manifest "
+                "FROM onpoint_runs.v_combined_exports WHERE run_id = $1 ORDER BY dataset, format",
+                run_id,
+            )
+        return [CombinedExports(**row) for row in rows]
 
     async def quarantine(
         self, run_id: str, datasets: Sequence[str], reason: str | None

@@ -25,10 +25,16 @@ RESULTS = tuple(topology.RESULT_OF_STAGE.values())
 CONSUMES: Mapping[str, tuple[str, ...]] = {
     "crawler": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
     "processor": (topics.BATCH_CRAWLED,),
-    "converter": (topics.BATCH_PROCESSED,),
+    "converter": (topics.BATCH_PROCESSED, topics.EXPORTS_COMBINE_REQUESTED),
     "loader": (topics.BATCH_PROCESSED,),
     "s3sink": (topics.BATCH_PROCESSED, topics.RUN_SEALED),
-    "quality": (topics.CRAWL_PLANNED, *RESULTS, topics.BATCH_FAILED, topics.RUN_DRAINED),
+    "quality": (
+        topics.CRAWL_PLANNED,
+        *RESULTS,
+        topics.BATCH_FAILED,
+        topics.RUN_DRAINED,
+        topics.EXPORTS_COMBINED,
+    ),
 }
 """Which service answers for what, beside its own retry topic: what it cannot handle is in its dead letters."""
 
@@ -211,7 +217,17 @@ def _fields(record: Record) -> dict[str, Any]:
     document = document or {}
     fields: dict[str, Any] = {
         name: document[name]
-        for name in ("run_id", "batch_id", "dataset", "stage", "status", "sequence", "version", "reason")
+        for name in (
+            "run_id",
+            "batch_id",
+            "dataset",
+            "stage",
+            "status",
+            "sequence",
+            "version",
+            "reason",
+            "format",
+        )
         if isinstance(document.get(name), str | int)
     }
     work = document.get("work")

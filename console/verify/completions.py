@@ -93,6 +93,12 @@ def _check_listing(run: Run, audit: AuditRows, documents: Documents, findings: F
         if result.run_id == run.run_id and result.stage in {"converter", "s3sink"} and result.status == "done"
         for file in result.files
     }
+    in_ledger |= {
+        (file.uri, file.rows, file.bytes, file.sha256): combined.dataset
+        for combined in audit.combined
+        if combined.run_id == run.run_id
+        for file in combined.files
+    }
     in_listing = {(file.uri, file.rows, file.bytes, file.sha256) for _, file in files}
     for entry in sorted(set(in_ledger) - in_listing):
         if in_ledger[entry] in run.completed["datasets"]:

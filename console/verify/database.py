@@ -141,6 +141,17 @@ class LoadedBatch:
     rows_superseded: int
 
 
+@dataclass(frozen=True, slots=True)
+class CombinedExports:
+    """What became of the combined exports of a dataset in a format, lately."""
+
+    run_id: str
+    dataset: str
+    format: str
+    status: str
+    files: tuple[File, ...]
+
+
 @dataclass(slots=True)
 class AuditRows:
     """All that PostgreSQL has of the runs that are checked."""
@@ -154,6 +165,7 @@ class AuditRows:
     stored: list[LakeBatch]
     unmatched: frozenset[tuple[str, str]]
     """Batch and stage of failures that no plan contains, of any run."""
+    combined: list[CombinedExports] = field(default_factory=list)
 
     @property
     def everything(self) -> bool:
@@ -192,6 +204,7 @@ async def read_audit_rows(connection: asyncpg.Connection, run_ids: Sequence[str]
                     "SELECT batch_id, stage FROM onpoint_runs.v_unmatched_failures"
                 )
             ),
+            [_combined(row) for row in await _of(connection, "onpoint_runs.v_combined_exports", chosen)],
         )
 
 
@@ -228,11 +241,19 @@ def _run(row: asyncpg.Record) -> Run:
     return Run(**{**row, "datasets": tuple(row["datasets"] or ()), "completed": completed})
 
 
-def _result(row: asyncpg.Record) -> Result:
-    files = tuple(
+def _files(row: asyncpg.Record) -> tuple[File, ...]:
+    return tuple(
         File(entry["uri"], entry["format"], entry["rows"], entry["bytes"], entry["sha256"])
         for entry in json.loads(row["artifacts"])
     )
+
+
+def _combined(row: asyncpg.Record) -> CombinedExports:
+    return CombinedExports(row["run_id"], row["dataset"], row["format"], row["status"], _files(row))
+
+
+def _result(row: asyncpg.Record) -> Result:
+    files = _files(row)
     return Result(
         row["run_id"], row["dataset"], row["sequence"], row["batch_id"], row["stage"], row["status"], row["reason"],
         tuple(row[f"rows_{name}"] for name in COUNTS), files, len(json.loads(row["missing"])),

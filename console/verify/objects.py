@@ -1,5 +1,6 @@
 """I3 and I9: the files. Named ones are there, whole and as their names promise; the others are young."""
 
+import json
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,7 +20,7 @@ from shared.events.ids import DATASET_PATTERN
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
-from shared.sweep.rules import LakeKey, hour_of, lake_key
+from shared.sweep.rules import LakeKey, combined_names, hour_of, lake_key
 
 EXPORT_HASH_CHARS = 16
 """Of the digest, in the name of an export."""
@@ -86,7 +87,8 @@ class Objects:
             case "converter":
                 label = file.format.partition(".")[0]
                 name = file.uri.rpartition("/")[2].removesuffix(f".{file.format}")
-                derived = self.lake.uri(keys.export_key(run, dataset, label, name, file.format))
+                key_of = keys.combined_key if _is_combined(file.uri) else keys.export_key
+                derived = self.lake.uri(key_of(run, dataset, label, name, file.format))
                 right = file.uri == derived and name.rpartition("-")[2] == file.sha256[:EXPORT_HASH_CHARS]
             case "s3sink":
                 return  # named by its batches
@@ -126,6 +128,8 @@ class Objects:
         for store in (self.staging, self.lake):
             async for info in store.list(""):
                 uri = store.uri(info.key)
+                if store is self.lake and _is_combined(uri):
+                    known |= await self._combined_beside(info.key, known)
                 if uri in known or self._is_of_others(store, info.key, audit):
                     self.findings.count("I3")
                     continue
@@ -136,6 +140,19 @@ class Objects:
                     uri,
                     f"nothing names it, and it is {age.total_seconds():.0f} s old",
                 )
+
+    async def _combined_beside(self, key: str, known: set[str]) -> set[str]:
+        """A folder's manifest and what it names, for a file that is not known: the ledger may not have it."""
+        folder = key.rpartition("/")[0]
+        manifest = f"{folder}/manifest.json"
+        if self.lake.uri(key) in known or (text := await self.lake.get(manifest)) is None:
+            return set()
+        try:
+            names = combined_names(json.loads(text))
+        except ValueError as error:
+            self.findings.add("I3", self.lake.uri(manifest), f"it cannot be read: {error}")
+            names = ()
+        return {self.lake.uri(manifest), *(self.lake.uri(f"{folder}/{name}") for name in names)}
 
     def _permanent(self, audit: AuditRows, documents: Documents) -> Iterable[str]:
         """The URIs of the runs' requests, marks, plans, listings and manifests, and of what the manifests name."""
@@ -170,11 +187,11 @@ class Objects:
         return False
 
     def _is_of_others(self, store: ObjectStore, key: str, audit: AuditRows) -> bool:
-        """Of a run that is not looked at, a version of columns, change data, or what `onpoint exports combine` wrote."""
+        """Of a run that is not looked at, a version of columns, or change data."""
         parts = key.split("/")
         if store is self.staging and _COLUMNS.fullmatch(key):
             return True  # of a dataset, and of no run
-        if store is self.lake and (parts[0] == "cdc" or (parts[0] == "exports" and "combined" in parts)):
+        if store is self.lake and parts[0] == "cdc":
             return True
         if store is self.staging or parts[0] == "exports":
             return len(parts) > 1 and parts[1] in audit.others
@@ -258,12 +275,16 @@ def listed(listing: Mapping[str, object]) -> list[tuple[str, File]]:
     found = []
     datasets = listing.get("datasets")
     for dataset, entry in datasets.items() if isinstance(datasets, dict) else ():
-        for kind in ("objects", "exports"):
-            for file in entry[kind]:
+        for kind in ("objects", "exports", "combined"):
+            for file in entry.get(kind, ()):
                 name = file["uri"].rpartition("/")[2]
                 form = "parquet" if kind == "objects" else name.partition(".")[2]
                 found.append((dataset, File(file["uri"], form, file["rows"], file["bytes"], file["sha256"])))
     return found
+
+
+def _is_combined(uri: str) -> bool:
+    return "/exports/" in uri and uri.split("/")[-2:-1] == ["combined"]
 
 
 def check_batch_ids(audit: AuditRows, findings: Findings) -> None:

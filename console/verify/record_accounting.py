@@ -42,6 +42,7 @@ class RecordAccounting:
         self._bus = bus
         self._findings = findings
         self._results = {(result.batch_id, result.stage) for result in audit.results}
+        self._combined = {(one.run_id, one.dataset, one.format) for one in audit.combined}
         self._dead: set[tuple[str, RecordRef]] = {
             digest.place for digest in bus.dead_letters if digest.place is not None
         }
@@ -89,6 +90,8 @@ class RecordAccounting:
         match topic:
             case topics.CRAWL_REQUESTED | topics.RUN_SEALED | topics.RUN_DRAINED:
                 return run is not None and run.status in ENDED
+            case topics.EXPORTS_COMBINE_REQUESTED | topics.EXPORTS_COMBINED:
+                return (fields.get("run_id"), fields.get("dataset"), fields.get("format")) in self._combined
             case topics.CRAWL_PLANNED | topics.CRAWL_BATCH_REQUESTED if fields.get("kind", "plan") == "plan":
                 return run is not None and self._is_planned(run, fields.get("dataset"))
             case _ if topic == retry_topic(service):

@@ -1,7 +1,8 @@
 from functools import partial
 
 from services.converter.handlers import Handlers
-from services.converter.service import ConverterService
+from services.converter.service.combiner import Combiner
+from services.converter.service.conversion import ConverterService
 from services.converter.settings import ConverterSettings
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
@@ -22,13 +23,20 @@ async def build(process: Process) -> None:
     staging = open_s3(storage, storage.staging_bucket)
     batches = Batches(staging, "converter")
     lake = open_s3(storage, storage.lake_bucket)
-    handlers = Handlers(ConverterService(batches, lake, RunDatasets(staging, folder.read)))
+    datasets = RunDatasets(staging, folder.read)
+    handlers = Handlers(ConverterService(batches, lake, datasets), Combiner(staging, lake, datasets))
     process.subscriptions.subscribe(
         topics.BATCH_PROCESSED,
         handler=handlers.on_batch_processed,
         mark_failed=partial(mark_batch_failed, batches),
         redrive=partial(redrive_batch, batches),
         workers=settings.converter_workers,
+    )
+    process.subscriptions.subscribe(
+        topics.EXPORTS_COMBINE_REQUESTED,
+        handler=handlers.on_combine_requested,
+        mark_failed=handlers.mark_combination_failed,
+        apart=True,
     )
 
 

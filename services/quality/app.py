@@ -1,10 +1,12 @@
 from functools import partial
 
+from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
+from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
@@ -21,6 +23,7 @@ from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
+from shared.stages.results import Batches
 from shared.storage.object_store import open_s3
 from shared.sweep.ledger import LedgerRunIndex
 from shared.sweep.settings import SweepSettings
@@ -40,10 +43,11 @@ async def build(process: Process) -> None:
     staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
     completions = CompletionRepository(pool)
     listings = Listings(ListingRepository(pool), completions, lake)
-    ledger = LedgerService(LedgerRepository(pool), staging, process.publisher.publish_all)
-    handlers = Handlers(
-        ledger, CompletionService(completions, listings, Checks(pool), RunDatasets(staging, folder.read))
-    )
+    datasets = RunDatasets(staging, folder.read)
+    combinations = Combinations(CombinedExportRepository(pool), Batches(staging, "converter"), datasets)
+    ledger = LedgerService(LedgerRepository(pool), staging, process.publisher.publish_all, combinations)
+    completion = CompletionService(completions, listings, Checks(pool), datasets, combinations)
+    handlers = Handlers(ledger, completion, combinations)
     process.subscriptions.subscribe(
         topics.CRAWL_REQUESTED,
         handler=handlers.on_crawl_requested,

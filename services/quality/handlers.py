@@ -6,19 +6,25 @@ import structlog
 
 from services.quality.adapters.completions import DecidingRecord
 from services.quality.domain.ledger import Failure, Request
+from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService, NotDrainedError
 from services.quality.service.ledger import LedgerService
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, decode_failure, parse_object
-from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, RunDrained
+from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, ExportsCombined, RunDrained
 from shared.observability.logging import get_logger
 from shared.reasons import Reason
 
 _BATCH_ID = re.compile(ids.BATCH_ID_PATTERN)
 
-LEDGER_TOPICS = (topics.CRAWL_PLANNED, *topology.STAGE_OF_RESULT, topics.BATCH_FAILED)
+LEDGER_TOPICS = (
+    topics.CRAWL_PLANNED,
+    *topology.STAGE_OF_RESULT,
+    topics.BATCH_FAILED,
+    topics.EXPORTS_COMBINED,
+)
 
 log = get_logger()
 
@@ -27,6 +33,7 @@ log = get_logger()
 class Handlers:
     ledger: LedgerService
     completion: CompletionService
+    combinations: Combinations
 
     async def on_crawl_requested(self, record: Record) -> Sequence[Outgoing]:
         """A run is known from its request on."""
@@ -55,6 +62,8 @@ class Handlers:
                 await self._on_planned(record)
             case topics.BATCH_FAILED:
                 await self._on_failed(record)
+            case topics.EXPORTS_COMBINED:
+                await self._on_combined(record)
             case _:
                 await self._on_result(record, decode_event(BatchManifest, record.value))
         return ()
@@ -90,6 +99,13 @@ class Handlers:
         planned = decode_event(CrawlPlanned, record.value)
         structlog.contextvars.bind_contextvars(run_id=planned.run_id)
         await self.ledger.record_plan(planned)
+
+    async def _on_combined(self, record: Record) -> None:
+        combined = decode_event(ExportsCombined, record.value)
+        structlog.contextvars.bind_contextvars(run_id=combined.run_id)
+        if record.key_text not in {None, combined.run_id}:
+            raise PermanentError(Reason.SCHEMA, "the record's key is not its run id")
+        await self.combinations.record(combined)
 
     async def _on_failed(self, record: Record) -> None:
         failed = decode_failure(record.value)

@@ -91,16 +91,18 @@ class Subscriptions:
         mark_failed: MarkFailed = dead_letter_only,
         redrive: Redrive = no_failure_to_clear,
         workers: int = 1,
+        apart: bool = False,
     ) -> None:
         """Every record of the topics goes through `handler`, at least once, in the order of its partition.
 
-        All subscriptions with one worker share one consumer. With more, `workers` consumers share the partitions of
-        one topic. Retries have a consumer of their own, so that a large replay delays no new record.
+        All subscriptions with one worker share one consumer, except those that are `apart`, as their records take long. With
+        more, `workers` consumers share the partitions of one topic. Retries have a consumer of their own, so that a large
+        replay delays no new record.
         """
         self._handlers.update(dict.fromkeys(names, handler))
         self._mark_failed.update(dict.fromkeys(names, mark_failed))
         self._redrive.update(dict.fromkeys(names, redrive))
-        if workers == 1:
+        if workers == 1 and not apart:
             self._shared_topics += names
         else:
             self._subscribe(names, self._handle, workers)

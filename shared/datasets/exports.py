@@ -132,7 +132,20 @@ class Exports(Model):
     xlsx: XlsxOptions = XlsxOptions()
     feather: FeatherOptions = FeatherOptions()
     avro: AvroOptions = AvroOptions()
+    one_file: bool = False
+    """Combine the batches of a run into one file per format when the run has ended."""
     max_rows: Annotated[Whole, Field(ge=1)] | None = None
     """Of a combined file; None: no bound."""
     max_bytes: Annotated[Whole, Field(ge=10_000)] | None = None
     """Of a combined file; None: no bound."""
+
+    @model_validator(mode="after")
+    def one_file_has_no_bound(self) -> Self:
+        if self.one_file and (self.max_rows is not None or self.max_bytes is not None):
+            raise FaultError("max_rows and max_bytes ask for several files: leave one_file away", "one_file")
+        return self
+
+    @property
+    def are_combined(self) -> bool:
+        """Whether the batches of a run are combined when it has ended."""
+        return self.one_file or self.max_rows is not None or self.max_bytes is not None

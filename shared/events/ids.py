@@ -29,6 +29,11 @@ def plan_unit_id(run_id: str, dataset: str) -> str:
     return derive(run_id, dataset, "plan")
 
 
+def combination_id(run_id: str, dataset: str, file_format: str) -> str:
+    """Names the combined exports of a dataset of a run in a format; never the id of a batch."""
+    return derive(run_id, dataset, file_format)
+
+
 def run_id_of_record(
     topic: str, partition: int, offset: int, timestamp_ms: int, appended_at: datetime
 ) -> str:

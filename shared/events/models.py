@@ -32,6 +32,8 @@ MAX_TEXT_CHARS = 4096
 MAX_LIST_ITEMS = 10_000
 """Bound of every list in an event; the broker's record limit (1 MiB) is met long before."""
 
+MAX_COMBINED_FILES = 1_000
+"""Of a dataset and format: each takes some 350 bytes of an event."""
 
 MAX_UNNAMED_FIELDS = 50
 
@@ -325,6 +327,31 @@ class RunSealed(Event):
 class RunDrained(Event):
     run_id: RunId
     requested_at: Timestamp
+
+
+class ExportsCombineRequested(Event):
+    """Combine the exports of a dataset of a run in one format. Its run has ended, or a batch came to it since."""
+
+    run_id: RunId
+    dataset: DatasetName
+    format: Format
+
+
+class ExportsCombined(Event):
+    """What became of it. A later event of the same run, dataset and format replaces this one."""
+
+    run_id: RunId
+    dataset: DatasetName
+    format: Format
+    status: Literal["done", "failed"] = "done"
+    detail: Text | None = None
+    """Why it failed."""
+    batches: Count = 0
+    """Whose rows are in the files."""
+    manifest: Text | None = None
+    """The file in the lake that names the files; None where it failed."""
+    files: Annotated[tuple[Artifact, ...], Field(max_length=MAX_COMBINED_FILES)] = ()
+    produced_at: Timestamp
 
 
 class DatasetSummary(Part):

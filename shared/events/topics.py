@@ -14,6 +14,8 @@ BATCH_FAILED: Final = "batch.failed"
 RUN_SEALED: Final = "run.sealed"
 RUN_DRAINED: Final = "run.drained"
 RUN_COMPLETED: Final = "run.completed"
+EXPORTS_COMBINE_REQUESTED: Final = "exports.combine.requested"
+EXPORTS_COMBINED: Final = "exports.combined"
 
 
 def retry_topic(service: str) -> str:

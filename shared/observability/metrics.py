@@ -139,3 +139,9 @@ EXPORTS_FAILED = Counter(
     ["dataset", "format"],
     registry=REGISTRY,
 )
+COMBINATIONS = Counter(
+    "onpoint_exports_combined_total",
+    "Datasets of ended runs whose exports were combined into few files, by result: done, failed.",
+    ["dataset", "format", "result"],
+    registry=REGISTRY,
+)

@@ -58,12 +58,18 @@ def checkpoint_key(run_id: str, dataset: str, batch_id: str) -> str:
     return artifact_key(run_id, dataset, "crawler", name, "checkpoint")
 
 
+def combination_key(run_id: str, dataset: str, name: str) -> str:
+    """How far the files of a combination are. Swept as a checkpoint is."""
+    name = hashlib.sha256(f"combination {name}".encode()).hexdigest()
+    return artifact_key(run_id, dataset, "converter", name, "checkpoint")
+
+
 def export_key(run_id: str, dataset: str, file_format: str, name: str, extension: str) -> str:
     return f"exports/{_run(run_id)}/{_dataset(dataset)}/{_name(file_format)}/{_name(name)}.{_name(extension)}"
 
 
 def combined_key(run_id: str, dataset: str, file_format: str, name: str, extension: str) -> str:
-    """A file that has the rows of many batches. It is deeper than an export, so nothing sweeps it."""
+    """A file that has the rows of many batches, or the manifest that names them."""
     folder = f"exports/{_run(run_id)}/{_dataset(dataset)}/{_name(file_format)}/combined"
     return f"{folder}/{_name(name)}.{_name(extension)}"
 

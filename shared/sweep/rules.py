@@ -25,7 +25,8 @@ _PARTITIONED = re.compile(
     rf"(?P<dataset>{DATASET_PATTERN})/(?:[^/=]+=[^/]*/)+(\d{{4}})(\d\d)(\d\d)(\d\d)-[0-9a-f]{{32}}\.parquet"
 )
 _EXPORT = re.compile(
-    rf"exports/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/[a-z0-9]{{1,32}}/[^/]+"
+    rf"exports/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/[a-z0-9]{{1,32}}/"
+    rf"(?:(?P<combined>combined)/(?!manifest\.json))?[^/]+"
 )
 
 
@@ -68,6 +69,8 @@ class LakeKey:
 class ExportKey:
     run_id: str
     dataset: str
+    is_combined: bool = False
+    """It has the rows of many batches, and a manifest beside it."""
 
 
 @dataclass(slots=True)
@@ -127,7 +130,17 @@ def lake_key(key: str) -> LakeKey | None:
 
 def export_key(key: str) -> ExportKey | None:
     found = _EXPORT.fullmatch(key)
-    return None if found is None else ExportKey(found["run_id"], found["dataset"])
+    if found is None:
+        return None
+    return ExportKey(found["run_id"], found["dataset"], found["combined"] is not None)
+
+
+def combined_names(manifest: Any) -> Collection[str]:
+    """The files that the manifest beside combined ones names. Raises `ValueError` for a document that is none."""
+    try:
+        return {file["name"] for file in manifest["files"]}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a manifest: {error!r}") from error
 
 
 def hour_of(moment: datetime) -> datetime:
@@ -171,7 +184,7 @@ def listed_uris(listing: Any) -> Collection[str]:
         return {
             file["uri"]
             for dataset in listing["datasets"].values()
-            for files in (dataset["objects"], dataset["exports"])
+            for files in (dataset["objects"], dataset["exports"], dataset.get("combined", ()))
             for file in files
         }
     except (AttributeError, KeyError, TypeError) as error:

@@ -27,6 +27,7 @@ from shared.sweep.rules import (
     Run,
     SweepReport,
     artifact_key,
+    combined_names,
     export_key,
     hour_of,
     is_expired,
@@ -140,7 +141,8 @@ class Sweep:
             if self._lake.uri(info.key) not in named
             and (place.run_id not in runs or runs[place.run_id].ended_at is not None)
         ]
-        unnamed: list[ObjectInfo] = []
+        unnamed = await self._uncombined([info for info, place in suspects if place.is_combined])
+        suspects = [(info, place) for info, place in suspects if not place.is_combined]
         for converted in dict.fromkeys(
             ArtifactKey(place.run_id, place.dataset, "converter") for _, place in suspects
         ):
@@ -151,6 +153,23 @@ class Sweep:
             ]
             unnamed += await self._unnamed(converted, of_batch, self._lake)
         await self._remove_unlisted("exports", unnamed)
+
+    async def _uncombined(self, suspects: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+        """Those that the manifest of their folder does not name."""
+        left: list[ObjectInfo] = []
+        for folder in dict.fromkeys(info.key.rpartition("/")[0] for info in suspects):
+            key = f"{folder}/manifest.json"
+            text = await self._lake.get(key)
+            try:
+                names = () if text is None else combined_names(orjson.loads(text))
+            except ValueError as error:
+                self._add_problem(
+                    f"{self._lake.uri(key)} cannot be read, so the files beside it stay: {error}"
+                )
+                continue
+            here = [info for info in suspects if info.key.rpartition("/")[0] == folder]
+            left += [info for info in here if info.key.rpartition("/")[2] not in names]
+        return left
 
     async def _suspects(self, page: Sequence[ObjectInfo]) -> list[ObjectInfo]:
         """Lake objects that are old, that the ledger does not name, and that no run may still come to name."""

@@ -57,6 +57,7 @@ def files_of(dataset: Dataset, folder: Path) -> tuple[Path, ...]:
 def faults_of(dataset: Dataset) -> Iterator[Fault]:
     """What is wrong with statements, and with columns as far as they are known without a row."""
     types = _read_types(dataset)
+    yield from _null_keys(dataset)
     try:
         for place, step in enumerate(dataset.transform):
             if step.sql is not None and (reason := fault_in(step.sql)) is not None:
@@ -72,6 +73,19 @@ def faults_of(dataset: Dataset) -> Iterator[Fault]:
     if missing := [column.name for column in dataset.columns if column.name not in types]:
         reason = f"its result has no column {', '.join(missing)}: there are {', '.join(list(types)[:20])}"
         yield Fault(("transform",), reason)
+
+
+def _null_keys(dataset: Dataset) -> Iterator[Fault]:
+    """Masks that leave no row its key: only a statement or a function behind them could give it back."""
+    for place, step in enumerate(dataset.transform):
+        if any(later.sql is not None or later.python is not None for later in dataset.transform[place:]):
+            continue
+        for mask in step.mask or ():
+            if mask.how == "null" and mask.column in dataset.key:
+                reason = (
+                    f"{mask.column} is in the key, and a row without its key is rejected: hash it instead"
+                )
+                yield Fault(("transform", place, "mask", mask.column), reason)
 
 
 def _read_types(dataset: Dataset) -> Types:

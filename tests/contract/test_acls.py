@@ -14,10 +14,15 @@ WRITES = {
         topics.BATCH_FAILED,
     },
     "processor": {topics.BATCH_PROCESSED, topics.BATCH_FAILED},
-    "converter": {topics.BATCH_CONVERTED, topics.BATCH_FAILED},
+    "converter": {topics.BATCH_CONVERTED, topics.EXPORTS_COMBINED, topics.BATCH_FAILED},
     "loader": {topics.BATCH_LOADED, topics.BATCH_FAILED},
     "s3sink": {topics.BATCH_STORED, topics.BATCH_FAILED},
-    "quality": {topics.RUN_SEALED, topics.RUN_DRAINED, topics.RUN_COMPLETED},
+    "quality": {
+        topics.RUN_SEALED,
+        topics.RUN_DRAINED,
+        topics.RUN_COMPLETED,
+        topics.EXPORTS_COMBINE_REQUESTED,
+    },
 }
 
 

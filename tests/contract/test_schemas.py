@@ -17,6 +17,8 @@ EVENTS: tuple[type[models.Part], ...] = (
     models.CrawlBatchRequested,
     models.CrawlPlanned,
     models.CrawlRequest,
+    models.ExportsCombineRequested,
+    models.ExportsCombined,
     models.RunCompleted,
     models.RunDrained,
     models.RunSealed,

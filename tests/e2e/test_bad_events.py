@@ -36,6 +36,8 @@ READERS: Mapping[str, Sequence[str]] = {
     "batch.failed": ("quality",),
     "run.sealed": ("s3sink",),
     "run.drained": ("quality",),
+    "exports.combine.requested": ("converter",),
+    "exports.combined": ("quality",),
     **{f"{service}.retry": (service,) for service in SERVICES},
 }
 

@@ -6,6 +6,7 @@ must have ended once, as the same one did before anything was killed, with the s
 """
 
 import asyncio
+import gzip
 import json
 import time
 import uuid
@@ -47,6 +48,25 @@ INPUTS = {
 
 GARBAGE_PARTITIONS = 2
 
+COMBINED = "notes"
+COMBINED_ROWS = 5
+COMBINED_FILE = """\
+name: notes
+source:
+  name: notes
+  kind: api
+  base_url: {url}
+  path: /notes
+  pagination: {{kind: none}}
+table: c_notes
+key: [id]
+columns:
+  - {{name: id, type: int64}}
+formats: [csv]
+exports: {{max_rows: 2}}
+"""
+"""A dataset whose exports are combined."""
+
 BUNDLE_S = 5.0
 POINT_S = 300.0
 END_S = 180.0
@@ -62,6 +82,7 @@ class Swept:
     good: list[str] = field(default_factory=list)
     replays: list[str] = field(default_factory=list)
     failing: dict[str, str] = field(default_factory=dict)
+    combined: list[str] = field(default_factory=list)
     garbage: list[bytes] = field(default_factory=list)
     completions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -70,12 +91,13 @@ class Swept:
 
     @property
     def runs(self) -> list[str]:
-        return [*self.good, *self.replays, *self.failing]
+        return [*self.good, *self.replays, *self.failing, *self.combined]
 
 
 @pytest.fixture(scope="module")
 async def crash_source(test_data: TestData) -> AsyncIterator[SourceServer]:
     records = {name: test_data.records[name] for name in (*DATASETS, DEAD_DATASET)}
+    records[COMBINED] = [{"id": n} for n in range(COMBINED_ROWS)]
     records["todos"] = [*records["todos"], *BAD_TODOS]
     async with SourceServer(records) as server:
         for story in test_data.records[DEAD_DATASET][:2]:
@@ -96,6 +118,9 @@ async def swept(
         extra[f"ONPOINT_SOURCE_{name}_URL"] = crash_source.url
         extra[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = "0"
         extra[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = "50"
+    datasets = tmp_path_factory.mktemp("datasets")
+    (datasets / f"{COMBINED}.yaml").write_text(COMBINED_FILE.format(url=crash_source.url))
+    extra["ONPOINT_DATASETS_DIR"] = str(datasets)
     folder = tmp_path_factory.mktemp("crashes")
     with (
         LocalStack(folder / "stack", services=(), extra_env=extra) as stack,
@@ -146,6 +171,7 @@ async def feed(pipeline: Pipeline, seen: Swept) -> None:
                 seen.failing[run_id] = death
                 await commit_failing_batch(pipeline, run_id, death)
             await ask_replay(pipeline, seen)
+        await ask_combined(pipeline, seen)
         await send_garbage(pipeline, seen)
         await asyncio.sleep(BUNDLE_S)
 
@@ -169,6 +195,12 @@ async def ask_replay(pipeline: Pipeline, seen: Swept) -> None:
     await pipeline.request(
         {"run_id": run_id, "replay_of": seen.good[0], "from_stage": "processor", "datasets": list(DATASETS)}
     )
+
+
+async def ask_combined(pipeline: Pipeline, seen: Swept) -> None:
+    run_id = new_run("combined")
+    seen.combined.append(run_id)
+    await pipeline.request({"run_id": run_id, "datasets": [COMBINED]})
 
 
 async def send_garbage(pipeline: Pipeline, seen: Swept) -> None:
@@ -249,6 +281,17 @@ async def test_every_value_is_there_once(swept: tuple[Pipeline, Swept]) -> None:
         if not key.startswith(("_runs/", "exports/"))
     ]
     assert sorted(stored) == sorted(listed), "no object is left over"
+
+
+async def test_every_combined_file_is_listed_once(swept: tuple[Pipeline, Swept]) -> None:
+    pipeline, seen = swept
+    for run_id in seen.combined:
+        async with asyncio.timeout(END_S):
+            while not (found := pipeline.listing(run_id)["datasets"][COMBINED].get("combined")):
+                await asyncio.sleep(0.5)
+        texts = [gzip.decompress(pipeline.read(file["uri"])).decode().split()[1:] for file in found]
+        assert [int(line) for text in texts for line in text] == list(range(COMBINED_ROWS))
+        assert len(texts) == 3
 
 
 async def test_every_batch_is_done_or_dead_in_staging_as_in_the_ledger(

@@ -33,6 +33,8 @@ TOPICS = {
             "batch.failed",
             "run.sealed",
             "run.drained",
+            "exports.combine.requested",
+            "exports.combined",
         ),
         6,
     ),

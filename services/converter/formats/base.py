@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.datasets.arrow import data_schema, export_schema
+from services.converter.formats.values import as_hexadecimal
+from shared.datasets.arrow import LINEAGE_FIELDS, data_schema, export_schema
 from shared.datasets.exports import Exports
 from shared.datasets.model import Dataset
 from shared.parquet.columns import align
@@ -52,8 +53,11 @@ class ExportFormat:
 class Layout:
     """How the columns of clean files are in the exports of a format."""
 
-    def __init__(self, dataset: Dataset, export: ExportFormat) -> None:
-        self._stored, self._exported = data_schema(dataset), export_schema(dataset)
+    def __init__(self, dataset: Dataset, export: ExportFormat, files: Iterable[pa.Schema] = ()) -> None:
+        """`files`: schemas of clean files. Columns beyond the dataset's follow its own, as the last file has them."""
+        more = _columns_beyond(dataset, files)
+        self._stored = pa.schema([*data_schema(dataset), *more])
+        self._exported = pa.schema([*export_schema(dataset), *more])
         self._hex = [column.name for column in dataset.columns if export.is_text and column.encoding == "hex"]
         self.schema = self.of(self._stored.empty_table()).schema
 
@@ -64,8 +68,13 @@ class Layout:
             rows = rows.cast(self._exported)
         for name in self._hex:
             place = rows.schema.get_field_index(name)
-            rows = rows.set_column(place, name, _hexadecimal(rows.column(place)))
+            rows = rows.set_column(place, name, _hexadecimal(name, rows.column(place)))
         return rows
+
+
+def _columns_beyond(dataset: Dataset, files: Iterable[pa.Schema]) -> "list[pa.Field[Any]]":
+    known = {*data_schema(dataset).names, *(field.name for field in LINEAGE_FIELDS)}
+    return list({field.name: field for file in files for field in file if field.name not in known}.values())
 
 
 def clean_rows(clean: pq.ParquetFile, layout: Layout) -> Rows:
@@ -78,9 +87,8 @@ def clean_rows(clean: pq.ParquetFile, layout: Layout) -> Rows:
     return Rows(layout.schema, clean.metadata.num_rows, pieces)
 
 
-def _hexadecimal(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
-    texts = pl.Series(pl.from_arrow(column), dtype=pl.Binary).bin.encode("hex")
-    return texts.to_arrow().cast(pa.string())
+def _hexadecimal(name: str, column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
+    return as_hexadecimal(pl.Series(name, pl.from_arrow(column))).to_arrow()
 
 
 def os_error(error: Exception) -> Exception:

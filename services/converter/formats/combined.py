@@ -1,6 +1,7 @@
 """The batches of a run as files of a size that people ask for. The rows go in the order of the batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.converter.formats.base import ExportFormat, Layout, Rows
-from shared.datasets.model import Dataset
+from shared.datasets.exports import Exports
 
 ROOM = 0.95
 """Rows are not equally long: a file is planned for so much of its bound."""
@@ -16,62 +17,83 @@ ROOM = 0.95
 
 @dataclass(frozen=True, slots=True)
 class CleanFile:
-    """The clean Parquet of a batch on this machine."""
+    """The clean Parquet of a batch."""
 
-    path: Path
     rows: int
+    bytes: int
+    open: Callable[[], AbstractContextManager[Path]]
+    """The file on this machine, while it is needed. May be called again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the next file begins."""
+
+    first: int = 0
+    """Rows before it."""
+    planned: int | None = None
+    """The rows that it is tried with; None: as many as the batches' own size tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class CombinedFile:
-    path: Path
     rows: int
+    next: Place
 
 
-def write_files(
-    export: ExportFormat, dataset: Dataset, batches: Sequence[CleanFile], folder: Path
-) -> Iterator[CombinedFile]:
-    """The files one by one: use each before the next, which may take its place. Without rows there is none.
+class Combination:
+    """The batches as files, one by one. The same batches and options give the same files, wherever one begins.
 
-    One that became longer than `max_bytes` is written again with fewer rows; a single row may be longer. The same batches
-    and options give the same files. Memory is that of the format.
+    Memory is that of the format; of the batches one is on disk.
     """
-    exports, layout = dataset.exports, Layout(dataset, export)
-    total = sum(batch.rows for batch in batches)
-    most = min(exports.max_rows or total, export.max_rows or total)
-    planned = _first_guess(batches, exports.max_bytes, total)
-    target = folder / f"combined.{export.extension(exports)}"
-    first = 0
-    while first < total:
-        count = max(1, min(planned, most, total - first))
-        export.write(rows_between(batches, layout, first, count), exports, target)
-        size = target.stat().st_size
-        planned = total if exports.max_bytes is None else int(count * exports.max_bytes / size * ROOM)
-        if exports.max_bytes is not None and size > exports.max_bytes and count > 1:
+
+    def __init__(
+        self, export: ExportFormat, exports: Exports, layout: Layout, batches: Sequence[CleanFile]
+    ) -> None:
+        self._export = export
+        self._exports = exports
+        self._layout = layout
+        self._batches = batches
+        self.rows = sum(batch.rows for batch in batches)
+
+    def write(self, place: Place, target: Path, check: Callable[[], None] = lambda: None) -> CombinedFile:
+        """Writes the file that begins at `place`, which is before the last row.
+
+        One that became longer than `max_bytes` is written again with fewer rows; a single row may be longer. `check` is
+        called before every piece of rows, and may raise.
+        """
+        most = min(self._exports.max_rows or self.rows, self._export.max_rows or self.rows)
+        bound, left = self._exports.max_bytes, self.rows - place.first
+        planned = self._first_guess() if place.planned is None else place.planned
+        while True:
+            count = max(1, min(planned, most, left))
+            self._export.write(self._between(place.first, count, check), self._exports, target)
+            size = target.stat().st_size
+            planned = self.rows if bound is None else int(count * bound / size * ROOM)
+            if bound is None or size <= bound or count == 1:
+                return CombinedFile(count, Place(place.first + count, planned))
             planned = min(planned, count - 1)
-            continue
-        yield CombinedFile(target, count)
-        first += count
 
+    def _first_guess(self) -> int:
+        if self._exports.max_bytes is None:
+            return self.rows
+        stored = sum(batch.bytes for batch in self._batches)
+        return int(self._exports.max_bytes * self.rows / max(1, stored))
 
-def _first_guess(batches: Sequence[CleanFile], max_bytes: int | None, total: int) -> int:
-    if max_bytes is None or not total:
-        return total
-    stored = sum(batch.path.stat().st_size for batch in batches)
-    return int(max_bytes * total / stored)
+    def _between(self, first: int, count: int, check: Callable[[], None]) -> Rows:
+        """`count` rows from `first` on, counted over all batches."""
 
+        def pieces() -> Iterator[pa.Table]:
+            before, end = 0, first + count
+            for batch in self._batches:
+                if before < end and before + batch.rows > first:
+                    with batch.open() as path:
+                        for piece in _part(path, self._layout, first - before, end - before):
+                            check()
+                            yield piece
+                before += batch.rows
 
-def rows_between(batches: Sequence[CleanFile], layout: Layout, first: int, count: int) -> Rows:
-    """`count` rows from `first` on, counted over all batches."""
-
-    def pieces() -> Iterator[pa.Table]:
-        before, end = 0, first + count
-        for batch in batches:
-            if before < end and before + batch.rows > first:
-                yield from _part(batch.path, layout, first - before, end - before)
-            before += batch.rows
-
-    return Rows(layout.schema, count, pieces)
+        return Rows(self._layout.schema, count, pieces)
 
 
 def _part(path: Path, layout: Layout, first: int, end: int) -> Iterator[pa.Table]:

@@ -1,5 +1,7 @@
 """Values as text, column by column: what JSON and CSV have no kind of their own for."""
 
+from collections.abc import Callable
+
 import polars as pl
 import polars.selectors as cs
 
@@ -11,18 +13,21 @@ LOCAL_STAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.6f"
 DATE_FORMAT = "%Y-%m-%d"
 TIME_FORMAT = "%H:%M:%S%.6f"
 
+Change = Callable[[pl.Expr, pl.DataType], pl.Expr | None]
+"""What becomes of a value that is no list and no struct; None: it stays."""
+
 
 def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with every value, also inside lists and structs, as JSON can hold it.
 
-    Dates, times and durations become ISO 8601, binaries base64, decimals texts with all their digits.
-    Raises `PermanentError` (`schema`) for a float that is no number.
+    Dates, times and durations become ISO 8601, binaries base64, decimals texts with all their digits: most readers of
+    JSON take a number for a double. Raises `PermanentError` (`schema`) for a float that is no number.
     """
     refuse_no_numbers(frame)
     return frame.with_columns(
-        changed.alias(name)
+        value.alias(name)
         for name, dtype in frame.schema.items()
-        if (changed := _json_value(pl.col(name), dtype)) is not None
+        if (value := _json_value(pl.col(name), dtype)) is not None
     )
 
 
@@ -34,9 +39,9 @@ def as_cell_texts(frame: pl.DataFrame) -> pl.DataFrame:
     """
     refuse_no_numbers(frame.select(cs.nested()))
     return frame.with_columns(
-        changed.alias(name)
+        value.alias(name)
         for name, dtype in frame.schema.items()
-        if (changed := _cell_text(pl.col(name), dtype)) is not None
+        if (value := _cell_text(pl.col(name), dtype)) is not None
     )
 
 
@@ -95,17 +100,13 @@ def _json_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 def _json_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     """The value as JSON holds it; None where polars writes it so by itself."""
-    if isinstance(dtype, pl.Struct):
-        return _json_struct(value, dtype)
-    if isinstance(dtype, pl.List | pl.Array):
-        return _json_list(value, dtype)
-    if isinstance(dtype, pl.Categorical | pl.Enum):
-        return value.cast(pl.String)
-    return _json_text_of(value, dtype)
+    return changed(value, dtype, _json_leaf)
 
 
-def _json_text_of(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+def _json_leaf(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     match dtype:
+        case pl.Categorical() | pl.Enum():
+            return value.cast(pl.String)
         case pl.Datetime():
             return value.dt.strftime(STAMP_FORMAT if dtype.time_zone else LOCAL_STAMP_FORMAT)
         case pl.Time():
@@ -118,23 +119,39 @@ def _json_text_of(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
             return None
 
 
-def _json_list(value: pl.Expr, dtype: pl.List | pl.Array) -> pl.Expr | None:
-    inner = _json_value(pl.element(), _inner(dtype))
-    if inner is None:
-        return None
-    return value.list.eval(inner) if isinstance(dtype, pl.List) else value.arr.eval(inner)
+def changed(value: pl.Expr, dtype: pl.DataType, change: Change) -> pl.Expr | None:
+    """The value with what `change` makes of it, or of all that is inside of its lists and structs; None: it stays."""
+    if isinstance(dtype, pl.Struct):
+        return _changed_struct(value, dtype, change)
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = changed(pl.element(), _inner(dtype), change)
+        if inner is None:
+            return None
+        return value.list.eval(inner) if isinstance(dtype, pl.List) else value.arr.eval(inner)
+    return change(value, dtype)
 
 
-def _json_struct(value: pl.Expr, dtype: pl.Struct) -> pl.Expr | None:
-    changed = {
-        field.name: _json_value(value.struct.field(field.name), _type(field.dtype)) for field in dtype.fields
+def _changed_struct(value: pl.Expr, dtype: pl.Struct, change: Change) -> pl.Expr | None:
+    found = {
+        field.name: changed(value.struct.field(field.name), _type(field.dtype), change)
+        for field in dtype.fields
     }
-    if all(field is None for field in changed.values()):
+    if all(field is None for field in found.values()):
         return None
     fields = [
-        (value.struct.field(name) if field is None else field).alias(name) for name, field in changed.items()
+        (value.struct.field(name) if field is None else field).alias(name) for name, field in found.items()
     ]
     return pl.when(value.is_not_null()).then(pl.struct(fields))
+
+
+def as_hexadecimal(values: pl.Series) -> pl.Series:
+    """The column with its bytes, also inside lists and structs, as hexadecimal digits."""
+    found = changed(pl.col(values.name), values.dtype, _hexadecimal_leaf)
+    return values if found is None else values.to_frame().select(found.alias(values.name)).to_series()
+
+
+def _hexadecimal_leaf(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    return value.bin.encode("hex") if isinstance(dtype, pl.Binary) else None
 
 
 def _inner(dtype: pl.List | pl.Array) -> pl.DataType:

@@ -76,12 +76,17 @@ class UnnamedFields:
             if isinstance(child, dict):
                 if isinstance(value, dict):
                     self._observe(value, child, (*above, key))
-            elif child is None and _is_plain(key):
-                self._learn((*above, key), value)
+            elif child is None:
+                if len(key) <= MAX_NAME_CHARS:
+                    self._name((*above, key))
+                if _is_plain(key):
+                    self._learn((*above, key), value)
+
+    def _name(self, path: _Path) -> None:
+        if len(self._names) < MAX_FIELDS:
+            self._names.add(_as_yaml(format_path(path))[:MAX_NAME_SHOWN_CHARS])
 
     def _learn(self, path: _Path, value: Any) -> None:
-        if len(self._names) < MAX_FIELDS:
-            self._names.add(format_path(path)[:MAX_NAME_SHOWN_CHARS])
         if value is None or not self._trusted:
             return
         kind = _kind(value)
@@ -126,6 +131,21 @@ def _kind(value: Any) -> pa.DataType | None:
             item = kinds.pop() if len(kinds) == 1 else None
             return None if item is None else pa.list_(item)
     return None
+
+
+def _as_yaml(path: str) -> str:
+    """As a file has it. What cannot be seen, such as a blank of no width, is escaped as in YAML's double quotes."""
+    if path.isprintable():
+        return path
+    return f'"{"".join(map(_escaped, path))}"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 2**16 else f"\\U{ord(character):08x}"
 
 
 def _is_plain(name: str) -> bool:

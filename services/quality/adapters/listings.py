@@ -29,11 +29,17 @@ WHERE run_id = $1 AND listing_written <> $2
 """
 
 _FILES = """
-SELECT DISTINCT ON (r.dataset, r.stage, a.uri) r.dataset, r.stage, a.uri, a.format, a.rows, a.bytes, a.sha256
-FROM onpoint_runs.results r,
-    jsonb_to_recordset(r.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
-WHERE r.run_id = $1 AND r.stage IN ('converter', 's3sink') AND r.status = 'done'
-ORDER BY r.dataset, r.stage DESC, a.uri
+SELECT DISTINCT ON (f.dataset, f.place, a.uri) f.dataset, f.kind, a.uri, a.format, a.rows, a.bytes, a.sha256
+FROM (
+    SELECT dataset, CASE stage WHEN 's3sink' THEN 0 ELSE 1 END AS place,
+        CASE stage WHEN 's3sink' THEN 'objects' ELSE 'exports' END AS kind, artifacts
+    FROM onpoint_runs.results
+    WHERE run_id = $1 AND stage IN ('converter', 's3sink') AND status = 'done'
+    UNION ALL
+    SELECT dataset, 2, 'combined', artifacts FROM onpoint_runs.combined_exports WHERE run_id = $1
+) AS f,
+    jsonb_to_recordset(f.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
+ORDER BY f.dataset, f.place, a.uri
 """
 
 
@@ -63,7 +69,7 @@ class ListingRepository:
         return ListingHead(**row)
 
     async def files(self, run_id: str) -> AsyncIterator[ListedFile]:
-        """Distinct files by dataset, lake objects before exports. Memory is one fetch."""
+        """Distinct files by dataset, lake objects before exports before combined ones. Memory is one fetch."""
         with translated():
             async with self._pool.acquire() as connection, connection.transaction(readonly=True):
                 async for row in connection.cursor(_FILES, run_id, prefetch=FILES_PER_FETCH):

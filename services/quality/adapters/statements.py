@@ -78,10 +78,12 @@ WITH run AS (
         rows_planned = greatest(d.rows_planned, excluded.rows_planned)
     RETURNING d.may_be_sealed, d.may_be_drained
 )
-SELECT true AS inserted, recorded.status = 'done' AND recorded.redriven = 1 AS is_redriven, may_be_sealed, may_be_drained
+SELECT true AS inserted, recorded.status = 'done' AND recorded.redriven = 1 AS is_redriven, may_be_sealed, may_be_drained,
+    EXISTS (SELECT FROM onpoint_runs.runs WHERE run_id = $1 AND drained_state IS NOT NULL) AS is_late
 FROM counted, recorded
 UNION ALL
-SELECT false, false, d.may_be_sealed, d.may_be_drained
+SELECT false, false, d.may_be_sealed, d.may_be_drained,
+    EXISTS (SELECT FROM onpoint_runs.runs WHERE run_id = $1 AND drained_state IS NOT NULL)
 FROM onpoint_runs.datasets d
 WHERE d.run_id = $1 AND d.dataset = $3 AND NOT EXISTS (SELECT FROM recorded)
 """

@@ -87,6 +87,8 @@ class Recorded:
     """It is done, and replaced the batch's dead result."""
     may_be_sealed: bool
     may_be_drained: bool
+    is_late: bool = False
+    """The run was drained before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,23 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Literal
 
 import orjson
 
 from services.quality.domain.row_accounting import format_label
 from shared.events.models import RunCompleted
-from shared.events.topology import Stage
+
+Kind = Literal["objects", "exports", "combined"]
+KINDS: tuple[Kind, ...] = ("objects", "exports", "combined")
+"""Lake objects, export files of a batch, export files of many batches: the lists of a dataset, the last only where it has
+files."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
     dataset: str
-    stage: Stage
+    kind: Kind
     uri: str
     format: str
     rows: int
@@ -24,7 +29,7 @@ class ListedFile:
 async def listing(
     completed: RunCompleted, files: AsyncIterator[ListedFile], superseded_by: str | None = None
 ) -> AsyncIterator[bytes]:
-    """The listing's text. `files` come by dataset, lake objects (`s3sink`) before exports; memory is one file's entry.
+    """The listing's text. `files` come by dataset and kind; memory is one file's entry.
 
     `superseded_by`: the run that replayed this one.
     """
@@ -46,36 +51,30 @@ class _OpenLists:
 
     def __init__(self) -> None:
         self.datasets: list[str] = []
-        self._exports = False
+        self._list: Kind = "objects"
 
     def before(self, file: ListedFile) -> bytes:
         """What comes between the entry before and this one."""
-        text = b""
-        if not self.datasets or self.datasets[-1] != file.dataset:
-            text = (
-                self.close()
-                + (b"," if self.datasets else b"")
-                + orjson.dumps(file.dataset)
-                + b':{"objects":['
-            )
-            self.datasets.append(file.dataset)
-            self._exports = False
-            separator = b""
-        else:
-            separator = b","
-        if file.stage != "s3sink" and not self._exports:
-            self._exports = True
-            return text + b'],"exports":['
-        return text + separator
+        if self.datasets and self.datasets[-1] == file.dataset:
+            return self._up_to(file.kind) or b","
+        closed = self.close() + (b"," if self.datasets else b"")
+        self.datasets.append(file.dataset)
+        self._list = "objects"
+        return closed + orjson.dumps(file.dataset) + b':{"objects":[' + self._up_to(file.kind)
 
     def close(self) -> bytes:
-        if not self.datasets:
-            return b""
-        return b"]}" if self._exports else b'],"exports":[]}'
+        return self._up_to("exports") + b"]}" if self.datasets else b""
+
+    def _up_to(self, kind: Kind) -> bytes:
+        """Closes the lists before that of the kind, and opens it."""
+        behind = KINDS[KINDS.index(self._list) + 1 : KINDS.index(kind) + 1]
+        if behind:
+            self._list = kind
+        return b"".join(b'],"%s":[' % name.encode() for name in behind)
 
 
 def _entry(file: ListedFile) -> bytes:
     entry = {"uri": file.uri, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256}
-    if file.stage != "s3sink":
+    if file.kind != "objects":
         entry = {"uri": file.uri, "format": format_label(file.format), **entry}
     return orjson.dumps(entry)

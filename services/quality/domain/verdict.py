@@ -1,5 +1,6 @@
 """The status of a run and its reason: the first status that fits."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from shared.datasets.model import Dataset
 from shared.events.decode import MAX_EVENT_BYTES, encode
 from shared.events.models import CheckResult, DatasetSummary, Part, RunCompleted, RunStatus
 from shared.reasons import Reason, reason_text
+
+_ESCAPE = re.compile(r"\\u[0-9a-f]{4}|\\U[0-9a-f]{8}")
+"""A character of a field's name that cannot be seen."""
 
 MAX_REASON_CHARS = 3000
 """Leaves room for what could not be listed, below the bound of a text in an event."""
@@ -290,8 +294,9 @@ def _warnings(facts: RunFacts, terms: Mapping[str, Terms]) -> tuple[str, ...]:
 
 def _absence(absent: AbsentColumn, terms: Terms) -> str:
     field_name = terms.fields.get(absent.column, absent.column)
-    near = get_close_matches(field_name, absent.unnamed, n=1, cutoff=0.5)
-    hint = f"; the nearest that they have is {near[0]}" if near else ""
+    seen = {_ESCAPE.sub("", name).strip('"'): name for name in absent.unnamed}
+    near = get_close_matches(field_name, seen, n=1, cutoff=0.5)
+    hint = f"; the nearest that they have is {seen[near[0]]}" if near else ""
     if absent.column in terms.key:
         return f"no record has the field {field_name}, which the key {absent.column} needs{hint}"
     return f"no record has the field {field_name}, so the column {absent.column} is null{hint}"

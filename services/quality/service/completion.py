@@ -6,6 +6,7 @@ from services.quality.adapters.completions import CompletionRepository, Deciding
 from services.quality.domain.row_accounting import summarize
 from services.quality.domain.verdict import Terms, complete, failed_completion
 from services.quality.service.checks import Checks
+from services.quality.service.combinations import Combinations
 from services.quality.service.listings import Listings
 from shared import crashpoints
 from shared.bus.messages import Outgoing
@@ -36,14 +37,18 @@ class CompletionService:
         listings: Listings,
         checks: Checks,
         datasets: RunDatasets,
+        combinations: Combinations,
     ) -> None:
         self._completions = completions
         self._listings = listings
         self._checks = checks
         self._datasets = datasets
+        self._combinations = combinations
 
     async def complete(self, drained: RunDrained, deciding: DecidingRecord) -> Sequence[Outgoing]:
-        """The run's `run.completed`, or nothing if another record has decided or a batch was redriven meanwhile.
+        """The run's `run.completed`, and requests to combine its exports where its datasets ask for it.
+
+        Nothing if another record has decided or a batch was redriven meanwhile.
 
         The verdict is written once, before the listing that is made of it; a crash anywhere leads to the same
         verdict and the same event. Raises `NotDrainedError` for a run that is not drained in the ledger.
@@ -71,7 +76,10 @@ class CompletionService:
                 )  # another record was first: its row is there now
             _count(completed)
         crashpoints.reach("quality.completed")
-        return (Outgoing(topics.RUN_COMPLETED, run_id, completed),)
+        combinations: Sequence[Outgoing] = ()
+        if completed.status != "cancelled":
+            combinations = await self._combinations.requests(run_id, completed.datasets)
+        return (Outgoing(topics.RUN_COMPLETED, run_id, completed), *combinations)
 
     async def fail(
         self, drained: RunDrained, deciding: DecidingRecord, error: PermanentError

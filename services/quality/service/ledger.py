@@ -7,6 +7,7 @@ from typing import Literal
 
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.domain.ledger import BatchRef, Failure, Milestone, Plan, Recorded, Request, find_batches
+from services.quality.service.combinations import Combinations
 from shared import crashpoints
 from shared.bus.messages import Outgoing, Publish
 from shared.errors import PermanentError
@@ -37,8 +38,11 @@ class LedgerService:
     Every method raises `DatabaseUnavailableError` or `StorageUnavailableError` in an outage.
     """
 
-    def __init__(self, ledger: LedgerRepository, staging: ObjectStore, publish: Publish) -> None:
+    def __init__(
+        self, ledger: LedgerRepository, staging: ObjectStore, publish: Publish, combinations: Combinations
+    ) -> None:
         self._ledger = ledger
+        self._combinations = combinations
         self._staging = staging
         self._publish = publish
         self._accepted: OrderedDict[str, None] = OrderedDict()
@@ -76,7 +80,11 @@ class LedgerService:
         """
         if result.batch_id != ids.batch_id(result.run_id, result.dataset, result.sequence):
             raise PermanentError(Reason.SCHEMA, "the batch id is not that of its run, dataset and sequence")
-        await self._count(result.run_id, result.stage, await self._ledger.record(result))
+        recorded = await self._ledger.record(result)
+        await self._count(result.run_id, result.stage, recorded)
+        if recorded.is_late and result.stage == "converter" and result.status == "done":
+            # The run's exports may be combined already, without this batch.
+            await self._publish(await self._combinations.requests(result.run_id, [result.dataset]))
 
     async def record_failure(self, failure: Failure) -> None:
         """Finds the batch of a failure, now or when its plan arrives; an id without a batch is dropped after a while."""

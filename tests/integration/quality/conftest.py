@@ -6,11 +6,13 @@ import asyncpg
 import orjson
 import pytest
 
+from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
 from services.quality.handlers import Handlers
 from services.quality.service.checks import Checks
+from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
@@ -19,6 +21,7 @@ from shared.datasets.model import Dataset
 from shared.events import topics
 from shared.events.decode import encode
 from shared.events.models import RunCompleted
+from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_memory
 from tests.support.datasets import datasets_of
@@ -63,11 +66,14 @@ class Quality:
         self.offset = 0
         completions = CompletionRepository(self.pool)
         self.listings = Listings(ListingRepository(self.pool), completions, self.lake)
+        datasets = datasets_of(self.catalog, self.staging)
+        combinations = Combinations(
+            CombinedExportRepository(self.pool), Batches(self.staging, "converter"), datasets
+        )
         self.handlers = Handlers(
-            LedgerService(LedgerRepository(self.pool), self.staging, self._publish),
-            CompletionService(
-                completions, self.listings, Checks(self.pool), datasets_of(self.catalog, self.staging)
-            ),
+            LedgerService(LedgerRepository(self.pool), self.staging, self._publish, combinations),
+            CompletionService(completions, self.listings, Checks(self.pool), datasets, combinations),
+            combinations,
         )
 
     async def _publish(self, outgoing: Sequence[Outgoing]) -> None:

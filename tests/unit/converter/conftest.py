@@ -1,6 +1,7 @@
 import pytest
 
-from services.converter.service import ConverterService
+from services.converter.service.combiner import Combiner
+from services.converter.service.conversion import ConverterService
 from shared.datasets.model import Dataset
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
@@ -41,3 +42,8 @@ def things() -> Dataset:
 @pytest.fixture
 def service(batches: Batches, lake: ObjectStore, things: Dataset) -> ConverterService:
     return ConverterService(batches, lake, datasets_of({"things": things}))
+
+
+@pytest.fixture
+def combiner(staging: ObjectStore, lake: ObjectStore, things: Dataset) -> Combiner:
+    return Combiner(staging, lake, datasets_of({"things": things}))

@@ -89,9 +89,15 @@ def test_bytes_are_written_in_the_encoding_of_their_column(tmp_path: Path) -> No
         {"name": "id", "type": "int64"},
         {"name": "as_hex", "type": "binary", "encoding": "hex"},
         {"name": "as_base64", "type": "binary"},
+        {"name": "list_hex", "type": "list<binary>", "encoding": "hex"},
+        {"name": "deep_hex", "type": "list<struct<b: binary, n: int8>>", "encoding": "hex"},
+        {"name": "list_base64", "type": "list<binary>"},
     ]
     dataset = a_dataset_of(columns, key=["id"])
-    rows: list[list[Any]] = [[1, 2], [b"\x00\xff", None], [b"\x00\xff", None]]
+    inner = [b"\x00\xff", None]
+    rows: list[list[Any]] = [
+        *([1, 2], inner, inner, [inner, None], [[{"b": b"\x00\xff", "n": 1}, None], []], [inner, None]),
+    ]
     schema = data_schema(dataset)
     stored = [pa.array(values, field.type) for values, field in zip(rows, schema, strict=True)]
     pq.write_table(pa.table(stored, schema=schema), tmp_path / "clean.parquet")
@@ -101,7 +107,11 @@ def test_bytes_are_written_in_the_encoding_of_their_column(tmp_path: Path) -> No
                 clean_rows(clean, Layout(dataset, format_.FORMAT)), dataset.exports, tmp_path / name
             )
     text = gzip.decompress((tmp_path / "csv").read_bytes()).decode()
-    assert text.splitlines() == ["id,as_hex,as_base64", "1,00ff,AP8=", "2,,"]
+    assert list(python_csv.reader(io.StringIO(text, newline=""))) == [
+        ["id", "as_hex", "as_base64", "list_hex", "deep_hex", "list_base64"],
+        ["1", "00ff", "AP8=", '["00ff",null]', '[{"b":"00ff","n":1},null]', '["AP8=",null]'],
+        ["2", "", "", "", "[]", ""],
+    ]
     assert pq.read_table(tmp_path / "parquet").column("as_hex").to_pylist() == [b"\x00\xff", None]
 
 

@@ -97,11 +97,18 @@ async def test_the_fields_that_no_column_is_for_are_named_where_a_column_is_abse
     lines = [{"id": 1, **more}, {"id": 2, "mixed": "text", "x" * 250: 1}, {"id": 3, "nul\0": 1}]
     result = await of(staging, [json.dumps(line).encode() for line in lines])
     assert result.absent == ("name", "city", "size")
-    assert result.unnamed == ("address.City", "mixed", "name", "x" * 200, "zip")
+    assert result.unnamed == ('"nul\\u0000"', "address.City", "mixed", "name", "x" * 200, "zip")
     complete = await processed(staging, a_dataset([{"name": "id", "type": "int64"}], ["id"], "whole"), [
         json.dumps(full).encode()
     ])  # fmt: skip
     assert (complete[0].absent, complete[0].unnamed) == ((), ())
+
+
+async def test_a_field_with_a_blank_that_no_one_sees_is_named_as_a_file_would_have_it(
+    staging: ObjectStore,
+) -> None:
+    result = await of(staging, ['{"id": 1, "\u200bname": "x", "a": 1}'.encode()])
+    assert result.unnamed == ('"\\u200bname"', "a")
 
 
 async def test_no_more_than_fifty_fields_are_named(staging: ObjectStore) -> None:

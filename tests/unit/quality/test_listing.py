@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.quality.domain.listing import ListedFile, listing
+from services.quality.domain.listing import KINDS, Kind, ListedFile, listing
 from shared.events.models import DatasetSummary, RunCompleted
-from shared.events.topology import Stage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NAMES = ("comments", "posts", "users")
@@ -36,13 +35,13 @@ async def document(datasets: Sequence[str], files: Sequence[ListedFile]) -> dict
     return found
 
 
-def file(dataset: str, stage: Stage, number: int) -> ListedFile:
-    name = "parquet" if stage == "s3sink" else "csv.gz"
-    return ListedFile(dataset, stage, f"s3://lake/{dataset}/{number}", name, 10, 100, "0" * 64)
+def file(dataset: str, kind: Kind, number: int) -> ListedFile:
+    name = "parquet" if kind == "objects" else "csv.gz"
+    return ListedFile(dataset, kind, f"s3://lake/{dataset}/{number}", name, 10, 100, "0" * 64)
 
 
 async def test_a_listing_names_what_the_run_left_in_the_lake() -> None:
-    assert await document(["posts"], [file("posts", "s3sink", 1), file("posts", "converter", 2)]) == {
+    assert await document(["posts"], [file("posts", "objects", 1), file("posts", "exports", 2)]) == {
         "run_id": "r",
         "status": "partial",
         "requested_at": "2026-11-23T12:00:00.000000Z",
@@ -67,21 +66,22 @@ async def test_a_listing_names_what_the_run_left_in_the_lake() -> None:
 
 @given(
     st.sets(st.sampled_from(NAMES)),
-    st.dictionaries(st.sampled_from(NAMES), st.tuples(st.integers(0, 3), st.integers(0, 3))),
+    st.dictionaries(st.sampled_from(NAMES), st.tuples(*[st.integers(0, 3)] * 3)),
 )
 async def test_every_dataset_of_the_run_is_listed_with_all_its_files(
-    datasets: set[str], counts: dict[str, tuple[int, int]]
+    datasets: set[str], counts: dict[str, tuple[int, int, int]]
 ) -> None:
     files: list[ListedFile] = []
     for name in sorted(counts):
-        objects, exports = counts[name]
-        files += [file(name, "s3sink", number) for number in range(objects)]
-        files += [file(name, "converter", number) for number in range(exports)]
+        for kind, count in zip(KINDS, counts[name], strict=True):
+            files += [file(name, kind, number) for number in range(count)]
     found = (await document(sorted(datasets), files))["datasets"]
     assert set(found) == datasets
     for name, lists in found.items():
         assert isinstance(lists, dict)
-        assert (len(lists["objects"]), len(lists["exports"])) == counts.get(name, (0, 0))
+        found_counts = (len(lists["objects"]), len(lists["exports"]), len(lists.get("combined", ())))
+        assert found_counts == counts.get(name, (0, 0, 0))
+        assert ("combined" in lists) == (found_counts[2] > 0)
 
 
 @pytest.mark.parametrize("datasets", [(), ("posts",)])

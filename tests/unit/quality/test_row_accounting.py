@@ -298,6 +298,7 @@ def test_a_column_that_no_record_has_is_a_warning_with_the_nearest_field() -> No
         absent=(
             AbsentColumn("posts", "name", ("id2", "name", "zip")),
             AbsentColumn("posts", "city", ("zip",)),
+            AbsentColumn("posts", "day", ("date", '"\\ufeffday"')),
         ),
     )
     completed = complete(facts, [], {"posts": Terms(fields={"name": "naem"})}, NOON)
@@ -305,6 +306,7 @@ def test_a_column_that_no_record_has_is_a_warning_with_the_nearest_field() -> No
     assert completed.warnings == (
         "posts: no record has the field naem, so the column name is null; the nearest that they have is name",
         "posts: no record has the field city, so the column city is null",
+        'posts: no record has the field day, so the column day is null; the nearest that they have is "\\ufeffday"',
     )
 
 

@@ -92,6 +92,8 @@ def test_a_function_of_an_installed_package_is_known_by_its_hash(tmp_path: Path)
         (GOOD + "  - explode: mail\n", "13: transform 2.explode: mail is VARCHAR, a list is expected"),
         (GOOD + "  - explode: tag\n", "13: transform 2.explode: there is no column tag"),
         (GOOD + "  - mask: {name: hash}\n", "13: transform 2.mask.name: there is no column name"),
+        (GOOD + "  - mask: {mail: hash, id: null}\n",
+         "13: transform 2.mask.id: id is in the key, and a row without its key is rejected"),
         (GOOD + "  - mask: {mail: encrypt}\n", "13: transform 2.mask.mail: mail: encrypt is none of hash"),
         (GOOD + "  - {python: 'gone.people:tidy', frame: polars}\n",
          "13: transform 2.python: there is no module gone.people"),
@@ -147,3 +149,8 @@ def test_code_that_changes_is_read_anew_and_code_that_is_mended_is_taken(tmp_pat
         assert found is not None
         assert found.text == code.read_text(encoding="utf-8")
         assert folder.read() is folder.read()
+
+
+def test_a_key_may_be_masked_where_a_later_step_gives_it_back(tmp_path: Path) -> None:
+    steps = GOOD + "  - mask: {id: null}\n  - sql: SELECT * REPLACE (length(mail) AS id) FROM batch\n"
+    assert isinstance(read(tmp_path, steps), DatasetFile)

@@ -316,3 +316,33 @@ async def test_whatever_is_there_only_what_may_go_goes_at_any_page_size(
         before = await left(world.staging)
         await world.sweep(later)
         assert before - await left(world.staging) == due
+
+
+async def test_a_combined_file_stays_while_its_manifest_a_result_or_a_listing_names_it() -> None:
+    world = World()
+    run_id = world.run("over", ended=True)
+
+    def key(name: str, file_format: str = "csv") -> str:
+        stem, _, extension = name.partition(".")
+        return keys.combined_key(run_id, "posts", file_format, stem, extension)
+
+    for name in ("told.csv", "ledger.csv", "listed.csv", "older.csv"):
+        await world.lake.put(key(name), b"12345")
+    await world.lake.put(key("manifest.json"), orjson.dumps({"files": [{"name": "told.csv"}]}))
+    await world.lake.put(key("alone.csv", "json"), b"12345")
+    world.runs.named[run_id] = {world.lake.uri(key("ledger.csv"))}
+    entry = {"objects": [], "exports": [], "combined": [{"uri": world.lake.uri(key("listed.csv"))}]}
+    await world.lake.put(keys.listing_key(run_id), orjson.dumps({"datasets": {"posts": entry}}))
+    assert (await world.sweep(timedelta(hours=1))).total.count == 0
+    await world.sweep(DAY)
+    gone = {removal.uri for removal in world.removals}
+    assert gone == {world.lake.uri(key("older.csv")), world.lake.uri(key("alone.csv", "json"))}
+
+
+async def test_a_manifest_that_cannot_be_read_keeps_the_files_beside_it() -> None:
+    world = World()
+    run_id = world.run("over", ended=True)
+    for name, data in (("manifest", b"{"), ("posts-0001-x", b"12345")):
+        await world.lake.put(keys.combined_key(run_id, "posts", "csv", name, "json"), data)
+    report = await world.sweep(DAY)
+    assert (report.total.count, len(report.problems)) == (0, 1)

@@ -73,7 +73,9 @@ def test_a_lake_object_tells_its_partition_and_an_export_its_run(
     assert export_key(export) == ExportKey(run_id, dataset)
     assert lake_key(export) is None
     combined = keys.combined_key(run_id, dataset, "csv", f"{dataset}-0001-0123456789abcdef", "csv.gz")
-    assert (export_key(combined), lake_key(combined)) == (None, None)
+    assert (export_key(combined), lake_key(combined)) == (ExportKey(run_id, dataset, is_combined=True), None)
+    manifest = keys.combined_key(run_id, dataset, "csv", "manifest", "json")
+    assert (export_key(manifest), export_key(f"{combined}/more")) == (None, None)
 
 
 @pytest.mark.parametrize(

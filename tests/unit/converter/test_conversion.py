@@ -17,7 +17,7 @@ from polars.exceptions import PanicException
 
 from services.converter.formats.base import ExportFormat
 from services.converter.formats.registry import FORMATS
-from services.converter.service import ConverterService
+from services.converter.service.conversion import ConverterService
 from shared.datasets.arrow import data_schema
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
@@ -379,7 +379,7 @@ def failing(error: BaseException) -> ExportFormat:
 def exports(monkeypatch: pytest.MonkeyPatch) -> dict[Format, ExportFormat]:
     """The formats, for a test to break one."""
     formats = dict(FORMATS)
-    monkeypatch.setattr("services.converter.service.FORMATS", formats)
+    monkeypatch.setattr("services.converter.service.conversion.FORMATS", formats)
     return formats
 
 
