@@ -26,6 +26,7 @@ WHAT: dict[Kind, str] = {
     "losers": "artifacts that no manifest names",
     "uploads": "uploads that were never finished",
     "lake_objects": "lake objects that nothing names",
+    "replaced": "lake objects that compactions replaced",
     "exports": "exports that nothing names",
 }
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 
@@ -44,6 +45,8 @@ SUSPECTS = 5 * PAGE
 """Lake objects without a listing are checked against every listing, this many at a time."""
 
 DELETES_AT_ONCE = 16
+
+LakeKind = Literal["lake_objects", "replaced"]
 
 log = get_logger()
 
@@ -83,21 +86,19 @@ class Sweep:
         self._on_removal = on_removal
         self._report = SweepReport(dry_run)
         self._unknown: dict[str, Run] = {}
+        self._suspected: dict[LakeKind, list[ObjectInfo]] = {"lake_objects": [], "replaced": []}
 
     async def run(self) -> SweepReport:
         async for page in _pages(self._staging.list("runs/")):
             await self._sweep_staging(page)
         async for page in _pages(self._lake.list("exports/")):
             await self._sweep_exports(page)
-        suspects: list[ObjectInfo] = []
         for folder in await self._lake.folders():
-            if folder not in {"exports", "cdc", "_runs"}:
+            if folder not in {"exports", "cdc", "_runs", "_datasets"}:
                 async for page in _pages(self._lake.list(f"{folder}/")):
-                    suspects += await self._suspects(page)
-                    if len(suspects) >= SUSPECTS:
-                        await self._remove_unlisted("lake_objects", suspects)
-                        suspects = []
-        await self._remove_unlisted("lake_objects", suspects)
+                    await self._look_at_lake(page)
+        for kind in ("replaced", "lake_objects"):
+            await self._remove_unlisted(kind, self._suspected[kind])
         await self._sweep_uploads()
         return self._report
 
@@ -152,6 +153,21 @@ class Sweep:
             unnamed += await self._unnamed(converted, of_batch, self._lake)
         await self._remove_unlisted("exports", unnamed)
 
+    async def _look_at_lake(self, page: Sequence[ObjectInfo]) -> None:
+        found = [info for info in page if lake_key(info.key) is not None]
+        uris = [self._lake.uri(info.key) for info in found]
+        replaced = (
+            await self._index.replaced(uris, self._now - self._limits.lake_grace) if uris else frozenset()
+        )
+        self._suspected["replaced"] += [info for info in found if self._lake.uri(info.key) in replaced]
+        self._suspected["lake_objects"] += await self._suspects(
+            [info for info in found if self._lake.uri(info.key) not in replaced]
+        )
+        for kind, suspects in self._suspected.items():
+            if len(suspects) >= SUSPECTS:
+                await self._remove_unlisted(kind, suspects)
+                suspects.clear()
+
     async def _suspects(self, page: Sequence[ObjectInfo]) -> list[ObjectInfo]:
         """Lake objects that are old, that the ledger does not name, and that no run may still come to name."""
         old: list[tuple[ObjectInfo, LakeKey]] = [
@@ -165,6 +181,7 @@ class Sweep:
             return []
         runs = [*await self._index.runs_of_hours(hours), *self._unknown.values()]
         named = await self._named({run.run_id for run in runs if hour_of(run.requested_at) in hours})
+        named |= await self._index.compacted([self._lake.uri(info.key) for info, _ in old])
         return [
             info
             for info, place in old
@@ -237,16 +254,17 @@ class Sweep:
         left = {self._lake.uri(info.key): info for info in suspects}
         if not left:
             return
-        async for page in _pages(self._lake.list("_runs/")):
-            for info in page:
-                text = await self._lake.get(info.key)
-                try:
-                    uris = () if text is None else listed_uris(orjson.loads(text))
-                except ValueError as error:
-                    self._add_problem(f"{info.key} cannot be read, so {len(left)} objects stay: {error}")
-                    return
-                for uri in uris:
-                    left.pop(uri, None)
+        for folder in ("_runs/", "_datasets/"):
+            async for page in _pages(self._lake.list(folder)):
+                for info in page:
+                    text = await self._lake.get(info.key)
+                    try:
+                        uris = () if text is None else listed_uris(orjson.loads(text))
+                    except ValueError as error:
+                        self._add_problem(f"{info.key} cannot be read, so {len(left)} objects stay: {error}")
+                        return
+                    for uri in uris:
+                        left.pop(uri, None)
         await self._remove(kind, self._lake, list(left.values()))
 
     async def _remove(self, kind: Kind, store: ObjectStore, objects: Sequence[ObjectInfo]) -> None:

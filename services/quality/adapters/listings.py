@@ -26,14 +26,26 @@ UPDATE onpoint_runs.runs
 SET listing_written = greatest(listing_written, $2),
     listing_changes = listing_changes + (listing_written > $2)::int
 WHERE run_id = $1 AND listing_written <> $2
+RETURNING onpoint_lake.mark_changed(datasets)
 """
 
+# Where a compaction replaced a file of the lake, the run's listing names the object that has its rows now.
 _FILES = """
-SELECT DISTINCT ON (r.dataset, r.stage, a.uri) r.dataset, r.stage, a.uri, a.format, a.rows, a.bytes, a.sha256
-FROM onpoint_runs.results r,
-    jsonb_to_recordset(r.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
-WHERE r.run_id = $1 AND r.stage IN ('converter', 's3sink') AND r.status = 'done'
-ORDER BY r.dataset, r.stage DESC, a.uri
+SELECT dataset, stage, uri, format, rows, bytes, sha256, rows_of_run
+FROM (
+    SELECT DISTINCT ON (r.dataset, r.stage, a.uri)
+        r.dataset, r.stage, a.uri, a.format, a.rows, a.bytes, a.sha256, NULL::bigint AS rows_of_run
+    FROM onpoint_runs.results r,
+        jsonb_to_recordset(r.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
+    WHERE r.run_id = $1 AND r.stage IN ('converter', 's3sink') AND r.status = 'done'
+    ORDER BY r.dataset, r.stage, a.uri
+) AS made
+WHERE NOT EXISTS (SELECT FROM onpoint_lake.v_replaced_files f WHERE f.uri = made.uri)
+UNION ALL
+SELECT f.dataset, 's3sink', f.uri, 'parquet', f.rows, f.bytes, f.sha256, r.rows
+FROM onpoint_lake.compaction_runs r JOIN onpoint_lake.v_compacted_files f USING (compaction)
+WHERE r.run_id = $1
+ORDER BY dataset, stage DESC, uri
 """
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from services.s3sink.adapters.claim import Claim
-from services.s3sink.adapters.lake_file import READ_ROWS, open_lake_file
 from services.s3sink.errors import BatchUnusableError, ClaimLostError
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
@@ -15,6 +14,7 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
 from shared.observability.logging import get_logger
+from shared.parquet.lake_file import READ_ROWS, open_lake_file
 from shared.parquet.reader import open_clean, read_clean
 from shared.parquet.writer import RowGroupWriter
 from shared.stages.results import Batches

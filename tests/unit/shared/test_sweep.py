@@ -32,6 +32,10 @@ class FakeRuns:
 
     known: dict[str, Run] = field(default_factory=dict)
     named: dict[str, set[str]] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    """By compactions."""
+    listed_at: dict[str, datetime] = field(default_factory=dict)
+    """Of replaced files: when every listing named what they became."""
 
     async def runs(self, run_ids: Collection[str]) -> Mapping[str, Run]:
         return {run_id: self.known[run_id] for run_id in run_ids if run_id in self.known}
@@ -41,6 +45,12 @@ class FakeRuns:
 
     async def files(self, run_ids: Collection[str]) -> frozenset[str]:
         return frozenset(uri for run_id in run_ids for uri in self.named.get(run_id, ()))
+
+    async def compacted(self, uris: Collection[str]) -> frozenset[str]:
+        return frozenset(self.made & set(uris))
+
+    async def replaced(self, uris: Collection[str], before: datetime) -> frozenset[str]:
+        return frozenset(uri for uri in uris if uri in self.listed_at and self.listed_at[uri] <= before)
 
 
 @dataclass

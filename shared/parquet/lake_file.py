@@ -19,9 +19,9 @@ ZSTD_LEVEL = 2
 """On text a tenth smaller than level 1 at the same speed; level 3 is slower and gains nothing more."""
 
 
-def open_lake_file(file: Path, dataset: Dataset) -> RowGroupWriter:
-    """A writer of the dataset's clean schema."""
-    schema = clean_schema(dataset)
+def open_lake_file(file: Path, dataset: Dataset, schema: pa.Schema | None = None) -> RowGroupWriter:
+    """A writer of the schema; None: of the dataset's clean schema."""
+    schema = clean_schema(dataset) if schema is None else schema
     # The position, and a key of one column, differ in every row: a dictionary would be the column once more.
     unique = {"_source_position"} | (set(dataset.key) if len(dataset.key) == 1 else set())
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.s3sink.adapters import lake_file
-from services.s3sink.adapters.lake_file import open_lake_file
 from shared.datasets.arrow import clean_schema
+from shared.parquet import lake_file
+from shared.parquet.lake_file import open_lake_file
 from shared.parquet.writer import RowGroupLimits
 from tests.support.processed import a_dataset
 

@@ -1,0 +1,226 @@
+"""Compaction: small files of a folder become one (docs/adr/0023).
+
+`planned → written → committed → listed`, each step once and durable before the next. A call finishes what an earlier one
+began: a plan without its object is made anew, an object that is written is committed, and listings that are behind are
+written.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared import crashpoints
+from shared.datasets.frozen import RunDatasets
+from shared.datasets.model import Dataset
+from shared.errors import PermanentError
+from shared.lake.errors import DifferentColumnsError, SourceUnusableError
+from shared.lake.listings import DatasetListings
+from shared.lake.repository import CompactionRepository, CurrentFile
+from shared.lake.rewrite import SourceFile, merge_files
+from shared.lake.rules import LakeFile, Plan, object_name, plan_compactions
+from shared.observability.logging import get_logger
+from shared.stages.scratch import hash_file, scratch_folder
+from shared.storage import keys
+from shared.storage.errors import ChecksumError, ObjectMissingError
+from shared.storage.object_store import ObjectStore
+
+DOWNLOADS = 8
+"""Sources that are fetched at once: small files cost round trips, not bytes."""
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Report:
+    """What a compaction did, or would do."""
+
+    dry_run: bool
+    compactions: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Why files were left as they are though they are small."""
+
+    def as_dict(self) -> dict[str, Any]:
+        total = {
+            "compactions": len(self.compactions),
+            "objects_before": sum(len(one["sources"]) for one in self.compactions),
+            "bytes_before": sum(one["bytes_before"] for one in self.compactions),
+            "bytes_after": None if self.dry_run else sum(one["bytes"] for one in self.compactions),
+            "rows_left_out": None
+            if self.dry_run
+            else sum(one["rows_before"] - one["rows"] for one in self.compactions),
+        }
+        return {
+            "dry_run": self.dry_run,
+            "total": total,
+            "compactions": self.compactions,
+            "problems": self.problems,
+        }
+
+
+def _no_progress(_: Plan) -> None:
+    """For callers that show none."""
+
+
+class Compactor:
+    """Raises `TransientError` in an outage: what is committed by then stays, the next call goes on."""
+
+    def __init__(
+        self,
+        repository: CompactionRepository,
+        listings: DatasetListings,
+        lake: ObjectStore,
+        datasets: RunDatasets,
+        target_bytes: int,
+        *,
+        dry_run: bool = False,
+        on_plan: Callable[[Plan], None] = _no_progress,
+    ) -> None:
+        """`on_plan` is called before each compaction."""
+        self._repository = repository
+        self._listings = listings
+        self._lake = lake
+        self._datasets = datasets
+        self._target_bytes = target_bytes
+        self._on_plan = on_plan
+        self._report = Report(dry_run)
+
+    async def run(self, datasets: Sequence[str]) -> Report:
+        """Compacts each of the datasets. What another process compacts meanwhile is left to it."""
+        for dataset in datasets:
+            async with self._repository.locked(dataset) as is_mine:
+                if not is_mine:
+                    self._add_problem(f"{dataset}: another process compacts it")
+                    continue
+                await self._compact(dataset)
+        return self._report
+
+    async def _compact(self, dataset: str) -> None:
+        if not self._report.dry_run:
+            await self._finish_earlier(dataset)
+        current = await self._repository.current(dataset)
+        files = self._files(dataset, current)
+        runs = {file.uri: file.runs for file in current}
+        waiting = plan_compactions(dataset, files, self._target_bytes)
+        while waiting:
+            plan = waiting.pop(0)
+            if self._report.dry_run:
+                self._report.compactions.append(_entry(plan))
+                continue
+            try:
+                await self._carry_out(plan, runs)
+            except DifferentColumnsError as error:
+                groups = [tuple(plan.sources[place] for place in group) for group in error.groups]
+                waiting += [
+                    Plan(dataset, plan.folder, group, plan.latest) for group in groups if len(group) > 1
+                ]
+            except SourceUnusableError as error:
+                self._add_problem(str(error))
+        if not self._report.dry_run:
+            await self._listings.catch_up()
+
+    async def _finish_earlier(self, dataset: str) -> None:
+        for earlier in await self._repository.unfinished(dataset):
+            if earlier.state == "written" and await self._is_there(earlier.uri, earlier.bytes):
+                await self._repository.commit(earlier.name)
+                log.info("compaction_finished", compaction=earlier.name, dataset=dataset)
+            else:
+                await self._repository.undo(earlier.name)
+
+    async def _is_there(self, uri: str | None, size: int | None) -> bool:
+        found = None if uri is None else await self._lake.head(self._lake.key(uri, ""))
+        return found is not None and found.bytes == size
+
+    def _files(self, dataset: str, current: Sequence[CurrentFile]) -> list[LakeFile]:
+        return [
+            LakeFile(
+                self._lake.key(file.uri, f"{dataset}/"),
+                file.uri,
+                file.rows,
+                file.bytes,
+                file.sha256,
+                file.is_settled,
+            )
+            for file in current
+        ]
+
+    async def _carry_out(self, plan: Plan, runs_of: Mapping[str, Mapping[str, int]]) -> None:
+        self._on_plan(plan)
+        runs: dict[str, int] = {}
+        for source in plan.sources:
+            for run_id, rows in runs_of[source.uri].items():
+                runs[run_id] = runs.get(run_id, 0) + rows
+        dataset = await self._dataset(plan, runs)
+        if not await self._repository.plan(plan):
+            return
+        crashpoints.reach("lake.planned")
+        try:
+            written = await self._write(plan, dataset)
+        except (DifferentColumnsError, SourceUnusableError):
+            await self._repository.undo(plan.name)
+            raise
+        if not await self._repository.written(plan.name, written, runs):
+            return
+        crashpoints.reach("lake.written")
+        if await self._repository.commit(plan.name):
+            crashpoints.reach("lake.committed")
+            self._report.compactions.append(_entry(plan, written))
+            log.info("compacted", dataset=plan.dataset, sources=len(plan.sources), bytes=written.bytes)
+
+    async def _dataset(self, plan: Plan, runs: Mapping[str, int]) -> Dataset:
+        """As the last of the runs, by name, was frozen with: it tells how columns are best written."""
+        try:
+            return await self._datasets.get(max(runs), plan.dataset)
+        except PermanentError as error:
+            raise SourceUnusableError(error.reason, f"{plan.folder}: {error}") from error
+
+    async def _write(self, plan: Plan, dataset: Dataset) -> LakeFile:
+        """Puts the object. The same sources give the same bytes, and the name is derived from both."""
+        with scratch_folder() as folder:
+            sources = await self._fetch(plan, folder)
+            file = folder / "object.parquet"
+            rows = await asyncio.to_thread(merge_files, sources, file, dataset)
+            sha256, size = await asyncio.to_thread(hash_file, file)
+            key = keys.compacted_key(plan.folder, object_name(plan.name, sha256))
+            await self._lake.put(key, file)
+            crashpoints.reach("lake.put")
+        return LakeFile(key, self._lake.uri(key), rows, size, sha256)
+
+    async def _fetch(self, plan: Plan, folder: Path) -> list[SourceFile]:
+        """The sources in the plan's order, each as the database has it."""
+        free = asyncio.Semaphore(DOWNLOADS)
+
+        async def fetch(place: int, source: LakeFile) -> SourceFile:
+            path = folder / f"{place}.parquet"
+            async with free:
+                try:
+                    await self._lake.download(source.key, path, size=source.bytes, sha256=source.sha256)
+                except (ObjectMissingError, ChecksumError) as error:
+                    raise SourceUnusableError(error.reason, f"{source.uri}: {error}"[:500]) from error
+            return SourceFile(source.uri, path, source.rows)
+
+        fetching = (fetch(place, source) for place, source in enumerate(plan.sources))
+        found = await asyncio.gather(*fetching, return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+        return [one for one in found if isinstance(one, SourceFile)]
+
+    def _add_problem(self, problem: str) -> None:
+        log.warning("compaction_skipped", why=problem[:500])
+        self._report.problems.append(problem[:500])
+
+
+def _entry(plan: Plan, written: LakeFile | None = None) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "dataset": plan.dataset,
+        "folder": plan.folder,
+        "name": plan.name,
+        "sources": [source.uri for source in plan.sources],
+        "rows_before": plan.rows,
+        "bytes_before": plan.bytes,
+    }
+    if written is not None:
+        entry |= {"uri": written.uri, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
+    return entry
