@@ -6,8 +6,9 @@ written.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.lake.errors import DifferentColumnsError, SourceUnusableError
+from shared.lake.latest import Choice, LatestRows
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository, CurrentFile
 from shared.lake.rewrite import SourceFile, merge_files
-from shared.lake.rules import LakeFile, Plan, object_name, plan_compactions
+from shared.lake.rules import LakeFile, Plan, object_name, plan_compactions, plan_latest
 from shared.observability.logging import get_logger
 from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage import keys
@@ -86,39 +88,69 @@ class Compactor:
         self._on_plan = on_plan
         self._report = Report(dry_run)
 
-    async def run(self, datasets: Sequence[str]) -> Report:
-        """Compacts each of the datasets. What another process compacts meanwhile is left to it."""
+    async def run(self, datasets: Sequence[str], *, latest: bool = False) -> Report:
+        """Compacts each of the datasets. What another process compacts meanwhile is left to it.
+
+        `latest`: of rows with one key the newest stays. Every file of the datasets is read for that.
+        """
         for dataset in datasets:
             async with self._repository.locked(dataset) as is_mine:
                 if not is_mine:
                     self._add_problem(f"{dataset}: another process compacts it")
                     continue
-                await self._compact(dataset)
+                if not self._report.dry_run:
+                    await self._finish_earlier(dataset)
+                await (self._keep_latest(dataset) if latest else self._compact(dataset))
+                if not self._report.dry_run:
+                    await self._listings.catch_up()
         return self._report
 
     async def _compact(self, dataset: str) -> None:
-        if not self._report.dry_run:
-            await self._finish_earlier(dataset)
         current = await self._repository.current(dataset)
+        plans = plan_compactions(dataset, self._files(dataset, current), self._target_bytes)
+        await self._carry_out_all(plans, current, None)
+
+    async def _keep_latest(self, dataset: str) -> None:
+        """Rows of runs that go on count for nothing yet: no listing has them."""
+        current = [file for file in await self._repository.current(dataset) if file.is_settled]
+        if not current:
+            return
         files = self._files(dataset, current)
+        newest = max(run_id for file in current for run_id in file.runs)
+        with scratch_folder() as folder:
+            try:
+                key = (await self._datasets.get(newest, dataset)).key
+                with LatestRows(folder, key) as rows:
+                    await self._read_keys(rows, files, folder)
+                    superseded = await asyncio.to_thread(rows.settle)
+                    plans = plan_latest(dataset, files, superseded, self._target_bytes)
+                    await self._carry_out_all(plans, current, rows)
+            except PermanentError as error:
+                self._add_problem(f"{dataset}: {error}")
+
+    async def _read_keys(self, rows: LatestRows, files: Sequence[LakeFile], folder: Path) -> None:
+        for file in files:
+            source = await self._download(file, folder / "keys.parquet")
+            await asyncio.to_thread(rows.add, file.key, source)
+
+    async def _carry_out_all(
+        self, plans: Sequence[Plan], current: Sequence[CurrentFile], rows: LatestRows | None
+    ) -> None:
+        """A plan whose files do not go together is carried out as several; one of bad files is left."""
         runs = {file.uri: file.runs for file in current}
-        waiting = plan_compactions(dataset, files, self._target_bytes)
+        waiting = list(plans)
         while waiting:
             plan = waiting.pop(0)
             if self._report.dry_run:
                 self._report.compactions.append(_entry(plan))
                 continue
             try:
-                await self._carry_out(plan, runs)
+                await self._carry_out(plan, runs, rows)
             except DifferentColumnsError as error:
                 groups = [tuple(plan.sources[place] for place in group) for group in error.groups]
-                waiting += [
-                    Plan(dataset, plan.folder, group, plan.latest) for group in groups if len(group) > 1
-                ]
+                waiting += [replace(plan, sources=group) for group in groups if len(group) > 1 or plan.latest]
             except SourceUnusableError as error:
                 self._add_problem(str(error))
-        if not self._report.dry_run:
-            await self._listings.catch_up()
 
     async def _finish_earlier(self, dataset: str) -> None:
         for earlier in await self._repository.unfinished(dataset):
@@ -145,21 +177,25 @@ class Compactor:
             for file in current
         ]
 
-    async def _carry_out(self, plan: Plan, runs_of: Mapping[str, Mapping[str, int]]) -> None:
+    async def _carry_out(
+        self, plan: Plan, runs_of: Mapping[str, Mapping[str, int]], rows: LatestRows | None
+    ) -> None:
         self._on_plan(plan)
-        runs: dict[str, int] = {}
+        runs = Counter[str]()
         for source in plan.sources:
-            for run_id, rows in runs_of[source.uri].items():
-                runs[run_id] = runs.get(run_id, 0) + rows
+            runs.update(runs_of[source.uri])
         dataset = await self._dataset(plan, runs)
+        choice = None if rows is None else rows.choice([source.key for source in plan.sources])
         if not await self._repository.plan(plan):
             return
         crashpoints.reach("lake.planned")
         try:
-            written = await self._write(plan, dataset)
-        except (DifferentColumnsError, SourceUnusableError):
+            written = await self._write(plan, dataset, choice)
+        except (DifferentColumnsError, SourceUnusableError, asyncio.CancelledError):
             await self._repository.undo(plan.name)
             raise
+        if choice is not None:
+            runs = Counter({run_id: choice.runs[run_id] for run_id in runs})
         if not await self._repository.written(plan.name, written, runs):
             return
         crashpoints.reach("lake.written")
@@ -175,12 +211,12 @@ class Compactor:
         except PermanentError as error:
             raise SourceUnusableError(error.reason, f"{plan.folder}: {error}") from error
 
-    async def _write(self, plan: Plan, dataset: Dataset) -> LakeFile:
+    async def _write(self, plan: Plan, dataset: Dataset, choice: Choice | None) -> LakeFile:
         """Puts the object. The same sources give the same bytes, and the name is derived from both."""
         with scratch_folder() as folder:
             sources = await self._fetch(plan, folder)
             file = folder / "object.parquet"
-            rows = await asyncio.to_thread(merge_files, sources, file, dataset)
+            rows = await asyncio.to_thread(merge_files, sources, file, dataset, choice)
             sha256, size = await asyncio.to_thread(hash_file, file)
             key = keys.compacted_key(plan.folder, object_name(plan.name, sha256))
             await self._lake.put(key, file)
@@ -192,13 +228,8 @@ class Compactor:
         free = asyncio.Semaphore(DOWNLOADS)
 
         async def fetch(place: int, source: LakeFile) -> SourceFile:
-            path = folder / f"{place}.parquet"
             async with free:
-                try:
-                    await self._lake.download(source.key, path, size=source.bytes, sha256=source.sha256)
-                except (ObjectMissingError, ChecksumError) as error:
-                    raise SourceUnusableError(error.reason, f"{source.uri}: {error}"[:500]) from error
-            return SourceFile(source.uri, path, source.rows)
+                return await self._download(source, folder / f"{place}.parquet")
 
         fetching = (fetch(place, source) for place, source in enumerate(plan.sources))
         found = await asyncio.gather(*fetching, return_exceptions=True)
@@ -206,6 +237,13 @@ class Compactor:
             if isinstance(one, BaseException):
                 raise one
         return [one for one in found if isinstance(one, SourceFile)]
+
+    async def _download(self, file: LakeFile, path: Path) -> SourceFile:
+        try:
+            await self._lake.download(file.key, path, size=file.bytes, sha256=file.sha256)
+        except (ObjectMissingError, ChecksumError) as error:
+            raise SourceUnusableError(error.reason, str(error)) from error
+        return SourceFile(file.uri, path, file.rows)
 
     def _add_problem(self, problem: str) -> None:
         log.warning("compaction_skipped", why=problem[:500])

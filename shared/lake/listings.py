@@ -1,6 +1,6 @@
 """`_datasets/<dataset>.json`: the files of the lake that count for a dataset, in one document that is replaced whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -79,7 +79,7 @@ class DatasetListings:
                         separator = b","
                 file.write(b"]}")
 
-    def _entry(self, dataset: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _entry(self, dataset: str, row: asyncpg.Record) -> dict[str, Any]:
         key = self._lake.key(row["uri"], f"{dataset}/")
         return {
             "uri": row["uri"],
@@ -99,4 +99,3 @@ def partition_of(key: str) -> Iterator[tuple[str, str]]:
         name, found, value = part.partition("=")
         if found:
             yield name, unquote(value)
-

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,7 +35,7 @@ def union_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
 
     Raises `DifferentColumnsError` where a column has two types.
     """
-    fields: dict[str, pa.Field] = {}
+    fields: dict[str, pa.Field[Any]] = {}
     for schema in schemas:
         for field in schema:
             known = fields.setdefault(field.name, field)
@@ -119,4 +120,3 @@ def _open(source: SourceFile) -> pq.ParquetFile:
         return pq.ParquetFile(source.path)
     except (pa.ArrowInvalid, OSError) as error:
         raise unusable(source.uri, error) from error
-

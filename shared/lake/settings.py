@@ -14,5 +14,7 @@ class LakeSettings(Settings):
     ] = 0
     lake_grace_hours: Annotated[
         int,
-        Field(ge=0, le=87_600, description="hours that files stay in the lake after a compaction replaced them"),
+        Field(
+            ge=0, le=87_600, description="hours that files stay in the lake after a compaction replaced them"
+        ),
     ] = 24

@@ -11,7 +11,6 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.quality.adapters.listings import ListingRepository
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest
 from shared.lake.compact import Compactor, Report
@@ -85,8 +84,8 @@ class Lake:
             CompactionRepository(self.pool), self.listings, self.lake, datasets, self.target_bytes, **options
         )
 
-    async def compact(self, **options: Any) -> Report:
-        return await self.compactor(**options).run(["posts"])
+    async def compact(self, *, latest: bool = False, **options: Any) -> Report:
+        return await self.compactor(**options).run(["posts"], latest=latest)
 
     async def catch_up(self) -> None:
         """What quality's loops do each second."""
@@ -145,6 +144,3 @@ class Lake:
 
 def _run_of(event: object) -> str | None:
     return event.run_id if isinstance(event, BatchManifest) else None
-
-
-__all__ = ["Lake", "ListingRepository"]

@@ -38,6 +38,4 @@ def storage(s3_environment: dict[str, str]) -> ObjectStoreSettings:
 
 @pytest.fixture
 def lake(pool: asyncpg.Pool, storage: ObjectStoreSettings) -> Lake:
-    return Lake(
-        pool, open_s3(storage, storage.staging_bucket), open_s3(storage, storage.lake_bucket)
-    )
+    return Lake(pool, open_s3(storage, storage.staging_bucket), open_s3(storage, storage.lake_bucket))

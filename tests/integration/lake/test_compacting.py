@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.lake import Lake
+from tests.support.processed import REQUESTED_AT
 
 pytestmark = pytest.mark.integration
 
@@ -39,3 +40,24 @@ async def test_the_sources_go_after_the_grace_time_and_not_before(lake: Lake) ->
     assert (report.removed["replaced"].count, report.removed["lake_objects"].count) == (3, 0)
     assert len(await lake.objects()) == 1
     assert (await lake.read_runs()).equals(before)
+
+
+async def test_of_rows_with_one_key_the_newest_of_all_runs_stays(lake: Lake) -> None:
+    """Run 2 has the rows 0 to 9 of run 1 again, asked for later, and run 3 some of both, asked for earlier."""
+    hour = REQUESTED_AT
+    await lake.run("run-1", [{"id": n, "title": "first"} for n in range(20)], requested_at=hour)
+    await lake.run("run-2", [{"id": n, "title": "later"} for n in range(10)], requested_at=hour + 5 * HOUR)
+    await lake.run("run-3", [{"id": n, "title": "early"} for n in range(5, 25)], requested_at=hour - DAY)
+    report = await lake.compact(latest=True)
+    await lake.catch_up()
+    rows = (await lake.read_dataset()).to_pylist()
+    assert {row["id"]: row["title"] for row in rows} == {
+        **dict.fromkeys(range(20, 25), "early"),
+        **dict.fromkeys(range(10, 20), "first"),
+        **dict.fromkeys(range(10), "later"),
+    }
+    assert len(rows) == 25
+    assert [(one["rows_before"], one["rows"]) for one in report.compactions] == [(20, 5), (20, 10)]
+    assert (await lake.read_runs()).num_rows == 25
+    again = await lake.compact(latest=True)
+    assert again.compactions == []
