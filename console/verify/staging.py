@@ -43,6 +43,8 @@ class Documents:
     """By run and dataset: the dataset's file as it was when the run was accepted."""
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By run."""
+    of_datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Listings, by dataset."""
     present: set[str] = field(default_factory=set)
     """The URI of everything in staging of the runs."""
 
@@ -76,6 +78,8 @@ async def read_documents(
                 found.present.add(staging.uri(info.key))
                 if (what := _kind(info.key.removeprefix(prefix), run.run_id, dataset)) is not None:
                     wanted.append((staging, info.key, what))
+    datasets = sorted({name for run in audit.runs.values() for name in {*run.planned, *run.datasets}})
+    wanted += [(lake, keys.dataset_listing_key(name), ("of_dataset", name)) for name in datasets]
     for some in _pieces(wanted):
         texts = await asyncio.gather(*(store.get(key) for store, key, _ in some))
         for (store, key, what), text in zip(some, texts, strict=True):
@@ -102,6 +106,8 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
         match what:
             case ("listing", run_id):
                 found.listings[run_id] = _object(text)
+            case ("of_dataset", dataset):
+                found.of_datasets[dataset] = _object(text)
             case ("plan", run_id, dataset):
                 found.plans[run_id, dataset] = _object(text)
             case ("frozen", run_id, dataset):

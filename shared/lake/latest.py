@@ -58,7 +58,8 @@ class Choice:
             stays = np.ones(piece.num_rows, dtype=bool)
             stays[gone[start:stop] - first] = False
             piece = piece.filter(pa.array(stays))
-        for entry in pc.value_counts(piece.column("_run_id")).to_pylist():
+        counted: Any = pc.value_counts(piece.column("_run_id"))
+        for entry in counted.to_pylist():
             self.runs[entry["values"]] += entry["counts"]
         return piece
 
@@ -134,10 +135,13 @@ class LatestRows:
     def _insert(self, number: int, first: int, piece: pa.RecordBatch) -> None:
         """The key's columns are `k0` and so on, so that no name of a dataset is part of a statement."""
         names = [*(f"k{place}" for place in range(len(self._key))), *ORDER]
-        rows = pa.table([*piece.columns, np.arange(first, first + piece.num_rows)], [*names, "row"])
+        numbers: pa.Array[Any] = pa.array(np.arange(first, first + piece.num_rows))
+        rows = pa.table([*piece.columns, numbers], [*names, "row"])
         self._database.register("piece", rows)
-        insert = "INSERT INTO keys" if self._has_rows else "CREATE TABLE keys AS"
-        self._database.execute(f"{insert} SELECT {number} AS file, row, {', '.join(names)} FROM piece")
+        if self._has_rows:
+            self._database.execute("INSERT INTO keys SELECT ?, * FROM piece", [number])
+        else:
+            self._database.execute("CREATE TABLE keys AS SELECT ?::BIGINT AS file, * FROM piece", [number])
         self._database.unregister("piece")
         self._has_rows = True
 

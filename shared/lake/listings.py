@@ -1,5 +1,6 @@
 """`_datasets/<dataset>.json`: the files of the lake that count for a dataset, in one document that is replaced whole."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import asyncpg
 import orjson
 
 from shared import crashpoints
+from shared.errors import PermanentError
 from shared.events.ids import derive
 from shared.lake import statements
 from shared.observability.logging import get_logger
@@ -19,6 +21,9 @@ from shared.storage.object_store import ObjectStore
 
 FILES_PER_FETCH = 500
 
+REST_S = 60.0
+"""The pause after a listing could not be written for a reason other than an outage."""
+
 log = get_logger()
 
 
@@ -28,13 +33,21 @@ class DatasetListings:
     def __init__(self, pool: asyncpg.Pool, lake: ObjectStore) -> None:
         self._pool = pool
         self._lake = lake
+        self._resting: dict[str, float] = {}
 
     async def catch_up(self) -> int:
         """Writes what is behind, and finds the compactions that every listing names by then; the number of listings."""
         with translated():
             due = [row["dataset"] for row in await self._pool.fetch(statements.DUE)]
+        now_s = asyncio.get_running_loop().time()
+        self._resting = {dataset: until for dataset, until in self._resting.items() if until > now_s}
         for dataset in due:
-            await self.write(dataset)
+            try:
+                if dataset not in self._resting:
+                    await self.write(dataset)
+            except PermanentError:
+                log.exception("dataset_listing_failed", dataset=dataset)
+                self._resting[dataset] = now_s + REST_S
         with translated():
             await self._pool.execute(statements.MARK_LISTED)
         return len(due)

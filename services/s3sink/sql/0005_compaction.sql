@@ -81,3 +81,6 @@ CREATE FUNCTION onpoint_lake.mark_changed(datasets text[]) RETURNS void LANGUAGE
     SELECT DISTINCT name, 1 FROM unnest(datasets) AS name ORDER BY name
     ON CONFLICT (dataset) DO UPDATE SET changes = onpoint_lake.dataset_listings.changes + 1
 $$;
+
+-- Datasets that are in the lake already get their listing.
+SELECT onpoint_lake.mark_changed(ARRAY (SELECT DISTINCT dataset FROM onpoint_lake.objects WHERE state = 'announced'));

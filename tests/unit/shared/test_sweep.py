@@ -234,6 +234,7 @@ async def test_orphans_in_the_lake_go_and_what_anything_names_stays(world: World
         "losers": {"count": 0, "bytes": 0},
         "uploads": {"count": 0, "bytes": 0},
         "lake_objects": {"count": 1, "bytes": 3},
+        "replaced": {"count": 0, "bytes": 0},
         "exports": {"count": 2, "bytes": 4},
         "total": {"count": 3, "bytes": 7},
         "complaints": [],
