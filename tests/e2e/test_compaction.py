@@ -1,0 +1,90 @@
+"""Runs, compaction, sweep and the checker from outside, on a stack of its own: what the lake has is the same throughout."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.stack import LocalStack
+from tests.support.operator import CommandResult, Operator
+from tests.support.pipeline import Pipeline
+from tests.support.source import SourceServer
+
+pytestmark = pytest.mark.e2e
+
+ALBUMS = [{"id": n, "userId": 1, "title": f"album {n}"} for n in range(30)]
+RUNS = 4
+
+
+@pytest.fixture(scope="module")
+async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Pipeline, Operator]]:
+    """Albums, four times: each run has the ones before and ten more."""
+    albums = list[Any]()
+    async with SourceServer({"albums": albums}) as source:
+        extra = {
+            "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
+            "ONPOINT_SOURCE_JSONPLACEHOLDER_URL": source.url,
+            "ONPOINT_SOURCE_JSONPLACEHOLDER_REQUESTS_PER_SECOND": "0",
+            "ONPOINT_LAKE_GRACE_HOURS": "0",
+        }
+        with LocalStack(tmp_path_factory.mktemp("stack"), ports="free", extra_env=extra) as stack:
+            pipeline = Pipeline(stack.environment())
+            for number in range(RUNS):
+                albums[:] = ALBUMS[: 10 * number]
+                await pipeline.run({"run_id": f"run-{number}", "datasets": ["albums"]})
+            yield pipeline, Operator({**stack.environment(), **extra})
+            stack.down(wipe=True)
+
+
+async def assert_whole(operator: Operator) -> None:
+    found = await operator.run("verify", "--json", "--sweep-age-hours", "1000")
+    assert found.code == 0, found.out + found.err
+
+
+async def assert_done(call: Any) -> CommandResult:
+    result: CommandResult = await call
+    assert result.code == 0, result.out + result.err
+    return result
+
+
+def objects(pipeline: Pipeline) -> set[str]:
+    return {key for key in pipeline.keys(pipeline.lake_bucket) if key.startswith("albums/")}
+
+
+def folders(keys: set[str]) -> int:
+    return len({key.rpartition("/")[0] for key in keys})
+
+
+async def listed(pipeline: Pipeline) -> None:
+    """Until quality has written every listing that a compaction left behind."""
+    while await pipeline.fetch("SELECT FROM onpoint_lake.compactions WHERE state <> 'listed'"):
+        await asyncio.sleep(0.1)
+
+
+async def test_compacted_swept_and_reduced_the_lake_is_still_what_the_checker_expects(
+    whole: tuple[Pipeline, Operator],
+) -> None:
+    pipeline, operator = whole
+    await assert_whole(operator)
+    before = objects(pipeline)
+    planned = (await assert_done(operator.run("lake", "compact", "--dry-run", "--json"))).json()
+    assert planned["total"]["objects_before"] == len(before) == RUNS - 1
+    assert objects(pipeline) == before
+    done = (await assert_done(operator.run("lake", "compact", "--json"))).json()
+    assert done["total"]["objects_before"] == len(before)
+    await listed(pipeline)
+    await assert_whole(operator)
+    assert before < objects(pipeline)
+    swept = (await assert_done(operator.run("sweep", "--json"))).json()
+    assert swept["replaced"]["count"] == len(before)
+    compacted = objects(pipeline)
+    assert (len(compacted), compacted & before) == (folders(before), set())
+    await assert_whole(operator)
+    latest = (await assert_done(operator.run("lake", "compact", "--latest", "--json"))).json()
+    assert latest["total"]["rows_left_out"] == 10 + 20
+    await listed(pipeline)
+    await assert_whole(operator)
+    await assert_done(operator.run("sweep", "--json"))
+    await assert_whole(operator)
