@@ -72,7 +72,7 @@ def check_names(compactions: Compactions, lake: ObjectStore, findings: Findings)
         strays = [key for key in keys if key.rpartition("/")[0] != one.folder]
         findings.require("I9", not strays, subject, f"{strays[:1]} is not of its folder")
         if one.file is not None:
-            uri = lake.uri(f"{one.folder}/{ids.derive(one.name, one.file.sha256)}.parquet")
+            uri = lake.uri(f"{one.folder}/c-{ids.derive(one.name, one.file.sha256)}.parquet")
             findings.require("I9", one.file.uri == uri, one.file.uri, f"it should be {uri}")
 
 

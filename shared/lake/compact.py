@@ -19,7 +19,7 @@ from shared.errors import PermanentError
 from shared.lake.errors import DifferentColumnsError, SourceUnusableError
 from shared.lake.latest import Choice, LatestRows
 from shared.lake.listings import DatasetListings
-from shared.lake.repository import CompactionRepository, CurrentFile
+from shared.lake.repository import CompactionRepository, CurrentFile, lake_files
 from shared.lake.rewrite import SourceFile, merge_files
 from shared.lake.rules import LakeFile, Plan, object_name, plan_compactions, plan_latest
 from shared.observability.logging import get_logger
@@ -107,7 +107,7 @@ class Compactor:
 
     async def _compact(self, dataset: str) -> None:
         current = await self._repository.current(dataset)
-        plans = plan_compactions(dataset, self._files(dataset, current), self._target_bytes)
+        plans = plan_compactions(dataset, lake_files(self._lake, dataset, current), self._target_bytes)
         await self._carry_out_all(plans, current, None)
 
     async def _keep_latest(self, dataset: str) -> None:
@@ -115,7 +115,7 @@ class Compactor:
         current = [file for file in await self._repository.current(dataset) if file.is_settled]
         if not current:
             return
-        files = self._files(dataset, current)
+        files = lake_files(self._lake, dataset, current)
         newest = max(run_id for file in current for run_id in file.runs)
         with scratch_folder() as folder:
             try:
@@ -163,19 +163,6 @@ class Compactor:
     async def _is_there(self, uri: str | None, size: int | None) -> bool:
         found = None if uri is None else await self._lake.head(self._lake.key(uri, ""))
         return found is not None and found.bytes == size
-
-    def _files(self, dataset: str, current: Sequence[CurrentFile]) -> list[LakeFile]:
-        return [
-            LakeFile(
-                self._lake.key(file.uri, f"{dataset}/"),
-                file.uri,
-                file.rows,
-                file.bytes,
-                file.sha256,
-                file.is_settled,
-            )
-            for file in current
-        ]
 
     async def _carry_out(
         self, plan: Plan, runs_of: Mapping[str, Mapping[str, int]], rows: LatestRows | None

@@ -1,6 +1,6 @@
 """The compactions of a dataset in PostgreSQL, from their plan to the moment when every listing names what they made."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from shared.events.ids import derive
 from shared.lake import statements
 from shared.lake.rules import LakeFile, Plan
 from shared.postgres.errors import translated
+from shared.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,16 @@ class CurrentFile:
     is_settled: bool
     compaction: str | None
     is_latest: bool
+
+
+def lake_files(lake: ObjectStore, dataset: str, current: Sequence[CurrentFile]) -> list[LakeFile]:
+    """As the rules need them. Raises `PermanentError` (`schema`) for one that is not in the dataset's folder."""
+    return [
+        LakeFile(
+            lake.key(file.uri, f"{dataset}/"), file.uri, file.rows, file.bytes, file.sha256, file.is_settled
+        )
+        for file in current
+    ]
 
 
 class CompactionRepository:
@@ -68,6 +79,28 @@ class CompactionRepository:
         with translated():
             rows = await self._pool.fetch(statements.CURRENT, dataset)
         return [_current(row) for row in rows]
+
+    async def ratio(self, dataset: str) -> float | None:
+        """Bytes after compactions by bytes before; None: the dataset had none."""
+        with translated():
+            found: float | None = await self._pool.fetchval(statements.RATIO, dataset)
+        return found
+
+    async def waiting(self, dataset: str, grace_hours: int) -> tuple[int, int]:
+        """Objects, and their bytes, that are replaced and stay for the grace time."""
+        with translated():
+            [found] = await self._pool.fetch(statements.WAITING, dataset, grace_hours)
+        return found["objects"], found["bytes"]
+
+    async def replaced(self, dataset: str) -> list[str]:
+        """The URIs of files in whose place an object of a compaction counts; a sweep may have taken them."""
+        with translated():
+            return [row["uri"] for row in await self._pool.fetch(statements.REPLACED, dataset)]
+
+    async def superseded(self, dataset: str) -> list[str]:
+        """The runs whose rows of the dataset a replay has brought again."""
+        with translated():
+            return [row["run_id"] for row in await self._pool.fetch(statements.SUPERSEDED, dataset)]
 
     async def unfinished(self, dataset: str) -> list[Unfinished]:
         with translated():

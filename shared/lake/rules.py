@@ -56,8 +56,11 @@ class Plan:
 
 
 def object_name(compaction: str, sha256: str) -> str:
-    """Derived from the compaction and from the bytes: an object is never written over by another content."""
-    return derive(compaction, sha256)
+    """Derived from the compaction and from the bytes: an object is never written over by another content.
+
+    It begins unlike an object of the sink, so that whoever lists the bucket can tell them apart.
+    """
+    return f"c-{derive(compaction, sha256)}"
 
 
 def is_small(size_bytes: int, target_bytes: int) -> bool:

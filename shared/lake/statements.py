@@ -95,3 +95,21 @@ FROM onpoint_runs.v_runs r JOIN onpoint_runs.v_runs later ON later.run_id = r.su
 WHERE $1 = ANY (r.datasets) AND $1 = ANY (later.datasets)
 ORDER BY r.run_id
 """
+
+# Bytes after the dataset's compactions by the bytes before, of those that left no row out.
+RATIO = """
+SELECT sum(c.bytes)::float8 / nullif(sum(s.bytes), 0)
+FROM onpoint_lake.compactions c
+JOIN LATERAL (SELECT sum(bytes) AS bytes FROM onpoint_lake.compaction_sources WHERE compaction = c.name) AS s ON true
+WHERE c.dataset = $1 AND c.state IN ('committed', 'listed') AND NOT c.latest
+"""
+
+# Replaced files that no sweep may have taken yet.
+WAITING = """
+SELECT count(*) AS objects, coalesce(sum(bytes), 0)::bigint AS bytes
+FROM onpoint_lake.v_replaced_files
+WHERE dataset = $1 AND (listed_at IS NULL OR listed_at > now() - make_interval(hours => $2))
+"""
+
+# Files that were replaced and may be in the bucket still: the sweep has yet to come, or has been.
+REPLACED = "SELECT uri FROM onpoint_lake.v_replaced_files WHERE dataset = $1 ORDER BY uri"

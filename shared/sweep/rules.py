@@ -19,7 +19,7 @@ _ARTIFACT = re.compile(
     rf"runs/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/{_STAGE}/{SHA256_PATTERN}\.[a-z0-9.]{{1,32}}"
 )
 _LAKE = re.compile(
-    rf"(?P<dataset>{DATASET_PATTERN})/year=(\d{{4}})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/[0-9a-f]{{32}}\.parquet"
+    rf"(?P<dataset>{DATASET_PATTERN})/year=(\d{{4}})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/(?:c-)?[0-9a-f]{{32}}\.parquet"
 )
 _EXPORT = re.compile(
     rf"exports/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/[a-z0-9]{{1,32}}/[^/]+"
