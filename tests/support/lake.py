@@ -39,10 +39,18 @@ class Lake:
     target_bytes: int = TARGET_BYTES
     runs: list[str] = field(default_factory=list)
 
+    posts = POSTS
+
     def __post_init__(self) -> None:
         self.sink = Sink(self.pool, self.staging, self.lake)
         self.quality = Quality(self.pool, {"posts": dataset("posts")}, self.staging, self.lake)
         self.listings = DatasetListings(self.pool, self.lake)
+
+    def use(self, dataset: Dataset) -> None:
+        """From here on runs are frozen with this one."""
+        self.dataset = dataset
+        self.sink.dataset = dataset
+        self.sink.rebuild()
 
     async def store(
         self, run_id: str, rows: Sequence[Mapping[str, Any]], *, requested_at: datetime = REQUESTED_AT

@@ -16,6 +16,7 @@ from services.s3sink.handlers import Handlers
 from services.s3sink.service import SinkService
 from services.s3sink.workers.object_writer import SinkLoop
 from shared.bus.messages import FailureOutcome, Outgoing, Publish, Record
+from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
@@ -37,6 +38,7 @@ class Sink:
     staging: ObjectStore
     lake: ObjectStore
     limits: Limits = LIMITS
+    dataset: Dataset = POSTS
     published: list[Outgoing] = field(default_factory=list)
     dead_letters: list[tuple[Record, PermanentError]] = field(default_factory=list)
     refuses_dead_letters: bool = False
@@ -47,7 +49,7 @@ class Sink:
     def rebuild(self, *, limits: Limits | None = None, publish: Publish | None = None) -> None:
         """As after a restart, with other limits or another broker."""
         self.limits = limits or self.limits
-        datasets = datasets_of({"posts": POSTS})
+        datasets = datasets_of({"posts": self.dataset})
         self.woken = asyncio.Event()
         self.repository = SinkRepository(self.pool, self.limits)
         batches = Batches(self.staging, "s3sink")

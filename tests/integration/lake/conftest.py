@@ -21,9 +21,9 @@ async def pool(postgres_dsn: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def storage(s3_environment: dict[str, str]) -> ObjectStoreSettings:
-    """Buckets of the test's own."""
+    """Buckets of these tests: the server has room for few."""
     name = uuid.uuid4().hex[:12]
     settings = ObjectStoreSettings(
         s3_endpoint_url=s3_environment["ONPOINT_S3_ENDPOINT_URL"],
@@ -37,5 +37,9 @@ def storage(s3_environment: dict[str, str]) -> ObjectStoreSettings:
 
 
 @pytest.fixture
-def lake(pool: asyncpg.Pool, storage: ObjectStoreSettings) -> Lake:
-    return Lake(pool, open_s3(storage, storage.staging_bucket), open_s3(storage, storage.lake_bucket))
+async def lake(pool: asyncpg.Pool, storage: ObjectStoreSettings) -> Lake:
+    stores = [open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket)]
+    for store in stores:
+        for key in [info.key async for info in store.list("")]:
+            await store.delete(key)
+    return Lake(pool, *stores)
