@@ -1,5 +1,6 @@
 -- For what changes files that runs' listings name: these listings are behind from then on.
-CREATE FUNCTION onpoint_runs.mark_listings_behind(run_ids text[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION onpoint_runs.mark_listings_behind(run_ids text[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     WITH locked AS (
         SELECT run_id FROM onpoint_runs.runs WHERE run_id = ANY (run_ids) ORDER BY run_id FOR UPDATE
     )

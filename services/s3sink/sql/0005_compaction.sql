@@ -76,7 +76,8 @@ SELECT c.name, c.dataset, c.folder, c.latest, c.state, c.uri, c.rows, c.bytes, c
     (SELECT jsonb_object_agg(r.run_id, r.rows) FROM onpoint_lake.compaction_runs r WHERE r.compaction = c.name) AS runs
 FROM onpoint_lake.compactions c;
 
-CREATE FUNCTION onpoint_lake.mark_changed(datasets text[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION onpoint_lake.mark_changed(datasets text[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     INSERT INTO onpoint_lake.dataset_listings (dataset, changes)
     SELECT DISTINCT name, 1 FROM unnest(datasets) AS name ORDER BY name
     ON CONFLICT (dataset) DO UPDATE SET changes = onpoint_lake.dataset_listings.changes + 1

@@ -38,8 +38,8 @@ def storage(s3_environment: dict[str, str]) -> ObjectStoreSettings:
 
 @pytest.fixture
 async def lake(pool: asyncpg.Pool, storage: ObjectStoreSettings) -> Lake:
-    stores = [open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket)]
-    for store in stores:
+    staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
+    for store in (staging, lake):
         for key in [info.key async for info in store.list("")]:
             await store.delete(key)
-    return Lake(pool, *stores)
+    return Lake(pool, staging, lake)
