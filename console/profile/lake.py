@@ -86,7 +86,11 @@ async def profile_object(lake: ObjectStore, dataset: str, uri: str, only_run: st
     found = Profile(dataset, None, objects=1)
     with pq.ParquetFile(io.BytesIO(data)) as file:
         for number, piece in enumerate(file.iter_batches(PIECE_ROWS)):
-            rows = piece if only_run is None else piece.filter(pc.equal(piece.column("_run_id"), only_run))
+            rows = (
+                piece
+                if only_run is None
+                else piece.filter(pc.equal(piece.column("_run_id"), pa.scalar(only_run)))
+            )
             found.add(rows, zlib.crc32(f"{uri} {number}".encode()))
     return found
 

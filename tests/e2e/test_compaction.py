@@ -63,11 +63,13 @@ async def listed(pipeline: Pipeline) -> None:
 
 
 async def test_compacted_swept_and_reduced_the_lake_is_still_what_the_checker_expects(
-    whole: tuple[Pipeline, Operator],
+    whole: tuple[Pipeline, Operator], tmp_path: Path
 ) -> None:
     pipeline, operator = whole
     await assert_whole(operator)
     before = objects(pipeline)
+    [state] = (await assert_done(operator.run("lake", "status", "--json"))).json()
+    assert (state["objects"], state["rows"], state["small_share"]) == (len(before), 60, 1.0)
     planned = (await assert_done(operator.run("lake", "compact", "--dry-run", "--json"))).json()
     assert planned["total"]["objects_before"] == len(before) == RUNS - 1
     assert objects(pipeline) == before
@@ -78,6 +80,14 @@ async def test_compacted_swept_and_reduced_the_lake_is_still_what_the_checker_ex
     assert before < objects(pipeline)
     swept = (await assert_done(operator.run("sweep", "--json"))).json()
     assert swept["replaced"]["count"] == len(before)
+    [state] = (await assert_done(operator.run("lake", "status", "--json"))).json()
+    assert (state["objects"], state["score"]) == (folders(before), 100)
+    assert "objects to win" in (await assert_done(operator.run("lake", "status"))).out
+    for engine in ("athena", "spark", "trino", "duckdb"):
+        ddl = await assert_done(operator.run("lake", "ddl", "albums", "--for", engine))
+        assert "CREATE OR REPLACE VIEW" in ddl.out
+    unknown = await operator.run("lake", "compact", "--dataset", "album")
+    assert (unknown.code, "did you mean albums" in unknown.err) == (2, True)
     compacted = objects(pipeline)
     assert (len(compacted), compacted & before) == (folders(before), set())
     await assert_whole(operator)
@@ -87,3 +97,6 @@ async def test_compacted_swept_and_reduced_the_lake_is_still_what_the_checker_ex
     await assert_whole(operator)
     await assert_done(operator.run("sweep", "--json"))
     await assert_whole(operator)
+    page = tmp_path / "lake.html"
+    await assert_done(operator.run("lake", "status", "--out", str(page)))
+    assert "<svg" in page.read_text(encoding="utf-8")

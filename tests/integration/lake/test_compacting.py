@@ -2,8 +2,12 @@
 
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
+from services.quality.workers.compaction import ScheduledCompaction
+from shared.lake.listings import DatasetListings
+from shared.lake.repository import CompactionRepository
 from tests.support.lake import Lake
 from tests.support.processed import REQUESTED_AT
 
@@ -61,3 +65,51 @@ async def test_of_rows_with_one_key_the_newest_of_all_runs_stays(lake: Lake) -> 
     assert (await lake.read_runs()).num_rows == 25
     again = await lake.compact(latest=True)
     assert again.compactions == []
+
+
+async def test_a_role_with_the_documented_rights_and_no_others_can_compact(
+    lake: Lake, postgres_dsn: str
+) -> None:
+    """As docs/lake.md names them."""
+    await lake.many(3)
+    before = await lake.read_runs()
+    await lake.pool.execute(
+        """
+        CREATE ROLE lake_keeper;
+        GRANT USAGE ON SCHEMA onpoint_lake, onpoint_runs TO lake_keeper;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON onpoint_lake.compactions, onpoint_lake.compaction_sources,
+            onpoint_lake.compaction_runs, onpoint_lake.dataset_listings TO lake_keeper;
+        GRANT SELECT ON onpoint_lake.v_stored_files, onpoint_lake.v_replaced_files, onpoint_lake.v_compacted_files,
+            onpoint_runs.v_listings, onpoint_runs.v_runs TO lake_keeper;
+        """
+    )
+    own = lake.pool
+
+    async def become(connection: asyncpg.Connection) -> None:
+        await connection.execute("SET ROLE lake_keeper")
+
+    try:
+        async with asyncpg.create_pool(postgres_dsn, setup=become, min_size=1, max_size=4) as pool:
+            lake.pool, lake.listings = pool, DatasetListings(pool, lake.lake)
+            report = await lake.compact()
+    finally:
+        lake.pool, lake.listings = own, DatasetListings(own, lake.lake)
+        await own.execute("DROP OWNED BY lake_keeper; DROP ROLE lake_keeper")
+    assert (len(report.compactions), report.problems) == (1, [])
+    await lake.catch_up()
+    assert (await lake.read_runs()).equals(before)
+
+
+async def test_quality_compacts_every_dataset_on_its_schedule(lake: Lake) -> None:
+    await lake.many(3)
+    repository = CompactionRepository(lake.pool)
+    report = await ScheduledCompaction(repository, lake.compactor, 3600).compact()
+    assert [len(one["sources"]) for one in report.compactions] == [3]
+
+
+async def test_a_dry_run_changes_nothing(lake: Lake) -> None:
+    await lake.many(3)
+    keys = await lake.objects()
+    report = await lake.compact(dry_run=True)
+    assert [len(one["sources"]) for one in report.compactions] == [3]
+    assert (await lake.states(), await lake.objects()) == ([], keys)

@@ -327,3 +327,30 @@ async def test_whatever_is_there_only_what_may_go_goes_at_any_page_size(
         before = await left(world.staging)
         await world.sweep(later)
         assert before - await left(world.staging) == due
+
+
+async def test_a_replaced_object_goes_a_grace_time_after_every_listing_names_the_new_one(
+    world: World,
+) -> None:
+    run = "ended"
+    old, named, made = await world.lake_object(1), await world.lake_object(2), await world.lake_object(3)
+    await world.list_run(run, objects=[made, named])
+    for key in (old, named):
+        world.runs.listed_at[world.lake.uri(key)] = WRITTEN
+    assert (await world.sweep(timedelta(hours=23))).total.count == 0
+    report = await world.sweep(DAY)
+    assert {removal.uri for removal in world.removals} == {world.lake.uri(old)}
+    assert report.removed["replaced"].count == 1
+
+
+async def test_an_object_that_a_compaction_made_stays_before_any_listing_names_it(world: World) -> None:
+    made = await world.lake_object(1)
+    world.runs.made.add(world.lake.uri(made))
+    assert (await world.sweep(timedelta(days=400))).total.count == 0
+
+
+async def test_what_the_listing_of_a_dataset_names_stays(world: World) -> None:
+    named = await world.lake_object(1)
+    listing = {"objects": [{"uri": world.lake.uri(named)}]}
+    await world.lake.put("_datasets/posts.json", orjson.dumps(listing))
+    assert (await world.sweep(timedelta(days=400))).total.count == 0
