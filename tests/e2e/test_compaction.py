@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple
             "ONPOINT_SOURCE_JSONPLACEHOLDER_URL": source.url,
             "ONPOINT_SOURCE_JSONPLACEHOLDER_REQUESTS_PER_SECOND": "0",
             "ONPOINT_LAKE_GRACE_HOURS": "0",
+            "ONPOINT_SWEEP_INTERVAL_S": "0",
         }
         with LocalStack(tmp_path_factory.mktemp("stack"), ports="free", extra_env=extra) as stack:
             pipeline = Pipeline(stack.environment())

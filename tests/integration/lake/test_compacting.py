@@ -85,7 +85,7 @@ async def test_a_role_with_the_documented_rights_and_no_others_can_compact(
     )
     own = lake.pool
 
-    async def become(connection: asyncpg.Connection) -> None:
+    async def become(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> None:
         await connection.execute("SET ROLE lake_keeper")
 
     try:
