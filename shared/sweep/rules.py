@@ -19,8 +19,9 @@ _ARTIFACT = re.compile(
     rf"runs/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/{_STAGE}/{SHA256_PATTERN}\.[a-z0-9.]{{1,32}}"
 )
 _LAKE = re.compile(
-    rf"(?P<dataset>{DATASET_PATTERN})/year=(\d{{4}})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/(?:c-)?[0-9a-f]{{32}}\.parquet"
+    rf"(?P<dataset>{DATASET_PATTERN})/year=(\d{{4}})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/[0-9a-f]{{32}}\.parquet"
 )
+_COMPACTED = re.compile(rf"{DATASET_PATTERN}/(?:[^/=]+=[^/]*/)*c-[0-9a-f]{{32}}\.parquet")
 _EXPORT = re.compile(
     rf"exports/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/[a-z0-9]{{1,32}}/[^/]+"
 )
@@ -122,6 +123,11 @@ def lake_key(key: str) -> LakeKey | None:
         return LakeKey(found["dataset"], datetime(year, month, day, hour, tzinfo=UTC))
     except ValueError:
         return None
+
+
+def is_compacted_key(key: str) -> bool:
+    """Whether it is that of an object that a compaction made: of no run, and of any partition."""
+    return _COMPACTED.fullmatch(key) is not None
 
 
 def export_key(key: str) -> ExportKey | None:

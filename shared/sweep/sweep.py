@@ -30,6 +30,7 @@ from shared.sweep.rules import (
     artifact_key,
     export_key,
     hour_of,
+    is_compacted_key,
     is_expired,
     is_lake_object_safe,
     is_older,
@@ -154,15 +155,15 @@ class Sweep:
         await self._remove_unlisted("exports", unnamed)
 
     async def _look_at_lake(self, page: Sequence[ObjectInfo]) -> None:
-        found = [info for info in page if lake_key(info.key) is not None]
+        found = [info for info in page if lake_key(info.key) is not None or is_compacted_key(info.key)]
         uris = [self._lake.uri(info.key) for info in found]
         replaced = (
             await self._index.replaced(uris, self._now - self._limits.lake_grace) if uris else frozenset()
         )
         self._suspected["replaced"] += [info for info in found if self._lake.uri(info.key) in replaced]
-        self._suspected["lake_objects"] += await self._suspects(
-            [info for info in found if self._lake.uri(info.key) not in replaced]
-        )
+        others = [info for info in found if self._lake.uri(info.key) not in replaced]
+        self._suspected["lake_objects"] += await self._suspects(others)
+        self._suspected["lake_objects"] += await self._abandoned(others)
         for kind, suspects in self._suspected.items():
             if len(suspects) >= SUSPECTS:
                 await self._remove_unlisted(kind, suspects)
@@ -181,13 +182,23 @@ class Sweep:
             return []
         runs = [*await self._index.runs_of_hours(hours), *self._unknown.values()]
         named = await self._named({run.run_id for run in runs if hour_of(run.requested_at) in hours})
-        named |= await self._index.compacted([self._lake.uri(info.key) for info, _ in old])
         return [
             info
             for info, place in old
             if self._lake.uri(info.key) not in named
             and not is_lake_object_safe(place, runs, self._limits, self._now)
         ]
+
+    async def _abandoned(self, page: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+        """Old objects that a compaction put, and that none names or may be about to name."""
+        old = [
+            info
+            for info in page
+            if is_compacted_key(info.key) and is_older(info.last_modified, self._limits.grace, self._now)
+        ]
+        uris = [self._lake.uri(info.key) for info in old]
+        named = await self._index.compacted(uris) if uris else frozenset()
+        return [info for info in old if self._lake.uri(info.key) not in named]
 
     async def _sweep_uploads(self) -> None:
         if self._uploads is None:

@@ -343,10 +343,19 @@ async def test_a_replaced_object_goes_a_grace_time_after_every_listing_names_the
     assert report.removed["replaced"].count == 1
 
 
-async def test_an_object_that_a_compaction_made_stays_before_any_listing_names_it(world: World) -> None:
-    made = await world.lake_object(1)
+@pytest.mark.parametrize(
+    "folder", ["posts", "posts/part_country=DE", "posts/year=2026/month=01/day=01/hour=00"]
+)
+async def test_an_object_that_a_compaction_put_stays_if_one_names_it_and_else_goes(
+    world: World, folder: str
+) -> None:
+    made, abandoned = (keys.compacted_key(folder, f"c-{number:032}") for number in (1, 2))
+    for key in (made, abandoned):
+        await world.lake.put(key, b"123")
     world.runs.made.add(world.lake.uri(made))
-    assert (await world.sweep(timedelta(days=400))).total.count == 0
+    assert (await world.sweep(timedelta(hours=23))).total.count == 0
+    await world.sweep(timedelta(days=400))
+    assert {removal.uri for removal in world.removals} == {world.lake.uri(abandoned)}
 
 
 async def test_what_the_listing_of_a_dataset_names_stays(world: World) -> None:
