@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "migrate": ("console.cli.admin", "Bring the database up to date"),
         "bench": (f"{BENCH}.commands", "Measure how fast the pipeline is on this machine"),
         "exports": ("console.cli.exports", "Combine the export files of a run"),
+        "lake": ("console.cli.lake.commands", "Compact the objects of the lake, and show how they are"),
         "sweep": ("console.cli.sweep", "Remove what nobody needs any more from the object store"),
         "verify": ("console.cli.verify.commands", "Check that everything is where it belongs, once"),
     },

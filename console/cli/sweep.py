@@ -14,6 +14,7 @@ from console.cli.options import ObjectAsJson
 from console.cli.result import print_json
 from console.formatting import number, one_line, quantity, size
 from shared.errors import PermanentError, TransientError
+from shared.lake.settings import LakeSettings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.sweep.rules import KINDS, Kind, Limits, SweepReport
 from shared.sweep.settings import SweepSettings
@@ -26,6 +27,7 @@ WHAT: dict[Kind, str] = {
     "losers": "artifacts that no manifest names",
     "uploads": "uploads that were never finished",
     "lake_objects": "lake objects that nothing names",
+    "replaced": "lake objects that compactions replaced",
     "exports": "exports that nothing names",
 }
 
@@ -78,10 +80,12 @@ def sweep(
         if older_than_hours is None
         else older_than_hours
     )
+    grace_hours = environment.settings(LakeSettings).lake_grace_hours
+    limits = Limits(ttl=timedelta(hours=hours), lake_grace=timedelta(hours=grace_hours))
     # The sweep's log is for services; what a person should know is in its report.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        report = asyncio.run(_sweep(dsn, storage, Limits(ttl=timedelta(hours=hours)), dry_run=dry_run))
+        report = asyncio.run(_sweep(dsn, storage, limits, dry_run=dry_run))
     except (TransientError, StatementFailedError, PermanentError) as error:
         raise CommandError(f"the sweep did not get to its end, asking again is safe: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:

@@ -31,11 +31,11 @@ async def profile_on_cluster(
             raise ClusterAwayError(crew.problem)
         found = Profile(dataset, run_id)
         waiting: set[asyncio.Future[Profile | str]] = set()
-        async for uri in objects(lake, dataset, run_id):
+        async for uri, only_run in objects(lake, dataset, run_id):
             if len(waiting) >= 2 * crew.slots:
                 waiting = await _merge_some(found, waiting)
             future = client.submit(
-                profile_on_worker, dataset, uri, pure=False, resources={resource_of(versions): 1}
+                profile_on_worker, dataset, uri, only_run, pure=False, resources={resource_of(versions): 1}
             )
             waiting.add(asyncio.ensure_future(future))
         while waiting:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from console.profile.sketch import ColumnSketch
@@ -69,29 +70,44 @@ async def profile(lake: ObjectStore, dataset: str, run_id: str | None) -> Profil
     Raises `PermanentError` (`object_missing`) for a run that the lake does not list, and `StorageUnavailableError`.
     """
     found = Profile(dataset, run_id)
-    async for uri in objects(lake, dataset, run_id):
-        found.merge(await profile_object(lake, dataset, uri))
+    async for uri, only_run in objects(lake, dataset, run_id):
+        found.merge(await profile_object(lake, dataset, uri, only_run))
     return found
 
 
-async def profile_object(lake: ObjectStore, dataset: str, uri: str) -> Profile:
-    """Of one object. Raises `PermanentError` (`object_missing`) where it is gone, and `StorageUnavailableError`."""
+async def profile_object(lake: ObjectStore, dataset: str, uri: str, only_run: str | None = None) -> Profile:
+    """Of one object, or of its rows of one run.
+
+    Raises `PermanentError` (`object_missing`) where it is gone, and `StorageUnavailableError`.
+    """
     data = await lake.get(lake.key(uri, f"{dataset}/"))
     if data is None:
         raise PermanentError(Reason.OBJECT_MISSING, f"{uri} is listed and not there")
     found = Profile(dataset, None, objects=1)
     with pq.ParquetFile(io.BytesIO(data)) as file:
         for number, piece in enumerate(file.iter_batches(PIECE_ROWS)):
-            found.add(piece, zlib.crc32(f"{uri} {number}".encode()))
+            rows = (
+                piece
+                if only_run is None
+                else piece.filter(pc.equal(piece.column("_run_id"), pa.scalar(only_run)))
+            )
+            found.add(rows, zlib.crc32(f"{uri} {number}".encode()))
     return found
 
 
-async def objects(lake: ObjectStore, dataset: str, run_id: str | None) -> AsyncIterator[str]:
-    """Each object once: a listing names exactly those of its run."""
+async def objects(
+    lake: ObjectStore, dataset: str, run_id: str | None
+) -> AsyncIterator[tuple[str, str | None]]:
+    """Each object once, with the run whose rows alone are meant, if it has others: a compaction made it."""
+    shared: set[str] = set()
     listings = [keys.listing_key(run_id)] if run_id else [info.key async for info in lake.list("_runs/")]
     for key in sorted(listings):
         listing = await lake.get(key)
         if listing is None:
             raise PermanentError(Reason.OBJECT_MISSING, f"the lake has no listing of run {run_id}")
         for entry in json.loads(listing)["datasets"].get(dataset, {}).get("objects", ()):
-            yield entry["uri"]
+            uri, is_shared = entry["uri"], "where" in entry
+            if run_id is not None or uri not in shared:
+                yield uri, run_id if is_shared else None
+            if is_shared:
+                shared.add(uri)

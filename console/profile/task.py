@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from console.profile.lake import Profile
 
 
-def profile_on_worker(dataset: str, uri: str) -> "Profile | str":
+def profile_on_worker(dataset: str, uri: str, only_run: str | None) -> "Profile | str":
     """By the worker's own credentials. A text is why it could not be read."""
     import asyncio
 
@@ -18,6 +18,6 @@ def profile_on_worker(dataset: str, uri: str) -> "Profile | str":
 
     settings = load_settings(ObjectStoreSettings)
     try:
-        return asyncio.run(profile_object(open_s3(settings, settings.lake_bucket), dataset, uri))
+        return asyncio.run(profile_object(open_s3(settings, settings.lake_bucket), dataset, uri, only_run))
     except OnPointError as error:
         return str(error)

@@ -6,12 +6,12 @@ from typing import Any
 import asyncpg
 
 from console.verify.bus import Bus
-from console.verify.database import AuditRows, Run, as_client_errors
+from console.verify.compactions import Compactions, entry_of
+from console.verify.database import ENDED, AuditRows, Run, as_client_errors
 from console.verify.findings import Findings
 from console.verify.objects import listed
 from console.verify.staging import Documents
 
-ENDED = frozenset({"succeeded", "partial", "failed", "cancelled"})
 IDLE_S = 1.0
 """A transaction that waits longer for its client is abandoned: those of the services wait for PostgreSQL alone."""
 
@@ -35,7 +35,9 @@ WHERE c.relkind = 'r' AND (
 """
 
 
-def check_completions(audit: AuditRows, bus: Bus, documents: Documents, findings: Findings) -> None:
+def check_completions(
+    audit: AuditRows, bus: Bus, compactions: Compactions, documents: Documents, findings: Findings
+) -> None:
     """A run that has ended has one completion, others have none; completion and listing agree with the ledger."""
     completions: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for seen, value in bus.completions:
@@ -52,7 +54,7 @@ def check_completions(audit: AuditRows, bus: Bus, documents: Documents, findings
                 wrong = [name for name in sorted({*value, *run.completed} - {"version", "revision"})
                          if value.get(name) != run.completed.get(name)]  # fmt: skip
                 findings.require("I4", not wrong, place, f"it differs from the ledger in {', '.join(wrong)}")
-        _check_listing(run, audit, documents, findings)
+        _check_listing(run, audit, compactions, documents, findings)
     for run_id, found in completions.items():
         if run_id not in audit.runs and run_id not in audit.others:
             findings.add("I4", found[0][0], f"it completes {run_id}, which the ledger does not know")
@@ -73,7 +75,9 @@ def check_observed(observed: list[dict[str, Any]], audit: AuditRows, findings: F
             )
 
 
-def _check_listing(run: Run, audit: AuditRows, documents: Documents, findings: Findings) -> None:
+def _check_listing(
+    run: Run, audit: AuditRows, compactions: Compactions, documents: Documents, findings: Findings
+) -> None:
     if run.status not in ENDED or run.completed is None:
         return
     listing = documents.listings.get(run.run_id)
@@ -92,6 +96,7 @@ def _check_listing(run: Run, audit: AuditRows, documents: Documents, findings: F
         for result in audit.results
         if result.run_id == run.run_id and result.stage in {"converter", "s3sink"} and result.status == "done"
         for file in result.files
+        if file.uri not in compactions.by_source
     }
     in_ledger |= {
         (file.uri, file.rows, file.bytes, file.sha256): combined.dataset
@@ -99,12 +104,23 @@ def _check_listing(run: Run, audit: AuditRows, documents: Documents, findings: F
         if combined.run_id == run.run_id
         for file in combined.files
     }
+    in_ledger |= {entry_of(file): one.dataset for one, file in compactions.of_run(run.run_id)}
     in_listing = {(file.uri, file.rows, file.bytes, file.sha256) for _, file in files}
     for entry in sorted(set(in_ledger) - in_listing):
         if in_ledger[entry] in run.completed["datasets"]:
             findings.add("I4", subject, f"it lacks {entry[0]}, or names other rows, bytes or digest for it")
     for entry in sorted(in_listing - set(in_ledger)):
         findings.add("I4", subject, f"it names {entry[0]} in a way that no result does")
+    for one, file in compactions.of_run(run.run_id):
+        named = [entry for entry in _objects(listing, one.dataset) if entry["uri"] == file.uri]
+        told = [(entry.get("where"), entry.get("rows_of_run")) for entry in named]
+        wanted = [({"_run_id": run.run_id}, one.runs[run.run_id])]
+        findings.require("I4", told in ([], wanted), subject, f"it tells other rows of {file.uri}")
+
+
+def _objects(listing: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
+    entry = listing["datasets"].get(dataset, {})
+    return list(entry.get("objects", ()))
 
 
 async def check_ends(audit: AuditRows, connection: asyncpg.Connection, findings: Findings) -> None:

@@ -1,7 +1,7 @@
 """I1: the lake, row by row, against what must have arrived; where no other evidence is left, the lake is the evidence."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ SPELT_OUT = 50
 
 SWEPT = "the dataset's file of that time and the staged rows are gone, so the lake is compared with PostgreSQL alone"
 
+REDUCED = "a compaction kept the latest rows, and those of other runs are not looked at, so not all rows are compared"
+
 
 @dataclass(slots=True)
 class Content:
@@ -33,6 +35,10 @@ class Content:
     expected: Expected
     today: Mapping[str, Dataset]
     findings: Findings
+    latest: set[tuple[str, str]] = field(default_factory=set)
+    """Runs and datasets of which superseded rows were left out of the lake."""
+    has_every_run: bool = True
+    """Whether a row that supersedes another can only be among those that are looked at."""
     _found: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     """Positions and batches in the lake, by run."""
     _of_lake: list[pl.DataFrame] = field(default_factory=list)
@@ -58,14 +64,20 @@ class Content:
         """Compares an object that the run's listing names."""
         await asyncio.to_thread(self._look_at_object, run, dataset, uri, file)
 
+    async def look_at_shared(self, runs: Sequence[Run], dataset: str, uri: str, file: Path) -> None:
+        """As `look_at_object`, where the object has rows of several runs, and all their listings name it."""
+        await asyncio.to_thread(self._look_at_shared, runs, dataset, uri, file)
+
     def end_of_lake(self) -> None:
         """Every object was looked at: what is missing, what is there twice?"""
         stored: dict[str, list[Batch]] = {}
         for batch in self.expected.batches.values():
             if "s3sink" in batch.stages:
                 stored.setdefault(batch.run.run_id, []).append(batch)
+        newest = self._newest_in_lake() if self.latest else None
         for run_id, batches in stored.items():
-            self._end_of_run(run_id, batches)
+            is_reduced = any((run_id, b.processed.dataset) in self.latest for b in batches)
+            self._end_of_run(run_id, batches, newest if is_reduced else None)
         self.expected.pieces += self._of_lake
         self._of_lake = []
         self.expected.close()
@@ -111,11 +123,7 @@ class Content:
         )
 
     def _look_at_object(self, run: Run, dataset: str, uri: str, file: Path) -> None:
-        batches = {
-            batch_id: batch
-            for batch_id, batch in self.expected.batches.items()
-            if (batch.run, batch.processed.dataset) == (run, dataset)
-        }
+        _, batches, wanted = self._view(run, dataset)
         with self._readable(uri):
             parquet = pq.ParquetFile(file)
             with parquet:
@@ -124,7 +132,6 @@ class Content:
                         self._see(batch, parquet)
                 if not self._has_columns(uri, parquet, self._forms_of(parquet, list(batches.values()))):
                     return
-                wanted = self._stored_by(batches)
                 for piece in parquet.iter_batches(CHUNK):
                     self._look_at_piece(run, uri, pl.DataFrame(piece), batches, wanted)
 
@@ -139,6 +146,54 @@ class Content:
             return []
         names = tuple(column.name for column in newest.read_by.columns)
         return [Form(newest.read_by, names, is_certain=True)]
+
+    def _look_at_shared(self, runs: Sequence[Run], dataset: str, uri: str, file: Path) -> None:
+        views = {run.run_id: self._view(run, dataset) for run in runs}
+        with self._readable(uri), pq.ParquetFile(file) as parquet:
+            for _, batches, _ in views.values():
+                for batch in batches.values():
+                    if not batch.form.is_certain:
+                        self._see(batch, parquet)
+            for piece in parquet.iter_batches(CHUNK):
+                for run_id, rows in _by_name(pl.DataFrame(piece), "_run_id"):
+                    if run_id in views:
+                        run, batches, wanted = views[run_id]
+                        self._look_at_part(run, uri, rows, batches, wanted)
+
+    def _look_at_part(
+        self, run: Run, uri: str, rows: pl.DataFrame, batches: Mapping[str, Batch], wanted: pl.DataFrame
+    ) -> None:
+        """Rows of one run: columns that it has not are those of others, and have no value here."""
+        forms = {batch.form.compared: batch.form for batch in batches.values()}
+        is_fixed = all(batch.read_by is batch.form.dataset for batch in batches.values())
+        for form in forms.values() if is_fixed else ():
+            for name, dtype in form.written_types.items():
+                if name in rows.columns and rows.schema[name] != dtype:
+                    self.findings.add("I1", uri, f"its column {name} is {rows.schema[name]}, not {dtype}")
+                    return
+        names = {name for form in forms.values() for name in form.names} | set(LINEAGE)
+        files = [*self.today.values(), *(batch.read_by for batch in batches.values())]
+        known = {column.name for file in files for column in file.columns}
+        filled = [
+            name
+            for name in rows.columns
+            if forms and name not in names | known and rows[name].null_count() < len(rows)
+        ]
+        if filled:
+            self.findings.add(
+                "I1", uri, f"nothing of {run.run_id} was to be in its columns {', '.join(filled)}"
+            )
+            return
+        self._look_at_piece(run, uri, rows, batches, wanted)
+
+    def _view(self, run: Run, dataset: str) -> tuple[Run, dict[str, Batch], pl.DataFrame]:
+        """The run's batches, and the rows that they must have in the lake."""
+        batches = {
+            batch_id: batch
+            for batch_id, batch in self.expected.batches.items()
+            if (batch.run, batch.processed.dataset) == (run, dataset)
+        }
+        return run, batches, self._stored_by(batches)
 
     def _has_columns(self, uri: str, parquet: pq.ParquetFile, forms: list[Form]) -> bool:
         """Those of the dataset's file of that time; others that it gained since may be there, with no value."""
@@ -200,13 +255,49 @@ class Content:
             if self.expected.forms.can_hold(batch.form, self.expected.key):
                 self._of_lake.append(_index(self.expected, _shaped(rows, batch.form), batch))
 
-    def _end_of_run(self, run_id: str, batches: list[Batch]) -> None:
+    def _newest_in_lake(self) -> pl.DataFrame:
+        """By key: the order of the newest row that the lake has."""
+        key, order = list(self.expected.key), ["_run", "_source_position"]
+        pieces = [rows.select(*key, *order) for rows in self._of_lake]
+        for run_id, found in self._found.items():
+            batches = {
+                batch_id: batch
+                for batch_id, batch in self.expected.batches.items()
+                if batch.run.run_id == run_id
+            }
+            there = pl.concat(found).select(*self.expected.place, "_batch")
+            pieces.append(
+                self._stored_by(batches)
+                .join(there, on=[*self.expected.place, "_batch"], how="semi")
+                .select(*key, *order)
+            )
+        if not pieces:
+            return self.expected.index.select(*key, *order).clear()
+        return pl.concat(pieces).sort(order).unique(key, keep="last")
+
+    def _not_superseded(self, missing: pl.DataFrame, newest: pl.DataFrame, run_id: str) -> pl.DataFrame:
+        """Of rows that are not in the lake, those that no newer row of their key is there for."""
+        later = missing.join(newest, on=list(self.expected.key), how="left", suffix="_newest")
+        has_newer = (pl.col("_run_newest") > pl.col("_run")) | (
+            (pl.col("_run_newest") == pl.col("_run"))
+            & (pl.col("_source_position_newest") > pl.col("_source_position"))
+        )
+        left = later.filter(~has_newer.fill_null(False)).select(missing.columns)
+        if len(left) and not self.has_every_run:
+            self.findings.note(REDUCED, run_id)
+            return left.clear()
+        return left
+
+    def _end_of_run(self, run_id: str, batches: list[Batch], newest: pl.DataFrame | None) -> None:
         told = [batch for batch in batches if batch.has_rows]
         pieces = self._found.pop(run_id, [])
         wanted = self._stored_by({b.processed.batch_id: b for b in told})
         place = self.expected.place
         found = pl.concat(pieces) if pieces else wanted.select(*place, "_batch").clear()
-        for row in wanted.join(found, on=place, how="anti").iter_rows(named=True):
+        missing = wanted.join(found, on=place, how="anti")
+        if newest is not None:
+            missing = self._not_superseded(missing, newest, run_id)
+        for row in missing.iter_rows(named=True):
             self.findings.add("I1", self.subject(row, run_id), "it is not in the lake")
         twice = found.group_by(place).len().filter(pl.col("len") > 1)
         for row in twice.join(wanted, on=place, how="left").iter_rows(named=True):
@@ -223,9 +314,10 @@ class Content:
         counts = {} if rows is None else dict(rows.group_by("_batch").len().iter_rows())
         for batch in comparable:
             there = counts.get(batch.number, 0)
+            is_reduced = (batch.run.run_id, batch.processed.dataset) in self.latest
             self.findings.require(
                 "I1",
-                there == batch.processed["accepted"],
+                there == batch.processed["accepted"] or (is_reduced and there < batch.processed["accepted"]),
                 batch.processed.name,
                 f"{batch.processed['accepted']} rows were accepted, {there} are in the lake",
             )
@@ -298,6 +390,11 @@ def _index(expected: Expected, rows: pl.DataFrame, batch: Batch) -> pl.DataFrame
 
 
 def _by(frame: pl.DataFrame, column: str) -> Iterator[tuple[int, pl.DataFrame]]:
+    for (value,), rows in frame.partition_by(column, as_dict=True, maintain_order=True).items():
+        yield value, rows
+
+
+def _by_name(frame: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.DataFrame]]:
     for (value,), rows in frame.partition_by(column, as_dict=True, maintain_order=True).items():
         yield value, rows
 

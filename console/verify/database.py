@@ -22,6 +22,8 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY at
 
 LAST_STAGES: tuple[Stage, ...] = ("converter", "loader", "s3sink")
 
+ENDED = frozenset({"succeeded", "partial", "failed", "cancelled"})
+
 COUNTS = ("read", "accepted", "rejected", "deduplicated", "loaded", "superseded", "filtered", "added")
 
 
@@ -117,6 +119,27 @@ class LakeObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Compaction:
+    """Objects of the lake that became one."""
+
+    name: str
+    dataset: str
+    folder: str
+    latest: bool
+    state: str
+    file: File | None
+    listed_at: datetime | None
+    sources: tuple[str, ...]
+    runs: Mapping[str, int]
+    """Rows in the object, by run."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether its object is there in the place of its sources."""
+        return self.state in {"committed", "listed"}
+
+
+@dataclass(frozen=True, slots=True)
 class LakeBatch:
     """By the sink's own table."""
 
@@ -166,6 +189,8 @@ class AuditRows:
     unmatched: frozenset[tuple[str, str]]
     """Batch and stage of failures that no plan contains, of any run."""
     combined: list[CombinedExports] = field(default_factory=list)
+    compactions: list[Compaction] = field(default_factory=list)
+    """Of all runs."""
 
     @property
     def everything(self) -> bool:
@@ -205,6 +230,12 @@ async def read_audit_rows(connection: asyncpg.Connection, run_ids: Sequence[str]
                 )
             ),
             [_combined(row) for row in await _of(connection, "onpoint_runs.v_combined_exports", chosen)],
+            [
+                _compaction(row)
+                for row in await connection.fetch(
+                    "SELECT * FROM onpoint_lake.v_audit_compactions ORDER BY name"
+                )
+            ],
         )
 
 
@@ -276,3 +307,13 @@ def _files_of_object(row: asyncpg.Record) -> Iterator[tuple[File, frozenset[str]
     for one in json.loads(row.get("files") or "[]"):
         file = File(one["uri"], "parquet", one["rows"], one["bytes"], one["sha256"])
         yield file, frozenset(one["batch_ids"])
+
+
+def _compaction(row: asyncpg.Record) -> Compaction:
+    file = None
+    if row["uri"] is not None:
+        file = File(row["uri"], "parquet", row["rows"], row["bytes"], row["sha256"])
+    return Compaction(
+        row["name"], row["dataset"], row["folder"], row["latest"], row["state"], file, row["listed_at"],
+        tuple(row["sources"]), json.loads(row["runs"] or "{}"),
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from console.verify.compactions import Compactions
 from console.verify.database import AuditRows, File, LakeObject, Run
 from console.verify.findings import Findings
 from console.verify.staging import Documents
@@ -38,6 +39,8 @@ class Named:
     run: Run
     dataset: str
     stage: str
+    sharing: tuple[Run, ...] = ()
+    """Of an object that a compaction made: the runs that have rows in it."""
 
 
 @dataclass(slots=True)
@@ -49,15 +52,25 @@ class Objects:
     findings: Findings
     ttl: timedelta
     grace: timedelta
+    lake_grace: timedelta
     now: datetime
     swept: set[str]
     """Runs whose artifacts were swept before their time."""
+    compactions: Compactions
 
     def __init__(
-        self, staging: ObjectStore, lake: ObjectStore, findings: Findings, *, ttl: timedelta, grace: timedelta
+        self,
+        staging: ObjectStore,
+        lake: ObjectStore,
+        findings: Findings,
+        *,
+        ttl: timedelta,
+        grace: timedelta,
+        lake_grace: timedelta,
     ) -> None:
         self.staging, self.lake, self.findings = staging, lake, findings
-        self.ttl, self.grace, self.now, self.swept = ttl, grace, datetime.now(UTC), set()
+        self.ttl, self.grace, self.lake_grace = ttl, grace, lake_grace
+        self.now, self.swept, self.compactions = datetime.now(UTC), set(), Compactions([])
 
     async def read(self, uri: str) -> bytes | None:
         """None for what is gone, or in neither bucket. Memory is the object."""
@@ -121,7 +134,7 @@ class Objects:
 
     async def check_orphans(self, audit: AuditRows, documents: Documents, named: Iterable[str]) -> None:
         """`named`: every URI that any result of any run names."""
-        known = {*named, *self._permanent(audit, documents)}
+        known = {*named, *self._permanent(audit, documents), *self.compactions.files}
         for listing in documents.listings.values():
             for _, file in listed(listing):
                 known.add(file.uri)
@@ -160,6 +173,8 @@ class Objects:
             yield self.staging.uri(keys.request_key(run.run_id))
             yield self.staging.uri(keys.cancel_key(run.run_id))
             yield self.lake.uri(keys.listing_key(run.run_id))
+            for dataset in run.datasets:
+                yield self.lake.uri(keys.dataset_listing_key(dataset))
             for dataset in {*run.planned, *run.datasets}:
                 yield self.staging.uri(keys.plan_key(run.run_id, dataset))
                 yield self.staging.uri(keys.dataset_key(run.run_id, dataset))
@@ -178,7 +193,9 @@ class Objects:
             for r in audit.results
             if r.status == "dead" and r.stage not in {"converter", "loader"}
         }
-        place = lake_key(key)
+        place, folder = lake_key(key), key.rpartition("/")[0]
+        if any(one.state == "planned" and one.folder == folder for one in self.compactions.all):
+            return True
         for run_id, dataset in dead if place is not None else ():
             run = audit.runs[run_id]
             is_its_place = place == LakeKey(dataset, hour_of(run.requested_at))
@@ -197,15 +214,19 @@ class Objects:
             return len(parts) > 1 and parts[1] in audit.others
         if parts[0] == "_runs":
             return parts[-1].removesuffix(".json") in audit.others
-        return not audit.everything  # a lake object's key does not contain its run
+        return not audit.everything  # neither a lake object's key nor a dataset's listing contains a run
 
     async def _download(self, store: ObjectStore, named: Named, target: Path) -> bool:
         file = named.file
         may_be_gone = self._may_be_swept(named) or named.run.run_id in self.swept
+        is_replaced = self.compactions.may_be_gone(named.file.uri, self.now, self.lake_grace)
+        may_be_gone = may_be_gone or is_replaced
         try:
             await _fetch(store, file, target, may_be_gone=may_be_gone)
         except ObjectMissingError:
-            if may_be_gone:
+            if is_replaced:
+                self.findings.count("I3")
+            elif may_be_gone:
                 self.findings.note("artifacts are swept, so it cannot be replayed any more", named.run.run_id)
             else:
                 self.findings.require(
@@ -255,7 +276,7 @@ class Objects:
         return next((store for store in (self.staging, self.lake) if uri.startswith(store.uri(""))), None)
 
 
-def named_files(audit: AuditRows, documents: Documents) -> list[Named]:
+def named_files(audit: AuditRows, documents: Documents, compactions: Compactions) -> list[Named]:
     """Every file that a result or a manifest of the runs names, once. A digest that differs is another file."""
     found: dict[tuple[str, str], Named] = {}
     for result in [*audit.results, *(manifest.result for manifest in documents.manifests.values())]:
@@ -263,6 +284,9 @@ def named_files(audit: AuditRows, documents: Documents) -> list[Named]:
         for file in result.files if run is not None else ():
             assert run is not None  # noqa: S101 - as just asked
             found.setdefault((file.uri, file.sha256), Named(file, run, result.dataset, result.stage))
+    for one, file in compactions.current:
+        if sharing := tuple(audit.runs[run_id] for run_id in one.runs if run_id in audit.runs):
+            found[file.uri, file.sha256] = Named(file, sharing[0], one.dataset, "s3sink", sharing)
     for run_id, listing in documents.listings.items():
         for dataset, file in listed(listing):
             stage = "converter" if file.uri.split("/")[3:4] == ["exports"] else "s3sink"

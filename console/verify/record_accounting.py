@@ -3,8 +3,7 @@
 from aiokafka import TopicPartition
 
 from console.verify.bus import CONSUMES, LISTENS, Bus, RecordDigest, RecordRef, name_of
-from console.verify.completions import ENDED
-from console.verify.database import AuditRows, Run
+from console.verify.database import ENDED, AuditRows, Run
 from console.verify.findings import Findings
 from shared.events import topics, topology
 from shared.events.topics import retry_topic

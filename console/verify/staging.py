@@ -49,6 +49,8 @@ class Documents:
     """By dataset: the versions of its columns beyond its file."""
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By run."""
+    of_datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Listings, by dataset."""
     present: set[str] = field(default_factory=set)
     """The URI of everything in staging of the runs."""
 
@@ -97,6 +99,8 @@ async def read_documents(
             found.columns[dataset] = await ColumnsChain(staging).all(dataset)
         except PermanentError as error:
             findings.add("I2", f"the columns of {dataset}", f"a version cannot be read: {error}"[:300])
+    datasets = sorted({name for run in audit.runs.values() for name in {*run.planned, *run.datasets}})
+    wanted += [(lake, keys.dataset_listing_key(name), ("of_dataset", name)) for name in datasets]
     for some in _pieces(wanted):
         texts = await asyncio.gather(*(store.get(key) for store, key, _ in some))
         for (store, key, what), text in zip(some, texts, strict=True):
@@ -123,6 +127,8 @@ def _keep(found: Documents, uri: str, key: str, what: Sequence[Any], text: bytes
         match what:
             case ("listing", run_id):
                 found.listings[run_id] = _object(text)
+            case ("of_dataset", dataset):
+                found.of_datasets[dataset] = _object(text)
             case ("plan", run_id, dataset):
                 found.plans[run_id, dataset] = _object(text)
             case ("frozen", run_id, dataset):

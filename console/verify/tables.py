@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from console.verify.compactions import Compactions
 from console.verify.content import Content
-from console.verify.database import AuditRows, table_columns
+from console.verify.database import AuditRows, Run, table_columns
 from console.verify.expected import Batch, gather
 from console.verify.findings import Findings
 from console.verify.forms import Forms
@@ -45,6 +46,7 @@ class Tables:
         catalog: Mapping[str, Dataset],
         sources: Mapping[str, SourceRecords],
         connection: asyncpg.Connection,
+        compactions: Compactions,
         findings: Findings,
     ) -> None:
         """Finds every table that a run wrote, and, where all runs are looked at, every table of a dataset."""
@@ -60,6 +62,10 @@ class Tables:
                 table, files, audit, documents, catalog, sources, connection, findings
             )
             if content is not None:
+                content.latest = {
+                    (run_id, name) for _, name in files for run_id in compactions.latest_runs(name)
+                }
+                content.has_every_run = audit.everything
                 self._add(table, files, content)
 
     def split(self, files: Sequence[Named]) -> tuple[list[Named], list[Named]]:
@@ -75,7 +81,10 @@ class Tables:
         if (batches := self._clean.get(named.file.uri)) is not None:
             wanted = [batch for batch in batches if batch.source is None or not batch.form.is_certain]
             return (lambda path: content.look_at_clean(wanted, path)) if wanted else None
-        if named.stage == "s3sink" and _is_listed(named, documents):
+        if named.sharing:
+            runs = [run for run in named.sharing if _is_listed(run, named, documents)]
+            return lambda path: content.look_at_shared(runs, named.dataset, named.file.uri, path)
+        if named.stage == "s3sink" and _is_listed(named.run, named, documents):
             return lambda path: content.look_at_object(named.run, named.dataset, named.file.uri, path)
         return None
 
@@ -134,7 +143,7 @@ class Tables:
                     self._clean.setdefault(file.uri, []).append(batch)
 
 
-def _is_listed(named: Named, documents: Documents) -> bool:
-    listing = documents.listings.get(named.run.run_id, {})
+def _is_listed(run: Run, named: Named, documents: Documents) -> bool:
+    listing = documents.listings.get(run.run_id, {})
     entry = listing.get("datasets", {}).get(named.dataset, {})
     return any(file["uri"] == named.file.uri for file in entry.get("objects", ()))

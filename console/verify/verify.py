@@ -15,6 +15,12 @@ from console.client.dead_letters.queue import Action
 from console.client.errors import ClientError, InvalidRequestError
 from console.verify import completions, process_usage
 from console.verify.bus import Bus, read_bus
+from console.verify.compactions import (
+    Compactions,
+    check_dataset_listings,
+    check_names,
+    check_states,
+)
 from console.verify.database import TIMEOUT_S, AuditRows, all_files, as_client_errors, read_audit_rows
 from console.verify.dead_letters import BadEvent, DeadLetterCheck
 from console.verify.findings import INVARIANTS, Findings
@@ -30,6 +36,7 @@ from console.verify.table import Table
 from console.verify.tables import Tables
 from shared.errors import PermanentError, TransientError
 from shared.events.topology import SERVICES
+from shared.lake.settings import LakeSettings
 from shared.settings.masks import MaskSettings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import open_s3
@@ -117,6 +124,7 @@ class _Pass:
             findings,
             ttl=timedelta(hours=sweeps.staging_ttl_hours),
             grace=_grace(sweeps) if options.sweep_age is None else options.sweep_age,
+            lake_grace=timedelta(hours=installation.settings(LakeSettings).lake_grace_hours),
         )
 
     async def run(self) -> None:
@@ -125,6 +133,7 @@ class _Pass:
             findings.count(name, 0)
         audit = await read_audit_rows(self._connection, options.runs)
         documents = Documents()
+        compactions = self._objects.compactions = Compactions(audit.compactions)
         if options.only & FROM_STORE:
             documents = await read_documents(self._objects.staging, self._objects.lake, audit, findings)
         if "I2" in options.only:
@@ -135,6 +144,7 @@ class _Pass:
             await self._check_bus(audit, documents)
         if "I5" in options.only:
             await completions.check_ends(audit, self._connection, findings)
+            check_states(compactions, findings)
         if "I10" in options.only and options.baseline is not None:
             now = await process_usage.snapshot(self._connection, self._installation.service_processes())
             process_usage.check_processes(options.baseline, now, options.expected_restarts, findings)
@@ -143,7 +153,10 @@ class _Pass:
         options, findings = self._options, self._findings
         bus: Bus = await read_bus(self._installation.kafka())
         if "I4" in options.only:
-            completions.check_completions(audit, bus, documents, findings)
+            compactions = self._objects.compactions
+            completions.check_completions(audit, bus, compactions, documents, findings)
+            if audit.everything:
+                check_dataset_listings(compactions, audit, documents, findings)
             completions.check_observed(list(options.observed), audit, findings)
         if "I6" in options.only:
             check_lag(bus, findings)
@@ -161,7 +174,7 @@ class _Pass:
 
     async def _check_objects(self, audit: AuditRows, documents: Documents) -> None:
         only, findings, objects = self._options.only, self._findings, self._objects
-        files = named_files(audit, documents)
+        files = named_files(audit, documents, objects.compactions)
         with ExitStack() as stack:
             tables = await self._tables(audit, documents, stack) if "I1" in only else Tables()
             objects.note_sweeps(audit, documents)
@@ -179,6 +192,7 @@ class _Pass:
                 objects.check_name(named)
             for entry in audit.objects:
                 objects.check_lake_name(entry)
+            check_names(objects.compactions, objects.lake, findings)
         if "I3" in only:
             await objects.check_orphans(audit, documents, await all_files(self._connection))
             await self._check_uploads()
@@ -202,7 +216,9 @@ class _Pass:
             name: stack.enter_context(open_source(path)) for name, path in self._options.sources.items()
         }
         tables = Tables()
-        await tables.gather(audit, documents, catalog, sources, self._connection, self._findings)
+        await tables.gather(
+            audit, documents, catalog, sources, self._connection, self._objects.compactions, self._findings
+        )
         loaded = {result.batch_id: result for result in audit.results if result.stage == "loader"}
         secret = self._installation.settings(MaskSettings).mask_key()
         transformer = Transformer(TRANSFORMS, secret, stack.enter_context(Sandbox()))

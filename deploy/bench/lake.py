@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.s3sink.adapters.claim import Claim
-from services.s3sink.adapters.lake_file import ZSTD_LEVEL
 from services.s3sink.adapters.writer import ObjectWriter
 from shared.datasets.arrow import clean_schema
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
+from shared.parquet.lake_file import ZSTD_LEVEL
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
 from shared.version import CODE_VERSION

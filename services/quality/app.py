@@ -10,11 +10,16 @@ from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
+from services.quality.workers.compaction import ScheduledCompaction
 from services.quality.workers.loops import list_forever, publish_forever
 from services.quality.workers.sweeper import Sweeper
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
+from shared.lake.compact import Compactor
+from shared.lake.listings import DatasetListings
+from shared.lake.repository import CompactionRepository
+from shared.lake.settings import LakeSettings
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
@@ -65,10 +70,23 @@ async def build(process: Process) -> None:
     process.subscriptions.subscribe_transactional(
         topics.RUN_DRAINED, handler=handlers.on_run_drained, mark_failed=handlers.mark_drained_failed
     )
-    process.loops += [partial(publish_forever, ledger), partial(list_forever, listings)]
+    of_datasets = DatasetListings(pool, lake)
+    process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
+    compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:
-        sweeper = Sweeper(staging, lake, LedgerRunIndex(pool), lambda: S3Uploads(storage), sweeping)
+        sweeper = Sweeper(
+            staging, lake, LedgerRunIndex(pool), lambda: S3Uploads(storage), sweeping, compacting
+        )
         process.loops.append(sweeper.sweep_forever)
+    if compacting.lake_compact_interval_s:
+        repository, frozen = CompactionRepository(pool), RunDatasets(staging, folder.read)
+
+        def compactor() -> Compactor:
+            target_bytes = compacting.lake_compact_target_bytes
+            return Compactor(repository, of_datasets, lake, frozen, target_bytes)
+
+        schedule = ScheduledCompaction(repository, compactor, compacting.lake_compact_interval_s)
+        process.loops.append(schedule.compact_forever)
 
 
 def main() -> None:

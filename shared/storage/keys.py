@@ -86,6 +86,18 @@ def lake_key(dataset: str, requested_at: datetime, name: str, folder: str | None
     return f"{_dataset(dataset)}/{folder}/{requested_at:%Y%m%d%H}-{_name(name)}.parquet"
 
 
+def compacted_key(folder: str, name: str) -> str:
+    """Of an object that has the rows of others, in their folder: the dataset's, or a partition of it."""
+    dataset, *partitions = folder.split("/")
+    if {"", ".", ".."} & set(partitions):
+        raise ValueError(f"{folder!r} is no folder of a dataset")
+    return "/".join([_dataset(dataset), *partitions, f"{_name(name)}.parquet"])
+
+
+def dataset_listing_key(dataset: str) -> str:
+    return f"_datasets/{_dataset(dataset)}.json"
+
+
 def listing_key(run_id: str) -> str:
     return f"_runs/{_run(run_id)}.json"
 

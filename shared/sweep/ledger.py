@@ -1,4 +1,4 @@
-"""The runs as quality's views tell of them (`onpoint_runs.v_sweep_runs`, `v_files`)."""
+"""The runs as quality's views tell of them (`onpoint_runs.v_sweep_runs`, `v_files`), and the compactions of the lake."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -22,6 +22,19 @@ JOIN onpoint_runs.v_sweep_runs ON requested_at >= hour AND requested_at < hour +
 
 _FILES = "SELECT uri FROM onpoint_runs.v_files WHERE run_id = ANY ($1::text[])"
 
+_COMPACTED = """
+SELECT given.uri FROM unnest($1::text[]) AS given (uri)
+WHERE EXISTS (SELECT FROM onpoint_lake.compactions c WHERE c.uri = given.uri)
+    OR EXISTS (
+        SELECT FROM onpoint_lake.compactions c
+        WHERE c.state = 'planned' AND c.folder = substring(given.uri FROM '^[a-z0-9]+://[^/]+/(.*)/[^/]+$')
+    )
+"""
+
+_REPLACED = """
+SELECT uri FROM onpoint_lake.v_replaced_files WHERE uri = ANY ($1::text[]) AND listed_at <= $2
+"""
+
 
 class LedgerRunIndex:
     """Raises `DatabaseUnavailableError` in an outage, `PermanentError` where the views are not what they should be."""
@@ -42,6 +55,16 @@ class LedgerRunIndex:
     async def files(self, run_ids: Collection[str]) -> frozenset[str]:
         with translated():
             rows = await self._pool.fetch(_FILES, list(run_ids))
+        return frozenset(row["uri"] for row in rows)
+
+    async def compacted(self, uris: Collection[str]) -> frozenset[str]:
+        with translated():
+            rows = await self._pool.fetch(_COMPACTED, list(uris))
+        return frozenset(row["uri"] for row in rows)
+
+    async def replaced(self, uris: Collection[str], before: datetime) -> frozenset[str]:
+        with translated():
+            rows = await self._pool.fetch(_REPLACED, list(uris), before)
         return frozenset(row["uri"] for row in rows)
 
 

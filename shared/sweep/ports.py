@@ -20,6 +20,12 @@ class RunIndex(Protocol):
     async def files(self, run_ids: Collection[str]) -> frozenset[str]:
         """The URI of every file, in staging and in the lake, that a result of these runs names."""
 
+    async def compacted(self, uris: Collection[str]) -> frozenset[str]:
+        """Those that a compaction made, or may be about to name."""
+
+    async def replaced(self, uris: Collection[str], before: datetime) -> frozenset[str]:
+        """Those in whose place every listing names the object of a compaction, since before that moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:

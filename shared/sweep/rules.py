@@ -9,10 +9,10 @@ from typing import Any, Literal
 from shared.events.ids import DATASET_PATTERN, RUN_ID_PATTERN, SHA256_PATTERN
 from shared.events.topology import STAGES
 
-Kind = Literal["artifacts", "losers", "uploads", "lake_objects", "exports"]
-KINDS: tuple[Kind, ...] = ("artifacts", "losers", "uploads", "lake_objects", "exports")
-"""Artifacts past their TTL; artifacts that no manifest names; uploads left open; lake objects and exports that
-nothing names."""
+Kind = Literal["artifacts", "losers", "uploads", "lake_objects", "replaced", "exports"]
+KINDS: tuple[Kind, ...] = ("artifacts", "losers", "uploads", "lake_objects", "replaced", "exports")
+"""Artifacts past their TTL; artifacts that no manifest names; uploads left open; lake objects that nothing names, those
+that a compaction replaced; exports that nothing names."""
 
 _STAGE = f"(?P<stage>{'|'.join(STAGES)})"
 _ARTIFACT = re.compile(
@@ -24,6 +24,7 @@ _LAKE = re.compile(
 _PARTITIONED = re.compile(
     rf"(?P<dataset>{DATASET_PATTERN})/(?:[^/=]+=[^/]*/)+(\d{{4}})(\d\d)(\d\d)(\d\d)-[0-9a-f]{{32}}\.parquet"
 )
+_COMPACTED = re.compile(rf"{DATASET_PATTERN}/(?:[^/=]+=[^/]*/)*c-[0-9a-f]{{32}}\.parquet")
 _EXPORT = re.compile(
     rf"exports/(?P<run_id>{RUN_ID_PATTERN})/(?P<dataset>{DATASET_PATTERN})/[a-z0-9]{{1,32}}/"
     rf"(?:(?P<combined>combined)/(?!manifest\.json))?[^/]+"
@@ -36,6 +37,8 @@ class Limits:
     """An artifact is removed this long after its run has ended."""
     grace: timedelta = timedelta(hours=24)
     """The age at which an object that nothing names is removed. Its writer names it within minutes."""
+    lake_grace: timedelta = timedelta(hours=24)
+    """How long a file of the lake stays after every listing names the one that a compaction made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,11 @@ def lake_key(key: str) -> LakeKey | None:
         return None
 
 
+def is_compacted_key(key: str) -> bool:
+    """Whether it is that of an object that a compaction made: of no run, and of any partition."""
+    return _COMPACTED.fullmatch(key) is not None
+
+
 def export_key(key: str) -> ExportKey | None:
     found = _EXPORT.fullmatch(key)
     if found is None:
@@ -179,8 +187,13 @@ def is_lake_object_safe(place: LakeKey, runs: Iterable[Run], limits: Limits, now
 
 
 def listed_uris(listing: Any) -> Collection[str]:
-    """Every file that `_runs/<run_id>.json` names. Raises `ValueError` for a document that is not a listing."""
+    """Every file that `_runs/<run_id>.json` or `_datasets/<dataset>.json` names.
+
+    Raises `ValueError` for a document that is not a listing.
+    """
     try:
+        if "objects" in listing:
+            return {file["uri"] for file in listing["objects"]}
         return {
             file["uri"]
             for dataset in listing["datasets"].values()

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 
@@ -30,6 +31,7 @@ from shared.sweep.rules import (
     combined_names,
     export_key,
     hour_of,
+    is_compacted_key,
     is_expired,
     is_lake_object_safe,
     is_older,
@@ -45,6 +47,8 @@ SUSPECTS = 5 * PAGE
 """Lake objects without a listing are checked against every listing, this many at a time."""
 
 DELETES_AT_ONCE = 16
+
+LakeKind = Literal["lake_objects", "replaced"]
 
 log = get_logger()
 
@@ -84,21 +88,19 @@ class Sweep:
         self._on_removal = on_removal
         self._report = SweepReport(dry_run)
         self._unknown: dict[str, Run] = {}
+        self._suspected: dict[LakeKind, list[ObjectInfo]] = {"lake_objects": [], "replaced": []}
 
     async def run(self) -> SweepReport:
         async for page in _pages(self._staging.list("runs/")):
             await self._sweep_staging(page)
         async for page in _pages(self._lake.list("exports/")):
             await self._sweep_exports(page)
-        suspects: list[ObjectInfo] = []
         for folder in await self._lake.folders():
-            if folder not in {"exports", "cdc", "_runs"}:
+            if folder not in {"exports", "cdc", "_runs", "_datasets"}:
                 async for page in _pages(self._lake.list(f"{folder}/")):
-                    suspects += await self._suspects(page)
-                    if len(suspects) >= SUSPECTS:
-                        await self._remove_unlisted("lake_objects", suspects)
-                        suspects = []
-        await self._remove_unlisted("lake_objects", suspects)
+                    await self._look_at_lake(page)
+        for kind in ("replaced", "lake_objects"):
+            await self._remove_unlisted(kind, self._suspected[kind])
         await self._sweep_uploads()
         return self._report
 
@@ -171,6 +173,21 @@ class Sweep:
             left += [info for info in here if info.key.rpartition("/")[2] not in names]
         return left
 
+    async def _look_at_lake(self, page: Sequence[ObjectInfo]) -> None:
+        found = [info for info in page if lake_key(info.key) is not None or is_compacted_key(info.key)]
+        uris = [self._lake.uri(info.key) for info in found]
+        replaced = (
+            await self._index.replaced(uris, self._now - self._limits.lake_grace) if uris else frozenset()
+        )
+        self._suspected["replaced"] += [info for info in found if self._lake.uri(info.key) in replaced]
+        others = [info for info in found if self._lake.uri(info.key) not in replaced]
+        self._suspected["lake_objects"] += await self._suspects(others)
+        self._suspected["lake_objects"] += await self._abandoned(others)
+        for kind, suspects in self._suspected.items():
+            if len(suspects) >= SUSPECTS:
+                await self._remove_unlisted(kind, suspects)
+                suspects.clear()
+
     async def _suspects(self, page: Sequence[ObjectInfo]) -> list[ObjectInfo]:
         """Lake objects that are old, that the ledger does not name, and that no run may still come to name."""
         old: list[tuple[ObjectInfo, LakeKey]] = [
@@ -190,6 +207,17 @@ class Sweep:
             if self._lake.uri(info.key) not in named
             and not is_lake_object_safe(place, runs, self._limits, self._now)
         ]
+
+    async def _abandoned(self, page: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+        """Old objects that a compaction put, and that none names or may be about to name."""
+        old = [
+            info
+            for info in page
+            if is_compacted_key(info.key) and is_older(info.last_modified, self._limits.grace, self._now)
+        ]
+        uris = [self._lake.uri(info.key) for info in old]
+        named = await self._index.compacted(uris) if uris else frozenset()
+        return [info for info in old if self._lake.uri(info.key) not in named]
 
     async def _sweep_uploads(self) -> None:
         if self._uploads is None:
@@ -256,16 +284,17 @@ class Sweep:
         left = {self._lake.uri(info.key): info for info in suspects}
         if not left:
             return
-        async for page in _pages(self._lake.list("_runs/")):
-            for info in page:
-                text = await self._lake.get(info.key)
-                try:
-                    uris = () if text is None else listed_uris(orjson.loads(text))
-                except ValueError as error:
-                    self._add_problem(f"{info.key} cannot be read, so {len(left)} objects stay: {error}")
-                    return
-                for uri in uris:
-                    left.pop(uri, None)
+        for folder in ("_runs/", "_datasets/"):
+            async for page in _pages(self._lake.list(folder)):
+                for info in page:
+                    text = await self._lake.get(info.key)
+                    try:
+                        uris = () if text is None else listed_uris(orjson.loads(text))
+                    except ValueError as error:
+                        self._add_problem(f"{info.key} cannot be read, so {len(left)} objects stay: {error}")
+                        return
+                    for uri in uris:
+                        left.pop(uri, None)
         await self._remove(kind, self._lake, list(left.values()))
 
     async def _remove(self, kind: Kind, store: ObjectStore, objects: Sequence[ObjectInfo]) -> None:

@@ -20,6 +20,7 @@ from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
 from services.processor.settings import DaskWorkerSettings, ProcessorSettings, TransformSettings
 from services.s3sink.settings import SinkSettings
+from shared.lake.settings import LakeSettings
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
 from shared.settings.kafka import KafkaSettings
@@ -52,6 +53,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),
     "quality, and `onpoint sweep`": (SweepSettings,),
+    "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
 }
 
 HEAD = """\

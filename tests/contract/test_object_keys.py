@@ -24,6 +24,7 @@ ARGUMENTS: dict[str, Any] = {
     "sha256": BATCH_ID * 2,
     "extension": "jsonl.zst",
     "file_format": "csv",
+    "folder": "posts/year=2026/month=01/day=02/hour=03",
     "name": "000007-7d0b7a4c2f0e",
     "requested_at": MOMENT,
     "topic": "crawl.requested",

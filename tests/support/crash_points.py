@@ -17,3 +17,6 @@ POINTS: dict[str, tuple[str, ...]] = {
         *OF_EVERY_SERVICE,
     ),
 }
+
+COMPACTION = ("planned", "put", "written", "committed", "listed")
+"""Of the lake: `lake.point`. A command runs it, or quality on its schedule (tests/integration/lake/test_crashes.py)."""

@@ -48,7 +48,7 @@ SET status = $5, reason = $6, finished_at = $7,
     listing_written = greatest(r.listing_written, $8), listing_changes = r.listing_changes + $9
 FROM completed
 WHERE r.run_id = completed.run_id
-RETURNING true
+RETURNING true, onpoint_lake.mark_changed(r.datasets)
 """
 
 _REPLACE_VERDICT = """

@@ -26,20 +26,31 @@ UPDATE onpoint_runs.runs
 SET listing_written = greatest(listing_written, $2),
     listing_changes = listing_changes + (listing_written > $2)::int
 WHERE run_id = $1 AND listing_written <> $2
+RETURNING onpoint_lake.mark_changed(datasets)
 """
 
+# Where a compaction replaced a file of the lake, the run's listing names the object that has its rows now.
 _FILES = """
-SELECT DISTINCT ON (f.dataset, f.place, a.uri) f.dataset, f.kind, a.uri, a.format, a.rows, a.bytes, a.sha256
+SELECT dataset, kind, uri, format, rows, bytes, sha256, rows_of_run
 FROM (
-    SELECT dataset, CASE stage WHEN 's3sink' THEN 0 ELSE 1 END AS place,
-        CASE stage WHEN 's3sink' THEN 'objects' ELSE 'exports' END AS kind, artifacts
-    FROM onpoint_runs.results
-    WHERE run_id = $1 AND stage IN ('converter', 's3sink') AND status = 'done'
+    SELECT DISTINCT ON (f.dataset, f.place, a.uri)
+        f.dataset, f.place, f.kind, a.uri, a.format, a.rows, a.bytes, a.sha256, NULL::bigint AS rows_of_run
+    FROM (
+        SELECT dataset, CASE stage WHEN 's3sink' THEN 0 ELSE 1 END AS place,
+            CASE stage WHEN 's3sink' THEN 'objects' ELSE 'exports' END AS kind, artifacts
+        FROM onpoint_runs.results
+        WHERE run_id = $1 AND stage IN ('converter', 's3sink') AND status = 'done'
+        UNION ALL
+        SELECT dataset, 2, 'combined', artifacts FROM onpoint_runs.combined_exports WHERE run_id = $1
+    ) AS f,
+        jsonb_to_recordset(f.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
+    WHERE NOT EXISTS (SELECT FROM onpoint_lake.v_replaced_files r WHERE r.uri = a.uri)
     UNION ALL
-    SELECT dataset, 2, 'combined', artifacts FROM onpoint_runs.combined_exports WHERE run_id = $1
-) AS f,
-    jsonb_to_recordset(f.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
-ORDER BY f.dataset, f.place, a.uri
+    SELECT f.dataset, 0, 'objects', f.uri, 'parquet', f.rows, f.bytes, f.sha256, r.rows
+    FROM onpoint_lake.compaction_runs r JOIN onpoint_lake.v_compacted_files f USING (compaction)
+    WHERE r.run_id = $1
+) AS made
+ORDER BY dataset, place, uri
 """
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -24,6 +24,8 @@ class ListedFile:
     rows: int
     bytes: int
     sha256: str
+    rows_of_run: int | None = None
+    """Of an object that has rows of other runs too: how many are of this one."""
 
 
 async def listing(
@@ -38,7 +40,7 @@ async def listing(
     open_lists = _OpenLists()
     async for file in files:
         if file.dataset in completed.datasets:
-            yield open_lists.before(file) + _entry(file)
+            yield open_lists.before(file) + _entry(file, completed.run_id)
     yield open_lists.close()
     # Datasets without a file are listed too: a reader must be able to tell "nothing" from "not part of this run".
     bare = [name for name in completed.datasets if name not in open_lists.datasets]
@@ -73,8 +75,15 @@ class _OpenLists:
         return b"".join(b'],"%s":[' % name.encode() for name in behind)
 
 
-def _entry(file: ListedFile) -> bytes:
-    entry = {"uri": file.uri, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256}
+def _entry(file: ListedFile, run_id: str) -> bytes:
+    entry: dict[str, Any] = {
+        "uri": file.uri,
+        "rows": file.rows,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+    }
+    if file.rows_of_run is not None:
+        entry |= {"where": {"_run_id": run_id}, "rows_of_run": file.rows_of_run}
     if file.kind != "objects":
         entry = {"uri": file.uri, "format": format_label(file.format), **entry}
     return orjson.dumps(entry)

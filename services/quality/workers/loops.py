@@ -9,6 +9,7 @@ from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
 from shared.bus.delivery import POISONED_PRODUCER
 from shared.errors import TransientError
+from shared.lake.listings import DatasetListings
 from shared.postgres.errors import StatementFailedError
 from shared.runtime.background import Outage
 
@@ -20,9 +21,14 @@ async def publish_forever(ledger: LedgerService) -> None:
     await _repeat(ledger.publish_unpublished)
 
 
-async def list_forever(listings: Listings) -> None:
-    """Rewrites the listings of ended runs that the ledger has changed since."""
-    await _repeat(listings.catch_up)
+async def list_forever(listings: Listings, of_datasets: DatasetListings) -> None:
+    """Rewrites the listings of ended runs, and of datasets, that are behind what PostgreSQL has."""
+
+    async def catch_up() -> None:
+        await listings.catch_up()
+        await of_datasets.catch_up()
+
+    await _repeat(catch_up)
 
 
 async def _repeat(work: Callable[[], Awaitable[object]]) -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from shared.errors import TransientError
+from shared.lake.settings import LakeSettings
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BYTES_SWEPT, OBJECTS_SWEPT
 from shared.storage.object_store import ObjectStore
@@ -28,12 +29,14 @@ class Sweeper:
         index: RunIndex,
         open_uploads: Callable[[], AbstractAsyncContextManager[Uploads]],
         settings: SweepSettings,
+        lake_settings: LakeSettings,
     ) -> None:
         self._staging = staging
         self._lake = lake
         self._index = index
         self._open_uploads = open_uploads
         self._settings = settings
+        self._lake_settings = lake_settings
 
     async def sweep_forever(self) -> None:
         """Replicas may sweep at once: that removes nothing twice and nothing more."""
@@ -49,7 +52,10 @@ class Sweeper:
             await asyncio.sleep(self._settings.sweep_interval_s)
 
     async def sweep(self) -> SweepReport:
-        limits = Limits(ttl=timedelta(hours=self._settings.staging_ttl_hours))
+        limits = Limits(
+            ttl=timedelta(hours=self._settings.staging_ttl_hours),
+            lake_grace=timedelta(hours=self._lake_settings.lake_grace_hours),
+        )
         async with self._open_uploads() as uploads:
             sweep = Sweep(self._staging, self._lake, self._index, uploads, limits=limits, on_removal=_count)
             report = await sweep.run()

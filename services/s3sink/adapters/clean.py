@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.s3sink.adapters.arrange import BATCH, ROW, Arrangement, arrange, as_they_came, numbered
-from services.s3sink.adapters.lake_file import READ_ROWS
 from services.s3sink.adapters.spool import Spool
 from services.s3sink.errors import BatchUnusableError
 from shared.datasets.arrow import clean_schema
@@ -16,6 +15,7 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events.models import Artifact, BatchManifest
 from shared.parquet.columns import align
+from shared.parquet.lake_file import READ_ROWS
 from shared.parquet.reader import open_clean, read_clean
 
 

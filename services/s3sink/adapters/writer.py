@@ -11,7 +11,6 @@ import pyarrow as pa
 from services.s3sink.adapters.arrange import Arrangement, Part
 from services.s3sink.adapters.claim import Claim
 from services.s3sink.adapters.clean import Clean, arranged, fill
-from services.s3sink.adapters.lake_file import READ_ROWS, open_lake_file
 from services.s3sink.adapters.spool import Spool
 from services.s3sink.domain import LakeFile
 from services.s3sink.errors import BatchUnusableError, ClaimLostError
@@ -22,6 +21,7 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
+from shared.parquet.lake_file import READ_ROWS, open_lake_file
 from shared.stages.results import Batches
 from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage.keys import lake_key

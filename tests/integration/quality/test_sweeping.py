@@ -8,6 +8,7 @@ import pytest
 
 from services.quality.workers.sweeper import Sweeper
 from shared.events.models import BatchManifest
+from shared.lake.settings import LakeSettings
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from shared.sweep.ledger import LedgerRunIndex
@@ -137,7 +138,7 @@ async def test_the_service_sweeps_by_its_settings(quality: Quality) -> None:
 
     def sweeper(ttl_hours: int) -> Sweeper:
         settings = SweepSettings(staging_ttl_hours=ttl_hours)
-        return Sweeper(quality.staging, quality.lake, runs, no_uploads, settings)
+        return Sweeper(quality.staging, quality.lake, runs, no_uploads, settings, LakeSettings())
 
     assert (await sweeper(1).sweep()).total.count == 0
     assert (await sweeper(0).sweep()).removed["artifacts"].count == 2

@@ -38,6 +38,20 @@ async def a_lake(*runs: tuple[str, list[pa.Table]]) -> ObjectStore:
     return lake
 
 
+async def test_an_object_of_several_runs_counts_once_and_for_each_run_with_its_rows() -> None:
+    lake = open_memory("lake")
+    data = io.BytesIO()
+    pq.write_table(pa.table({"n": [1, 2, 3], "_run_id": ["a", "b", "b"]}), data)
+    await lake.put("things/year=2026/c-1.parquet", data.getvalue())
+    uri = lake.uri("things/year=2026/c-1.parquet")
+    for run_id in ("a", "b"):
+        entry = {"uri": uri, "where": {"_run_id": run_id}}
+        listing = {"datasets": {"things": {"objects": [entry]}}}
+        await lake.put(f"_runs/{run_id}.json", json.dumps(listing).encode())
+    found = {run_id: await profile(lake, "things", run_id) for run_id in (None, "a", "b")}
+    assert {run_id: one.rows for run_id, one in found.items()} == {None: 3, "a": 1, "b": 2}
+
+
 async def described(*tables: pa.Table) -> dict[str, dict[str, Any]]:
     found = document(await profile(await a_lake(("run-1", list(tables))), "things", None))
     return {column["name"]: column for column in found["columns"]}

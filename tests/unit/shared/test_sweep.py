@@ -32,6 +32,10 @@ class FakeRuns:
 
     known: dict[str, Run] = field(default_factory=dict)
     named: dict[str, set[str]] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    """By compactions."""
+    listed_at: dict[str, datetime] = field(default_factory=dict)
+    """Of replaced files: when every listing named what they became."""
 
     async def runs(self, run_ids: Collection[str]) -> Mapping[str, Run]:
         return {run_id: self.known[run_id] for run_id in run_ids if run_id in self.known}
@@ -41,6 +45,12 @@ class FakeRuns:
 
     async def files(self, run_ids: Collection[str]) -> frozenset[str]:
         return frozenset(uri for run_id in run_ids for uri in self.named.get(run_id, ()))
+
+    async def compacted(self, uris: Collection[str]) -> frozenset[str]:
+        return frozenset(self.made & set(uris))
+
+    async def replaced(self, uris: Collection[str], before: datetime) -> frozenset[str]:
+        return frozenset(uri for uri in uris if uri in self.listed_at and self.listed_at[uri] <= before)
 
 
 @dataclass
@@ -224,6 +234,7 @@ async def test_orphans_in_the_lake_go_and_what_anything_names_stays(world: World
         "losers": {"count": 0, "bytes": 0},
         "uploads": {"count": 0, "bytes": 0},
         "lake_objects": {"count": 1, "bytes": 3},
+        "replaced": {"count": 0, "bytes": 0},
         "exports": {"count": 2, "bytes": 4},
         "total": {"count": 3, "bytes": 7},
         "complaints": [],
@@ -346,3 +357,39 @@ async def test_a_manifest_that_cannot_be_read_keeps_the_files_beside_it() -> Non
         await world.lake.put(keys.combined_key(run_id, "posts", "csv", name, "json"), data)
     report = await world.sweep(DAY)
     assert (report.total.count, len(report.problems)) == (0, 1)
+
+
+async def test_a_replaced_object_goes_a_grace_time_after_every_listing_names_the_new_one(
+    world: World,
+) -> None:
+    run = "ended"
+    old, named, made = await world.lake_object(1), await world.lake_object(2), await world.lake_object(3)
+    await world.list_run(run, objects=[made, named])
+    for key in (old, named):
+        world.runs.listed_at[world.lake.uri(key)] = WRITTEN
+    assert (await world.sweep(timedelta(hours=23))).total.count == 0
+    report = await world.sweep(DAY)
+    assert {removal.uri for removal in world.removals} == {world.lake.uri(old)}
+    assert report.removed["replaced"].count == 1
+
+
+@pytest.mark.parametrize(
+    "folder", ["posts", "posts/part_country=DE", "posts/year=2026/month=01/day=01/hour=00"]
+)
+async def test_an_object_that_a_compaction_put_stays_if_one_names_it_and_else_goes(
+    world: World, folder: str
+) -> None:
+    made, abandoned = (keys.compacted_key(folder, f"c-{number:032}") for number in (1, 2))
+    for key in (made, abandoned):
+        await world.lake.put(key, b"123")
+    world.runs.made.add(world.lake.uri(made))
+    assert (await world.sweep(timedelta(hours=23))).total.count == 0
+    await world.sweep(timedelta(days=400))
+    assert {removal.uri for removal in world.removals} == {world.lake.uri(abandoned)}
+
+
+async def test_what_the_listing_of_a_dataset_names_stays(world: World) -> None:
+    named = await world.lake_object(1)
+    listing = {"objects": [{"uri": world.lake.uri(named)}]}
+    await world.lake.put("_datasets/posts.json", orjson.dumps(listing))
+    assert (await world.sweep(timedelta(days=400))).total.count == 0

@@ -23,9 +23,14 @@ GZIP_LEVEL = 6
 BLOOM_FALSE_POSITIVES = 0.01
 
 
-def open_lake_file(file: Path, dataset: Dataset, about: Mapping[str, str]) -> RowGroupWriter:
-    """A writer of the dataset's clean schema. `about` stands in the footer, its names behind `onpoint.`."""
-    schema, lake = clean_schema(dataset), dataset.lake
+def open_lake_file(
+    file: Path, dataset: Dataset, about: Mapping[str, str], schema: pa.Schema | None = None
+) -> RowGroupWriter:
+    """A writer of the schema; None: of the dataset's clean schema.
+
+    `about` stands in the footer, its names behind `onpoint.`.
+    """
+    schema, lake = clean_schema(dataset) if schema is None else schema, dataset.lake
     # The position, and a key of one column, differ in every row: a dictionary would be the column once more.
     unique = {"_source_position"} | (set(dataset.key) if len(dataset.key) == 1 else set())
     levels = {"zstd": ZSTD_LEVEL, "gzip": GZIP_LEVEL, "snappy": None}

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.s3sink.adapters import lake_file
-from services.s3sink.adapters.lake_file import open_lake_file
 from shared.datasets.arrow import clean_schema
 from shared.datasets.lake import Lake
+from shared.parquet import lake_file
+from shared.parquet.lake_file import open_lake_file
 from tests.support.processed import a_dataset
 
 DATASET = a_dataset({"id": "int64", "title": "string", "score": "float64"}, key=["id"])
