@@ -10,10 +10,10 @@ import polars as pl
 
 from shared.datasets.model import Dataset
 
-WORDS = (
+WORDS = (  # noqa: SIM905 - words
     "order shipment customer window delivery garden invoice yellow report copper evening market because between "
     "quality harbour letter minute silver winter mountain number reason service street summer version without"
-).split()
+).split(" ")
 BODY_WORDS = 50
 TAGS = 3
 ITEMS = 2

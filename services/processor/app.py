@@ -2,6 +2,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from services.processor.handlers import Handlers
+from services.processor.memory import use_one_allocator
 from services.processor.service import ProcessorService
 from services.processor.settings import ProcessorSettings, TransformSettings
 from services.processor.work import Work, transformer_of, work_on
@@ -58,6 +59,7 @@ def _on_cluster(
 
 
 def main() -> None:
+    use_one_allocator()
     run_service("processor", build)
 
 

@@ -64,7 +64,8 @@ def transformer_of(settings: TransformSettings, masks: MaskSettings) -> Transfor
 async def work_on(
     artifacts: Artifacts, transformer: Transformer, crawled: BatchManifest, dataset: Dataset
 ) -> Processed:
-    """Idempotent: the same batch gives the same files under the same names. Memory is a few chunks of 1 MiB, then a row group.
+    """Idempotent: the same batch gives the same files under the same names. Memory is a few chunks of 1 MiB, then
+    a row group.
 
     Raises `TransientError` in an outage, `PermanentError` for what can never be processed.
     """

@@ -27,9 +27,6 @@ _LOOKED_BACK_BYTES = 64
 _SURE_DIGITS = 25
 """Of a number. With a power of ten of one digit they stay within the parser's table of powers."""
 
-_POOL = pa.system_memory_pool()
-"""A chunk's blocks are small enough to be used again for the next chunk; Arrow's own pool gives them back each time."""
-
 Columns = list["pa.Array[Any]"]
 
 
@@ -137,7 +134,6 @@ def _parse(data: bytes, tree: Tree) -> pa.Table | None:
             parse_options=pyarrow.json.ParseOptions(
                 explicit_schema=tree_schema(tree), unexpected_field_behavior="ignore"
             ),
-            memory_pool=_POOL,
         )
     except pa.ArrowInvalid:
         return None
