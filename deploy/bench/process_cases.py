@@ -87,7 +87,7 @@ def _rich(number: int, chance: random.Random) -> dict[str, Any]:
     }
 
 
-_ITEM = pl.Struct({"sku": pl.String, "count": pl.Int64, "weight": pl.Float64})
+_ITEM: pl.DataType = pl.Struct({"sku": pl.String, "count": pl.Int64, "weight": pl.Float64})
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -129,12 +129,12 @@ CASES: tuple[Case, ...] = (
         _rich,
         pl.Schema(
             {
-                "id": pl.Int64,
-                "body": pl.String,
-                "price": pl.Float64,
-                "tax": pl.String,
-                "placed_at": pl.String,
-                "changed_at": pl.String,
+                "id": pl.Int64(),
+                "body": pl.String(),
+                "price": pl.Float64(),
+                "tax": pl.String(),
+                "placed_at": pl.String(),
+                "changed_at": pl.String(),
                 "tags": pl.List(pl.String),
                 "items": pl.List(_ITEM),
             }
