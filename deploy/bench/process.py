@@ -10,8 +10,6 @@ allocators; prints a JSON document:
 
 import asyncio
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,10 +24,9 @@ import pandas as pd
 import polars as pl
 import zstandard
 
+from deploy.bench.alone import arguments, measure_alone
 from deploy.bench.process_cases import CASES, Case
-from deploy.local.environment import ALLOCATORS
 from services.processor.engine import RAW_FORMAT
-from services.processor.memory import use_one_allocator
 from services.processor.work import work_on
 from shared.datasets.model import Dataset
 from shared.events.models import BatchManifest, Counts
@@ -48,9 +45,7 @@ PARTITION_BYTES = "100MB"
 
 def measure(rows: int, repeat: int) -> list[dict[str, Any]]:
     """As `compare`, in a process of its own."""
-    command = (sys.executable, "-m", "deploy.bench.process", str(rows), str(repeat))
-    done = subprocess.run(command, env=ALLOCATORS | os.environ, check=True, stdout=subprocess.PIPE)  # noqa: S603 - this module
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = measure_alone("deploy.bench.process", rows, repeat)
     return found
 
 
@@ -143,5 +138,4 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    use_one_allocator()
-    sys.stdout.write(json.dumps(compare(int(sys.argv[1]), int(sys.argv[2]))))
+    sys.stdout.write(json.dumps(compare(*arguments())))

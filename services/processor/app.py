@@ -1,8 +1,8 @@
 from functools import partial
 from importlib.util import find_spec
 
+from services.processor.adapters.allocator import use_one_allocator
 from services.processor.handlers import Handlers
-from services.processor.memory import use_one_allocator
 from services.processor.service import ProcessorService
 from services.processor.settings import ProcessorSettings, TransformSettings
 from services.processor.work import Work, transformer_of, work_on

@@ -15,7 +15,7 @@ import asyncio, json, os, random, resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
 import zstandard
-from services.processor.memory import use_one_allocator
+from services.processor.adapters.allocator import use_one_allocator
 from services.processor.work import work_on
 from shared.events.models import BatchManifest, Counts
 from shared.stages.artifacts import Artifacts
