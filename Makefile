@@ -48,8 +48,8 @@ test-postgres: setup ## The integration tests on another PostgreSQL (VERSION=15,
 	ONPOINT_LOCAL_POSTGRES_VERSION=$(or $(VERSION),15) $(BIN)/python -m pytest \
 		tests/integration/loader tests/integration/quality tests/integration/s3sink tests/integration/shared tests/integration/console
 
-test-faults: setup ## Kills and outages in the middle of runs (long)
-	$(BIN)/python -m pytest -m faults
+test-faults: setup ## Kills and outages in the middle of runs (long); TRANSFORMS=1: every dataset with a transform
+	$(BIN)/python -m $(if $(TRANSFORMS),tests.support.transformed_tree,pytest -m faults)
 
 test-histories: setup ## 200 random histories, after each of which verify is silent (HISTORIES=200 SEED=1; < 60 min)
 	HISTORIES=$(or $(HISTORIES),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/e2e/test_histories.py

@@ -57,6 +57,19 @@ The bench starts a stack of its own and removes it. With --elsewhere workers
 wait instead of computing: how well many machines would be kept busy.
 """
 
+PROCESS_EXAMPLES = """\b
+Examples:
+  onpoint bench process                     100,000 records of about 500 bytes
+  onpoint bench process --rows 20000 --repeat 10
+  onpoint bench process --json | jq '.[].of_polars'
+
+\b
+The processor's whole work on one batch but its commit, from raw lines in
+staging to Parquet in staging, and by turns with it bare polars without any
+check, and Dask on pandas. CPU time counts, not the clock's. It needs no
+server, and the extras `bench` and `dask` for the others.
+"""
+
 TRANSFORM_EXAMPLES = """\b
 Examples:
   onpoint bench transform
@@ -218,6 +231,28 @@ def on_dask(
         )
 
 
+@bench.command("process", epilog=PROCESS_EXAMPLES)
+def process(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=1_000_000, help="Records of the batch.")
+    ] = 100_000,
+    repeat: Repeat = 5,
+    as_json: AsJson = False,
+) -> None:
+    """The processor's work on a batch beside bare polars and beside Dask on pandas."""
+    try:
+        from deploy.bench.process import measure
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: pip install -e '.[bench,dask]'") from error
+
+    found = measure(rows, repeat)
+    if as_json:
+        print_json(found)
+    else:
+        _show_process(found)
+
+
 @bench.command("transform", epilog=TRANSFORM_EXAMPLES)
 def transform(
     *,
@@ -310,6 +345,38 @@ def _show_formats(found: list[dict[str, Any]]) -> None:
             size(one["beside_bytes"]),
             f"{one['ratio']:.1f}",
             f"{one['goal']:g}",
+        )
+    screen.stdout().print(table)
+
+
+def _show_process(found: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in (
+        "records",
+        "bytes",
+        "rows per CPU s",
+        "CPU s",
+        "polars",
+        "ratio",
+        "goal",
+        "Dask",
+        "ratio",
+        "goal",
+    ):
+        table.add_column(heading, justify="left" if heading == "records" else "right")
+    for one in found:
+        seconds = one["cpu_s"]
+        table.add_row(
+            one["case"],
+            f"{one['row_bytes']:,}",
+            f"{one['rows_per_cpu_s']:,}",
+            f"{seconds['processor']:.2f}",
+            f"{seconds['polars']:.2f}",
+            f"{one['of_polars']:.2f}",
+            f"{one['of_polars_goal']:g}",
+            f"{seconds['dask']:.2f}",
+            f"{one['of_dask']:.1f}",
+            f"{one['of_dask_goal']:g}",
         )
     screen.stdout().print(table)
 

@@ -1,6 +1,7 @@
 from functools import partial
 from importlib.util import find_spec
 
+from services.processor.adapters.allocator import use_one_allocator
 from services.processor.handlers import Handlers
 from services.processor.service import ProcessorService
 from services.processor.settings import ProcessorSettings, TransformSettings
@@ -58,6 +59,7 @@ def _on_cluster(
 
 
 def main() -> None:
+    use_one_allocator()
     run_service("processor", build)
 
 

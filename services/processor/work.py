@@ -66,7 +66,8 @@ def transformer_of(settings: TransformSettings, masks: MaskSettings) -> Transfor
 async def work_on(
     artifacts: Artifacts, transformer: Transformer, crawled: BatchManifest, dataset: Dataset
 ) -> Processed:
-    """Idempotent: the same batch gives the same files under the same names. Memory is a few chunks of 8 MiB.
+    """Idempotent: the same batch gives the same files under the same names. Memory is a few chunks of 1 MiB, then
+    a row group.
 
     `dataset` is the run's file; the batch has the columns of the version that its records need.
 

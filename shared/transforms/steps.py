@@ -18,6 +18,10 @@ DUCKDB_SHARE = 0.8
 """Of the memory of the process: the rest is for the rows on their way in and out."""
 
 
+PIECE_BYTES = 32 * 2**20
+"""Of rows that are in memory at once on their way into the file."""
+
+
 class Refusal(Exception):  # noqa: N818 - it says why, and nothing failed
     """Why the step is to blame."""
 
@@ -34,11 +38,12 @@ def prepare_sql(memory_bytes: int) -> None:
 def run_sql(sql: str, source: Path, target: Path, names: Names, memory_bytes: int) -> None:
     """The statement's rows. Of columns with one name the last stays, so `SELECT *, lower(a) AS a` replaces `a`."""
     connection = locked_connection(_of_database(memory_bytes))  # ends with this process
-    connection.register(BATCH, _mapped(source))
+    given = _mapped(source)
+    connection.register(BATCH, given)
     rows = connection.sql(sql)
     if rows is None:
         raise Refusal("it gives no rows")
-    reader = rows.to_arrow_reader(PIECE_ROWS)
+    reader = rows.to_arrow_reader(_piece_rows(given))
     _write(reader.schema, reader, target, names)
 
 
@@ -53,8 +58,10 @@ def run_explode(column: str, source: Path, target: Path, names: Names) -> None:
     value = kind.value_type
     schema = table.schema.set(table.schema.get_field_index(column), pa.field(column, value))
     pieces = (
-        pa.RecordBatch.from_arrays(_exploded(piece, column, value), schema=schema)
-        for piece in table.to_batches(PIECE_ROWS)
+        pa.RecordBatch.from_arrays(columns, schema=schema)
+        for whole in table.to_batches(PIECE_ROWS)
+        for piece in _cut(whole, column)
+        for columns in _exploded(piece, column, value)
     )
     _write(schema, pieces, target, names)
 
@@ -121,7 +128,21 @@ def _whole(positions: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]":
     return whole
 
 
-def _exploded(piece: pa.RecordBatch, column: str, value: pa.DataType) -> "list[pa.Array[Any]]":
+def _cut(piece: pa.RecordBatch, column: str) -> Iterator[pa.RecordBatch]:
+    """Parts that stay within `PIECE_BYTES` though each of their rows is copied as often as the longest list has values;
+    or single rows.
+    """
+    longest = pc.max(pc.list_value_length(piece.column(column))).as_py() or 0
+    if piece.num_rows <= 1 or longest * piece.nbytes <= PIECE_BYTES:
+        yield piece
+        return
+    half = piece.num_rows // 2
+    yield from _cut(piece.slice(0, half), column)
+    yield from _cut(piece.slice(half), column)
+
+
+def _exploded(piece: pa.RecordBatch, column: str, value: pa.DataType) -> "Iterator[list[pa.Array[Any]]]":
+    """A single row that takes more than `PIECE_BYTES` comes in parts of its list."""
     lists = piece.column(column)
     lengths: Any = pc.fill_null(pc.list_value_length(lists), 0)
     empty = pc.indices_nonzero(pc.equal(lengths, pa.scalar(0, lengths.type))).cast(pa.int64())
@@ -129,10 +150,19 @@ def _exploded(piece: pa.RecordBatch, column: str, value: pa.DataType) -> "list[p
     nulls: Any = pa.array([None] * len(empty), value)
     values = pa.concat_arrays([pc.list_flatten(lists), nulls])
     order = pc.array_sort_indices(parents)
-    rows = parents.take(order)
-    return [
-        values.take(order) if name == column else piece.column(name).take(rows) for name in piece.schema.names
-    ]
+    most = len(order) if piece.num_rows > 1 else max(1, PIECE_BYTES // max(1, piece.nbytes))
+    for start in range(0, len(order), max(1, most)):
+        part = order.slice(start, most)
+        rows = parents.take(part)
+        yield [
+            values.take(part) if name == column else piece.column(name).take(rows)
+            for name in piece.schema.names
+        ]
+
+
+def _piece_rows(given: pa.Table) -> int:
+    """Fewer of wide rows: each row that waits for its piece is in memory."""
+    return max(1, min(PIECE_ROWS, PIECE_BYTES * given.num_rows // max(1, given.nbytes)))
 
 
 def _name(value: Any) -> str:

@@ -5,22 +5,19 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from services.processor.cluster.errors import BatchTimeError
 from services.processor.cluster.fallback import LocalFallback
-from services.processor.work import work_on
 from shared.dask.errors import ClusterAwayError, ConnectionLostError
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
-from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_s3
 from tests.support.crawled import put_crawled
-from tests.support.dask_batches import assert_as_if_local, cluster_of, lines_of, service_with
+from tests.support.dask_batches import assert_as_if_local, cluster_of, lines_of, local_work, service_with
 from tests.support.dask_cluster import ROOT, WITHIN_S, DaskCluster
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
@@ -114,21 +111,21 @@ async def test_batches_are_worked_on_here_while_the_cluster_is_away_and_there_wh
     staging: ObjectStore, s3_environment: dict[str, str], tmp_path: Path
 ) -> None:
     dask = DaskCluster(tmp_path, s3_environment, workers=1)
-    local = partial(work_on, Batches(staging, "processor").artifacts)
     try:
-        async with cluster_of(dask) as cluster:
-            service = service_with(staging, LocalFallback(cluster, local, at_once=1).work)
-            for number, is_there in enumerate((False, True, False, True)):
-                if is_there:
-                    dask.start()
-                    await dask.ready()
-                else:
-                    dask.stop()
-                crawled = await put_crawled(
-                    staging, "posts", lines_of(500), run_id="run-away", sequence=number
-                )
-                assert (await service.process(crawled)).status == "done"
-                assert dask.workers[0].log().count("batch_worked") == (number + 1) // 2
+        with local_work(staging) as local:
+            async with cluster_of(dask) as cluster:
+                service = service_with(staging, LocalFallback(cluster, local, at_once=1).work)
+                for number, is_there in enumerate((False, True, False, True)):
+                    if is_there:
+                        dask.start()
+                        await dask.ready()
+                    else:
+                        dask.stop()
+                    crawled = await put_crawled(
+                        staging, "posts", lines_of(500), run_id="run-away", sequence=number
+                    )
+                    assert (await service.process(crawled)).status == "done"
+                    assert dask.workers[0].log().count("batch_worked") == (number + 1) // 2
     finally:
         dask.stop()
 

@@ -1,18 +1,21 @@
 """Batches for the tests of the cluster, and the processor's use case that works on them."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 from services.processor.cluster.cluster import Cluster
 from services.processor.service import ProcessorService
-from services.processor.work import Work
+from services.processor.work import Work, work_on
 from shared.dask.connection import Connection
 from shared.datasets.catalog import load_catalog
 from shared.events.models import BatchManifest
 from shared.stages.results import Batches
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
+from shared.transforms.apply import Transformer
+from shared.transforms.sandbox import Sandbox
 from tests.support.dask_cluster import DaskCluster
 from tests.support.datasets import datasets_of
 
@@ -41,6 +44,13 @@ def service_with(staging: ObjectStore, work: Work | None = None) -> ProcessorSer
     return ProcessorService(Batches(staging, "processor"), datasets_of(load_catalog(environment={})), work)
 
 
+@contextmanager
+def local_work(staging: ObjectStore) -> Iterator[Work]:
+    """In this process, and without a process of a transform that is left behind."""
+    with Sandbox() as sandbox:
+        yield partial(work_on, Batches(staging, "processor").artifacts, Transformer(sandbox=sandbox))
+
+
 @asynccontextmanager
 async def cluster_of(dask: DaskCluster, *, limit_s: float = LIMIT_S) -> AsyncIterator[Cluster]:
     connection = Connection(dask.address, None)
@@ -67,6 +77,7 @@ async def assert_as_if_local(staging: ObjectStore, crawled: BatchManifest, resul
     files = await files_of(staging, result)
     assert all(content for _, content in files)
     await forget(staging, result)
-    alone = await service_with(staging).process(crawled)
+    with local_work(staging) as work:
+        alone = await service_with(staging, work).process(crawled)
     assert alone.model_copy(update={"produced_at": result.produced_at}) == result
     assert await files_of(staging, alone) == files

@@ -5,6 +5,7 @@ looked for here in the bytes before, and in the columns after.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,8 @@ from services.processor.domain.unmapped_fields import UnnamedFields, copy_tree, 
 
 _NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
 
-_SMALL_POWER = re.compile(rb'[eE]-([0-9]++)["\s,}\]]')
+_POWERS = (b"e-", b"E-")
+_SMALL_POWER = re.compile(rb'([0-9]++)["\s,}\]]')
 _NUMBER_BEFORE = re.compile(rb'(?:^|["\s:,\[])[+-]?[0-9]*+(?:\.[0-9]*+)?$')
 _ESCAPED_NUMBER = re.compile(rb"\\u00(?:3[0-9]|2[bBdDeE]|[46]5)")
 _LOOKED_BACK_BYTES = 64
@@ -99,11 +101,21 @@ def _may_be_tiny(data: bytes) -> bool:
     """
     if _contains(data, b"\\u00") and _ESCAPED_NUMBER.search(data):
         return True
-    for power in _SMALL_POWER.finditer(data):
-        number = _NUMBER_BEFORE.search(data[max(power.start() - _LOOKED_BACK_BYTES, 0) : power.start()])
+    for place in (place for sign in _POWERS for place in _places(data, sign)):
+        power = _SMALL_POWER.match(data, place + 2)
+        if power is None:
+            continue
+        number = _NUMBER_BEFORE.search(data[max(place - _LOOKED_BACK_BYTES, 0) : place])
         if number and (len(power[1].lstrip(b"0")) > 1 or len(number[0]) > _SURE_DIGITS):
             return True
     return False
+
+
+def _places(data: bytes, part: bytes) -> Iterator[int]:
+    place = int(stringzilla.find(data, part))
+    while place >= 0:
+        yield place
+        place = int(stringzilla.find(data, part, place + len(part)))
 
 
 def _count(data: bytes, part: bytes) -> int:

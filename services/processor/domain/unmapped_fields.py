@@ -11,8 +11,9 @@ from shared.datasets.paths import format_path
 from shared.events.models import MAX_UNNAMED_FIELDS
 
 OBSERVED_LINES = 200
-OBSERVED_BYTES = 2**18
-"""Of each chunk, to find the unnamed fields; the parser then counts them in all of it."""
+FIRST_OBSERVED_BYTES = 2**18
+OBSERVED_BYTES = 2**14
+"""Of a batch's first chunk and of each later one, to find the unnamed fields; the parser then counts them in all of it."""
 
 MAX_FIELDS = 256
 """More unnamed fields than this are not counted: objects that are used as maps would cost a column per key."""
@@ -35,13 +36,17 @@ class UnnamedFields:
         self._found: dict[_Path, pa.DataType | None] = {}
         self._names: set[str] = set()
         self._trusted = True
+        self._has_observed = False
 
     def names(self) -> tuple[str, ...]:
         """Some of them, sorted, as a file would write them: also those that were only null, or of many types."""
         return tuple(sorted(self._names)[:MAX_UNNAMED_FIELDS])
 
     def observe(self, chunk: bytes) -> None:
-        for line in chunk[:OBSERVED_BYTES].split(b"\n", OBSERVED_LINES)[:OBSERVED_LINES]:
+        is_long = chunk.find(b"\n", 0, OBSERVED_BYTES) < 0
+        most = OBSERVED_BYTES if self._has_observed and not is_long else FIRST_OBSERVED_BYTES
+        self._has_observed = True
+        for line in chunk[:most].split(b"\n", OBSERVED_LINES)[:OBSERVED_LINES]:
             try:
                 record = json.loads(line)
                 if isinstance(record, dict):

@@ -122,3 +122,27 @@ def test_a_column_with_one_doubtful_value_is_not_read_at_once(text: str) -> None
     texts: pa.Array[Any] = pa.array(["2024-05-06", text])
     assert to_timestamps(texts) is None
     assert to_dates(texts) is None
+
+
+SHORT_AND_FULL = [
+    *("2026-01-31T10+02:00", "2026-01-31T10Z", "2026-01-31T10:20+02:00", "2026-01-31T10:20:30+0200"),
+    *(
+        "2026-01-31T10:20:30+24:00",
+        "2026-01-31T10:20:60Z",
+        "2026-01-31 10:20:30.5-01",
+        "0000-12-31T23:00:00-02:00",
+    ),
+    *(
+        "2026-02-30T10:20:30Z",
+        "2026-01-31T10:20:30.1234567Z",
+        "9999-12-31T23:59:59-01:00",
+        "2026-01-31T10:20:30Z ",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", SHORT_AND_FULL)
+def test_a_column_of_full_texts_is_read_as_each_of_them_alone(text: str) -> None:
+    alone, column = to_timestamp(text), to_timestamps(pa.array([text, "2026-01-31T10:20:30Z"]))
+    if column is not None:
+        assert column[0].as_py() == alone

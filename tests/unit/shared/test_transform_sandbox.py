@@ -220,3 +220,41 @@ def test_generators_of_random_numbers_give_the_same_twice(rows: Path, sandbox: S
     code = "import random\ndef step(rows):\n    return rows.slice(random.randrange(1000)).slice(0, 1)"
     first, second = (run(python(code), rows, sandbox).to_pylist() for _ in range(2))
     assert first == second
+
+
+EXPLODE = Step.model_validate({"explode": "tag"})
+COPIED_BYTES = 2_000
+
+
+def listed(folder: Path, lists: list[int], copied_bytes: int) -> Path:
+    """Rows whose lists have so many values, each beside a text that `explode` copies for every value."""
+    table = pa.table(
+        {
+            "id": ["x" * copied_bytes] * len(lists),
+            "tag": pa.array([list(range(length)) for length in lists], pa.list_(pa.int64())),
+            "_source_position": list(range(len(lists))),
+        }
+    )
+    write_pieces(folder / "rows.arrow", table.schema, table.to_batches())
+    return folder / "rows.arrow"
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [[10, 0, 3] * 3_000, [60_000], [1] * 1_000 + [50_000]],
+    ids=["all are short", "one is long", "one among short ones is long"],
+)
+def test_what_a_list_multiplies_needs_little_memory(
+    tmp_path: Path, sandbox: Sandbox, lists: list[int]
+) -> None:
+    table = run(EXPLODE, listed(tmp_path, lists, COPIED_BYTES), sandbox, Limits(160, 60))
+    assert table.num_rows == sum(max(1, length) for length in lists)
+    assert table["id"].combine_chunks().unique().to_pylist() == ["x" * COPIED_BYTES]
+    assert table["_source_position"].to_pylist() == [
+        place for place, length in enumerate(lists) for _ in range(max(1, length))
+    ]
+
+
+def test_what_a_list_multiplies_beyond_its_bound_is_said(tmp_path: Path, sandbox: Sandbox) -> None:
+    rows = listed(tmp_path, [100_000], 10_000)
+    assert reason(EXPLODE, rows, sandbox, Limits(160, 60)) == "its result is above 160 MiB"
