@@ -133,3 +133,15 @@ EXPORTS_FAILED = Counter(
     ["dataset", "format"],
     registry=REGISTRY,
 )
+CDC_OBJECTS = Counter(
+    "onpoint_cdc_objects_total", "Objects of change capture in the lake.", ["table"], registry=REGISTRY
+)
+CDC_ROWS = Counter(
+    "onpoint_cdc_rows_total", "Changes of rows in the lake.", ["table"], registry=REGISTRY
+)
+CDC_SKIPPED = Counter(
+    "onpoint_cdc_skipped_total",
+    "Changes that were not stored, as they change nothing or only where a row came from.",
+    ["table"],
+    registry=REGISTRY,
+)

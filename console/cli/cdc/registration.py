@@ -44,6 +44,7 @@ def register(names: Sequence[str], identity: source.Identity, replication: int) 
             if await connect.config(CONNECTOR) != {**wanted, "name": CONNECTOR}:
                 await connect.put(CONNECTOR, wanted)
                 print(f"configured {CONNECTOR}")
+            await connect.resume(CONNECTOR)
             await connect.until(CONNECTOR, "RUNNING", START_S)
         print(f"{CONNECTOR} runs: changes of {len(tables)} tables go to the lake")
 

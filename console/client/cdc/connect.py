@@ -37,7 +37,9 @@ class Connect:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), headers={"Content-Type": "application/json"}
+        )
         return self
 
     async def __aexit__(
@@ -61,6 +63,8 @@ class Connect:
         if found is None:
             return None
         tasks = found["tasks"]
+        if found["connector"]["state"] == "STOPPED" and not tasks:
+            return ConnectorState("STOPPED", None)
         worst = next((each for each in (found["connector"], *tasks) if each["state"] == "FAILED"), None)
         if worst is not None:
             return ConnectorState("FAILED", _causes(worst.get("trace", "")))
@@ -75,7 +79,7 @@ class Connect:
     async def stop(self, name: str) -> None:
         """Ends its task and keeps its configuration. Returns when it is stopped."""
         await self._call("PUT", f"/connectors/{name}/stop")
-        await self.until(name, "STOPPED")
+        await self.until(name, "STOPPED", may_have_failed=True)
 
     async def resume(self, name: str) -> None:
         await self._call("PUT", f"/connectors/{name}/resume")
@@ -88,7 +92,9 @@ class Connect:
         """False: there was no such connector."""
         return await self._call("DELETE", f"/connectors/{name}") is not None
 
-    async def until(self, name: str, wanted: str, timeout_s: float = 60.0) -> None:
+    async def until(
+        self, name: str, wanted: str, timeout_s: float = 60.0, *, may_have_failed: bool = False
+    ) -> None:
         """Waits for a state. Raises `ConnectError` with the causes where it fails, or where time is over."""
         state: ConnectorState | None = None
         try:
@@ -97,7 +103,7 @@ class Connect:
                     state = await self.state(name)
                     if state is not None and state.state == wanted:
                         return
-                    if state is not None and state.state == "FAILED":
+                    if state is not None and state.state == "FAILED" and not may_have_failed:
                         raise ConnectError(f"the connector {name} failed: {state.why}")
                     await asyncio.sleep(RETRY_S)
         except TimeoutError as error:
