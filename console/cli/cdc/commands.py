@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import typer
 
 from console.cli.cdc import registration
+from console.cli.errors import WrongUseError
+from console.cli.options import ObjectAsJson
 
 REGISTER_EXAMPLES = """\b
 Examples:
@@ -34,6 +36,38 @@ Examples:
 The connector, its position, the replication slot and the publication go.
 Objects in the lake, the topics, the role and the tables stay. To register
 again begins with a full load.
+"""
+
+RESNAPSHOT_EXAMPLES = """\b
+Examples:
+  onpoint cdc resnapshot onpoint_posts    one table, while the others go on
+  onpoint cdc resnapshot --all            after the replication slot was lost
+
+\b
+A mark in the table's changes (Op T) says that what was before counts no
+more; then every row comes as an insert. `onpoint cdc verify` tells when the
+lake is equal again.
+"""
+
+STATUS_EXAMPLES = """\b
+Examples:
+  onpoint cdc status
+  onpoint cdc status --json | jq .slot.lag_bytes
+
+\b
+Exit codes: 0 all is well; 1 something is not; 2 wrong use.
+"""
+
+VERIFY_EXAMPLES = """\b
+Examples:
+  onpoint cdc verify onpoint_posts
+  onpoint cdc verify crm.orders --json | jq .shown
+
+\b
+The table is compared as it was at one moment; writers wait for that moment
+alone. Columns that tell where a row came from are not compared. Timestamps
+are compared to the millisecond, which is what the lake has.
+Exit codes: 0 equal; 1 not, or not known; 2 wrong use.
 """
 
 cdc = typer.Typer(help="Change capture of tables.", no_args_is_help=True, rich_markup_mode=None)
@@ -76,3 +110,40 @@ def restart() -> None:
 def remove() -> None:
     """End change capture, and let PostgreSQL drop what it keeps for it."""
     registration.remove()
+
+
+@cdc.command(epilog=STATUS_EXAMPLES)
+def status(*, as_json: ObjectAsJson = False) -> None:
+    """Show the connector, the replication slot, and how much of each table is in the lake."""
+    from console.cli.cdc import status as shown
+
+    raise typer.Exit(shown.status(as_json=as_json))
+
+
+@cdc.command(epilog=VERIFY_EXAMPLES)
+def verify(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Table to prove.", show_default=False)],
+    *,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=1, help="Seconds to wait until the lake has everything.")
+    ] = 180.0,
+    as_json: ObjectAsJson = False,
+) -> None:
+    """Rebuild a table from the lake, and compare every value with PostgreSQL."""
+    from console.cli.cdc import proof
+
+    raise typer.Exit(proof.verify(table, timeout, as_json=as_json))
+
+
+@cdc.command(epilog=RESNAPSHOT_EXAMPLES)
+def resnapshot(
+    table: Annotated[
+        str | None, typer.Argument(metavar="[TABLE]", help="Table to load anew.", show_default=False)
+    ] = None,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Every captured table, with a new replication slot.")] = False,
+) -> None:
+    """Load a table anew, as after a gap."""
+    if (table is None) != all_:
+        raise WrongUseError("name one table, or give --all")
+    registration.resnapshot(table)

@@ -34,17 +34,20 @@ class Table:
 
 
 async def find_tables(connection: asyncpg.Connection, names: Sequence[str]) -> list[Table]:
-    """The tables of these names; none: all in `public` whose name begins with `onpoint_`.
+    """The tables of these names, those in `public` whose name begins with `onpoint_` where there are none, and what is
+    captured already.
 
     Raises `ConfigurationError` for one that is not there.
     """
     there = {(row["schema"], row["name"]) for row in await connection.fetch(TABLES)}
+    already = [table for table in await published(connection) if (table.schema, table.name) in there]
     if not names:
-        return sorted(Table(*each) for each in there if each[0] == "public" and each[1].startswith("onpoint_"))
+        ours = [Table(*each) for each in there if each[0] == "public" and each[1].startswith("onpoint_")]
+        return sorted({*ours, *already})
     asked = [tuple(name.split(".", 1)) if "." in name else ("public", name) for name in names]
     if missing := [".".join(each) for each in asked if each not in there]:
         raise ConfigurationError(f"there is no table {missing[0]}: `onpoint migrate` makes those of datasets")
-    return sorted(Table(*each) for each in asked)
+    return sorted({*(Table(*each) for each in asked), *already})
 
 
 async def published(connection: asyncpg.Connection) -> list[Table]:
@@ -121,11 +124,34 @@ async def _publish(connection: asyncpg.Connection, tables: Sequence[Table]) -> l
     return [f"publication of {', '.join(map(str, tables))}"]
 
 
+async def keyless(connection: asyncpg.Connection, tables: Sequence[Table]) -> list[Table]:
+    """Those without a primary key."""
+    found = []
+    for table in tables:
+        has_key = await connection.fetchval(
+            "SELECT count(*) FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary", table.quoted
+        )
+        if not has_key:
+            found.append(table)
+    return found
+
+
+async def current_lsn(connection: asyncpg.Connection) -> int:
+    return int(await connection.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+
+
+async def drop_slot(connection: asyncpg.Connection) -> bool:
+    """False: there was none."""
+    found = await connection.fetchval("SELECT true FROM pg_replication_slots WHERE slot_name = $1", SLOT)
+    if found:
+        await connection.execute("SELECT pg_drop_replication_slot($1)", SLOT)
+    return bool(found)
+
+
 async def withdraw(connection: asyncpg.Connection) -> list[str]:
     """Removes the slot, which keeps WAL, and the publication; what was done. The role stays. Idempotent."""
     done = []
-    if await connection.fetchval("SELECT true FROM pg_replication_slots WHERE slot_name = $1", SLOT):
-        await connection.execute("SELECT pg_drop_replication_slot($1)", SLOT)
+    if await drop_slot(connection):
         done.append(f"slot {SLOT}")
     if await connection.fetchval("SELECT true FROM pg_publication WHERE pubname = $1", PUBLICATION):
         await connection.execute(f"DROP PUBLICATION {quote(PUBLICATION)}")

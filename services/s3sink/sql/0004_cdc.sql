@@ -1,5 +1,6 @@
 -- Change capture: how far each topic of a table is in the lake. The next object begins at next_offset; every record below
--- read_offset is in an object or is no change. A claim is an object on its way: its name is decided.
+-- read_offset is in an object or is no change. A claim is an object on its way: its name is decided. A table that stopped
+-- at a gap goes on behind it once a full load was asked for (anew).
 CREATE TABLE onpoint_lake.cdc_tables (
     topic text PRIMARY KEY,
     table_name text NOT NULL,
@@ -8,6 +9,7 @@ CREATE TABLE onpoint_lake.cdc_tables (
     claimed_last bigint,
     claimed_key text,
     stopped text,
+    anew boolean NOT NULL DEFAULT false,
     changed_at timestamptz NOT NULL DEFAULT now(),
     CHECK (read_offset >= next_offset),
     CHECK ((claimed_last IS NULL) = (claimed_key IS NULL))
