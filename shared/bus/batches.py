@@ -17,7 +17,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 from shared.bus.consumer import GroupConsumer
 from shared.bus.kafka import KafkaClients, to_record
@@ -190,6 +195,8 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
             await self._begin_those_due(consumer)
             try:
                 fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            except NoOffsetForPartitionError:
+                continue  # assigned a moment ago: it begins in this turn
             except OffsetOutOfRangeError as error:
                 await self._gap(consumer, error.args[0])
                 continue

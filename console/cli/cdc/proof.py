@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from console.cli import environment
-from console.cli.cdc.reach import connected
+from console.cli.cdc.reach import connect_url, connected
 from console.cli.cdc.registration import choose
 from console.cli.errors import FAILED, SUCCESS, CommandError
 from console.cli.result import print_json
+from console.client.cdc.connect import Connect, ConnectError
+from console.client.cdc.names import CONNECTOR
 from console.client.cdc.source import published
 from console.formatting import number, quantity, size
 from shared.errors import OnPointError
@@ -21,8 +23,20 @@ if TYPE_CHECKING:
 
 def verify(name: str, timeout_s: float, *, as_json: bool) -> int:
     """The exit code."""
-    dsn, kafka = environment.ledger_dsn(), environment.kafka()
+    dsn, url, kafka = environment.ledger_dsn(), connect_url(), environment.kafka()
     storage = environment.settings(ObjectStoreSettings)
+
+    async def problem() -> str | None:
+        try:
+            async with Connect(url) as connect:
+                found = await connect.state(CONNECTOR)
+        except ConnectError:
+            return None  # it may come back
+        if found is None:
+            return "nothing is registered: `onpoint cdc register` begins"
+        if found.state == "FAILED":
+            return f"the connector failed: {found.why}; `onpoint cdc restart` tries again"
+        return None
 
     async def run() -> "Proof":
         from console.client.cdc.proof.verify import verify as prove
@@ -37,6 +51,7 @@ def verify(name: str, timeout_s: float, *, as_json: bool) -> int:
                 open_s3(storage, storage.lake_bucket),
                 table,
                 timeout_s=timeout_s,
+                problem=problem,
                 report=lambda line: None if as_json else print(line, file=sys.stderr, flush=True),
             )
 

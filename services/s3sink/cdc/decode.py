@@ -68,7 +68,7 @@ class Decoder:
 
     def _check(self) -> None:
         try:
-            bad = self._bad(f"json_extract_string(v, '/op') IN {_OPERATIONS} AND json_type(v, '/source/lsn') = 'UBIGINT'")
+            bad = self._bad(f"json_extract_string(v, '/op') IN {_OPERATIONS} AND json_type(v, '/source') = 'OBJECT'")
         except duckdb.Error:
             bad = self._bad("json_valid(v)")
         if bad:

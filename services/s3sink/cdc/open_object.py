@@ -43,9 +43,9 @@ class OpenObject:
     def append(self, rows: pa.Table) -> None:
         """Raises `TransientError` where the disk is full."""
         self.rows += rows.num_rows
-        least, most = pc.min_max(rows["_lsn"]).as_py().values()
-        self.first_lsn = least if self.first_lsn is None else min(self.first_lsn, least)
-        self.last_lsn = most if self.last_lsn is None else max(self.last_lsn, most)
+        # Rows of a full load that runs beside changes have no LSN.
+        known = [lsn for lsn in (self.first_lsn, self.last_lsn, pc.min(rows["_lsn"]).as_py(), pc.max(rows["_lsn"]).as_py()) if lsn is not None]
+        self.first_lsn, self.last_lsn = min(known, default=None), max(known, default=None)
         self._waiting.append(rows)
         self._waiting_rows += rows.num_rows
         self.waiting_bytes += rows.nbytes

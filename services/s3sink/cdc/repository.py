@@ -12,6 +12,10 @@ _ADD = """
 INSERT INTO onpoint_lake.cdc_tables (topic, table_name, next_offset, read_offset) VALUES ($1, $2, $3, $3)
 ON CONFLICT (topic) DO NOTHING
 """
+_ANEW = """
+UPDATE onpoint_lake.cdc_tables SET anew = false, read_offset = $2, changed_at = now()
+WHERE topic = $1 AND anew AND claimed_last IS NULL RETURNING true
+"""
 _FIND = "SELECT next_offset, read_offset, claimed_last, claimed_key FROM onpoint_lake.cdc_tables WHERE topic = $1"
 _CLAIM = """
 UPDATE onpoint_lake.cdc_tables SET claimed_last = $3, claimed_key = $4, changed_at = now()
@@ -71,6 +75,11 @@ class CdcRepository:
             await self._pool.execute(_ADD, topic, table, earliest)
             row = await self._pool.fetchrow(_FIND, topic)
         return Position(row["next_offset"], row["read_offset"], row["claimed_last"], row["claimed_key"])
+
+    async def begin_anew(self, topic: str, earliest: int) -> bool:
+        """Goes on behind a gap where a full load was asked for. The next object has the lost offsets in its name."""
+        with translated():
+            return bool(await self._pool.fetchval(_ANEW, topic, earliest))
 
     async def claim(self, topic: str, first: int, last: int, key: str) -> None:
         """Decides the name of the next object. Raises `ClaimTakenError` where another process was faster."""

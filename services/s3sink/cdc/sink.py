@@ -93,6 +93,8 @@ class CdcSink:
             raise StopPartitionError("it has several partitions: the order of a table's changes is lost")
         found = await self._repository.position(topic, name, earliest)
         first = found.read_offset
+        if first < earliest and await self._repository.begin_anew(topic, earliest):
+            found, first = replace(found, read_offset=earliest), earliest
         why = None
         if first < earliest:
             why = f"offsets {first} to {earliest - 1} are gone from Kafka: `onpoint cdc resnapshot {name}` begins anew"

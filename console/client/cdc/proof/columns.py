@@ -18,6 +18,9 @@ WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER
 """
 
 _MICROS = "CASE WHEN isfinite({x}) THEN (extract(epoch FROM {x}) * 1000000)::bigint::text ELSE ({x})::text END"
+_OUTPUT = "CASE WHEN {x} IS NOT NULL THEN format('%s', {x}) END"
+"""As the type prints itself; a cast to text would take the blanks of a char(4), and give an address its mask."""
+
 _TEXT_OF = {
     "bytea": "encode({x}, 'hex')",
     "date": "CASE WHEN isfinite({x}) THEN ({x} - date '1970-01-01')::text ELSE ({x})::text END",
@@ -76,8 +79,8 @@ class SourceColumn:
         """An expression of PostgreSQL."""
         name = quote(self.name)
         if not self.type.endswith("[]"):
-            return f"{_TEXT_OF.get(self.type, '({x})::text').format(x=name)}"
-        element = _TEXT_OF.get(self.type.removesuffix("[]"), "({x})::text").format(x="x")
+            return f"{_TEXT_OF.get(self.type, _OUTPUT).format(x=name)}"
+        element = _TEXT_OF.get(self.type.removesuffix("[]"), _OUTPUT).format(x="x")
         return (
             f"CASE WHEN {name} IS NOT NULL THEN (SELECT coalesce(json_agg({element} ORDER BY o), '[]')::text "
             f"FROM unnest({name}) WITH ORDINALITY u(x, o)) END"

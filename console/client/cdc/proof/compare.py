@@ -79,7 +79,7 @@ def _read_source(connection: duckdb.DuckDBPyConnection, rows: Path, used: Sequen
 def _read_changes(connection: duckdb.DuckDBPyConnection, objects: Sequence[Path], lsn: int) -> None:
     connection.execute(
         "CREATE TABLE changes AS WITH every AS "
-        "(SELECT * FROM read_parquet(?, union_by_name = true) WHERE _lsn <= ?) "
+        "(SELECT * FROM read_parquet(?, union_by_name = true) WHERE _lsn IS NULL OR _lsn <= ?) "
         "SELECT * FROM every WHERE _offset > coalesce((SELECT max(_offset) FROM every WHERE Op = 'T'), -1)",
         [[str(path) for path in objects], lsn],
     )
@@ -123,8 +123,9 @@ def _add_up(
 ) -> None:
     """Rows come and go by their values, where no key tells them apart."""
     values = ", ".join(f"{_lake(column, types)} AS c{place}" for place, column in enumerate(used))
+    names = ", ".join(f"c{place}" for place in range(len(used)))
     connection.execute(
-        f"CREATE TABLE rebuilt AS SELECT * EXCLUDE (n) FROM (SELECT * EXCLUDE (d), sum(d) AS n FROM "  # noqa: S608
+        f"CREATE TABLE rebuilt AS SELECT {names} FROM (SELECT * EXCLUDE (d), sum(d) AS n FROM "  # noqa: S608
         f"(SELECT {values}, CASE Op WHEN 'D' THEN -1 ELSE 1 END AS d FROM changes) GROUP BY ALL), "
         "range(greatest(n, 0)::BIGINT)"
         if used

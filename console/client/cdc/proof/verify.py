@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from shared.storage.object_store import ObjectStore
 POLL_S = 0.5
 
 Report = Callable[[str], None]
+Problem = Callable[[], Awaitable[str | None]]
+"""Why the connector will never get there; None: it runs."""
 
 
 class NotThereYetError(OnPointError):
@@ -51,6 +53,7 @@ async def verify(
     table: Table,
     *,
     timeout_s: float,
+    problem: Problem,
     report: Report,
 ) -> Proof:
     """Raises `NotThereYetError`, and `NoSnapshotError` where no moment without writers is found."""
@@ -63,7 +66,7 @@ async def verify(
             await snapshot.save(compared(columns), scratch / "rows.csv")
             lsn = snapshot.lsn
         report("waiting until the lake has it")
-        stored = await _until_there(watching, kafka, table, lsn, timeout_s)
+        stored = await _until_there(watching, kafka, table, lsn, problem, timeout_s)
         report(f"reading {len(stored)} objects")
         files = []
         for each in stored:
@@ -76,7 +79,12 @@ async def verify(
 
 
 async def _until_there(
-    connection: asyncpg.Connection, kafka: KafkaClients, table: Table, lsn: int, timeout_s: float
+    connection: asyncpg.Connection,
+    kafka: KafkaClients,
+    table: Table,
+    lsn: int,
+    problem: Problem,
+    timeout_s: float,
 ) -> list[state.StoredObject]:
     """The objects, once every change up to the LSN is in Kafka, and everything of that in the lake."""
     topic, deadline = topic_of(table.schema, table.name), time.monotonic() + timeout_s
@@ -87,6 +95,8 @@ async def _until_there(
             raise NotThereYetError(
                 "the replication slot is gone: changes were lost; `onpoint cdc resnapshot --all` begins anew"
             )
+        if end is None and (why := await problem()) is not None:
+            raise NotThereYetError(why)
         if end is None and slot.confirmed >= lsn:
             end = await _end_of(kafka, topic)
         if end is not None:
@@ -124,7 +134,7 @@ def _faults(stored: Sequence[state.StoredObject]) -> list[str]:
     return faults
 
 
-async def _strays(lake: ObjectStore, table: Table, stored: Sequence[state.StoredObject]):  # type: ignore[no-untyped-def]
+async def _strays(lake: ObjectStore, table: Table, stored: Sequence[state.StoredObject]) -> AsyncIterator[str]:
     folder = table.name if table.schema == "public" else str(table)
     known = {each.key for each in stored}
     last = stored[-1].last_offset if stored else -1
