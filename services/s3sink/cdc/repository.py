@@ -87,7 +87,7 @@ class CdcRepository:
             done = await self._pool.execute(_CLAIM, topic, first, last, key)
         if done != "UPDATE 1":
             raise ClaimTakenError(f"{topic}: another process goes on from {first}")
-        crashpoints.reach("s3sink.cdc.claimed")
+        crashpoints.reach("cdc.claimed")
 
     async def written(self, written: Written) -> None:
         """Commits the object and the position behind it. Nothing happens where another process has done so."""
@@ -111,7 +111,7 @@ class CdcRepository:
                     )
         if done != "UPDATE 1":
             raise ClaimTakenError(f"{written.topic}: another process wrote {written.key}")
-        crashpoints.reach("s3sink.cdc.written")
+        crashpoints.reach("cdc.written")
 
     async def read(self, topic: str, first: int, offset: int) -> None:
         """The records below the offset that are in no object are no changes. Raises `ClaimTakenError`."""

@@ -222,7 +222,7 @@ class CdcSink:
         first, key = table.position.next_offset, table.position.claimed_key
         file, sha256, size = await asyncio.to_thread(table.open.finish)
         await self._lake.put(key, file)
-        crashpoints.reach("s3sink.cdc.put")
+        crashpoints.reach("cdc.put")
         written = Written(
             table.topic, first, last, key, table.open.rows, size, sha256, table.open.first_lsn, table.open.last_lsn
         )
