@@ -177,6 +177,10 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
             if (problem := each.stopped or each.problem) is not None
         ]
 
+    def stopped(self) -> float:
+        """Partitions that do not go on by themselves."""
+        return float(sum(each.stopped is not None for each in self._partitions.values()))
+
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         async with self._turn:
             for tp in revoked:

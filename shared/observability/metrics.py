@@ -145,3 +145,14 @@ CDC_SKIPPED = Counter(
     ["table"],
     registry=REGISTRY,
 )
+CDC_SLOT_LAG_BYTES = Gauge(
+    "onpoint_cdc_slot_lag_bytes", "WAL that change capture has not confirmed yet.", registry=REGISTRY
+)
+CDC_SLOT_LOST = Gauge(
+    "onpoint_cdc_slot_lost",
+    "1 while the replication slot is gone or its WAL is: changes are lost, and `onpoint cdc resnapshot --all` begins anew.",
+    registry=REGISTRY,
+)
+CDC_STOPPED = Gauge(
+    "onpoint_cdc_stopped_partitions", "Topics of tables that stopped at a gap; /readyz names them.", registry=REGISTRY
+)

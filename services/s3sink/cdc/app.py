@@ -3,9 +3,10 @@ from services.s3sink.cdc.decode import Decoder
 from services.s3sink.cdc.repository import CdcRepository, Written
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.cdc.sink import CdcSink
+from services.s3sink.cdc.watch import SlotWatch
 from shared.bus.batches import BatchSubscription, topics_of
 from shared.bus.kafka import KafkaClients
-from shared.observability.metrics import CDC_OBJECTS, CDC_ROWS, CDC_SKIPPED
+from shared.observability.metrics import CDC_OBJECTS, CDC_ROWS, CDC_SKIPPED, CDC_STOPPED
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
@@ -37,8 +38,10 @@ async def build(process: Process) -> None:
         send_dead_letter=process.publisher.send_dead_letter,
         session_timeout_ms=kafka.kafka_session_timeout_ms,
     )
-    process.loops.append(subscription.run)
-    process.checks.append(subscription.problems)
+    watch = SlotWatch(pool)
+    process.loops.extend([subscription.run, watch.run])
+    process.checks.extend([subscription.problems, watch.problems])
+    CDC_STOPPED.set_function(subscription.stopped)
 
 
 def observe(table: str, written: Written, skipped: int) -> None:
