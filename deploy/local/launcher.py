@@ -81,9 +81,7 @@ def prepare(request: Request, report: Report) -> None:
     programs = fetch.fetch_postgres(postgres_version, environ, report)
     plugins = fetch.fetch_debezium(environ, report) if request.cdc else None
     chosen = ports.choose(home, environ)
-    ports.require_free(
-        chosen, services=request.services, dask=bool(request.dask_workers), cdc=request.cdc
-    )
+    ports.require_free(chosen, services=request.services, dask=bool(request.dask_workers), cdc=request.cdc)
     config = StackConfig(
         ports=chosen,
         services=request.services,

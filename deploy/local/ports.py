@@ -84,9 +84,7 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
     return ports
 
 
-def require_free(
-    ports: Ports, *, services: Iterable[str], dask: bool = False, cdc: bool = False
-) -> None:
+def require_free(ports: Ports, *, services: Iterable[str], dask: bool = False, cdc: bool = False) -> None:
     """Raise `PortTakenError` naming every taken port of the components, these services and what else is asked for.
 
     The message names the process that listens there, if it is known, and the setting that changes the port.

@@ -167,6 +167,9 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
                 await asyncio.sleep(backoff_s(2))
             finally:
                 self._consumer = None
+                for tp in self._partitions:
+                    self._handler.forget(tp.topic, tp.partition)
+                self._partitions.clear()
                 await consumer.stop()
 
     def problems(self) -> list[str]:
@@ -273,7 +276,7 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
             await work()
         except StopPartitionError as error:
             state.stopped = str(error)
-            log.error("partition_stopped", topic=tp.topic, why=str(error))
+            log.error("partition_stopped", topic=tp.topic, why=str(error))  # noqa: TRY400 - its words are enough
         except IllegalStateError:
             return  # revoked meanwhile
         except (TransientError, KafkaError) as error:
@@ -307,5 +310,3 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
 def topics_of(prefix: str) -> str:
     """The pattern of all topics `<prefix>.<schema>.<table>`."""
     return rf"^{re.escape(prefix)}\.[^.]+\..+$"
-
-

@@ -136,9 +136,7 @@ EXPORTS_FAILED = Counter(
 CDC_OBJECTS = Counter(
     "onpoint_cdc_objects_total", "Objects of change capture in the lake.", ["table"], registry=REGISTRY
 )
-CDC_ROWS = Counter(
-    "onpoint_cdc_rows_total", "Changes of rows in the lake.", ["table"], registry=REGISTRY
-)
+CDC_ROWS = Counter("onpoint_cdc_rows_total", "Changes of rows in the lake.", ["table"], registry=REGISTRY)
 CDC_SKIPPED = Counter(
     "onpoint_cdc_skipped_total",
     "Changes that were not stored, as they change nothing or only where a row came from.",
@@ -154,5 +152,7 @@ CDC_SLOT_LOST = Gauge(
     registry=REGISTRY,
 )
 CDC_STOPPED = Gauge(
-    "onpoint_cdc_stopped_partitions", "Topics of tables that stopped at a gap; /readyz names them.", registry=REGISTRY
+    "onpoint_cdc_stopped_partitions",
+    "Topics of tables that stopped at a gap; /readyz names them.",
+    registry=REGISTRY,
 )

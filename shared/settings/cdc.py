@@ -16,5 +16,7 @@ class ConnectSettings(Settings):
     ] = None
     cdc_secrets_dir: Annotated[
         str,
-        Field(description="folder with the file postgres_cdc, the password of the role, as Kafka Connect sees it"),
+        Field(
+            description="folder with the file postgres_cdc, the password of the role, as Kafka Connect sees it"
+        ),
     ] = "/run/secrets"

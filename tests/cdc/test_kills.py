@@ -59,7 +59,7 @@ class Writer:
         async with connection.transaction():
             for _ in range(A_TRANSACTION // 10):
                 kind, at = self._random.random(), self._random.randrange(ROWS)
-                if kind < 0.3:  # noqa: SIM114 - each kind by itself
+                if kind < 0.3:
                     await self._insert(connection, at)
                 elif kind < 0.8:
                     await connection.execute(

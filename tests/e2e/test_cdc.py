@@ -54,7 +54,9 @@ async def test_a_row_of_which_only_lineage_changed_is_no_change(capture: Capture
 
 
 async def test_a_difference_is_found_and_its_row_is_named(capture: Capture) -> None:
-    await capture.execute("CREATE TABLE drifting (id int PRIMARY KEY, v text)", "INSERT INTO drifting VALUES (1, 'a')")
+    await capture.execute(
+        "CREATE TABLE drifting (id int PRIMARY KEY, v text)", "INSERT INTO drifting VALUES (1, 'a')"
+    )
     await capture.register("drifting")
     await capture.until_changes("drifting", 1)
     await capture.execute("ALTER TABLE drifting ADD COLUMN added int DEFAULT 7")
@@ -93,9 +95,18 @@ async def test_types_arrive_as_documented(capture: Capture) -> None:
         assert one["day"] == date(2026, 1, 2)
         assert one["plain"] == datetime(2026, 1, 2, 3, 4, 5, 123_000)  # noqa: DTZ001 - PostgreSQL's has no zone
         assert (one["tags"], one["counts"]) == (["a", None, "c d"], [1, None])
-        assert (json.loads(one["doc"]), one["raw"], one["pad"]) == ({"b": [1, 2]}, b"\xde\xad\xbe\xef", "c   ")
+        assert (json.loads(one["doc"]), one["raw"], one["pad"]) == (
+            {"b": [1, 2]},
+            b"\xde\xad\xbe\xef",
+            "c   ",
+        )
         most = {name: found[name][first + 1].as_py() for name in found.column_names}
-        assert (most["exact"], most["day"], most["at"].year, most["plain"].year) == ("NaN", date(9999, 12, 31), 9999, 9999)
+        assert (most["exact"], most["day"], most["at"].year, most["plain"].year) == (
+            "NaN",
+            date(9999, 12, 31),
+            9999,
+            9999,
+        )
         least = {name: found[name][first + 2].as_py() for name in found.column_names}
         assert (least["exact"], least["day"], least["at"].year) == ("-Infinity", date(1, 1, 1), 1)
     assert (await capture.verify("typed"))["equal"]
@@ -123,7 +134,9 @@ async def test_a_value_that_was_not_logged_is_named_and_never_a_placeholder(capt
 
 
 async def test_a_changed_key_is_a_delete_and_an_insert(capture: Capture) -> None:
-    await capture.execute("CREATE TABLE moved (id int PRIMARY KEY, v text)", "INSERT INTO moved VALUES (1, 'a')")
+    await capture.execute(
+        "CREATE TABLE moved (id int PRIMARY KEY, v text)", "INSERT INTO moved VALUES (1, 'a')"
+    )
     await capture.register("moved")
     await capture.until_changes("moved", 1)
     await capture.execute("UPDATE moved SET id = 2")
@@ -143,11 +156,14 @@ async def test_a_truncate_is_a_row_of_its_own(capture: Capture) -> None:
 
 
 async def test_a_table_without_a_key_has_an_update_as_its_old_and_its_new_row(capture: Capture) -> None:
-    await capture.execute("CREATE TABLE keyless (a int, b text)", "INSERT INTO keyless VALUES (1, 'x'), (1, 'x')")
+    await capture.execute(
+        "CREATE TABLE keyless (a int, b text)", "INSERT INTO keyless VALUES (1, 'x'), (1, 'x')"
+    )
     await capture.register("keyless")
     await capture.until_changes("keyless", 2)
     await capture.execute(
-        "UPDATE keyless SET b = 'y' WHERE ctid = (SELECT min(ctid) FROM keyless)", "DELETE FROM keyless WHERE b = 'x'"
+        "UPDATE keyless SET b = 'y' WHERE ctid = (SELECT min(ctid) FROM keyless)",
+        "DELETE FROM keyless WHERE b = 'x'",
     )
     found = await capture.until_changes("keyless", 5)
     assert rows_of(found.slice(2), "Op", "a", "b") == [("D", 1, "x"), ("I", 1, "y"), ("D", 1, "x")]
@@ -155,7 +171,9 @@ async def test_a_table_without_a_key_has_an_update_as_its_old_and_its_new_row(ca
 
 
 async def test_columns_that_come_go_and_change_their_name(capture: Capture) -> None:
-    await capture.execute("CREATE TABLE shaped (id int PRIMARY KEY, a text)", "INSERT INTO shaped VALUES (1, 'x')")
+    await capture.execute(
+        "CREATE TABLE shaped (id int PRIMARY KEY, a text)", "INSERT INTO shaped VALUES (1, 'x')"
+    )
     await capture.register("shaped")
     await capture.until_changes("shaped", 1)
     await capture.execute(
@@ -217,7 +235,9 @@ async def test_a_lost_slot_is_told_within_a_minute_and_a_new_load_mends_it(captu
         async with asyncio.timeout(60):
             while (told := await capture.onpoint("cdc", "status", "--json")).code == 0:
                 await asyncio.sleep(1)
-        assert any("slot" in problem or "connector" in problem for problem in json.loads(told.out)["problems"])
+        assert any(
+            "slot" in problem or "connector" in problem for problem in json.loads(told.out)["problems"]
+        )
         mended = await capture.onpoint("cdc", "resnapshot", "--all")
         assert mended.code == 0, mended.err
         assert (await capture.verify("onpoint_posts"))["equal"]

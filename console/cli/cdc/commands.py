@@ -125,7 +125,8 @@ def verify(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Table to prove.", show_default=False)],
     *,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="S", min=1, help="Seconds to wait until the lake has everything.")
+        float,
+        typer.Option("--timeout", metavar="S", min=1, help="Seconds to wait until the lake has everything."),
     ] = 180.0,
     as_json: ObjectAsJson = False,
 ) -> None:
@@ -141,7 +142,9 @@ def resnapshot(
         str | None, typer.Argument(metavar="[TABLE]", help="Table to load anew.", show_default=False)
     ] = None,
     *,
-    all_: Annotated[bool, typer.Option("--all", help="Every captured table, with a new replication slot.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every captured table, with a new replication slot.")
+    ] = False,
 ) -> None:
     """Load a table anew, as after a gap."""
     if (table is None) != all_:

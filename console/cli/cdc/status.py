@@ -30,9 +30,13 @@ class Status:
             why = f": {self.connector.why.splitlines()[0]}" if self.connector.why else ""
             found.append(f"the connector is {self.connector.state.lower()}{why}"[:500])
         if self.slot is None:
-            found.append("there is no replication slot: changes are lost; `onpoint cdc resnapshot --all` begins anew")
+            found.append(
+                "there is no replication slot: changes are lost; `onpoint cdc resnapshot --all` begins anew"
+            )
         elif self.slot.wal_status == "lost":
-            found.append("the replication slot is lost: its WAL is gone; `onpoint cdc resnapshot --all` begins anew")
+            found.append(
+                "the replication slot is lost: its WAL is gone; `onpoint cdc resnapshot --all` begins anew"
+            )
         found += [f"{each.table} is stopped: {each.stopped}" for each in self.tables if each.stopped]
         return found
 
@@ -64,7 +68,9 @@ def status(*, as_json: bool) -> int:
 async def _status(connection: asyncpg.Connection, url: str) -> Status:
     try:
         async with Connect(url) as connect:
-            connector = await connect.state(CONNECTOR) or ConnectorState("ABSENT", "`onpoint cdc register` begins")
+            connector = await connect.state(CONNECTOR) or ConnectorState(
+                "ABSENT", "`onpoint cdc register` begins"
+            )
     except ConnectError as error:
         connector = ConnectorState("UNREACHABLE", str(error))
     return Status(
@@ -79,7 +85,9 @@ def _show(found: Status) -> None:
 
     print(f"connector {CONNECTOR}: {found.connector.state.lower()}")
     if found.slot is not None:
-        limit = f", {size(found.slot.safe_bytes)} until it is lost" if found.slot.safe_bytes is not None else ""
+        limit = (
+            f", {size(found.slot.safe_bytes)} until it is lost" if found.slot.safe_bytes is not None else ""
+        )
         print(
             f"slot: {found.slot.wal_status}, {size(found.slot.lag_bytes)} of WAL to read, {size(found.slot.kept_bytes)} kept"
             + limit

@@ -134,5 +134,7 @@ class Connect:
 
 
 def _causes(trace: str) -> str:
-    lines = [line.removeprefix("Caused by: ") for line in trace.splitlines() if not line.startswith(("\t", " "))]
+    lines = [
+        line.removeprefix("Caused by: ") for line in trace.splitlines() if not line.startswith(("\t", " "))
+    ]
     return "\n".join(dict.fromkeys(lines))[:2000]

@@ -105,5 +105,6 @@ async def go_on(connection: asyncpg.Connection, tables: Sequence[Table]) -> None
     """Tables that stopped at a gap are loaded anew: nothing is missing behind the mark."""
     topics = [topic_of(table.schema, table.name) for table in tables]
     await connection.execute(
-        "UPDATE onpoint_lake.cdc_tables SET anew = true, stopped = NULL WHERE topic = ANY ($1) AND stopped IS NOT NULL", topics
+        "UPDATE onpoint_lake.cdc_tables SET anew = true, stopped = NULL WHERE topic = ANY ($1) AND stopped IS NOT NULL",
+        topics,
     )

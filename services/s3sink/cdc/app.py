@@ -28,7 +28,12 @@ async def build(process: Process) -> None:
     process.resources.push_async_callback(pool.close)
     await wait_for_database(pool, find_migrations("services.s3sink"), process.waits_for)
     sink = CdcSink(
-        CdcRepository(pool), Catalog(pool), Decoder(), open_s3(storage, storage.lake_bucket), settings, observe
+        CdcRepository(pool),
+        Catalog(pool),
+        Decoder(),
+        open_s3(storage, storage.lake_bucket),
+        settings,
+        observe,
     )
     subscription = BatchSubscription(
         KafkaClients(kafka, GROUP),

@@ -88,7 +88,11 @@ def expression(column: Column, text: str) -> str:
 
 def _scalar(kind: str) -> str:
     kind = _PRECISION.sub(r"\1\2", kind)
-    if (numeric := _NUMERIC.fullmatch(kind)) and int(numeric[1]) <= MAX_DIGITS and int(numeric[2]) <= int(numeric[1]):
+    if (
+        (numeric := _NUMERIC.fullmatch(kind))
+        and int(numeric[1]) <= MAX_DIGITS
+        and int(numeric[2]) <= int(numeric[1])
+    ):
         return f"CAST({{x}} AS DECIMAL({numeric[1]}, {numeric[2]}))"
     if kind.startswith("numeric"):
         return _DIGITS

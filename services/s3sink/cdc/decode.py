@@ -36,9 +36,7 @@ class Decoder:
     """Not for several threads. Calls block: use it in a thread."""
 
     def __init__(self, threads: int = 1) -> None:
-        self._connection = duckdb.connect(
-            config={"threads": threads, "memory_limit": MEMORY}
-        )
+        self._connection = duckdb.connect(config={"threads": threads, "memory_limit": MEMORY})
 
     def decode(self, batch: RecordBatch, columns: Sequence[Column]) -> Rows:
         """The rows of the records, in their order. A column that its values do not fit is text.
@@ -68,7 +66,9 @@ class Decoder:
 
     def _check(self) -> None:
         try:
-            bad = self._bad(f"json_extract_string(v, '/op') IN {_OPERATIONS} AND json_type(v, '/source') = 'OBJECT'")
+            bad = self._bad(
+                f"json_extract_string(v, '/op') IN {_OPERATIONS} AND json_type(v, '/source') = 'OBJECT'"
+            )
         except duckdb.Error:
             bad = self._bad("json_valid(v)")
         if bad:
@@ -147,7 +147,7 @@ def _query(columns: Sequence[Column]) -> str:
         for place, (column, old, new) in enumerate(zip(columns, before, after, strict=True))
     )
     unchanged = ", ".join(
-        f"CASE WHEN is_new AND {new} IN ('{UNAVAILABLE}', '{UNAVAILABLE_BYTES}', '[\"{UNAVAILABLE}\"]') THEN {_literal(column.name)} END"
+        f"CASE WHEN is_new AND {_is_absent(new)} THEN {_literal(column.name)} END"
         for column, new in zip(columns, after, strict=True)
         if column.may_be_unchanged
     )
@@ -172,14 +172,19 @@ def _value(column: Column, old: str, new: str) -> str:
     side = f"CASE WHEN is_new THEN {new} ELSE {old} END"
     if not column.may_be_unchanged:
         return f"({side})"
-    absent = f"{new} IN ('{UNAVAILABLE}', '{UNAVAILABLE_BYTES}', '[\"{UNAVAILABLE}\"]')"
-    return f"(CASE WHEN NOT is_new THEN {old} WHEN NOT coalesce({absent}, false) THEN {new} END)"
+    return f"(CASE WHEN NOT is_new THEN {old} WHEN NOT coalesce({_is_absent(new)}, false) THEN {new} END)"
+
+
+def _is_absent(text: str) -> str:
+    """Whether Debezium did not get the value: its placeholder for texts, for bytes, and for lists."""
+    return f"{text} IN ('{UNAVAILABLE}', '{UNAVAILABLE_BYTES}', '[\"{UNAVAILABLE}\"]', '[\"{UNAVAILABLE_BYTES}\"]')"
 
 
 def _probe(column: Column) -> str:
     new = f"json_extract_string(v, {_pointer('after', column)})"
     old = f"json_extract_string(v, {_pointer('before', column)})"
-    return f"SELECT count({expression(column, 'a')}), count({expression(column, 'b')}) FROM (SELECT {new} AS a, {old} AS b FROM records)"  # noqa: S608
+    values = f"count({expression(column, 'a')}), count({expression(column, 'b')})"
+    return f"SELECT {values} FROM (SELECT {new} AS a, {old} AS b FROM records)"  # noqa: S608 - ours
 
 
 def _literal(text: str) -> str:

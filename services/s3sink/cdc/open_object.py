@@ -44,7 +44,16 @@ class OpenObject:
         """Raises `TransientError` where the disk is full."""
         self.rows += rows.num_rows
         # Rows of a full load that runs beside changes have no LSN.
-        known = [lsn for lsn in (self.first_lsn, self.last_lsn, pc.min(rows["_lsn"]).as_py(), pc.max(rows["_lsn"]).as_py()) if lsn is not None]
+        known = [
+            lsn
+            for lsn in (
+                self.first_lsn,
+                self.last_lsn,
+                pc.min(rows["_lsn"]).as_py(),
+                pc.max(rows["_lsn"]).as_py(),
+            )
+            if lsn is not None
+        ]
         self.first_lsn, self.last_lsn = min(known, default=None), max(known, default=None)
         self._waiting.append(rows)
         self._waiting_rows += rows.num_rows

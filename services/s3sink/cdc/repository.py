@@ -16,7 +16,9 @@ _ANEW = """
 UPDATE onpoint_lake.cdc_tables SET anew = false, read_offset = $2, changed_at = now()
 WHERE topic = $1 AND anew AND claimed_last IS NULL RETURNING true
 """
-_FIND = "SELECT next_offset, read_offset, claimed_last, claimed_key FROM onpoint_lake.cdc_tables WHERE topic = $1"
+_FIND = (
+    "SELECT next_offset, read_offset, claimed_last, claimed_key FROM onpoint_lake.cdc_tables WHERE topic = $1"
+)
 _CLAIM = """
 UPDATE onpoint_lake.cdc_tables SET claimed_last = $3, claimed_key = $4, changed_at = now()
 WHERE topic = $1 AND next_offset = $2 AND claimed_last IS NULL

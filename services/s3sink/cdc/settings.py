@@ -16,9 +16,14 @@ class CdcSettings(Settings):
     ] = 64 * 2**20
     cdc_max_age_s: Annotated[
         float,
-        Field(ge=1, le=86_400, description="seconds after which changes are stored though their object is small"),
+        Field(
+            ge=1, le=86_400, description="seconds after which changes are stored though their object is small"
+        ),
     ] = 60.0
     cdc_buffer_bytes: Annotated[
         int,
-        Field(ge=2**20, description="bytes of rows in memory that wait for their row group, of all tables together"),
+        Field(
+            ge=2**20,
+            description="bytes of rows in memory that wait for their row group, of all tables together",
+        ),
     ] = 64 * 2**20

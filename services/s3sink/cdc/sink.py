@@ -104,7 +104,9 @@ class CdcSink:
         if why is not None:
             raise StopPartitionError(why)
         columns = await self._catalog.columns(schema, name)
-        table = self._tables[topic] = _Table(topic, schema, name, found, columns, first, saved_s=time.monotonic())
+        table = self._tables[topic] = _Table(
+            topic, schema, name, found, columns, first, saved_s=time.monotonic()
+        )
         if (claim := self._claimed.get(topic)) is not None:
             table.as_text |= claim.as_text
             table.columns = tuple(replace(each, as_text=False) for each in claim.columns)
@@ -195,7 +197,10 @@ class CdcSink:
             return None
         if table.open is not None:
             size = table.open.size_bytes
-            if size < self._settings.cdc_object_target_bytes and now - table.opened_s < self._settings.cdc_max_age_s:
+            if (
+                size < self._settings.cdc_object_target_bytes
+                and now - table.opened_s < self._settings.cdc_max_age_s
+            ):
                 return None
             return await self._close(table)
         if table.read > table.position.read_offset and now - table.saved_s >= SAVE_S:
@@ -224,11 +229,26 @@ class CdcSink:
         await self._lake.put(key, file)
         crashpoints.reach("cdc.put")
         written = Written(
-            table.topic, first, last, key, table.open.rows, size, sha256, table.open.first_lsn, table.open.last_lsn
+            table.topic,
+            first,
+            last,
+            key,
+            table.open.rows,
+            size,
+            sha256,
+            table.open.first_lsn,
+            table.open.last_lsn,
         )
         await self._repository.written(written)
         self._observe(table.folder, written, table.skipped)
-        log.info("changes_stored", table=table.folder, key=key, rows=written.rows, skipped=table.skipped, bytes=size)
+        log.info(
+            "changes_stored",
+            table=table.folder,
+            key=key,
+            rows=written.rows,
+            skipped=table.skipped,
+            bytes=size,
+        )
         table.open.discard()
         table.open, table.skipped, table.saved_s, table.as_text = None, 0, time.monotonic(), set()
         table.columns = await self._catalog.columns(table.schema, table.name)

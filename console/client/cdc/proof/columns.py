@@ -17,7 +17,9 @@ LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 
-_MICROS = "CASE WHEN isfinite({x}) THEN (extract(epoch FROM {x}) * 1000000)::bigint::text ELSE ({x})::text END"
+_MICROS = (
+    "CASE WHEN isfinite({x}) THEN (extract(epoch FROM {x}) * 1000000)::bigint::text ELSE ({x})::text END"
+)
 _OUTPUT = "CASE WHEN {x} IS NOT NULL THEN format('%s', {x}) END"
 """As the type prints itself; a cast to text would take the blanks of a char(4), and give an address its mask."""
 
@@ -82,7 +84,7 @@ class SourceColumn:
             return f"{_TEXT_OF.get(self.type, _OUTPUT).format(x=name)}"
         element = _TEXT_OF.get(self.type.removesuffix("[]"), _OUTPUT).format(x="x")
         return (
-            f"CASE WHEN {name} IS NOT NULL THEN (SELECT coalesce(json_agg({element} ORDER BY o), '[]')::text "
+            f"CASE WHEN {name} IS NOT NULL THEN (SELECT coalesce(json_agg({element} ORDER BY o), '[]')::text "  # noqa: S608 - quoted names
             f"FROM unnest({name}) WITH ORDINALITY u(x, o)) END"
         )
 

@@ -44,21 +44,27 @@ def compare(
     objects: Sequence[Path], rows: Path, columns: Sequence[SourceColumn], lsn: int, scratch: Path
 ) -> Comparison:
     """`rows` are those of PostgreSQL, with the columns that `compared` gives. Blocks: use it in a thread."""
-    with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(scratch / "spill")}) as connection:
+    with duckdb.connect(
+        config={"memory_limit": MEMORY, "temp_directory": str(scratch / "spill")}
+    ) as connection:
         used = compared(columns)
         _read_source(connection, rows, used)
         if objects:
             _read_changes(connection, objects, lsn)
         else:
             connection.execute("CREATE TABLE changes (Op VARCHAR, _offset BIGINT, _unchanged VARCHAR[])")
-        types = dict(connection.execute("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'changes'").fetchall())
+        types = dict(
+            connection.execute(
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'changes'"
+            ).fetchall()
+        )
         _type_source(connection, used, types)
         keys = [column for column in used if column.in_key]
         if keys:
             _rebuild(connection, used, keys, types)
             return _by_key(connection, columns, used, keys)
         _add_up(connection, used, types)
-        return _as_bags(connection, columns, used)
+        return _as_bags(connection, columns)
 
 
 def compared(columns: Sequence[SourceColumn]) -> list[SourceColumn]:
@@ -147,7 +153,9 @@ def _by_key(
         for place, column in enumerate(used)
         if not column.in_key
     )
-    key = " || ', ' || ".join(f"coalesce(s.c{places[each.name]}, r.c{places[each.name]})::VARCHAR" for each in keys)
+    key = " || ', ' || ".join(
+        f"coalesce(s.c{places[each.name]}, r.c{places[each.name]})::VARCHAR" for each in keys
+    )
     connection.execute(
         f"CREATE TABLE found AS SELECT * FROM (SELECT {key} AS key, "  # noqa: S608
         f"CASE WHEN r.{mark} IS NULL THEN 'missing' WHEN s.{mark} IS NULL THEN 'extra' ELSE 'different' END AS kind, "
@@ -155,15 +163,16 @@ def _by_key(
         f"FROM source s FULL JOIN rebuilt r ON {on}) WHERE kind <> 'different' OR len(columns) > 0"
     )
     shown = connection.execute(
-        "SELECT kind, key, CASE WHEN kind = 'different' THEN columns ELSE [] END FROM found ORDER BY key LIMIT ?", [SHOWN]
+        "SELECT kind, key, CASE WHEN kind = 'different' THEN columns ELSE [] END FROM found ORDER BY key LIMIT ?",
+        [SHOWN],
     ).fetchall()
     counts = dict(connection.execute("SELECT kind, count(*) FROM found GROUP BY kind").fetchall())
-    return _result(connection, columns, counts, [Difference(kind, key, tuple(names)) for kind, key, names in shown])
+    return _result(
+        connection, columns, counts, [Difference(kind, key, tuple(names)) for kind, key, names in shown]
+    )
 
 
-def _as_bags(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[SourceColumn], used: Sequence[SourceColumn]
-) -> Comparison:
+def _as_bags(connection: duckdb.DuckDBPyConnection, columns: Sequence[SourceColumn]) -> Comparison:
     counts: dict[str, int] = {}
     shown = []
     for kind, left, right in (("missing", "source", "rebuilt"), ("extra", "rebuilt", "source")):

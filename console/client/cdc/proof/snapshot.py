@@ -54,9 +54,7 @@ async def snapshot_of(
             await transaction.rollback()
 
 
-async def _lsn_without_writers(
-    locking: asyncpg.Connection, reading: asyncpg.Connection, table: Table
-) -> int:
+async def _lsn_without_writers(locking: asyncpg.Connection, reading: asyncpg.Connection, table: Table) -> int:
     for _ in range(LOCK_TRIES):
         try:
             async with locking.transaction():

@@ -106,7 +106,9 @@ async def _until_there(
             if (found.read_offset if found is not None else 0) >= end:
                 return await state.objects(connection, topic)
         if time.monotonic() > deadline:
-            missing = "Kafka has not every change" if end is None else "the lake has not every change of Kafka"
+            missing = (
+                "Kafka has not every change" if end is None else "the lake has not every change of Kafka"
+            )
             raise NotThereYetError(f"{missing} after {timeout_s:.0f} s: look at `onpoint cdc status`")
         await asyncio.sleep(POLL_S)
 
@@ -134,7 +136,9 @@ def _faults(stored: Sequence[state.StoredObject]) -> list[str]:
     return faults
 
 
-async def _strays(lake: ObjectStore, table: Table, stored: Sequence[state.StoredObject]) -> AsyncIterator[str]:
+async def _strays(
+    lake: ObjectStore, table: Table, stored: Sequence[state.StoredObject]
+) -> AsyncIterator[str]:
     folder = table.name if table.schema == "public" else str(table)
     known = {each.key for each in stored}
     last = stored[-1].last_offset if stored else -1
