@@ -45,7 +45,11 @@ def test_the_layout_is_that_of_change_capture() -> None:
     assert target["TimestampColumnName"] == "cdc_timestamp"
     assert (target["DatePartitionSequence"], target["DatePartitionDelimiter"]) == ("YYYYMMDDHH", "SLASH")
     # DMS counts in kilobytes: 64 and 128 MB, after a minute.
-    assert (target["CdcMinFileSize"], target["MaxFileSize"], target["CdcMaxBatchInterval"]) == (65_536, 131_072, 60)
+    assert (target["CdcMinFileSize"], target["MaxFileSize"], target["CdcMaxBatchInterval"]) == (
+        65_536,
+        131_072,
+        60,
+    )
 
 
 def test_the_tables_are_those_of_the_datasets() -> None:
