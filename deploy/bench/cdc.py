@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import ObjectStore, open_s3
 
-TABLE = "CREATE TABLE {name} (id bigint PRIMARY KEY, user_id bigint, title text, body text, _run_id text, changed timestamptz)"
+COLUMNS = "id bigint PRIMARY KEY, user_id bigint, title text, body text, _run_id text, changed timestamptz"
 LIMIT_S = 600.0
 
 
@@ -46,7 +47,7 @@ async def _measure(stack: LocalStack, rows: int, turn: int) -> dict[str, float]:
     lake, kafka = open_s3(storage, storage.lake_bucket), load_settings(KafkaSettings, environment)
     name = f"bench_{turn}"
     async with asyncpg.create_pool(environment["ONPOINT_POSTGRES_DSN"], min_size=1, max_size=2) as pool:
-        await pool.execute(TABLE.format(name=name))
+        await pool.execute(f"CREATE TABLE {name} ({COLUMNS})")
         await _publish(kafka.kafka_bootstrap_servers, f"cdc.public.{name}", rows)
         sink_s = await _cpu(lambda: _by_sink(KafkaClients(kafka, "bench"), pool, lake, name, rows))
         single_s = await _cpu(lambda: _one_by_one(kafka.kafka_bootstrap_servers, lake, name, rows))
@@ -88,7 +89,7 @@ async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, n
 
 
 async def _one_by_one(servers: str, lake: ObjectStore, name: str, rows: int) -> None:
-    """A record is decoded, becomes a dict, and waits in a list until its object is full."""
+    """A record is decoded, becomes a dict of the same values, and waits in a list until its object is full."""
     consumer = AIOKafkaConsumer(f"cdc.public.{name}", bootstrap_servers=servers, auto_offset_reset="earliest")
     await consumer.start()
     taken: list[dict[str, Any]] = []
@@ -97,6 +98,9 @@ async def _one_by_one(servers: str, lake: ObjectStore, name: str, rows: int) -> 
             record = await consumer.getone()
             change = orjson.loads(record.value)
             source, row = change["source"], change["after"] or change["before"]
+            if change["op"] == "u" and change["before"] and _content(change["before"]) == _content(row):
+                continue
+            row["changed"] = datetime.fromisoformat(row["changed"])
             operation = {"c": "I", "r": "I", "u": "U", "d": "D"}[change["op"]]
             lineage = {
                 "Op": operation,
@@ -111,6 +115,10 @@ async def _one_by_one(servers: str, lake: ObjectStore, name: str, rows: int) -> 
         file = Path(folder) / "object.parquet"
         pq.write_table(pa.Table.from_pylist(taken), file, compression="gzip", compression_level=1)
         await lake.put(f"bench/{name}.parquet", file)
+
+
+def _content(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "_run_id"}
 
 
 async def _publish(servers: str, topic: str, rows: int) -> None:

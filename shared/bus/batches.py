@@ -14,6 +14,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -209,16 +210,16 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
                 continue
             async with self._turn:
                 for tp, records in fetched.items():
-                    await self._guarded(consumer, tp, lambda tp=tp, records=records: self._take(tp, records))
+                    await self._guarded(consumer, tp, partial(self._take, tp, records))
                 for tp in list(self._partitions):
-                    await self._guarded(consumer, tp, lambda tp=tp: self._tick(consumer, tp))
+                    await self._guarded(consumer, tp, partial(self._tick, consumer, tp))
 
     async def _begin_those_due(self, consumer: AIOKafkaConsumer) -> None:
         now = asyncio.get_running_loop().time()
         async with self._turn:
             for tp, state in list(self._partitions.items()):
                 if not state.has_begun and state.stopped is None and state.not_before_s <= now:
-                    await self._guarded(consumer, tp, lambda tp=tp: self._begin(consumer, tp))
+                    await self._guarded(consumer, tp, partial(self._begin, consumer, tp))
 
     async def _begin(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
         earliest = (await consumer.beginning_offsets([tp]))[tp]

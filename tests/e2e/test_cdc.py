@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -39,8 +40,7 @@ async def test_the_lake_has_the_table(capture: Capture) -> None:
     found = await capture.changes("onpoint_posts")
     assert found.schema.names[:5] == ["Op", "cdc_timestamp", "_lsn", "_tx", "_offset"]
     assert found.schema.field("cdc_timestamp").type == pa.timestamp("ms", "UTC")
-    counts = found["Op"].value_counts().to_pylist()
-    assert {each["values"]: each["counts"] for each in counts} == {"I": 5_000, "U": 100, "D": 100}
+    assert Counter(found["Op"].to_pylist()) == {"I": 5_000, "U": 100, "D": 100}
 
 
 async def test_a_row_of_which_only_lineage_changed_is_no_change(capture: Capture) -> None:

@@ -32,7 +32,13 @@ def register(names: Sequence[str], identity: source.Identity, replication: int) 
         if not tables:
             raise CommandError("there is no table to capture yet: `onpoint migrate` makes those of datasets")
         before = await source.published(connection)
-        for line in await source.prepare(connection, tables, identity, password):
+        named = (
+            set(await source.find_tables(connection, names)) - set(before)
+            if not names
+            else source.named(names)
+        )
+        identities = {table: identity for table in tables if table in named}
+        for line in await source.prepare(connection, tables, identities, password):
             print(f"made {line}")
         await signals.make_signals_topic(kafka, replication)
         wanted = connector_config(

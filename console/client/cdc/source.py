@@ -1,6 +1,6 @@
 """What change capture needs of PostgreSQL: a role of its own, a table list, and old values of changed rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,10 +44,15 @@ async def find_tables(connection: asyncpg.Connection, names: Sequence[str]) -> l
     if not names:
         ours = [Table(*each) for each in there if each[0] == "public" and each[1].startswith("onpoint_")]
         return sorted({*ours, *already})
-    asked = [tuple(name.split(".", 1)) if "." in name else ("public", name) for name in names]
-    if missing := [".".join(each) for each in asked if each not in there]:
+    asked = named(names)
+    if missing := [table for table in sorted(asked) if (table.schema, table.name) not in there]:
         raise ConfigurationError(f"there is no table {missing[0]}: `onpoint migrate` makes those of datasets")
-    return sorted({*(Table(*each) for each in asked), *already})
+    return sorted({*asked, *already})
+
+
+def named(names: Sequence[str]) -> set[Table]:
+    """The tables of names with or without a schema, which is `public` then."""
+    return {Table(*name.split(".", 1)) if "." in name else Table("public", name) for name in names}
 
 
 async def published(connection: asyncpg.Connection) -> list[Table]:
@@ -58,7 +63,10 @@ async def published(connection: asyncpg.Connection) -> list[Table]:
 
 
 async def prepare(
-    connection: asyncpg.Connection, tables: Sequence[Table], identity: Identity, password: str | None
+    connection: asyncpg.Connection,
+    tables: Sequence[Table],
+    identities: Mapping[Table, Identity],
+    password: str | None,
 ) -> list[str]:
     """Makes role, grants and publication as they should be, in one transaction; what was done. Idempotent.
 
@@ -71,7 +79,7 @@ async def prepare(
     async with connection.transaction():
         return [
             *await _make_role(connection, password),
-            *await _grant(connection, tables, identity),
+            *await _grant(connection, tables, identities),
             *await _publish(connection, tables),
         ]
 
@@ -95,11 +103,16 @@ async def _make_role(connection: asyncpg.Connection, password: str | None) -> li
     return [f"role {ROLE}"]
 
 
-async def _grant(connection: asyncpg.Connection, tables: Sequence[Table], identity: Identity) -> list[str]:
+async def _grant(
+    connection: asyncpg.Connection, tables: Sequence[Table], identities: Mapping[Table, Identity]
+) -> list[str]:
     done = []
     for table in tables:
         await connection.execute(f"GRANT USAGE ON SCHEMA {quote(table.schema)} TO {quote(ROLE)}")
         await connection.execute(f"GRANT SELECT ON {table.quoted} TO {quote(ROLE)}")
+        identity = identities.get(table)
+        if identity is None:
+            continue
         wanted = "f" if identity == "full" else "d"
         if wanted != await connection.fetchval(
             "SELECT relreplident::text FROM pg_class WHERE oid = to_regclass($1)", table.quoted

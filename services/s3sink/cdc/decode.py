@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -59,16 +59,15 @@ class Decoder:
     def _unknown(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         """Columns that the records have and the table has not: it was dropped or renamed since."""
         found = self._connection.execute(
-            "SELECT DISTINCT unnest(list_concat(json_keys(v, '$.after'), json_keys(v, '$.before'))) FROM records"
+            "SELECT DISTINCT unnest(names) FROM (SELECT DISTINCT "
+            "coalesce(json_keys(v, '$.after'), json_keys(v, '$.before')) AS names FROM records)"
         ).fetchall()
-        names = {column.name for column in columns}
-        return tuple(Column(name, "") for (name,) in sorted(found) if name not in names)
+        known = {column.name for column in columns}
+        return tuple(Column(name, "") for (name,) in sorted(found) if name not in known)
 
     def _check(self) -> None:
         try:
-            bad = self._bad(
-                f"json_extract_string(v, '/op') IN {_OPERATIONS} AND json_type(v, '/source') = 'OBJECT'"
-            )
+            bad = self._bad(f"json_extract_string(v, '/op') IN {_OPERATIONS}")
         except duckdb.Error:
             bad = self._bad("json_valid(v)")
         if bad:
@@ -101,19 +100,21 @@ class Decoder:
 
 def _arrow(batch: RecordBatch) -> pa.Table:
     """A value that is no UTF-8 is no JSON."""
-    offsets = pa.array(batch.offsets, pa.int64())
+    present = [value is not None for value in batch.values]
+    sizes = pa.array([0, *(len(value or b"") for value in batch.values)], pa.int64())
+    ends = pc.cumulative_sum(sizes).buffers()[1]
+    body = pa.py_buffer(b"".join(value for value in batch.values if value is not None))
+    nulls = None if all(present) else pa.array(present).buffers()[1]
+    buffers = [nulls, ends, body]
+    values = pa.Array.from_buffers(pa.large_string(), len(batch.values), buffers)
     try:
-        values = pa.array(batch.values, pa.large_string())
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        bad = {
-            offset: PermanentError(Reason.ENCODING, "its value is no UTF-8")
-            for offset, value in zip(batch.offsets, batch.values, strict=True)
-            if value is not None and not _is_text(value)
-        }
-        if not bad:
-            raise
-        raise BadRecordsError(bad) from error
-    return pa.table({"o": offsets, "v": values})
+        values.validate(full=True)
+    except pa.ArrowInvalid as error:
+        pairs = zip(batch.offsets, batch.values, strict=True)
+        bad = [offset for offset, value in pairs if value is not None and not _is_text(value)]
+        why = PermanentError(Reason.ENCODING, "its value is no UTF-8")
+        raise BadRecordsError(dict.fromkeys(bad, why)) from error
+    return pa.table({"o": pa.array(batch.offsets, pa.int64()), "v": values})
 
 
 def _is_text(value: bytes) -> bool:
@@ -154,7 +155,7 @@ def _query(columns: Sequence[Column]) -> str:
     # An update of a table without a key is its old row gone and its new row come.
     split = "['D', 'I']" if not has_key else "['U']"
     return f"""
-    WITH read AS (
+    WITH read AS MATERIALIZED (
         SELECT o, json_extract_string(v, [{", ".join(paths)}]) AS e, json_type(v, '/before') = 'OBJECT' AS has_before
         FROM records WHERE v IS NOT NULL
     ), kept AS (
@@ -194,7 +195,7 @@ def _literal(text: str) -> str:
 def _named(result: pa.Table, columns: Sequence[Column]) -> pa.Table:
     """With the names of the lake. An instant is UTC."""
     instant = pa.timestamp("ms", "UTC")
-    arrays = {
+    arrays: dict[str, Any] = {
         "Op": result["op"],
         "cdc_timestamp": result["at"].cast(instant),
         "_lsn": result["lsn"],

@@ -75,7 +75,7 @@ class CdcRepository:
         """A topic that was never read begins at its earliest record."""
         with translated():
             await self._pool.execute(_ADD, topic, table, earliest)
-            row = await self._pool.fetchrow(_FIND, topic)
+            [row] = await self._pool.fetch(_FIND, topic)
         return Position(row["next_offset"], row["read_offset"], row["claimed_last"], row["claimed_key"])
 
     async def begin_anew(self, topic: str, earliest: int) -> bool:

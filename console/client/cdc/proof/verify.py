@@ -38,7 +38,7 @@ class Proof:
     objects: int
     bytes: int
     faults: tuple[str, ...]
-    """Gaps and overlaps of the objects' offsets, and objects that the lake has and nobody wrote."""
+    """Gaps and overlaps of the objects' offsets, and objects in the lake that were not committed."""
     comparison: Comparison
 
     @property
