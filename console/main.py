@@ -39,6 +39,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Dead letters": {
         "dlq": ("console.cli.dlq.commands", "List, show, replay and discard them"),
     },
+    "Change capture": {
+        "cdc": ("console.cli.cdc.commands", "Register, watch and prove the capture of row changes"),
+    },
     "The stack on this machine": {
         "up": ("console.cli.stack.commands", "Start Kafka, PostgreSQL, S3 and the services"),
         "down": ("console.cli.stack.commands", "Stop all of it"),

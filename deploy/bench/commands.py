@@ -103,6 +103,18 @@ with it the writer that people use instead: pandas with its defaults,
 openpyxl, fastavro. It needs no server, and the extra `bench` for the others.
 """
 
+CDC_EXAMPLES = """\b
+Examples:
+  onpoint bench cdc
+  onpoint bench cdc --rows 1000000 --repeat 1 --json | jq .changes_per_cpu_s
+
+\b
+Changes as Debezium sends them go from Kafka to Parquet in the lake: by the
+sink of change capture, and by a consumer that takes one record at a time. CPU
+time counts, not the clock's. The bench starts a stack of its own and removes
+it.
+"""
+
 GROW_ROWS = (100_000, 1_000_000, 5_000_000)
 
 Setting = Annotated[
@@ -272,6 +284,31 @@ def transform(
     print(f"{found['rows']:,} rows of {found['row_bytes']} bytes, CPU seconds, the least of {repeat}:")
     print(f"  without a transform  {found['plain_s']:.2f}")
     print(f"  with five expressions  {found['transformed_s']:.2f}, {100 * found['cost']:.0f} % more")
+
+
+@bench.command("cdc", epilog=CDC_EXAMPLES)
+def cdc(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=10_000_000, help="Changes of a table.")
+    ] = 300_000,
+    repeat: Repeat = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Changes from Kafka to Parquet, beside a consumer of one record at a time."""
+    from deploy.bench.cdc import measure
+
+    try:
+        found = measure(rows, repeat)
+    except StackError as error:
+        raise CommandError(str(error)) from error
+    if as_json:
+        print_json(found)
+        return
+    print(f"{found['rows']:,} changes, per CPU second, the median of {repeat}:")
+    print(f"  change capture          {found['changes_per_cpu_s']:,.0f}")
+    print(f"  one record at a time    {found['one_by_one_per_cpu_s']:,.0f}")
+    print(f"  ratio {found['ratio']:.1f}, peak of memory with both {size(found['peak_rss_bytes'])}")
 
 
 @bench.command("convert", epilog=CONVERT_EXAMPLES)

@@ -47,6 +47,8 @@ class StackConfig(BaseModel):
     parent: ProcessId | None = None
     """The stack ends with this process."""
     proxy_ports: ProxyPorts | None = None
+    connect_plugins: Path | None = None
+    """Folder with Debezium's connector; None: the stack captures no changes."""
     dask_worker_ports: tuple[int, ...] = ()
     """Of /readyz, one for each worker of the stack's own Dask cluster; none: it has no cluster."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from deploy.local.config import ProxyPorts, StackConfig
 from deploy.local.credentials import POSTGRES_DATABASE, POSTGRES_USER, S3_REGION, Credentials
 from deploy.local.home import Home
+from deploy.local.names import CDC_SINK
 from deploy.local.ports import HOST
 
 MARK = "ONPOINT_STACK_MARK"
@@ -68,7 +69,7 @@ def client_environment(home: Home, config: StackConfig, credentials: Credentials
     ports = config.ports
     s3 = f"http://{HOST}:{ports.s3}"
     address = f"{HOST}:{ports.postgres}/{POSTGRES_DATABASE}"
-    return {
+    found = {
         "ONPOINT_HOME": str(home.path),
         "ONPOINT_KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports.kafka}",
         "ONPOINT_POSTGRES_DSN": f"postgresql://{POSTGRES_USER}:{credentials.postgres_password}@{address}",
@@ -85,6 +86,17 @@ def client_environment(home: Home, config: StackConfig, credentials: Credentials
         "PGPASSWORD": credentials.postgres_password,
         "PGDATABASE": POSTGRES_DATABASE,
     }
+    if config.connect_plugins is not None:
+        found |= {
+            "ONPOINT_CDC_CONNECT_URL": f"http://{HOST}:{ports.kafka_connect}",
+            "ONPOINT_CDC_SECRETS_DIR": str(connect_secrets(home)),
+        }
+    return found
+
+
+def connect_secrets(home: Home) -> Path:
+    """The folder with the password of change capture's role."""
+    return home.data / "connect-secrets"
 
 
 def process_environment(
@@ -107,7 +119,7 @@ def process_environment(
     base |= config.overrides
     base |= client_environment(home, config, credentials)
     base |= mark_of(home, name)
-    if name in config.services:
+    if name in config.services or name == CDC_SINK:
         base[HTTP_PORT] = str(config.ports.of(name))
         if name == "processor" and config.dask_worker_ports:
             base[DASK_ADDRESS] = dask_address(config)

@@ -34,6 +34,11 @@ PLATFORMS = {
 }
 
 
+DEBEZIUM = "3.6.3.Final"
+DEBEZIUM_SHA256 = "68dfbd3aa0e22cbc164017311449f69dfe6b96b70e72c72c7a3a24ef5c7810e0"
+"""Of the archive with the connector for PostgreSQL, which is the same on every machine."""
+
+
 @dataclass(frozen=True)
 class Components:
     """Unpacked programs, read-only and shared by every stack of the checkout."""
@@ -68,6 +73,13 @@ def fetch_postgres(version: str, environ: Mapping[str, str], report: Callable[[s
     target = components_folder(environ) / f"{_platform()}-postgres-{release}"
     _fetch_once(target, partial(_fetch_release, release, environ=environ, report=report), report)
     return target / "postgres"
+
+
+def fetch_debezium(environ: Mapping[str, str], report: Callable[[str], None]) -> Path:
+    """The folder of Kafka Connect's plugins: Debezium's connector for PostgreSQL (5 MB); as `fetch`."""
+    target = components_folder(environ) / f"debezium-{DEBEZIUM}"
+    _fetch_once(target, partial(_fetch_debezium, environ=environ, report=report), report)
+    return target
 
 
 def _fetch_once(target: Path, fill: Callable[[Path], None], report: Callable[[str], None]) -> None:
@@ -132,6 +144,20 @@ def _fetch_release(
     artifact = f"io.zonky.test.postgres:embedded-postgres-binaries-{_platform()}:{release}"
     _run_maven(("dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={jars}"), environ)
     _unpack_postgres(jars, folder / "postgres")
+
+
+def _fetch_debezium(folder: Path, *, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
+    report(f"fetching Debezium {DEBEZIUM} through Maven (first start only)")
+    artifact = f"io.debezium:debezium-connector-postgres:{DEBEZIUM}:tar.gz:plugin"
+    _run_maven(("dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"), environ)
+    (archive,) = folder.glob("*.tar.gz")
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != DEBEZIUM_SHA256:
+        raise FetchError(
+            f"{archive.name} is not the file that this project was tested with: look at the mirror in Maven's settings.xml"
+        )
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    archive.unlink()
 
 
 def _run_maven(goal: tuple[str, ...], environ: Mapping[str, str]) -> None:

@@ -40,7 +40,7 @@ def kafka_spec(home: Home, config: StackConfig) -> ProcessSpec:
         name=NAME,
         kind="component",
         port=config.ports.kafka,
-        argv=(*_java(config), "kafka.Kafka", str(properties)),
+        argv=(*java(config), "kafka.Kafka", str(properties)),
         environment=component_environment(NAME, home),
         is_ready=partial(probes.kafka_is_ready, config.ports.kafka),
         stop_timeout_s=30.0,
@@ -48,7 +48,8 @@ def kafka_spec(home: Home, config: StackConfig) -> ProcessSpec:
     )
 
 
-def _java(config: StackConfig) -> tuple[str, ...]:
+def java(config: StackConfig) -> tuple[str, ...]:
+    """The command that runs a program of Kafka's jars."""
     return (
         str(config.java),
         *JVM_FLAGS,
@@ -71,7 +72,7 @@ async def _prepare(home: Home, config: StackConfig, properties: Path) -> None:
     cluster = uuid.uuid4().hex  # in base64 one of 64 would begin like an option
     await run_to_completion(
         NAME,
-        (*_java(config), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(fresh_properties)),
+        (*java(config), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(fresh_properties)),
         environment=component_environment(NAME, home),
         log_file=home.log_file(NAME),
         timeout_s=FORMAT_TIMEOUT_S,

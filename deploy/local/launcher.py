@@ -57,6 +57,8 @@ class Request:
     proxy_ports: ProxyPorts | None = None
     dask_workers: int = 0
     """Of a Dask cluster of the stack's own; 0: none."""
+    cdc: bool = False
+    """Whether it captures changes of its tables."""
 
 
 def prepare(request: Request, report: Report) -> None:
@@ -77,8 +79,9 @@ def prepare(request: Request, report: Report) -> None:
     postgres_version = postgres_versions.chosen_version(environ)
     components = fetch.fetch(environ, report)
     programs = fetch.fetch_postgres(postgres_version, environ, report)
+    plugins = fetch.fetch_debezium(environ, report) if request.cdc else None
     chosen = ports.choose(home, environ)
-    ports.require_free(chosen, services=request.services, dask=bool(request.dask_workers))
+    ports.require_free(chosen, services=request.services, dask=bool(request.dask_workers), cdc=request.cdc)
     config = StackConfig(
         ports=chosen,
         services=request.services,
@@ -93,6 +96,7 @@ def prepare(request: Request, report: Report) -> None:
         hang_s=hang_s,
         parent=request.parent,
         proxy_ports=request.proxy_ports,
+        connect_plugins=plugins,
         dask_worker_ports=ports.free_ports(request.dask_workers, chosen),
     )
     own = {DASK_ADDRESS: dask_address(config)} if config.dask_worker_ports else {}
@@ -231,6 +235,7 @@ STEP_DONE = {
     "buckets": "buckets are made",
     "topics": "topics are applied",
     "migrate": "migrations are applied",
+    "cdc": "change capture is registered",
 }
 
 

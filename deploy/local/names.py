@@ -8,6 +8,10 @@ Kind = Literal["component", "service"]
 State = Literal["starting", "ready", "restarting", "stopped"]
 
 DASK_SCHEDULER = "dask-scheduler"
+CONNECT = "kafka-connect"
+CDC_SINK = "s3sink-cdc"
+CDC_STEP = "cdc"
+"""Of a stack with change capture."""
 COMPONENTS = ("kafka", "postgres", "seaweedfs")
 STEPS = ("buckets", "topics", "migrate")
 """Programs that run once at every start and must succeed."""
@@ -15,6 +19,7 @@ LEFT_OUT = "left out: "
 """What a step writes before a dataset file or table that it goes on without."""
 SUPERVISOR = "supervisor"
 LOGS = (*COMPONENTS, *SERVICES, *STEPS, SUPERVISOR)
+CDC_LOGS = (CONNECT, CDC_SINK, CDC_STEP)
 
 
 def dask_worker(number: int) -> str:

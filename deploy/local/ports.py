@@ -17,6 +17,7 @@ HOST = "127.0.0.1"
 FREE_RANGE = range(15_000, 32_000)
 """Below the range from which Linux takes ports for outgoing connections, so a port we leave stays free."""
 DASK_FIELDS = {"dask", "dask_dashboard"}
+CDC_FIELDS = {"kafka_connect", "s3sink_cdc"}
 MIN_PORT, MAX_PORT = 1024, 65_535
 PICK_ATTEMPTS = 1000
 
@@ -46,12 +47,14 @@ class Ports(BaseModel):
     loader: int = 28004
     s3sink: int = 28005
     quality: int = 28006
+    kafka_connect: int = 28083
+    s3sink_cdc: int = 28007
     dask: int = 28786
     dask_dashboard: int = 28787
 
     def of(self, name: str) -> int:
         """The port by which people know a component or service."""
-        return int(getattr(self, "s3" if name == "seaweedfs" else name))
+        return int(getattr(self, "s3" if name == "seaweedfs" else name.replace("-", "_")))
 
 
 def setting_of(field: str) -> str:
@@ -81,12 +84,13 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
     return ports
 
 
-def require_free(ports: Ports, *, services: Iterable[str], dask: bool = False) -> None:
-    """Raise `PortTakenError` naming every taken port of the components, these services and the Dask cluster.
+def require_free(ports: Ports, *, services: Iterable[str], dask: bool = False, cdc: bool = False) -> None:
+    """Raise `PortTakenError` naming every taken port of the components, these services and what else is asked for.
 
     The message names the process that listens there, if it is known, and the setting that changes the port.
     """
-    wanted = set(Ports.model_fields) - set(SERVICES) - (set() if dask else DASK_FIELDS) | set(services)
+    left_out = set(SERVICES) | (set() if dask else DASK_FIELDS) | (set() if cdc else CDC_FIELDS)
+    wanted = set(Ports.model_fields) - left_out | set(services)
     taken = [
         (name, port) for name, port in ports.model_dump().items() if name in wanted and not is_free(port)
     ]

@@ -10,18 +10,20 @@ from deploy.local.environment import process_environment
 from deploy.local.home import Home
 from deploy.local.logfiles import last_lines, size_of
 from deploy.local.managed_process import ProcessSpec
-from deploy.local.names import LEFT_OUT
+from deploy.local.names import CDC_SINK, LEFT_OUT
 from deploy.local.orphans import SERVICE_STOP_S
 from deploy.local.run_to_completion import run_to_completion
 
-STEP_TIMEOUT_S = {"buckets": 180.0, "topics": 180.0, "migrate": 780.0}
+STEP_TIMEOUT_S = {"buckets": 180.0, "topics": 180.0, "migrate": 780.0, "cdc": 180.0}
 """A migration waits for locks for 600 s in all, then leaves the table out and names who holds the lock."""
 LINES_READ = 1000
+MODULES = {CDC_SINK: "services.s3sink.cdc"}
 
 STEP_COMMANDS = {
     "buckets": ("-m", "deploy.local.buckets"),
     "topics": ("-m", "console", "topics", "apply"),
     "migrate": ("-m", "console", "migrate", "--warn-only"),
+    "cdc": ("-m", "console", "cdc", "register"),
 }
 
 
@@ -32,7 +34,7 @@ def service_spec(name: str, home: Home, config: StackConfig, credentials: Creden
         name=name,
         kind="service",
         port=port,
-        argv=(sys.executable, "-m", f"services.{name}.app"),
+        argv=(sys.executable, "-m", MODULES.get(name, f"services.{name}.app")),
         environment=process_environment(name, home, config, credentials),
         is_ready=partial(probes.http_is_ok, port, "/readyz"),
         is_alive=partial(probes.http_is_ok, port, "/livez"),

@@ -48,6 +48,7 @@ class LocalStack:
         extra_env: Mapping[str, str] | None = None,
         proxy_ports: ProxyPorts | None = None,
         dask_workers: int = 0,
+        cdc: bool = False,
         timeout_s: float = READY_TIMEOUT_S,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -71,7 +72,7 @@ class LocalStack:
             "ONPOINT_HOME": str(self.home.path),
         }
         self._request = launcher.Request(
-            self.home, environ, services, ProcessId.of_this(), proxy_ports, dask_workers
+            self.home, environ, services, ProcessId.of_this(), proxy_ports, dask_workers, cdc
         )
 
     def __enter__(self) -> Self:

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from deploy.local import control, locks, logfiles
 from deploy.local.config import StackConfig
+from deploy.local.connect import connect_specs
 from deploy.local.credentials import Credentials, load_or_create
 from deploy.local.dask import dask_specs
 from deploy.local.errors import StackError, UnknownNameError
 from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.kafka import kafka_spec
 from deploy.local.managed_process import ManagedProcess, ProcessSpec
+from deploy.local.names import CDC_SINK, CDC_STEP
 from deploy.local.orphans import end_orphans
 from deploy.local.postgres import postgres_spec
 from deploy.local.process_id import ProcessId
@@ -55,10 +57,12 @@ class Supervisor:
             self._child(seaweedfs_spec(home, config, credentials)),
             *(self._child(spec) for spec in dask_specs(home, config, credentials)),
         ]
-        self._services = [
-            self._child(service_spec(name, home, config, credentials)) for name in config.services
-        ]
-        self._children = {child.spec.name: child for child in (*self._components, *self._services)}
+        self._connect = [self._child(spec) for spec in connect_specs(home, config)]
+        names = (*config.services, *([CDC_SINK] if self._connect else ()))
+        self._services = [self._child(service_spec(name, home, config, credentials)) for name in names]
+        self._children = {
+            child.spec.name: child for child in (*self._components, *self._connect, *self._services)
+        }
         self._state = StackState(
             supervisor=ProcessId.of_this(), children=[child.state for child in self._children.values()]
         )
@@ -108,7 +112,9 @@ class Supervisor:
             # This program waits for the store itself, and loads its libraries meanwhile.
             group.create_task(self._step("buckets"))
             topics = group.create_task(self._apply_topics())
-            group.create_task(self._migrate_then_serve(topics))
+            serving = group.create_task(self._migrate_then_serve(topics))
+            for child in self._connect:
+                group.create_task(self._capture(child, serving))
         while waiting := [child for child in self._children.values() if not child.ready.is_set()]:
             await self._until_ready(waiting[0])
         self._state.phase = "ready"
@@ -143,6 +149,13 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             for child in self._services:
                 group.create_task(self._start_one(child))
+
+    async def _capture(self, connect: ManagedProcess, serving: asyncio.Task[None]) -> None:
+        """Connect ends where it finds no broker, and the connector needs its tables."""
+        await self._children["kafka"].ready.wait()
+        await self._start_one(connect)
+        await serving
+        await self._step(CDC_STEP)
 
     async def _step(self, name: str) -> None:
         left_out = await run_step(name, self._home, self._config, self._credentials)
@@ -180,7 +193,7 @@ class Supervisor:
     async def _stop_all(self) -> None:
         self._state.phase = "stopping"
         self._save()
-        for group in (self._services, self._components):
+        for group in (self._services, self._connect, self._components):
             results = await asyncio.gather(*(child.stop() for child in group), return_exceptions=True)
             for child, result in zip(group, results, strict=True):
                 if isinstance(result, BaseException):

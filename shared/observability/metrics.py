@@ -145,3 +145,26 @@ COMBINATIONS = Counter(
     ["dataset", "format", "result"],
     registry=REGISTRY,
 )
+CDC_OBJECTS = Counter(
+    "onpoint_cdc_objects_total", "Objects of change capture in the lake.", ["table"], registry=REGISTRY
+)
+CDC_ROWS = Counter("onpoint_cdc_rows_total", "Changes of rows in the lake.", ["table"], registry=REGISTRY)
+CDC_SKIPPED = Counter(
+    "onpoint_cdc_skipped_total",
+    "Changes that were not stored, as they change nothing or only where a row came from.",
+    ["table"],
+    registry=REGISTRY,
+)
+CDC_SLOT_LAG_BYTES = Gauge(
+    "onpoint_cdc_slot_lag_bytes", "WAL that change capture has not confirmed yet.", registry=REGISTRY
+)
+CDC_SLOT_LOST = Gauge(
+    "onpoint_cdc_slot_lost",
+    "1 while the replication slot is gone or its WAL is: changes are lost, and `onpoint cdc resnapshot --all` begins anew.",
+    registry=REGISTRY,
+)
+CDC_STOPPED = Gauge(
+    "onpoint_cdc_stopped_partitions",
+    "Topics of tables that stopped at a gap; /readyz names them.",
+    registry=REGISTRY,
+)

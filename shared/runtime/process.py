@@ -45,6 +45,8 @@ class Process:
     resources: AsyncExitStack
     loops: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     """Run from ready to stop. One that ends or raises ends the process: it is restarted whole."""
+    checks: list[Callable[[], list[str]]] = field(default_factory=list)
+    """More of what `/readyz` asks: each returns why the process is not ready, for people."""
     start_problem: str | None = None
     """What the start waits for, in one sentence for `/readyz`; None: for nothing that is known."""
 
@@ -109,7 +111,8 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
 def _readiness_problems(process: Process, state: list[str]) -> list[str]:
     if process.start_problem is not None:
         return [*state, process.start_problem]
-    return state + process.subscriptions.readiness_problems()
+    problems = state + process.subscriptions.readiness_problems()
+    return problems + [problem for check in process.checks for problem in check()]
 
 
 async def _work(

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from datetime import datetime
+from urllib.parse import quote
 
 from shared.events.ids import is_dataset_name, is_run_id
 
@@ -98,6 +99,11 @@ def dataset_listing_key(dataset: str) -> str:
     return f"_datasets/{_dataset(dataset)}.json"
 
 
+def cdc_key(table: str, at: datetime, first_offset: int, last_offset: int) -> str:
+    """Changes of a table. The range of offsets is the name, so that gaps and overlaps can be seen by a listing."""
+    return f"cdc/{_table(table)}/{at:%Y/%m/%d/%H}/{first_offset}-{last_offset}.parquet"
+
+
 def listing_key(run_id: str) -> str:
     return f"_runs/{_run(run_id)}.json"
 
@@ -112,6 +118,11 @@ def _dataset(dataset: str) -> str:
     if not is_dataset_name(dataset):
         raise ValueError(f"{dataset!r} is not a dataset name")
     return dataset
+
+
+def _table(name: str) -> str:
+    """A table may have any name: what is no letter, digit or one of `_.-` is written as its bytes."""
+    return quote(name, safe="")
 
 
 def _name(name: str) -> str:

@@ -19,8 +19,10 @@ from services.converter.settings import ConverterSettings
 from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
 from services.processor.settings import DaskWorkerSettings, ProcessorSettings, TransformSettings
+from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
 from shared.lake.settings import LakeSettings
+from shared.settings.cdc import ConnectSettings
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
 from shared.settings.kafka import KafkaSettings
@@ -52,6 +54,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "converter": (ConverterSettings,),
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),
+    "Change capture (docs/cdc.md)": (ConnectSettings, CdcSettings),
     "quality, and `onpoint sweep`": (SweepSettings,),
     "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
 }

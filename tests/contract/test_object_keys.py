@@ -32,6 +32,10 @@ ARGUMENTS: dict[str, Any] = {
     "offset": 42,
     "timestamp_ms": 1_767_323_045_000,
     "appended_at": MOMENT,
+    "table": "crm.Größe/1",
+    "at": MOMENT,
+    "first_offset": 0,
+    "last_offset": 4_999,
 }
 """By the name of a parameter."""
 

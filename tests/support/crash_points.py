@@ -3,6 +3,9 @@
 OF_EVERY_SERVICE = ("publish", "commit", "dead_letter", "leave")
 OF_A_STAGE_IN_STAGING = ("manifest", "death")
 
+OF_CHANGE_CAPTURE = ("claimed", "put", "written")
+"""Of the process s3sink-cdc: `cdc.point`. tests/cdc ends it at each."""
+
 POINTS: dict[str, tuple[str, ...]] = {
     "crawler": ("request", "datasets", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "processor": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),

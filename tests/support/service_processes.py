@@ -14,6 +14,7 @@ import psutil
 from deploy.local.config import StackConfig
 from deploy.local.credentials import load_or_create
 from deploy.local.environment import process_environment
+from deploy.local.services import MODULES
 from deploy.local.stack import LocalStack
 
 KILLED = 137
@@ -98,7 +99,7 @@ class ServiceProcesses:
         log_file = self._folder / f"{len(self._processes):03d}-{service}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                (sys.executable, "-m", f"services.{service}.app"),
+                (sys.executable, "-m", MODULES.get(service, f"services.{service}.app")),
                 env={**own, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

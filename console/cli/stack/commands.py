@@ -40,6 +40,7 @@ Examples:
   ONPOINT_PORTS=free onpoint up           where the usual ports are taken
   ONPOINT_DATASETS_DIR=mine onpoint up    with datasets of your own
   onpoint up --dask 2                     with a Dask cluster of two workers
+  onpoint up --cdc                        with change capture of the tables
   onpoint up --foreground                 in this terminal, until Ctrl-C
 
 \b
@@ -103,6 +104,10 @@ def up(
             help="Also a Dask cluster of N workers for the processor's batches.",
         ),
     ] = 0,
+    cdc: Annotated[
+        bool,
+        typer.Option("--cdc", help="Also Kafka Connect with Debezium: changes of the tables go to the lake."),
+    ] = False,
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="S", min=1, help="Seconds to wait until everything is ready."),
@@ -112,7 +117,8 @@ def up(
     from deploy.local import launcher
 
     home = Home.from_environment(os.environ)
-    request = launcher.Request(home, os.environ, () if no_services else SERVICES, dask_workers=dask)
+    services = () if no_services else SERVICES
+    request = launcher.Request(home, os.environ, services, dask_workers=dask, cdc=cdc)
     with _errors_for_people():
         if foreground:
             _run_in_foreground(request)

@@ -1,0 +1,95 @@
+"""`onpoint cdc verify`."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from console.cli import environment
+from console.cli.cdc.reach import connect_url, connected
+from console.cli.cdc.registration import choose
+from console.cli.errors import FAILED, SUCCESS, CommandError
+from console.cli.result import print_json
+from console.client.cdc.connect import Connect, ConnectError
+from console.client.cdc.names import CONNECTOR
+from console.client.cdc.source import published
+from console.formatting import number, quantity, size
+from shared.errors import OnPointError
+from shared.settings.object_store import ObjectStoreSettings
+
+if TYPE_CHECKING:
+    from console.client.cdc.proof.verify import Proof
+
+
+def verify(name: str, timeout_s: float, *, as_json: bool) -> int:
+    """The exit code."""
+    dsn, url, kafka = environment.ledger_dsn(), connect_url(), environment.kafka()
+    storage = environment.settings(ObjectStoreSettings)
+
+    async def problem() -> str | None:
+        try:
+            async with Connect(url) as connect:
+                found = await connect.state(CONNECTOR)
+        except ConnectError:
+            return None  # it may come back
+        if found is None:
+            return "nothing is registered: `onpoint cdc register` begins"
+        if found.state == "FAILED":
+            return f"the connector failed: {found.why}; `onpoint cdc restart` tries again"
+        return None
+
+    async def run() -> "Proof":
+        from console.client.cdc.proof.verify import verify as prove
+        from shared.storage.object_store import open_s3
+
+        environment.use_credentials()
+        async with connected(dsn) as first, connected(dsn) as second, connected(dsn) as third:
+            table = choose(name, await published(first))
+            return await prove(
+                (first, second, third),
+                kafka,
+                open_s3(storage, storage.lake_bucket),
+                table,
+                timeout_s=timeout_s,
+                problem=problem,
+                report=lambda line: None if as_json else print(line, file=sys.stderr, flush=True),
+            )
+
+    try:
+        proof = asyncio.run(run())
+    except CommandError:
+        raise
+    except OnPointError as error:
+        raise CommandError(str(error)) from error
+    if as_json:
+        print_json(_document(proof))
+    else:
+        _show(proof)
+    return SUCCESS if proof.is_equal else FAILED
+
+
+def _document(proof: "Proof") -> dict[str, Any]:
+    return {
+        "table": str(proof.table),
+        "equal": proof.is_equal,
+        "lsn": proof.lsn,
+        "objects": proof.objects,
+        "bytes": proof.bytes,
+        "faults": list(proof.faults),
+        **asdict(proof.comparison),
+    }
+
+
+def _show(proof: "Proof") -> None:
+    found = proof.comparison
+    for fault in proof.faults:
+        print(fault)
+    for each in found.shown:
+        columns = f": {', '.join(each.columns)}" if each.columns else ""
+        print(f"{each.kind:<10} {each.key}{columns}")
+    if found.not_compared:
+        print(f"not compared, as Debezium writes them in a way of its own: {', '.join(found.not_compared)}")
+    print(
+        f"{proof.table} at LSN {proof.lsn}: {quantity(found.rows, 'row')}, {number(found.rebuilt)} rebuilt from "
+        f"{quantity(proof.objects, 'object')} ({size(proof.bytes)}), {quantity(found.differences, 'difference')}"
+    )

@@ -1,0 +1,1 @@
+"""Change capture: its connector, what it needs of PostgreSQL, and how it stands."""

@@ -1,0 +1,187 @@
+"""Changes from Kafka to Parquet: the sink beside a consumer that takes one record at a time, as Connect's sinks do."""
+
+import asyncio
+import logging
+import os
+import resource
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from deploy.local.stack import LocalStack
+from services.s3sink.cdc.catalog import Catalog
+from services.s3sink.cdc.decode import Decoder
+from services.s3sink.cdc.repository import CdcRepository
+from services.s3sink.cdc.settings import CdcSettings
+from services.s3sink.cdc.sink import CdcSink
+from shared.bus.batches import BatchSubscription
+from shared.bus.kafka import KafkaClients
+from shared.settings.kafka import KafkaSettings
+from shared.settings.model import load_settings
+from shared.settings.object_store import ObjectStoreSettings
+from shared.storage.object_store import ObjectStore, open_s3
+
+COLUMNS = "id bigint PRIMARY KEY, user_id bigint, title text, body text, _run_id text, changed timestamptz"
+LIMIT_S = 600.0
+
+
+async def _measure(stack: LocalStack, rows: int, turn: int) -> dict[str, float]:
+    environment = stack.environment()
+    keys = f"{environment['AWS_ACCESS_KEY_ID']}:{environment['AWS_SECRET_ACCESS_KEY']}"
+    environment["ONPOINT_S3_CREDENTIALS"] = keys
+    storage = load_settings(ObjectStoreSettings, environment)
+    lake, kafka = open_s3(storage, storage.lake_bucket), load_settings(KafkaSettings, environment)
+    name = f"bench_{turn}"
+    async with asyncpg.create_pool(environment["ONPOINT_POSTGRES_DSN"], min_size=1, max_size=2) as pool:
+        await pool.execute(f"CREATE TABLE {name} ({COLUMNS})")
+        await _publish(kafka.kafka_bootstrap_servers, f"cdc.public.{name}", rows)
+        sink_s = await _cpu(lambda: _by_sink(KafkaClients(kafka, "bench"), pool, lake, name, rows))
+        single_s = await _cpu(lambda: _one_by_one(kafka.kafka_bootstrap_servers, lake, name, rows))
+    return {"sink_s": sink_s, "single_s": single_s}
+
+
+async def _cpu(work: Callable[[], Awaitable[None]]) -> float:
+    """CPU seconds of this process, of all its threads."""
+    before = time.process_time()
+    async with asyncio.timeout(LIMIT_S):
+        await work()
+    return time.process_time() - before
+
+
+async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, name: str, rows: int) -> None:
+    stored, done = 0, asyncio.Event()
+
+    def observe(_table: str, written: Any, _skipped: int) -> None:
+        nonlocal stored
+        stored += written.rows
+        if stored >= rows:
+            done.set()
+
+    settings = CdcSettings(cdc_max_age_s=2)
+    sink = CdcSink(CdcRepository(pool), Catalog(pool), Decoder(), lake, settings, observe)
+
+    async def refuse(record: Any, _error: Exception) -> None:
+        raise RuntimeError(f"a dead letter in a bench: {record}")
+
+    subscription = BatchSubscription(
+        kafka, group=f"bench-{name}", pattern=rf"^cdc\.public\.{name}$", handler=sink, send_dead_letter=refuse
+    )
+    running = asyncio.create_task(subscription.run())
+    waiting = asyncio.create_task(done.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def _one_by_one(servers: str, lake: ObjectStore, name: str, rows: int) -> None:
+    """A record is decoded, becomes a dict of the same values, and waits in a list until its object is full."""
+    consumer = AIOKafkaConsumer(f"cdc.public.{name}", bootstrap_servers=servers, auto_offset_reset="earliest")
+    await consumer.start()
+    taken: list[dict[str, Any]] = []
+    try:
+        for _ in range(rows):
+            record = await consumer.getone()
+            change = orjson.loads(record.value)
+            source, row = change["source"], change["after"] or change["before"]
+            if change["op"] == "u" and change["before"] and _content(change["before"]) == _content(row):
+                continue
+            row["changed"] = datetime.fromisoformat(row["changed"])
+            operation = {"c": "I", "r": "I", "u": "U", "d": "D"}[change["op"]]
+            lineage = {
+                "Op": operation,
+                "cdc_timestamp": source["ts_ms"],
+                "_lsn": source["lsn"],
+                "_tx": source["txId"],
+            }
+            taken.append({**lineage, "_offset": record.offset, **row})
+    finally:
+        await consumer.stop()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "object.parquet"
+        pq.write_table(pa.Table.from_pylist(taken), file, compression="gzip", compression_level=1)
+        await lake.put(f"bench/{name}.parquet", file)
+
+
+def _content(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "_run_id"}
+
+
+async def _publish(servers: str, topic: str, rows: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=servers, compression_type="lz4", linger_ms=20, max_batch_size=2**19
+    )
+    await producer.start()
+    try:
+        for first in range(0, rows, 10_000):
+            sent = [await producer.send(topic, _change(at)) for at in range(first, min(rows, first + 10_000))]
+            await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+def _change(at: int) -> bytes:
+    """As Debezium sends it: a third each of inserts, updates with their old row, and deletes."""
+    operation = "cud"[at % 3]
+    row = {"id": at, "user_id": at % 100, "title": f"title {at}", "body": "est rerum tempore vitae " * 4}
+    row |= {"_run_id": "run-1", "changed": "2026-11-29T14:24:37.123456Z"}
+    source = {"version": "3.6.3.Final", "connector": "postgresql", "name": "cdc", "ts_ms": 1795962277273 + at}
+    source |= {
+        "snapshot": "false",
+        "db": "onpoint",
+        "sequence": '["32315592","32317712"]',
+        "schema": "public",
+    }
+    source |= {"table": "bench", "txId": at // 10, "lsn": 32317712 + at, "xmin": None}
+    before = None if operation == "c" else row
+    after = None if operation == "d" else (row if operation == "c" else {**row, "title": "changed"})
+    return orjson.dumps(
+        {
+            "before": before,
+            "after": after,
+            "source": source,
+            "transaction": None,
+            "op": operation,
+            "ts_ms": 1795962277273,
+        }
+    )
+
+
+def measure(rows: int, repeat: int) -> dict[str, Any]:
+    """On a stack of its own, which is removed again. The median of the turns."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    folder = Path(tempfile.mkdtemp(prefix="onpoint-bench-cdc-"))
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+    try:
+        with LocalStack(folder / "home", services=()) as stack:
+            turns = [asyncio.run(_measure(stack, rows, turn)) for turn in range(repeat)]
+            stack.down(wipe=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    sink_s, single_s = (statistics.median(turn[name] for turn in turns) for name in ("sink_s", "single_s"))
+    return {
+        "rows": rows,
+        "repeat": repeat,
+        "changes_per_cpu_s": rows / sink_s,
+        "one_by_one_per_cpu_s": rows / single_s,
+        "ratio": single_s / sink_s,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }

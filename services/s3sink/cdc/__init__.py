@@ -1,0 +1,1 @@
+"""The change-capture consumer: a process of its own."""
