@@ -125,7 +125,9 @@ class Objects:
     def _check_lake_place(self, entry: LakeObject, file: File) -> None:
         """At the hour of its run, or with that hour in its name in a folder of the dataset's own partitions."""
         derived = self.lake.uri(keys.lake_key(entry.dataset, entry.requested_at, entry.object_name))
-        own = keys.lake_key(entry.dataset, entry.requested_at, entry.object_name, "x").rpartition("/")[2]
+        own = keys.partitioned_lake_key(entry.dataset, entry.requested_at, entry.object_name, "x").rpartition(
+            "/"
+        )[2]
         folder, _, name = file.uri.rpartition("/")
         is_partitioned = folder.startswith(self.lake.uri(f"{entry.dataset}/")) and name == own
         self.findings.require(

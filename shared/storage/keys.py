@@ -75,13 +75,13 @@ def combined_key(run_id: str, dataset: str, file_format: str, name: str, extensi
     return f"{folder}/{_name(name)}.{_name(extension)}"
 
 
-def lake_key(dataset: str, requested_at: datetime, name: str, folder: str | None = None) -> str:
-    """In a folder of its own the name begins with the hour of the run, which the sweep has to know."""
-    if folder is None:
-        folder = (
-            f"year={requested_at:%Y}/month={requested_at:%m}/day={requested_at:%d}/hour={requested_at:%H}"
-        )
-        return f"{_dataset(dataset)}/{folder}/{_name(name)}.parquet"
+def lake_key(dataset: str, requested_at: datetime, name: str) -> str:
+    folder = f"year={requested_at:%Y}/month={requested_at:%m}/day={requested_at:%d}/hour={requested_at:%H}"
+    return f"{_dataset(dataset)}/{folder}/{_name(name)}.parquet"
+
+
+def partitioned_lake_key(dataset: str, requested_at: datetime, name: str, folder: str) -> str:
+    """In a folder of the dataset's own partitions. The name begins with the hour of the run, which the sweep has to know."""
     if any(part in {"", ".", ".."} for part in folder.split("/")):
         raise ValueError(f"{folder!r} cannot be a folder of the lake")
     return f"{_dataset(dataset)}/{folder}/{requested_at:%Y%m%d%H}-{_name(name)}.parquet"

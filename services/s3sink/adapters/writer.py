@@ -24,7 +24,7 @@ from shared.observability.logging import get_logger
 from shared.parquet.lake_file import READ_ROWS, open_lake_file
 from shared.stages.results import Batches
 from shared.stages.scratch import hash_file, scratch_folder
-from shared.storage.keys import lake_key
+from shared.storage.keys import lake_key, partitioned_lake_key
 from shared.storage.lake_folders import lake_folder
 from shared.storage.object_store import ObjectStore
 
@@ -71,7 +71,7 @@ class ObjectWriter:
         rows = await asyncio.to_thread(job.encode, part)
         sha256, size = await asyncio.to_thread(hash_file, job.file)
         _raise_if_lost(claim)
-        key = lake_key(claim.dataset, claim.requested_at, claim.name, job.folder_of(part))
+        key = job.key_of(part)
         await self._lake.put(key, job.file, {**job.about(part), "rows": str(rows), "sha256": sha256})
         crashpoints.reach("s3sink.put")
         of = frozenset(job.clean[place].batch.batch_id for place in part.batches)
@@ -125,12 +125,12 @@ class _Job:
             "schema-version": str(self.dataset.schema_version),
         }
 
-    def folder_of(self, part: Part) -> str | None:
-        """None: that of the hour of the run."""
-        lake = self.dataset.lake
+    def key_of(self, part: Part) -> str:
+        claim, lake = self.claim, self.dataset.lake
         if lake.is_by_hour_of_run:
-            return None
-        return lake_folder(lake.partitions, self.claim.requested_at, part.values)
+            return lake_key(claim.dataset, claim.requested_at, claim.name)
+        folder = lake_folder(lake.partitions, claim.requested_at, part.values)
+        return partitioned_lake_key(claim.dataset, claim.requested_at, claim.name, folder)
 
     def _pieces(self, part: Part) -> Iterator[pa.RecordBatch | pa.Table]:
         if self.arrangement.rows is None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.datasets.lake import parse_partition
-from shared.storage.keys import lake_key
+from shared.storage.keys import partitioned_lake_key
 from shared.storage.lake_folders import lake_folder
 
 MOMENT = datetime(2026, 11, 3, 4, 5, tzinfo=UTC)
@@ -36,7 +36,7 @@ def test_long_values_that_begin_alike_have_folders_of_their_own() -> None:
 def test_no_value_leaves_its_level_or_the_bounds_of_a_key(values: list[str]) -> None:
     found = folder(["a", "b", "c", "d", "e"], *values)
     assert [level.partition("=")[0] for level in found.split("/")] == [f"part_{name}" for name in "abcde"]
-    key = lake_key("posts", MOMENT, "0" * 32, found)
+    key = partitioned_lake_key("posts", MOMENT, "0" * 32, found)
     assert key.isascii()
     assert key.isprintable()
     assert len(key) <= 1024
@@ -46,4 +46,4 @@ def test_no_value_leaves_its_level_or_the_bounds_of_a_key(values: list[str]) -> 
 @pytest.mark.parametrize("bad", ["", "a//b", "../x", "a/.", "/a"])
 def test_a_folder_that_could_leave_the_dataset_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="folder of the lake"):
-        lake_key("posts", MOMENT, "0" * 32, bad)
+        partitioned_lake_key("posts", MOMENT, "0" * 32, bad)
