@@ -9,8 +9,8 @@ from shared.errors import PermanentError
 from shared.reasons import Reason
 
 BLOCK_BYTES = 2**20 - 2**16
-"""One parse: large enough that its fixed costs vanish, and with what malloc adds below what it maps by itself (see
-`deploy.local.environment.ALLOCATORS`): the same warm memory serves one block after the other."""
+"""One parse: large enough that its fixed costs vanish, and with what malloc adds below what it maps by itself (1 MiB,
+`ALLOCATORS` of the local stack and the image): the same warm memory serves one block after the other."""
 
 MAX_INFLATED_BYTES = 4 * 2**30
 MAX_RATIO = 1000

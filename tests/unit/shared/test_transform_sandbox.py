@@ -227,7 +227,7 @@ COPIED_BYTES = 2_000
 
 
 def listed(folder: Path, lists: list[int], copied_bytes: int) -> Path:
-    """Rows with lists of `count` values, each beside a text that `explode` copies for every value."""
+    """Rows whose lists have these numbers of values, each beside a text that `explode` copies for every value."""
     table = pa.table(
         {
             "id": ["x" * copied_bytes] * len(lists),
