@@ -17,6 +17,7 @@ from services.loader.adapters.merging import (
 from services.loader.domain import Merge, RefusedRow, columns_behind, counts_of, lack_of, result_of
 from shared import crashpoints
 from shared.datasets.model import Dataset
+from shared.datasets.types import WIDER_IN_POSTGRES
 from shared.errors import OnPointError, TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest
@@ -38,6 +39,9 @@ _TAKES_THE_MERGE = (
     asyncpg.QueryCanceledError,
 )
 """Keys that were new turned out not to be, or another transaction is about to write them, or the copy took too long."""
+
+WIDEST_IN_POSTGRES = {kind for wider in WIDER_IN_POSTGRES.values() for kind in wider} | set(WIDER_IN_POSTGRES)
+"""Types of columns that may be a step on the way to a wider one."""
 
 Keep = Callable[[Sequence[RefusedRow]], Awaitable[Artifact]]
 """Puts refused rows into quarantine, durably."""
@@ -120,6 +124,9 @@ class LoadRepository:
         try:
             with translated():
                 for name, wanted in columns.items():
+                    if name not in dataset.added and wanted not in WIDEST_IN_POSTGRES:
+                        left[name] = "of another type"
+                        continue
                     found = await self._pool.fetchval(statements.EVOLVE, dataset.table, name, wanted)
                     if found == wanted:
                         log.info("column_evolved", table=dataset.table, column=name, type=wanted)
@@ -203,13 +210,19 @@ async def _load(
 
 
 async def _require_columns(connection: Connection, dataset: Dataset) -> None:
-    """Raises `ColumnsBehindError`. Returned, the table's columns stay as they are for the transaction.
+    """Returned, the table's columns stay as they are for the transaction.
+
+    Raises `ColumnsBehindError`, and `MigrationPendingError` where a column that the file names is yet to be made.
 
     Rows in another type than the table's would be taken for others: a binary COPY of integers into floats is no error.
     """
     await connection.execute(statements.keep_columns(dataset))
     found = await connection.fetch(statements.TYPES_OF_TABLE, statements.table_of(dataset))
-    if behind := columns_behind(dataset, {row["name"]: row["type"] for row in found}):
+    types = {row["name"]: row["type"] for row in found}
+    behind = columns_behind(dataset, types)
+    if missing := [name for name in behind if name not in types and name not in dataset.added]:
+        raise MigrationPendingError(f"table {dataset.table} has no column {', '.join(missing)}")
+    if behind:
         raise ColumnsBehindError(behind)
 
 

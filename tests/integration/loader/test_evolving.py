@@ -242,6 +242,22 @@ async def test_a_table_that_is_not_marked_waits_for_a_migration(
     assert await rows(pool, dataset, "extra") == [(1,)]
 
 
+async def test_a_column_that_the_file_names_waits_for_a_migration(
+    postgres_dsn: str, pool: asyncpg.Pool, staging: ObjectStore
+) -> None:
+    await migrate(postgres_dsn, MIGRATIONS, [growing("renamed")])
+    dataset = growing("renamed", [*COLUMNS, {"name": "price", "type": "decimal(9,2)"}])
+    batch = await processed(staging, dataset, {"id": 1, "price": 1.5})
+    with pytest.raises(MigrationPendingError, match="has no column price: run `onpoint migrate`"):
+        await loader_of(pool, staging, dataset).load(batch)
+    await migrate(postgres_dsn, MIGRATIONS, [dataset])
+    await loader_of(pool, staging, dataset).load(batch)
+    await pool.execute(f"ALTER TABLE public.{dataset.table} ALTER COLUMN price TYPE text")
+    later = await processed(staging, dataset, {"id": 2, "price": 1.5}, sequence=1)
+    with pytest.raises(PermanentError, match=r"price is of another type and has to be numeric\(9,2\)"):
+        await loader_of(pool, staging, dataset).load(later)
+
+
 async def test_a_column_that_was_altered_by_hand_is_told(
     postgres_dsn: str, pool: asyncpg.Pool, staging: ObjectStore
 ) -> None:

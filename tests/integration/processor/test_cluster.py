@@ -1,6 +1,7 @@
 """Batches on a real Dask scheduler and real workers, with the real object store."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,14 @@ from shared.settings.dask import DaskSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches
+from shared.storage import keys
 from shared.storage.object_store import ObjectStore, open_s3
 from shared.transforms.apply import Transformer
 from tests.support.certificates import make_ca, make_client_certificate
-from tests.support.crawled import copy_batch, put_crawled
+from tests.support.crawled import a_dataset, copy_batch, put_crawled
 from tests.support.dask_batches import LIMIT_S, assert_as_if_local, cluster_of, lines_of, service_with
 from tests.support.dask_cluster import DaskCluster
+from tests.support.datasets import datasets_of
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +76,22 @@ async def test_a_replayed_batch_is_rewritten_there_as_here(
     processed = await service.process(await put_crawled(staging, "posts", lines_of(50), run_id="run-first"))
     copied = await copy_batch(staging, processed, "run-second")
     await assert_as_if_local(staging, copied, await service.process(copied))
+
+
+async def test_a_version_of_columns_is_made_there_as_here(staging: ObjectStore, cluster: Cluster) -> None:
+    columns = [{"name": "id", "type": "int64"}]
+    dataset = a_dataset(
+        columns, key=["id"], name="growing", schema={"new_columns": "evolve", "types": "widen"}
+    )
+    datasets = datasets_of({"growing": dataset}, staging)
+    lines = [json.dumps({"id": n, "extra": n or "x", "more": n}).encode() for n in range(50)]
+    crawled = await put_crawled(staging, "growing", lines, run_id="run-growing")
+    there = await ProcessorService(Batches(staging, "processor"), datasets, cluster.work).process(crawled)
+    assert there.columns_version == 2
+    assert there.detail == "version 2 of its columns: extra (json) is added, more (int32) is added"
+    await staging.delete(keys.manifest_key("run-growing", "growing", "processor", there.batch_id))
+    here = await ProcessorService(Batches(staging, "processor"), datasets).process(crawled)
+    assert (here.artifacts, here.columns_version, here.detail) == (there.artifacts, 2, there.detail)
 
 
 async def test_what_can_never_be_processed_arrives_as_the_same_error_with_its_reason(

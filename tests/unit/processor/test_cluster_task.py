@@ -30,7 +30,8 @@ from shared.storage.object_store import ObjectStore
 from shared.transforms.apply import Transformer
 from tests.support.crawled import put_crawled
 
-CLEANED = Cleaned(Counts(read=3, accepted=1, rejected=1, deduplicated=1), 1, {"type": 1}, ("a",), ("b",), 2)
+COUNTS = Counts(read=3, accepted=1, rejected=1, deduplicated=1)
+CLEANED = Cleaned(COUNTS, 1, {"type": 1}, ("a",), ("b",), 2, 3, True, ("a sentence",))
 ARTIFACT = Artifact(uri="s3://staging/x", format="parquet", rows=1, bytes=10, sha256="0" * 64)
 
 

@@ -55,6 +55,7 @@ def test_an_artifact_is_known_by_its_key_and_nothing_else_in_staging_is(
         keys.manifest_key(run_id, dataset, stage, BATCH),
         keys.plan_key(run_id, dataset),
         keys.dataset_key(run_id, dataset),
+        keys.columns_key(dataset, 2),
         keys.request_key(run_id),
         keys.cancel_key(run_id),
         f"{key}/more",
