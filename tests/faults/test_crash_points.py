@@ -148,7 +148,10 @@ async def sweep(
     started = time.monotonic()
     feeder = asyncio.create_task(feed(pipeline, seen))
     try:
-        await asyncio.gather(*(die_everywhere(processes, service, seen) for service in SERVICES))
+        # A service that does not die ends the story for all: none of the others is started any more.
+        async with asyncio.TaskGroup() as group:
+            for service in SERVICES:
+                group.create_task(die_everywhere(processes, service, seen))
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
