@@ -21,6 +21,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.stack import LocalStack
+from shared.events import ids
+from shared.events.decode import encode
+from shared.events.models import ExportsCombineRequested
 from shared.events.topology import SERVICES
 from tests.support import source as faults
 from tests.support.crash_points import POINTS
@@ -138,13 +141,17 @@ async def sweep(
 ) -> None:
     replicas = [processes.start(service) for service in SERVICES]
     await ask_good(pipeline, seen)
-    await completions.of(seen.good[0], END_S)
+    await ask_combined(pipeline, seen)
+    await completions.all({seen.good[0], seen.combined[0]}, END_S)
     await asyncio.gather(*(replica.stop() for replica in replicas))
 
     started = time.monotonic()
     feeder = asyncio.create_task(feed(pipeline, seen))
     try:
-        await asyncio.gather(*(die_everywhere(processes, service, seen) for service in SERVICES))
+        # A service that does not die ends the story for all: none of the others is started any more.
+        async with asyncio.TaskGroup() as group:
+            for service in SERVICES:
+                group.create_task(die_everywhere(processes, service, seen))
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
@@ -171,7 +178,7 @@ async def feed(pipeline: Pipeline, seen: Swept) -> None:
                 seen.failing[run_id] = death
                 await commit_failing_batch(pipeline, run_id, death)
             await ask_replay(pipeline, seen)
-        await ask_combined(pipeline, seen)
+        await ask_to_combine_again(pipeline, seen.combined[0])
         await send_garbage(pipeline, seen)
         await asyncio.sleep(BUNDLE_S)
 
@@ -201,6 +208,13 @@ async def ask_combined(pipeline: Pipeline, seen: Swept) -> None:
     run_id = new_run("combined")
     seen.combined.append(run_id)
     await pipeline.request({"run_id": run_id, "datasets": [COMBINED]})
+
+
+async def ask_to_combine_again(pipeline: Pipeline, run_id: str) -> None:
+    """Of a run that has ended: a converter that dies there waits for no other service."""
+    event = ExportsCombineRequested(run_id=run_id, dataset=COMBINED, format="csv")
+    key = ids.combination_id(run_id, COMBINED, "csv")
+    await pipeline.publish("exports.combine.requested", encode(event), key=key.encode())
 
 
 async def send_garbage(pipeline: Pipeline, seen: Swept) -> None:
