@@ -49,7 +49,7 @@ DECODERS: dict[str, Callable[[bytes], Part]] = {
 }
 """By topic; requests are apart: other programs write them, with as few fields as they need."""
 
-FIRST_REVISION = {topics.EXPORTS_COMBINE_REQUESTED: 4, topics.EXPORTS_COMBINED: 4}
+FIRST_REVISION = {topics.EXPORTS_COMBINE_REQUESTED: 5, topics.EXPORTS_COMBINED: 5}
 """Of topics that came later."""
 
 SCHEMAS_OF_TOPICS = {

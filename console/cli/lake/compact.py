@@ -119,6 +119,10 @@ def show(report: "Report") -> None:
         would = "would become" if report.dry_run else "became"
         before, after = total["objects_before"], total["compactions"]
         print(f"{quantity(before, 'object')} {would} {number(after)}")
+        if not report.dry_run:
+            print(
+                "quality writes the listings of their runs within seconds; a sweep takes the old objects later"
+            )
     elif not report.problems:
         print("there is nothing to compact")
     for problem in report.problems[:PROBLEMS_SHOWN]:

@@ -10,5 +10,5 @@ $$;
 -- What a reader of the lake's state needs of runs: whether a run has ended, by which it is superseded, and whether the
 -- listing in the lake has all of it.
 CREATE VIEW onpoint_runs.v_listings AS
-SELECT r.run_id, r.superseded_by, s.ended_at, r.listing_written >= r.listing_changes AS is_current
-FROM onpoint_runs.runs r JOIN onpoint_runs.v_sweep_runs s USING (run_id);
+SELECT run_id, superseded_by, finished_at AS ended_at, listing_written >= listing_changes AS is_current
+FROM onpoint_runs.runs;

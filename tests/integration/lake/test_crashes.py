@@ -132,6 +132,17 @@ async def test_objects_of_a_run_that_goes_on_are_left(lake: Lake) -> None:
     assert (await lake.read_runs()).num_rows == 21
 
 
+async def test_a_run_that_is_being_replayed_stays_in_the_listing_of_its_dataset(lake: Lake) -> None:
+    await lake.many(2)
+    await lake.pool.execute(
+        "INSERT INTO onpoint_runs.runs (run_id, requested_at, started_at, request, replay_of) "
+        "VALUES ('replay', now(), now(), '{}', 'run-00')"
+    )
+    await lake.pool.execute("SELECT onpoint_lake.mark_changed(ARRAY['posts'])")
+    await lake.catch_up()
+    assert (await lake.read_dataset()).num_rows == 20
+
+
 @pytest.mark.parametrize("damage", ["missing", "flipped"])
 @pytest.mark.parametrize("latest", [False, True], ids=["all", "latest"])
 async def test_a_source_that_is_gone_or_altered_is_named_and_nothing_goes(
