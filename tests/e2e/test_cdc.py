@@ -200,7 +200,7 @@ async def test_a_record_that_is_no_change_is_a_dead_letter_and_the_rest_arrives(
     servers = capture.environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"]
     await capture.until_changes("dirty", 1)
     async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        for value in (b"no JSON", b"\xff\xfe", b'{"op": "x"}', b"[]"):
+        for value in (b"no JSON", b"\xff\xfe", b'{"op": "x"}', b'{"op": "c"}', b"[]"):
             await producer.send_and_wait("cdc.public.dirty", value)
         await producer.send_and_wait("cdc.public.dirty", None, key=b"a tombstone")
     await capture.execute("INSERT INTO dirty VALUES (2)")
@@ -211,7 +211,13 @@ async def test_a_record_that_is_no_change_is_a_dead_letter_and_the_rest_arrives(
         "s3sink.dlq", bootstrap_servers=servers, auto_offset_reset="earliest"
     ) as consumer:
         records = [r for each in (await consumer.getmany(timeout_ms=5_000)).values() for r in each]
-    assert {record.value for record in records} == {b"no JSON", b"\xff\xfe", b'{"op": "x"}', b"[]"}
+    assert {record.value for record in records} == {
+        b"no JSON",
+        b"\xff\xfe",
+        b'{"op": "x"}',
+        b'{"op": "c"}',
+        b"[]",
+    }
 
 
 async def test_a_lost_slot_is_told_within_a_minute_and_a_new_load_mends_it(capture: Capture) -> None:
