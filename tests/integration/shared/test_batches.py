@@ -85,7 +85,7 @@ class Bus:
             for value in values:
                 await producer.send_and_wait(self.topic(name), value)
 
-    async def bury(self, record: Record, _error: PermanentError) -> None:
+    async def keep_dead(self, record: Record, _error: PermanentError) -> None:
         self.dead.append(record.value)
 
     def subscription(self, handler: Handler) -> BatchSubscription:
@@ -94,7 +94,7 @@ class Bus:
             group=self.prefix,
             pattern=topics_of(self.prefix),
             handler=handler,
-            send_dead_letter=self.bury,
+            send_dead_letter=self.keep_dead,
         )
 
     @asynccontextmanager
@@ -185,7 +185,8 @@ async def test_the_offset_is_committed_last(bus: Bus) -> None:
 async def test_an_outage_begins_the_partition_again_and_keeps_no_other_waiting(bus: Bus) -> None:
     await bus.send("a", *values(5))
     await bus.send("b", *values(5))
-    store, failures = Store(), []
+    store = Store()
+    failures: list[RecordBatch] = []
 
     def fail(batch: RecordBatch) -> None:
         if batch.topic == bus.topic("a") and len(failures) < MAX_TRIES + 2:
