@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import NewTopic
 
 from deploy.local.stack import LocalStack
 from services.s3sink.cdc.catalog import Catalog
@@ -48,9 +49,10 @@ async def _measure(stack: LocalStack, rows: int, turn: int) -> dict[str, float]:
     name = f"bench_{turn}"
     async with asyncpg.create_pool(environment["ONPOINT_POSTGRES_DSN"], min_size=1, max_size=2) as pool:
         await pool.execute(f"CREATE TABLE {name} ({COLUMNS})")
-        await _publish(kafka.kafka_bootstrap_servers, f"cdc.public.{name}", rows)
-        sink_s = await _cpu(lambda: _by_sink(KafkaClients(kafka, "bench"), pool, lake, name, rows))
-        single_s = await _cpu(lambda: _one_by_one(kafka.kafka_bootstrap_servers, lake, name, rows))
+        clients = KafkaClients(kafka, "bench")
+        await _publish(clients, f"cdc.public.{name}", rows)
+        sink_s = await _cpu(lambda: _by_sink(clients, pool, lake, name, rows))
+        single_s = await _cpu(lambda: _one_by_one(clients, lake, name, rows))
     return {"sink_s": sink_s, "single_s": single_s}
 
 
@@ -88,9 +90,10 @@ async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, n
         await running
 
 
-async def _one_by_one(servers: str, lake: ObjectStore, name: str, rows: int) -> None:
+async def _one_by_one(clients: KafkaClients, lake: ObjectStore, name: str, rows: int) -> None:
     """A record is decoded, becomes a dict of the same values, and waits in a list until its object is full."""
-    consumer = AIOKafkaConsumer(f"cdc.public.{name}", bootstrap_servers=servers, auto_offset_reset="earliest")
+    build = partial(AIOKafkaConsumer, f"cdc.public.{name}")
+    consumer = clients.consumer_of(build, auto_offset_reset="earliest")
     await consumer.start()
     taken: list[dict[str, Any]] = []
     try:
@@ -121,14 +124,12 @@ def _content(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "_run_id"}
 
 
-async def _publish(servers: str, topic: str, rows: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+async def _publish(clients: KafkaClients, topic: str, rows: int) -> None:
+    admin = clients.admin()
     await admin.start()
     await admin.create_topics([NewTopic(topic, 1, 1)])
     await admin.close()
-    producer = AIOKafkaProducer(
-        bootstrap_servers=servers, compression_type="lz4", linger_ms=20, max_batch_size=2**19
-    )
+    producer = clients.producer(compression_type="lz4", linger_ms=20, max_batch_size=2**19)
     await producer.start()
     try:
         for first in range(0, rows, 10_000):

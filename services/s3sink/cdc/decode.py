@@ -67,7 +67,9 @@ class Decoder:
 
     def _check(self) -> None:
         try:
-            bad = self._bad(f"json_extract_string(v, '/op') IN {_OPERATIONS}")
+            bad = self._bad(
+                f"json_extract_string(v, '/op') IN {_OPERATIONS} AND json_type(v, '/source/ts_ms') = 'UBIGINT'"
+            )
         except duckdb.Error:
             bad = self._bad("json_valid(v)")
         if bad:
@@ -162,7 +164,7 @@ def _query(columns: Sequence[Column]) -> str:
         SELECT *, unnest(CASE e[1] WHEN 'u' THEN {split} WHEN 'd' THEN ['D'] WHEN 't' THEN ['T'] ELSE ['I'] END) AS op
         FROM read WHERE NOT (e[1] = 'u' AND has_before AND {same or "true"})
     ), sided AS (SELECT *, op IN ('I', 'U') AS is_new FROM kept)
-    SELECT op, epoch_ms(CAST(e[2] AS BIGINT)) AS at, CAST(e[3] AS BIGINT) AS lsn, CAST(e[4] AS BIGINT) AS tx,
+    SELECT op, epoch_ms(TRY_CAST(e[2] AS BIGINT)) AS at, TRY_CAST(e[3] AS BIGINT) AS lsn, TRY_CAST(e[4] AS BIGINT) AS tx,
         o AS _offset, {values}{"," if values else ""}
         nullif(list_filter([{unchanged}]::VARCHAR[], lambda x: x IS NOT NULL), []) AS unchanged
     FROM sided ORDER BY o, op

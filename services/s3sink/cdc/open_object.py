@@ -14,7 +14,7 @@ from shared.stages.scratch import hash_file
 
 ROW_GROUP_ROWS = 100_000
 ROW_GROUP_BYTES = 16 * 2**20
-"""In memory. A group is written at whichever comes first."""
+"""In memory. A group is written at whichever comes first, and is never larger than an object should be."""
 GZIP_LEVEL = 1
 """Level 9, the default, takes four times as long for files that are a twentieth smaller."""
 
@@ -22,11 +22,12 @@ GZIP_LEVEL = 1
 class OpenObject:
     """Rows of one schema. Calls block: use it in a thread."""
 
-    def __init__(self, schema: pa.Schema, first_timestamp_ms: int) -> None:
+    def __init__(self, schema: pa.Schema, first_timestamp_ms: int, target_bytes: int) -> None:
         self.schema = schema
         self.hour = datetime.fromtimestamp(first_timestamp_ms / 1000, UTC)
         """Of the record with the first row, about."""
         self.rows = 0
+        self._group_bytes = min(ROW_GROUP_BYTES, target_bytes)
         self.first_lsn: int | None = None
         self.last_lsn: int | None = None
         self._folder: Path | None = None
@@ -58,7 +59,7 @@ class OpenObject:
         self._waiting.append(rows)
         self._waiting_rows += rows.num_rows
         self.waiting_bytes += rows.nbytes
-        if self._waiting_rows >= ROW_GROUP_ROWS or self.waiting_bytes >= ROW_GROUP_BYTES:
+        if self._waiting_rows >= ROW_GROUP_ROWS or self.waiting_bytes >= self._group_bytes:
             self.flush()
 
     def flush(self) -> None:

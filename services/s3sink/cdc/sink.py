@@ -153,7 +153,9 @@ class CdcSink:
             if table.open is not None and table.open.schema != rows.table.schema:
                 await self._change_schema(table, rows)
             if table.open is None:
-                table.open = OpenObject(rows.table.schema, batch.timestamps_ms[0])
+                table.open = OpenObject(
+                    rows.table.schema, batch.timestamps_ms[0], self._settings.cdc_object_target_bytes
+                )
                 table.opened_s = time.monotonic()
             table.columns = tuple(replace(each, as_text=False) for each in rows.columns)
             table.as_text |= {each.name for each in rows.columns if each.as_text}

@@ -186,7 +186,8 @@ def test_a_batch_under_the_id_of_another_is_refused(changes: dict[str, object], 
 
 @pytest.mark.parametrize("service", ["converter", "loader", "processor", "s3sink"])
 async def test_every_stage_refuses_a_batch_under_the_id_of_another(service: str) -> None:
-    handlers = import_module(f"services.{service}.handlers").Handlers(service=None)
+    more = {"combiner": None} if service == "converter" else {}
+    handlers = import_module(f"services.{service}.handlers").Handlers(service=None, **more)
     handle = handlers.on_batch_crawled if service == "processor" else handlers.on_batch_processed
     record = record_of(encode(manifest().model_copy(update={"batch_id": OTHER})), OTHER.encode())
     with pytest.raises(PermanentError, match="batch_id is not that of its run, dataset and sequence"):
