@@ -23,9 +23,9 @@ Examples:
 \b
 athena, spark and trino get a table over the dataset's folder, and a view of
 the files that count: what a compaction replaced, and rows of a run that a
-replay superseded, are left out. New runs are in it at once; make the view again
-within ONPOINT_LAKE_GRACE_HOURS after a compaction. duckdb reads the dataset's
-listing, as often as its first statement is run.
+replay superseded, are left out. New runs are in it at once; make the view
+again within ONPOINT_LAKE_GRACE_HOURS after a compaction. duckdb reads the
+dataset's listing, as often as its first statements are run.
 
 \b
 Exit codes: 0 printed; 1 a server does not answer; 2 wrong use.
