@@ -9,9 +9,16 @@ from console.cli.lake.ddl import ddl
 from console.cli.lake.status import EXAMPLES as STATUS_EXAMPLES
 from console.cli.lake.status import status
 
+EXAMPLES = """\b
+Examples:
+  onpoint lake status
+  onpoint lake compact --dry-run
+  onpoint lake ddl posts --for duckdb
+"""
+
 
 def register(app: typer.Typer) -> None:
-    lake = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    lake = typer.Typer(no_args_is_help=True, rich_markup_mode=None, epilog=EXAMPLES)
     lake.callback()(about)
     lake.command("status", epilog=STATUS_EXAMPLES)(status)
     lake.command("compact", epilog=COMPACT_EXAMPLES)(compact)

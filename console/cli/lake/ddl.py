@@ -21,11 +21,11 @@ Examples:
   onpoint lake ddl posts --for spark --location s3a://lake
 
 \b
-athena, spark and trino get a table over the dataset's folder and a view of the
-files that count: what a compaction replaced, and rows of a run that a replay
-superseded, are left out. New runs are in it at once; make the view again
-within ONPOINT_LAKE_GRACE_HOURS after a compaction. duckdb reads the dataset's
-listing, as often as its first statement is run.
+athena, spark and trino get a table over the dataset's folder, and a view of
+the files that count: what a compaction replaced, and rows of a run that a
+replay superseded, are left out. New runs are in it at once; make the view
+again within ONPOINT_LAKE_GRACE_HOURS after a compaction. duckdb reads the
+dataset's listing, as often as its first statements are run.
 
 \b
 Exit codes: 0 printed; 1 a server does not answer; 2 wrong use.
@@ -42,7 +42,10 @@ class Engine(StrEnum):
 def ddl(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Its name.", show_default=False)],
     *,
-    engine: Annotated[Engine, typer.Option("--for", help="Which program reads.", show_default=False)],
+    engine: Annotated[
+        Engine,
+        typer.Option("--for", metavar="PROGRAM", help="athena, spark, trino or duckdb.", show_default=False),
+    ],
     location: Annotated[
         str | None,
         typer.Option("--location", metavar="URL", help="Where it finds the bucket; absent: s3://BUCKET."),

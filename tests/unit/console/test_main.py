@@ -39,6 +39,7 @@ LIBRARIES = (
 """What takes long to import. A command imports what it needs, when it needs it."""
 
 GROUPS = {
+    "lake": ("status", "compact", "ddl"),
     "bench": ("convert", "e2e", "grow"),
     "exports": ("combine",),
     "dlq": ("list", "show", "replay", "discard"),
