@@ -4,13 +4,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from console.cli.cdc import registration
 from console.cli.errors import WrongUseError
 from console.cli.options import ObjectAsJson
 
 REGISTER_EXAMPLES = """\b
 Examples:
-  onpoint cdc register                    every table whose name begins with onpoint_
+  onpoint cdc register                    every table named onpoint_…
   onpoint cdc register onpoint_posts crm.orders
   onpoint cdc register --identity key     deletes come with their key alone
 
@@ -97,18 +96,24 @@ def register_(
     ] = 1,
 ) -> None:
     """Begin to capture changes of tables: a full load of each, then every insert, update and delete."""
+    from console.cli.cdc import registration
+
     registration.register(tables or [], identity, replication)
 
 
 @cdc.command(epilog=RESTART_EXAMPLES)
 def restart() -> None:
     """Start the connector again."""
+    from console.cli.cdc import registration
+
     registration.restart()
 
 
 @cdc.command(epilog=REMOVE_EXAMPLES)
 def remove() -> None:
     """End change capture, and let PostgreSQL drop what it keeps for it."""
+    from console.cli.cdc import registration
+
     registration.remove()
 
 
@@ -149,4 +154,6 @@ def resnapshot(
     """Load a table anew, as after a gap."""
     if (table is None) != all_:
         raise WrongUseError("name one table, or give --all")
+    from console.cli.cdc import registration
+
     registration.resnapshot(table)

@@ -39,8 +39,9 @@ LIBRARIES = (
 """What takes long to import. A command imports what it needs, when it needs it."""
 
 GROUPS = {
+    "cdc": ("register", "restart", "remove", "status", "verify", "resnapshot"),
     "lake": ("status", "compact", "ddl"),
-    "bench": ("convert", "e2e", "grow"),
+    "bench": ("cdc", "convert", "e2e", "grow", "lake", "process"),
     "exports": ("combine",),
     "dlq": ("list", "show", "replay", "discard"),
     "topics": ("apply",),
