@@ -127,6 +127,7 @@ class Subscriptions:
         """Raises `KafkaAccessError` where an ACL is missing, `AssertionError` if a subscriber could lose records."""
         take_any()
         if not self._shared_topics and not self._subscribers:
+            self.assert_at_least_once()
             return  # a process that reads no events, only rows
         if not self._reads_retries:
             self._reads_retries = True

@@ -178,7 +178,8 @@ async def _wait_for_dead_letters(pipeline: Pipeline) -> None:
             while not await pipeline.dead_letters(service, b"bad"):
                 await asyncio.sleep(0.2)
         while await pipeline.fetch(
-            "SELECT 1 FROM onpoint_runs.runs WHERE listing_changes > listing_written AND status IS NOT NULL"
+            "SELECT 1 FROM onpoint_runs.runs WHERE listing_changes > listing_written AND status IS NOT NULL "
+            "UNION ALL SELECT 1 FROM onpoint_lake.dataset_listings WHERE changes > written"
         ):
             await asyncio.sleep(0.2)
 

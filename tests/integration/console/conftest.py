@@ -39,6 +39,10 @@ CREATE TABLE onpoint_runs.v_audit_results (
     rows_superseded bigint, artifacts jsonb, missing jsonb, revived_at timestamptz, promised bigint,
     repeated bigint, rejected_by_reason jsonb, absent text[], rows_filtered bigint, rows_added bigint
 );
+CREATE TABLE onpoint_runs.v_combined_exports (
+    run_id text, dataset text, format text, status text, detail text, batches bigint, manifest text, artifacts jsonb,
+    produced_at timestamptz
+);
 """
 """Tables in the shape of quality's views: a test fills the ledger. That the views have this shape is a test
 of its own."""

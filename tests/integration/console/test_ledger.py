@@ -14,7 +14,9 @@ ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
 
 SHAPE = """
 SELECT c.table_name || '.' || c.column_name, c.udt_name FROM information_schema.columns c
-WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN ('v_runs', 'v_progress', 'v_results', 'v_audit_results')
+WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN (
+    'v_runs', 'v_progress', 'v_results', 'v_audit_results', 'v_combined_exports'
+)
 """
 
 
@@ -48,6 +50,7 @@ async def test_the_real_views_answer_every_question(postgres_dsn: str) -> None:
         assert await ledger.progress("r1") == []
         assert await ledger.done_stages(["b1"]) == []
         assert await ledger.rejections("r1") == {}
+        assert await ledger.combined_exports("r1") == []
         assert [file async for file in ledger.quarantine("r1", ["posts"], None)] == []
 
 
