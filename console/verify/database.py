@@ -1,5 +1,6 @@
 """What PostgreSQL has, read through the views that are made for clients."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,12 @@ from shared.postgres.identifiers import quote
 from shared.postgres.refusals import error_text, refusal_of
 
 TIMEOUT_S = 300.0
+LISTING_LOOKS = 25
+LISTING_PAUSE_S = 0.2
+"""Quality looks once a second for listings that are behind."""
+
+_LISTINGS_BEHIND = "SELECT EXISTS (SELECT FROM onpoint_lake.dataset_listings WHERE written < changes)"
+
 _COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute
 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
@@ -196,6 +203,15 @@ class AuditRows:
     def everything(self) -> bool:
         """Whether no run is left out, so that what belongs to none of them can be found."""
         return not self.others
+
+
+async def wait_for_listings(connection: asyncpg.Connection) -> None:
+    """Until the listing of each dataset has what its table says, seconds at most: it follows the end of a run."""
+    with as_client_errors():
+        for _ in range(LISTING_LOOKS):
+            if not await connection.fetchval(_LISTINGS_BEHIND):
+                return
+            await asyncio.sleep(LISTING_PAUSE_S)
 
 
 async def read_audit_rows(connection: asyncpg.Connection, run_ids: Sequence[str]) -> AuditRows:

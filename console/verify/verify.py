@@ -21,7 +21,14 @@ from console.verify.compactions import (
     check_names,
     check_states,
 )
-from console.verify.database import TIMEOUT_S, AuditRows, all_files, as_client_errors, read_audit_rows
+from console.verify.database import (
+    TIMEOUT_S,
+    AuditRows,
+    all_files,
+    as_client_errors,
+    read_audit_rows,
+    wait_for_listings,
+)
 from console.verify.dead_letters import BadEvent, DeadLetterCheck
 from console.verify.findings import INVARIANTS, Findings
 from console.verify.installation import Installation
@@ -131,6 +138,7 @@ class _Pass:
         options, findings = self._options, self._findings
         for name in options.only - {"I10", "I11"}:
             findings.count(name, 0)
+        await wait_for_listings(self._connection)
         audit = await read_audit_rows(self._connection, options.runs)
         documents = Documents()
         compactions = self._objects.compactions = Compactions(audit.compactions)
