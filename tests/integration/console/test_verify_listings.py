@@ -35,6 +35,7 @@ async def test_a_listing_that_stays_behind_is_not_waited_for_without_end(
     connection = await asyncpg.connect(postgres_dsn)
     try:
         await connection.execute(BEHIND)
-        await wait_for_listings(connection)
+        await asyncio.wait_for(wait_for_listings(connection), 30)
+        assert await connection.fetchval("SELECT written FROM onpoint_lake.dataset_listings") == 1
     finally:
         await connection.close()
