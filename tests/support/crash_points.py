@@ -8,7 +8,7 @@ OF_CHANGE_CAPTURE = ("claimed", "put", "written")
 
 POINTS: dict[str, tuple[str, ...]] = {
     "crawler": ("request", "datasets", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
-    "processor": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "processor": ("columns", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "converter": ("put", "combined_put", "combined", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "loader": ("copied", "merged", "committed", "death", *OF_EVERY_SERVICE),
     "s3sink": (
