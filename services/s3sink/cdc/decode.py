@@ -7,6 +7,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import stringzilla
 
 from services.s3sink.cdc import queries
 from services.s3sink.cdc.columns import Column
@@ -45,7 +46,7 @@ class Decoder:
         several times that where a value does not fit.
         """
         body, records = _arrow(batch)
-        has_placeholders = any(mark in body for mark in _MARKS)
+        has_placeholders = any(stringzilla.find(body, mark) >= 0 for mark in _MARKS)
         self._connection.register("records", records)
         try:
             try:

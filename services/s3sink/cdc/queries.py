@@ -12,9 +12,7 @@ UNAVAILABLE_BYTES: Final = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
 _ENVELOPE = ("/op", "/source/ts_ms", "/source/lsn", "/source/txId")
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""
-_GOOD = (
-    f"coalesce({{op}} IN ('r', 'c', 'u', 'd', 't') AND TRY_CAST({{at}} AS BIGINT) BETWEEN 0 AND {_LAST_MS}, false)"
-)
+_GOOD = f"coalesce({{op}} IN ('r', 'c', 'u', 'd', 't') AND TRY_CAST({{at}} AS BIGINT) BETWEEN 0 AND {_LAST_MS}, false)"
 
 BAD_CHANGES: Final = (
     "SELECT o FROM records WHERE v IS NOT NULL AND NOT "  # noqa: S608 - ours
@@ -90,9 +88,7 @@ def _has_no_old_row(columns: Sequence[Column]) -> str:
 
 def _is_same(columns: Sequence[Column]) -> str:
     """Whether nothing but lineage changed."""
-    same = [
-        f"b{at} IS NOT DISTINCT FROM n{at}" for at, column in enumerate(columns) if not column.is_lineage
-    ]
+    same = [f"b{at} IS NOT DISTINCT FROM n{at}" for at, column in enumerate(columns) if not column.is_lineage]
     return " AND ".join(same) or "true"
 
 
