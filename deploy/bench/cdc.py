@@ -69,14 +69,15 @@ async def _cpu(work: Callable[[], Awaitable[None]]) -> float:
 async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, name: str, rows: int) -> None:
     stored, done = 0, asyncio.Event()
 
-    def observe(_table: str, written: Any, _skipped: int) -> None:
+    def observe(_table: str, written: Any, *_: Any) -> None:
         nonlocal stored
         stored += written.rows
         if stored >= rows:
             done.set()
 
     settings = CdcSettings(cdc_max_age_s=2)
-    sink = CdcSink(CdcRepository(pool), Catalog(pool), Decoder(), lake, settings, observe)
+    room = Path(tempfile.mkdtemp(prefix="onpoint-bench-cdc-room-"))
+    sink = CdcSink(CdcRepository(pool), Catalog(pool), Decoder(), lake, settings, room, observe)
 
     async def refuse(record: Any, _error: Exception) -> None:
         raise RuntimeError(f"a dead letter in a bench: {record}")
@@ -90,6 +91,7 @@ async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, n
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+    shutil.rmtree(room)
 
 
 async def _poll(kafka: KafkaClients, name: str, rows: int) -> None:

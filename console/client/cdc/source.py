@@ -81,6 +81,7 @@ async def prepare(
             *await _make_role(connection, password),
             *await _grant(connection, tables, identities),
             *await _publish(connection, tables),
+            *await _estimate(connection, tables),
         ]
 
 
@@ -135,6 +136,20 @@ async def _publish(connection: asyncpg.Connection, tables: Sequence[Table]) -> l
     else:
         return []
     return [f"publication of {', '.join(map(str, tables))}"]
+
+
+async def _estimate(connection: asyncpg.Connection, tables: Sequence[Table]) -> list[str]:
+    """Has PostgreSQL estimate the rows of tables of which it knows nothing: a full load tells its progress by that."""
+    unknown = [
+        table
+        for table in tables
+        if await connection.fetchval(
+            "SELECT reltuples < 0 FROM pg_class WHERE oid = to_regclass($1)", table.quoted
+        )
+    ]
+    for table in unknown:
+        await connection.execute(f"ANALYZE {table.quoted}")
+    return [f"{table}: estimate of its rows" for table in unknown]
 
 
 async def keyless(connection: asyncpg.Connection, tables: Sequence[Table]) -> list[Table]:

@@ -31,6 +31,10 @@ class Rows:
     """Those of the table, the ones that only records name among them."""
     skipped: int
     """Changes that change nothing, or only where a row came from."""
+    loaded: int
+    """Rows of a full load, behind the last mark."""
+    begins_load: bool
+    """Whether there is a mark, as of a TRUNCATE: rows before it count no more."""
 
 
 class Decoder:
@@ -80,7 +84,15 @@ class Decoder:
         if not pc.all(result["is_good"], min_count=0).as_py():
             self._refuse_bad()
         changes = records.num_rows - records["v"].null_count
-        return Rows(_named(result, columns), columns, changes - pc.count_distinct(result["_offset"]).as_py())
+        skipped = changes - pc.count_distinct(result["_offset"]).as_py()
+        mark = pc.max(pc.filter(result["_offset"], pc.equal(result["op"], pa.scalar("T")))).as_py()
+        loaded = (
+            result["is_loaded"]
+            if mark is None
+            else result["is_loaded"].filter(pc.greater(result["_offset"], mark))
+        )
+        rows = pc.sum(loaded, min_count=0).as_py()
+        return Rows(_named(result, columns), columns, skipped, rows, mark is not None)
 
     def _loosened(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """The columns, those whose values do not fit as text."""

@@ -27,10 +27,11 @@ COLUMN_NAMES: Final = (
 
 
 def rows(columns: Sequence[Column], *, has_placeholders: bool) -> str:
-    """Of every change `op`, `at`, `lsn`, `tx`, `_offset`, `is_good`, its values as c0, c1, …, and `unchanged`, by offset.
+    """Of every change `op`, `at`, `lsn`, `tx`, `_offset`, `is_good`, `is_loaded`, its values as c0, c1, … and `unchanged`.
 
-    The JSON is read once: each text gets a column of its own, and the rest is work on columns. Changes of lineage alone
-    are left out. `has_placeholders`: whether Debezium's mark for a value that was not logged is anywhere in the records.
+    The JSON is read once: each text gets a column of its own, and the rest is work on columns. Rows come by offset, changes
+    of lineage alone are left out. `is_loaded`: by a full load. `has_placeholders`: whether Debezium's mark for a value that
+    was not logged is anywhere in the records.
     """
     places = range(len(columns))
     marked = [at for at in places if has_placeholders and columns[at].may_be_unchanged]
@@ -43,7 +44,8 @@ def rows(columns: Sequence[Column], *, has_placeholders: bool) -> str:
         WHERE operation IS DISTINCT FROM 'u' OR {_has_no_old_row(columns)} OR NOT ({_is_same(columns)})
     ), sided AS (SELECT *, op IN ('I', 'U') AS is_new{sides} FROM kept)
     SELECT op, epoch_ms(TRY_CAST(ms AS BIGINT)) AS at, TRY_CAST(lsn AS BIGINT) AS lsn, TRY_CAST(tx AS BIGINT) AS tx,
-        o AS _offset, {_GOOD.format(op="operation", at="ms")} AS is_good, {values}{_unchanged(columns, marked)} AS unchanged
+        o AS _offset, {_GOOD.format(op="operation", at="ms")} AS is_good, operation = 'r' AS is_loaded,
+        {values}{_unchanged(columns, marked)} AS unchanged
     FROM sided {"" if _has_key(columns) else "ORDER BY o, op"}
     """  # noqa: S608 - our own names and quoted literals
 
