@@ -158,6 +158,39 @@ CDC_SKIPPED = Counter(
 CDC_SLOT_LAG_BYTES = Gauge(
     "onpoint_cdc_slot_lag_bytes", "WAL that change capture has not confirmed yet.", registry=REGISTRY
 )
+CDC_SLOT_LAG_SECONDS = Gauge(
+    "onpoint_cdc_slot_lag_seconds",
+    "For how long there has been WAL that change capture has not confirmed; 0: it has everything.",
+    registry=REGISTRY,
+)
+CDC_SLOT_KEPT_BYTES = Gauge(
+    "onpoint_cdc_slot_kept_bytes", "WAL that PostgreSQL keeps for change capture.", registry=REGISTRY
+)
+CDC_SLOT_LIMIT_BYTES = Gauge(
+    "onpoint_cdc_slot_limit_bytes",
+    "WAL that PostgreSQL keeps for a slot at most (max_slot_wal_keep_size): beyond it the slot is lost. +Inf: no limit.",
+    registry=REGISTRY,
+)
+CDC_SLOT_ACTIVE = Gauge(
+    "onpoint_cdc_slot_active", "1 while the connector reads the replication slot.", registry=REGISTRY
+)
+CDC_CAPTURE_LAG_SECONDS = Gauge(
+    "onpoint_cdc_capture_lag_seconds",
+    "Age of the oldest change that is not in the lake yet, from PostgreSQL over Kafka to the object.",
+    registry=REGISTRY,
+)
+CDC_LOADED_ROWS = Gauge(
+    "onpoint_cdc_snapshot_rows",
+    "Rows of the table's latest full load that are in the lake.",
+    ["table"],
+    registry=REGISTRY,
+)
+CDC_EXPECTED_ROWS = Gauge(
+    "onpoint_cdc_snapshot_rows_expected",
+    "Rows of the table as PostgreSQL estimated them when its latest full load began.",
+    ["table"],
+    registry=REGISTRY,
+)
 CDC_SLOT_LOST = Gauge(
     "onpoint_cdc_slot_lost",
     "1 while the replication slot is gone or its WAL is: changes are lost, and `onpoint cdc resnapshot --all` begins anew.",
