@@ -11,7 +11,7 @@ SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults test-chaos test-cdc test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install dist \
+.PHONY: help setup lint format test test-fast test-faults test-chaos test-cdc test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore dist \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -39,10 +39,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers and not install"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers and not install and not restore"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers and not install"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers and not install and not restore"
 
 test-postgres: setup ## The integration tests on another PostgreSQL (VERSION=15, 16 or 17; < 10 min)
 	ONPOINT_LOCAL_POSTGRES_VERSION=$(or $(VERSION),15) $(BIN)/python -m pytest \
@@ -107,6 +107,9 @@ test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs r
 
 test-install: setup ## The wheel, installed in an empty folder: start, run, verify (< 2 min; the package registries)
 	$(BIN)/python -m pytest -m install tests/install
+
+test-restore: setup ## A backup of a stack at work, restored into new servers (< 3 min; Debian: postgresql-client)
+	$(BIN)/python -m pytest -m restore tests/restore
 
 # The bill of materials is that of an installation with every extra that a user can ask for.
 USER_EXTRAS := local,dask,dashboard,pandas

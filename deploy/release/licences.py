@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-
 READ_BY_HAND = {"multidict": "Apache-2.0", "partd": "BSD-3-Clause"}
 """Of packages whose metadata has words in the place of the licence's SPDX name."""
 
@@ -24,7 +23,9 @@ def listed(bill: dict[str, Any]) -> Iterator[str]:
     Raises `UnlicensedError`, which names every component without a licence.
     """
     components = sorted(bill.get("components", []), key=lambda component: component["name"].lower())
-    found = {one["name"]: _licence(one.get("licenses", [])) or READ_BY_HAND.get(one["name"]) for one in components}
+    found = {
+        one["name"]: _licence(one.get("licenses", [])) or READ_BY_HAND.get(one["name"]) for one in components
+    }
     if without := [name for name, licence in found.items() if not licence]:
         raise UnlicensedError(f"no licence is stated by: {', '.join(without)}")
     for one in components:

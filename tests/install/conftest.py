@@ -19,7 +19,7 @@ from tests.support.source import SourceServer
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What `make dist` builds of the code, by its suffix: `whl`, made from the content of `gz`."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--quiet", "--outdir", folder, ROOT]
+    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--quiet", "--outdir", folder, ROOT]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return {file.suffix.removeprefix("."): file for file in folder.iterdir()}
@@ -38,7 +38,16 @@ def installation(
     venv.create(base / "venv", with_pip=True)
     programs = base / "venv" / "bin"
     # Isolated: pip would take a package that PYTHONPATH leads to for one that is installed.
-    pip = (programs / "python", "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile")
+    pip = (
+        programs / "python",
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    )
     subprocess.run([*pip, "-c", pins, f"{archives['whl']}[local]"], check=True)
     inherited = {name: os.environ[name] for name in ("JAVA_HOME", "TMPDIR") if name in os.environ}
     environment = inherited | {
