@@ -37,7 +37,9 @@ def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     requirements = [*project["dependencies"], *extras["dask"], *extras["pandas"]]
-    return {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
+    return {
+        re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-") for requirement in requirements
+    }
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
@@ -45,6 +47,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
     missing = {
         f"{module} in {file.relative_to(ROOT)}"
         for module, file in imported()
-        if not {owner.lower().replace("_", "-") for owner in owners.get(PARTS.get(module, module), [module])} & known
+        if not {owner.lower().replace("_", "-") for owner in owners.get(PARTS.get(module, module), [module])}
+        & known
     }
     assert missing == set()

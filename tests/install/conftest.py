@@ -19,7 +19,16 @@ from tests.support.source import SourceServer
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What `make dist` builds of the code, by its suffix: `whl`, made from the content of `gz`."""
     folder = tmp_path_factory.mktemp("dist")
-    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--quiet", "--outdir", folder, ROOT]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--quiet",
+        "--outdir",
+        folder,
+        ROOT,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return {file.suffix.removeprefix("."): file for file in folder.iterdir()}

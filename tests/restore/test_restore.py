@@ -18,12 +18,13 @@ from tests.support.source import SourceServer
 pytestmark = [pytest.mark.restore, pytest.mark.timeout(500)]
 
 FINISHED, UNFINISHED, MEANWHILE, LATER = "finished", "unfinished", "meanwhile", "later"
-"""Runs by their end: before the backup, not at all, between the dump and the copy of the buckets, after the backup."""
+"""Runs by their end: before the backup, not at all, between the dump and the copy of the buckets, asked for after it."""
 
 DATASETS = ("posts", "comments")
 PAGE = 4
-SLOW_S = 0.25
-"""An answer of the source: a hundred pages of photos, one after the other, take longer than the backup."""
+FEW_BATCHES = 3
+SLOW_S, NEARLY_STILL_S = 0.1, 5.0
+"""Answers of the source: a hundred pages of photos, one after the other, outlast the backup."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,15 @@ async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 60)
             await asyncio.sleep(0.2)
 
 
-async def results(pipeline: Pipeline, run_id: str) -> dict[str, int]:
+async def are_on_their_way(pipeline: Pipeline) -> bool:
+    """All of one run is processed, and some of the other."""
     rows = await pipeline.fetch(
-        "SELECT stage, count(*) AS n FROM onpoint_runs.v_results WHERE run_id = $1 GROUP BY stage", run_id
+        "SELECT run_id, batches_planned AS planned, batches_done AS done FROM onpoint_runs.v_progress "
+        "WHERE stage = 'processor'"
     )
-    return {row["stage"]: row["n"] for row in rows}
+    done = {row["run_id"]: (row["done"], row["planned"]) for row in rows}
+    users, photos = done.get(MEANWHILE, (0, None)), done.get(UNFINISHED, (0, None))
+    return bool(users[0] == users[1] and photos[0] >= FEW_BATCHES)
 
 
 async def have_ended(pipeline: Pipeline, *run_ids: str) -> bool:
@@ -83,15 +88,13 @@ async def lose(stack: LocalStack, pipeline: Pipeline, source: SourceServer, fold
     source.delay_s = SLOW_S
     # Its batches come to different stages: the source is slow, and nothing is loaded.
     await asyncio.to_thread(stack.stop, "loader")
+    await pipeline.request({"run_id": MEANWHILE, "datasets": ["users"]})
     await pipeline.request({"run_id": UNFINISHED, "datasets": ["photos"]})
-
-    async def is_on_its_way() -> bool:
-        return (await results(pipeline, UNFINISHED)).get("converter", 0) >= 3
-
-    await eventually(is_on_its_way)
+    await eventually(lambda: are_on_their_way(pipeline))
+    source.delay_s = NEARLY_STILL_S
     await asyncio.to_thread(backup.dump, pipeline, folder)
     await asyncio.to_thread(stack.start, "loader")
-    await pipeline.run({"run_id": MEANWHILE, "datasets": ["users"]})
+    await eventually(lambda: have_ended(pipeline, MEANWHILE))
     await asyncio.to_thread(backup.fetch_buckets, pipeline, folder)
     await pipeline.request({"run_id": LATER, "datasets": ["albums"]})
     await asyncio.to_thread(stack.down, wipe=True)
