@@ -53,14 +53,14 @@ def restore(
     if as_json:
         print_json(asdict(missing))
     else:
-        _show(missing, "to publish" if dry_run else "published")
+        _show(missing, "would publish" if dry_run else "published")
 
 
-def _show(missing: "Missing", how: str) -> None:
-    print(f"{quantity(len(missing.completions), 'end')} of runs {how}")
+def _show(missing: "Missing", done: str) -> None:
+    print(f"{done} run.completed of {quantity(len(missing.completions), 'run')}")
     names = f": {listed(missing.unfinished)}" if missing.unfinished else ""
-    print(f"{quantity(len(missing.unfinished), 'request')} of runs that go on {how}{names}")
+    print(f"{done} the request of {quantity(len(missing.unfinished), 'run')}{names}")
     if missing.never_accepted:
         print(f"ask again, no service had taken them up: {listed(missing.never_accepted)}")
     if missing.dead_letter_actions:
-        print(f"{quantity(missing.dead_letter_actions, 'action')} on dead letters that are gone")
+        print(f"set aside: {quantity(missing.dead_letter_actions, 'action')} on dead letters that are gone")
