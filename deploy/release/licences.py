@@ -14,7 +14,7 @@ READ_BY_HAND = {"multidict": "Apache-2.0", "partd": "BSD-3-Clause"}
 
 
 class UnlicensedError(Exception):
-    """A component states no licence, so nobody may pass it on."""
+    """A component states no licence, so that none may pass it on."""
 
 
 def listed(bill: dict[str, Any]) -> Iterator[str]:

@@ -56,7 +56,7 @@ class RecoveryDatabase:
                 )
             )
 
-    async def set_aside_lost_actions(self, ends: Ends) -> None:
+    async def discount_lost_actions(self, ends: Ends) -> None:
         """They stay in the journal under another name, so that no later dead letter of the same offset has them."""
         with _as_client_errors():
             await self._connection.execute(

@@ -56,7 +56,7 @@ async def restore(kafka: KafkaClients, dsn: str, staging: ObjectStore) -> Missin
     async with open_recovery(dsn) as database, open_bus(kafka) as bus:
         missing = await _missing(database, bus, staging)
         # The first word on dead letters: a request published below may bring new ones.
-        await database.set_aside_lost_actions(await bus.ends_of_dead_letters())
+        await database.discount_lost_actions(await bus.ends_of_dead_letters())
         for run_ids in _pieces(missing.completions):
             await publish(kafka, topics.RUN_COMPLETED, await database.completions(run_ids))
         await database.announce_again()

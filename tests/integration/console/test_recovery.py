@@ -161,7 +161,7 @@ async def test_a_run_that_no_service_had_taken_up_is_named(
     assert f"ask again, no service had taken them up: {named}" in result.out
 
 
-async def test_an_action_on_a_dead_letter_that_is_gone_is_set_aside_and_another_stays(
+async def test_an_action_on_a_dead_letter_that_is_gone_counts_no_longer_and_another_stays(
     onpoint: Onpoint, ledger: asyncpg.Connection, staging: ObjectStore, kafka_servers: str
 ) -> None:
     assert not await staging.folders("runs/")
@@ -176,7 +176,7 @@ async def test_an_action_on_a_dead_letter_that_is_gone_is_set_aside_and_another_
 
     result = await onpoint("topics", "restore")
 
-    assert "set aside: 1 action on dead letters that are gone" in result.out
+    assert "no longer counted: 1 action on dead letters that are gone" in result.out
     rows = await ledger.fetch('SELECT service, "offset" FROM onpoint_console.dlq_actions ORDER BY id')
     assert [tuple(row) for row in rows] == [
         ("loader", there.offset),
