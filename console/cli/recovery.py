@@ -63,4 +63,6 @@ def _show(missing: "Missing", done: str) -> None:
     if missing.never_accepted:
         print(f"ask again, no service had taken them up: {listed(missing.never_accepted)}")
     if missing.dead_letter_actions:
-        print(f"no longer counted: {quantity(missing.dead_letter_actions, 'action')} on dead letters that are gone")
+        print(
+            f"no longer counted: {quantity(missing.dead_letter_actions, 'action')} on dead letters that are gone"
+        )
