@@ -99,9 +99,9 @@ CONSOLE = """\
 LOCAL = """\
 
 # --- The local stack (`onpoint up`)
-# folder of its data, logs and secrets; absent: .onpoint in the checkout
+# folder of its data, logs and secrets; absent: .onpoint in the checkout, of an installed package ~/.local/share/onpoint
 # ONPOINT_HOME=
-# folder of the downloaded programs; absent: .onpoint/components in the checkout
+# folder of the downloaded programs; absent: .onpoint/components in the checkout, else ~/.cache/onpoint/components
 # ONPOINT_COMPONENTS_DIR=
 # seconds without an answer of /livez until a service that was ready is restarted
 # ONPOINT_LOCAL_HANG_S=60
