@@ -1,6 +1,7 @@
 """Bloom filters of Parquet, as its specification has them: blocks of 256 bits, XXH64 of the plainly encoded value. Pure."""
 
 import struct
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,7 +42,8 @@ def block_range(chunk: pq.ColumnChunkMetaData, hashed: int) -> tuple[int, int] |
 
     A filter is its header, then a power of two of bytes: the header's length is what is above that.
     """
-    offset, length = chunk.bloom_filter_offset, chunk.bloom_filter_length
+    told: Any = chunk  # the stubs of pyarrow do not know these two
+    offset, length = told.bloom_filter_offset, told.bloom_filter_length
     if offset is None or length is None or length <= BLOCK_BYTES:
         return None
     bits = 1 << (length.bit_length() - 1)

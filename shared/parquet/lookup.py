@@ -129,7 +129,7 @@ async def _matching(
     for name, value in values.items():
         one = pc.equal(table[name], value)
         mask = one if mask is None else pc.and_(mask, one)
-    return pc.indices_nonzero(pc.fill_null(mask, fill_value=False))
+    return pc.indices_nonzero(pc.fill_null(mask, pa.scalar(False)))
 
 
 async def _read(

@@ -35,7 +35,11 @@ def chunk_range(chunk: pq.ColumnChunkMetaData) -> Range:
 
 
 def read_columns(
-    metadata: pq.FileMetaData, size: int, group: int, columns: Sequence[str], parts: Sequence[tuple[int, bytes]]
+    metadata: pq.FileMetaData,
+    size: int,
+    group: int,
+    columns: Sequence[str],
+    parts: Sequence[tuple[int, bytes]],
 ) -> pa.Table:
     """Columns of a row group. `parts`: their chunks, each with its place in the object.
 
