@@ -1,6 +1,7 @@
 """`onpoint trace` on a running pipeline: each of a hundred random rows is led back to the answer that had it."""
 
 import json
+import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -84,6 +85,9 @@ class Site:
     @asynccontextmanager
     async def tracer(self, name: str) -> AsyncIterator[Tracer]:
         """What the command uses, for many rows in one process."""
+        os.environ.update(
+            {name: value for name, value in self.environment.items() if name.startswith("AWS_")}
+        )
         stores = load_settings(ObjectStoreSettings, self.environment)
         folder = Path(self.environment["ONPOINT_DATASETS_DIR"])
         async with open_trace_ledger(self.environment["ONPOINT_POSTGRES_DSN"]) as ledger:

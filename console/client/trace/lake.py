@@ -1,6 +1,5 @@
 """Rows in the lake, by their key or their place: of each object as little is read as its footer allows."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import pyarrow as pa
 from console.client.trace.budget import Budget
 from console.client.trace.ledger import StoredFile
 from console.client.trace.model import LakeFile, Origin
+from console.client.trace.workers import run_workers
 from shared.datasets.lineage import LINEAGE_NAMES
 from shared.errors import PermanentError
 from shared.parquet.lookup import find_rows
@@ -64,9 +64,7 @@ async def search_lake(
             found.searched += 1
             progress(found.searched, len(files))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(CONCURRENCY):
-            group.create_task(work())
+    await run_workers(CONCURRENCY, work)
     return found
 
 

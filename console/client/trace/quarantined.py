@@ -13,6 +13,7 @@ from console.client.trace.key import Key
 from console.client.trace.ledger import RefusedFile
 from console.client.trace.lines import downloaded, lines_of
 from console.client.trace.model import Evidence, Origin, Refusal, Request
+from console.client.trace.workers import run_workers
 from console.client.untrusted_json import parse, parse_object
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
@@ -87,9 +88,7 @@ async def search_quarantine(
                 found.unreadable.append(f"{file.uri}: {error}"[:500])
             found.searched += 1
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(CONCURRENCY):
-            group.create_task(work())
+    await run_workers(CONCURRENCY, work)
     return found
 
 
