@@ -161,12 +161,15 @@ async def test_an_object_of_the_lake_is_a_trace_linked_to_its_batches(site: Site
             await asyncio.sleep(0.2)
 
 
+def log_lines(home: Path) -> list[str]:
+    return [line for file in home.rglob("*.log") for line in file.read_text("utf-8").splitlines()]
+
+
 async def test_the_logs_of_a_batch_name_its_trace(site: Site) -> None:
     run_id = new_run()
     await site.pipeline.run({"run_id": run_id, "datasets": ["posts"]})
     home = Path(site.pipeline.environment["ONPOINT_HOME"])
-    lines = [line for file in home.rglob("*.log") for line in file.read_text("utf-8").splitlines()]
-    loaded = [line for line in lines if '"batch_loaded"' in line and run_id in line]
+    loaded = [line for line in log_lines(home) if '"batch_loaded"' in line and run_id in line]
     batches = [ids.batch_id(run_id, "posts", sequence) for sequence in range(BATCHES)]
     assert sorted(
         batch for batch in batches for line in loaded if f'"trace_id": "{batch}"' in line
