@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shared.observability.tracing import Attributes, Headers, Kind, run_trace
+from shared.observability.tracing import FIRST_OF_MANY, Attributes, Headers, Kind, run_trace
 from shared.version import CODE_VERSION
 
 MAX_LINKS = 100
@@ -32,6 +32,9 @@ _KINDS: Final = {
     "client": SpanKind.CLIENT,
 }
 _W3C: Final = ("traceparent", "tracestate")
+
+_room: ContextVar[list[int] | None] = ContextVar("room", default=None)
+"""Of the record in hand; a list, so that the tasks of its handler share it."""
 
 _next_trace: ContextVar[int | None] = ContextVar("next_trace", default=None)
 
@@ -63,6 +66,13 @@ class OtlpTraces:
         with self._tracer.start_as_current_span(name, kind=_KINDS[kind], attributes=dict(attributes)):
             yield
 
+    def has_room(self) -> bool:
+        room = _room.get()
+        if room is None:
+            return True
+        room[0] -= 1
+        return room[0] >= 0
+
     @contextmanager
     def batches_span(self, name: str, batch_ids: Sequence[str], attributes: Attributes) -> Iterator[None]:
         links = [link_to_batch(batch_id) for batch_id in batch_ids[:MAX_LINKS]]
@@ -92,6 +102,7 @@ class OtlpTraces:
             )
         finally:
             _next_trace.reset(chosen)
+        _room.set([FIRST_OF_MANY])
         return OtlpRecord(span)
 
     def name_run(self, run_id: str, attributes: Attributes) -> None:

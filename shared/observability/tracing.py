@@ -20,6 +20,9 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 PROTOCOL: Final = "http/protobuf"
 
+FIRST_OF_MANY: Final = 20
+"""A span costs as much as a small request does."""
+
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _NOTHING = nullcontext()
@@ -46,6 +49,8 @@ class Traces(Protocol):
     """What the SDK does; `shared/observability/otlp.py` has it."""
 
     def span(self, name: str, kind: Kind, attributes: Attributes) -> AbstractContextManager[None]: ...
+
+    def has_room(self) -> bool: ...
 
     def batches_span(
         self, name: str, batch_ids: Sequence[str], attributes: Attributes
@@ -76,6 +81,16 @@ def span(
     """A part of the work in hand. An error that leaves the block is recorded."""
     traces = _Current.traces
     return _NOTHING if traces is None else traces.span(name, kind, attributes)
+
+
+def one_of_many(
+    name: str, kind: Kind = "internal", attributes: Attributes = _NO_ATTRIBUTES
+) -> AbstractContextManager[None]:
+    """As `span`, for what a record may cause a thousand times: the first `FIRST_OF_MANY` of each record are spans."""
+    traces = _Current.traces
+    if traces is None or not traces.has_room():
+        return _NOTHING
+    return traces.span(name, kind, attributes)
 
 
 def batches_span(

@@ -56,7 +56,7 @@ class SourceClient:
 
     async def _try(self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path) -> Answer[T]:
         async with self._throttle.request(source):
-            with tracing.span(
+            with tracing.one_of_many(
                 "fetch", "client", {"http.request.method": "GET", "onpoint.source": source.name}
             ):
                 response = await self._transport.get(url, folder)

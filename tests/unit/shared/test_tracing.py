@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from shared.events import ids, topics
 from shared.observability import tracing
 from shared.observability.otlp import OtlpTraces
-from shared.observability.tracing import Headers, ReceivedRecord, run_trace
+from shared.observability.tracing import FIRST_OF_MANY, Headers, ReceivedRecord, run_trace
 from tests.support.records import ROOT
 
 RUN = "2026-11-29-daily"
@@ -151,6 +151,18 @@ def test_an_object_of_many_batches_links_to_each(collected: Collected) -> None:
     [span] = collected.spans().values()
     assert links_of(span) == set(batches)
     assert trace_of(span) not in batches
+
+
+def test_of_many_requests_of_a_record_the_first_are_spans(collected: Collected) -> None:
+    for _ in range(2):
+        record = receive(topics.CRAWL_BATCH_REQUESTED)
+        for _ in range(FIRST_OF_MANY + 5):
+            with tracing.one_of_many("fetch"):
+                pass
+        record.end(None)
+    tracing.stop_tracing()
+    names = [span.name for span in collected.exporter.get_finished_spans()]
+    assert names.count("fetch") == 2 * FIRST_OF_MANY
 
 
 @pytest.mark.parametrize(
