@@ -23,12 +23,14 @@ async def build(process: Process) -> None:
     clients = KafkaClients(kafka, GROUP)
     receiver = receiver_of(settings, clients)
     process.resources.push_async_callback(receiver.aclose)
+    staging = open_s3(storage, storage.staging_bucket)
     consumer = LineageConsumer(
         clients,
         LineageEvents(
             Places(storage.staging_bucket, storage.lake_bucket, database_of(dsn)), settings.lineage_namespace
         ),
-        RunDatasets(open_s3(storage, storage.staging_bucket), folder.read),
+        RunDatasets(staging, folder.read),
+        staging,
         receiver,
         session_timeout_ms=kafka.kafka_session_timeout_ms,
     )

@@ -4,6 +4,7 @@ Nothing waits for it: it may be behind, or away for as long as the topics keep t
 """
 
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -19,16 +20,18 @@ from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlPlanned, RunCompleted
-from shared.events.topology import RESULT_OF_STAGE
+from shared.events.topology import PARENT_STAGE, RESULT_OF_STAGE
 from shared.observability.logging import get_logger
 from shared.runtime.background import Outage
+from shared.storage import keys
+from shared.storage.object_store import ObjectStore
 
 GROUP: Final = topics.consumer_group("lineage")
 TOPICS: Final = (topics.CRAWL_PLANNED, *RESULT_OF_STAGE.values(), topics.BATCH_FAILED, topics.RUN_COMPLETED)
 
 log = get_logger()
 
-Translate = Callable[[bytes], Coroutine[Any, Any, LineageEvent | None]]
+Translate = Callable[[bytes], Coroutine[Any, Any, list[LineageEvent]]]
 
 
 class LineageConsumer:
@@ -37,6 +40,7 @@ class LineageConsumer:
         kafka: KafkaClients,
         events: LineageEvents,
         datasets: RunDatasets,
+        staging: ObjectStore,
         receiver: Receiver,
         *,
         session_timeout_ms: int = 10_000,
@@ -44,6 +48,7 @@ class LineageConsumer:
         self._kafka = kafka
         self._events = events
         self._datasets = datasets
+        self._staging = staging
         self._receiver = receiver
         self._session_timeout_ms = session_timeout_ms
         self._translate: Mapping[str, Translate] = {
@@ -82,8 +87,7 @@ class LineageConsumer:
         record = to_record(raw)
         while True:
             try:
-                event = await self._event_of(record)
-                if event is not None:
+                for event in await self._events_of(record):
                     await self._receiver.send(event)
             except TransientError as error:
                 self.problem = str(error)
@@ -94,7 +98,7 @@ class LineageConsumer:
         outage.end()
         await consumer.commit({TopicPartition(raw.topic, raw.partition): raw.offset + 1})
 
-    async def _event_of(self, record: Record) -> LineageEvent | None:
+    async def _events_of(self, record: Record) -> list[LineageEvent]:
         """None for a record that tells nothing of a batch or run; the service that reads it has its dead letter."""
         try:
             return await self._translate.get(record.topic, self._batch)(record.value or b"")
@@ -102,17 +106,32 @@ class LineageConsumer:
             log.warning(
                 "lineage_record_skipped", topic=record.topic, offset=record.offset, detail=str(error)[:300]
             )
-            return None
+            return []
 
-    async def _started(self, value: bytes) -> LineageEvent | None:
-        return self._events.run_started(decode_event(CrawlPlanned, value))
+    async def _started(self, value: bytes) -> list[LineageEvent]:
+        event = self._events.run_started(decode_event(CrawlPlanned, value))
+        return [] if event is None else [event]
 
-    async def _ended(self, value: bytes) -> LineageEvent:
+    async def _ended(self, value: bytes) -> list[LineageEvent]:
         completed = decode_event(RunCompleted, value)
         datasets = await self._datasets.find_all(completed.run_id, completed.datasets)
-        return self._events.run_ended(completed, datasets)
+        return [self._events.run_ended(completed, datasets)]
 
-    async def _batch(self, value: bytes) -> LineageEvent:
+    async def _batch(self, value: bytes) -> list[LineageEvent]:
         batch = decode_event(BatchManifest, value)
         found = await self._datasets.find_all(batch.run_id, [batch.dataset])
-        return self._events.batch_ended(batch, found.get(batch.dataset))
+        dataset = found.get(batch.dataset)
+        started_at = await self._ready_at(batch)
+        return [
+            self._events.batch_started(batch, dataset, started_at),
+            self._events.batch_ended(batch, dataset),
+        ]
+
+    async def _ready_at(self, batch: BatchManifest) -> datetime:
+        """When the stage before was done with the batch; of a crawled one, when its run was asked for."""
+        parent = PARENT_STAGE[batch.stage]
+        if parent is None:
+            return batch.requested_at
+        key = keys.manifest_key(batch.run_id, batch.dataset, parent, batch.batch_id)
+        found = await self._staging.get(key)
+        return batch.produced_at if found is None else decode_event(BatchManifest, found).produced_at

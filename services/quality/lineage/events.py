@@ -1,6 +1,7 @@
 """Lineage events of the pipeline's events: one run per batch and stage, below the run of the pipeline. Pure."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from services.quality.lineage import facets
@@ -61,27 +62,39 @@ class LineageEvents:
             event["outputs"].append(_output(place, dataset, facets.output_statistics(summary.rows_loaded)))
         return event
 
+    def batch_started(
+        self, batch: BatchManifest, dataset: Dataset | None, started_at: datetime
+    ) -> LineageEvent:
+        """One stage of one batch. `started_at`: when what it works on was ready."""
+        at = min(started_at, batch.produced_at)
+        return self._of_batch("START", utc_text(at), batch, dataset)
+
     def batch_ended(self, batch: BatchManifest, dataset: Dataset | None) -> LineageEvent:
-        """One stage of one batch: what it read, what it wrote, or why it is dead."""
-        run_facets: dict[str, Facet] = {
-            "parent": facets.parent(run_uuid(batch.run_id), self._namespace, RUN_JOB),
-            "processing_engine": facets.engine(batch.code_version),
-        }
+        """What the stage read, what it wrote, or why the batch is dead."""
         is_dead = batch.status == "dead"
+        event = self._of_batch("FAIL" if is_dead else "COMPLETE", utc_text(batch.produced_at), batch, dataset)
         if is_dead:
-            run_facets["errorMessage"] = facets.error_message(
-                f"{batch.reason}: {batch.detail or ''}".rstrip(": ")
-            )
+            why = f"{batch.reason}: {batch.detail or ''}".rstrip(": ")
+            event["run"]["facets"]["errorMessage"] = facets.error_message(why)
+        event["inputs"].append(self._read(batch, dataset))
+        if not is_dead:
+            event["outputs"] += self._written(batch, dataset)
+        return event
+
+    def _of_batch(self, kind: str, at: str, batch: BatchManifest, dataset: Dataset | None) -> LineageEvent:
+        of_job = {"jobType": facets.job_type("STAGE")}
+        if dataset is not None:
+            of_job["sourceCode"] = facets.source_code(dataset)
         return self._event(
-            "FAIL" if is_dead else "COMPLETE",
-            utc_text(batch.produced_at),
+            kind,
+            at,
             batch_uuid(batch.batch_id, batch.stage),
-            run_facets,
+            {
+                "parent": facets.parent(run_uuid(batch.run_id), self._namespace, RUN_JOB),
+                "processing_engine": facets.engine(batch.code_version),
+            },
             stage_job(batch.dataset, batch.stage),
-            {"jobType": facets.job_type("STAGE")}
-            | ({} if dataset is None else {"sourceCode": facets.source_code(dataset)}),
-            [self._read(batch, dataset)],
-            [] if is_dead else self._written(batch, dataset),
+            of_job,
         )
 
     def _of_run(
@@ -91,7 +104,7 @@ class LineageEvents:
         if reason is not None:
             run_facets["errorMessage"] = facets.error_message(reason)
         of_job = {"jobType": facets.job_type("RUN")}
-        return self._event(kind, at, run_uuid(run_id), run_facets, RUN_JOB, of_job, [], [])
+        return self._event(kind, at, run_uuid(run_id), run_facets, RUN_JOB, of_job)
 
     def _event(
         self,
@@ -101,8 +114,6 @@ class LineageEvents:
         run_facets: Mapping[str, Facet],
         job: str,
         job_facets: Mapping[str, Facet],
-        inputs: list[dict[str, Any]],
-        outputs: list[dict[str, Any]],
     ) -> LineageEvent:
         return {
             "eventType": kind,
@@ -111,8 +122,8 @@ class LineageEvents:
             "schemaURL": _SCHEMA,
             "run": {"runId": run, "facets": dict(run_facets)},
             "job": {"namespace": self._namespace, "name": job, "facets": dict(job_facets)},
-            "inputs": inputs,
-            "outputs": outputs,
+            "inputs": [],
+            "outputs": [],
         }
 
     def _read(self, batch: BatchManifest, dataset: Dataset | None) -> dict[str, Any]:

@@ -67,7 +67,11 @@ class ReceivingServer:
         return web.Response(status=201)
 
     def runs(self) -> list[str]:
-        return [event["run"]["runId"] for event in self.events]
+        """Those that have ended, in order; each has started right before."""
+        ended = [event for event in self.events if event["eventType"] != "START"]
+        started = [event["run"]["runId"] for event in self.events if event["eventType"] == "START"]
+        assert {event["run"]["runId"] for event in ended} <= set(started)
+        return [event["run"]["runId"] for event in ended]
 
 
 @pytest.fixture
@@ -86,8 +90,9 @@ def clients(kafka_servers: str) -> KafkaClients:
 @asynccontextmanager
 async def consuming(clients: KafkaClients, receiver: Receiver) -> AsyncIterator[LineageConsumer]:
     events = LineageEvents(Places("staging", "lake", "db:5432/onpoint"), "onpoint")
-    datasets = RunDatasets(open_memory(), lambda: load_catalog(None, {}))
-    consumer = LineageConsumer(clients, events, datasets, receiver, session_timeout_ms=6_000)
+    staging = open_memory()
+    datasets = RunDatasets(staging, lambda: load_catalog(None, {}))
+    consumer = LineageConsumer(clients, events, datasets, staging, receiver, session_timeout_ms=6_000)
     task = asyncio.create_task(consumer.run())
     try:
         yield consumer

@@ -4,7 +4,7 @@ import importlib
 import json
 import pkgutil
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attr
@@ -109,6 +109,7 @@ def planned(dataset: str | None, refused: str | None = None) -> CrawlPlanned:
 def every_event() -> list[dict[str, Any]]:
     found = [EVENTS.batch_ended(batch(stage), POSTS) for stage in STAGES]
     found += [EVENTS.batch_ended(batch(stage), None) for stage in STAGES]
+    found += [EVENTS.batch_started(batch(stage), POSTS, NOON) for stage in STAGES]
     dead = {"status": "dead", "reason": Reason.CHECKSUM, "detail": "it is damaged", "artifacts": ()}
     found += [EVENTS.batch_ended(batch(stage, **dead), POSTS) for stage in STAGES]
     started = EVENTS.run_started(planned("posts"))
@@ -177,6 +178,12 @@ def test_every_batch_and_stage_is_a_run_below_the_run_of_the_pipeline() -> None:
     events = [EVENTS.batch_ended(batch(stage), POSTS) for stage in STAGES]
     assert len({event["run"]["runId"] for event in events}) == len(STAGES)
     assert {event["run"]["facets"]["parent"]["run"]["runId"] for event in events} == {run_uuid(RUN)}
+
+
+def test_a_stage_starts_when_what_it_works_on_is_ready_and_never_after_its_end() -> None:
+    before, after = NOON - timedelta(seconds=5), NOON + timedelta(seconds=5)
+    times = [EVENTS.batch_started(batch("loader"), POSTS, at)["eventTime"] for at in (before, after)]
+    assert times == ["2026-11-29T11:59:55Z", "2026-11-29T12:00:00Z"]
 
 
 def test_a_repeated_event_is_the_same_event() -> None:
