@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 
 WRITTEN: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 PROFILES = {
+    "lineage": {"quality-lineage"},
     "monitoring": {"prometheus", "grafana"},
     "kafka-ui": {"kafka-ui"},
     "cdc": {"connect"},

@@ -19,6 +19,7 @@ from services.converter.settings import ConverterSettings
 from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
 from services.processor.settings import DaskWorkerSettings, ProcessorSettings, TransformSettings
+from services.quality.lineage.settings import LineageSettings
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
 from shared.lake.settings import LakeSettings
@@ -55,6 +56,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),
     "Change capture (docs/cdc.md)": (ConnectSettings, CdcSettings),
+    "Lineage (docs/lineage.md)": (LineageSettings,),
     "quality, and `onpoint sweep`": (SweepSettings,),
     "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
 }
@@ -74,6 +76,16 @@ AWS = """\
 # AWS_SECRET_ACCESS_KEY=
 # region of the buckets
 # AWS_REGION=us-east-1
+"""
+
+TRACES = """\
+
+# --- Traces: some of the variables of OpenTelemetry (docs/traces.md)
+# address of a collector that takes protobuf over HTTP; absent: no traces
+# OTEL_EXPORTER_OTLP_ENDPOINT=
+# which traces are sent, and the share of a ratio
+# OTEL_TRACES_SAMPLER=parentbased_always_on
+# OTEL_TRACES_SAMPLER_ARG=
 """
 
 SOURCES = """\
@@ -177,7 +189,7 @@ def of_the_containers() -> str:
 def rendered() -> str:
     return "".join(
         (
-            *(HEAD, of_the_services(), AWS, SOURCES, CONSOLE, LOCAL, of_the_ports()),
+            *(HEAD, of_the_services(), AWS, TRACES, SOURCES, CONSOLE, LOCAL, of_the_ports()),
             *(COMPOSE, of_the_containers(), AIRFLOW),
         )
     )

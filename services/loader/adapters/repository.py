@@ -1,6 +1,7 @@
 """The ledger of loaded batches and the data tables, always in one transaction."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -30,6 +31,7 @@ from shared.datasets.types import WIDER_IN_POSTGRES
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.postgres.errors import (
     MigrationPendingError,
@@ -106,7 +108,7 @@ class LoadRepository:
         may_go_straight = batch.batch_id not in self._cut_off
         try:
             with translated():
-                async with self._pool.acquire() as connection, connection.transaction():
+                async with self._pool.acquire() as connection, _traced_transaction(connection):
                     result = await _load(
                         connection, batch, dataset, rows, nulls, keep, may_go_straight=may_go_straight
                     )
@@ -167,6 +169,20 @@ class LoadRepository:
             )
         grants = "; ".join(grant for [grant] in missing)
         return PrivilegeMissingError(f"dataset {dataset.name}: {error.__cause__}: {grants}")
+
+
+@asynccontextmanager
+async def _traced_transaction(connection: Connection) -> AsyncIterator[None]:
+    """As `connection.transaction()`; its commit is a span."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        await transaction.rollback()
+        raise
+    with tracing.span("commit", "client", {"db.system.name": "postgresql"}):
+        await transaction.commit()
 
 
 class ColumnsBehindError(Exception):
@@ -304,13 +320,14 @@ async def _copy_straight(
     try:
         async with connection.transaction():
             await connection.execute(statements.straight_limits(connection.get_server_version().major))
-            status = await connection.copy_to_table(
-                dataset.table,
-                schema_name="public",
-                source=rows.body(batch.produced_at),
-                columns=[*rows.columns, "etl_processed_at"],
-                format="binary",
-            )
+            with tracing.span("COPY", "client", {"db.system.name": "postgresql", "onpoint.rows": rows.count}):
+                status = await connection.copy_to_table(
+                    dataset.table,
+                    schema_name="public",
+                    source=rows.body(batch.produced_at),
+                    columns=[*rows.columns, "etl_processed_at"],
+                    format="binary",
+                )
     except asyncpg.PostgresError as error:
         if isinstance(error, _TAKES_THE_MERGE) or may_be_of_one_row(error):
             return None
