@@ -4,14 +4,16 @@ from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
+from services.quality.adapters.state import StateRepository
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
+from services.quality.service.state import PipelineMetrics
 from services.quality.workers.compaction import ScheduledCompaction
-from services.quality.workers.loops import list_forever, publish_forever
+from services.quality.workers.loops import list_forever, publish_forever, show_forever
 from services.quality.workers.sweeper import Sweeper
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
@@ -72,6 +74,7 @@ async def build(process: Process) -> None:
     )
     of_datasets = DatasetListings(pool, lake)
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
+    process.loops.append(partial(show_forever, PipelineMetrics(StateRepository(pool))))
     compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(

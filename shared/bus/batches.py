@@ -196,6 +196,10 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         oldest_ms = min((each for each in waiting if each is not None), default=None)
         return 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
 
+    def assigned(self) -> set[TopicPartition]:
+        """The partitions of this process."""
+        return set(self._partitions)
+
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         async with self._turn:
             for tp in revoked:

@@ -7,6 +7,7 @@ from services.s3sink.cdc.sink import CdcSink
 from services.s3sink.cdc.watch import SlotWatch
 from shared.bus.batches import BatchSubscription, topics_of
 from shared.bus.kafka import KafkaClients
+from shared.bus.lag import LagMeter
 from shared.observability.metrics import (
     CDC_CAPTURE_LAG_SECONDS,
     CDC_EXPECTED_ROWS,
@@ -45,8 +46,9 @@ async def build(process: Process) -> None:
         process.resources.enter_context(scratch_room()),
         observe,
     )
+    clients = KafkaClients(kafka, GROUP)
     subscription = BatchSubscription(
-        KafkaClients(kafka, GROUP),
+        clients,
         group=GROUP,
         pattern=topics_of(TOPIC_PREFIX),
         handler=sink,
@@ -54,7 +56,8 @@ async def build(process: Process) -> None:
         session_timeout_ms=kafka.kafka_session_timeout_ms,
     )
     watch = SlotWatch(pool)
-    process.loops.extend([subscription.run, watch.run])
+    lag = LagMeter(clients, GROUP, subscription.assigned)
+    process.loops.extend([subscription.run, watch.run, lag.run])
     process.checks.extend([subscription.problems, watch.problems])
     CDC_STOPPED.set_function(subscription.stopped)
     CDC_CAPTURE_LAG_SECONDS.set_function(lambda: max(subscription.lag_s(), watch.lag_s))
