@@ -1,25 +1,36 @@
+from collections.abc import Callable, Mapping
 from functools import partial
+
+import asyncpg
 
 from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
+from services.quality.adapters.news import NewsSources
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
+from services.quality.service.news import NewsCollector, NewsSender
 from services.quality.workers.compaction import ScheduledCompaction
 from services.quality.workers.loops import list_forever, publish_forever
+from services.quality.workers.news import collect_forever, send_forever
 from services.quality.workers.sweeper import Sweeper
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
+from shared.datasets.model import Dataset
 from shared.events import topics
 from shared.lake.compact import Compactor
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository
 from shared.lake.settings import LakeSettings
+from shared.news.channels.open import open_channels
+from shared.news.config import read_news_config
+from shared.news.outbox import Outbox
+from shared.news.settings import NewsSettings
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
@@ -72,6 +83,7 @@ async def build(process: Process) -> None:
     )
     of_datasets = DatasetListings(pool, lake)
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
+    add_news(process, pool, completions, folder.read)
     compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(
@@ -87,6 +99,21 @@ async def build(process: Process) -> None:
 
         schedule = ScheduledCompaction(repository, compactor, compacting.lake_compact_interval_s)
         process.loops.append(schedule.compact_forever)
+
+
+def add_news(
+    process: Process,
+    pool: asyncpg.Pool,
+    completions: CompletionRepository,
+    datasets: Callable[[], Mapping[str, Dataset]],
+) -> None:
+    """What happens becomes news whether or not there are channels: those that come later begin with what comes later."""
+    config, outbox = read_news_config(load_settings(NewsSettings).news_file), Outbox(pool)
+    collector = NewsCollector(NewsSources(pool), completions, outbox, config, datasets)
+    process.loops.append(partial(collect_forever, collector))
+    senders = [NewsSender(name, channel, outbox) for name, channel in open_channels(config).items()]
+    if senders:
+        process.loops.append(partial(send_forever, senders))
 
 
 def main() -> None:

@@ -120,6 +120,28 @@ CHECKS_FAILED = Counter(
     ["dataset", "severity"],
     registry=REGISTRY,
 )
+RUN_OVERDUE = Gauge(
+    "onpoint_run_overdue",
+    "1 while a run of the dataset is overdue by the dataset's `expect`.",
+    ["dataset"],
+    registry=REGISTRY,
+)
+NEWS_SENT = Counter("onpoint_news_sent_total", "News that a channel took.", ["channel"], registry=REGISTRY)
+NEWS_PENDING = Gauge(
+    "onpoint_news_pending", "News that wait to be sent, or to be tried again.", ["channel"], registry=REGISTRY
+)
+NEWS_FAILED = Gauge(
+    "onpoint_news_failed",
+    "News that were given up: `onpoint news list` tells why, `onpoint news retry` tries again.",
+    ["channel"],
+    registry=REGISTRY,
+)
+HEALTH_STATUS = Gauge(
+    "onpoint_health_status",
+    "State of each health check: 0 healthy, 1 warning, 2 stale or no data, 3 failed.",
+    ["check"],
+    registry=REGISTRY,
+)
 OBJECTS_SWEPT = Counter(
     "onpoint_swept_objects_total",
     "Objects that the sweep removed. kind: artifacts, losers, uploads, lake_objects, exports.",
