@@ -1,10 +1,12 @@
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 
 import asyncpg
 
 from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
+from services.quality.adapters.health import HealthRepository
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
 from services.quality.adapters.news import NewsSources
@@ -12,10 +14,12 @@ from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
+from services.quality.service.health import HealthService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
 from services.quality.service.news import NewsCollector, NewsSender
 from services.quality.workers.compaction import ScheduledCompaction
+from services.quality.workers.health import measure_forever
 from services.quality.workers.loops import list_forever, publish_forever
 from services.quality.workers.news import collect_forever, send_forever
 from services.quality.workers.sweeper import Sweeper
@@ -23,17 +27,21 @@ from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.events import topics
+from shared.health.measure import HealthMeter
+from shared.health.settings import HealthSettings
 from shared.lake.compact import Compactor
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository
 from shared.lake.settings import LakeSettings
 from shared.news.channels.open import open_channels
-from shared.news.config import read_news_config
+from shared.news.config import NewsConfig, read_news_config
 from shared.news.outbox import Outbox
 from shared.news.settings import NewsSettings
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
+from shared.runtime.http import Page
+from shared.runtime.paths import HEALTH_PATH
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.model import load_settings
@@ -109,11 +117,35 @@ def add_news(
 ) -> None:
     """What happens becomes news whether or not there are channels: those that come later begin with what comes later."""
     config, outbox = read_news_config(load_settings(NewsSettings).news_file), Outbox(pool)
+    add_health(process, pool, config, datasets)
     collector = NewsCollector(NewsSources(pool), completions, outbox, config, datasets)
     process.loops.append(partial(collect_forever, collector))
     senders = [NewsSender(name, channel, outbox) for name, channel in open_channels(config).items()]
     if senders:
         process.loops.append(partial(send_forever, senders))
+
+
+def add_health(
+    process: Process,
+    pool: asyncpg.Pool,
+    config: NewsConfig,
+    datasets: Callable[[], Mapping[str, Dataset]],
+) -> None:
+    settings = load_settings(HealthSettings)
+    health = HealthService(
+        lambda: HealthMeter(pool, settings, datasets()),
+        HealthRepository(pool, config),
+        settings.health_interval_s,
+    )
+
+    async def page() -> Page:
+        """503 tells watchers that know nothing but a status."""
+        report = await health.report()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if report.status == "FAILED" else HTTPStatus.OK
+        return Page(report.model_dump_json().encode(), status)
+
+    process.pages[HEALTH_PATH] = page
+    process.loops.append(partial(measure_forever, health))
 
 
 def main() -> None:
