@@ -73,8 +73,8 @@ class NewsCollector:
             RUN_OVERDUE.labels(name).set(name in late)
 
     async def keep_house(self) -> None:
-        if given_up := await self._outbox.keep_house():
-            log.warning("news_given_up", deliveries=given_up)
+        if abandoned := await self._outbox.keep_house():
+            log.warning("news_abandoned", deliveries=abandoned)
         counts = await self._outbox.counts()
         for channel in {*self._config.channels, *counts}:
             pending, failed = counts.get(channel, (0, 0))
@@ -99,7 +99,7 @@ class NewsSender:
         delivery = await self.outbox.claim(self.name, LEASE_S)
         if delivery is None:
             return None
-        crashpoints.reach("quality.news_claimed")
+        crashpoints.reach("news.claimed")
         if loop.time() - claimed_s > LEASE_S - SEND_TIMEOUT_S:
             return 0.0  # this process stood still: by the end of a try another one would have claimed it
         try:
@@ -112,7 +112,7 @@ class NewsSender:
         except Exception as error:  # noqa: BLE001 - a channel must not end the service
             failure = ChannelUnavailableError(f"unexpected: {type(error).__name__}", in_doubt=True)
             return await self._unavailable(delivery, failure)
-        crashpoints.reach("quality.news_sent")
+        crashpoints.reach("news.sent")
         self._failures = 0
         NEWS_SENT.labels(self.name).inc()
         if not await self.outbox.sent(delivery):

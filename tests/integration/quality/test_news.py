@@ -141,7 +141,7 @@ async def test_a_channel_that_comes_later_gets_what_happens_later(
     assert [row.title for row in await outbox.rows()] == ["run after succeeded"]
 
 
-@pytest.mark.parametrize(("point", "requests"), [("quality.news_claimed", 1), ("quality.news_sent", 2)])
+@pytest.mark.parametrize(("point", "requests"), [("news.claimed", 1), ("news.sent", 2)])
 async def test_a_sender_that_is_killed_leaves_its_delivery_to_the_next_one(
     quality: Quality,
     config: NewsConfig,
