@@ -22,7 +22,9 @@ from services.processor.settings import DaskWorkerSettings, ProcessorSettings, T
 from services.quality.lineage.settings import LineageSettings
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
+from shared.health.settings import HealthSettings
 from shared.lake.settings import LakeSettings
+from shared.news.settings import NewsSettings
 from shared.settings.cdc import ConnectSettings
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
@@ -58,6 +60,8 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "Change capture (docs/cdc.md)": (ConnectSettings, CdcSettings),
     "Lineage (docs/lineage.md)": (LineageSettings,),
     "quality, and `onpoint sweep`": (SweepSettings,),
+    "quality, and `onpoint news` (docs/news.md)": (NewsSettings,),
+    "quality, and `onpoint health` (docs/health.md)": (HealthSettings,),
     "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
 }
 

@@ -23,3 +23,6 @@ POINTS: dict[str, tuple[str, ...]] = {
 
 COMPACTION = ("planned", "put", "written", "committed", "listed")
 """Of the lake: `lake.point`. A command runs it, or quality on its schedule (tests/integration/lake/test_crashes.py)."""
+
+NEWS = ("claimed", "sent")
+"""Of the sender of news in quality: `news.point` (tests/integration/quality/test_news.py)."""
