@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def verify(name: str, timeout_s: float, *, as_json: bool) -> int:
-    """The exit code."""
+    """Prints what `onpoint cdc verify` finds; the exit code. Waits at most `timeout_s` for the lake.
+
+    Raises `WrongUseError` for a table that is not captured, `CommandError` where a server is away or the lake does not get
+    there. Costs the table once over the wire, its objects on this machine's disk, and 1 GB of memory.
+    """
     dsn, url, kafka = environment.ledger_dsn(), connect_url(), environment.kafka()
     storage = environment.settings(ObjectStoreSettings)
 

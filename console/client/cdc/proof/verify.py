@@ -56,7 +56,11 @@ async def verify(
     problem: Problem,
     report: Report,
 ) -> Proof:
-    """Raises `NotThereYetError`, and `NoSnapshotError` where no moment without writers is found."""
+    """Compares the table as it is now with what its objects add up to, once the lake has everything up to now.
+
+    Raises `NotThereYetError` where that takes longer than `timeout_s`, `NoSnapshotError` where no moment without writers is
+    found, `ChecksumError` for an object that is not as it was written. Costs the disk of a row file and of the objects.
+    """
     locking, reading, watching = dsn_connections
     with tempfile.TemporaryDirectory(prefix="onpoint-verify-") as folder:
         scratch = Path(folder)
