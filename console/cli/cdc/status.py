@@ -113,7 +113,7 @@ def _show(found: Status) -> None:
     print(f"connector {CONNECTOR}: {found.connector.state.lower()}")
     if found.slot is not None:
         behind = f" ({found.slot.lag_s:,.1f} s)" if found.slot.lag_s is not None else ""
-        reader = "" if found.slot.active else ", nobody reads it"
+        reader = "" if found.slot.active else ", without a reader"
         limit = (
             f", {size(found.slot.safe_bytes)} until it is lost" if found.slot.safe_bytes is not None else ""
         )
