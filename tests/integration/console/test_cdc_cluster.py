@@ -4,6 +4,7 @@ import hashlib
 import io
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +32,7 @@ async def put(lake: ObjectStore, number: int) -> StoredObject:
     """Inserts, and in every object after the first one updates of the row before."""
     first, data = number * ROWS, io.BytesIO()
     keys = [*range(first, first + ROWS - 1), max(0, first - 1)]
-    table = {
+    table: dict[str, Any] = {
         "Op": ["I"] * (ROWS - 1) + ["U"],
         "_lsn": [1] * ROWS,
         "_offset": list(range(first, first + ROWS)),
