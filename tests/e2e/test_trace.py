@@ -220,6 +220,8 @@ async def test_every_place_of_a_crawl_is_found_also_one_that_was_left_out(site: 
         assert (row["state"], json.loads(row["raw"])) == (state, crawl.records[place])
     beyond = await site.operator.run("trace", "orders", "--position", f"{crawl.run_id}:{10**6}")
     assert beyond.code == 1
+    unknown = await site.operator.run("trace", "orders", "5", "--run", "never")
+    assert (unknown.code, unknown.err) == (1, "onpoint: there is no run never: see `onpoint runs`\n")
 
 
 async def test_a_row_of_a_replay_is_led_back_to_the_run_that_crawled_it(site: Site) -> None:
