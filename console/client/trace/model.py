@@ -14,9 +14,9 @@ transform filtered it."""
 
 STATE_TEXT: Mapping[State, str] = {
     "current": "in the table",
-    "superseded": "superseded by a newer row of its key",
+    "superseded": "a newer row of its key is in the table",
     "not_loaded": "in the lake and not in the table",
-    "quarantined": "refused",
+    "quarantined": "refused, and kept with the reason",
     "left_out": "crawled, and not kept: a later record of its batch has its key, or a transform filtered it",
 }
 
