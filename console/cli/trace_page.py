@@ -115,7 +115,9 @@ def _answer(request: Request) -> str:
     at = f" at {one_line(request.fetched_at)}" if request.fetched_at else ""
     etag = f", ETag {one_line(request.etag)}" if request.etag else f", {NO_ETAG}"
     detail = f": {one_line(request.detail)}" if request.detail else ""
-    return f"{status}{at}{etag}{detail}"
+    took = "" if request.took_ms is None else f" after {request.took_ms:,} ms"
+    tries = f", at try {request.tries:,}" if (request.tries or 1) > 1 else ""
+    return f"{status}{at}{took}{tries}{etag}{detail}"
 
 
 def _unsearched(searched: Searched) -> Iterator[str]:

@@ -89,6 +89,8 @@ class Request:
     answered_url: str | None
     """Where redirects led to; None where there were none."""
     detail: str | None
+    took_ms: int | None = None
+    tries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
