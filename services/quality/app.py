@@ -10,6 +10,7 @@ from services.quality.adapters.health import HealthRepository
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
 from services.quality.adapters.news import NewsSources
+from services.quality.adapters.state import StateRepository
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
@@ -18,9 +19,10 @@ from services.quality.service.health import HealthService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
 from services.quality.service.news import NewsCollector, NewsSender
+from services.quality.service.state import PipelineMetrics
 from services.quality.workers.compaction import ScheduledCompaction
 from services.quality.workers.health import measure_forever
-from services.quality.workers.loops import list_forever, publish_forever
+from services.quality.workers.loops import list_forever, publish_forever, show_forever
 from services.quality.workers.news import collect_forever, send_forever
 from services.quality.workers.sweeper import Sweeper
 from shared.datasets.folder import DatasetFolder
@@ -91,6 +93,7 @@ async def build(process: Process) -> None:
     )
     of_datasets = DatasetListings(pool, lake)
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
+    process.loops.append(partial(show_forever, PipelineMetrics(StateRepository(pool))))
     add_news(process, pool, completions, folder.read, RunDatasets(staging, folder.read))
     compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:

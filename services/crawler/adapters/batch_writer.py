@@ -117,7 +117,7 @@ class BatchWriter:
     async def add(self, answer: Answer[Fetched]) -> None:
         fetched = answer.value
         reason = Reason.EMPTY if fetched.empty else None
-        await self._log(answer.url, answer.status, fetched.rows, reason, None, answer.fetched_at.isoformat())
+        await self._log(answer, fetched.rows, reason, None, etag=answer.etag, size=answer.bytes)
         if fetched.rows:
             for block in fetched.lines.blocks():
                 await self.raw.write(block)
@@ -149,7 +149,7 @@ class BatchWriter:
 
     async def add_end(self, behind: FetchFailure) -> None:
         """A request that found no records behind the last page."""
-        await self._log(behind.url, behind.status, 0, None, behind.detail, behind.fetched_at.isoformat())
+        await self._log(behind, 0, None, behind.detail)
 
     def end_at(self, following: CursorWork) -> None:
         """The number of batches is published already: what follows is listed as missing."""
@@ -160,27 +160,31 @@ class BatchWriter:
         self.missing.append(missed(url, reason))
 
     async def _log_failure(self, failure: FetchFailure, rows: int) -> None:
-        fetched_at = failure.fetched_at.isoformat()
-        await self._log(failure.url, failure.status, rows, Reason.FETCH, failure.detail, fetched_at)
+        await self._log(failure, rows, Reason.FETCH, failure.detail)
 
     async def _log(
         self,
-        url: str,
-        status: int | None,
+        request: Answer[Fetched] | FetchFailure,
         rows: int,
         reason: Reason | None,
         detail: str | None,
-        fetched_at: str,
+        *,
+        etag: str | None = None,
+        size: int | None = None,
     ) -> None:
         self.requests += 1
         entry = {
             "place": self.rows,
             "rows": rows,
-            "url": url[:MAX_URL_CHARS],
-            "status": status,
+            "url": request.url[:MAX_URL_CHARS],
+            "status": request.status,
             "reason": reason,
             "detail": detail,
-            "fetched_at": fetched_at,
+            "fetched_at": request.fetched_at.isoformat(),
+            "tries": request.tries,
+            "took_ms": None if request.took_s is None else round(request.took_s * 1000),
+            "etag": etag,
+            "bytes": size,
         }
         await self.log.write(orjson.dumps(entry) + b"\n")
 

@@ -20,11 +20,12 @@ from shared.bus.messages import Publish, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
 from shared.observability.logging import get_logger
-from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import BATCH_CPU_SECONDS, STAGE_BATCHES, STAGE_BYTES, STAGE_ROWS
 from shared.postgres.errors import StatementFailedError
 from shared.reasons import Reason
 from shared.runtime.background import Outage
-from shared.runtime.busy import busy
+from shared.runtime.busy import busy, cpu_ms
+from shared.stages.counting import count_batch
 from shared.stages.failures import dead_manifest
 from shared.stages.messages import result_event
 from shared.version import CODE_VERSION
@@ -68,7 +69,7 @@ class SinkLoop:
 
         Raises only what a new process must cure: a producer that the broker refuses for good.
         """
-        outage = Outage("sink_paused", "sink_resumed")
+        outage = Outage("sink_paused", "sink_resumed", work="the writing of lake objects")
         while True:
             self._woken.clear()
             try:
@@ -107,6 +108,10 @@ class SinkLoop:
         rows = sum(result.counts.accepted for result in results)
         STAGE_ROWS.labels("s3sink", claim.dataset, "accepted").inc(rows)
         STAGE_BATCHES.labels("s3sink", claim.dataset, "done").inc(len(results))
+        read = sum(artifact.bytes for batch in batches for artifact in batch.artifacts)
+        STAGE_BYTES.labels("s3sink", claim.dataset, "read").inc(read)
+        STAGE_BYTES.labels("s3sink", claim.dataset, "written").inc(claim.lake.bytes if claim.lake else 0)
+        BATCH_CPU_SECONDS.labels("s3sink", claim.dataset).inc((cpu_ms() or 0) / 1000)
         log.info(
             "object_stored", batches=len(results), rows=rows, bytes=claim.lake.bytes if claim.lake else 0
         )
@@ -143,8 +148,9 @@ class SinkLoop:
             await self._mark_failed(claim, batches[0], error)
 
     async def _mark_failed(self, claim: Claim, batch: BatchManifest, error: PermanentError) -> None:
-        if await claim.mark_failed(dead_manifest(batch, "s3sink", error)):
-            STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
+        dead = dead_manifest(batch, "s3sink", error)
+        if await claim.mark_failed(dead):
+            count_batch(dead)
             log.error("batch_dead", batch_id=batch.batch_id, reason=error.reason, detail=str(error))
 
     async def _publish_dead_batches(self) -> None:
