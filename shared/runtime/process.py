@@ -5,10 +5,8 @@ Readiness is red and liveness green while Kafka or PostgreSQL is away: the proce
 
 import asyncio
 import contextlib
-import shutil
 import signal
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -28,8 +26,6 @@ from shared.observability.metrics import (
     BROKER_REACHABLE,
     CPU_LIMIT,
     LOOP_LAG_SECONDS,
-    SCRATCH_BYTES,
-    SCRATCH_FREE_BYTES,
 )
 from shared.observability.tracing import configure_tracing, stop_tracing
 from shared.runtime import background, cpu, memory
@@ -221,9 +217,6 @@ async def _watch(subscriptions: Subscriptions) -> None:
         lag_s = max(0.0, loop.time() - due)
         lately.append(lag_s)
         LOOP_LAG_SECONDS.set(max(lately))
-        disk = shutil.disk_usage(tempfile.gettempdir())
-        SCRATCH_BYTES.set(disk.total)
-        SCRATCH_FREE_BYTES.set(disk.free)
         subscriptions.apply_memory_pressure(memory.measure())
         if lag_s > LOOP_LAG_WARNING_S:
             log.warning("loop_lag", lag_s=round(lag_s, 3))

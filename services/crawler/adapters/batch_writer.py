@@ -17,7 +17,6 @@ from shared.reasons import Reason
 RAW_FILE, LOG_FILE = "raw", "requests"
 
 MAX_URL_CHARS = 2000
-MAX_HEADER_CHARS = 256
 MAX_MISSING_URL_CHARS = 300
 MAX_MISSING_REASON_CHARS = 300
 """A batch may miss 1,000 pages, and its manifest must stay below a megabyte."""
