@@ -44,6 +44,7 @@ OWN_SETTINGS = frozenset(
         "ONPOINT_S3_CREDENTIALS_FILE",
         "ONPOINT_STAGING_BUCKET",
         "ONPOINT_LAKE_BUCKET",
+        "ONPOINT_LOCAL_ALERT_WEBHOOK",
         MARK,
         HTTP_PORT,
     }
