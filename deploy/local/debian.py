@@ -1,5 +1,6 @@
 """Programs of Debian's packages, unpacked below the components without an installation."""
 
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from deploy.local.tools import on_path
 
 PACKAGES = ("prometheus", "prometheus-alertmanager")
 FOLDER = "debian-prometheus"
+LISTS = "apt"
 PROGRAMS = {
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
@@ -23,7 +25,7 @@ DOWNLOAD_TIMEOUT_S = 600.0
 LINES_SHOWN = 5
 ADVICE = (
     "put prometheus, promtool, alertmanager and amtool (Prometheus 2.42 or newer) on the path, "
-    "or run `apt-get update` where Debian's packages are used, then start again"
+    "or check the network and apt's sources where Debian's packages are used, then start again"
 )
 
 
@@ -62,10 +64,25 @@ def _download(folder: Path, *, environ: Mapping[str, str], report: Callable[[str
         raise ToolMissingError(f"prometheus was not found, and this machine has no Debian packages: {ADVICE}")
     report("fetching Prometheus and Alertmanager through apt (first start only)")
     # As root, apt would become a user that cannot write here, and warn of it.
-    _run((str(apt), "-o", "APT::Sandbox::User=root", "download", *PACKAGES), folder, environ)
+    command = (str(apt), "-o", "APT::Sandbox::User=root")
+    try:
+        _run((*command, "download", *PACKAGES), folder, environ)
+    except FetchError:
+        # The machine's lists of packages are absent or old, and only root may renew them: these are our own.
+        own = _own_lists(folder)
+        _run((*command, *own, "update"), folder, environ)
+        _run((*command, *own, "download", *PACKAGES), folder, environ)
+    shutil.rmtree(folder / LISTS, ignore_errors=True)
     for package in sorted(folder.glob("*.deb")):
         _run((str(dpkg), "--extract", package.name, "."), folder, environ)
         package.unlink()
+
+
+def _own_lists(folder: Path) -> tuple[str, ...]:
+    for part in ("lists/partial", "cache/archives/partial"):
+        (folder / LISTS / part).mkdir(parents=True, exist_ok=True)
+    places = {"Dir::State::Lists": "lists", "Dir::Cache": "cache"}
+    return tuple(word for name, part in places.items() for word in ("-o", f"{name}={folder / LISTS / part}"))
 
 
 def _run(command: tuple[str, ...], folder: Path, environ: Mapping[str, str]) -> None:

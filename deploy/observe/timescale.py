@@ -22,6 +22,7 @@ SHORTEST_RANGE_MS = 5000
 
 _DURATION = re.compile(r"(\d+)(ms|[smhd])")
 _RANGE = re.compile(r"\[(\d+(?:ms|[smhd]))(:(?:\d+(?:ms|[smhd]))?)?\]")
+_OFFSET = re.compile(r"(offset )(\d+(?:ms|[smhd]))")
 
 
 def scaled(document: Any, factor: float) -> Any:
@@ -45,7 +46,8 @@ def _scaled(node: Any, factor: Fraction) -> Any:
 
 def _scaled_value(key: str, value: Any, factor: Fraction) -> Any:
     if key == "expr":
-        return _RANGE.sub(lambda found: _range(found, factor), value)
+        ranges = _RANGE.sub(lambda found: _range(found, factor), value)
+        return _OFFSET.sub(lambda found: found[1] + _times(found[2], factor, SHORTEST_RANGE_MS), ranges)
     if key in WINDOW_KEYS:
         return _times(value, factor, 0)
     if key in INTERVAL_KEYS:

@@ -4,6 +4,7 @@ from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
+from services.quality.adapters.kafka_state import KafkaObserver
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
@@ -11,11 +12,15 @@ from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
 from services.quality.workers.compaction import ScheduledCompaction
+from services.quality.settings import KafkaWatchSettings
+from services.quality.workers.kafka_watch import KafkaWatch
 from services.quality.workers.loops import list_forever, publish_forever
 from services.quality.workers.sweeper import Sweeper
+from shared.bus.kafka import KafkaClients
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.events import topics
+from shared.events.topology import SERVICES, TOPICS
 from shared.lake.compact import Compactor
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository
@@ -25,6 +30,7 @@ from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
+from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
@@ -72,6 +78,8 @@ async def build(process: Process) -> None:
     )
     of_datasets = DatasetListings(pool, lake)
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
+    if interval_s := load_settings(KafkaWatchSettings).kafka_watch_interval_s:
+        process.loops.append(_kafka_watch(interval_s).watch_forever)
     compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(
@@ -87,6 +95,12 @@ async def build(process: Process) -> None:
 
         schedule = ScheduledCompaction(repository, compactor, compacting.lake_compact_interval_s)
         process.loops.append(schedule.compact_forever)
+
+
+def _kafka_watch(interval_s: int) -> KafkaWatch:
+    kafka = KafkaClients(load_settings(KafkaSettings), "onpoint-quality-watch")
+    observer = KafkaObserver(kafka, [topics.consumer_group(service) for service in SERVICES], TOPICS)
+    return KafkaWatch(observer, interval_s)
 
 
 def main() -> None:
