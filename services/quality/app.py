@@ -2,17 +2,18 @@ from functools import partial
 
 from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
+from services.quality.adapters.kafka_state import KafkaObserver
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
-from services.quality.adapters.kafka_state import KafkaObserver
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
+from services.quality.settings import CloudWatchSettings, KafkaWatchSettings
+from services.quality.workers.cloudwatch import CloudWatchExport
 from services.quality.workers.compaction import ScheduledCompaction
-from services.quality.settings import KafkaWatchSettings
 from services.quality.workers.kafka_watch import KafkaWatch
 from services.quality.workers.loops import list_forever, publish_forever
 from services.quality.workers.sweeper import Sweeper
@@ -57,7 +58,10 @@ async def build(process: Process) -> None:
     datasets = RunDatasets(staging, folder.read)
     combinations = Combinations(CombinedExportRepository(pool), Batches(staging, "converter"), datasets)
     ledger = LedgerService(LedgerRepository(pool), staging, process.publisher.publish_all, combinations)
-    completion = CompletionService(completions, listings, Checks(pool), datasets, combinations)
+    cloudwatch = CloudWatchExport(load_settings(CloudWatchSettings))
+    completion = CompletionService(
+        completions, listings, Checks(pool), datasets, combinations, on_end=cloudwatch.add
+    )
     handlers = Handlers(ledger, completion, combinations)
     process.subscriptions.subscribe(
         topics.CRAWL_REQUESTED,
@@ -78,6 +82,8 @@ async def build(process: Process) -> None:
     )
     of_datasets = DatasetListings(pool, lake)
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
+    if cloudwatch.is_on:
+        process.loops.append(cloudwatch.send_forever)
     if interval_s := load_settings(KafkaWatchSettings).kafka_watch_interval_s:
         process.loops.append(_kafka_watch(interval_s).watch_forever)
     compacting = load_settings(LakeSettings)

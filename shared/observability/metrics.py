@@ -498,6 +498,16 @@ CERTIFICATE_EXPIRY = _KAFKA.gauge(
     remedy="Renew it: docs/runbooks.md tells how.",
 )
 
+_CLOUDWATCH = Section("CloudWatch", "quality, where ONPOINT_CLOUDWATCH_INTERVAL_S is above 0")
+
+CLOUDWATCH_FIGURES = _CLOUDWATCH.counter(
+    "onpoint_cloudwatch_figures_total",
+    "Figures for CloudWatch. outcome: sent, dropped (as it took none for too long, or refused them).",
+    unit="count",
+    labels=("outcome",),
+    remedy="dropped: the log of quality has `cloudwatch_waits` or `cloudwatch_refuses` with the reason.",
+)
+
 _SWEEP = Section("Sweep", "quality")
 
 OBJECTS_SWEPT = _SWEEP.counter(

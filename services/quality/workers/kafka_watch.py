@@ -75,8 +75,8 @@ class KafkaWatch:
             longest[key] = max(longest[key], seconds)
         for (group, topic), seconds in longest.items():
             GROUP_STALLED_SECONDS.labels(group, topic).set(seconds)
-        for server, end in state.certificates.items():
-            CERTIFICATE_EXPIRY.labels(server).set(end)
+        for server, until in state.certificates.items():
+            CERTIFICATE_EXPIRY.labels(server).set(until)
         KAFKA_MEASURED.set(now)
 
 

@@ -97,7 +97,10 @@ CASES = (
     ),
     Case(
         "DiskWillFill",
-        fires={loader("onpoint_scratch_free_bytes"): "4e9-20e6x80", loader("onpoint_scratch_bytes"): "10e9x80"},
+        fires={
+            loader("onpoint_scratch_free_bytes"): "4e9-20e6x80",
+            loader("onpoint_scratch_bytes"): "10e9x80",
+        },
         # A batch takes room and gives it back.
         quiet={
             loader("onpoint_scratch_free_bytes"): "9e9-50e6x40 7e9+50e6x40",
@@ -117,7 +120,9 @@ CASES = (
         fires={quality("onpoint_group_stalled_seconds", group="onpoint-loader", topic="t"): "0+15x60"},
         # Batches of three minutes.
         quiet={
-            quality("onpoint_group_stalled_seconds", group="onpoint-loader", topic="t"): "0+15x12 0+15x12 0+15x12"
+            quality(
+                "onpoint_group_stalled_seconds", group="onpoint-loader", topic="t"
+            ): "0+15x12 0+15x12 0+15x12"
         },
         after="8m",
         severity="page",
@@ -219,8 +224,12 @@ CASES = (
     Case(
         "CertExpiry",
         # Time begins at 0 here.
-        fires={quality("onpoint_certificate_expiry_timestamp_seconds", server="kafka:9092"): f"{13 * 86400}x60"},
-        quiet={quality("onpoint_certificate_expiry_timestamp_seconds", server="kafka:9092"): f"{15 * 86400}x60"},
+        fires={
+            quality("onpoint_certificate_expiry_timestamp_seconds", server="kafka:9092"): f"{13 * 86400}x60"
+        },
+        quiet={
+            quality("onpoint_certificate_expiry_timestamp_seconds", server="kafka:9092"): f"{15 * 86400}x60"
+        },
     ),
     Case(
         "RunOverdue",
@@ -300,7 +309,9 @@ CASES = (
             'up{service="crawler", instance="crawler:1"}': "1x60",
             'onpoint_source_requests_total{service="crawler", source="posts", outcome="forbidden"}': "_x20 1x40",
         },
-        quiet={'onpoint_source_requests_total{service="crawler", source="posts", outcome="timeout"}': "0+1x60"},
+        quiet={
+            'onpoint_source_requests_total{service="crawler", source="posts", outcome="timeout"}': "0+1x60"
+        },
     ),
     Case(
         "SlotLag",

@@ -31,9 +31,7 @@ def part(case: Case, figures: Figures, expected: list[dict[str, Any]], what: str
         "name": f"{case.alert} {what}",
         "interval": "15s",
         "input_series": [{"series": series, "values": values} for series, values in figures.items()],
-        "promql_expr_test": [
-            {"expr": f"count({firing})", "eval_time": case.after, "exp_samples": expected}
-        ],
+        "promql_expr_test": [{"expr": f"count({firing})", "eval_time": case.after, "exp_samples": expected}],
     }
 
 
@@ -64,7 +62,9 @@ def test_every_alert_has_a_case() -> None:
     assert {case.alert for case in CASES} == {alert["alert"] for alert in alerts()}
 
 
-@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: f"{alert['alert']}-{alert['labels'].get('window', '')}")
+@pytest.mark.parametrize(
+    "alert", alerts(), ids=lambda alert: f"{alert['alert']}-{alert['labels'].get('window', '')}"
+)
 def test_an_alert_says_what_is_wrong_how_urgent_it_is_and_where_to_read_on(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in {"page", "ticket"}
     assert alert["annotations"]["summary"]
