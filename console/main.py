@@ -56,6 +56,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "bench": (f"{BENCH}.commands", "Measure how fast the pipeline is on this machine"),
         "exports": ("console.cli.exports", "Combine the export files of a run"),
         "lake": ("console.cli.lake.commands", "Compact the objects of the lake, and show how they are"),
+        "health": ("console.cli.health", "Measure the health of the pipeline"),
+        "news": ("console.cli.news.commands", "Try the channels of news, show and send again"),
         "sweep": ("console.cli.sweep", "Remove what nobody needs any more from the object store"),
         "verify": ("console.cli.verify.commands", "Check that everything is where it belongs, once"),
     },

@@ -1,34 +1,53 @@
+from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
+
+import asyncpg
 
 from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
+from services.quality.adapters.health import HealthRepository
 from services.quality.adapters.kafka_state import KafkaObserver
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
+from services.quality.adapters.news import NewsSources
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
 from services.quality.service.completion import CompletionService
+from services.quality.service.health import HealthService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
+from services.quality.service.news import NewsCollector, NewsSender
 from services.quality.settings import CloudWatchSettings, KafkaWatchSettings
 from services.quality.workers.cloudwatch import CloudWatchExport
 from services.quality.workers.compaction import ScheduledCompaction
+from services.quality.workers.health import measure_forever
 from services.quality.workers.kafka_watch import KafkaWatch
 from services.quality.workers.loops import list_forever, publish_forever
+from services.quality.workers.news import collect_forever, send_forever
 from services.quality.workers.sweeper import Sweeper
 from shared.bus.kafka import KafkaClients
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
+from shared.datasets.model import Dataset
 from shared.events import topics
 from shared.events.topology import SERVICES, TOPICS
+from shared.health.measure import HealthMeter
+from shared.health.settings import HealthSettings
 from shared.lake.compact import Compactor
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository
 from shared.lake.settings import LakeSettings
+from shared.news.channels.open import open_channels
+from shared.news.config import NewsConfig, read_news_config
+from shared.news.outbox import Outbox
+from shared.news.settings import NewsSettings
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
+from shared.runtime.http import Page
+from shared.runtime.paths import HEALTH_PATH
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
 from shared.settings.kafka import KafkaSettings
@@ -86,6 +105,7 @@ async def build(process: Process) -> None:
         process.loops.append(cloudwatch.send_forever)
     if interval_s := load_settings(KafkaWatchSettings).kafka_watch_interval_s:
         process.loops.append(_kafka_watch(interval_s).watch_forever)
+    add_news(process, pool, completions, folder.read)
     compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(
@@ -107,6 +127,45 @@ def _kafka_watch(interval_s: int) -> KafkaWatch:
     kafka = KafkaClients(load_settings(KafkaSettings), "onpoint-quality-watch")
     observer = KafkaObserver(kafka, [topics.consumer_group(service) for service in SERVICES], TOPICS)
     return KafkaWatch(observer, interval_s)
+
+
+def add_news(
+    process: Process,
+    pool: asyncpg.Pool,
+    completions: CompletionRepository,
+    datasets: Callable[[], Mapping[str, Dataset]],
+) -> None:
+    """What happens becomes news whether or not there are channels: those that come later begin with what comes later."""
+    config, outbox = read_news_config(load_settings(NewsSettings).news_file), Outbox(pool)
+    add_health(process, pool, config, datasets)
+    collector = NewsCollector(NewsSources(pool), completions, outbox, config, datasets)
+    process.loops.append(partial(collect_forever, collector))
+    senders = [NewsSender(name, channel, outbox) for name, channel in open_channels(config).items()]
+    if senders:
+        process.loops.append(partial(send_forever, senders))
+
+
+def add_health(
+    process: Process,
+    pool: asyncpg.Pool,
+    config: NewsConfig,
+    datasets: Callable[[], Mapping[str, Dataset]],
+) -> None:
+    settings = load_settings(HealthSettings)
+    health = HealthService(
+        lambda: HealthMeter(pool, settings, datasets()),
+        HealthRepository(pool, config),
+        settings.health_interval_s,
+    )
+
+    async def page() -> Page:
+        """503 tells watchers that know nothing but a status."""
+        report = await health.report()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if report.status == "FAILED" else HTTPStatus.OK
+        return Page(report.model_dump_json().encode(), status)
+
+    process.pages[HEALTH_PATH] = page
+    process.loops.append(partial(measure_forever, health))
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
 
 
 LABELS: Final[Mapping[str, Label]] = {
+    "channel": Label("name of a channel of news, in the file that `ONPOINT_NEWS_FILE` names", 60),
+    "check": Label("`database`, `freshness`, `latency`, `error_rate`, `resources`, `change_capture`"),
     "dataset": Label("name of a dataset file", MOST_DATASETS),
     "direction": Label("`read` or `written`"),
     "format": Label("of export files: `parquet`, `csv`, `json`, `xlsx`, `feather`, `avro`"),

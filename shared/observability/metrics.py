@@ -574,3 +574,51 @@ CDC_STOPPED = _CDC.gauge(
     unit="count",
     remedy="`/readyz` names them and what to do.",
 )
+
+_MACHINE = Section("Machine", "every service, as of the moment that it is asked")
+
+MACHINE_CPU_RATIO = _MACHINE.gauge(
+    "onpoint_machine_cpu_ratio",
+    "CPU in use on the process's machine, of all its cores, since it was asked before.",
+    unit="ratio",
+    remedy="Near 1 for long: the machine is too small for what runs on it.",
+)
+WORK_IN_HAND = _MACHINE.gauge(
+    "onpoint_work_in_hand",
+    "Pieces of work that the process has in hand: records, batches, requests.",
+    unit="count",
+)
+
+_HEALTH = Section("Health and news", "quality")
+
+HEALTH_STATUS = _HEALTH.gauge(
+    "onpoint_health_status",
+    "State of each health check: 0 healthy, 1 warning, 2 stale or no data, 3 failed.",
+    unit="count",
+    labels=("check",),
+    remedy="`onpoint health` tells what it is, and since when.",
+)
+RUN_OVERDUE = _HEALTH.gauge(
+    "onpoint_run_overdue",
+    "1 while a run of the dataset is overdue by the `expect` of its file.",
+    unit="count",
+    labels=("dataset",),
+    remedy="Look whether whoever asks for the runs is up; `onpoint runs` shows the last ones.",
+)
+NEWS_SENT = _HEALTH.counter(
+    "onpoint_news_sent_total", "News that a channel took.", unit="count", labels=("channel",)
+)
+NEWS_PENDING = _HEALTH.gauge(
+    "onpoint_news_pending",
+    "News that wait to be sent, or to be tried again.",
+    unit="count",
+    labels=("channel",),
+    remedy="More for minutes: the channel is away; `onpoint news list` has its answer.",
+)
+NEWS_FAILED = _HEALTH.gauge(
+    "onpoint_news_failed",
+    "News that were given up.",
+    unit="count",
+    labels=("channel",),
+    remedy="`onpoint news list --state failed` tells why, `onpoint news retry` tries again.",
+)

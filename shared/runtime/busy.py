@@ -32,3 +32,8 @@ def busy() -> Iterator[None]:
         yield
     finally:
         end()
+
+
+def pieces() -> int:
+    """In hand at this moment."""
+    return _pieces

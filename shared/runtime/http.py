@@ -1,24 +1,46 @@
-"""/livez, /readyz, /metrics and /resume of a service."""
+"""/livez, /readyz, /metrics and /resume of a service, and the pages that a service has of its own."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from shared.observability.metrics import REGISTRY
+from shared.observability.registry import REGISTRY
+from shared.runtime import machine
 from shared.runtime.paths import RESUME_PATH
 
 Problems = Callable[[], list[str]]
 """The problems of this moment, for people; empty: none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer in JSON."""
+
+    body: bytes
+    status: HTTPStatus = HTTPStatus.OK
+
+
+Pages = Mapping[str, Callable[[], Awaitable[Page]]]
+"""By their paths. Looked up at each request: a service adds its own while it starts."""
+
+
 async def start_http(
-    host: str, port: int, *, alive: Problems, ready: Problems, resume: Callable[[], bool]
+    host: str,
+    port: int,
+    *,
+    alive: Problems,
+    ready: Problems,
+    resume: Callable[[], bool],
+    pages: Pages | None = None,
 ) -> web.AppRunner:
     """Serves until the runner's `cleanup`. 200 without problems, else 503 with them, one a line.
 
-    `resume` resets the circuit breaker and tells whether it was open; only a program on this machine may ask for it.
+    `pages` are below /health/, and 404 until they are there. `resume` resets the circuit breaker and
+    tells whether it was open; only a program on this machine may ask for it.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -27,7 +49,15 @@ async def start_http(
     async def readyz(_: web.Request) -> web.Response:
         return _verdict(ready())
 
+    async def page(request: web.Request) -> web.Response:
+        make = (pages or {}).get(request.path)
+        if make is None:
+            return web.Response(status=404, text="there is no such page, or the service has not started yet")
+        found = await make()
+        return web.Response(body=found.body, status=found.status, content_type="application/json")
+
     async def metrics(_: web.Request) -> web.Response:
+        machine.observe()
         return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def close_circuit_breaker(request: web.Request) -> web.Response:
@@ -39,6 +69,7 @@ async def start_http(
 
     app = web.Application()
     app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes([web.get("/health/{name}", page)])
     app.add_routes([web.post(RESUME_PATH, close_circuit_breaker)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

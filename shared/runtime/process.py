@@ -24,7 +24,7 @@ from shared.observability.logging import configure_logging, get_logger
 from shared.observability.metrics import BROKER_REACHABLE, LOOP_LAG_SECONDS
 from shared.runtime import memory
 from shared.runtime.background import Outage
-from shared.runtime.http import start_http
+from shared.runtime.http import Page, start_http
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 from shared.settings.process import ProcessSettings
@@ -47,6 +47,8 @@ class Process:
     """Run from ready to stop. One that ends or raises ends the process: it is restarted whole."""
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """More of what `/readyz` asks: each returns why the process is not ready, for people."""
+    pages: dict[str, Callable[[], Awaitable[Page]]] = field(default_factory=dict)
+    """What the service answers over HTTP besides, by path, below /health/."""
     start_problem: str | None = None
     """What the start waits for, in one sentence for `/readyz`; None: for nothing that is known."""
 
@@ -95,6 +97,7 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
         alive=subscriptions.stopped_consumers,
         ready=lambda: _readiness_problems(process, state),
         resume=subscriptions.reset_circuit_breaker,
+        pages=process.pages,
     )
     work = asyncio.create_task(_work(build, process, state, stop, fatal))
     try:

@@ -1,19 +1,12 @@
 """Looks at the replication slot: one that is gone, or whose WAL is, has lost changes, and that must be loud."""
 
 import asyncio
-from math import inf
 
 import asyncpg
 
 from shared.errors import TransientError
 from shared.observability.logging import get_logger
-from shared.observability.metrics import (
-    CDC_SLOT_ACTIVE,
-    CDC_SLOT_KEPT_BYTES,
-    CDC_SLOT_LAG_BYTES,
-    CDC_SLOT_LIMIT_BYTES,
-    CDC_SLOT_LOST,
-)
+from shared.observability.metrics import CDC_SLOT_LAG_BYTES, CDC_SLOT_LOST
 from shared.postgres.errors import StatementFailedError, translated
 
 SLOT = PUBLICATION = "onpoint_cdc"
@@ -21,9 +14,7 @@ EVERY_S = 10.0
 
 _STATE = """
 SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $2) AS is_registered, s.wal_status,
-    (pg_current_wal_lsn() - s.confirmed_flush_lsn)::bigint AS lag_bytes, coalesce(s.active, false) AS is_active,
-    (pg_current_wal_lsn() - s.restart_lsn)::bigint AS kept_bytes,
-    pg_size_bytes(current_setting('max_slot_wal_keep_size')) AS limit_bytes
+    (pg_current_wal_lsn() - s.confirmed_flush_lsn)::bigint AS lag_bytes
 FROM (SELECT) AS one LEFT JOIN pg_replication_slots s ON s.slot_name = $1
 """
 _ADVICE = "changes of every table are lost: `onpoint cdc resnapshot --all` begins anew"
@@ -51,9 +42,6 @@ class SlotWatch:
             row = await self._pool.fetchrow(_STATE, SLOT, PUBLICATION)
         if row is None or not row["is_registered"]:
             return None
-        CDC_SLOT_ACTIVE.set(int(row["is_active"]))
-        CDC_SLOT_LIMIT_BYTES.set(row["limit_bytes"] if row["limit_bytes"] >= 0 else inf)
-        CDC_SLOT_KEPT_BYTES.set(row["kept_bytes"] or 0)
         if row["wal_status"] is None:
             return f"there is no replication slot {SLOT}: {_ADVICE}"
         if row["wal_status"] == "lost":
