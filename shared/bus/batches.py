@@ -185,6 +185,10 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         """Partitions that do not go on by themselves."""
         return float(sum(each.stopped is not None for each in self._partitions.values()))
 
+    def assigned(self) -> set[TopicPartition]:
+        """The partitions of this process."""
+        return set(self._partitions)
+
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         async with self._turn:
             for tp in revoked:

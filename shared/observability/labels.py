@@ -47,5 +47,5 @@ LABELS: Final[Mapping[str, Label]] = {
     "state": Label("as the metric says"),
     "status": Label("of a batch: `done`, `dead`; of a run: `succeeded`, `partial`, `failed`, `cancelled`"),
     "table": Label("of change capture: `<schema>.<table>`", 100),
-    "topic": Label("of Kafka", 100),
+    "topic": Label("of Kafka", 300),
 }

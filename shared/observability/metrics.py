@@ -40,15 +40,15 @@ RECORDS_IN_FLIGHT = _BUS.gauge(
 )
 CONSUMER_LAG_RECORDS = _BUS.gauge(
     "onpoint_consumer_lag_records",
-    "Offsets between the group's committed one and the end of the partition. Transaction markers are counted, too.",
+    "Offsets between the group's committed one and the end of the partition; 0 where only markers of transactions are left.",
     unit="records",
     labels=("topic", "partition"),
     remedy="See `onpoint_consumer_lag_seconds`.",
 )
 CONSUMER_LAG_SECONDS = _BUS.gauge(
     "onpoint_consumer_lag_seconds",
-    "Age of the oldest record of the partition that the group has not committed, by the broker's time of append; 0 when "
-    "there is none.",
+    "Age of the oldest record of the partition that the group has not committed, by the record's timestamp; 0 when there "
+    "is none.",
     unit="seconds",
     labels=("topic", "partition"),
     remedy="Growing: start more replicas, up to the number of partitions. Growing on one partition only: look at `/readyz`.",

@@ -12,8 +12,8 @@ made of the declarations in `shared/observability/metrics.py`: `GOLDEN=new pytho
 makes it anew.
 
 A process shows fewer than 2,000 series, whatever it works on. Ids are no labels, except those of the newest runs that go on.
-Where data decides the values of a label, those beyond a bound count together as `{OTHER}`. Counters and histograms begin at 0
-with each process. What is read from the ledger survives a restart.
+Where data decides the values of a label, those beyond a bound count together as `{OTHER}`. Counters and histograms begin at
+0 with each process. What is read from the ledger survives a restart.
 
 `process_*` and `python_*` are those of Prometheus' client: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 `process_open_fds` and others.

@@ -39,6 +39,10 @@ HANDLING_BUCKETS_S: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 3
 """From a row in the ledger, which takes milliseconds, to a batch at a slow source, which takes minutes."""
 
 
+MOST_CHARS: Final = 249
+"""Of a label's value that data decides: the length of a topic's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
     name: str
@@ -133,7 +137,7 @@ def bounded(metric: MetricWrapperBase, values: Sequence[object]) -> list[object]
             found.append(value)
             continue
         known = _seen(metric, position)
-        text = str(value)
+        text = str(value)[:MOST_CHARS]
         if text not in known and len(known) >= most:
             text = OTHER
         else:

@@ -133,6 +133,7 @@ async def _work(
         log.info("ready")
         loops = [asyncio.create_task(_forever(run, fatal)) for run in process.loops]
         loops.append(asyncio.create_task(_forever(partial(_watch, process.subscriptions), fatal)))
+        loops.append(asyncio.create_task(_forever(process.subscriptions.lag.run, fatal)))
         await stop.wait()
         state.append("stopping")
         log.info("stopping")

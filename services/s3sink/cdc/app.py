@@ -6,6 +6,7 @@ from services.s3sink.cdc.sink import CdcSink
 from services.s3sink.cdc.watch import SlotWatch
 from shared.bus.batches import BatchSubscription, topics_of
 from shared.bus.kafka import KafkaClients
+from shared.bus.lag import LagMeter
 from shared.observability.metrics import CDC_OBJECTS, CDC_ROWS, CDC_SKIPPED, CDC_STOPPED
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
@@ -35,8 +36,9 @@ async def build(process: Process) -> None:
         settings,
         observe,
     )
+    clients = KafkaClients(kafka, GROUP)
     subscription = BatchSubscription(
-        KafkaClients(kafka, GROUP),
+        clients,
         group=GROUP,
         pattern=topics_of(TOPIC_PREFIX),
         handler=sink,
@@ -44,7 +46,8 @@ async def build(process: Process) -> None:
         session_timeout_ms=kafka.kafka_session_timeout_ms,
     )
     watch = SlotWatch(pool)
-    process.loops.extend([subscription.run, watch.run])
+    lag = LagMeter(clients, GROUP, subscription.assigned)
+    process.loops.extend([subscription.run, watch.run, lag.run])
     process.checks.extend([subscription.problems, watch.problems])
     CDC_STOPPED.set_function(subscription.stopped)
 
