@@ -11,6 +11,7 @@ from services.quality.adapters.kafka_state import KafkaObserver
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
 from services.quality.adapters.news import NewsSources
+from services.quality.adapters.state import StateRepository
 from services.quality.handlers import LEDGER_TOPICS, Handlers
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
@@ -19,12 +20,13 @@ from services.quality.service.health import HealthService
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
 from services.quality.service.news import NewsCollector, NewsSender
+from services.quality.service.state import PipelineMetrics
 from services.quality.settings import CloudWatchSettings, KafkaWatchSettings
 from services.quality.workers.cloudwatch import CloudWatchExport
 from services.quality.workers.compaction import ScheduledCompaction
 from services.quality.workers.health import measure_forever
 from services.quality.workers.kafka_watch import KafkaWatch
-from services.quality.workers.loops import list_forever, publish_forever
+from services.quality.workers.loops import list_forever, publish_forever, show_forever
 from services.quality.workers.news import collect_forever, send_forever
 from services.quality.workers.sweeper import Sweeper
 from shared.bus.kafka import KafkaClients
@@ -106,6 +108,7 @@ async def build(process: Process) -> None:
     if interval_s := load_settings(KafkaWatchSettings).kafka_watch_interval_s:
         process.loops.append(_kafka_watch(interval_s).watch_forever)
     add_news(process, pool, completions, folder.read)
+    process.loops.append(partial(show_forever, PipelineMetrics(StateRepository(pool))))
     compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(

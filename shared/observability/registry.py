@@ -35,7 +35,7 @@ Unit = Literal[
 ]
 """`count`: of what the meaning names. A ratio is between 0 and 1."""
 
-HANDLING_BUCKETS_S: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+HANDLING_BUCKETS_S: Final = (0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """From a row in the ledger, which takes milliseconds, to a batch at a slow source, which takes minutes."""
 
 

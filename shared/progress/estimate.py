@@ -15,6 +15,9 @@ PATIENCE: Final = 3.0
 """Times the usual pause between two results: after it a stage counts as standing still, and its rate falls."""
 
 FEW_RESULTS: Final = 4
+"""With fewer than these a stage's rate is a guess: the end of the stage before it counts as much."""
+
+MANY_RESULTS: Final = 2 * FEW_RESULTS
 """With fewer than these the rate is that since the stage's first input."""
 
 WAITS_FOR_ROWS: Final[frozenset[Stage]] = frozenset({"s3sink"})
@@ -81,16 +84,26 @@ def _of(record: StageRecord, crawl: StageRecord | None, parent: Estimate | None,
     if to_go == 0 and _is_through(record):
         return Estimate(0, None, 0.0, took_s)
     rate = _rate(record, now)
-    before_s = None if parent is None else parent.left_s
-    if record.stage in WAITS_FOR_ROWS:
-        left_s = None if before_s is None else max(0.0, before_s + record.delay_s)
-    elif rate is None or to_go is None:
-        left_s = None
-    else:
-        # What the batches in hand have behind them.
-        left_s = max(0.0, to_go / rate - min(_seconds(record.last_at, now), to_go / rate, PATIENCE * _pause_s(record)))
-        left_s = max(left_s, before_s or 0.0)
-    return Estimate(to_go, rate, left_s, took_s)
+    own_s = None if rate is None or to_go is None else _left_at(rate, to_go, record, now)
+    after_s = None if parent is None or parent.left_s is None else parent.left_s + record.delay_s
+    return Estimate(to_go, rate, _combined(record, own_s, after_s, parent), took_s)
+
+
+def _combined(
+    record: StageRecord, own_s: float | None, after_s: float | None, parent: Estimate | None
+) -> float | None:
+    """Of what the stage's own rate tells, and what the end of the stage before tells."""
+    if record.stage in WAITS_FOR_ROWS or own_s is None or after_s is None or parent is None:
+        return after_s if record.stage in WAITS_FOR_ROWS else own_s
+    if record.batches_ended < FEW_RESULTS:
+        return (max(own_s, parent.left_s or 0.0) + after_s) / 2
+    return max(own_s, parent.left_s or 0.0)
+
+
+def _left_at(rate: float, to_go: int, record: StageRecord, now: datetime) -> float:
+    """The batches in hand have some of it behind them."""
+    in_hand_s = min(_seconds(record.last_at, now), PATIENCE * _pause_s(record))
+    return max(0.0, to_go / rate - in_hand_s)
 
 
 def _is_through(record: StageRecord) -> bool:
@@ -109,7 +122,13 @@ def _rows_to_go(record: StageRecord, crawl: StageRecord | None) -> int | None:
     if record.rows_planned is None:
         return None
     share = 1.0
-    if record.stage != "crawler" and record.batches_ended and crawl is not None and crawl.rows and crawl.batches_ended:
+    if (
+        record.stage != "crawler"
+        and record.batches_ended
+        and crawl is not None
+        and crawl.rows
+        and crawl.batches_ended
+    ):
         share = (record.rows / record.batches_ended) / (crawl.rows / crawl.batches_ended)
     return max(0, round(record.rows_planned * share) - record.rows)
 
@@ -126,7 +145,7 @@ def _rate(record: StageRecord, now: datetime) -> float | None:
 
 def _window(record: StageRecord) -> tuple[datetime | None, int]:
     """Since when the rate counts, and the rows since then."""
-    if record.batches_ended < FEW_RESULTS or record.half_at is None:
+    if record.batches_ended < MANY_RESULTS or record.half_at is None:
         return record.begun_at, record.rows
     return record.half_at, record.rows - record.half_rows
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from services.quality.adapters.completions import CompletionRepository, DecidingRecord, RunState
-from services.quality.domain.row_accounting import summarize
+from services.quality.domain.row_accounting import mismatches, summarize
 from services.quality.domain.verdict import Terms, complete, failed_completion
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
@@ -14,8 +14,9 @@ from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.models import CheckResult, RunCompleted, RunDrained
+from shared.events.topology import stages_of
 from shared.observability.logging import get_logger
-from shared.observability.metrics import CHECKS_FAILED, RUN_SECONDS, RUNS_COMPLETED
+from shared.observability.metrics import CHECKS_FAILED, RUN_SECONDS, RUNS_COMPLETED, RUNS_UNBALANCED
 from shared.reasons import Reason
 
 log = get_logger()
@@ -161,6 +162,8 @@ class CompletionService:
 def _count(completed: RunCompleted) -> None:
     RUNS_COMPLETED.labels(completed.status).inc()
     RUN_SECONDS.observe(max(0.0, (completed.finished_at - completed.requested_at).total_seconds()))
+    if mismatches(completed.datasets, stages_of(completed.from_stage)):
+        RUNS_UNBALANCED.inc()
     for check in completed.checks:
         if not check.passed:
             CHECKS_FAILED.labels(check.dataset, check.severity).inc()
