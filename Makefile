@@ -54,13 +54,13 @@ test-faults: setup ## Kills and outages in the middle of runs (long); TRANSFORMS
 test-histories: setup ## 200 random histories, after each of which verify is silent (HISTORIES=200 SEED=1; < 60 min)
 	HISTORIES=$(or $(HISTORIES),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/e2e/test_histories.py
 
-test-test-alerts: setup ## Each alert under its fault, in a time fifty times as fast, with Prometheus and Alertmanager (root; < 10 min)
+test-alerts: setup ## Each alert under its fault, in a time fifty times as fast, with Prometheus and Alertmanager (root; < 10 min)
 	$(BIN)/python -m pytest -m alerts tests/alerts
 
 dashboards: setup ## Writes the JSON of the dashboards anew
 	$(BIN)/python -m deploy.observe.dashboards
 
-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages among them (< 5 min)
+test-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages among them (< 5 min)
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
 test-cdc: setup ## Change capture: 100,000 rows, 50,000 changes, everything on their way killed in turn (< 10 min)

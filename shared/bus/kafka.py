@@ -117,7 +117,7 @@ class KafkaClients:
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """By which the brokers' certificates are judged; None: the settings ask for no TLS."""
+        """By which the brokers' certificates are verified; None: the settings ask for no TLS."""
         context = self._security.get("ssl_context")
         return context if isinstance(context, ssl.SSLContext) else None
 

@@ -453,7 +453,7 @@ KAFKA_UNDER_REPLICATED = _KAFKA.gauge(
 )
 KAFKA_LEADERLESS = _KAFKA.gauge(
     "onpoint_kafka_leaderless_partitions",
-    "Partitions of the pipeline's topics that no broker leads: nobody can read or write them.",
+    "Partitions of the pipeline's topics that no broker leads: they can neither be read nor written.",
     unit="count",
     remedy="Their brokers are away: start them.",
 )

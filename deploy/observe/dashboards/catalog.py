@@ -287,7 +287,7 @@ SERVICE = Dashboard(
                     (f"sum by (service) (onpoint_partitions_paused{{{_OF_SERVICE}}})", "{{service}}"),
                 ),
                 _panel(
-                    "Brake",
+                    "Circuit breaker",
                     (f"max by (service) (onpoint_brake_open{{{_OF_SERVICE}}})", "{{service}}"),
                     unit="none",
                 ),

@@ -332,12 +332,12 @@ CASES = (
         "SlotInactive",
         fires={
             capture("onpoint_cdc_slot_active"): "0x80",
-            capture("onpoint_cdc_slot_limit_bytes"): INFINITE,
+            capture("onpoint_cdc_slot_kept_bytes"): "5e6x80",
         },
         # Nothing is registered yet.
         quiet={
             capture("onpoint_cdc_slot_active"): "0x80",
-            capture("onpoint_cdc_slot_limit_bytes"): "0x80",
+            capture("onpoint_cdc_slot_kept_bytes"): "0x80",
             loader("onpoint_cdc_slot_active"): "0x80",
         },
         after="15m",
