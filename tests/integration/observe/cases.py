@@ -176,10 +176,9 @@ CASES = (
     Case(
         "NewDeadLetters",
         # The first one of a process.
-        fires={loader("up"): "1x40", loader(DEAD, topic="t", reason="schema"): "_x30 1x10"},
+        fires={loader("up"): "1x40", loader(DEAD, topic="t", reason="schema"): "_x40 1x20"},
         quiet={loader(DEAD, topic="t", reason="schema"): "3x80"},
-        after="10m",
-        count=1,
+        after="14m",
     ),
     Case(
         "NewDeadLetters",
