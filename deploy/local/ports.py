@@ -70,9 +70,9 @@ def dashboard_url(ports: Ports) -> str:
     return f"http://{HOST}:{ports.dask_dashboard}/status"
 
 
-def alerts_url(ports: Ports) -> str:
-    """Of the page on which Prometheus shows its alerts."""
-    return f"http://{HOST}:{ports.prometheus}/alerts"
+def prometheus_url(ports: Ports) -> str:
+    """Of the page on which Prometheus answers questions."""
+    return f"http://{HOST}:{ports.prometheus}/"
 
 
 def choose(home: Home, environ: Mapping[str, str]) -> Ports:

@@ -334,13 +334,17 @@ def _table(found: "list[Row]") -> Table:
 
 def _print_pages(home: Home) -> None:
     from deploy.local.config import StackConfig
-    from deploy.local.ports import alerts_url, dashboard_url
+    from deploy.local.ports import dashboard_url, prometheus_url
 
     config = StackConfig.find(home)
     if config is not None and config.dask_worker_ports:
         out.print(f"Dask's dashboard: {dashboard_url(config.ports)}", highlight=False, markup=False)
     if config is not None and config.observe is not None:
-        out.print(f"Alerts: {alerts_url(config.ports)}", highlight=False, markup=False)
+        out.print(
+            f"Alerts: `onpoint alerts`; Prometheus: {prometheus_url(config.ports)}",
+            highlight=False,
+            markup=False,
+        )
 
 
 def _print_what_next() -> None:
