@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "runs": ("console.cli.runs", "List the latest runs"),
         "status": ("console.cli.runs", "Show one run: its progress or its result"),
         "quarantine": ("console.cli.quarantine", "Show the rows that a run refused, and why"),
+        "trace": ("console.cli.trace", "Show where a row is from and what holds it"),
         "replay": ("console.cli.replay", "Do the later stages of a run again, as a new run"),
         "cancel": ("console.cli.cancel", "Cancel a run that goes on"),
         "datasets": ("console.cli.datasets", "List, check and preview the datasets that can be crawled"),

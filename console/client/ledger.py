@@ -154,19 +154,7 @@ class Ledger:
     @classmethod
     async def connect(cls, dsn: str) -> Self:
         """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached."""
-        with _as_client_errors(dsn):
-            return cls(
-                await asyncpg.connect(
-                    dsn,
-                    timeout=TIMEOUT_S,
-                    command_timeout=TIMEOUT_S,
-                    server_settings={
-                        "application_name": "onpoint_console",
-                        "timezone": "UTC",
-                        "default_transaction_read_only": "on",
-                    },
-                )
-            )
+        return cls(await connect_for_reading(dsn))
 
     def close(self) -> None:
         """At once: there is nothing to flush, and an orderly close would wait for a server that is away."""
@@ -174,7 +162,7 @@ class Ledger:
 
     async def runs(self, limit: int) -> list[RunRow]:
         """The latest runs, latest first."""
-        with _as_client_errors():
+        with as_client_errors():
             rows = await self._connection.fetch(
                 f"{_RUN} FROM onpoint_runs.v_runs ORDER BY requested_at DESC, run_id LIMIT $1",
                 limit,
@@ -183,7 +171,7 @@ class Ledger:
 
     async def run(self, run_id: str) -> RunRow | None:
         """None: the ledger does not know it."""
-        with _as_client_errors():
+        with as_client_errors():
             row = await self._connection.fetchrow(
                 f"{_RUN}, completed FROM onpoint_runs.v_runs WHERE run_id = $1",
                 run_id,
@@ -204,13 +192,13 @@ class Ledger:
 
     async def progress(self, run_id: str) -> list[StageProgress]:
         """Reads every result of the run: some 10 ms for 2,000 batches."""
-        with _as_client_errors():
+        with as_client_errors():
             rows = await self._connection.fetch(_PROGRESS, run_id)
         return [StageProgress(**row) for row in rows]
 
     async def rejections(self, run_id: str) -> dict[str, dict[str, int]]:
         """Refused rows of each dataset by their reason, as far as the run is."""
-        with _as_client_errors():
+        with as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT r.dataset, e.key AS reason, sum(e.value::bigint)::bigint AS rows "
                 "FROM onpoint_runs.v_audit_results r, jsonb_each_text(r.rejected_by_reason) AS e "
@@ -224,7 +212,7 @@ class Ledger:
 
     async def combined_exports(self, run_id: str) -> list[CombinedExports]:
         """By dataset and format; none before the run has ended."""
-        with _as_client_errors():
+        with as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT dataset, format, status, detail, batches, jsonb_array_length(artifacts) AS files, manifest "
                 "FROM onpoint_runs.v_combined_exports WHERE run_id = $1 ORDER BY dataset, format",
@@ -239,7 +227,7 @@ class Ledger:
 
         `reason`: those that may have a row with it; a result of an earlier version does not name its reasons.
         """
-        with _as_client_errors():
+        with as_client_errors():
             async with self._connection.transaction(readonly=True):
                 async for row in self._connection.cursor(
                     "SELECT r.dataset, r.stage, r.batch_id, a.uri, a.rows, a.bytes, a.sha256 "
@@ -257,7 +245,7 @@ class Ledger:
 
     async def columns(self, table: str) -> frozenset[str]:
         """The columns of a dataset's table; empty where the table does not exist."""
-        with _as_client_errors():
+        with as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT attname FROM pg_attribute "
                 "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
@@ -267,7 +255,7 @@ class Ledger:
 
     async def column_types(self, table: str) -> dict[str, str]:
         """PostgreSQL's types of the columns of a dataset's table, in its order; empty where the table does not exist."""
-        with _as_client_errors():
+        with as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
                 "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
@@ -277,7 +265,7 @@ class Ledger:
 
     async def done_stages(self, batch_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Batch and stage of every result that is done."""
-        with _as_client_errors():
+        with as_client_errors():
             rows = await self._connection.fetch(
                 "SELECT batch_id, stage FROM onpoint_runs.v_results "
                 "WHERE batch_id = ANY($1::text[]) AND status = 'done'",
@@ -305,8 +293,24 @@ def _values(row: asyncpg.Record) -> dict[str, Any]:
     return {**row, "datasets": tuple(row["datasets"] or ())}
 
 
+async def connect_for_reading(dsn: str) -> asyncpg.Connection:
+    """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached. End it by `terminate`."""
+    with as_client_errors(dsn):
+        return await asyncpg.connect(
+            dsn,
+            timeout=TIMEOUT_S,
+            command_timeout=TIMEOUT_S,
+            server_settings={
+                "application_name": "onpoint_console",
+                "timezone": "UTC",
+                "default_transaction_read_only": "on",
+            },
+        )
+
+
 @contextmanager
-def _as_client_errors(dsn: str = "") -> Iterator[None]:
+def as_client_errors(dsn: str = "") -> Iterator[None]:
+    """The driver's errors as `LedgerUnavailableError`. `dsn`: what was connected to, for the hint."""
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:

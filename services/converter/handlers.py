@@ -12,6 +12,7 @@ from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.decode import decode_event
 from shared.events.models import ExportsCombined, ExportsCombineRequested
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.observability.metrics import COMBINATIONS
 from shared.stages.failures import error_text
@@ -34,6 +35,7 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         processed = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=processed.run_id, batch_id=processed.batch_id)
+        tracing.name_batch(processed.run_id, processed.dataset, processed.batch_id, "converter")
         if not await self.service.is_asked(processed):
             return []
         return [result_event(await self.service.convert(processed))]

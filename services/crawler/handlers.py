@@ -10,6 +10,7 @@ from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.decode import decode_event, parse_object
 from shared.events.models import CrawlBatchRequested, PlanWork
+from shared.observability import tracing
 from shared.stages.failures import undecodable_record
 from shared.stages.messages import check_identity
 
@@ -30,6 +31,7 @@ class Handlers:
         structlog.contextvars.bind_contextvars(
             run_id=unit.run_id, dataset=unit.dataset, batch_id=unit.batch_id
         )
+        tracing.name_batch(unit.run_id, unit.dataset, unit.batch_id, STAGE)
         if isinstance(unit.work, PlanWork):
             return await self.service.plan(unit)
         return await self.service.crawl(unit)

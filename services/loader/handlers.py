@@ -6,6 +6,7 @@ import structlog
 from services.loader.service import LoaderService
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
+from shared.observability import tracing
 from shared.stages.failures import outcome_of, undecodable_record
 from shared.stages.messages import read_batch, result_event, try_read_batch
 
@@ -17,6 +18,7 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         batch = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
+        tracing.name_batch(batch.run_id, batch.dataset, batch.batch_id, "loader")
         if not await self.service.is_asked(batch):
             return []
         return [result_event(await self.service.load(batch))]

@@ -25,6 +25,7 @@ from shared.datasets.model import Dataset
 from shared.datasets.versions import columns_at
 from shared.errors import ConfigurationError, PermanentError
 from shared.events.models import Artifact, BatchManifest, Counts
+from shared.observability import tracing
 from shared.reasons import Reason
 from shared.settings.masks import MaskSettings
 from shared.stages.artifacts import Artifacts
@@ -104,9 +105,10 @@ async def _clean(
         await artifacts.fetch(crawled, inputs.beside, folder / REQUESTS_FORMAT)
     columns = await columns_of(artifacts.columns, folder / RAW_FORMAT, crawled, dataset)
     schema = _parse_schema_of(columns.dataset)
-    cleaned = await asyncio.to_thread(
-        clean_raw, folder, crawled, inputs.main.rows, columns.dataset, schema, transformer
-    )
+    with tracing.span("parse", attributes={"onpoint.rows": inputs.main.rows}):
+        cleaned = await asyncio.to_thread(
+            clean_raw, folder, crawled, inputs.main.rows, columns.dataset, schema, transformer
+        )
     return replace(
         cleaned,
         columns_version=columns.version,

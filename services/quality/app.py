@@ -107,8 +107,8 @@ async def build(process: Process) -> None:
         process.loops.append(cloudwatch.send_forever)
     if interval_s := load_settings(KafkaWatchSettings).kafka_watch_interval_s:
         process.loops.append(_kafka_watch(interval_s).watch_forever)
-    add_news(process, pool, completions, folder.read)
     process.loops.append(partial(show_forever, PipelineMetrics(StateRepository(pool))))
+    add_news(process, pool, completions, folder.read, RunDatasets(staging, folder.read))
     compacting = load_settings(LakeSettings)
     if sweeping.sweep_interval_s:
         sweeper = Sweeper(
@@ -137,11 +137,12 @@ def add_news(
     pool: asyncpg.Pool,
     completions: CompletionRepository,
     datasets: Callable[[], Mapping[str, Dataset]],
+    of_runs: RunDatasets,
 ) -> None:
     """What happens becomes news whether or not there are channels: those that come later begin with what comes later."""
     config, outbox = read_news_config(load_settings(NewsSettings).news_file), Outbox(pool)
     add_health(process, pool, config, datasets)
-    collector = NewsCollector(NewsSources(pool), completions, outbox, config, datasets)
+    collector = NewsCollector(NewsSources(pool), completions, outbox, config, datasets, of_runs)
     process.loops.append(partial(collect_forever, collector))
     senders = [NewsSender(name, channel, outbox) for name, channel in open_channels(config).items()]
     if senders:

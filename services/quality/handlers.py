@@ -14,6 +14,7 @@ from shared.errors import PermanentError
 from shared.events import ids, topics, topology
 from shared.events.decode import decode_event, decode_failure, parse_object
 from shared.events.models import BatchManifest, BatchUnreadable, CrawlPlanned, ExportsCombined, RunDrained
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.reasons import Reason
 
@@ -121,6 +122,7 @@ class Handlers:
 
     async def _on_result(self, record: Record, result: BatchManifest) -> None:
         structlog.contextvars.bind_contextvars(run_id=result.run_id, batch_id=result.batch_id)
+        tracing.name_batch(result.run_id, result.dataset, result.batch_id, result.stage)
         if record.topic not in {topics.BATCH_FAILED, topology.RESULT_OF_STAGE[result.stage]}:
             raise PermanentError(Reason.SCHEMA, f"a result of {result.stage} has no place on {record.topic}")
         if record.key_text not in {None, result.batch_id}:

@@ -8,6 +8,7 @@ from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events.decode import decode_event
 from shared.events.models import RunSealed
+from shared.observability import tracing
 from shared.stages.failures import outcome_of, undecodable_record
 from shared.stages.messages import read_batch, result_event, try_read_batch
 
@@ -19,6 +20,7 @@ class Handlers:
     async def on_batch_processed(self, record: Record) -> Sequence[Outgoing]:
         batch = read_batch(record)
         structlog.contextvars.bind_contextvars(run_id=batch.run_id, batch_id=batch.batch_id)
+        tracing.name_batch(batch.run_id, batch.dataset, batch.batch_id, "s3sink")
         if not await self.service.is_asked(batch):
             return []
         result = await self.service.accept(batch, record)

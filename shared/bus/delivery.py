@@ -34,6 +34,7 @@ from shared.bus.rebalance import InFlight
 from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, first_attempt, next_attempt
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.topics import retry_topic
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BRAKE_OPEN, BRAKE_OPENED, RECORD_RETRIES, RECORDS_HANDLED
 from shared.reasons import Reason
@@ -115,7 +116,8 @@ class AtLeastOnce:
         crashpoints.reach(f"{self.service}.commit")
         raw = fetched.raw
         if raw.topic not in self.commits_itself:
-            await fetched.consumer.commit({fetched.partition: raw.offset + 1})
+            with tracing.span("commit offset"):
+                await fetched.consumer.commit({fetched.partition: raw.offset + 1})
         if self.breaker.record_success():
             log.info("circuit_breaker_closed")
             BRAKE_OPEN.set(0)

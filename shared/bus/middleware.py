@@ -14,6 +14,8 @@ from faststream import BaseMiddleware
 
 from shared.bus.delivery import AtLeastOnce
 from shared.bus.partition_retries import Fetched
+from shared.events.topics import consumer_group
+from shared.observability import tracing
 from shared.observability.metrics import RECORD_SECONDS
 
 
@@ -24,6 +26,7 @@ class Settling(BaseMiddleware):
         super().__init__(msg, context=context)
         self._policy = policy
         self._started_s = time.monotonic()
+        self._span: tracing.ReceivedRecord | None = None
         if msg is not None:
             self._record: ConsumerRecord = msg
             self._partition = TopicPartition(msg.topic, msg.partition)
@@ -36,6 +39,16 @@ class Settling(BaseMiddleware):
         structlog.contextvars.bind_contextvars(
             service=self._policy.service, topic=raw.topic, partition=raw.partition, offset=raw.offset
         )
+        self._span = tracing.received(
+            raw.topic,
+            raw.partition,
+            raw.offset,
+            raw.key,
+            raw.headers or (),
+            consumer_group(self._policy.service),
+        )
+        if self._span is not None:
+            structlog.contextvars.bind_contextvars(trace_id=self._span.trace_id)
 
     async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
         try:
@@ -60,5 +73,7 @@ class Settling(BaseMiddleware):
             await self._policy.settle(Fetched(raw, consumer, self._epoch), exc_val)
         finally:
             self._policy.in_flight.left(self._partition)
+            if self._span is not None:
+                self._span.end(exc_val)
             RECORD_SECONDS.labels(raw.topic).observe(time.monotonic() - self._started_s)
         return exc_val is None or isinstance(exc_val, Exception)

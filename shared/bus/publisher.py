@@ -23,6 +23,7 @@ from shared.bus.retry_headers import RETRY_DELAY_S, Attempt, retry_headers
 from shared.bus.values import value_of
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.observability.metrics import BROKER_REACHABLE, DEAD_LETTERS
 
@@ -91,13 +92,15 @@ class Publisher:
             return
         crashpoints.reach(f"{self._service}.publish")
         values = [value_of(event) for event in outgoing]
-        async with self._usable_producer() as producer:
-            await asyncio.gather(
-                *(
-                    producer.send_and_wait(event.topic, value, key=event.key.encode())
-                    for event, value in zip(outgoing, values, strict=True)
+        with tracing.span(f"publish {outgoing[0].topic}", "producer", {"messaging.system": "kafka"}):
+            headers = tracing.headers()
+            async with self._usable_producer() as producer:
+                await asyncio.gather(
+                    *(
+                        producer.send_and_wait(event.topic, value, key=event.key.encode(), headers=headers)
+                        for event, value in zip(outgoing, values, strict=True)
+                    )
                 )
-            )
 
     async def send_again(self, record: Record) -> None:
         """Publishes the record to its own topic, as it is. Acked when it returns."""

@@ -13,6 +13,7 @@ from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Outgoing, Record
 from shared.bus.values import value_of
 from shared.errors import TransientError
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 
 REBALANCE_PAUSE_S = 0.2
@@ -50,8 +51,11 @@ class TransactionalProducers:
         producer = await self._of(partition)
         try:
             async with producer.transaction():
+                headers = tracing.headers()
                 for event in outgoing:
-                    await producer.send_and_wait(event.topic, value_of(event), key=event.key.encode())
+                    await producer.send_and_wait(
+                        event.topic, value_of(event), key=event.key.encode(), headers=headers
+                    )
                 crashpoints.reach(f"{self._service}.transaction")
                 await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
         except UNUSABLE as error:

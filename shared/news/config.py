@@ -143,17 +143,10 @@ class NewsConfig(Part):
 
 
 def read_news_config(path: Path | None, environ: Mapping[str, str] | None = None) -> NewsConfig:
-    """The file's content, each secret looked up once. Without a path: no channels.
-
-    Raises `ConfigurationError` with a line for each mistake; no value of the file is in it.
-    """
+    """The file's content, each secret looked up once. Without a path: no channels. Raises as `parse_news_config`."""
     if path is None:
         return NewsConfig()
-    try:
-        config = NewsConfig.model_validate(_document(path))
-    except ValidationError as error:
-        lines = [f"{path}: {_place(item['loc'])}{item['msg']}" for item in error.errors(include_input=False)]
-        raise ConfigurationError("\n".join(lines)) from error
+    config = parse_news_config(path)
     mistakes = []
     for name, channel in config.channels.items():
         for field, reference in channel.secrets.items():
@@ -164,6 +157,18 @@ def read_news_config(path: Path | None, environ: Mapping[str, str] | None = None
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
     return config
+
+
+def parse_news_config(path: Path) -> NewsConfig:
+    """The file's content. No secret is looked up.
+
+    Raises `ConfigurationError` with a line for each mistake; no value of the file is in it.
+    """
+    try:
+        return NewsConfig.model_validate(_document(path))
+    except ValidationError as error:
+        lines = [f"{path}: {_place(item['loc'])}{item['msg']}" for item in error.errors(include_input=False)]
+        raise ConfigurationError("\n".join(lines)) from error
 
 
 def _document(path: Path) -> Any:

@@ -194,9 +194,9 @@ class Outbox:
     async def keep_house(self) -> int:
         """Gives up what is a day old, and forgets what was settled a month ago. Returns how many it gave up."""
         with translated():
-            given_up = len(await self._pool.fetch(_GIVE_UP))
+            abandoned = len(await self._pool.fetch(_GIVE_UP))
             await self._pool.execute(_FORGET)
-        return given_up
+        return abandoned
 
     async def rows(
         self, *, state: str | None = None, channel: str | None = None, limit: int = 50

@@ -544,29 +544,49 @@ CDC_SLOT_LAG_BYTES = _CDC.gauge(
     unit="bytes",
     remedy="Near `max_slot_wal_keep_size` changes are lost: start Kafka Connect, or see `onpoint cdc status`.",
 )
+CDC_SLOT_LAG_SECONDS = _CDC.gauge(
+    "onpoint_cdc_slot_lag_seconds",
+    "For how long there has been WAL that change capture has not confirmed; 0: it has everything.",
+    unit="seconds",
+    remedy="Growing while the slot is inactive: start Kafka Connect; `onpoint cdc status` tells which side waits.",
+)
+CDC_SLOT_KEPT_BYTES = _CDC.gauge(
+    "onpoint_cdc_slot_kept_bytes", "WAL that PostgreSQL keeps for change capture.", unit="bytes"
+)
+CDC_SLOT_LIMIT_BYTES = _CDC.gauge(
+    "onpoint_cdc_slot_limit_bytes",
+    "WAL that PostgreSQL keeps for a slot at most (max_slot_wal_keep_size): beyond it the slot is lost. +Inf: no limit.",
+    unit="bytes",
+)
+CDC_SLOT_ACTIVE = _CDC.gauge(
+    "onpoint_cdc_slot_active",
+    "1 while the connector reads the replication slot.",
+    unit="count",
+    remedy="0 for minutes: `onpoint cdc restart`, and look at the connector's log.",
+)
+CDC_CAPTURE_LAG_SECONDS = _CDC.gauge(
+    "onpoint_cdc_capture_lag_seconds",
+    "Age of the oldest change that is not in the lake yet, from PostgreSQL over Kafka to the object.",
+    unit="seconds",
+    remedy="Up to 90 s at rest is usual: objects close after 60 s. Beyond it `onpoint cdc status` tells what waits.",
+)
+CDC_LOADED_ROWS = _CDC.gauge(
+    "onpoint_cdc_snapshot_rows",
+    "Rows of the table's latest full load that are in the lake.",
+    unit="rows",
+    labels=("table",),
+)
+CDC_EXPECTED_ROWS = _CDC.gauge(
+    "onpoint_cdc_snapshot_rows_expected",
+    "Rows of the table as PostgreSQL estimated them when its latest full load began.",
+    unit="rows",
+    labels=("table",),
+)
 CDC_SLOT_LOST = _CDC.gauge(
     "onpoint_cdc_slot_lost",
     "1 while the replication slot is gone or its WAL is: changes are lost.",
     unit="count",
     remedy="`onpoint cdc resnapshot --all` begins anew.",
-)
-CDC_SLOT_ACTIVE = _CDC.gauge(
-    "onpoint_cdc_slot_active",
-    "1 while the connector reads from the replication slot.",
-    unit="count",
-    remedy="`onpoint cdc status` has the connector's error; `onpoint cdc restart` tries again.",
-)
-CDC_SLOT_KEPT_BYTES = _CDC.gauge(
-    "onpoint_cdc_slot_kept_bytes",
-    "WAL that PostgreSQL keeps for the replication slot.",
-    unit="bytes",
-    remedy="See `onpoint_cdc_slot_limit_bytes`.",
-)
-CDC_SLOT_LIMIT_BYTES = _CDC.gauge(
-    "onpoint_cdc_slot_limit_bytes",
-    "WAL that PostgreSQL keeps for a slot at most (`max_slot_wal_keep_size`); +Inf without a limit.",
-    unit="bytes",
-    remedy="Beyond it changes are lost: start Kafka Connect, or raise the limit.",
 )
 CDC_STOPPED = _CDC.gauge(
     "onpoint_cdc_stopped_partitions",

@@ -22,6 +22,7 @@ from shared.bus.subscriptions import Subscriptions
 from shared.errors import ConfigurationError
 from shared.observability.logging import configure_logging, get_logger
 from shared.observability.metrics import BROKER_REACHABLE, LOOP_LAG_SECONDS
+from shared.observability.tracing import configure_tracing, stop_tracing
 from shared.runtime import memory
 from shared.runtime.background import Outage
 from shared.runtime.http import Page, start_http
@@ -65,6 +66,7 @@ def run_service(name: str, build: Build) -> None:
     try:
         settings, kafka = load_settings(ProcessSettings), load_settings(KafkaSettings)
         configure_logging(name, settings.log_level)
+        configure_tracing(name)
         code = uvloop.run(_live(name, build, settings, kafka))
     except ConfigurationError as error:
         sys.stderr.write(f"{name}: wrong settings\n{error}\n")
@@ -108,6 +110,7 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
         fatal(error)
     finally:
         await runner.cleanup()
+        await asyncio.to_thread(stop_tracing)
     return EXIT_FAILED if faults else EXIT_OK
 
 

@@ -7,6 +7,7 @@ from shared import crashpoints
 from shared.datasets.chain import ColumnsChain
 from shared.events.models import Artifact, BatchManifest
 from shared.events.topology import Stage
+from shared.observability import tracing
 from shared.stages.scratch import hash_file
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
@@ -27,7 +28,8 @@ class Artifacts:
         """Durable when it returns; its name contains its hash, so two writers never overwrite each other."""
         sha256, size = await asyncio.to_thread(hash_file, file)
         key = keys.artifact_key(run_id, dataset, self._stage, sha256, extension)
-        await self._staging.put(key, file)
+        with tracing.span("put", "client", {"onpoint.bytes": size, "onpoint.rows": rows, "onpoint.key": key}):
+            await self._staging.put(key, file)
         crashpoints.reach(f"{self._stage}.put")
         return Artifact(
             uri=self._staging.uri(key),
@@ -46,4 +48,5 @@ class Artifacts:
         """
         prefix = keys.dataset_prefix(manifest.run_id, manifest.dataset)
         key = self._staging.key(artifact.uri, prefix)
-        await self._staging.download(key, target, size=artifact.bytes, sha256=artifact.sha256)
+        with tracing.span("get", "client", {"onpoint.bytes": artifact.bytes, "onpoint.key": key}):
+            await self._staging.download(key, target, size=artifact.bytes, sha256=artifact.sha256)

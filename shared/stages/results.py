@@ -15,6 +15,7 @@ from shared.errors import PermanentError, TransientError
 from shared.events.decode import decode_event, encode, explain
 from shared.events.models import BatchManifest, CrawlRequest
 from shared.events.topology import Stage, stages_of
+from shared.observability import tracing
 from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
 from shared.stages.artifacts import Artifacts
@@ -60,7 +61,9 @@ class Batches:
         """Commits unless the batch has a result; returns the committed manifest, the only one to publish."""
         key = keys.manifest_key(manifest.run_id, manifest.dataset, self.stage, manifest.batch_id)
         crashpoints.reach(f"{self.stage}.{'death' if manifest.status == 'dead' else 'manifest'}")
-        if await self._staging.create(key, encode(manifest)):
+        with tracing.span("commit", "client", {"onpoint.status": manifest.status}):
+            is_first = await self._staging.create(key, encode(manifest))
+        if is_first:
             return manifest
         winner = await self._read(key)
         if winner is None:

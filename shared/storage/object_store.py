@@ -10,7 +10,7 @@ import builtins
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,6 +39,9 @@ MULTIPART_CONCURRENCY = 2
 CONNECT_TIMEOUT = timedelta(seconds=5)
 CALL_TIMEOUT = timedelta(seconds=60)
 """Of one try of one call, its body included."""
+
+COALESCED_BYTES = 64 * 1024
+"""Ranges of an object with at most this many bytes between them are one request: on a local store both cost the same."""
 
 READ_TRIES = 3
 """An object that its manifest names should be there and whole: S3 is read-after-write consistent, and what arrives wrong
@@ -112,6 +115,26 @@ class ObjectStore:
                 return bytes(await _to_the_end(result.bytes_async()))
         except FileNotFoundError:
             return None
+
+    async def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> builtins.list[bytes]:
+        """Parts of an object, each from a first byte to the byte behind its last, in the order asked for.
+
+        Parts that lie near each other are one request. Raises `ObjectMissingError`. Memory is the parts, and what lies
+        between near ones.
+        """
+        if not ranges:
+            return []
+        starts, ends = zip(*ranges, strict=True)
+        try:
+            with _translated(self.uri(key)):
+                found = await _to_the_end(
+                    obstore.get_ranges_async(
+                        self._store, key, starts=starts, ends=ends, coalesce=COALESCED_BYTES
+                    )
+                )
+                return [bytes(part) for part in found]
+        except FileNotFoundError as error:
+            raise ObjectMissingError(self.uri(key)) from error
 
     async def download(self, key: str, target: Path, *, size: int, sha256: str) -> None:
         """Streams the object into `target` and checks it. Memory is one chunk.

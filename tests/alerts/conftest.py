@@ -82,6 +82,8 @@ def observed(
         "ONPOINT_SOURCE_JSONPLACEHOLDER_REQUESTS_PER_SECOND": "0",
         "ONPOINT_KAFKA_WATCH_INTERVAL_S": "1",
         "ONPOINT_HEALTH_INTERVAL_S": "5",
+        # Otherwise the supervisor mends what the alert is to tell.
+        "ONPOINT_LOCAL_HANG_S": "600",
         "ONPOINT_LOCAL_OBSERVE_TIME_SCALE": str(TIME_SCALE),
         "ONPOINT_LOCAL_ALERT_WEBHOOK": received[0],
         "TMPDIR": str(scratch),

@@ -19,10 +19,13 @@ from services.converter.settings import ConverterSettings
 from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
 from services.processor.settings import DaskWorkerSettings, ProcessorSettings, TransformSettings
+from services.quality.lineage.settings import LineageSettings
 from services.quality.settings import CloudWatchSettings, KafkaWatchSettings
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
+from shared.health.settings import HealthSettings
 from shared.lake.settings import LakeSettings
+from shared.news.settings import NewsSettings
 from shared.settings.cdc import ConnectSettings
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
@@ -57,7 +60,10 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "s3sink": (SinkSettings,),
     "Change capture (docs/cdc.md)": (ConnectSettings, CdcSettings),
     "quality": (KafkaWatchSettings, CloudWatchSettings),
+    "Lineage (docs/lineage.md)": (LineageSettings,),
     "quality, and `onpoint sweep`": (SweepSettings,),
+    "quality, and `onpoint news` (docs/news.md)": (NewsSettings,),
+    "quality, and `onpoint health` (docs/health.md)": (HealthSettings,),
     "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
 }
 
@@ -76,6 +82,16 @@ AWS = """\
 # AWS_SECRET_ACCESS_KEY=
 # region of the buckets
 # AWS_REGION=us-east-1
+"""
+
+TRACES = """\
+
+# --- Traces: some of the variables of OpenTelemetry (docs/traces.md)
+# address of a collector that takes protobuf over HTTP; absent: no traces
+# OTEL_EXPORTER_OTLP_ENDPOINT=
+# which traces are sent, and the share of a ratio
+# OTEL_TRACES_SAMPLER=parentbased_always_on
+# OTEL_TRACES_SAMPLER_ARG=
 """
 
 SOURCES = """\
@@ -101,9 +117,9 @@ CONSOLE = """\
 LOCAL = """\
 
 # --- The local stack (`onpoint up`)
-# folder of its data, logs and secrets; absent: .onpoint in the checkout
+# folder of its data, logs and secrets; absent: .onpoint in the checkout, of an installed package ~/.local/share/onpoint
 # ONPOINT_HOME=
-# folder of the downloaded programs; absent: .onpoint/components in the checkout
+# folder of the downloaded programs; absent: .onpoint/components in the checkout, else ~/.cache/onpoint/components
 # ONPOINT_COMPONENTS_DIR=
 # seconds without an answer of /livez until a service that was ready is restarted
 # ONPOINT_LOCAL_HANG_S=60
@@ -184,7 +200,7 @@ def of_the_containers() -> str:
 def rendered() -> str:
     return "".join(
         (
-            *(HEAD, of_the_services(), AWS, SOURCES, CONSOLE, LOCAL, of_the_ports()),
+            *(HEAD, of_the_services(), AWS, TRACES, SOURCES, CONSOLE, LOCAL, of_the_ports()),
             *(COMPOSE, of_the_containers(), AIRFLOW),
         )
     )

@@ -47,6 +47,8 @@ class SourceServer:
     collections: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     total_header: str | None = "X-Total-Count"
     links: bool = True
+    etag: str | None = None
+    """Of every page."""
     max_page: int = DEFAULT_LIMIT
     """No page is longer, whatever is asked for."""
     host: str = "127.0.0.1"
@@ -139,6 +141,8 @@ class SourceServer:
         size = min(int(request.query.get("_limit", DEFAULT_LIMIT)), self.max_page)
         page = int(request.query.get("_page", 1))
         headers = {} if self.total_header is None else {self.total_header: str(len(records))}
+        if self.etag is not None:
+            headers["ETag"] = self.etag
         if self.links and page * size < len(records):
             following = request.url.update_query({"_page": str(page + 1)})
             headers["Link"] = f'<{following}>; rel="next"'

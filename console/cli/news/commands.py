@@ -74,8 +74,8 @@ def test(
 ) -> None:
     """Send a sample to one channel."""
     from shared.errors import ConfigurationError
-    from shared.news.channels.open import open_channels
-    from shared.news.config import read_news_config
+    from shared.news.channels.open import open_channel
+    from shared.news.config import parse_news_config
     from shared.news.errors import NotSentError
     from shared.news.outbox import Delivery, delivery_id
     from shared.news.settings import NewsSettings
@@ -84,13 +84,13 @@ def test(
     path = load_settings(NewsSettings, environment.find()).news_file
     if path is None:
         raise WrongUseError("ONPOINT_NEWS_FILE is not set: it names the file of the channels")
-    config = read_news_config(path)
+    config = parse_news_config(path)
     if channel not in config.channels:
         hint = did_you_mean(channel, config.channels) or f": there are {listed(config.channels) or 'none'}"
         raise WrongUseError(f"{path} has no channel {one_line(channel)}{hint}")
     item = sample(datetime.now(UTC))
     try:
-        sender = open_channels(config)[channel]
+        sender = open_channel(config.channels[channel], config)
         asyncio.run(sender.send(Delivery(item, channel, delivery_id(item.id, channel))))
     except ConfigurationError:
         raise

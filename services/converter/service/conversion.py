@@ -13,6 +13,7 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts
 from shared.events.names import Format
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
 from shared.parquet.reader import clean_artifact, open_clean
@@ -104,7 +105,8 @@ class ConverterService:
                 f"{processed.sequence:06d}-{sha256[:HASH_CHARS]}",
                 extension,
             )
-            await self._lake.put(key, file)
+            with tracing.span("put", "client", {"onpoint.bytes": size, "onpoint.key": key}):
+                await self._lake.put(key, file)
         crashpoints.reach("converter.put")
         return Artifact(
             uri=self._lake.uri(key),

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from services.crawler.adapters.checkpoints import Checkpoint
 from services.crawler.adapters.line_file import LineFile
 from services.crawler.adapters.spool import Spool
-from services.crawler.domain.fetching import Answer, FetchFailure
+from services.crawler.domain.fetching import Answer, FetchFailure, printable
 from services.crawler.domain.records import NULL_LINE
 from shared.events.models import Counts, CursorWork, MissingPage
 from shared.reasons import Reason
@@ -17,6 +18,7 @@ from shared.reasons import Reason
 RAW_FILE, LOG_FILE = "raw", "requests"
 
 MAX_URL_CHARS = 2000
+MAX_HEADER_CHARS = 256
 MAX_MISSING_URL_CHARS = 300
 MAX_MISSING_REASON_CHARS = 300
 """A batch may miss 1,000 pages, and its manifest must stay below a megabyte."""
@@ -30,6 +32,11 @@ BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch f
 def no_records_remark(lacking: str) -> str:
     """Of a source without a record, by what its answer has instead of an array."""
     return f"0 records: {lacking}"
+
+
+def shown_header(answer: Answer[Any], name: str) -> str:
+    """Of a header what can be printed; empty where the answer has none."""
+    return printable(answer.header(name) or "")[:MAX_HEADER_CHARS]
 
 
 def missed(url: str, reason: str) -> MissingPage:
@@ -117,7 +124,12 @@ class BatchWriter:
     async def add(self, answer: Answer[Fetched]) -> None:
         fetched = answer.value
         reason = Reason.EMPTY if fetched.empty else None
-        await self._log(answer.url, answer.status, fetched.rows, reason, None, answer.fetched_at.isoformat())
+        told = {"etag": shown_header(answer, "etag")}
+        if answer.answered_url != answer.url:
+            told["answered_url"] = answer.answered_url[:MAX_URL_CHARS]
+        await self._log(
+            answer.url, answer.status, fetched.rows, reason, None, answer.fetched_at.isoformat(), **told
+        )
         if fetched.rows:
             for block in fetched.lines.blocks():
                 await self.raw.write(block)
@@ -171,7 +183,9 @@ class BatchWriter:
         reason: Reason | None,
         detail: str | None,
         fetched_at: str,
+        **told: str | None,
     ) -> None:
+        """`told`: what the answer says of itself, where it does."""
         self.requests += 1
         entry = {
             "place": self.rows,
@@ -181,6 +195,7 @@ class BatchWriter:
             "reason": reason,
             "detail": detail,
             "fetched_at": fetched_at,
+            **{name: value for name, value in told.items() if value},
         }
         await self.log.write(orjson.dumps(entry) + b"\n")
 

@@ -116,10 +116,11 @@ class FetchFailure:
 
 def failure_of(url: str, detail: str, status: int | None = None) -> FetchFailure:
     """A failure, now. What a source sent may be in both texts: they are made printable, so that any store takes them."""
-    return FetchFailure(_printable(url), status, _printable(detail), datetime.now(UTC))
+    return FetchFailure(printable(url), status, printable(detail), datetime.now(UTC))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """What a source sent, in characters that any store takes."""
     return text.encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")
 
 

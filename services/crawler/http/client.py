@@ -12,6 +12,7 @@ from services.crawler.domain.fetching import Answer, FetchError, FetchFailure, R
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport, Response
 from shared.datasets.model import ApiSource
+from shared.observability import tracing
 from shared.observability.metrics import SOURCE_REQUESTS
 
 MAX_CAUSE_CHARS = 220
@@ -55,7 +56,10 @@ class SourceClient:
 
     async def _try(self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path) -> Answer[T]:
         async with self._throttle.request(source):
-            response = await self._transport.get(url, folder)
+            with tracing.one_of_many(
+                "fetch", "client", {"http.request.method": "GET", "onpoint.source": source.name}
+            ):
+                response = await self._transport.get(url, folder)
         fetched_at = datetime.now(UTC)
         try:
             value = await self._parse(response.body, parse)

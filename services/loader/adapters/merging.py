@@ -12,6 +12,7 @@ from services.loader.adapters import statements
 from services.loader.domain import NOTHING_MERGED, KeyRange, Merge, RefusedRow
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
+from shared.observability import tracing
 from shared.postgres.errors import DatabaseUnavailableError, reason_of
 from shared.postgres.identifiers import quote
 from shared.postgres.versions import RETURNS_OLD_ROWS
@@ -67,17 +68,19 @@ async def unless_refused(
 
 
 async def copy(connection: Connection, rows: Rows, source: AsyncIterator[bytes]) -> None:
-    await connection.copy_to_table(
-        statements.INCOMING, source=source, columns=list(rows.columns), format="binary"
-    )
+    with tracing.span("COPY", "client", {"db.system.name": "postgresql", "onpoint.rows": rows.count}):
+        await connection.copy_to_table(
+            statements.INCOMING, source=source, columns=list(rows.columns), format="binary"
+        )
 
 
 async def merge(connection: Connection, dataset: Dataset, rows: int, processed_at: datetime) -> Merge:
     """Moves what was copied, `rows` of them, into the table."""
-    if connection.get_server_version().major >= RETURNS_OLD_ROWS:
-        [found] = await connection.fetch(statements.merge(dataset), processed_at)
-    else:
-        found = await _merge_locked(connection, dataset, processed_at)
+    with tracing.span("merge", "client", {"db.system.name": "postgresql", "onpoint.rows": rows}):
+        if connection.get_server_version().major >= RETURNS_OLD_ROWS:
+            [found] = await connection.fetch(statements.merge(dataset), processed_at)
+        else:
+            found = await _merge_locked(connection, dataset, processed_at)
     written, lost = found["written"], 0
     if written < rows:
         lost = max(0, await connection.fetchval(statements.count_of_run(dataset)) - written)

@@ -1,6 +1,7 @@
 """The ledger of loaded batches and the data tables, always in one transaction."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -14,13 +15,23 @@ from services.loader.adapters.merging import (
     merge_in_parts,
     unless_refused,
 )
-from services.loader.domain import Merge, RefusedRow, columns_behind, counts_of, lack_of, result_of
+from services.loader.domain import (
+    Merge,
+    RefusedRow,
+    columns_behind,
+    columns_otherwise,
+    counts_of,
+    cut_off,
+    lack_of,
+    result_of,
+)
 from shared import crashpoints
 from shared.datasets.model import Dataset
 from shared.datasets.types import WIDER_IN_POSTGRES
-from shared.errors import OnPointError, TransientError
+from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.postgres.errors import (
     MigrationPendingError,
@@ -28,6 +39,7 @@ from shared.postgres.errors import (
     StatementFailedError,
     translated,
 )
+from shared.reasons import Reason
 from shared.version import CODE_VERSION
 
 log = get_logger()
@@ -96,7 +108,7 @@ class LoadRepository:
         may_go_straight = batch.batch_id not in self._cut_off
         try:
             with translated():
-                async with self._pool.acquire() as connection, connection.transaction():
+                async with self._pool.acquire() as connection, _traced_transaction(connection):
                     result = await _load(
                         connection, batch, dataset, rows, nulls, keep, may_go_straight=may_go_straight
                     )
@@ -159,6 +171,20 @@ class LoadRepository:
         return PrivilegeMissingError(f"dataset {dataset.name}: {error.__cause__}: {grants}")
 
 
+@asynccontextmanager
+async def _traced_transaction(connection: Connection) -> AsyncIterator[None]:
+    """As `connection.transaction()`; its commit is a span."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        await transaction.rollback()
+        raise
+    with tracing.span("commit", "client", {"db.system.name": "postgresql"}):
+        await transaction.commit()
+
+
 class ColumnsBehindError(Exception):
     """The table of a dataset that evolves has yet to get these columns, or their types. Nothing was changed."""
 
@@ -181,8 +207,11 @@ async def _load(
     *,
     may_go_straight: bool,
 ) -> BatchManifest:
-    if not dataset.contract.is_fixed:
-        await _require_columns(connection, dataset)
+    types = await _types(connection, dataset)
+    if dataset.contract.is_fixed:
+        may_go_straight &= _is_as_the_table(dataset, types)
+    else:
+        _require_columns(dataset, types)
     straight = 0 if rows is None else None
     if rows is not None and may_go_straight:
         straight = await _copy_straight(connection, batch, dataset, rows)
@@ -209,16 +238,35 @@ async def _load(
     return result
 
 
-async def _require_columns(connection: Connection, dataset: Dataset) -> None:
+async def _types(connection: Connection, dataset: Dataset) -> dict[str, str]:
     """Returned, the table's columns stay as they are for the transaction.
-
-    Raises `ColumnsBehindError`, and `MigrationPendingError` where a column that the file names is yet to be made.
 
     Rows in another type than the table's would be taken for others: a binary COPY of integers into floats is no error.
     """
     await connection.execute(statements.keep_columns(dataset))
     found = await connection.fetch(statements.TYPES_OF_TABLE, statements.table_of(dataset))
-    types = {row["name"]: row["type"] for row in found}
+    return {row["name"]: row["type"] for row in found}
+
+
+def _is_as_the_table(dataset: Dataset, types: Mapping[str, str]) -> bool:
+    """False: PostgreSQL has to convert values, which only the way through the temporary table does.
+
+    Raises `PermanentError` where it would store a part of them.
+    """
+    others = columns_otherwise(dataset, types)
+    if cut := cut_off(dataset, others):
+        told = ", ".join(
+            f"{name} is {others[name]} and {kind} in the dataset's file" for name, kind in cut.items()
+        )
+        raise PermanentError(
+            Reason.SCHEMA,
+            f"table {dataset.table}: {told}: values would be cut off; alter it, then replay the dead letter",
+        )
+    return not others
+
+
+def _require_columns(dataset: Dataset, types: Mapping[str, str]) -> None:
+    """Raises `ColumnsBehindError`, and `MigrationPendingError` where a column that the file names is yet to be made."""
     behind = columns_behind(dataset, types)
     if missing := [name for name in behind if name not in types and name not in dataset.added]:
         raise MigrationPendingError(f"table {dataset.table} has no column {', '.join(missing)}")
@@ -272,13 +320,14 @@ async def _copy_straight(
     try:
         async with connection.transaction():
             await connection.execute(statements.straight_limits(connection.get_server_version().major))
-            status = await connection.copy_to_table(
-                dataset.table,
-                schema_name="public",
-                source=rows.body(batch.produced_at),
-                columns=[*rows.columns, "etl_processed_at"],
-                format="binary",
-            )
+            with tracing.span("COPY", "client", {"db.system.name": "postgresql", "onpoint.rows": rows.count}):
+                status = await connection.copy_to_table(
+                    dataset.table,
+                    schema_name="public",
+                    source=rows.body(batch.produced_at),
+                    columns=[*rows.columns, "etl_processed_at"],
+                    format="binary",
+                )
     except asyncpg.PostgresError as error:
         if isinstance(error, _TAKES_THE_MERGE) or may_be_of_one_row(error):
             return None

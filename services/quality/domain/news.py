@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.datasets.versions import ColumnsVersion
 from shared.events.models import CheckResult, DatasetSummary, RunCompleted
 from shared.events.times import utc_text
 from shared.news.item import MAX_LINES, MAX_TEXT_CHARS, DatasetRows, FailedCheck, NewsItem, Severity, cut
@@ -101,6 +102,31 @@ def _check(check: CheckResult) -> FailedCheck:
         severity=check.severity,
         value=cut(str(check.value)),
         expected=cut(expected or "otherwise"),
+    )
+
+
+def of_columns(version: ColumnsVersion, before: ColumnsVersion | None) -> NewsItem:
+    """That records of a run made a version of a dataset's columns. `before`: the version before; None: the file."""
+    known = {column.name for column in before.added} if before else set()
+    types = {column.name: column.type for column in before.widened} if before else {}
+    added = [f"{column.name} ({column.type})" for column in version.added if column.name not in known]
+    widened = [
+        f"{column.name} to {column.type}"
+        for column in version.widened
+        if types.get(column.name) != column.type
+    ]
+    lines = [f"added: {', '.join(added)}" if added else "", f"wider: {', '.join(widened)}" if widened else ""]
+    return NewsItem(
+        id=f"columns_changed/{version.dataset}/{version.version}",
+        kind="columns_changed",
+        severity="warning",
+        status="evolved",
+        title=cut(f"{version.dataset}: its columns have version {version.version}"),
+        text=cut("\n".join(line for line in lines if line), MAX_TEXT_CHARS),
+        happened_at=version.made_at,
+        run_id=version.run_id,
+        datasets=(version.dataset,),
+        facts={"Version": str(version.version), "Run": cut(version.run_id)},
     )
 
 

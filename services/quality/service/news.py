@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.news import NewsSources
-from services.quality.domain.news import Expectation, of_completion, overdue
+from services.quality.domain.news import Expectation, of_columns, of_completion, overdue
 from shared import crashpoints
+from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
-from shared.errors import ConfigurationError
+from shared.datasets.versions import ColumnsVersion
+from shared.errors import ConfigurationError, PermanentError
+from shared.events.models import RunCompleted
 from shared.news.channels.base import SEND_TIMEOUT_S, Channel
 from shared.news.config import NewsConfig
 from shared.news.errors import ChannelRefusedError, ChannelUnavailableError
+from shared.news.item import NewsItem
 from shared.news.outbox import Delivery, Outbox
 from shared.observability.logging import get_logger
 from shared.observability.metrics import NEWS_FAILED, NEWS_PENDING, NEWS_SENT, RUN_OVERDUE
@@ -30,7 +34,7 @@ log = get_logger()
 
 
 class NewsCollector:
-    """Raises `DatabaseUnavailableError` in an outage."""
+    """Raises `DatabaseUnavailableError` and `StorageUnavailableError` in an outage."""
 
     def __init__(
         self,
@@ -39,12 +43,15 @@ class NewsCollector:
         outbox: Outbox,
         config: NewsConfig,
         datasets: Callable[[], Mapping[str, Dataset]],
+        of_runs: RunDatasets,
     ) -> None:
+        """`datasets`: as their files are now."""
         self._sources = sources
         self._completions = completions
         self._outbox = outbox
         self._config = config
         self._datasets = datasets
+        self._of_runs = of_runs
 
     async def tell_completions(self) -> None:
         """Replicas may do it at once: an item is there once. The run's own item is the last of its items."""
@@ -53,8 +60,27 @@ class NewsCollector:
             if completed is None:
                 continue
             before = await self._sources.rows_before(run_id, completed.datasets)
-            for item in reversed(of_completion(completed, before)):
+            items = [*of_completion(completed, before), *await self._new_columns(completed)]
+            for item in reversed(items):
                 await self._outbox.add(item, self._config.channels_of(item))
+
+    async def _new_columns(self, completed: RunCompleted) -> list[NewsItem]:
+        """Of the versions that this run made. The object store is asked only where columns may change."""
+        items: list[NewsItem] = []
+        for name, dataset in (await self._of_runs.find_all(completed.run_id, completed.datasets)).items():
+            if dataset.contract.is_fixed:
+                continue
+            try:
+                versions = await self._of_runs.chain.all(name)
+            except PermanentError as error:
+                log.warning("columns_unreadable", dataset=name, why=str(error))
+                continue
+            before: ColumnsVersion | None = None
+            for version in versions:
+                if version.run_id == completed.run_id:
+                    items.append(of_columns(version, before))
+                before = version
+        return items
 
     async def tell_overdue(self) -> None:
         expected = {name: file.expect for name, file in self._datasets().items() if file.expect is not None}
@@ -73,8 +99,8 @@ class NewsCollector:
             RUN_OVERDUE.labels(name).set(name in late)
 
     async def keep_house(self) -> None:
-        if given_up := await self._outbox.keep_house():
-            log.warning("news_given_up", deliveries=given_up)
+        if abandoned := await self._outbox.keep_house():
+            log.warning("news_abandoned", deliveries=abandoned)
         counts = await self._outbox.counts()
         for channel in {*self._config.channels, *counts}:
             pending, failed = counts.get(channel, (0, 0))
@@ -99,7 +125,7 @@ class NewsSender:
         delivery = await self.outbox.claim(self.name, LEASE_S)
         if delivery is None:
             return None
-        crashpoints.reach("quality.news_claimed")
+        crashpoints.reach("news.claimed")
         if loop.time() - claimed_s > LEASE_S - SEND_TIMEOUT_S:
             return 0.0  # this process stood still: by the end of a try another one would have claimed it
         try:
@@ -112,7 +138,7 @@ class NewsSender:
         except Exception as error:  # noqa: BLE001 - a channel must not end the service
             failure = ChannelUnavailableError(f"unexpected: {type(error).__name__}", in_doubt=True)
             return await self._unavailable(delivery, failure)
-        crashpoints.reach("quality.news_sent")
+        crashpoints.reach("news.sent")
         self._failures = 0
         NEWS_SENT.labels(self.name).inc()
         if not await self.outbox.sent(delivery):

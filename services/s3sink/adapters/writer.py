@@ -20,6 +20,7 @@ from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
+from shared.observability import tracing
 from shared.observability.logging import get_logger
 from shared.parquet.lake_file import READ_ROWS, open_lake_file
 from shared.stages.results import Batches
@@ -46,7 +47,12 @@ class ObjectWriter:
         """
         try:
             async with claim.renewed():
-                with scratch_folder() as folder, _translated():
+                ids = [batch.batch_id for batch in batches]
+                with (
+                    tracing.batches_span("write object", ids, {"onpoint.run_id": claim.run_id}),
+                    scratch_folder() as folder,
+                    _translated(),
+                ):
                     files = await self.files(claim, folder, batches)
         except ClaimLostError:
             log.warning("claim_lost")
@@ -72,7 +78,8 @@ class ObjectWriter:
         sha256, size = await asyncio.to_thread(hash_file, job.file)
         _raise_if_lost(claim)
         key = job.key_of(part)
-        await self._lake.put(key, job.file, {**job.about(part), "rows": str(rows), "sha256": sha256})
+        with tracing.span("put", "client", {"onpoint.bytes": size, "onpoint.rows": rows, "onpoint.key": key}):
+            await self._lake.put(key, job.file, {**job.about(part), "rows": str(rows), "sha256": sha256})
         crashpoints.reach("s3sink.put")
         of = frozenset(job.clean[place].batch.batch_id for place in part.batches)
         return LakeFile(self._lake.uri(key), rows, size, sha256, of)

@@ -19,10 +19,11 @@ from shared.news.config import (
 
 def open_channels(config: NewsConfig) -> dict[str, Channel]:
     """By their names. Nothing connects. Raises `ConfigurationError`."""
-    return {name: _open(channel, config) for name, channel in config.channels.items()}
+    return {name: open_channel(channel, config) for name, channel in config.channels.items()}
 
 
-def _open(channel: ChannelConfig, config: NewsConfig) -> Channel:
+def open_channel(channel: ChannelConfig, config: NewsConfig) -> Channel:
+    """Nothing connects. Raises `ConfigurationError`."""
     match channel:
         case SlackChannel():
             return Slack(channel, config.links)

@@ -153,16 +153,19 @@ async def test_batches_that_wait_while_nothing_moves_have_failed(quality: Qualit
 
 
 @pytest.mark.parametrize(
-    ("dead", "of", "status"), [(0, 10, "HEALTHY"), (1, 10, "HEALTHY"), (4, 10, "WARNING"), (10, 10, "FAILED")]
+    ("dead", "results", "status"),
+    [(0, 50, "HEALTHY"), (1, 46, "HEALTHY"), (4, 34, "WARNING"), (10, 10, "FAILED")],
 )
-async def test_dead_batches_count_by_their_share(quality: Quality, dead: int, of: int, status: str) -> None:
-    batches = [Batch(clean=True, dead=frozenset({"crawler"} if n < dead else ())) for n in range(of)]
-    await run(quality, "first", *batches)
+async def test_dead_batches_count_by_their_share(
+    quality: Quality, dead: int, results: int, status: str
+) -> None:
+    """Of ten batches: one that is dead at the crawler has one result, another has five."""
+    lost: list[Batch] = [Batch(clean=True, dead=frozenset({"crawler"}))] * dead
+    await run(quality, "first", *lost, *[Batch(clean=True)] * (10 - dead))
     reading = reading_of(await meter(quality, health_error_ratio=0.1).measure(), "error_rate", "batches")
-    results = dead + 5 * (of - dead)
     assert reading.note == f"{dead} of {results} results are dead"
     assert reading.value == pytest.approx(dead / results, abs=0.001)
-    assert reading.status == ("HEALTHY" if dead / results <= 0.1 else status)
+    assert reading.status == status
 
 
 async def test_a_service_that_is_gone_has_failed_and_one_that_waits_is_a_warning(quality: Quality) -> None:
@@ -185,10 +188,10 @@ async def test_a_machine_that_is_full_is_a_warning(quality: Quality) -> None:
 
 
 async def test_a_database_that_is_away_is_the_answer_and_no_error(quality: Quality) -> None:
-    async with asyncpg.create_pool("postgresql://a:b@127.0.0.1:1/c", min_size=0, max_size=1) as pool:
-        async with service() as loader:
-            away = HealthMeter(pool, settings(health_services=loader), quality.catalog)
-            report = await away.measure()
+    nowhere = "postgresql://a:b@127.0.0.1:1/c"
+    async with asyncpg.create_pool(nowhere, min_size=0, max_size=1) as pool, service() as loader:
+        away = HealthMeter(pool, settings(health_services=loader), quality.catalog)
+        report = await away.measure()
     assert reading_of(report, "database", "answer").status == "FAILED"
     assert reading_of(report, "freshness", "freshness").note == "the database does not answer"
     assert check_of(report, "resources").status == "HEALTHY"

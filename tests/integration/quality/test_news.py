@@ -12,13 +12,17 @@ from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.news import NewsSources
 from services.quality.service.news import NewsCollector, NewsSender
 from shared import crashpoints
+from shared.datasets.chain import ColumnsChain
+from shared.datasets.column import Column
 from shared.datasets.expectation import Expectation
 from shared.datasets.model import Dataset
+from shared.datasets.versions import ColumnsVersion
 from shared.news.channels.open import open_channels
 from shared.news.config import NewsConfig
 from shared.news.outbox import Outbox
 from tests.integration.quality.conftest import Quality
-from tests.integration.quality.story import Batch, Story
+from tests.integration.quality.story import REQUESTED_AT, Batch, Story
+from tests.support.datasets import datasets_of
 from tests.support.news_receivers import WebReceiver, web_receiver
 from tests.unit.shared.news.items import RUN_ENDED
 
@@ -63,6 +67,7 @@ def collector_of(
         Outbox(quality.pool),
         config,
         lambda: quality.catalog if catalog is None else catalog,
+        datasets_of(quality.catalog, quality.staging),
     )
 
 
@@ -121,6 +126,36 @@ async def test_checks_that_failed_are_told_with_their_values(
     assert (failed["name"], failed["value"], failed["expected"]) == ("row_count", "100", "min 1000")
 
 
+def version_of(run_id: str, number: int, *names: str) -> ColumnsVersion:
+    return ColumnsVersion(
+        version=number,
+        dataset="posts",
+        added=tuple(Column(name=name, type="int64") for name in names),
+        run_id=run_id,
+        batch_id="0a" * 16,
+        made_at=REQUESTED_AT,
+    )
+
+
+async def test_a_new_version_of_columns_is_told_by_the_run_that_made_it(
+    quality: Quality, config: NewsConfig, outbox: Outbox
+) -> None:
+    posts = quality.catalog["posts"].model_dump(by_alias=True, exclude_unset=True)
+    quality.catalog["posts"] = Dataset.model_validate(posts | {"schema": {"new_columns": "evolve"}})
+    chain = ColumnsChain(quality.staging)
+    await chain.append(version_of("earlier", 2, "likes"))
+    await chain.append(version_of("evolving", 3, "likes", "shares"))
+    await run(quality, "evolving")
+    await collector_of(quality, config).tell_completions()
+    [changed] = [row for row in await outbox.rows() if row.kind == "columns_changed"]
+    assert changed.title == "posts: its columns have version 3"
+    while (delivery := await outbox.claim("hook", 60)) is not None:
+        if delivery.item.kind == "columns_changed":
+            assert delivery.item.text == "added: shares (int64)"
+            return
+    pytest.fail("it is in the outbox")
+
+
 async def test_what_ended_before_news_began_is_no_news(
     quality: Quality, config: NewsConfig, outbox: Outbox
 ) -> None:
@@ -141,7 +176,7 @@ async def test_a_channel_that_comes_later_gets_what_happens_later(
     assert [row.title for row in await outbox.rows()] == ["run after succeeded"]
 
 
-@pytest.mark.parametrize(("point", "requests"), [("quality.news_claimed", 1), ("quality.news_sent", 2)])
+@pytest.mark.parametrize(("point", "requests"), [("news.claimed", 1), ("news.sent", 2)])
 async def test_a_sender_that_is_killed_leaves_its_delivery_to_the_next_one(
     quality: Quality,
     config: NewsConfig,

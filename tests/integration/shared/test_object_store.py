@@ -149,3 +149,16 @@ async def test_a_server_that_is_away_is_an_outage(s3_environment: dict[str, str]
     )
     with pytest.raises(StorageUnavailableError):
         await open_s3(settings, "onpoint-staging").get("a")
+
+
+async def test_parts_of_an_object_come_in_the_order_asked_for(store: ObjectStore, prefix: str) -> None:
+    data = bytes(range(256)) * 1024
+    await store.put(prefix + "a", data)
+    ranges = [(200_000, 200_003), (0, 4), (3, 10)]
+    assert await store.read_ranges(prefix + "a", ranges) == [data[start:end] for start, end in ranges]
+    assert await store.read_ranges(prefix + "a", []) == []
+
+
+async def test_parts_of_what_is_not_there_are_missing(store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(ObjectMissingError):
+        await store.read_ranges(prefix + "a", [(0, 4)])

@@ -1,0 +1,1 @@
+"""A row's way back to the request that brought it, and forward to all that holds it. Reads only."""
