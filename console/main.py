@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "ps": ("console.cli.stack.commands", "Show what of it runs"),
         "env": ("console.cli.stack.commands", "Print its settings for a shell"),
         "logs": ("console.cli.stack.commands", "Show its logs"),
+        "alerts": ("console.cli.stack.alerts", "Show the alerts that fire"),
         "resume": ("console.cli.stack.resume", "Release the brake of a service"),
     },
     "An installation": {

@@ -67,7 +67,7 @@ def fetch(environ: Mapping[str, str], report: Callable[[str], None]) -> Componen
     Raises `FetchError`, `ToolMissingError`.
     """
     target = components_folder(environ) / version_key()
-    _fetch_once(target, partial(_fetch_all, environ=environ, report=report), report)
+    fetch_once(target, partial(_fetch_all, environ=environ, report=report), report)
     return Components(kafka=target / "kafka", postgres=target / "postgres")
 
 
@@ -77,19 +77,19 @@ def fetch_postgres(version: str, environ: Mapping[str, str], report: Callable[[s
         return fetch(environ, report).postgres
     release = postgres_versions.RELEASES[version]
     target = components_folder(environ) / f"{_platform()}-postgres-{release}"
-    _fetch_once(target, partial(_fetch_release, release, environ=environ, report=report), report)
+    fetch_once(target, partial(_fetch_release, release, environ=environ, report=report), report)
     return target / "postgres"
 
 
 def fetch_debezium(environ: Mapping[str, str], report: Callable[[str], None]) -> Path:
     """The folder of Kafka Connect's plugins: Debezium's connector for PostgreSQL (5 MB); as `fetch`."""
     target = components_folder(environ) / f"debezium-{DEBEZIUM}"
-    _fetch_once(target, partial(_fetch_debezium, environ=environ, report=report), report)
+    fetch_once(target, partial(_fetch_debezium, environ=environ, report=report), report)
     return target
 
 
-def _fetch_once(target: Path, fill: Callable[[Path], None], report: Callable[[str], None]) -> None:
-    """`fill` gets an empty folder, which becomes the target when it is whole."""
+def fetch_once(target: Path, fill: Callable[[Path], None], report: Callable[[str], None]) -> None:
+    """`fill` gets an empty folder, which becomes the target when it is whole; nothing happens where that exists."""
     root = target.parent
     if target.exists():
         return

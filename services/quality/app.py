@@ -7,6 +7,7 @@ import asyncpg
 from services.quality.adapters.combined_exports import CombinedExportRepository
 from services.quality.adapters.completions import CompletionRepository
 from services.quality.adapters.health import HealthRepository
+from services.quality.adapters.kafka_state import KafkaObserver
 from services.quality.adapters.ledger import LedgerRepository
 from services.quality.adapters.listings import ListingRepository
 from services.quality.adapters.news import NewsSources
@@ -20,15 +21,20 @@ from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
 from services.quality.service.news import NewsCollector, NewsSender
 from services.quality.service.state import PipelineMetrics
+from services.quality.settings import CloudWatchSettings, KafkaWatchSettings
+from services.quality.workers.cloudwatch import CloudWatchExport
 from services.quality.workers.compaction import ScheduledCompaction
 from services.quality.workers.health import measure_forever
+from services.quality.workers.kafka_watch import KafkaWatch
 from services.quality.workers.loops import list_forever, publish_forever, show_forever
 from services.quality.workers.news import collect_forever, send_forever
 from services.quality.workers.sweeper import Sweeper
+from shared.bus.kafka import KafkaClients
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.events import topics
+from shared.events.topology import SERVICES, TOPICS
 from shared.health.measure import HealthMeter
 from shared.health.settings import HealthSettings
 from shared.lake.compact import Compactor
@@ -46,6 +52,7 @@ from shared.runtime.http import Page
 from shared.runtime.paths import HEALTH_PATH
 from shared.runtime.process import Process, run_service
 from shared.settings.datasets import DatasetSettings
+from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
@@ -72,7 +79,10 @@ async def build(process: Process) -> None:
     datasets = RunDatasets(staging, folder.read)
     combinations = Combinations(CombinedExportRepository(pool), Batches(staging, "converter"), datasets)
     ledger = LedgerService(LedgerRepository(pool), staging, process.publisher.publish_all, combinations)
-    completion = CompletionService(completions, listings, Checks(pool), datasets, combinations)
+    cloudwatch = CloudWatchExport(load_settings(CloudWatchSettings))
+    completion = CompletionService(
+        completions, listings, Checks(pool), datasets, combinations, on_end=cloudwatch.add
+    )
     handlers = Handlers(ledger, completion, combinations)
     process.subscriptions.subscribe(
         topics.CRAWL_REQUESTED,
@@ -93,6 +103,10 @@ async def build(process: Process) -> None:
     )
     of_datasets = DatasetListings(pool, lake)
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
+    if cloudwatch.is_on:
+        process.loops.append(cloudwatch.send_forever)
+    if interval_s := load_settings(KafkaWatchSettings).kafka_watch_interval_s:
+        process.loops.append(_kafka_watch(interval_s).watch_forever)
     process.loops.append(partial(show_forever, PipelineMetrics(StateRepository(pool))))
     add_news(process, pool, completions, folder.read, RunDatasets(staging, folder.read))
     compacting = load_settings(LakeSettings)
@@ -110,6 +124,12 @@ async def build(process: Process) -> None:
 
         schedule = ScheduledCompaction(repository, compactor, compacting.lake_compact_interval_s)
         process.loops.append(schedule.compact_forever)
+
+
+def _kafka_watch(interval_s: int) -> KafkaWatch:
+    kafka = KafkaClients(load_settings(KafkaSettings), "onpoint-quality-watch")
+    observer = KafkaObserver(kafka, [topics.consumer_group(service) for service in SERVICES], TOPICS)
+    return KafkaWatch(observer, interval_s)
 
 
 def add_news(

@@ -439,6 +439,75 @@ RUN_DATASETS_HIDDEN = _RUNS.gauge(
     remedy="`onpoint status RUN` shows them.",
 )
 
+_KAFKA = Section(
+    "Kafka",
+    "quality, each replica the same, asked of the brokers every ONPOINT_KAFKA_WATCH_INTERVAL_S seconds. "
+    "Also of services that do not answer",
+)
+
+KAFKA_UNDER_REPLICATED = _KAFKA.gauge(
+    "onpoint_kafka_under_replicated_partitions",
+    "Partitions of the pipeline's topics with fewer copies in sync than they are to have.",
+    unit="count",
+    remedy="A broker is away or slow: look at the brokers.",
+)
+KAFKA_LEADERLESS = _KAFKA.gauge(
+    "onpoint_kafka_leaderless_partitions",
+    "Partitions of the pipeline's topics that no broker leads: they can neither be read nor written.",
+    unit="count",
+    remedy="Their brokers are away: start them.",
+)
+KAFKA_END_OFFSETS = _KAFKA.gauge(
+    "onpoint_kafka_end_offsets",
+    "Offset of the next record, added up over the topic's partitions: its rate is that of records which arrive.",
+    unit="records",
+    labels=("topic",),
+)
+GROUP_COMMITTED_OFFSETS = _KAFKA.gauge(
+    "onpoint_group_committed_offsets",
+    "Offsets that the group has committed, added up over the topic's partitions.",
+    unit="records",
+    labels=("group", "topic"),
+)
+GROUP_LAG_RECORDS = _KAFKA.gauge(
+    "onpoint_group_lag_records",
+    "Records of the topic behind the offsets that the group has committed.",
+    unit="records",
+    labels=("group", "topic"),
+    remedy="Growing: start more replicas of the service, up to the number of partitions.",
+)
+GROUP_STALLED_SECONDS = _KAFKA.gauge(
+    "onpoint_group_stalled_seconds",
+    "For how long records have come to a partition of the topic while the group commits none of it; "
+    "of the partition where it is longest.",
+    unit="seconds",
+    labels=("group", "topic"),
+    remedy="A batch in hand takes minutes at most: look at `/readyz` and the log of the service; restart it.",
+)
+KAFKA_MEASURED = _KAFKA.gauge(
+    "onpoint_kafka_measured_timestamp_seconds",
+    "When the figures of this section were asked for last, as a Unix time.",
+    unit="seconds",
+    remedy="Older than a minute: the brokers do not answer, or quality may not describe groups and topics.",
+)
+CERTIFICATE_EXPIRY = _KAFKA.gauge(
+    "onpoint_certificate_expiry_timestamp_seconds",
+    "When the certificate that a broker shows, or the client's own one, ends, as a Unix time. Only with TLS.",
+    unit="seconds",
+    labels=("server",),
+    remedy="Renew it: docs/runbooks.md tells how.",
+)
+
+_CLOUDWATCH = Section("CloudWatch", "quality, where ONPOINT_CLOUDWATCH_INTERVAL_S is above 0")
+
+CLOUDWATCH_FIGURES = _CLOUDWATCH.counter(
+    "onpoint_cloudwatch_figures_total",
+    "Figures for CloudWatch. outcome: sent, dropped (as it took none for too long, or refused them).",
+    unit="count",
+    labels=("outcome",),
+    remedy="dropped: the log of quality has `cloudwatch_waits` or `cloudwatch_refuses` with the reason.",
+)
+
 _SWEEP = Section("Sweep", "quality")
 
 OBJECTS_SWEPT = _SWEEP.counter(

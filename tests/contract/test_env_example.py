@@ -20,6 +20,7 @@ from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
 from services.processor.settings import DaskWorkerSettings, ProcessorSettings, TransformSettings
 from services.quality.lineage.settings import LineageSettings
+from services.quality.settings import CloudWatchSettings, KafkaWatchSettings
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
 from shared.health.settings import HealthSettings
@@ -58,6 +59,7 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),
     "Change capture (docs/cdc.md)": (ConnectSettings, CdcSettings),
+    "quality": (KafkaWatchSettings, CloudWatchSettings),
     "Lineage (docs/lineage.md)": (LineageSettings,),
     "quality, and `onpoint sweep`": (SweepSettings,),
     "quality, and `onpoint news` (docs/news.md)": (NewsSettings,),
@@ -123,6 +125,10 @@ LOCAL = """\
 # ONPOINT_LOCAL_HANG_S=60
 # major version of PostgreSQL: 15, 16, 17 or 18; a home keeps the one that it began with
 # ONPOINT_LOCAL_POSTGRES_VERSION=18
+# of --observe: where Alertmanager sends every page and ticket; absent: they are only shown
+# ONPOINT_LOCAL_ALERT_WEBHOOK=
+# of --observe: by which every time of rules, scrapes and routes is multiplied, 0 to 1
+# ONPOINT_LOCAL_OBSERVE_TIME_SCALE=1
 # free: take free ports and remember them; default: those below; absent: free where they are remembered, else default
 # ONPOINT_PORTS=
 # ports of the components and of the services' /livez, /readyz and /metrics
@@ -139,6 +145,7 @@ COMPOSE_MEANINGS = {
     "ONPOINT_COMPOSE_ENV": "file of further settings of the services",
     "ONPOINT_COMPOSE_SECRETS": "folder of the secrets; from the shell, as the program that makes them reads no .env",
     "ONPOINT_COMPOSE_KAFKA_CPUS": "cores that Kafka may use",
+    "ONPOINT_COMPOSE_ALERTMANAGER": "configuration of Alertmanager, with channels of your own (docs/observe.md)",
     "ONPOINT_COMPOSE_PORT_": "port on 127.0.0.1",
 }
 """By the variable's name, or by how it begins."""

@@ -1,6 +1,6 @@
 """Ends a run: checks, verdict, listing, completion, in this order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.quality.adapters.completions import CompletionRepository, DecidingRecord, RunState
 from services.quality.domain.row_accounting import mismatches, summarize
@@ -22,6 +22,10 @@ from shared.reasons import Reason
 log = get_logger()
 
 
+def _tell_nobody(_: RunCompleted) -> None:
+    """Of runs that have ended."""
+
+
 class NotDrainedError(PermanentError):
     """The run is running or unknown: its record came too early, or another program wrote it."""
 
@@ -39,12 +43,15 @@ class CompletionService:
         checks: Checks,
         datasets: RunDatasets,
         combinations: Combinations,
+        on_end: Callable[[RunCompleted], None] = _tell_nobody,
     ) -> None:
+        """`on_end` hears of each run that this process ends; it must neither wait nor raise."""
         self._completions = completions
         self._listings = listings
         self._checks = checks
         self._datasets = datasets
         self._combinations = combinations
+        self._on_end = on_end
 
     async def complete(self, drained: RunDrained, deciding: DecidingRecord) -> Sequence[Outgoing]:
         """The run's `run.completed`, and requests to combine its exports where its datasets ask for it.
@@ -76,6 +83,7 @@ class CompletionService:
                     drained, deciding
                 )  # another record was first: its row is there now
             _count(completed)
+            self._on_end(completed)
         crashpoints.reach("quality.completed")
         combinations: Sequence[Outgoing] = ()
         if completed.status != "cancelled":
@@ -95,6 +103,7 @@ class CompletionService:
             if not await self._completions.fail(failed, deciding):
                 return await self.fail(drained, deciding, error)
             _count(failed)
+            self._on_end(failed)
         elif state.completed_by != deciding:
             return ()
         await self._list_if_possible(run_id)
