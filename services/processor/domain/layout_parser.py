@@ -11,7 +11,14 @@ import pyarrow as pa
 import stringzilla
 
 from services.processor.domain.line_layout import Field, Layout, layout_of
-from services.processor.domain.number_tokens import Bytes, Flags, Places, all_numbers
+from services.processor.domain.number_tokens import (
+    Bytes,
+    Flags,
+    Places,
+    all_numbers,
+    begins_with,
+    short_wholes,
+)
 from services.processor.domain.parse_schema import ParseSchema
 from services.processor.domain.readers.texts import TEXT
 from services.processor.domain.typed_columns import Columns, typed_columns
@@ -86,18 +93,25 @@ def _values(text: Bytes, field: Field, forms: tuple[pa.DataType, ...]) -> "pa.Ar
 
 def _numbers(text: Bytes, field: Field, nulls: Flags | None, form: Any) -> "pa.Array[Any]":
     starts, ends = (field.starts, field.ends) if nulls is None else (field.starts[~nulls], field.ends[~nulls])
-    _expect(all_numbers(text, starts, ends, are_whole=pa.types.is_integer(form)))
+    is_whole = pa.types.is_integer(form)
+    if is_whole and nulls is None and (wholes := short_wholes(text, starts, ends)) is not None:
+        return _cast(pa.array(wholes), form)
+    _expect(all_numbers(text, starts, ends, are_whole=is_whole))
+    return _cast(_taken(text, field.starts, field.ends, nulls), form)
+
+
+def _cast(values: "pa.Array[Any]", form: Any) -> "pa.Array[Any]":
     try:
-        return _taken(text, field.starts, field.ends, nulls).cast(form)
+        return values.cast(form)
     except pa.ArrowInvalid as error:
         raise _DoubtError from error
 
 
 def _booleans(text: Bytes, field: Field, nulls: Flags | None) -> "pa.Array[Any]":
-    is_true = text.bytes[field.starts] == ord("t")
-    is_false = ~is_true if nulls is None else ~is_true & ~nulls
-    _expect(_are(text, field.starts[is_true], field.ends[is_true], b"true"))
-    _expect(_are(text, field.starts[is_false], field.ends[is_false], b"false"))
+    words, lengths = text.words[field.starts], field.ends - field.starts
+    is_true = (lengths == len(b"true")) & begins_with(words, b"true")
+    is_sure = is_true | ((lengths == len(b"false")) & begins_with(words, b"false"))
+    _expect(bool(np.all(is_sure if nulls is None else is_sure | nulls)))
     values: pa.Array[Any] = pa.array(is_true, mask=nulls)
     return values
 

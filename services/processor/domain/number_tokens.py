@@ -41,12 +41,15 @@ class Bytes:
         """Whether the text stands at each of the places."""
         for begin in range(0, len(text), _WORD):
             part = text[begin : begin + _WORD]
-            words = self.words[starts + begin] if begin else self.words[starts]
-            if len(part) < _WORD:
-                words = words & np.uint64((1 << 8 * len(part)) - 1)
-            if np.any(words != np.uint64(int.from_bytes(part, "little"))):
+            if not np.all(begins_with(self.words[starts + begin], part)):
                 return False
         return True
+
+
+def begins_with(words: npt.NDArray[np.uint64], text: bytes) -> Flags:
+    """Which words begin with a text of at most eight bytes."""
+    flags: Flags = words & np.uint64((1 << 8 * len(text)) - 1) == np.uint64(int.from_bytes(text, "little"))
+    return flags
 
 
 def all_numbers(text: Bytes, starts: Places, ends: Places, *, are_whole: bool) -> bool:
@@ -69,6 +72,32 @@ def all_numbers(text: Bytes, starts: Places, ends: Places, *, are_whole: bool) -
         _NUMBER.fullmatch(text.padded, begin, stop)
         for begin, stop in zip(starts[others].tolist(), ends[others].tolist(), strict=True)
     )
+
+
+def short_wholes(text: Bytes, starts: Places, ends: Places) -> Places | None:
+    """The numbers that stand there, where all are of one to eight digits alone; None where one is not."""
+    lengths = ends - starts
+    if ends.min() < _WORD or lengths.min() < 1 or lengths.max() > _WORD:
+        return None
+    if np.any((text.bytes[starts] == ord("0")) & (lengths > 1)):
+        return None
+    # The last byte of a number is the highest of its word: what is before the number falls out below.
+    above = (lengths << 3).astype(np.uint64)
+    values = (text.words[ends - _WORD] ^ _ZEROS) >> (np.uint64(64) - above) << (np.uint64(64) - above)
+    if np.any(((values + _ABOVE_NINE) | values) & _HIGH_BITS):
+        return None
+    for width, factor, mask in _JOINED:
+        values = (values * factor + (values >> width)) & mask
+    found: Places = values.astype(np.int64)
+    return found
+
+
+_JOINED: Final = (
+    (np.uint64(8), np.uint64(10), np.uint64(0x00FF00FF00FF00FF)),
+    (np.uint64(16), np.uint64(100), np.uint64(0x0000FFFF0000FFFF)),
+    (np.uint64(32), np.uint64(10_000), np.uint64(0x00000000FFFFFFFF)),
+)
+"""Neighbours of a word become one number: of two digits, then of four, then of eight."""
 
 
 def _digits_at(text: Bytes, places: Places) -> Places:

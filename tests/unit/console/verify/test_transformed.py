@@ -17,6 +17,7 @@ from tests.unit.console.verify.conftest import START, dataset_of
 
 LOSES_THE_KEY_OF_3 = Step(sql="SELECT * REPLACE (CASE WHEN id = 3 THEN NULL ELSE id END AS id) FROM batch")
 FIRST_POSITION = 100
+GOOD = "it is refused (type), though nothing is wrong with it and its transform does not refuse it"
 
 
 def batch_with(refused_after: Mapping[int, str]) -> Batch:
@@ -46,10 +47,7 @@ def batch_with(refused_after: Mapping[int, str]) -> Batch:
         ({3: "no_key"}, []),
         (
             {3: "no_key", 1: "type"},
-            [
-                "d record 101 of first: it is refused (type), though nothing is wrong with it and its transform does "
-                "not refuse it"
-            ],
+            [f"d record 101 of first: {GOOD}"],
         ),
         ({}, ["d record 103 of first: its transform refuses it, and it is not in quarantine"]),
         ({3: "no_key", 4: "too_large"}, []),
