@@ -145,8 +145,9 @@ class _Job:
                 yield from each.read()
             return
         numbers = self.arrangement.rows.slice(part.start, part.stop - part.start).combine_chunks()
-        for start in range(0, len(numbers), READ_ROWS):
-            yield self.spool.take(numbers.slice(start, READ_ROWS))
+        at_once = self.spool.rows_at_once(READ_ROWS)
+        for start in range(0, len(numbers), at_once):
+            yield self.spool.take(numbers.slice(start, at_once))
 
 
 @contextmanager
