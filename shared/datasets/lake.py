@@ -60,6 +60,8 @@ PartitionText = Annotated[str, StringConstraints(max_length=100), AfterValidator
 class Lake(Model):
     """How a dataset's objects in the lake are laid out."""
 
+    table: Literal["delta", "iceberg"] | None = None
+    """The table format that names the objects; None: listings do."""
     partition_by: Annotated[tuple[PartitionText, ...], Field(min_length=1, max_length=5)] = ("run.hour",)
     sort_by: Annotated[tuple[Name, ...], Field(max_length=32)] | None = None
     """Order of the rows of an object; None: by the key; (): as they came."""

@@ -19,6 +19,7 @@ from shared.bus.delivery import MAX_TRIES, POISONED_PRODUCER
 from shared.bus.messages import Publish, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
+from shared.lake.tables.errors import TableRefusedError
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.postgres.errors import StatementFailedError
@@ -34,6 +35,9 @@ IDLE_S = 1.0
 
 RETRY_DELAY_S = 1.0
 """Times the number of tries so far, before an object that failed is tried again."""
+
+MOST_DELAY_S = 60.0
+"""Before an object that its table does not take is tried again."""
 
 SendDeadLetter = Callable[[Record, PermanentError], Awaitable[None]]
 """Acked when it returns."""
@@ -98,7 +102,10 @@ class SinkLoop:
         batches = await claim.batches()
         if len(batches) < len(claim.batch_ids):
             return  # undone by another replica since it was claimed
-        if claim.lake is None and not await self._write(claim, batches):
+        is_resumed = claim.lake is not None
+        if not is_resumed and not await self._write(claim, batches):
+            return
+        if not await self._commit(claim, batches, is_resumed=is_resumed):
             return
         results = [stored(batch, claim.lake, code_version=CODE_VERSION) for batch in batches]
         await self._publish([result_event(result) for result in results])
@@ -120,9 +127,25 @@ class SinkLoop:
             raise
         except TooManyFilesError as error:
             await self._give_up(claim, batches, PermanentError(Reason.SCHEMA, str(error)[:1000]))
+        except TableRefusedError as error:
+            await self._give_up(claim, batches, error)
         except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is counted and logged
             await self._failed(claim, batches, error)
         return False
+
+    async def _commit(self, claim: Claim, batches: list[BatchManifest], *, is_resumed: bool) -> bool:
+        """False: later. What is durable is never given up, so an error that no outage explains is told and waited out."""
+        try:
+            await self._writer.commit(claim, batches, is_resumed=is_resumed)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is logged
+            tries = self._tries[claim.name] = self._tries.get(claim.name, 0) + 1
+            log.error("table_commit_failed", tries=tries, exc_info=error)
+            delay_s = min(self._retry_delay_s * tries**2, MOST_DELAY_S)
+            self._backing_off_until[claim.name] = time.monotonic() + delay_s
+            return False
+        return True
 
     async def _failed(self, claim: Claim, batches: list[BatchManifest], error: Exception) -> None:
         """An error of unknown kind: the object is tried again, then each batch alone, then the batch is dead."""

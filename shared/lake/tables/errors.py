@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.errors import PermanentError, TransientError
+from shared.reasons import Reason
+
+SHOWN_CHARS = 400
+
+
+class TableRefusedError(PermanentError):
+    """The table cannot take what it is given, today or tomorrow: a column has another type there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.SCHEMA, message)
+
+
+class TableUnavailableError(TransientError):
+    """The object store or the catalog does not answer, or another process has committed to the table meanwhile."""
+
+
+@contextmanager
+def translated(table: str, outages: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turns the driver's errors of these types, and the system's, into `TableUnavailableError`."""
+    try:
+        yield
+    except (*outages, OSError) as error:
+        text = " ".join(str(error).split())
+        raise TableUnavailableError(f"{table}: {text}"[:SHOWN_CHARS]) from error
