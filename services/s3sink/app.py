@@ -62,9 +62,7 @@ async def build(process: Process) -> None:
     )
     process.subscriptions.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
     lake = open_s3(storage, storage.lake_bucket)
-    tables = LakeTables(
-        storage, lake, load_settings(TableSettings), postgres.postgres_dsn.get_secret_value()
-    )
+    tables = LakeTables(storage, lake, load_settings(TableSettings), postgres.postgres_dsn.get_secret_value())
     writer = ObjectWriter(batches, lake, datasets, TableCommits(tables))
     loop = SinkLoop(
         repository, service, writer, process.publisher.publish_all, process.publisher.send_dead_letter, woken

@@ -22,6 +22,7 @@ from services.processor.settings import DaskWorkerSettings, ProcessorSettings, T
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
 from shared.lake.settings import LakeSettings
+from shared.lake.tables.settings import TableSettings
 from shared.settings.cdc import ConnectSettings
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
@@ -57,6 +58,9 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "Change capture (docs/cdc.md)": (ConnectSettings, CdcSettings),
     "quality, and `onpoint sweep`": (SweepSettings,),
     "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
+    "s3sink, quality, `onpoint lake` and `onpoint verify`: tables of Iceberg (docs/lake.md)": (
+        TableSettings,
+    ),
 }
 
 HEAD = """\

@@ -23,3 +23,6 @@ POINTS: dict[str, tuple[str, ...]] = {
 
 COMPACTION = ("planned", "put", "written", "committed", "listed")
 """Of the lake: `lake.point`. A command runs it, or quality on its schedule (tests/integration/lake/test_crashes.py)."""
+
+OF_TABLES = ("s3sink.tabled", "lake.tabled")
+"""Of datasets with a table format: `tests/integration/s3sink/test_tables.py`, `tests/integration/lake/test_tables.py`."""

@@ -35,7 +35,9 @@ class TableReader:
         return DeltaTable(self.lake.uri(dataset), storage_options=delta_options(self.storage))
 
     def by_polars(self, kind: str, dataset: str) -> pl.DataFrame:
-        options = {name: value for name, value in delta_options(self.storage).items() if name.startswith("aws_")}
+        options = {
+            name: value for name, value in delta_options(self.storage).items() if name.startswith("aws_")
+        }
         if kind == "delta":
             return pl.scan_delta(self.lake.uri(dataset), storage_options=options).collect()
         return pl.scan_iceberg(self.catalog.load_table(("onpoint", dataset))).collect()

@@ -139,9 +139,9 @@ class SinkLoop:
             await self._writer.commit(claim, batches, is_resumed=is_resumed)
         except TransientError:
             raise
-        except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is logged
+        except Exception:
             tries = self._tries[claim.name] = self._tries.get(claim.name, 0) + 1
-            log.error("table_commit_failed", tries=tries, exc_info=error)
+            log.exception("table_commit_failed", tries=tries)
             delay_s = min(self._retry_delay_s * tries**2, MOST_DELAY_S)
             self._backing_off_until[claim.name] = time.monotonic() + delay_s
             return False

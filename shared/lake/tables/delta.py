@@ -58,7 +58,7 @@ class DeltaLakeTable:
             if lacking := sorted(set(sources) - set(table.file_uris())):
                 raise TableRefusedError(f"{self._location}: {lacking[0]} is not in the table")
             moment = _milliseconds(at)
-            gone = [RemoveAction(self._path(uri), moment, is_reduced) for uri in sources]
+            gone = [RemoveAction(self._path(uri), is_reduced, moment) for uri in sources]
             self._commit(table, name, [self._add(file, at, is_new=is_reduced), *gone])
 
     def state(self) -> TableState | None:
@@ -66,12 +66,12 @@ class DeltaLakeTable:
             table = self._find()
             return None if table is None else TableState(str(table.version()), frozenset(table.file_uris()))
 
-    def _commit(self, table: DeltaTable, name: str, actions: list[AddAction | RemoveAction]) -> None:
+    def _commit(self, table: DeltaTable, name: str, actions: Sequence[AddAction | RemoveAction]) -> None:
         """Of two commits with one marker the second fails, whichever version they began at."""
         properties = CommitProperties(
             custom_metadata={"onpoint": name}, app_transactions=[Transaction(_application(name), MARKED)]
         )
-        table.create_write_transaction(actions, "append", table.schema(), commit_properties=properties)
+        table.create_write_transaction(list(actions), "append", table.schema(), commit_properties=properties)
 
     def _add(self, file: TableFile, at: datetime, *, is_new: bool) -> AddAction:
         statistics = orjson.dumps(statistics_of(self._footer(file.uri))).decode()

@@ -17,7 +17,9 @@ def statistics_of(footer: pq.FileMetaData) -> dict[str, Any]:
         column = footer.schema.column(place)
         if column.path != column.name or column.max_repetition_level:
             continue
-        found = [footer.row_group(group).column(place).statistics for group in range(footer.num_row_groups)]
+        found: list[Any] = [
+            footer.row_group(group).column(place).statistics for group in range(footer.num_row_groups)
+        ]
         if any(one is None or not one.has_null_count for one in found):
             continue
         nulls[column.name] = sum(one.null_count for one in found)

@@ -21,8 +21,9 @@ class TableUnavailableError(TransientError):
 @contextmanager
 def translated(table: str, outages: tuple[type[Exception], ...]) -> Iterator[None]:
     """Turns the driver's errors of these types, and the system's, into `TableUnavailableError`."""
+    expected: tuple[type[Exception], ...] = (*outages, OSError)
     try:
         yield
-    except (*outages, OSError) as error:
+    except expected as error:
         text = " ".join(str(error).split())
         raise TableUnavailableError(f"{table}: {text}"[:SHOWN_CHARS]) from error

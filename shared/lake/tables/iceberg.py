@@ -48,7 +48,9 @@ class IcebergTable:
     def prepare(self, schema: pa.Schema) -> None:
         with translated(self._location, OUTAGES):
             table = self._find() or self._make(schema)
-            known = {field.name: field.type for field in schema_to_pyarrow(table.schema(), include_field_ids=False)}
+            known = {
+                field.name: field.type for field in schema_to_pyarrow(table.schema(), include_field_ids=False)
+            }
             for field in schema:
                 if not _is_same(found := known.get(field.name, field.type), field.type):
                     raise TableRefusedError(
@@ -70,7 +72,13 @@ class IcebergTable:
             table.add_files(uris, snapshot_properties={MARKER: name}, check_duplicate_files=False)
 
     def replace(
-        self, name: str, sources: Collection[str], file: TableFile, at: datetime, *, is_reduced: bool  # noqa: ARG002 - as above
+        self,
+        name: str,
+        sources: Collection[str],
+        file: TableFile,
+        at: datetime,  # noqa: ARG002 - as above
+        *,
+        is_reduced: bool,  # noqa: ARG002 - what readers of changes make of it is Delta's
     ) -> None:
         with translated(self._location, OUTAGES):
             table = self._open()
@@ -115,7 +123,9 @@ class IcebergTable:
             return None
         if table.location().rstrip("/") != self._location:
             name = ".".join(self._identifier)
-            raise TableRefusedError(f"{name} is a table at {table.location()}, and the dataset is at {self._location}")
+            raise TableRefusedError(
+                f"{name} is a table at {table.location()}, and the dataset is at {self._location}"
+            )
         return table
 
     def _open(self) -> Table:

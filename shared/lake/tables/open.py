@@ -1,25 +1,29 @@
 """The table of a dataset, by its `lake.table` and the settings. The drivers are imported when the first one is needed."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
+from shared.datasets.lake import TableKind
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError
 from shared.lake.tables.port import LakeTable
-from shared.parquet.footer import read_footer
 from shared.lake.tables.settings import TableSettings
+from shared.parquet.footer import read_footer
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-DRIVERS = {"delta": "deltalake", "iceberg": "pyiceberg"}
+DRIVERS: Mapping[TableKind, str] = {"delta": "deltalake", "iceberg": "pyiceberg"}
+
+FOLDERS: Mapping[TableKind, str] = {"delta": "_delta_log", "iceberg": "metadata"}
+"""Of a dataset, where its table's own files are."""
 
 SCHEMA = "onpoint_lake"
 """Of PostgreSQL: it has the tables of Iceberg's catalog."""
@@ -30,8 +34,11 @@ CALL_TIMEOUT_S = 60
 
 def lacking_driver(dataset: Dataset) -> str | None:
     """A sentence where the driver of the dataset's table format is not installed. Imports nothing."""
-    kind = dataset.lake.table
-    if kind is None or find_spec(DRIVERS[kind]) is not None:
+    return None if dataset.lake.table is None else _lacking(dataset.lake.table)
+
+
+def _lacking(kind: TableKind) -> str | None:
+    if find_spec(DRIVERS[kind]) is not None:
         return None
     return (
         f"lake.table is {kind}, and its driver {DRIVERS[kind]} is not installed: "
@@ -59,20 +66,25 @@ class LakeTables:
 
     def of(self, dataset: Dataset) -> LakeTable | None:
         """None: the dataset has none. Raises `ConfigurationError` where the driver is not installed."""
-        require_drivers([dataset])
-        location = self._lake.uri(dataset.name)
-        match dataset.lake.table:
-            case "delta":
-                from shared.lake.tables.delta import DeltaLakeTable  # noqa: PLC0415 - an extra
+        return None if dataset.lake.table is None else self.named(dataset.lake.table, dataset.name)
 
-                return DeltaLakeTable(location, delta_options(self._storage), self._footer)
-            case "iceberg":
-                from shared.lake.tables.iceberg import IcebergTable  # noqa: PLC0415 - an extra
+    def named(self, kind: TableKind, dataset: str) -> LakeTable:
+        """The dataset's table of this format. Raises as `of`."""
+        if (fault := _lacking(kind)) is not None:
+            raise ConfigurationError(f"dataset {dataset}: {fault}")
+        location = self._lake.uri(dataset)
+        if kind == "delta":
+            from shared.lake.tables.delta import DeltaLakeTable  # noqa: PLC0415 - an extra
 
-                return IcebergTable(
-                    lambda: self._catalog, (self._settings.iceberg_namespace, dataset.name), location
-                )
-        return None
+            return DeltaLakeTable(location, delta_options(self._storage), self._footer)
+        from shared.lake.tables.iceberg import IcebergTable  # noqa: PLC0415 - an extra
+
+        return IcebergTable(lambda: self._catalog, (self._settings.iceberg_namespace, dataset), location)
+
+    async def existing(self, dataset: str) -> dict[TableKind, LakeTable]:
+        """Those that have begun in the dataset's folder, whatever its file says today. One request."""
+        folders = await self._lake.folders(f"{dataset}/")
+        return {kind: self.named(kind, dataset) for kind, folder in FOLDERS.items() if folder in folders}
 
     def _footer(self, uri: str) -> pq.FileMetaData:
         key = self._lake.key(uri, "")

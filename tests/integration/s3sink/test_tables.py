@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -119,11 +119,11 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def sink(pool: asyncpg.Pool, reader: TableReader, kind: str) -> AsyncIterator[Sink]:
+async def sink(pool: asyncpg.Pool, reader: TableReader, kind: str) -> Sink:
     staging = open_s3(reader.storage, reader.storage.staging_bucket)
     for key in [info.key async for info in staging.list("")]:
         await staging.delete(key)
-    yield Sink(pool, staging, reader.lake, dataset=posts(kind), tables=reader.tables)
+    return Sink(pool, staging, reader.lake, dataset=posts(kind), tables=reader.tables)
 
 
 @pytest.fixture
@@ -153,7 +153,11 @@ def stale(kind: str, table: Any) -> Iterator[None]:
     """What the table opens is as it was one commit ago."""
     newest = table._open()  # noqa: SLF001 - the moment between its look and its commit
     if kind == "delta":
-        before: Any = DeltaTable(newest.table_uri, version=newest.version() - 1, storage_options=table._options)  # noqa: SLF001
+        before: Any = DeltaTable(
+            newest.table_uri,
+            version=newest.version() - 1,
+            storage_options=table._options,  # noqa: SLF001
+        )
     else:
         before = newest
         parent = newest.metadata.snapshots[0]
@@ -161,7 +165,11 @@ def stale(kind: str, table: Any) -> Iterator[None]:
             update={
                 "snapshots": [parent],
                 "current_snapshot_id": parent.snapshot_id,
-                "refs": {"main": newest.metadata.refs["main"].model_copy(update={"snapshot_id": parent.snapshot_id})},
+                "refs": {
+                    "main": newest.metadata.refs["main"].model_copy(
+                        update={"snapshot_id": parent.snapshot_id}
+                    )
+                },
             }
         )
     own = type(table)._open  # noqa: SLF001
@@ -348,7 +356,7 @@ async def test_folders_of_a_datasets_own_partitions_are_files_of_one_commit(
     assert reader.by_duckdb(kind, "posts", "SELECT id FROM rows WHERE title = ''") == [(1,)]
 
 
-async def test_the_tables_own_files_have_no_credentials(sink: Sink, reader: TableReader, kind: str) -> None:
+async def test_the_tables_own_files_have_no_credentials(sink: Sink, reader: TableReader) -> None:
     await store(sink)
     secrets = [os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["AWS_ACCESS_KEY_ID"]]
     secrets.append(urlsplit(reader.postgres_dsn).password or "")
@@ -361,7 +369,7 @@ async def test_the_tables_own_files_have_no_credentials(sink: Sink, reader: Tabl
         assert not [secret for secret in secrets if secret.encode() in content]
 
 
-async def test_no_commit_is_written_over(reader: TableReader, sink: Sink, kind: str) -> None:
+async def test_no_commit_is_written_over(reader: TableReader, sink: Sink) -> None:
     """Sixteen at once, without the lock: each is in the table, or was refused."""
     await store(sink, batches=1)
     results = sink.results()[0]
