@@ -31,8 +31,8 @@ def check(names: Sequence[str]) -> tuple[list[str], list[str]]:
     good: list[str] = []
     wanted = [dataset for name, dataset in catalog.items() if not names or name in names]
     for dataset, fault in _dry_runs(wanted, catalog):
-        fault = fault or _lack(dataset, catalog)
-        (good if fault is None else faults).append(fault or dataset.name)
+        found = fault or _lack(dataset, catalog)
+        (good if found is None else faults).append(found or dataset.name)
     return good, faults
 
 

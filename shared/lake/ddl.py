@@ -147,7 +147,9 @@ def _of_delta(table: LakeTable, engine: Engine) -> str:
             made = f"CREATE TABLE IF NOT EXISTS `{name}` USING DELTA\nLOCATION {location};"
         case _:
             arguments = f"schema_name => 'lake', table_name => {_text(name)}, table_location => {location}"
-            made = f"-- In a catalog of the Delta Lake connector, e.g. after `USE delta.lake`.\nCALL system.register_table({arguments});"
+            made = f"""\
+-- In a catalog of the Delta Lake connector, e.g. after `USE delta.lake`.
+CALL system.register_table({arguments});"""
     return made + "\n" + _view_of_table(table, _quoted(name, _mark(engine)), engine)
 
 
@@ -161,8 +163,8 @@ def _of_iceberg(table: LakeTable, engine: Engine) -> str:
     mark = _mark(engine)
     files = ".".join(_quoted(name, mark) for name in ("onpoint", table.namespace, table.name))
     return f"""\
--- The catalog `onpoint` of the program is that of ONPOINT_ICEBERG_CATALOG_URI (type rest), or else PostgreSQL: type jdbc, with
--- currentSchema=onpoint_lake in its URL and jdbc.schema-version V1.
+-- The catalog `onpoint` of the program is that of ONPOINT_ICEBERG_CATALOG_URI (type rest), or else PostgreSQL: type jdbc,
+-- with currentSchema=onpoint_lake in its URL and jdbc.schema-version V1.
 {_view_of_table(table, files, engine)}"""
 
 

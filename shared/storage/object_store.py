@@ -113,14 +113,6 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
-    def end_of(self, key: str, length: int) -> bytes:
-        """The last bytes of the object, all of a shorter one. Blocks: use it in a thread. Raises `ObjectMissingError`."""
-        try:
-            with _translated(self.uri(key)):
-                return bytes(obstore.get(self._store, key, options={"range": {"suffix": length}}).bytes())
-        except FileNotFoundError as error:
-            raise ObjectMissingError(self.uri(key)) from error
-
     async def download(self, key: str, target: Path, *, size: int, sha256: str) -> None:
         """Streams the object into `target` and checks it. Memory is one chunk.
 

@@ -6,14 +6,11 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
 from shared.datasets.lake import TableKind
 from shared.datasets.model import Dataset
 from shared.errors import ConfigurationError
 from shared.lake.tables.port import LakeTable
 from shared.lake.tables.settings import TableSettings
-from shared.parquet.footer import read_footer
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import ObjectStore
 
@@ -76,7 +73,7 @@ class LakeTables:
         if kind == "delta":
             from shared.lake.tables.delta import DeltaLakeTable  # noqa: PLC0415 - an extra
 
-            return DeltaLakeTable(location, delta_options(self._storage), self._footer)
+            return DeltaLakeTable(location, delta_options(self._storage))
         from shared.lake.tables.iceberg import IcebergTable  # noqa: PLC0415 - an extra
 
         return IcebergTable(lambda: self._catalog, (self._settings.iceberg_namespace, dataset), location)
@@ -85,10 +82,6 @@ class LakeTables:
         """Those that have begun in the dataset's folder, whatever its file says today. One request."""
         folders = await self._lake.folders(f"{dataset}/")
         return {kind: self.named(kind, dataset) for kind, folder in FOLDERS.items() if folder in folders}
-
-    def _footer(self, uri: str) -> pq.FileMetaData:
-        key = self._lake.key(uri, "")
-        return read_footer(lambda length: self._lake.end_of(key, length))
 
     @cached_property
     def _catalog(self) -> "Catalog":

@@ -38,7 +38,7 @@ class LakeTable(Protocol):
     def append(self, name: str, files: Sequence[TableFile], at: datetime, *, is_resumed: bool) -> None:
         """Adds the files of an object, durable since `at`. `is_resumed`: an earlier call may have, long ago.
 
-        Reads the footer of each file.
+        Iceberg reads the footer of each file.
         """
 
     def replace(

@@ -5,8 +5,6 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +13,6 @@ import boto3
 import pytest
 from deltalake import DeltaTable
 
-from shared.datasets.model import Dataset
 from shared.errors import TransientError
 from shared.lake.tables.errors import TableUnavailableError
 from shared.lake.tables.open import LakeTables
@@ -24,9 +21,9 @@ from shared.lake.tables.settings import TableSettings
 from shared.reasons import Reason
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import open_s3
-from tests.support.processed import PRODUCED_AT, a_dataset
+from tests.support.processed import PRODUCED_AT
 from tests.support.sink import Sink
-from tests.support.tables import FORMATS, TableReader
+from tests.support.tables import FORMATS, ROWS, TYPES, TableReader, posts
 
 pytestmark = pytest.mark.integration
 
@@ -35,60 +32,9 @@ POINTS = ("assigned", "put", "written", "tabled", "announced")
 
 PATIENCE_S = 60
 
-TYPES = {
-    "id": "int64",
-    "tiny": "int8",
-    "small": "int16",
-    "whole": "int32",
-    "narrow": "float32",
-    "wide": "float64",
-    "price": "decimal(38,9)",
-    "is_new": "boolean",
-    "at": "timestamp",
-    "born": "date",
-    "opens": "time",
-    "lasts": "duration",
-    "token": "uuid",
-    "raw": "binary",
-    "extra": "json",
-    "state": "enum(new, paid)",
-    "tags": "list<string>",
-    "place": "struct<lat: float32, names: list<int16>>",
-}
-"""Each type of a dataset file."""
-
-ROWS: list[dict[str, Any]] = [
-    {
-        "id": -(2**63),
-        "tiny": -128,
-        "small": 2**15 - 1,
-        "whole": -(2**31),
-        "narrow": 2**-149,
-        "wide": 0.1,
-        "price": Decimal("12345678901234567890123456789.123456789"),
-        "is_new": True,
-        "at": datetime(2026, 11, 23, 4, 5, 6, 123456, tzinfo=UTC),
-        "born": date(1, 1, 1),
-        "opens": "23:59:59.999999",
-        "lasts": -(2**62),
-        "token": "123e4567-e89b-12d3-a456-426614174000",
-        "raw": b"\x00\xff",
-        "extra": '{"a": [1, null]}',
-        "state": "new",
-        "tags": ["", None, "ü"],
-        "place": {"lat": -1.25, "names": [1, None, -(2**15)]},
-    },
-    {name: 0 if name == "id" else None for name in TYPES},
-]
-
 
 class CrashedError(BaseException):
     """Stands for kill -9: nothing after it runs, nothing catches it."""
-
-
-def posts(kind: str, columns: dict[str, str] | None = None) -> Dataset:
-    plain = a_dataset(columns or {"id": "int64", "title": "string"}, key=["id"], name="posts")
-    return plain.model_copy(update={"lake": plain.lake.model_copy(update={"table": kind})})
 
 
 @pytest.fixture(scope="module")
