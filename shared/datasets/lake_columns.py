@@ -19,23 +19,8 @@ def check_lake_columns(lake: Lake, types: Mapping[str, Type]) -> None:
     for place, partition in enumerate(lake.partitions):
         if partition.column is not None:
             _check_partition(partition, types, place)
-    if lake.table is not None:
-        _check_table(lake, types)
     _check("sort_by", lake.sort_by or (), types, UNSORTED_TYPES, "is sorted by")
     _check("bloom", lake.bloom, types, NO_BLOOM_TYPES, "has a Bloom filter")
-
-
-def _check_table(lake: Lake, types: Mapping[str, Type]) -> None:
-    """Delta compares the names of a struct's fields without their case. Every type has one of either format."""
-    for name, found in types.items() if lake.table == "delta" else ():
-        for part in found.parts():
-            folded = [field.lower() for field, _ in part.fields]
-            if len(set(folded)) < len(folded):
-                raise FaultError(
-                    f"{name} is of type {found}: Delta takes no fields that differ by upper and lower case alone",
-                    "lake",
-                    "table",
-                )
 
 
 def _check(

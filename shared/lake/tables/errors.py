@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -5,6 +6,9 @@ from shared.errors import PermanentError, TransientError
 from shared.reasons import Reason
 
 SHOWN_CHARS = 400
+
+_COLOURS = re.compile("\x1b\\[[0-9;]*m|↳")
+"""delta-rs draws a tree of causes."""
 
 
 class TableRefusedError(PermanentError):
@@ -25,5 +29,5 @@ def translated(table: str, outages: tuple[type[Exception], ...]) -> Iterator[Non
     try:
         yield
     except expected as error:
-        text = " ".join(str(error).split())
+        text = " ".join(_COLOURS.sub("", str(error)).split())
         raise TableUnavailableError(f"{table}: {text}"[:SHOWN_CHARS]) from error

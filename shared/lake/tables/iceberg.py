@@ -54,7 +54,7 @@ class IcebergTable:
             for field in schema:
                 if not _is_same(found := known.get(field.name, field.type), field.type):
                     raise TableRefusedError(
-                        f"{self._location}: column {field.name} is {found} in the table and {field.type} in the "
+                        f"{self._location}: column {field.name} is {_small(found)} in the table and {field.type} in the "
                         "dataset: give the column another name"
                     )
             new = [field for field in without_needs(schema) if field.name not in known]

@@ -120,7 +120,8 @@ def delta_options(storage: ObjectStoreSettings) -> dict[str, str]:
     }
     if storage.s3_endpoint_url is not None:
         options |= {
-            "aws_endpoint_url": storage.s3_endpoint_url,
+            # This spelling wins over an AWS_ENDPOINT_URL_S3 in the environment.
+            "aws_endpoint_url_s3": storage.s3_endpoint_url,
             "aws_allow_http": str(storage.s3_endpoint_url.startswith("http://")).lower(),
             "aws_virtual_hosted_style_request": "false",
         }
