@@ -19,7 +19,7 @@ from shared.bus.delivery import MAX_TRIES, POISONED_PRODUCER
 from shared.bus.messages import Publish, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
-from shared.lake.tables.errors import TableRefusedError
+from shared.lake.tables.errors import TableRefusedError, TableUnavailableError
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
 from shared.postgres.errors import StatementFailedError
@@ -65,6 +65,8 @@ class SinkLoop:
         self._woken = woken
         self._retry_delay_s = retry_delay_s
         self._tries: dict[str, int] = {}
+        self._waits: dict[str, int] = {}
+        """For their tables."""
         self._backing_off_until: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -123,6 +125,8 @@ class SinkLoop:
             return await self._writer.write(claim, batches)
         except BatchUnusableError as unusable:
             await self._mark_failed(claim, unusable.batch, unusable.error)
+        except TableUnavailableError as error:
+            self._put_off(claim, error)
         except TransientError:
             raise
         except TooManyFilesError as error:
@@ -134,18 +138,29 @@ class SinkLoop:
         return False
 
     async def _commit(self, claim: Claim, batches: list[BatchManifest], *, is_resumed: bool) -> bool:
-        """False: later. What is durable is never given up, so an error that no outage explains is told and waited out."""
+        """False: later. What is durable is never given up, whatever its table has against it."""
         try:
             await self._writer.commit(claim, batches, is_resumed=is_resumed)
+        except TableUnavailableError as error:
+            self._put_off(claim, error)
+            return False
         except TransientError:
             raise
-        except Exception:
-            tries = self._tries[claim.name] = self._tries.get(claim.name, 0) + 1
-            log.exception("table_commit_failed", tries=tries)
-            delay_s = min(self._retry_delay_s * tries**2, MOST_DELAY_S)
-            self._backing_off_until[claim.name] = time.monotonic() + delay_s
+        except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is logged
+            self._put_off(claim, error)
             return False
+        self._waits.pop(claim.name, None)
         return True
+
+    def _put_off(self, claim: Claim, error: Exception) -> None:
+        """The object waits for its table, longer each time; those of other datasets go on."""
+        waits = self._waits[claim.name] = self._waits.get(claim.name, 0) + 1
+        if isinstance(error, TableUnavailableError):
+            log.warning("table_unavailable", tries=waits, error=str(error))
+        else:
+            log.error("table_commit_failed", tries=waits, exc_info=error)
+        delay_s = min(self._retry_delay_s * waits**2, MOST_DELAY_S)
+        self._backing_off_until[claim.name] = time.monotonic() + delay_s
 
     async def _failed(self, claim: Claim, batches: list[BatchManifest], error: Exception) -> None:
         """An error of unknown kind: the object is tried again, then each batch alone, then the batch is dead."""

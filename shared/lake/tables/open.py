@@ -101,9 +101,12 @@ def open_catalog(settings: TableSettings, postgres_dsn: str, files: dict[str, st
         return SqlCatalog("onpoint", uri=uri, pool_pre_ping="true", init_catalog_tables="false", **files)
     from pyiceberg.catalog.rest import RestCatalog  # noqa: PLC0415 - an extra
 
-    named: dict[str, str] = {"uri": settings.iceberg_catalog_uri}
+    # Markers are looked for in all snapshots, not in those alone that a branch names.
+    named: dict[str, str] = {"uri": settings.iceberg_catalog_uri, "snapshot-loading-mode": "all"}
     if settings.iceberg_catalog_token is not None:
         named["token"] = settings.iceberg_catalog_token.get_secret_value()
+    if settings.iceberg_catalog_credential is not None:
+        named["credential"] = settings.iceberg_catalog_credential.get_secret_value()
     if settings.iceberg_catalog_warehouse is not None:
         named["warehouse"] = settings.iceberg_catalog_warehouse
     return RestCatalog("onpoint", **named, **files)

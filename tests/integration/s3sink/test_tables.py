@@ -13,7 +13,6 @@ import boto3
 import pytest
 from deltalake import DeltaTable
 
-from shared.errors import TransientError
 from shared.lake.tables.errors import TableUnavailableError
 from shared.lake.tables.open import LakeTables
 from shared.lake.tables.port import TableFile
@@ -215,13 +214,28 @@ async def test_while_the_store_is_away_before_the_commit_the_object_waits(
     away = reader.storage.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"})
     other.tables = LakeTables(away, other.lake, TableSettings(), reader.postgres_dsn)
     other.rebuild()
-    with pytest.raises(TransientError):
-        await other.drain()
+    assert await other.loop.turn()
     assert await other.states() == ["written"]
     assert other.published == []
     await sink.drain()
     assert_read(reader, kind, IDS)
     assert reader.commits(kind, "posts") == 1
+
+
+async def test_a_table_that_is_away_keeps_no_other_dataset_from_its_object(
+    sink: Sink, reader: TableReader, kind: str
+) -> None:
+    away = reader.storage.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"})
+    sink.tables = LakeTables(away, sink.lake, TableSettings(), reader.postgres_dsn)
+    sink.rebuild()
+    await sink.deliver(await sink.make(10))
+    await sink.seal(1)
+    assert await sink.loop.turn()
+    assert await sink.states() == ["assigned"]
+    sink.tables = reader.tables
+    sink.rebuild()
+    await sink.drain()
+    assert_read(reader, kind, list(range(10)))
 
 
 async def test_columns_that_a_later_version_adds_are_null_in_earlier_rows(

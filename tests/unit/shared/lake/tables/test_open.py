@@ -62,3 +62,15 @@ def test_what_is_away_is_an_outage_by_its_address_and_without_a_secret(
     assert text.isprintable()
     assert ("127.0.0.1:9" if kind == "delta" else "port 9") in text
     assert not any(secret in text for secret in ("the-secret", "the-password"))
+
+
+@pytest.mark.parametrize("secret", ["iceberg_catalog_token", "iceberg_catalog_credential"])
+def test_a_secret_of_the_catalog_is_not_sent_in_the_clear(secret: str) -> None:
+    for uri in ("https://catalog.example/api", "http://127.0.0.1:8181"):
+        TableSettings.model_validate({"iceberg_catalog_uri": uri, secret: "id:secret"})
+    with pytest.raises(ValueError, match="must begin with https://"):
+        TableSettings.model_validate(
+            {"iceberg_catalog_uri": "http://catalog.example/api", secret: "id:secret"}
+        )
+    with pytest.raises(ValueError, match="ONPOINT_ICEBERG_CATALOG_URI is not set"):
+        TableSettings.model_validate({secret: "id:secret"})
