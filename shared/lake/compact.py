@@ -16,7 +16,7 @@ from typing import Any
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
-from shared.errors import PermanentError
+from shared.errors import ConfigurationError, PermanentError
 from shared.lake.errors import DifferentColumnsError, SourceUnusableError
 from shared.lake.latest import Choice, LatestRows
 from shared.lake.listings import DatasetListings
@@ -107,9 +107,12 @@ class Compactor:
                 if not is_mine:
                     self._add_problem(f"{dataset}: another process compacts it")
                     continue
-                if not self._report.dry_run:
-                    await self._finish_earlier(dataset)
-                await (self._keep_latest(dataset) if latest else self._compact(dataset))
+                try:
+                    if not self._report.dry_run:
+                        await self._finish_earlier(dataset)
+                    await (self._keep_latest(dataset) if latest else self._compact(dataset))
+                except ConfigurationError as error:  # the driver of its table is not installed
+                    self._add_problem(str(error))
                 if not self._report.dry_run:
                     await self._listings.catch_up()
         return self._report

@@ -1,6 +1,7 @@
 """Compaction, sweep and listings of a dataset with a table format: the table names what the listings name."""
 
 import asyncio
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from shared.lake.tables.errors import TableUnavailableError
 from shared.lake.tables.members import TableMembers
+from shared.lake.tables.open import DRIVERS
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import open_s3
 from tests.support.crash_points import COMPACTION
@@ -171,3 +173,17 @@ async def test_a_table_that_is_away_keeps_the_compaction_for_the_next_call(
     await lake.catch_up()
     assert rows(reader, kind) == before
     await assert_is_what_counts(lake, reader, kind)
+
+
+async def test_a_table_without_its_driver_here_is_left_alone_with_a_sentence(
+    lake: Lake, reader: TableReader, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lake.many(2)
+    before = rows(reader, kind)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, DRIVERS[kind], None)  # type: ignore[index]
+        report = await lake.compact()
+    assert report.compactions == []
+    [problem] = report.problems
+    assert "is not installed" in problem
+    assert rows(reader, kind) == before

@@ -222,7 +222,7 @@ async def test_while_the_store_is_away_before_the_commit_the_object_waits(
     assert reader.commits(kind, "posts") == 1
 
 
-async def test_a_table_that_is_away_keeps_no_other_dataset_from_its_object(
+async def test_before_an_object_is_written_a_table_that_is_away_is_waited_for(
     sink: Sink, reader: TableReader, kind: str
 ) -> None:
     away = reader.storage.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"})
