@@ -108,7 +108,7 @@ async def _write(
 ) -> None:
     datasets = RunDatasets(staging, lambda: {dataset.name: dataset})
     buckets = ObjectStoreSettings(staging_bucket="staging", lake_bucket="lake")
-    tables = TableCommits(LakeTables(buckets, lake, TableSettings(), "postgresql://nobody@127.0.0.1/none"))
+    tables = TableCommits(LakeTables(buckets, lake, TableSettings(), "postgresql://127.0.0.1/none"))
     writer = ObjectWriter(Batches(staging, "s3sink"), lake, datasets, tables)
     claim = Claim(
         connection=cast("Any", None),

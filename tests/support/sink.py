@@ -38,7 +38,7 @@ POSTS = a_dataset({"id": "int64", "title": "string"}, key=["id"], name="posts")
 def no_tables(lake: ObjectStore) -> LakeTables:
     """Where no dataset asks for a table format."""
     storage = ObjectStoreSettings(staging_bucket="staging", lake_bucket=lake.name)
-    return LakeTables(storage, lake, TableSettings(), "postgresql://nobody@127.0.0.1/none")
+    return LakeTables(storage, lake, TableSettings(), "postgresql://127.0.0.1/none")
 
 
 @dataclass

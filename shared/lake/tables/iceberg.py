@@ -66,7 +66,7 @@ class IcebergTable:
         with translated(self._location, OUTAGES):
             table = self._open()
             uris = [file.uri for file in files]
-            # Snapshots expire. The files of an object that nobody was told of yet are in the table, or never were.
+            # Snapshots expire. The files of an object that is not announced are in the table, or never were.
             if _has_marker(table, name) or (is_resumed and not _paths(table).isdisjoint(uris)):
                 return
             table.add_files(uris, snapshot_properties={MARKER: name}, check_duplicate_files=False)
