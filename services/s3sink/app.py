@@ -2,6 +2,7 @@ import asyncio
 from functools import partial
 
 from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.table_commits import TableCommits
 from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
@@ -13,6 +14,8 @@ from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
 from shared.events import topics
+from shared.lake.tables.open import LakeTables, require_drivers
+from shared.lake.tables.settings import TableSettings
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
@@ -32,7 +35,7 @@ async def build(process: Process) -> None:
     settings = load_settings(SinkSettings)
     storage = load_settings(ObjectStoreSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
-    folder.read()  # logs the files that cannot be used
+    require_drivers(folder.read().values())  # logs the files that cannot be used
     postgres = load_settings(PostgresSettings)
     if settings.s3sink_writers + CONSUMERS > postgres.postgres_pool_size + postgres.postgres_pool_overflow:
         raise ConfigurationError(
@@ -60,7 +63,9 @@ async def build(process: Process) -> None:
         redrive=handlers.redrive,
     )
     process.subscriptions.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
-    writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), datasets)
+    lake = open_s3(storage, storage.lake_bucket)
+    tables = LakeTables(storage, lake, load_settings(TableSettings), postgres.postgres_dsn.get_secret_value())
+    writer = ObjectWriter(batches, lake, datasets, TableCommits(tables))
     loop = SinkLoop(
         repository, service, writer, process.publisher.publish_all, process.publisher.send_dead_letter, woken
     )
