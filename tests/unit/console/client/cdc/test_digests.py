@@ -24,6 +24,8 @@ FIELDS: dict[str, pa.DataType] = {
 SCHEMA = pa.schema(FIELDS)
 Change = tuple[Any, ...]
 NULL = "\\N"
+DEFAULTS: list[Any] = [1, None]
+"""LSN, and names of values that were not logged."""
 
 
 class Case:
@@ -38,7 +40,7 @@ class Case:
         """Of (Op, id, v) or (Op, id, v, LSN, _unchanged)."""
         rows: list[tuple[Any, ...]] = []
         for change in changes:
-            operation, key, value, lsn, unchanged = (*change, *(1, None)[len(change) - 3 :])
+            operation, key, value, lsn, unchanged = [*change, *DEFAULTS[len(change) - 3 :]]
             rows.append((operation, lsn, self._offset, key, value, unchanged))
             self._offset += 1
         file = self._folder / f"{len(self._objects)}.parquet"
