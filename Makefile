@@ -11,7 +11,7 @@ SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast test-faults test-chaos test-cdc test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose \
+.PHONY: help setup dashboards lint format test test-fast test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore dist \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -39,10 +39,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore"
 
 test-postgres: setup ## The integration tests on another PostgreSQL (VERSION=15, 16 or 17; < 10 min)
 	ONPOINT_LOCAL_POSTGRES_VERSION=$(or $(VERSION),15) $(BIN)/python -m pytest \
@@ -53,6 +53,12 @@ test-faults: setup ## Kills and outages in the middle of runs (long); TRANSFORMS
 
 test-histories: setup ## 200 random histories, after each of which verify is silent (HISTORIES=200 SEED=1; < 60 min)
 	HISTORIES=$(or $(HISTORIES),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/e2e/test_histories.py
+
+test-alerts: setup ## Each alert under its fault, in a time fifty times as fast, with Prometheus and Alertmanager (root; < 10 min)
+	$(BIN)/python -m pytest -m alerts tests/alerts
+
+dashboards: setup ## Writes the JSON of the dashboards anew
+	$(BIN)/python -m deploy.observe.dashboards
 
 test-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages among them (< 5 min)
 	$(BIN)/python -m pytest -m chaos tests/chaos
@@ -105,6 +111,26 @@ test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs r
 	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 13 min on 2 cores"
 	$(BIN)/python -m pytest -m compose tests/compose
 
+test-install: setup ## The wheel, installed in an empty folder: start, run, verify (< 2 min; the package registries)
+	$(BIN)/python -m pytest -m install tests/install
+
+test-restore: setup ## A backup of a stack at work, restored into new servers (< 3 min; Debian: postgresql-client)
+	$(BIN)/python -m pytest -m restore tests/restore
+
+# The bill of materials is that of an installation with every extra that a user can ask for.
+USER_EXTRAS := local,dask,dashboard,pandas
+dist: setup ## A release in dist/: wheel, source archive, tested versions, bill of materials, licences, checksums
+	@rm -rf dist build
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --quiet --outdir dist .
+	@wheel=$$(echo dist/*.whl) && base=$${wheel%-py3-none-any.whl} && place=$$(mktemp -d) && trap 'rm -rf $$place' EXIT && \
+		$(BIN)/python -m deploy.release.constraints requirements.lock >$$base-constraints.txt && \
+		$(BIN)/python -m pip install --quiet uv && \
+		$(BIN)/uv venv --quiet $$place/venv && \
+		$(BIN)/uv pip install --quiet --python $$place/venv -c $$base-constraints.txt "$$wheel[$(USER_EXTRAS)]" && \
+		$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o $$base.cdx.json $$place/venv && \
+		$(BIN)/python -m deploy.release.licences $$base.cdx.json >$$base-licences.tsv
+	@cd dist && sha256sum onpoint-* >SHA256SUMS && ls -l
+
 docs: setup ## The pages of docs/ as a site, in site/; fails at a dead link and at a page outside the nav
 	@$(BIN)/mkdocs build --strict
 	@echo "site/index.html"
@@ -144,9 +170,9 @@ compose-ps: ## Shows the containers
 
 lock: setup ## Writes requirements.lock and requirements.services.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --extra docs --extra dask --extra dashboard --extra pandas \
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --extra docs --extra dask --extra dashboard --extra pandas --extra release --extra table-formats \
 		--generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dask --extra traces --constraints requirements.lock --generate-hashes --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dask --extra traces --extra table-formats --constraints requirements.lock --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.services.lock
 
 clean: ## Removes caches; keeps .venv and .onpoint

@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "ps": ("console.cli.stack.commands", "Show what of it runs"),
         "env": ("console.cli.stack.commands", "Print its settings for a shell"),
         "logs": ("console.cli.stack.commands", "Show its logs"),
+        "alerts": ("console.cli.stack.alerts", "Show the alerts that fire"),
         "resume": ("console.cli.stack.resume", "Release the brake of a service"),
     },
     "An installation": {
@@ -57,6 +58,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "bench": (f"{BENCH}.commands", "Measure how fast the pipeline is on this machine"),
         "exports": ("console.cli.exports", "Combine the export files of a run"),
         "lake": ("console.cli.lake.commands", "Compact the objects of the lake, and show how they are"),
+        "health": ("console.cli.health", "Measure the health of the pipeline"),
+        "news": ("console.cli.news.commands", "Try the channels of news, show and send again"),
         "sweep": ("console.cli.sweep", "Remove what nobody needs any more from the object store"),
         "verify": ("console.cli.verify.commands", "Check that everything is where it belongs, once"),
     },

@@ -1,4 +1,4 @@
-"""`onpoint topics apply` and `onpoint migrate`: needed once, and again after an update."""
+"""`onpoint topics` and `onpoint migrate`: needed once, and again after an update."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.cli import environment
+from console.cli import environment, recovery
 from console.cli.errors import FAILED, CommandError
 from console.formatting import printable, quantity
 
@@ -38,6 +38,7 @@ topics = typer.Typer(help="The topics of the bus.", no_args_is_help=True, rich_m
 
 
 def register(app: typer.Typer) -> None:
+    topics.command("restore", epilog=recovery.EXAMPLES)(recovery.restore)
     app.add_typer(topics, name="topics")
     app.command(epilog=MIGRATE_EXAMPLE)(migrate)
 

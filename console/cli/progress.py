@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.client.ledger import StageProgress
-from console.client.progress import STAGES, Snapshot, ended, fraction, is_over, left_s
+from console.client.progress import STAGES, Snapshot, ended, fraction, is_over
 from console.formatting import duration, number, quantity
 from shared.events.topology import Stage
 
@@ -18,11 +18,17 @@ VERB: dict[str, str] = {
     "s3sink": "store",
 }
 
+LEFT = "left"
+"""Among the plain lines, the one that is about the whole run."""
+
 LINES_AROUND = 6
 """Of the screen: the heading, the names of the columns, the empty lines and the shell's prompt."""
 
 WIDE = 76
 """Columns from which on there is room for rate and time left."""
+
+WIDER = 100
+"""Columns from which on there is room for the lag, too."""
 
 
 def stages_shown(snapshot: Snapshot) -> tuple[Stage, ...]:
@@ -57,6 +63,8 @@ def plain_lines(snapshot: Snapshot) -> dict[str, str]:
         crawled = snapshot.stages.get((dataset, STAGES[0]))
         if words and crawled is not None:
             lines[dataset] = f"{dataset}: {', '.join(words)}; {quantity(crawled.rows, 'row')} crawled"
+    if lines and (left := snapshot.left_s):
+        lines[LEFT] = f"about {duration(left)} left"
     return lines
 
 
@@ -68,13 +76,8 @@ def _heading(snapshot: Snapshot) -> Text:
         f"  {duration(snapshot.elapsed_s)}",
         no_wrap=True,
     )
-    left = [
-        seconds
-        for key, stage in snapshot.stages.items()
-        if (seconds := left_s(stage, snapshot.rows_per_s.get(key))) is not None
-    ]
-    if left:
-        text.append(f", about {duration(max(left))} left", "dim")
+    if left := snapshot.left_s:
+        text.append(f", about {duration(left)} left", "dim")
     return text
 
 
@@ -84,23 +87,25 @@ def _stage_lines(snapshot: Snapshot, width: int) -> Table:
     table.add_column("stage", max_width=24, no_wrap=True)
     table.add_column()
     # Numbers that grow must not move what is beside them.
-    columns = (("batches", 7), ("rows", 14), ("a second", 9), ("left", 10))
-    for heading, least in columns if wide else columns[:2]:
+    columns = (("batches", 7), ("rows", 14), ("a second", 9), ("left", 10), ("lag", 10))
+    for heading, least in columns[: 5 if width >= WIDER else 4 if wide else 2]:
         table.add_column(heading, justify="right", no_wrap=True, min_width=least)
-    bar_width = min(40, max(8, width - (66 if wide else 44)))
+    bar_width = min(40, max(8, width - (78 if width >= WIDER else 66 if wide else 44)))
     for dataset in snapshot.datasets:
         table.add_row(Text(dataset, "bold"))
         for name in stages_shown(snapshot):
             stage = snapshot.stages.get((dataset, name))
-            pace = None if is_over(stage) else snapshot.rows_per_s.get((dataset, name))
-            left = left_s(stage, pace) if stage else None
+            told = None if is_over(stage) else snapshot.estimates.get((dataset, name))
+            pace, left = (told.rows_per_s, told.left_s) if told else (None, None)
+            lag = stage.lag_s if stage else 0.0
             cells: list[RenderableType] = [
                 f"  {VERB[name]}",
                 _bar(stage, bar_width),
                 Text(_batches(stage), "yellow" if stage and stage.batches_dead else ""),
                 quantity(stage.rows, "row") if stage else "",
                 Text(f"{number(round(pace))}/s" if pace else "", "dim"),
-                Text(duration(left) if left is not None else "", "dim"),
+                Text(duration(left) if left else "", "dim"),
+                Text(duration(lag) if lag else "", "dim"),
             ]
             table.add_row(*cells[: len(table.columns)])
     return table

@@ -27,9 +27,9 @@ def show(completed: dict[str, Any], *, as_json: bool) -> int:
     return exit_code(completed)
 
 
-def print_json(value: Any) -> None:
-    """What a terminal would obey is escaped, in a way that JSON allows."""
-    print(escaped(json.dumps(value, indent=2, ensure_ascii=False)))
+def print_json(value: Any, *, compact: bool = False) -> None:
+    """What a terminal would obey is escaped, in a way that JSON allows. Compact: one line, at once also in a pipe."""
+    print(escaped(json.dumps(value, indent=None if compact else 2, ensure_ascii=False)), flush=compact)
 
 
 def escaped(document: str) -> str:

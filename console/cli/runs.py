@@ -19,7 +19,7 @@ from console.cli.result import exit_code, print_json, show
 from console.cli.styles import STATUS_STYLE
 from console.client.ledger import CombinedExports, RunRow, StageProgress, open_ledger
 from console.client.phase import phase
-from console.client.progress import Snapshot, by_key, is_over
+from console.client.progress import Snapshot, by_key, estimates_of, progress_document
 from console.formatting import duration, format_reasons, number, one_line, quantity
 from shared.events.times import utc_text
 
@@ -41,7 +41,8 @@ Examples:
 STATUS_EXAMPLES = """\b
 Examples:
   onpoint status 2026-11-23-daily
-  watch onpoint status 2026-11-23-daily
+  onpoint status 2026-11-23-daily --watch
+  onpoint status 2026-11-23-daily --watch --json | jq .left_s
   onpoint status 2026-11-23-daily --json | jq .completed.datasets
 
 \b
@@ -76,19 +77,29 @@ def runs(
 def status(
     run_id: RunId,
     *,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it live until the run has ended.")
+    ] = False,
     as_json: ObjectAsJson = False,
 ) -> None:
     """Show one run: how far it is, or what became of it."""
+    if watch:
+        from console.cli.watch import watch_run
+
+        watch_run(run_id, as_json=as_json)
     run, stages, rejected, waits, combined = asyncio.run(_one(environment.ledger_dsn(), run_id))
     if as_json:
+        now = snapshot(run, stages, datetime.now(UTC), waits)
         print_json(
             document(run)
             | {
-                "progress": [asdict(stage) for stage in stages],
+                "left_s": now.left_s,
+                "progress": [progress_document(stage, now) for stage in stages],
                 "rejected_by_reason": rejected,
                 "combined_exports": [asdict(one) for one in combined],
                 "completed": run.completed,
-            }
+            },
+            compact=watch,
         )
         raise typer.Exit(exit_code(run.completed) if run.completed else SUCCESS)
     if run.superseded_by:
@@ -173,7 +184,7 @@ def document(run: RunRow) -> dict[str, Any]:
 def snapshot(
     run: RunRow, stages: Sequence[StageProgress], now: datetime, waits: Sequence[str] = ()
 ) -> Snapshot:
-    """The run at this moment. Its pace is the mean since it was requested: a single reading has no other."""
+    """The run at this moment."""
     elapsed_s = max(0.001, (now - run.requested_at).total_seconds())
     found = by_key(stages)
     return Snapshot(
@@ -182,9 +193,7 @@ def snapshot(
         elapsed_s=elapsed_s,
         datasets=run.datasets,
         stages=found,
-        rows_per_s={
-            key: stage.rows / elapsed_s for key, stage in found.items() if stage.rows and not is_over(stage)
-        },
+        estimates=estimates_of(found),
         phase=phase(run, found, elapsed_s),
         note="\n".join(waits) or None,
     )

@@ -14,6 +14,7 @@ from console.formatting import did_you_mean
 from shared.events.topology import Stage
 from shared.postgres.identifiers import quote
 from shared.postgres.refusals import refusal_of
+from shared.progress.estimate import StageRecord
 
 TIMEOUT_S = 10.0
 QUARANTINE_FORMAT = "quarantine.jsonl.zst"
@@ -22,10 +23,18 @@ RECENT = 50
 
 _RUN = """
 SELECT run_id, status, reason, requested_by, requested_at, started_at, finished_at, datasets, replay_of,
-    superseded_by
+    superseded_by, rows_accepted
 """
-_ROWS = """, (SELECT sum((summary ->> 'rows_accepted')::bigint)::bigint
-    FROM jsonb_each(completed -> 'datasets') AS entry(name, summary)) AS rows_accepted
+_PROGRESS = """
+SELECT p.dataset, p.stage, p.batches_planned, p.rows_planned, p.batches_done, p.batches_dead, p.rows,
+    clock_timestamp() AS read_at, t.begun_at, t.half_at, coalesce(t.half_batches, 0) AS half_batches,
+    coalesce(t.half_rows, 0) AS half_rows, t.last_at, coalesce(t.delay_s, 0) AS delay_s, w.since AS waiting_since
+FROM onpoint_runs.v_progress p
+LEFT JOIN onpoint_runs.v_stage_times t
+    ON t.run_id = $1 AND t.run_id = p.run_id AND t.dataset = p.dataset AND t.stage = p.stage
+LEFT JOIN onpoint_runs.v_waiting w
+    ON w.run_id = $1 AND w.run_id = p.run_id AND w.dataset = p.dataset AND w.stage = p.stage
+WHERE p.run_id = $1
 """
 
 
@@ -73,6 +82,40 @@ class StageProgress:
     batches_done: int
     batches_dead: int
     rows: int
+    read_at: datetime | None = None
+    """When the ledger was read, by its clock."""
+    begun_at: datetime | None = None
+    half_at: datetime | None = None
+    half_batches: int = 0
+    half_rows: int = 0
+    last_at: datetime | None = None
+    delay_s: float = 0.0
+    waiting_since: datetime | None = None
+    """Of the oldest batch that waits for the stage; None: none does."""
+
+    @property
+    def record(self) -> StageRecord:
+        """What an estimate is made of."""
+        return StageRecord(
+            self.stage,
+            self.batches_planned,
+            self.rows_planned,
+            self.batches_done + self.batches_dead,
+            self.rows,
+            self.begun_at,
+            self.half_at,
+            self.half_batches,
+            self.half_rows,
+            self.last_at,
+            self.delay_s,
+        )
+
+    @property
+    def lag_s(self) -> float:
+        """Age of the oldest batch that waits for the stage."""
+        if self.waiting_since is None or self.read_at is None:
+            return 0.0
+        return max(0.0, (self.read_at - self.waiting_since).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +164,7 @@ class Ledger:
         """The latest runs, latest first."""
         with as_client_errors():
             rows = await self._connection.fetch(
-                f"{_RUN} {_ROWS} FROM onpoint_runs.v_runs ORDER BY requested_at DESC, run_id LIMIT $1",
+                f"{_RUN} FROM onpoint_runs.v_runs ORDER BY requested_at DESC, run_id LIMIT $1",
                 limit,
             )
         return [RunRow(**_values(row)) for row in rows]
@@ -130,7 +173,7 @@ class Ledger:
         """None: the ledger does not know it."""
         with as_client_errors():
             row = await self._connection.fetchrow(
-                f"{_RUN} {_ROWS}, completed FROM onpoint_runs.v_runs WHERE run_id = $1",
+                f"{_RUN}, completed FROM onpoint_runs.v_runs WHERE run_id = $1",
                 run_id,
             )
         if row is None:
@@ -148,12 +191,9 @@ class Ledger:
         return run
 
     async def progress(self, run_id: str) -> list[StageProgress]:
+        """Reads every result of the run: some 10 ms for 2,000 batches."""
         with as_client_errors():
-            rows = await self._connection.fetch(
-                "SELECT dataset, stage, batches_planned, rows_planned, batches_done, batches_dead, rows "
-                "FROM onpoint_runs.v_progress WHERE run_id = $1",
-                run_id,
-            )
+            rows = await self._connection.fetch(_PROGRESS, run_id)
         return [StageProgress(**row) for row in rows]
 
     async def rejections(self, run_id: str) -> dict[str, dict[str, int]]:

@@ -1,17 +1,15 @@
 """How far a run is, from the ledger's numbers. Pure."""
 
-from collections import deque
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, cast, get_args
 
 from console.client.ledger import StageProgress
 from shared.events.topology import Stage
+from shared.progress.estimate import Estimate, estimate, run_left_s
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
-
-PACE_WINDOW_S = 15.0
-"""Long enough that batches of a few seconds give a steady rate, short enough to follow a change."""
 
 Key = tuple[str, str]
 """Dataset and stage."""
@@ -26,32 +24,36 @@ class Snapshot:
     elapsed_s: float
     datasets: tuple[str, ...]
     stages: Mapping[Key, StageProgress] = field(default_factory=dict)
-    rows_per_s: Mapping[Key, float] = field(default_factory=dict)
+    estimates: Mapping[Key, Estimate] = field(default_factory=dict)
     phase: str | None = None
     """What it does or waits for, where the counts do not show it."""
     note: str | None = None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the run's last stage is through; None while that cannot be told."""
+        datasets: defaultdict[str, dict[Stage, Estimate]] = defaultdict(dict)
+        for (dataset, stage), each in self.estimates.items():
+            datasets[dataset][cast("Stage", stage)] = each
+        return run_left_s(datasets.values())
 
 
 def by_key(stages: Sequence[StageProgress]) -> dict[Key, StageProgress]:
     return {(stage.dataset, stage.stage): stage for stage in stages}
 
 
-class Pace:
-    """Rows per second of each stage, over the last seconds."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, dict[Key, int]]] = deque()
-
-    def observe(self, at_s: float, stages: Mapping[Key, StageProgress]) -> dict[Key, float]:
-        rows = {key: stage.rows for key, stage in stages.items()}
-        self._seen.append((at_s, rows))
-        while len(self._seen) > 2 and at_s - self._seen[0][0] > PACE_WINDOW_S:  # noqa: PLR2004 - a rate needs two
-            self._seen.popleft()
-        began_s, before = self._seen[0]
-        if at_s <= began_s:
-            return {}
-        rates = {key: (now - before.get(key, 0)) / (at_s - began_s) for key, now in rows.items()}
-        return {key: rate for key, rate in rates.items() if rate > 0}
+def estimates_of(stages: Mapping[Key, StageProgress]) -> dict[Key, Estimate]:
+    """Rates and times to go, of stages that were read at one moment."""
+    datasets: defaultdict[str, list[StageProgress]] = defaultdict(list)
+    for (dataset, _), stage in stages.items():
+        datasets[dataset].append(stage)
+    found: dict[Key, Estimate] = {}
+    for dataset, of_it in datasets.items():
+        now = of_it[0].read_at
+        if now is not None:
+            told = estimate((stage.record for stage in of_it), now)
+            found |= {(dataset, name): each for name, each in told.items()}
+    return found
 
 
 def is_over(stage: StageProgress | None) -> bool:
@@ -69,18 +71,24 @@ def fraction(stage: StageProgress | None) -> float | None:
     return None
 
 
-def left_s(stage: StageProgress, rows_per_s: float | None) -> float | None:
-    """Seconds until the stage is over at this pace; None while it cannot be estimated."""
-    if not rows_per_s or is_over(stage):
-        return None
-    if stage.batches_planned is not None and stage.batches_done:
-        rows_per_batch = stage.rows / stage.batches_done
-        return (stage.batches_planned - ended(stage)) * rows_per_batch / rows_per_s
-    if stage.rows_planned is not None and stage.rows_planned > stage.rows:
-        return (stage.rows_planned - stage.rows) / rows_per_s
-    return None
-
-
 def ended(stage: StageProgress) -> int:
     """Batches with a result, done or dead."""
     return stage.batches_done + stage.batches_dead
+
+
+def progress_document(stage: StageProgress, snapshot: Snapshot) -> dict[str, Any]:
+    """A stage of a dataset as JSON shows it."""
+    told = snapshot.estimates.get((stage.dataset, stage.stage))
+    return {
+        "dataset": stage.dataset,
+        "stage": stage.stage,
+        "batches_planned": stage.batches_planned,
+        "rows_planned": stage.rows_planned,
+        "batches_done": stage.batches_done,
+        "batches_dead": stage.batches_dead,
+        "rows": stage.rows,
+        "rows_to_go": told.rows_to_go if told else None,
+        "rows_per_s": told.rows_per_s if told else None,
+        "left_s": told.left_s if told else None,
+        "lag_s": round(stage.lag_s, 3),
+    }

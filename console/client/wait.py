@@ -3,14 +3,17 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from console.client.ledger import Ledger, LedgerUnavailableError, RunRow, StageProgress
 from console.client.pending_migrations import PendingMigrations
 from console.client.phase import phase
-from console.client.progress import Pace, Snapshot, by_key
+from console.client.progress import Snapshot, by_key, estimates_of
 
 POLL_S = 0.35
+GOES_ON = frozenset({"requested", "asked", "running"})
+"""States of a run that has not ended."""
 MIGRATION_POLL_S = 5.0
 
 
@@ -29,16 +32,18 @@ class ProgressReader:
         run_id: str,
         datasets: tuple[str, ...],
         migrations: PendingMigrations | None = None,
+        requested_at: datetime | None = None,
     ) -> None:
+        """`requested_at`: the time shown is that since then; None: since now."""
         self._dsn = dsn
         self._run_id = run_id
         self._datasets = datasets
         self._ledger: Ledger | None = None
-        self._pace = Pace()
-        self._began_s = time.monotonic()
+        began_s = 0.0 if requested_at is None else (datetime.now(UTC) - requested_at).total_seconds()
+        self._began_s = time.monotonic() - began_s
         self._migrations = migrations
         self._waits: list[str] = []
-        self._ask_again_s = self._began_s + MIGRATION_POLL_S
+        self._ask_again_s = time.monotonic() + MIGRATION_POLL_S
 
     async def read(self) -> Snapshot:
         elapsed_s = time.monotonic() - self._began_s
@@ -57,7 +62,7 @@ class ProgressReader:
             elapsed_s=elapsed_s,
             datasets=(run.datasets if run else ()) or self._datasets,
             stages=found,
-            rows_per_s=self._pace.observe(time.monotonic(), found),
+            estimates=estimates_of(found),
             phase=phase_,
             note=note or "\n".join(self._waits) or None,
         )
@@ -106,5 +111,28 @@ async def wait(
 async def _show(progress: ProgressReader, show: Callable[[Snapshot], None]) -> Any:
     """Ends by an error alone."""
     while True:
+        began_s = time.monotonic()
         show(await progress.read())
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(pause_s(time.monotonic() - began_s))
+
+
+async def watch(progress: ProgressReader, show: Callable[[Snapshot], None]) -> None:
+    """Calls `show` with the progress until the run has ended, also across outages of the database.
+
+    An error that `show` raises ends the watch.
+    """
+    try:
+        while True:
+            began_s = time.monotonic()
+            snapshot = await progress.read()
+            show(snapshot)
+            if snapshot.status not in GOES_ON:
+                return
+            await asyncio.sleep(pause_s(time.monotonic() - began_s))
+    finally:
+        progress.close()
+
+
+def pause_s(asked_s: float) -> float:
+    """Before the next look: asking takes a tenth of the time at most, however large the run."""
+    return max(POLL_S, 9 * asked_s)

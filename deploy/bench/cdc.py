@@ -1,6 +1,7 @@
-"""Changes from Kafka to Parquet: the sink beside a consumer that takes one record at a time, as Connect's sinks do."""
+"""Changes from Kafka to Parquet: the sink beside consumers of one record at a time, and beside reading alone."""
 
 import asyncio
+import json
 import logging
 import os
 import resource
@@ -10,26 +11,24 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import NewTopic
 
+from deploy.bench import row_at_a_time
 from deploy.local.stack import LocalStack
 from services.s3sink.cdc.catalog import Catalog
 from services.s3sink.cdc.decode import Decoder
 from services.s3sink.cdc.repository import CdcRepository
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.cdc.sink import CdcSink
-from shared.bus.batches import BatchSubscription
+from shared.bus.batches import FETCH_BYTES, MAX_RECORDS, BatchSubscription
 from shared.bus.kafka import KafkaClients
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
@@ -51,9 +50,12 @@ async def _measure(stack: LocalStack, rows: int, turn: int) -> dict[str, float]:
         await pool.execute(f"CREATE TABLE {name} ({COLUMNS})")
         clients = KafkaClients(kafka, "bench")
         await _publish(clients, f"cdc.public.{name}", rows)
-        sink_s = await _cpu(lambda: _by_sink(clients, pool, lake, name, rows))
-        single_s = await _cpu(lambda: _one_by_one(clients, lake, name, rows))
-    return {"sink_s": sink_s, "single_s": single_s}
+        return {
+            "poll": await _cpu(lambda: _poll(clients, name, rows)),
+            "sink": await _cpu(lambda: _by_sink(clients, pool, lake, name, rows)),
+            "json": await _cpu(lambda: row_at_a_time.store(clients, lake, name, rows, json.loads)),
+            "orjson": await _cpu(lambda: row_at_a_time.store(clients, lake, name, rows, orjson.loads)),
+        }
 
 
 async def _cpu(work: Callable[[], Awaitable[None]]) -> float:
@@ -67,14 +69,15 @@ async def _cpu(work: Callable[[], Awaitable[None]]) -> float:
 async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, name: str, rows: int) -> None:
     stored, done = 0, asyncio.Event()
 
-    def observe(_table: str, written: Any, _skipped: int) -> None:
+    def observe(_table: str, written: Any, *_: Any) -> None:
         nonlocal stored
         stored += written.rows
         if stored >= rows:
             done.set()
 
     settings = CdcSettings(cdc_max_age_s=2)
-    sink = CdcSink(CdcRepository(pool), Catalog(pool), Decoder(), lake, settings, observe)
+    room = Path(tempfile.mkdtemp(prefix="onpoint-bench-cdc-room-"))
+    sink = CdcSink(CdcRepository(pool), Catalog(pool), Decoder(), lake, settings, room, observe)
 
     async def refuse(record: Any, _error: Exception) -> None:
         raise RuntimeError(f"a dead letter in a bench: {record}")
@@ -88,40 +91,22 @@ async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, n
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+    shutil.rmtree(room)
 
 
-async def _one_by_one(clients: KafkaClients, lake: ObjectStore, name: str, rows: int) -> None:
-    """A record is decoded, becomes a dict of the same values, and waits in a list until its object is full."""
+async def _poll(kafka: KafkaClients, name: str, rows: int) -> None:
+    """Reads the records and drops them: what the sink cannot go below."""
     build = partial(AIOKafkaConsumer, f"cdc.public.{name}")
-    consumer = clients.consumer_of(build, auto_offset_reset="earliest")
+    options = {"max_poll_records": MAX_RECORDS, "fetch_max_bytes": FETCH_BYTES}
+    consumer = kafka.consumer_of(
+        build, auto_offset_reset="earliest", max_partition_fetch_bytes=FETCH_BYTES, **options
+    )
     await consumer.start()
-    taken: list[dict[str, Any]] = []
     try:
-        for _ in range(rows):
-            record = await consumer.getone()
-            change = orjson.loads(record.value)
-            source, row = change["source"], change["after"] or change["before"]
-            if change["op"] == "u" and change["before"] and _content(change["before"]) == _content(row):
-                continue
-            row["changed"] = datetime.fromisoformat(row["changed"])
-            operation = {"c": "I", "r": "I", "u": "U", "d": "D"}[change["op"]]
-            lineage = {
-                "Op": operation,
-                "cdc_timestamp": source["ts_ms"],
-                "_lsn": source["lsn"],
-                "_tx": source["txId"],
-            }
-            taken.append({**lineage, "_offset": record.offset, **row})
+        while rows > 0:
+            rows -= sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
     finally:
         await consumer.stop()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "object.parquet"
-        pq.write_table(pa.Table.from_pylist(taken), file, compression="gzip", compression_level=1)
-        await lake.put(f"bench/{name}.parquet", file)
-
-
-def _content(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "_run_id"}
 
 
 async def _publish(clients: KafkaClients, topic: str, rows: int) -> None:
@@ -177,12 +162,15 @@ def measure(rows: int, repeat: int) -> dict[str, Any]:
             stack.down(wipe=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    sink_s, single_s = (statistics.median(turn[name] for turn in turns) for name in ("sink_s", "single_s"))
+    seconds = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
     return {
         "rows": rows,
         "repeat": repeat,
-        "changes_per_cpu_s": rows / sink_s,
-        "one_by_one_per_cpu_s": rows / single_s,
-        "ratio": single_s / sink_s,
+        "changes_per_cpu_s": rows / seconds["sink"],
+        "read_only_per_cpu_s": rows / seconds["poll"],
+        "row_at_a_time_per_cpu_s": rows / seconds["json"],
+        "row_at_a_time_orjson_per_cpu_s": rows / seconds["orjson"],
+        "ratio": seconds["json"] / seconds["sink"],
+        "ratio_orjson": seconds["orjson"] / seconds["sink"],
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

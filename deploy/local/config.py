@@ -26,6 +26,19 @@ class ProxyPorts(BaseModel):
     s3: int
 
 
+class Observation(BaseModel):
+    """What watches the stack."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prometheus: Path
+    alertmanager: Path
+    time_scale: float = Field(default=1.0, gt=0, le=1)
+    """By which every time of the rules, scrapes and routes is multiplied; below 1 only where alerts are tried."""
+    webhook_url: str | None = Field(default=None, repr=False)
+    """Where Alertmanager sends what it routes; None: alerts are only shown."""
+
+
 class StackConfig(BaseModel):
     """Everything the supervisor needs, decided before it starts."""
 
@@ -49,6 +62,8 @@ class StackConfig(BaseModel):
     proxy_ports: ProxyPorts | None = None
     connect_plugins: Path | None = None
     """Folder with Debezium's connector; None: the stack captures no changes."""
+    observe: Observation | None = None
+    """Prometheus and Alertmanager beside the stack; None: nothing watches it."""
     dask_worker_ports: tuple[int, ...] = ()
     """Of /readyz, one for each worker of the stack's own Dask cluster; none: it has no cluster."""
 

@@ -12,6 +12,8 @@ from deploy.local.managed_process import ProcessSpec
 from deploy.local.names import CONNECT
 from deploy.local.ports import HOST
 
+# A full load is minutes of the same code: the thorough compiler pays.
+JVM_FLAGS = ("-XX:TieredStopAtLevel=4",)
 TEMPLATE = PROJECT_ROOT / "deploy" / "kafka-connect" / "worker.properties"
 PASSWORD = "postgres_cdc"  # noqa: S105 - the name of a file
 """As the secret of docker-compose.yml is called."""
@@ -27,7 +29,11 @@ def connect_specs(home: Home, config: StackConfig) -> list[ProcessSpec]:
             name=CONNECT,
             kind="component",
             port=config.ports.kafka_connect,
-            argv=(*java(config), "org.apache.kafka.connect.cli.ConnectDistributed", str(properties)),
+            argv=(
+                *java(config, *JVM_FLAGS),
+                "org.apache.kafka.connect.cli.ConnectDistributed",
+                str(properties),
+            ),
             environment=component_environment(CONNECT, home),
             is_ready=partial(probes.http_is_ok, config.ports.kafka_connect, "/connectors"),
             stop_timeout_s=20.0,

@@ -44,6 +44,8 @@ OWN_SETTINGS = frozenset(
         "ONPOINT_S3_CREDENTIALS_FILE",
         "ONPOINT_STAGING_BUCKET",
         "ONPOINT_LAKE_BUCKET",
+        "ONPOINT_LOCAL_ALERT_WEBHOOK",
+        "ONPOINT_HEALTH_SERVICES",
         MARK,
         HTTP_PORT,
     }
@@ -54,13 +56,13 @@ OWN_SETTINGS = frozenset(
 def overrides_from(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's `ONPOINT_*` settings for the services.
 
-    Folders become absolute, as services run in another one.
+    Folders and files become absolute, as services run in another one.
     """
     found: dict[str, str] = {}
     for name, value in environ.items():
         if not name.startswith("ONPOINT_") or name in OWN_SETTINGS or name.startswith("ONPOINT_PORT_"):
             continue
-        found[name] = str(Path(value).absolute()) if name.endswith("_DIR") and value else value
+        found[name] = str(Path(value).absolute()) if name.endswith(("_DIR", "_FILE")) and value else value
     return found
 
 
@@ -86,12 +88,20 @@ def client_environment(home: Home, config: StackConfig, credentials: Credentials
         "PGPASSWORD": credentials.postgres_password,
         "PGDATABASE": POSTGRES_DATABASE,
     }
+    found["ONPOINT_HEALTH_SERVICES"] = ",".join(
+        f"{name}=http://{HOST}:{ports.of(name)}" for name in health_services(config)
+    )
     if config.connect_plugins is not None:
         found |= {
             "ONPOINT_CDC_CONNECT_URL": f"http://{HOST}:{ports.kafka_connect}",
             "ONPOINT_CDC_SECRETS_DIR": str(connect_secrets(home)),
         }
     return found
+
+
+def health_services(config: StackConfig) -> tuple[str, ...]:
+    """Those that a check of health asks."""
+    return (*config.services, *((CDC_SINK,) if config.connect_plugins is not None else ()))
 
 
 def connect_secrets(home: Home) -> Path:

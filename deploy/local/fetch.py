@@ -1,4 +1,4 @@
-"""Brings Kafka's jars and PostgreSQL's programs to this machine, once for all stacks of a checkout."""
+"""Brings Kafka's jars and PostgreSQL's programs to this machine, once for all stacks of an installation."""
 
 import hashlib
 import os
@@ -15,8 +15,9 @@ from pathlib import Path
 
 from deploy.local import locks, postgres_versions
 from deploy.local.errors import FetchError
-from deploy.local.home import DEFAULT_HOME, create_passable
+from deploy.local.home import CHECKOUT_HOME, COMPONENTS, IS_CHECKOUT, create_passable
 from deploy.local.tools import find_maven
+from deploy.local.user_folders import cache_home
 
 POM = Path(__file__).with_name("pom.xml")
 FETCH_TIMEOUT_S = 1800
@@ -41,7 +42,7 @@ DEBEZIUM_SHA256 = "68dfbd3aa0e22cbc164017311449f69dfe6b96b70e72c72c7a3a24ef5c781
 
 @dataclass(frozen=True)
 class Components:
-    """Unpacked programs, read-only and shared by every stack of the checkout."""
+    """Unpacked programs, read-only and shared by every stack of the installation."""
 
     kafka: Path
     """Folder of jars: Kafka's class path is all of it."""
@@ -50,8 +51,13 @@ class Components:
 
 
 def components_folder(environ: Mapping[str, str]) -> Path:
-    """`ONPOINT_COMPONENTS_DIR`, or `components` in the checkout's own home."""
-    return Path(environ.get("ONPOINT_COMPONENTS_DIR") or DEFAULT_HOME / "components").absolute()
+    """`ONPOINT_COMPONENTS_DIR`, or `default_components`."""
+    return Path(environ.get("ONPOINT_COMPONENTS_DIR") or default_components(environ)).absolute()
+
+
+def default_components(environ: Mapping[str, str], *, is_checkout: bool = IS_CHECKOUT) -> Path:
+    """`components` in the checkout's own home; of an installed package in the user's cache."""
+    return (CHECKOUT_HOME if is_checkout else cache_home(environ) / "onpoint") / COMPONENTS
 
 
 def fetch(environ: Mapping[str, str], report: Callable[[str], None]) -> Components:
@@ -61,7 +67,7 @@ def fetch(environ: Mapping[str, str], report: Callable[[str], None]) -> Componen
     Raises `FetchError`, `ToolMissingError`.
     """
     target = components_folder(environ) / version_key()
-    _fetch_once(target, partial(_fetch_all, environ=environ, report=report), report)
+    fetch_once(target, partial(_fetch_all, environ=environ, report=report), report)
     return Components(kafka=target / "kafka", postgres=target / "postgres")
 
 
@@ -71,24 +77,24 @@ def fetch_postgres(version: str, environ: Mapping[str, str], report: Callable[[s
         return fetch(environ, report).postgres
     release = postgres_versions.RELEASES[version]
     target = components_folder(environ) / f"{_platform()}-postgres-{release}"
-    _fetch_once(target, partial(_fetch_release, release, environ=environ, report=report), report)
+    fetch_once(target, partial(_fetch_release, release, environ=environ, report=report), report)
     return target / "postgres"
 
 
 def fetch_debezium(environ: Mapping[str, str], report: Callable[[str], None]) -> Path:
     """The folder of Kafka Connect's plugins: Debezium's connector for PostgreSQL (5 MB); as `fetch`."""
     target = components_folder(environ) / f"debezium-{DEBEZIUM}"
-    _fetch_once(target, partial(_fetch_debezium, environ=environ, report=report), report)
+    fetch_once(target, partial(_fetch_debezium, environ=environ, report=report), report)
     return target
 
 
-def _fetch_once(target: Path, fill: Callable[[Path], None], report: Callable[[str], None]) -> None:
-    """`fill` gets an empty folder, which becomes the target when it is whole."""
+def fetch_once(target: Path, fill: Callable[[Path], None], report: Callable[[str], None]) -> None:
+    """`fill` gets an empty folder, which becomes the target when it is whole; nothing happens where that exists."""
     root = target.parent
     if target.exists():
         return
-    if root.parent == DEFAULT_HOME:
-        create_passable(DEFAULT_HOME)
+    if root.parent == CHECKOUT_HOME:
+        create_passable(CHECKOUT_HOME)
     create_passable(root)
     with locks.held(
         root / "fetch.lock",

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from deploy.local.user_folders import data_home
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_HOME = PROJECT_ROOT / ".onpoint"
+"""The folder of the packages: the checkout, or `site-packages`."""
+IS_CHECKOUT = (PROJECT_ROOT / "pyproject.toml").is_file()
+CHECKOUT_HOME = PROJECT_ROOT / ".onpoint"
 
 OWNER_ONLY = 0o600
 COMPONENTS = "components"
@@ -46,8 +49,8 @@ class Home:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Home":
-        """`ONPOINT_HOME`, or `.onpoint` in the checkout of this code."""
-        return cls(Path(environ.get("ONPOINT_HOME") or DEFAULT_HOME).absolute())
+        """`ONPOINT_HOME`, or `default_home`."""
+        return cls(Path(environ.get("ONPOINT_HOME") or default_home(environ)).absolute())
 
     @property
     def identity(self) -> str:
@@ -156,6 +159,11 @@ class Home:
         foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_ours(entry.name))
         if foreign:
             raise StackError(f"{self.path} contains other things ({', '.join(foreign[:3])}): {advice}")
+
+
+def default_home(environ: Mapping[str, str], *, is_checkout: bool = IS_CHECKOUT) -> Path:
+    """`.onpoint` in the checkout of this code; of an installed package `onpoint` among the user's data."""
+    return CHECKOUT_HOME if is_checkout else data_home(environ) / "onpoint"
 
 
 def create_passable(folder: Path) -> None:

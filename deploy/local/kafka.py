@@ -48,11 +48,12 @@ def kafka_spec(home: Home, config: StackConfig) -> ProcessSpec:
     )
 
 
-def java(config: StackConfig) -> tuple[str, ...]:
-    """The command that runs a program of Kafka's jars."""
+def java(config: StackConfig, *flags: str) -> tuple[str, ...]:
+    """The command that runs a program of Kafka's jars. Of flags that contradict each other the caller's count."""
     return (
         str(config.java),
         *JVM_FLAGS,
+        *flags,
         f"-Dlog4j2.configurationFile={LOG4J.as_uri()}",
         "-cp",
         f"{config.kafka_jars}/*",

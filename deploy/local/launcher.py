@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from deploy.local import dask, fetch, locks, ports, postgres_versions, tools
+from deploy.local import dask, fetch, locks, observe, ports, postgres_versions, tools
 from deploy.local.accounts import remove_place
 from deploy.local.client_settings import ClientSettings
 from deploy.local.config import ProxyPorts, StackConfig
@@ -59,6 +59,8 @@ class Request:
     """Of a Dask cluster of the stack's own; 0: none."""
     cdc: bool = False
     """Whether it captures changes of its tables."""
+    observe: bool = False
+    """Whether Prometheus and Alertmanager watch it."""
 
 
 def prepare(request: Request, report: Report) -> None:
@@ -80,8 +82,15 @@ def prepare(request: Request, report: Report) -> None:
     components = fetch.fetch(environ, report)
     programs = fetch.fetch_postgres(postgres_version, environ, report)
     plugins = fetch.fetch_debezium(environ, report) if request.cdc else None
+    observation = observe.choose(environ, report) if request.observe else None
     chosen = ports.choose(home, environ)
-    ports.require_free(chosen, services=request.services, dask=bool(request.dask_workers), cdc=request.cdc)
+    ports.require_free(
+        chosen,
+        services=request.services,
+        dask=bool(request.dask_workers),
+        cdc=request.cdc,
+        observe=request.observe,
+    )
     config = StackConfig(
         ports=chosen,
         services=request.services,
@@ -97,6 +106,7 @@ def prepare(request: Request, report: Report) -> None:
         parent=request.parent,
         proxy_ports=request.proxy_ports,
         connect_plugins=plugins,
+        observe=observation,
         dask_worker_ports=ports.free_ports(request.dask_workers, chosen),
     )
     own = {DASK_ADDRESS: dask_address(config)} if config.dask_worker_ports else {}

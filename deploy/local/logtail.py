@@ -8,7 +8,7 @@ from pathlib import Path
 from deploy.local.errors import UnknownNameError
 from deploy.local.home import Home
 from deploy.local.logfiles import last_lines
-from deploy.local.names import CDC_LOGS, LOGS
+from deploy.local.names import CDC_LOGS, LOGS, OBSERVE_LOGS
 
 POLL_S = 0.3
 DASK_LOGS = "dask-*.log"
@@ -17,7 +17,8 @@ DASK_LOGS = "dask-*.log"
 def choose(home: Home, name: str | None) -> dict[str, Path]:
     """The log of that name, or every log there is. Raises `UnknownNameError` naming the choices."""
     dask = sorted(path.stem for path in home.logs.glob(DASK_LOGS))
-    there = (*LOGS, *(known for known in CDC_LOGS if home.log_file(known).exists()), *dask)
+    optional = (known for known in (*CDC_LOGS, *OBSERVE_LOGS) if home.log_file(known).exists())
+    there = (*LOGS, *optional, *dask)
     if name is None:
         return {known: home.log_file(known) for known in there}
     if name not in there:

@@ -12,6 +12,8 @@ CONNECT = "kafka-connect"
 CDC_SINK = "s3sink-cdc"
 CDC_STEP = "cdc"
 """Of a stack with change capture."""
+PROMETHEUS, ALERTMANAGER = "prometheus", "alertmanager"
+"""Of a stack that is observed."""
 COMPONENTS = ("kafka", "postgres", "seaweedfs")
 STEPS = ("buckets", "topics", "migrate")
 """Programs that run once at every start and must succeed."""
@@ -20,6 +22,7 @@ LEFT_OUT = "left out: "
 SUPERVISOR = "supervisor"
 LOGS = (*COMPONENTS, *SERVICES, *STEPS, SUPERVISOR)
 CDC_LOGS = (CONNECT, CDC_SINK, CDC_STEP)
+OBSERVE_LOGS = (PROMETHEUS, ALERTMANAGER)
 
 
 def dask_worker(number: int) -> str:

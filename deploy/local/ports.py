@@ -18,6 +18,7 @@ FREE_RANGE = range(15_000, 32_000)
 """Below the range from which Linux takes ports for outgoing connections, so a port we leave stays free."""
 DASK_FIELDS = {"dask", "dask_dashboard"}
 CDC_FIELDS = {"kafka_connect", "s3sink_cdc"}
+OBSERVE_FIELDS = {"prometheus", "alertmanager"}
 MIN_PORT, MAX_PORT = 1024, 65_535
 PICK_ATTEMPTS = 1000
 
@@ -51,6 +52,8 @@ class Ports(BaseModel):
     s3sink_cdc: int = 28007
     dask: int = 28786
     dask_dashboard: int = 28787
+    prometheus: int = 28090
+    alertmanager: int = 28093
 
     def of(self, name: str) -> int:
         """The port by which people know a component or service."""
@@ -65,6 +68,11 @@ def setting_of(field: str) -> str:
 def dashboard_url(ports: Ports) -> str:
     """Of the dashboard of the stack's own Dask cluster."""
     return f"http://{HOST}:{ports.dask_dashboard}/status"
+
+
+def prometheus_url(ports: Ports) -> str:
+    """Of the page on which Prometheus answers questions."""
+    return f"http://{HOST}:{ports.prometheus}/"
 
 
 def choose(home: Home, environ: Mapping[str, str]) -> Ports:
@@ -84,12 +92,15 @@ def choose(home: Home, environ: Mapping[str, str]) -> Ports:
     return ports
 
 
-def require_free(ports: Ports, *, services: Iterable[str], dask: bool = False, cdc: bool = False) -> None:
+def require_free(
+    ports: Ports, *, services: Iterable[str], dask: bool = False, cdc: bool = False, observe: bool = False
+) -> None:
     """Raise `PortTakenError` naming every taken port of the components, these services and what else is asked for.
 
     The message names the process that listens there, if it is known, and the setting that changes the port.
     """
-    left_out = set(SERVICES) | (set() if dask else DASK_FIELDS) | (set() if cdc else CDC_FIELDS)
+    optional = ((dask, DASK_FIELDS), (cdc, CDC_FIELDS), (observe, OBSERVE_FIELDS))
+    left_out = set(SERVICES).union(*(fields for asked, fields in optional if not asked))
     wanted = set(Ports.model_fields) - left_out | set(services)
     taken = [
         (name, port) for name, port in ports.model_dump().items() if name in wanted and not is_free(port)

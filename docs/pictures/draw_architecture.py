@@ -7,7 +7,7 @@ import html
 from pathlib import Path
 
 TARGET = Path(__file__).with_name("architecture.svg")
-WIDTH, HEIGHT = 1010, 560
+WIDTH, HEIGHT = 1030, 560
 
 FILL = {"outside": "#eeeeee", "service": "#d6e6f5", "store": "#dcefdc"}
 EVENT, DATA = "#1f5f99", "#5a8f5a"
@@ -121,7 +121,9 @@ PARTS = (
     text(948, 278, "batch.loaded", colour=EVENT),
     text(948, 294, "batch.stored", colour=EVENT),
     text(948, 310, "batch.failed", colour=EVENT),
-    event("M640 480H822V240", (718, 496, "run.sealed")),
+    text(948, 326, "exports.combined", colour=EVENT),
+    event("M640 480H822V240", (718, 472, "run.sealed")),
+    event("M640 492H1014V10H822V16", (900, 484, "exports.combine.requested")),
     event("M640 438H700V396H560V416", (628, 388, "run.drained")),
     event("M270 459H195V124H174", (226, 476, "run.completed")),
     text(20, 528, "solid: events on Kafka, with their topics", anchor="start", colour=EVENT),

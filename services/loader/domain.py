@@ -1,6 +1,7 @@
 """Row counts and results of a load. Pure."""
 
 import base64
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,19 @@ from shared.reasons import Reason
 
 MAX_RAW_BYTES = 2**20
 """The part of a refused row that is stored."""
+
+
+READ_AS = {"text": ("character varying", "character", "citext")}
+"""Types of a table that take the bytes of a type as they are."""
+
+_WHOLE = ("smallint", "integer", "bigint")
+CUT_BY = {
+    **dict.fromkeys(("real", "double precision", "numeric"), _WHOLE),
+    "timestamp with time zone": ("date", "time without time zone"),
+}
+"""Types of a table into which PostgreSQL converts values of a type without a word of what is lost."""
+
+_MODIFIER = re.compile(r"\([0-9, ]+\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,31 @@ def columns_behind(dataset: Dataset, types: Mapping[str, str]) -> dict[str, str]
     return {name: kind for name, kind in wanted.items() if types.get(name) != kind}
 
 
+def columns_otherwise(dataset: Dataset, types: Mapping[str, str]) -> dict[str, str]:
+    """The dataset's columns whose type in its table, which has these, is another; and that type.
+
+    A length, a precision and a text's kind make no difference to how PostgreSQL reads a value.
+    """
+    wanted = {column.name: _bare(column.value_type.postgres) for column in dataset.columns}
+    return {
+        name: types[name]
+        for name, kind in wanted.items()
+        if name in types and _bare(types[name]) not in (kind, *READ_AS.get(kind, ()))
+    }
+
+
+def cut_off(dataset: Dataset, others: Mapping[str, str]) -> dict[str, str]:
+    """Of columns whose type in the table is another: those of whose values PostgreSQL would silently store a part;
+    and their type in the dataset's file.
+    """
+    wanted = {column.name: column.value_type.postgres for column in dataset.columns if column.name in others}
+    return {name: kind for name, kind in wanted.items() if _bare(others[name]) in CUT_BY.get(_bare(kind), ())}
+
+
+def _bare(kind: str) -> str:
+    return _MODIFIER.sub("", kind)
+
+
 def result_of(
     batch: BatchManifest,
     counts: Counts,
@@ -93,6 +132,7 @@ def result_of(
     repeated: int = 0,
     refused: Sequence[RefusedRow] = (),
     artifacts: tuple[Artifact, ...] = (),
+    cpu_ms: int | None = None,
     produced_at: datetime,
     code_version: str,
 ) -> BatchManifest:
@@ -107,6 +147,7 @@ def result_of(
         repeated=repeated,
         rejected_by_reason=dict(Counter(row.reason.value for row in refused)),
         artifacts=artifacts,
+        cpu_ms=cpu_ms,
         produced_at=produced_at,
         code_version=code_version,
     )

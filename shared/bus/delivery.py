@@ -36,7 +36,7 @@ from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.topics import retry_topic
 from shared.observability import tracing
 from shared.observability.logging import get_logger
-from shared.observability.metrics import BRAKE_OPEN, RECORD_RETRIES, RECORDS_HANDLED
+from shared.observability.metrics import BRAKE_OPEN, BRAKE_OPENED, RECORD_RETRIES, RECORDS_HANDLED
 from shared.reasons import Reason
 from shared.runtime.background import backoff_s
 
@@ -137,6 +137,7 @@ class AtLeastOnce:
         elif not self._state(fetched).failed_marks and not self.breaker.allow_failure(datetime.now(UTC)):
             log.error("circuit_breaker_open", why=self.breaker.why, exc_info=error)
             BRAKE_OPEN.set(1)
+            BRAKE_OPENED.inc()
             self.partitions.retry_after(fetched, PROBE_INTERVAL_S)
         else:
             await self._fail(fetched, out_of_tries(error))

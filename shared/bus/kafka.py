@@ -116,6 +116,12 @@ class KafkaClients:
         return what_is_denied(error, self._settings)
 
     @property
+    def tls(self) -> ssl.SSLContext | None:
+        """By which the brokers' certificates are verified; None: the settings ask for no TLS."""
+        context = self._security.get("ssl_context")
+        return context if isinstance(context, ssl.SSLContext) else None
+
+    @property
     def login_problem(self) -> str | None:
         """Why there is no token to log in with, for people; None: there is one, or none is needed."""
         tokens = self._security.get("sasl_oauth_token_provider")

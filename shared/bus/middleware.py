@@ -34,7 +34,7 @@ class Settling(BaseMiddleware):
 
     async def on_receive(self) -> None:
         raw = self._record
-        self._policy.in_flight.entered(self._partition)
+        self._policy.in_flight.entered(self._partition, raw.timestamp)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(
             service=self._policy.service, topic=raw.topic, partition=raw.partition, offset=raw.offset

@@ -25,7 +25,7 @@ from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.observability import tracing
 from shared.observability.logging import get_logger
-from shared.observability.metrics import BROKER_REACHABLE
+from shared.observability.metrics import BROKER_REACHABLE, DEAD_LETTERS
 
 MAX_DEAD_LETTER_BYTES = 2_000_000
 """A record of at most 1 MiB, its headers and the `dlq.*` headers. The topics allow 2 MiB. A record that another client
@@ -123,6 +123,7 @@ class Publisher:
         body, truncated = truncate_to_limit(record, MAX_DEAD_LETTER_BYTES)
         headers = dead_letter_headers(body, failure, service=self._service, group=self._group)
         await self._send(topics.dead_letter_topic(self._service), body, [*headers, *truncated])
+        DEAD_LETTERS.labels(record.topic, failure.error.reason).inc()
 
     async def _send(self, topic: str, record: Record, headers: Sequence[tuple[str, bytes | None]]) -> None:
         async with self._usable_producer() as producer:

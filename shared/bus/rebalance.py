@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from shared.observability.logging import get_logger
+from shared.observability.metrics import REBALANCE_SECONDS, REBALANCES
 from shared.runtime.busy import begin, end
 
 log = get_logger()
@@ -17,10 +18,13 @@ log = get_logger()
 class InFlight:
     """The records in flight, counted by partition."""
 
+    begun_ms: dict[TopicPartition, int] = field(default_factory=dict)
+    """The timestamp of the record that was begun last, by partition."""
     _counts: Counter[TopicPartition] = field(default_factory=Counter)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def entered(self, partition: TopicPartition) -> None:
+    def entered(self, partition: TopicPartition, timestamp_ms: int) -> None:
+        self.begun_ms[partition] = timestamp_ms
         self._counts[partition] += 1
         begin()
 
@@ -56,11 +60,13 @@ class DrainListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         try:
-            await asyncio.wait_for(self._in_flight.idle(set(revoked)), self._drain_s)
+            with REBALANCE_SECONDS.time():
+                await asyncio.wait_for(self._in_flight.idle(set(revoked)), self._drain_s)
         except TimeoutError:
             log.warning("drain_timed_out", partitions=[f"{tp.topic}-{tp.partition}" for tp in revoked])
         self._forget(set(revoked))
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        REBALANCES.inc()
         if self._assigned is not None:
             await self._assigned(set(assigned))

@@ -18,6 +18,7 @@ from shared.bus.dead_letters import Failure
 from shared.bus.delivery import AtLeastOnce
 from shared.bus.header_names import take_any
 from shared.bus.kafka import KafkaClients
+from shared.bus.lag import LagMeter
 from shared.bus.messages import Handler, MarkFailed, Record, Redrive, dead_letter_only, no_failure_to_clear
 from shared.bus.middleware import Settling
 from shared.bus.publisher import Publisher
@@ -27,7 +28,13 @@ from shared.bus.transactions import TransactionalProducers
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.observability.logging import get_logger
-from shared.observability.metrics import MEMORY_USED_RATIO
+from shared.observability.metrics import (
+    KAFKA_DENIALS,
+    MEMORY_LIMIT_BYTES,
+    MEMORY_USED_RATIO,
+    PARTITIONS_ASSIGNED,
+    RECORDS_IN_FLIGHT,
+)
 from shared.reasons import Reason
 from shared.runtime.memory import Memory
 
@@ -83,6 +90,10 @@ class Subscriptions:
         self._reads_retries = False
         self._is_started = False
         self._denials: dict[GroupConsumer, tuple[str, float]] = {}
+        self.lag = LagMeter(kafka, self._group, self.assigned, self._policy.in_flight.begun_ms)
+        """Measured by whoever runs it."""
+        RECORDS_IN_FLIGHT.set_function(self._policy.in_flight.total)
+        PARTITIONS_ASSIGNED.set_function(lambda: len(self.assigned()))
 
     def subscribe(
         self,
@@ -171,6 +182,7 @@ class Subscriptions:
     def apply_memory_pressure(self, found: Memory) -> None:
         """Above four fifths of the limit, records wait until those in hand are done."""
         MEMORY_USED_RATIO.set(found.used_bytes / found.limit_bytes)
+        MEMORY_LIMIT_BYTES.set(found.limit_bytes)
         if found.is_tight != self._policy.memory_is_tight:
             self._policy.memory_is_tight = found.is_tight
             log.warning("memory_tight" if found.is_tight else "memory_eased", used_bytes=found.used_bytes)
@@ -178,6 +190,16 @@ class Subscriptions:
     def reset_circuit_breaker(self) -> bool:
         """Lets records flow again; those that waited come within seconds. True if it was open."""
         return self._policy.reset_circuit_breaker()
+
+    def assigned(self) -> set[TopicPartition]:
+        """The partitions that this process reads; during a rebalance those that it had before."""
+        return {
+            partition
+            for subscriber in self._subscribers
+            for consumer in getattr(subscriber, "consumer_subgroup", None) or [subscriber.consumer]
+            if consumer is not None
+            for partition in consumer.assignment()
+        }
 
     def stopped_consumers(self) -> list[str]:
         """Consumers whose loop ended: only a restart helps."""
@@ -234,6 +256,7 @@ class Subscriptions:
             self._denials.pop(consumer, None)
             return
         denial = self._kafka.denial(error)
+        KAFKA_DENIALS.inc()
         if denial != self._recent_denials().get(consumer):
             log.error("kafka_denies", error=denial)
         self._denials[consumer] = denial, time.monotonic()

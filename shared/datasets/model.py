@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from shared.datasets.column import Column
 from shared.datasets.contract import SchemaContract
+from shared.datasets.expectation import Expectation
 from shared.datasets.exports import Exports
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import HttpUrl, Model, Name, Number, RowCount, UrlPath, Whole, kind_name
@@ -111,6 +112,10 @@ class Dataset(Model):
     """Share of the crawled rows that may be rejected before the run is partial."""
     max_missing_ratio: Annotated[Number, Field(ge=0, le=1)] = 0
     """Share of the records that the source promised that may be missing before the run is partial."""
+    max_age_hours: Annotated[Number, Field(gt=0, le=87_600)] = 25
+    """The age from which on the rows of the table are stale: since a run brought some."""
+    expect: Expectation | None = None
+    """How often a run has to deliver the dataset; None: whenever it is asked for."""
     checks: tuple[Check, ...] = ()
     contract: Annotated[SchemaContract, Field(alias="schema")] = SchemaContract()
     """What becomes of fields that no column is for."""
@@ -235,6 +240,9 @@ class Dataset(Model):
 
     @model_validator(mode="after")
     def the_lake_s_columns_are_there(self) -> Self:
+        if self.lake.table is not None and self.contract.types == "widen":
+            reason = f"widen cannot be together with lake.table: a column of a table of {self.lake.table} keeps its type"
+            raise FaultError(reason, "schema", "types")
         check_lake_columns(self.lake, {column.name: column.value_type for column in self.columns})
         return self
 

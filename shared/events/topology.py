@@ -45,6 +45,12 @@ STAGES_IN_STAGING: Final = frozenset(stage.name for stage in PIPELINE if stage.c
 LAST_STAGES: Final = tuple(name for name in STAGES if name not in PARENT_STAGE.values())
 """The stages that deliver: no other works on their results."""
 
+TOPICS: Final[tuple[str, ...]] = (
+    *(value for name, value in vars(topics).items() if name.isupper()),
+    *(name(service) for service in SERVICES for name in (topics.retry_topic, topics.dead_letter_topic)),
+)
+"""Every topic of the pipeline."""
+
 
 def stages_of(from_stage: ReplayStage | None) -> tuple[Stage, ...]:
     """The stages that a run has: all, or, in a replay, `from_stage`, what it depends on and what depends on it.

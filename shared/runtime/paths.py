@@ -1,3 +1,4 @@
 """Paths of the services' HTTP servers that other programs ask for."""
 
 RESUME_PATH = "/resume"
+HEALTH_PATH = "/health/pipeline"

@@ -141,4 +141,4 @@ def copies_of_dags(folder: Path) -> Path:
 
 async def _are_known(airflow: Airflow) -> bool:
     found = await airflow.get("/dags")
-    return len(found["dags"]) == 5
+    return len(found["dags"]) == 6

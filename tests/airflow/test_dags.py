@@ -50,7 +50,7 @@ async def described(bare: Airflow, **environment: str) -> dict[str, Any]:
 
 def test_the_daily_dag_is_what_was_asked_for(found: dict[str, Any]) -> None:
     assert found["errors"] == {}
-    assert found["dags"] == ["onpoint_after_run", "onpoint_data_pipeline"]
+    assert found["dags"] == ["onpoint_after_run", "onpoint_data_pipeline", "pipeline_monitoring"]
     assert found["schedule"] == "0 2 * * *"
     assert found["timezone"] == "UTC"
     assert found["catchup"] is False

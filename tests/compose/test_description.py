@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 
 WRITTEN: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 PROFILES = {
+    "observe": {"prometheus", "alertmanager", "grafana"},
     "lineage": {"quality-lineage"},
-    "monitoring": {"prometheus", "grafana"},
     "kafka-ui": {"kafka-ui"},
     "cdc": {"connect"},
     "airflow": {"airflow"},

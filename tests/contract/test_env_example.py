@@ -20,9 +20,13 @@ from services.crawler.settings import CrawlSettings
 from services.loader.settings import LoaderSettings
 from services.processor.settings import DaskWorkerSettings, ProcessorSettings, TransformSettings
 from services.quality.lineage.settings import LineageSettings
+from services.quality.settings import CloudWatchSettings, KafkaWatchSettings
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
+from shared.health.settings import HealthSettings
 from shared.lake.settings import LakeSettings
+from shared.lake.tables.settings import TableSettings
+from shared.news.settings import NewsSettings
 from shared.settings.cdc import ConnectSettings
 from shared.settings.dask import DaskSettings
 from shared.settings.datasets import DatasetSettings
@@ -56,9 +60,15 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "loader": (LoaderSettings,),
     "s3sink": (SinkSettings,),
     "Change capture (docs/cdc.md)": (ConnectSettings, CdcSettings),
+    "quality": (KafkaWatchSettings, CloudWatchSettings),
     "Lineage (docs/lineage.md)": (LineageSettings,),
     "quality, and `onpoint sweep`": (SweepSettings,),
+    "quality, and `onpoint news` (docs/news.md)": (NewsSettings,),
+    "quality, and `onpoint health` (docs/health.md)": (HealthSettings,),
     "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
+    "s3sink, quality, `onpoint lake` and `onpoint verify`: tables of Iceberg (docs/lake.md)": (
+        TableSettings,
+    ),
 }
 
 HEAD = """\
@@ -111,14 +121,18 @@ CONSOLE = """\
 LOCAL = """\
 
 # --- The local stack (`onpoint up`)
-# folder of its data, logs and secrets; absent: .onpoint in the checkout
+# folder of its data, logs and secrets; absent: .onpoint in the checkout, of an installed package ~/.local/share/onpoint
 # ONPOINT_HOME=
-# folder of the downloaded programs; absent: .onpoint/components in the checkout
+# folder of the downloaded programs; absent: .onpoint/components in the checkout, else ~/.cache/onpoint/components
 # ONPOINT_COMPONENTS_DIR=
 # seconds without an answer of /livez until a service that was ready is restarted
 # ONPOINT_LOCAL_HANG_S=60
 # major version of PostgreSQL: 15, 16, 17 or 18; a home keeps the one that it began with
 # ONPOINT_LOCAL_POSTGRES_VERSION=18
+# of --observe: where Alertmanager sends every page and ticket; absent: they are only shown
+# ONPOINT_LOCAL_ALERT_WEBHOOK=
+# of --observe: by which every time of rules, scrapes and routes is multiplied, 0 to 1
+# ONPOINT_LOCAL_OBSERVE_TIME_SCALE=1
 # free: take free ports and remember them; default: those below; absent: free where they are remembered, else default
 # ONPOINT_PORTS=
 # ports of the components and of the services' /livez, /readyz and /metrics
@@ -135,6 +149,7 @@ COMPOSE_MEANINGS = {
     "ONPOINT_COMPOSE_ENV": "file of further settings of the services",
     "ONPOINT_COMPOSE_SECRETS": "folder of the secrets; from the shell, as the program that makes them reads no .env",
     "ONPOINT_COMPOSE_KAFKA_CPUS": "cores that Kafka may use",
+    "ONPOINT_COMPOSE_ALERTMANAGER": "configuration of Alertmanager, with channels of your own (docs/observe.md)",
     "ONPOINT_COMPOSE_PORT_": "port on 127.0.0.1",
 }
 """By the variable's name, or by how it begins."""

@@ -70,6 +70,23 @@ exports: {{max_rows: 2}}
 """
 """A dataset whose exports are combined."""
 
+GROWING = "readings"
+GROWING_FILE = """\
+name: readings
+source:
+  name: readings
+  kind: api
+  base_url: {url}
+  path: /readings
+  pagination: {{kind: none}}
+table: c_readings
+key: [id]
+columns:
+  - {{name: id, type: int64}}
+schema: {{new_columns: evolve}}
+"""
+"""A dataset to whose records each run adds a field."""
+
 BUNDLE_S = 5.0
 POINT_S = 300.0
 END_S = 180.0
@@ -86,6 +103,8 @@ class Swept:
     replays: list[str] = field(default_factory=list)
     failing: dict[str, str] = field(default_factory=dict)
     combined: list[str] = field(default_factory=list)
+    growing: list[str] = field(default_factory=list)
+    readings: list[dict[str, int]] = field(default_factory=list)
     garbage: list[bytes] = field(default_factory=list)
     completions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -94,13 +113,20 @@ class Swept:
 
     @property
     def runs(self) -> list[str]:
-        return [*self.good, *self.replays, *self.failing, *self.combined]
+        return [*self.good, *self.replays, *self.failing, *self.combined, *self.growing]
 
 
 @pytest.fixture(scope="module")
-async def crash_source(test_data: TestData) -> AsyncIterator[SourceServer]:
+def readings() -> list[dict[str, int]]:
+    """What the source answers for the dataset whose records gain fields."""
+    return []
+
+
+@pytest.fixture(scope="module")
+async def crash_source(test_data: TestData, readings: list[dict[str, int]]) -> AsyncIterator[SourceServer]:
     records = {name: test_data.records[name] for name in (*DATASETS, DEAD_DATASET)}
     records[COMBINED] = [{"id": n} for n in range(COMBINED_ROWS)]
+    records[GROWING] = readings
     records["todos"] = [*records["todos"], *BAD_TODOS]
     async with SourceServer(records) as server:
         for story in test_data.records[DEAD_DATASET][:2]:
@@ -110,7 +136,10 @@ async def crash_source(test_data: TestData) -> AsyncIterator[SourceServer]:
 
 @pytest.fixture(scope="module")
 async def swept(
-    tmp_path_factory: pytest.TempPathFactory, crash_source: SourceServer, test_data: TestData
+    tmp_path_factory: pytest.TempPathFactory,
+    crash_source: SourceServer,
+    test_data: TestData,
+    readings: list[dict[str, int]],
 ) -> AsyncIterator[tuple[Pipeline, Swept]]:
     extra = {
         "ONPOINT_CRAWL_ALLOW_HOSTS": crash_source.allow,
@@ -122,7 +151,8 @@ async def swept(
         extra[f"ONPOINT_SOURCE_{name}_REQUESTS_PER_SECOND"] = "0"
         extra[f"ONPOINT_SOURCE_{name}_PAGE_SIZE"] = "50"
     datasets = tmp_path_factory.mktemp("datasets")
-    (datasets / f"{COMBINED}.yaml").write_text(COMBINED_FILE.format(url=crash_source.url))
+    for name, text in ((COMBINED, COMBINED_FILE), (GROWING, GROWING_FILE)):
+        (datasets / f"{name}.yaml").write_text(text.format(url=crash_source.url))
     extra["ONPOINT_DATASETS_DIR"] = str(datasets)
     folder = tmp_path_factory.mktemp("crashes")
     with (
@@ -130,6 +160,7 @@ async def swept(
         ServiceProcesses(stack, folder) as processes,
     ):
         pipeline, seen = Pipeline(stack.environment()), Swept(test_data)
+        seen.readings = readings
         async with pipeline.completions() as completions:
             await sweep(processes, pipeline, completions, seen)
         yield pipeline, seen
@@ -172,6 +203,7 @@ async def feed(pipeline: Pipeline, seen: Swept) -> None:
     """Runs of every kind, for as long as services die."""
     for number in range(10_000):
         await ask_good(pipeline, seen)
+        await ask_growing(pipeline, seen)
         if number % 2 == 0:
             for death in ("processor", "late", "bare"):
                 run_id = new_run(f"failing_run-{death}")
@@ -208,6 +240,14 @@ async def ask_combined(pipeline: Pipeline, seen: Swept) -> None:
     run_id = new_run("combined")
     seen.combined.append(run_id)
     await pipeline.request({"run_id": run_id, "datasets": [COMBINED]})
+
+
+async def ask_growing(pipeline: Pipeline, seen: Swept) -> None:
+    number = len(seen.readings)
+    seen.readings.append({"id": number, f"sensor_{number}": number})
+    run_id = new_run("growing")
+    seen.growing.append(run_id)
+    await pipeline.request({"run_id": run_id, "datasets": [GROWING]})
 
 
 async def ask_to_combine_again(pipeline: Pipeline, run_id: str) -> None:
@@ -295,6 +335,19 @@ async def test_every_value_is_there_once(swept: tuple[Pipeline, Swept]) -> None:
         if not key.startswith(("_runs/", "_datasets/", "exports/"))
     ]
     assert sorted(stored) == sorted(listed), "no object is left over"
+
+
+async def test_every_new_column_is_made_once_and_has_its_value(swept: tuple[Pipeline, Swept]) -> None:
+    pipeline, seen = swept
+    rows = await pipeline.fetch("SELECT * FROM c_readings ORDER BY id")
+    own = [
+        {name: value for name, value in row.items() if not name.startswith("_") and value is not None}
+        for row in rows
+    ]
+    assert own == seen.readings
+    assert {value["status"] for value in seen.completions if value["run_id"] in seen.growing} == {"succeeded"}
+    versions = [key for key in pipeline.keys(pipeline.staging_bucket) if key.startswith("schemas/")]
+    assert len(versions) <= len(seen.readings)
 
 
 async def test_every_combined_file_is_listed_once(swept: tuple[Pipeline, Swept]) -> None:

@@ -8,7 +8,7 @@ OF_CHANGE_CAPTURE = ("claimed", "put", "written")
 
 POINTS: dict[str, tuple[str, ...]] = {
     "crawler": ("request", "datasets", "plan", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
-    "processor": ("put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
+    "processor": ("columns", "put", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "converter": ("put", "combined_put", "combined", *OF_A_STAGE_IN_STAGING, *OF_EVERY_SERVICE),
     "loader": ("copied", "merged", "committed", "death", *OF_EVERY_SERVICE),
     "s3sink": (
@@ -23,3 +23,9 @@ POINTS: dict[str, tuple[str, ...]] = {
 
 COMPACTION = ("planned", "put", "written", "committed", "listed")
 """Of the lake: `lake.point`. A command runs it, or quality on its schedule (tests/integration/lake/test_crashes.py)."""
+
+NEWS = ("claimed", "sent")
+"""Of the sender of news in quality: `news.point` (tests/integration/quality/test_news.py)."""
+
+OF_TABLES = ("s3sink.tabled", "lake.tabled")
+"""Of datasets with a table format: `tests/integration/s3sink/test_tables.py`, `tests/integration/lake/test_tables.py`."""

@@ -30,7 +30,7 @@ class ServiceProcess:
         self._process = process
         self._log_file = log_file
 
-    async def ready(self, within_s: float = 60) -> Self:
+    async def ready(self, within_s: float = 180) -> Self:
         await self._until(lambda: '"event": "ready"' in self.log(), within_s, "ready")
         return self
 

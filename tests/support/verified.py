@@ -62,8 +62,10 @@ key: [id]
 columns:
   - {name: id, type: int64}
   - {name: name, type: string}
+formats: [csv]
+exports: {max_rows: 3}
 """
-GAINED = "  - {name: extra, type: int64}\n"
+GAINED = ("  - {name: name, type: string}\n", "  - {name: extra, type: int64}\n")
 """A column that the file of `late` gains between its two runs."""
 
 
@@ -166,10 +168,13 @@ async def _lose_a_batch(pipeline: Pipeline) -> None:
 
 async def _gain_a_column(pipeline: Pipeline, datasets: Path) -> None:
     await pipeline.run({"run_id": "early", "datasets": ["late"]})
-    (datasets / "late.yaml").write_text(LATE + GAINED, encoding="utf-8")
+    (datasets / "late.yaml").write_text(LATE.replace(GAINED[0], "".join(GAINED)), encoding="utf-8")
     result = await Operator(pipeline.environment).run("migrate")
     assert result.code == 0, result.err
     await pipeline.run({"run_id": "later", "datasets": ["late"], "parameters": {"late": {"limit": 3}}})
+    async with asyncio.timeout(60):
+        while not all("combined" in pipeline.listing(run)["datasets"]["late"] for run in ("early", "later")):
+            await asyncio.sleep(0.2)
 
 
 async def _wait_for_dead_letters(pipeline: Pipeline) -> None:

@@ -2,17 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
 
 from console.cli import environment
-from console.cli.cdc.reach import connect_settings, connect_url, connected
+from console.cli.cdc.reach import (
+    connect_settings,
+    connect_url,
+    connected,
+    connected_as_role,
+    password_file,
+    read_password,
+)
 from console.cli.errors import CommandError, WrongUseError
 from console.client.cdc import signals, source, state
 from console.client.cdc.connect import Connect, ConnectError
-from console.client.cdc.names import CONNECTOR, PASSWORD_FILE
+from console.client.cdc.names import CONNECTOR
 from console.client.cdc.register import connector_config
 from shared.bus.kafka import KafkaClients
 
@@ -23,9 +31,14 @@ _T = TypeVar("_T")
 
 
 def register(names: Sequence[str], identity: source.Identity, replication: int) -> None:
+    """Begins to capture the tables of these names, all `onpoint_*` where there are none; tells what it made. Idempotent.
+
+    Raises `WrongUseError` for an installation without Kafka Connect, `ConfigurationError` for a table or a role that is not
+    there, `CommandError` where a server is away or refuses, or the connector does not run within two minutes.
+    """
     dsn, url, kafka = environment.ledger_dsn(), connect_url(), environment.kafka()
     secrets_dir = connect_settings().cdc_secrets_dir
-    password = _password(Path(secrets_dir) / PASSWORD_FILE)
+    password = read_password(password_file())
 
     async def do(connection: asyncpg.Connection) -> None:
         tables = await source.find_tables(connection, names)
@@ -76,6 +89,10 @@ async def load(connection: asyncpg.Connection, kafka: KafkaClients, tables: Sequ
 
 
 def resnapshot(name: str | None) -> None:
+    """Loads one table anew beside its changes, or all with a new slot where there is no name.
+
+    Returns when the load was asked for: `onpoint cdc verify` tells when it is whole. Raises as `register`.
+    """
     dsn, url, kafka = environment.ledger_dsn(), connect_url(), environment.kafka()
 
     async def do(connection: asyncpg.Connection) -> None:
@@ -92,7 +109,7 @@ def resnapshot(name: str | None) -> None:
             if name is None:
                 await connect.stop(CONNECTOR)
                 await connect.forget(CONNECTOR)
-                await source.drop_slot(connection)
+                await source.drop_slot(connection, partial(connected_as_role, dsn, password_file()))
             await signals.mark_anew(kafka, chosen, await source.current_lsn(connection))
             await state.go_on(connection, chosen)
             if name is None:
@@ -116,6 +133,8 @@ def choose(name: str, known: Sequence[source.Table]) -> source.Table:
 
 
 def restart() -> None:
+    """Starts the connector and its task again; returns when it runs. Raises `CommandError`."""
+
     async def do() -> None:
         async with Connect(connect_url()) as connect:
             if not await connect.restart(CONNECTOR):
@@ -127,6 +146,9 @@ def restart() -> None:
 
 
 def remove() -> None:
+    """Ends change capture. Idempotent. Raises `CommandError` where a server is away or refuses."""
+    dsn = environment.ledger_dsn()
+
     async def do(connection: asyncpg.Connection) -> None:
         async with Connect(connect_url()) as connect:
             if await connect.config(CONNECTOR) is not None:
@@ -134,10 +156,10 @@ def remove() -> None:
                 await connect.forget(CONNECTOR)
                 await connect.delete(CONNECTOR)
                 print(f"removed {CONNECTOR}")
-        for line in await source.withdraw(connection):
+        for line in await source.withdraw(connection, partial(connected_as_role, dsn, password_file())):
             print(f"removed {line}")
 
-    _on_database(environment.ledger_dsn(), do)
+    _on_database(dsn, do)
 
 
 def _on_database(dsn: str, do: Callable[[asyncpg.Connection], Awaitable[_T]]) -> _T:
@@ -156,11 +178,3 @@ def _run(work: Awaitable[_T]) -> _T:
         return asyncio.run(run())
     except ConnectError as error:
         raise CommandError(str(error)) from error
-
-
-def _password(file: Path) -> str | None:
-    """None where this machine does not have the secret."""
-    try:
-        return file.read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None

@@ -41,6 +41,7 @@ Examples:
   ONPOINT_DATASETS_DIR=mine onpoint up    with datasets of your own
   onpoint up --dask 2                     with a Dask cluster of two workers
   onpoint up --cdc                        with change capture of the tables
+  onpoint up --observe                    with Prometheus and Alertmanager
   onpoint up --foreground                 in this terminal, until Ctrl-C
 
 \b
@@ -108,6 +109,12 @@ def up(
         bool,
         typer.Option("--cdc", help="Also Kafka Connect with Debezium: changes of the tables go to the lake."),
     ] = False,
+    observe: Annotated[
+        bool,
+        typer.Option(
+            "--observe", help="Also Prometheus and Alertmanager, with the rules and alerts of this project."
+        ),
+    ] = False,
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="S", min=1, help="Seconds to wait until everything is ready."),
@@ -118,7 +125,7 @@ def up(
 
     home = Home.from_environment(os.environ)
     services = () if no_services else SERVICES
-    request = launcher.Request(home, os.environ, services, dask_workers=dask, cdc=cdc)
+    request = launcher.Request(home, os.environ, services, dask_workers=dask, cdc=cdc, observe=observe)
     with _errors_for_people():
         if foreground:
             _run_in_foreground(request)
@@ -161,7 +168,7 @@ def ps(*, as_json: ArrayAsJson = False) -> None:
         sys.stdout.write(json.dumps([row.as_json() for row in found], indent=2) + "\n")
     elif found:
         out.print(_table(found))
-        _print_dashboard(home)
+        _print_pages(home)
     else:
         out.print("the stack is down: start it with `onpoint up`", highlight=False)
     if found and running_state(home) is None:
@@ -234,7 +241,7 @@ def _run_in_background(request: "Request", timeout_s: float) -> None:
         err.print(outcome, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     out.print(_table(rows(request.home)))
-    _print_dashboard(request.home)
+    _print_pages(request.home)
     _print_what_next()
 
 
@@ -263,6 +270,10 @@ def _report_running(request: "Request", report: "Report") -> None:
     if config is not None and len(config.dask_worker_ports) != request.dask_workers:
         report(
             f"it has {len(config.dask_worker_ports)} Dask workers: `onpoint down`, then `onpoint up --dask N` changes that"
+        )
+    if config is not None and (config.observe is None) == request.observe:
+        report(
+            f"it is {'not ' if request.observe else ''}observed: `onpoint down`, then `onpoint up` changes that"
         )
     if config is not None and (line := ignored_settings(config.overrides, wanted)) is not None:
         report(line)
@@ -321,13 +332,19 @@ def _table(found: "list[Row]") -> Table:
     return table
 
 
-def _print_dashboard(home: Home) -> None:
+def _print_pages(home: Home) -> None:
     from deploy.local.config import StackConfig
-    from deploy.local.ports import dashboard_url
+    from deploy.local.ports import dashboard_url, prometheus_url
 
     config = StackConfig.find(home)
     if config is not None and config.dask_worker_ports:
         out.print(f"Dask's dashboard: {dashboard_url(config.ports)}", highlight=False, markup=False)
+    if config is not None and config.observe is not None:
+        out.print(
+            f"Alerts: `onpoint alerts`; Prometheus: {prometheus_url(config.ports)}",
+            highlight=False,
+            markup=False,
+        )
 
 
 def _print_what_next() -> None:

@@ -1,6 +1,7 @@
 """What change capture needs of PostgreSQL: a role of its own, a table list, and old values of changed rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,12 @@ SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace 
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 """
+
+
+AsRole = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
+"""Connects as the role of change capture."""
+
+_DROP_SLOT = "SELECT pg_drop_replication_slot($1)"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,6 +63,7 @@ def named(names: Sequence[str]) -> set[Table]:
 
 
 async def published(connection: asyncpg.Connection) -> list[Table]:
+    """The captured tables, by name."""
     rows = await connection.fetch(
         "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1", PUBLICATION
     )
@@ -81,6 +89,7 @@ async def prepare(
             *await _make_role(connection, password),
             *await _grant(connection, tables, identities),
             *await _publish(connection, tables),
+            *await _estimate(connection, tables),
         ]
 
 
@@ -137,6 +146,20 @@ async def _publish(connection: asyncpg.Connection, tables: Sequence[Table]) -> l
     return [f"publication of {', '.join(map(str, tables))}"]
 
 
+async def _estimate(connection: asyncpg.Connection, tables: Sequence[Table]) -> list[str]:
+    """Has PostgreSQL estimate the rows of tables of which it knows nothing: a full load tells its progress by that."""
+    unknown = [
+        table
+        for table in tables
+        if await connection.fetchval(
+            "SELECT reltuples < 0 FROM pg_class WHERE oid = to_regclass($1)", table.quoted
+        )
+    ]
+    for table in unknown:
+        await connection.execute(f"ANALYZE {table.quoted}")
+    return [f"{table}: estimate of its rows" for table in unknown]
+
+
 async def keyless(connection: asyncpg.Connection, tables: Sequence[Table]) -> list[Table]:
     """Those without a primary key."""
     found = []
@@ -150,21 +173,31 @@ async def keyless(connection: asyncpg.Connection, tables: Sequence[Table]) -> li
 
 
 async def current_lsn(connection: asyncpg.Connection) -> int:
+    """Where PostgreSQL writes its log next, in bytes."""
     return int(await connection.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
 
-async def drop_slot(connection: asyncpg.Connection) -> bool:
-    """False: there was none."""
+async def drop_slot(connection: asyncpg.Connection, as_role: AsRole) -> bool:
+    """False: there was none. PostgreSQL wants a login with REPLICATION: where this one has it not, the role of change
+    capture does it. Raises as `as_role`.
+    """
     found = await connection.fetchval("SELECT true FROM pg_replication_slots WHERE slot_name = $1", SLOT)
-    if found:
-        await connection.execute("SELECT pg_drop_replication_slot($1)", SLOT)
-    return bool(found)
+    if not found:
+        return False
+    try:
+        await connection.execute(_DROP_SLOT, SLOT)
+    except asyncpg.InsufficientPrivilegeError:
+        async with as_role() as capturing:
+            await capturing.execute(_DROP_SLOT, SLOT)
+    return True
 
 
-async def withdraw(connection: asyncpg.Connection) -> list[str]:
-    """Removes the slot, which keeps WAL, and the publication; what was done. The role stays. Idempotent."""
+async def withdraw(connection: asyncpg.Connection, as_role: AsRole) -> list[str]:
+    """Removes the slot, which keeps WAL, and the publication; what was done. The role stays. Idempotent. Raises as
+    `drop_slot`.
+    """
     done = []
-    if await drop_slot(connection):
+    if await drop_slot(connection, as_role):
         done.append(f"slot {SLOT}")
     if await connection.fetchval("SELECT true FROM pg_publication WHERE pubname = $1", PUBLICATION):
         await connection.execute(f"DROP PUBLICATION {quote(PUBLICATION)}")

@@ -9,7 +9,8 @@ from console.client.cdc.names import SLOT, topic_of
 from console.client.cdc.source import Table
 
 _TABLES = """
-SELECT t.topic, t.next_offset, t.read_offset, t.stopped, t.changed_at, count(o.first_offset) AS objects,
+SELECT t.topic, t.next_offset, t.read_offset, t.stopped, t.loaded_rows, t.expected_rows, t.changed_at,
+    count(o.first_offset) AS objects,
     coalesce(sum(o.rows), 0)::bigint AS rows, coalesce(sum(o.bytes), 0)::bigint AS bytes, max(o.last_lsn) AS last_lsn,
     max(o.written_at) AS written_at
 FROM onpoint_lake.cdc_tables t LEFT JOIN onpoint_lake.cdc_objects o USING (topic) GROUP BY t.topic ORDER BY t.topic
@@ -21,13 +22,16 @@ WHERE topic = $1 ORDER BY first_offset
 _SLOT = """
 SELECT active, wal_status, coalesce(confirmed_flush_lsn, '0/0') - '0/0'::pg_lsn AS confirmed,
     pg_current_wal_lsn() - coalesce(confirmed_flush_lsn, '0/0') AS lag_bytes,
-    pg_current_wal_lsn() - coalesce(restart_lsn, '0/0') AS kept_bytes, safe_wal_size
+    pg_current_wal_lsn() - coalesce(restart_lsn, '0/0') AS kept_bytes, safe_wal_size,
+    (SELECT extract(epoch FROM r.flush_lag)::float8 FROM pg_stat_replication r WHERE r.pid = active_pid) AS lag_s
 FROM pg_replication_slots WHERE slot_name = $1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class TableState:
+    """How much of a table's topic is in the lake."""
+
     topic: str
     next_offset: int
     read_offset: int
@@ -35,6 +39,10 @@ class TableState:
     objects: int
     rows: int
     bytes: int
+    loaded_rows: int
+    """Of the latest full load."""
+    expected_rows: int | None
+    """As PostgreSQL estimated when it began; None: it did not know, or no load has come."""
 
     @property
     def table(self) -> str:
@@ -43,6 +51,8 @@ class TableState:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
+    """An object of changes in the lake."""
+
     first_offset: int
     last_offset: int
     key: str
@@ -53,6 +63,8 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
+    """The replication slot, as PostgreSQL has it."""
+
     active: bool
     wal_status: str
     """reserved, extended, unreserved, or lost: what it kept is gone."""
@@ -64,9 +76,12 @@ class SlotState:
     """WAL that PostgreSQL keeps for it."""
     safe_bytes: int | None
     """WAL that may be written before the slot is lost; None: without a limit."""
+    lag_s: float | None
+    """Seconds from PostgreSQL to Kafka; None: nothing was on its way, or you may not see it."""
 
 
 async def tables(connection: asyncpg.Connection) -> list[TableState]:
+    """Of every topic that the sink has seen, by name."""
     return [
         TableState(
             row["topic"],
@@ -76,6 +91,8 @@ async def tables(connection: asyncpg.Connection) -> list[TableState]:
             row["objects"],
             row["rows"],
             row["bytes"],
+            row["loaded_rows"],
+            row["expected_rows"],
         )
         for row in await connection.fetch(_TABLES)
     ]
@@ -98,6 +115,7 @@ async def slot(connection: asyncpg.Connection) -> SlotState | None:
         int(row["lag_bytes"]),
         int(row["kept_bytes"]),
         row["safe_wal_size"],
+        row["lag_s"],
     )
 
 

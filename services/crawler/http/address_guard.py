@@ -7,26 +7,19 @@ machines that it can reach.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import Self
 
 from yarl import URL
 
 from services.crawler.domain.urls import NO_URL
+from shared.net.addresses import is_public
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
 )
 _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _FORBIDDEN_CHARACTER = re.compile(r"[\x00-\x20\x7f\\]")
-
-_GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")
-_SPECIAL_NETWORKS = (
-    IPv4Network("192.0.0.0/24"),  # protocol assignments, some of which Python counts as global
-    IPv4Network("192.88.99.0/24"),  # 6to4 relays
-    IPv4Network("168.63.129.16/32"),  # the metadata address of Azure's hosts
-)
 
 
 class ForbiddenAddressError(OSError):
@@ -79,26 +72,6 @@ def check_addresses(host: str, port: int, addresses: Iterable[str], allowed: All
     for address in addresses:
         if not is_public(ip_address(address)):
             raise _private(host, port, "" if address == host else f" (at {host})", address)
-
-
-def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Of the public internet, also where IPv4 is wrapped in IPv6."""
-    if isinstance(address, IPv6Address):
-        inner = _unwrap(address)
-        if inner is None:
-            return address in _GLOBAL_UNICAST and address.is_global
-        address = inner
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not any(address in network for network in _SPECIAL_NETWORKS)
-    )
-
-
-def _unwrap(address: IPv6Address) -> IPv4Address | None:
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
 
 
 def _check_host(host: str, port: int, allowed: AllowedHosts) -> None:

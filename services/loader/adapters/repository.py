@@ -15,11 +15,20 @@ from services.loader.adapters.merging import (
     merge_in_parts,
     unless_refused,
 )
-from services.loader.domain import Merge, RefusedRow, columns_behind, counts_of, lack_of, result_of
+from services.loader.domain import (
+    Merge,
+    RefusedRow,
+    columns_behind,
+    columns_otherwise,
+    counts_of,
+    cut_off,
+    lack_of,
+    result_of,
+)
 from shared import crashpoints
 from shared.datasets.model import Dataset
 from shared.datasets.types import WIDER_IN_POSTGRES
-from shared.errors import OnPointError, TransientError
+from shared.errors import OnPointError, PermanentError, TransientError
 from shared.events.decode import decode_event, encode
 from shared.events.models import Artifact, BatchManifest
 from shared.observability import tracing
@@ -30,6 +39,8 @@ from shared.postgres.errors import (
     StatementFailedError,
     translated,
 )
+from shared.reasons import Reason
+from shared.runtime.busy import cpu_ms
 from shared.version import CODE_VERSION
 
 log = get_logger()
@@ -197,8 +208,11 @@ async def _load(
     *,
     may_go_straight: bool,
 ) -> BatchManifest:
-    if not dataset.contract.is_fixed:
-        await _require_columns(connection, dataset)
+    types = await _types(connection, dataset)
+    if dataset.contract.is_fixed:
+        may_go_straight &= _is_as_the_table(dataset, types)
+    else:
+        _require_columns(dataset, types)
     straight = 0 if rows is None else None
     if rows is not None and may_go_straight:
         straight = await _copy_straight(connection, batch, dataset, rows)
@@ -216,6 +230,7 @@ async def _load(
         repeated=merged.repeated,
         refused=refused,
         artifacts=(await keep(refused),) if refused else (),
+        cpu_ms=cpu_ms(),
         produced_at=loaded_at,
         code_version=CODE_VERSION,
     )
@@ -225,16 +240,35 @@ async def _load(
     return result
 
 
-async def _require_columns(connection: Connection, dataset: Dataset) -> None:
+async def _types(connection: Connection, dataset: Dataset) -> dict[str, str]:
     """Returned, the table's columns stay as they are for the transaction.
-
-    Raises `ColumnsBehindError`, and `MigrationPendingError` where a column that the file names is yet to be made.
 
     Rows in another type than the table's would be taken for others: a binary COPY of integers into floats is no error.
     """
     await connection.execute(statements.keep_columns(dataset))
     found = await connection.fetch(statements.TYPES_OF_TABLE, statements.table_of(dataset))
-    types = {row["name"]: row["type"] for row in found}
+    return {row["name"]: row["type"] for row in found}
+
+
+def _is_as_the_table(dataset: Dataset, types: Mapping[str, str]) -> bool:
+    """False: PostgreSQL has to convert values, which only the way through the temporary table does.
+
+    Raises `PermanentError` where it would store a part of them.
+    """
+    others = columns_otherwise(dataset, types)
+    if cut := cut_off(dataset, others):
+        told = ", ".join(
+            f"{name} is {others[name]} and {kind} in the dataset's file" for name, kind in cut.items()
+        )
+        raise PermanentError(
+            Reason.SCHEMA,
+            f"table {dataset.table}: {told}: values would be cut off; alter it, then replay the dead letter",
+        )
+    return not others
+
+
+def _require_columns(dataset: Dataset, types: Mapping[str, str]) -> None:
+    """Raises `ColumnsBehindError`, and `MigrationPendingError` where a column that the file names is yet to be made."""
     behind = columns_behind(dataset, types)
     if missing := [name for name in behind if name not in types and name not in dataset.added]:
         raise MigrationPendingError(f"table {dataset.table} has no column {', '.join(missing)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from services.processor.adapters.raw_file import inflate
 from services.processor.domain.fields import FieldsSeen
 from services.processor.domain.lines import Chunk, cut_lines
+from shared import crashpoints
 from shared.datasets.chain import ColumnsChain
 from shared.datasets.model import Dataset
 from shared.datasets.seen import Seen
@@ -52,6 +53,7 @@ async def columns_of(
         if version is None or not settled.is_new:
             break
         if await chain.append(version):
+            crashpoints.reach("processor.columns")
             log.info(
                 "columns_version_made", version=version.version, columns=_news(version, dataset, versions)
             )

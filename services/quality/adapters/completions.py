@@ -45,7 +45,8 @@ WITH completed AS (
 )
 UPDATE onpoint_runs.runs r
 SET status = $5, reason = $6, finished_at = $7,
-    listing_written = greatest(r.listing_written, $8), listing_changes = r.listing_changes + $9
+    listing_written = greatest(r.listing_written, $8), listing_changes = r.listing_changes + $9,
+    rows_crawled = $10, rows_accepted = $11, rows_rejected = $12, rows_loaded = $13, rows_stored = $14
 FROM completed
 WHERE r.run_id = completed.run_id
 RETURNING true, onpoint_lake.mark_changed(r.datasets)
@@ -162,4 +163,8 @@ def _completion(
         completed.finished_at,
         listed,
         changes,
+        *(
+            sum(getattr(dataset, name) for dataset in completed.datasets.values())
+            for name in ("rows_crawled", "rows_accepted", "rows_rejected", "rows_loaded", "rows_stored")
+        ),
     )

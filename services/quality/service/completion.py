@@ -1,9 +1,9 @@
 """Ends a run: checks, verdict, listing, completion, in this order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.quality.adapters.completions import CompletionRepository, DecidingRecord, RunState
-from services.quality.domain.row_accounting import summarize
+from services.quality.domain.row_accounting import mismatches, summarize
 from services.quality.domain.verdict import Terms, complete, failed_completion
 from services.quality.service.checks import Checks
 from services.quality.service.combinations import Combinations
@@ -14,11 +14,16 @@ from shared.datasets.frozen import RunDatasets
 from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.models import CheckResult, RunCompleted, RunDrained
+from shared.events.topology import stages_of
 from shared.observability.logging import get_logger
-from shared.observability.metrics import CHECKS_FAILED, RUN_SECONDS, RUNS_COMPLETED
+from shared.observability.metrics import CHECKS_FAILED, RUN_SECONDS, RUNS_COMPLETED, RUNS_UNBALANCED
 from shared.reasons import Reason
 
 log = get_logger()
+
+
+def _tell_nobody(_: RunCompleted) -> None:
+    """Of runs that have ended."""
 
 
 class NotDrainedError(PermanentError):
@@ -38,12 +43,15 @@ class CompletionService:
         checks: Checks,
         datasets: RunDatasets,
         combinations: Combinations,
+        on_end: Callable[[RunCompleted], None] = _tell_nobody,
     ) -> None:
+        """`on_end` hears of each run that this process ends; it must neither wait nor raise."""
         self._completions = completions
         self._listings = listings
         self._checks = checks
         self._datasets = datasets
         self._combinations = combinations
+        self._on_end = on_end
 
     async def complete(self, drained: RunDrained, deciding: DecidingRecord) -> Sequence[Outgoing]:
         """The run's `run.completed`, and requests to combine its exports where its datasets ask for it.
@@ -75,6 +83,7 @@ class CompletionService:
                     drained, deciding
                 )  # another record was first: its row is there now
             _count(completed)
+            self._on_end(completed)
         crashpoints.reach("quality.completed")
         combinations: Sequence[Outgoing] = ()
         if completed.status != "cancelled":
@@ -94,6 +103,7 @@ class CompletionService:
             if not await self._completions.fail(failed, deciding):
                 return await self.fail(drained, deciding, error)
             _count(failed)
+            self._on_end(failed)
         elif state.completed_by != deciding:
             return ()
         await self._list_if_possible(run_id)
@@ -152,6 +162,8 @@ class CompletionService:
 def _count(completed: RunCompleted) -> None:
     RUNS_COMPLETED.labels(completed.status).inc()
     RUN_SECONDS.observe(max(0.0, (completed.finished_at - completed.requested_at).total_seconds()))
+    if mismatches(completed.datasets, stages_of(completed.from_stage)):
+        RUNS_UNBALANCED.inc()
     for check in completed.checks:
         if not check.passed:
             CHECKS_FAILED.labels(check.dataset, check.severity).inc()

@@ -1,4 +1,6 @@
-"""Loops beside the handlers: they publish what a crash left unpublished, and rewrite listings of ended runs."""
+"""Loops beside the handlers: they publish what a crash left unpublished, rewrite listings of ended runs, and show the state
+of the pipeline.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from services.quality.service.ledger import LedgerService
 from services.quality.service.listings import Listings
+from services.quality.service.state import PipelineMetrics
 from shared.bus.delivery import POISONED_PRODUCER
 from shared.errors import TransientError
 from shared.lake.listings import DatasetListings
@@ -14,6 +17,8 @@ from shared.postgres.errors import StatementFailedError
 from shared.runtime.background import Outage
 
 INTERVAL_S = 1.0
+STATE_INTERVAL_S = 5.0
+"""Below the usual interval of scrapes, so that each sees new figures."""
 
 
 async def publish_forever(ledger: LedgerService) -> None:
@@ -31,10 +36,17 @@ async def list_forever(listings: Listings, of_datasets: DatasetListings) -> None
     await _repeat(catch_up)
 
 
-async def _repeat(work: Callable[[], Awaitable[object]]) -> None:
-    outage = Outage("loop_paused", "loop_resumed")
+async def show_forever(state: PipelineMetrics) -> None:
+    """Shows the state of the pipeline in the metrics."""
+    await _repeat(state.refresh, STATE_INTERVAL_S, Outage("state_unknown", "state_known"))
+
+
+async def _repeat(
+    work: Callable[[], Awaitable[object]], every_s: float = INTERVAL_S, outage: Outage | None = None
+) -> None:
+    outage = outage or Outage("loop_paused", "loop_resumed", work="a loop beside the records")
     while True:
-        await asyncio.sleep(INTERVAL_S)
+        await asyncio.sleep(every_s)
         try:
             await work()
         except POISONED_PRODUCER:

@@ -1,12 +1,22 @@
 from services.s3sink.cdc.catalog import Catalog
 from services.s3sink.cdc.decode import Decoder
-from services.s3sink.cdc.repository import CdcRepository, Written
+from services.s3sink.cdc.repository import CdcRepository, Load, Written
+from services.s3sink.cdc.scratch import scratch_room
 from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.cdc.sink import CdcSink
 from services.s3sink.cdc.watch import SlotWatch
 from shared.bus.batches import BatchSubscription, topics_of
 from shared.bus.kafka import KafkaClients
-from shared.observability.metrics import CDC_OBJECTS, CDC_ROWS, CDC_SKIPPED, CDC_STOPPED
+from shared.bus.lag import LagMeter
+from shared.observability.metrics import (
+    CDC_CAPTURE_LAG_SECONDS,
+    CDC_EXPECTED_ROWS,
+    CDC_LOADED_ROWS,
+    CDC_OBJECTS,
+    CDC_ROWS,
+    CDC_SKIPPED,
+    CDC_STOPPED,
+)
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
@@ -22,6 +32,7 @@ TOPIC_PREFIX = "cdc"
 
 
 async def build(process: Process) -> None:
+    """Makes the sink and its watch. Waits for PostgreSQL and the migrations of s3sink."""
     settings, kafka = load_settings(CdcSettings), load_settings(KafkaSettings)
     storage = load_settings(ObjectStoreSettings)
     pool = await open_pool(load_settings(PostgresSettings), process.waits_for)
@@ -33,10 +44,12 @@ async def build(process: Process) -> None:
         Decoder(),
         open_s3(storage, storage.lake_bucket),
         settings,
+        process.resources.enter_context(scratch_room()),
         observe,
     )
+    clients = KafkaClients(kafka, GROUP)
     subscription = BatchSubscription(
-        KafkaClients(kafka, GROUP),
+        clients,
         group=GROUP,
         pattern=topics_of(TOPIC_PREFIX),
         handler=sink,
@@ -44,15 +57,21 @@ async def build(process: Process) -> None:
         session_timeout_ms=kafka.kafka_session_timeout_ms,
     )
     watch = SlotWatch(pool)
-    process.loops.extend([subscription.run, watch.run])
+    lag = LagMeter(clients, GROUP, subscription.assigned)
+    process.loops.extend([subscription.run, watch.run, lag.run])
     process.checks.extend([subscription.problems, watch.problems])
     CDC_STOPPED.set_function(subscription.stopped)
+    CDC_CAPTURE_LAG_SECONDS.set_function(lambda: max(subscription.lag_s(), watch.lag_s))
 
 
-def observe(table: str, written: Written, skipped: int) -> None:
+def observe(table: str, written: Written, skipped: int, load: Load) -> None:
+    """Counts an object that is in the lake."""
     CDC_OBJECTS.labels(table).inc()
     CDC_ROWS.labels(table).inc(written.rows)
     CDC_SKIPPED.labels(table).inc(skipped)
+    CDC_LOADED_ROWS.labels(table).set(load.rows)
+    if load.expected is not None:
+        CDC_EXPECTED_ROWS.labels(table).set(load.expected)
 
 
 def main() -> None:

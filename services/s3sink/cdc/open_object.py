@@ -20,9 +20,9 @@ GZIP_LEVEL = 1
 
 
 class OpenObject:
-    """Rows of one schema. Calls block: use it in a thread."""
+    """Rows of one schema, in a file of its own below `room`. Calls block: use it in a thread."""
 
-    def __init__(self, schema: pa.Schema, first_timestamp_ms: int, target_bytes: int) -> None:
+    def __init__(self, schema: pa.Schema, first_timestamp_ms: int, target_bytes: int, room: Path) -> None:
         self.schema = schema
         self.hour = datetime.fromtimestamp(first_timestamp_ms / 1000, UTC)
         """Of the record with the first row, about."""
@@ -30,6 +30,7 @@ class OpenObject:
         self._group_bytes = min(ROW_GROUP_BYTES, target_bytes)
         self.first_lsn: int | None = None
         self.last_lsn: int | None = None
+        self._room = room
         self._folder: Path | None = None
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
@@ -68,7 +69,7 @@ class OpenObject:
             return
         try:
             if self._writer is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="onpoint-cdc-"))
+                self._folder = Path(tempfile.mkdtemp(dir=self._room))
                 self._writer = pq.ParquetWriter(
                     self._file,
                     self.schema,
@@ -95,6 +96,7 @@ class OpenObject:
         return self._file, *hash_file(self._file)
 
     def discard(self) -> None:
+        """Removes the file. Idempotent."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

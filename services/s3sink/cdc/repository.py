@@ -25,8 +25,13 @@ WHERE topic = $1 AND next_offset = $2 AND claimed_last IS NULL
 """
 _WRITTEN = """
 UPDATE onpoint_lake.cdc_tables
-SET next_offset = $3 + 1, read_offset = $3 + 1, claimed_last = NULL, claimed_key = NULL, changed_at = now()
-WHERE topic = $1 AND next_offset = $2 AND claimed_last = $3
+SET next_offset = $3 + 1, read_offset = $3 + 1, claimed_last = NULL, claimed_key = NULL, changed_at = now(),
+    loaded_rows = CASE WHEN $4 THEN 0 ELSE loaded_rows END + $5,
+    expected_rows = CASE WHEN ($4 OR loaded_rows = 0) AND $5 > 0
+        THEN (SELECT nullif(reltuples, -1)::bigint FROM pg_class
+            WHERE oid = to_regclass(format('%I.%I', $6::text, $7::text)))
+        WHEN $4 THEN NULL ELSE expected_rows END
+WHERE topic = $1 AND next_offset = $2 AND claimed_last = $3 RETURNING loaded_rows, expected_rows
 """
 _ADD_OBJECT = """
 INSERT INTO onpoint_lake.cdc_objects (topic, first_offset, last_offset, key, rows, bytes, sha256, first_lsn, last_lsn)
@@ -63,6 +68,19 @@ class Written:
     sha256: str
     first_lsn: int | None
     last_lsn: int | None
+    loaded: int
+    """Rows of a full load among them."""
+    begins_load: bool
+    """Whether a mark is among them that a full load follows: what was loaded before counts no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The latest full load of a table, as far as it is in the lake."""
+
+    rows: int
+    expected: int | None
+    """As PostgreSQL estimated when its first rows came; None: it did not know."""
 
 
 class CdcRepository:
@@ -91,14 +109,22 @@ class CdcRepository:
             raise ClaimTakenError(f"{topic}: another process goes on from {first}")
         crashpoints.reach("cdc.claimed")
 
-    async def written(self, written: Written) -> None:
+    async def written(self, written: Written) -> Load:
         """Commits the object and the position behind it. Nothing happens where another process has done so."""
         with translated():
             async with self._pool.acquire() as connection, connection.transaction():
-                done = await connection.execute(
-                    _WRITTEN, written.topic, written.first_offset, written.last_offset
+                _, schema, table = written.topic.split(".", 2)
+                load = await connection.fetchrow(
+                    _WRITTEN,
+                    written.topic,
+                    written.first_offset,
+                    written.last_offset,
+                    written.begins_load,
+                    written.loaded,
+                    schema,
+                    table,
                 )
-                if done == "UPDATE 1":
+                if load is not None:
                     await connection.execute(
                         _ADD_OBJECT,
                         written.topic,
@@ -111,9 +137,10 @@ class CdcRepository:
                         written.first_lsn,
                         written.last_lsn,
                     )
-        if done != "UPDATE 1":
+        if load is None:
             raise ClaimTakenError(f"{written.topic}: another process wrote {written.key}")
         crashpoints.reach("cdc.written")
+        return Load(load["loaded_rows"], load["expected_rows"])
 
     async def read(self, topic: str, first: int, offset: int) -> None:
         """The records below the offset that are in no object are no changes. Raises `ClaimTakenError`."""

@@ -8,6 +8,7 @@ range under that very name, and no two objects share an offset. Offsets of Kafka
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from services.s3sink.cdc.catalog import Catalog
@@ -15,7 +16,7 @@ from services.s3sink.cdc.columns import Column
 from services.s3sink.cdc.decode import Decoder, Rows
 from services.s3sink.cdc.errors import SchemaGrewError
 from services.s3sink.cdc.open_object import OpenObject
-from services.s3sink.cdc.repository import CdcRepository, Position, Written
+from services.s3sink.cdc.repository import CdcRepository, Load, Position, Written
 from services.s3sink.cdc.settings import CdcSettings
 from shared import crashpoints
 from shared.bus.batches import RecordBatch, StopPartitionError
@@ -32,7 +33,7 @@ log = get_logger()
 class Observe(Protocol):
     """Called with each object that is in the lake."""
 
-    def __call__(self, table: str, written: Written, skipped: int, /) -> None: ...
+    def __call__(self, table: str, written: Written, skipped: int, load: Load, /) -> None: ...
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class _Table:
     opened_s: float = 0.0
     saved_s: float = 0.0
     skipped: int = 0
+    loaded: int = 0
+    begins_load: bool = False
     as_text: set[str] = field(default_factory=set)
     """Columns that some rows of the open object do not fit."""
 
@@ -74,13 +77,16 @@ class CdcSink:
         decoder: Decoder,
         lake: ObjectStore,
         settings: CdcSettings,
+        room: Path,
         observe: Observe,
     ) -> None:
+        """`room`: a folder for objects until they are in the lake."""
         self._repository = repository
         self._catalog = catalog
         self._decoder = decoder
         self._lake = lake
         self._settings = settings
+        self._room = room
         self._observe = observe
         self._tables: dict[str, _Table] = {}
         self._claimed: dict[str, _Claim] = {}
@@ -153,14 +159,15 @@ class CdcSink:
             if table.open is not None and table.open.schema != rows.table.schema:
                 await self._change_schema(table, rows)
             if table.open is None:
-                table.open = OpenObject(
-                    rows.table.schema, batch.timestamps_ms[0], self._settings.cdc_object_target_bytes
-                )
+                target = self._settings.cdc_object_target_bytes
+                table.open = OpenObject(rows.table.schema, batch.timestamps_ms[0], target, self._room)
                 table.opened_s = time.monotonic()
             table.columns = tuple(replace(each, as_text=False) for each in rows.columns)
             table.as_text |= {each.name for each in rows.columns if each.as_text}
             await asyncio.to_thread(table.open.append, rows.table)
         table.skipped += rows.skipped
+        table.loaded = rows.loaded + (0 if rows.begins_load else table.loaded)
+        table.begins_load |= rows.begins_load
         table.read = batch.next_offset
 
     async def _decode(self, table: _Table, batch: RecordBatch) -> Rows:
@@ -240,9 +247,11 @@ class CdcSink:
             sha256,
             table.open.first_lsn,
             table.open.last_lsn,
+            table.loaded,
+            table.begins_load,
         )
-        await self._repository.written(written)
-        self._observe(table.folder, written, table.skipped)
+        load = await self._repository.written(written)
+        self._observe(table.folder, written, table.skipped, load)
         log.info(
             "changes_stored",
             table=table.folder,
@@ -253,6 +262,7 @@ class CdcSink:
         )
         table.open.discard()
         table.open, table.skipped, table.saved_s, table.as_text = None, 0, time.monotonic(), set()
+        table.loaded, table.begins_load = 0, False
         table.columns = await self._catalog.columns(table.schema, table.name)
         self._claimed.pop(table.topic, None)
         table.position = Position(last + 1, last + 1, None, None)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 import pyarrow.parquet as pq
@@ -13,12 +14,12 @@ from shared.datasets.catalog import Catalog
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events.models import Artifact, Counts
-from shared.postgres.errors import DatabaseUnavailableError
+from shared.postgres.errors import DatabaseUnavailableError, StatementFailedError
 from shared.postgres.versions import LIMITS_TRANSACTIONS
 from shared.reasons import Reason
 from shared.stages.failures import BatchDeadError
 from shared.storage.object_store import ObjectStore
-from tests.integration.loader.loaded import ENCODER, rows_of, thing
+from tests.integration.loader.loaded import ENCODER, pair, rows_of, thing
 from tests.support.processed import PRODUCED_AT, put_processed
 
 pytestmark = pytest.mark.integration
@@ -138,3 +139,57 @@ async def test_a_batch_that_died_meanwhile_takes_back_what_it_copied(
     with pytest.raises(BatchDeadError):
         await service.load(batch)
     assert await rows_of(pool, "onpoint_things") == []
+
+
+@pytest.mark.parametrize(
+    ("altered", "found"), [("double precision", [0.0, 1.0, 2.0]), ("text", ["0", "1", "2"])]
+)
+async def test_integers_into_a_column_that_is_wider_by_now_are_converted(
+    altered: str,
+    found: list[Any],
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+) -> None:
+    await pool.execute(f'ALTER TABLE onpoint_pairs ALTER COLUMN "user" TYPE {altered}')
+    batch = await put_processed(staging, catalog["pairs"], [pair("x", user=n) for n in range(3)])
+    assert (await service.load(batch)).counts.loaded == 3
+    assert [row["user"] for row in await rows_of(pool, "onpoint_pairs", "user")] == found
+
+
+@pytest.mark.parametrize(("column", "altered"), [("select", "bigint"), ("time", "date")])
+async def test_a_column_that_would_cut_values_off_is_told(
+    column: str,
+    altered: str,
+    service: LoaderService,
+    staging: ObjectStore,
+    pool: asyncpg.Pool,
+    catalog: Catalog,
+) -> None:
+    await pool.execute(f'ALTER TABLE onpoint_things ALTER COLUMN "{column}" TYPE {altered} USING NULL')
+    batch = await put_processed(staging, catalog["things"], [thing(1)])
+    with pytest.raises(PermanentError, match=f"{column} is {altered} and .* in the dataset's file"):
+        await service.load(batch)
+    assert await rows_of(pool, "onpoint_things") == []
+
+
+async def test_a_column_into_which_nothing_is_converted_takes_no_row(
+    service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    await pool.execute("ALTER TABLE onpoint_things ALTER COLUMN time TYPE bigint USING NULL")
+    batch = await put_processed(staging, catalog["things"], [thing(1, time=PRODUCED_AT)])
+    with pytest.raises((PermanentError, StatementFailedError), match="timestamp"):
+        await service.load(batch)
+    assert await rows_of(pool, "onpoint_things") == []
+
+
+@pytest.mark.parametrize("altered", ["varchar(50)", "citext", "short_text"])
+async def test_a_text_of_another_kind_takes_texts_as_they_are(
+    altered: str, service: LoaderService, staging: ObjectStore, pool: asyncpg.Pool, catalog: Catalog
+) -> None:
+    await pool.execute("CREATE EXTENSION IF NOT EXISTS citext; CREATE DOMAIN short_text AS text")
+    await pool.execute(f'ALTER TABLE onpoint_things ALTER COLUMN "order" TYPE {altered}')
+    batch = await put_processed(staging, catalog["things"], [thing(1, order="Köln")])
+    assert (await service.load(batch)).counts.loaded == 1
+    assert [row["order"] for row in await rows_of(pool, "onpoint_things")] == ["Köln"]

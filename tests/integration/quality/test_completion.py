@@ -202,6 +202,26 @@ async def test_a_milestone_that_was_published_but_not_written_down_is_published_
     assert len(quality.published_to(topics.RUN_DRAINED, "again")) == 2
 
 
+async def test_after_a_loss_of_the_bus_an_unfinished_run_announces_again_and_ends(quality: Quality) -> None:
+    ended = await drained(quality, "ended")
+    await quality.handlers.on_run_drained(ended)
+    await drained(quality, "lost")
+    await quality.pool.execute(
+        "UPDATE onpoint_runs.runs SET drained_at = drained_at - interval '3 s', sealed_at = sealed_at - interval '3 s'"
+    )
+    quality.published.clear()
+
+    assert await quality.pool.fetchval("SELECT onpoint_runs.announce_again()") == 1
+    await quality.handlers.ledger.publish_unpublished()
+
+    assert {(event.topic, event.key) for event in quality.published} == {
+        (topics.RUN_SEALED, "lost"),
+        (topics.RUN_DRAINED, "lost"),
+    }
+    assert (await quality.complete("lost")).status == "succeeded"
+    assert await quality.pool.fetchval("SELECT onpoint_runs.announce_again()") == 0
+
+
 async def test_what_does_not_fit_into_the_event_is_counted_in_its_reason(quality: Quality) -> None:
     pages = tuple(
         MissingPage(url=f"http://source/{number}/{'ü' * 900}", reason="x" * 900) for number in range(40)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 import uuid
 from asyncio.subprocess import Process
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -28,6 +30,7 @@ from shared.storage import keys
 from shared.storage.object_store import open_s3
 from tests.integration.quality.story import Batch, Story
 from tests.support.bus import plain_kafka
+from tests.support.news_receivers import web_receiver
 
 pytestmark = pytest.mark.integration
 
@@ -125,6 +128,82 @@ async def test_a_run_is_completed_exactly_once_wherever_the_service_is_killed(
             completed = await first_completion(consumer, story.run_id)
             assert completed.datasets["users"] == story.summary("users")
             assert await further_completions(consumer, story.run_id) == 0
+
+
+@pytest.mark.parametrize("point", ["news.claimed", "news.sent"])
+async def test_news_of_a_run_arrives_though_its_sender_is_killed(
+    environment: Mapping[str, str], postgres_dsn: str, tmp_path: Path, point: str
+) -> None:
+    story = Story(f"told-{uuid.uuid4().hex[:8]}", {"users": (Batch(clean=True),)})
+    file = tmp_path / "news.yaml"
+    connection = await asyncpg.connect(postgres_dsn)
+    async with web_receiver() as receiver:
+        file.write_text(
+            f"channels: {{hook: {{kind: webhook, url: '{receiver.url}', secret: {{env: HOOK}}, allow_private: true}}}}\n"
+            "routes: [{to: [hook], kinds: [run_completed]}]\n"
+        )
+        settings = {**environment, "ONPOINT_NEWS_FILE": str(file), "HOOK": "k" * 32}
+        async with quality_process(settings, CRASH_AT=f"{point}:1") as process:
+            await publish(environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"], story.events())
+            async with asyncio.timeout(60):
+                assert await process.wait() == KILLED
+        # The claim of the one that was killed lasts for a minute.
+        await connection.execute("UPDATE onpoint_news.outbox SET claimed_until = clock_timestamp()")
+        expected = 1 if point == "news.claimed" else 2
+        async with quality_process(settings):
+            await receiver.wait_for(expected)
+            await asyncio.sleep(3)
+    assert len(receiver.received) == expected
+    assert len({request.headers["webhook-id"] for request in receiver.received}) == 1
+    assert {request.document["data"]["run_id"] for request in receiver.received} == {story.run_id}
+    assert await connection.fetchval("SELECT state FROM onpoint_news.outbox") == "sent"
+    await connection.close()
+
+
+async def test_quality_answers_for_the_health_of_the_pipeline(environment: Mapping[str, str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    settings = {"ONPOINT_HTTP_PORT": str(port), "ONPOINT_HEALTH_SERVICES": f"quality={address}"}
+    async with quality_process(environment, **settings), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(60):
+            while not await is_ready(session, address):
+                await asyncio.sleep(0.1)
+        async with session.get(f"{address}/health/pipeline") as answer:
+            report = await answer.json()
+            assert answer.status == 200
+        async with session.get(f"{address}/health/nothing") as answer:
+            assert answer.status == 404
+    assert report["status"] == "HEALTHY", report
+    names = [check["name"] for check in report["checks"]]
+    assert names == ["database", "freshness", "latency", "error_rate", "resources"]
+
+
+async def test_a_wrong_file_of_channels_stops_the_start_and_says_where(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "news.yaml"
+    file.write_text("channels: {hook: {kind: webhook}}\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.quality.app"),
+        cwd=ROOT,
+        env={**environment, "ONPOINT_NEWS_FILE": str(file)},
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(60):
+        _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert f"{file}: channels.hook.webhook.url: Field required" in errors.decode()
+
+
+async def is_ready(session: aiohttp.ClientSession, address: str) -> bool:
+    try:
+        async with session.get(f"{address}/readyz") as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 REFUSE_VERDICTS = """

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -48,12 +49,19 @@ class Lake:
     """A lake that can be away, and sinks on it."""
 
     pool: asyncpg.Pool
+    room: Path
     store: ObjectStore = field(default_factory=open_memory)
 
     def sink(self, max_age_s: float = 1, **settings: int) -> CdcSink:
         chosen = CdcSettings(cdc_max_age_s=max_age_s, **settings)
         return CdcSink(
-            CdcRepository(self.pool), Catalog(self.pool), Decoder(), self.store, chosen, lambda *_: None
+            CdcRepository(self.pool),
+            Catalog(self.pool),
+            Decoder(),
+            self.store,
+            chosen,
+            self.room,
+            lambda *_: None,
         )
 
     async def names(self) -> list[str]:
@@ -70,10 +78,10 @@ class Lake:
 
 
 @pytest.fixture
-async def lake(postgres_dsn: str) -> AsyncIterator[Lake]:
+async def lake(postgres_dsn: str, tmp_path: Path) -> AsyncIterator[Lake]:
     async with asyncpg.create_pool(postgres_dsn, min_size=1, max_size=4) as pool:
         await pool.execute("CREATE TABLE pets (id bigint PRIMARY KEY, name text, _run_id text)")
-        yield Lake(pool)
+        yield Lake(pool, tmp_path)
 
 
 async def closed(sink: CdcSink, position: int, topic: str = TOPIC) -> int | None:
@@ -232,3 +240,22 @@ async def test_the_rows_that_wait_are_bounded_however_many_tables_there_are(lake
     for topic in topics:
         assert await closed(sink, 1_000, topic) == 1_000
     assert len(await lake.names()) == len(topics)
+
+
+async def test_the_rows_of_a_full_load_are_counted_until_the_next_one_begins(lake: Lake) -> None:
+    await lake.pool.execute("INSERT INTO pets SELECT g, 'pet' FROM generate_series(1, 50) g; ANALYZE pets")
+    sink = lake.sink()
+    await sink.begin(TOPIC, 0, 0, 20)
+    loaded = "SELECT loaded_rows, expected_rows FROM onpoint_lake.cdc_tables"
+    await sink.handle(batch(0, [change(0, "r"), change(1, "r"), change(2, "c")]))
+    await closed(sink, 3)
+    assert tuple(await lake.pool.fetchrow(loaded)) == (2, 50)
+    await sink.handle(batch(3, [change(3, "r")]))
+    await closed(sink, 4)
+    assert tuple(await lake.pool.fetchrow(loaded)) == (3, 50)
+    await sink.handle(batch(4, [change(4, "r"), change(5, "t"), change(6, "r")]))
+    await closed(sink, 7)
+    assert tuple(await lake.pool.fetchrow(loaded)) == (1, 50)
+    await sink.handle(batch(7, [change(7, "t")]))
+    await closed(sink, 8)
+    assert tuple(await lake.pool.fetchrow(loaded)) == (0, None)

@@ -66,6 +66,18 @@ async def mostly_gone(target: DamagedStack) -> AsyncIterator[str]:
         yield uri
 
 
+def _combined(title: str, change: Callable[[bytes], bytes] | None) -> None:
+    @defect("I3", title)
+    async def seed(target: DamagedStack) -> AsyncIterator[str]:
+        uri = target.pipeline.listing("early")["datasets"]["late"]["combined"][0]["uri"]
+        async with target.put(uri, None) if change is None else target.damaged(uri, change):
+            yield uri
+
+
+_combined("a bit of a combined export is flipped", _flip(-9))
+_combined("a combined export is gone", None)
+
+
 def _orphan(title: str, bucket: str, key: str) -> None:
     @defect("I3", title, sweep_age=timedelta(0))
     async def seed(target: DamagedStack) -> AsyncIterator[str]:
@@ -82,6 +94,11 @@ _orphan(
     "a lake object that no listing names", "lake_bucket", "posts/year=2026/month=01/day=01/hour=00/x.parquet"
 )
 _orphan("an export that nothing names", "lake_bucket", "exports/first/posts/csv/x.csv.gz")
+_orphan(
+    "a combined export that nothing names",
+    "lake_bucket",
+    f"exports/early/late/csv/combined/000007-{'0' * 64}.csv.gz",
+)
 _orphan("a listing of an unknown run", "lake_bucket", "_runs/x.json")
 
 
@@ -126,6 +143,17 @@ _listed("a listing lacks an object", lambda posts: posts["objects"].pop())
 _listed("a listing lacks an export", lambda posts: posts["exports"].pop())
 _listed("a listing names an object twice", lambda posts: posts["objects"].append(posts["objects"][0]))
 _listed("a listing has another size", lambda posts: posts["objects"][0].update(bytes=1))
+
+
+@defect("I4", "a listing lacks a combined export")
+async def uncombined(target: DamagedStack) -> AsyncIterator[str]:
+    def change(data: bytes) -> bytes:
+        document = json.loads(data)
+        document["datasets"]["late"]["combined"].pop()
+        return json.dumps(document).encode()
+
+    async with target.damaged(f"s3://{target.pipeline.lake_bucket}/_runs/early.json", change):
+        yield "_runs/early.json"
 
 
 @defect("I4", "a listing is not there")

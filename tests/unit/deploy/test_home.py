@@ -10,14 +10,26 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import StackError
-from deploy.local.home import DEFAULT_HOME, OWN_ENTRIES, Home, write_private
+from deploy.local.home import CHECKOUT_HOME, OWN_ENTRIES, Home, default_home, write_private
 from deploy.local.sockets import make_socket_folder, remove_socket_folder, socket_folder
 
 
 def test_home_is_in_the_checkout_unless_the_environment_names_another(tmp_path: Path) -> None:
-    assert Home.from_environment({}).path == DEFAULT_HOME
-    assert Home.from_environment({"ONPOINT_HOME": ""}).path == DEFAULT_HOME
+    assert Home.from_environment({}).path == CHECKOUT_HOME
+    assert Home.from_environment({"ONPOINT_HOME": ""}).path == CHECKOUT_HOME
     assert Home.from_environment({"ONPOINT_HOME": str(tmp_path)}).path == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"HOME": "/home/me"}, "/home/me/.local/share/onpoint"),
+        ({"HOME": "/home/me", "XDG_DATA_HOME": "/data"}, "/data/onpoint"),
+        ({"HOME": "/home/me", "XDG_DATA_HOME": "relative"}, "/home/me/.local/share/onpoint"),
+    ],
+)
+def test_home_of_an_installed_package_is_among_the_users_data(environ: dict[str, str], folder: str) -> None:
+    assert default_home(environ, is_checkout=False) == Path(folder)
 
 
 def test_others_may_not_look_into_a_home(tmp_path: Path) -> None:

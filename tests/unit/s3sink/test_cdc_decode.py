@@ -84,3 +84,32 @@ def test_texts_arrive_byte_for_byte() -> None:
     text = 'a"b\\c\n\t\u2028ü😀\x01 {"x": 1} null \'; DROP TABLE'
     columns = (Column("id", "bigint", in_key=True), Column("v", "text"))
     assert decode(record("c", None, {"id": 1, "v": text}), columns=columns).table["v"].to_pylist() == [text]
+
+
+@pytest.mark.parametrize("mark", ["__debezium_unavailable_value", "\\u005f_debezium_unavailable_value"])
+def test_a_value_that_was_not_logged_is_named_and_not_taken_for_one(mark: str) -> None:
+    columns = (Column("id", "bigint", in_key=True), Column("v", "text"))
+    change = record("u", None, {"id": 1, "v": "MARK"}).replace(b"MARK", mark.encode())
+    found = decode(change, record("u", None, {"id": 2, "v": "x"}), columns=columns).table
+    assert (found["v"].to_pylist(), found["_unchanged"].to_pylist()) == ([None, "x"], [["v"], None])
+
+
+def test_an_update_without_a_key_is_its_old_row_gone_and_its_new_row_come() -> None:
+    columns = (Column("a", "bigint"), Column("b", "text"))
+    found = decode(
+        record("u", {"a": 1, "b": "x"}, {"a": 1, "b": "y"}), record("c", None, {"a": 2}), columns=columns
+    )
+    assert found.table.select(["Op", "a", "b"]).to_pylist() == [
+        {"Op": "D", "a": 1, "b": "x"},
+        {"Op": "I", "a": 1, "b": "y"},
+        {"Op": "I", "a": 2, "b": None},
+    ]
+    assert found.skipped == 0
+
+
+@pytest.mark.parametrize("ms", [-1, 253_402_300_800_000, "soon"])
+def test_a_moment_that_no_calendar_has_is_no_change(ms: object) -> None:
+    bad = orjson.dumps({"op": "c", "after": {"id": 1}, "source": {"ts_ms": ms}})
+    with pytest.raises(BadRecordsError) as caught:
+        decode(record("c", None, {"id": 1}), bad)
+    assert list(caught.value.bad) == [1]

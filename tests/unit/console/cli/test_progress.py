@@ -1,10 +1,16 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from rich.console import Console, RenderableType
 
 from console.cli.progress import plain_lines, render
 from console.client.ledger import StageProgress
-from console.client.progress import STAGES, Key, Pace, Snapshot, by_key, fraction, is_over, left_s
+from console.client.progress import STAGES, Key, Snapshot, by_key, estimates_of, fraction, is_over
 from shared.events.topology import Stage
+from shared.progress.estimate import Estimate
+
+NOW = datetime(2026, 11, 29, 6, 0, tzinfo=UTC)
 
 
 def stage(
@@ -39,7 +45,7 @@ def snapshot(*datasets: str, **changes: object) -> Snapshot:
         "elapsed_s": 72.0,
         "datasets": datasets,
         "stages": by_key(stages),
-        "rows_per_s": {(s.dataset, s.stage): 123_456.7 for s in stages},
+        "estimates": {(s.dataset, s.stage): Estimate(123_456_789, 123_456.7, 1_000.0, 70.0) for s in stages},
     }
     return Snapshot(**(values | changes))  # type: ignore[arg-type]  # a test's shorthand
 
@@ -61,34 +67,31 @@ def test_the_share_that_is_done_is_never_more_than_all_and_unknown_without_a_pla
     assert fraction(None) is None
 
 
-def test_the_time_left_follows_from_the_rows_of_a_batch_and_the_pace() -> None:
-    assert left_s(stage(planned=10, done=5, rows=500), 100.0) == 5.0
-    assert left_s(stage(planned=None, rows_planned=1_000, rows=500), 100.0) == 5.0
+def test_stages_of_each_dataset_are_estimated_by_the_ledgers_clock() -> None:
+    """Five of ten batches of 100 rows in ten seconds, of two datasets."""
+    stages = [
+        replace(
+            stage(dataset=name, done=5, rows=500),
+            read_at=NOW,
+            begun_at=NOW - timedelta(seconds=10),
+            last_at=NOW,
+        )
+        for name in ("posts", "users")
+    ]
+    told = estimates_of(by_key(stages))
+    assert {key: (each.rows_per_s, each.left_s) for key, each in told.items()} == {
+        ("posts", "crawler"): (50, 10),
+        ("users", "crawler"): (50, 10),
+    }
+    assert snapshot("posts", "users", estimates=told).left_s == 10
 
 
-def test_no_time_is_promised_where_nothing_is_known() -> None:
-    assert left_s(stage(planned=10, done=5, rows=500), None) is None
-    assert left_s(stage(planned=10, done=5, rows=500), 0.0) is None
-    assert left_s(stage(planned=10, done=10, rows=500), 100.0) is None
-    assert left_s(stage(planned=None, rows=500), 100.0) is None
-    assert left_s(stage(planned=10, dead=1), 100.0) is None
-
-
-def test_the_pace_is_that_of_the_last_seconds_only() -> None:
-    pace = Pace()
-    key = ("posts", "crawler")
-    for second in range(60):
-        rates = pace.observe(float(second), {key: stage(rows=second * (10 if second < 30 else 100))})
-
-    assert rates[key] == pytest.approx(100, rel=0.01)
-
-
-def test_one_look_has_no_pace_and_a_stage_that_stands_still_has_none_either() -> None:
-    pace = Pace()
-    key = ("posts", "crawler")
-
-    assert pace.observe(1.0, {key: stage(rows=5)}) == {}
-    assert pace.observe(2.0, {key: stage(rows=5)}) == {}
+def test_a_run_has_no_time_left_while_one_of_its_stages_cannot_be_told() -> None:
+    told = {
+        ("posts", "crawler"): Estimate(10, 1.0, 10.0, 0.0),
+        ("posts", "loader"): Estimate(10, None, None, 0.0),
+    }
+    assert snapshot("posts", estimates=told).left_s is None
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -137,7 +140,7 @@ def test_dead_batches_are_shown_as_text_so_that_colour_is_not_needed() -> None:
 def test_before_anything_is_known_the_datasets_are_shown_with_a_note() -> None:
     shown = text(
         render(
-            snapshot("posts", stages={}, rows_per_s={}, status="requested", note="the crawler is away"),
+            snapshot("posts", stages={}, estimates={}, status="requested", note="the crawler is away"),
             width=80,
             height=24,
         ),
@@ -153,7 +156,8 @@ def test_a_log_gets_one_line_for_each_dataset_of_which_something_is_known() -> N
     stages = by_key([stage("crawler", done=3, rows=1_500), stage("loader", done=1, dead=1, rows=500)])
 
     assert plain_lines(snapshot("posts", "users", stages=stages)) == {
-        "posts": "posts: crawl 3/10 batches, load 2/10 (1 dead); 1,500 rows crawled"
+        "posts": "posts: crawl 3/10 batches, load 2/10 (1 dead); 1,500 rows crawled",
+        "left": "about 16 min 40 s left",
     }
 
 
@@ -180,3 +184,11 @@ def test_a_phase_keeps_to_the_screen(height: int) -> None:
     shown = snapshot(*(f"dataset{n}" for n in range(30)), phase="crawling: 1,234 records so far")
 
     assert len(text(render(shown, width=80, height=height), 80).splitlines()) < height
+
+
+def test_the_oldest_batch_that_waits_for_a_stage_is_its_lag_where_there_is_room() -> None:
+    waits = replace(stage("loader", done=3), read_at=NOW, waiting_since=NOW - timedelta(seconds=42))
+    shown = text(render(snapshot("posts", stages=by_key([waits])), width=120, height=24), 120)
+    assert "lag" in shown.splitlines()[2]
+    assert "42 s" in next(line for line in shown.splitlines() if "load" in line)
+    assert "42 s" not in text(render(snapshot("posts", stages=by_key([waits])), width=80, height=24), 80)

@@ -87,15 +87,15 @@ def test_names_are_shown_as_far_as_they_fit() -> None:
     assert fitting(names, 10) == "3"
 
 
-def test_a_single_look_shows_the_pace_since_the_start() -> None:
-    stages = [
-        StageProgress("posts", "crawler", 10, None, 5, 0, 750),
-        StageProgress("posts", "loader", 10, None, 10, 0, 1_500),
-    ]
-    seen = snapshot(run(datasets=("posts",)), stages, NOW)
+def test_a_single_look_shows_how_fast_the_latest_results_came() -> None:
+    began, latest = NOW - timedelta(seconds=50), NOW - timedelta(seconds=1)
+    stage = StageProgress(
+        "posts", "crawler", 10, None, 5, 0, 750, read_at=NOW, begun_at=began, last_at=latest
+    )
+    seen = snapshot(run(datasets=("posts",)), [stage], NOW)
 
     assert seen.elapsed_s == 75.0
-    assert seen.rows_per_s == {("posts", "crawler"): 10.0}
+    assert seen.estimates["posts", "crawler"].rows_per_s == pytest.approx(750 / 49)
 
 
 def test_a_clock_that_is_behind_the_broker_breaks_nothing() -> None:

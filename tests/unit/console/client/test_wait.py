@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from console.client.progress import Snapshot
-from console.client.wait import ProgressReader, wait
+from console.client.wait import POLL_S, ProgressReader, pause_s, wait
 
 
 class Completions:
@@ -80,3 +80,8 @@ async def test_time_that_is_over_ends_the_wait_and_leaves_nothing_running() -> N
 async def test_an_error_in_the_drawing_is_not_hidden_behind_an_endless_wait() -> None:
     with pytest.raises(ValueError, match="cannot draw"):
         await wait(Completions(60), "r1", progress(), Broken().show, None)
+
+
+def test_asking_takes_a_tenth_of_the_time_at_most() -> None:
+    assert pause_s(0.001) == POLL_S
+    assert pause_s(1.0) == 9.0

@@ -1,0 +1,71 @@
+"""Since when each state holds: what a measurement is compared with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from shared.health.model import HealthCheck, HealthReport, HealthStatus, Reading
+
+WHOLE = ""
+"""The item that stands for the check as a whole."""
+
+Key: TypeAlias = tuple[str, str]
+"""Name of the check, and of what it looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    status: HealthStatus
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Of one thing that a check looks at; what was not known before counts as healthy."""
+
+    before: HealthStatus
+    now: Reading
+
+
+def with_since(report: HealthReport, states: Mapping[Key, State]) -> HealthReport:
+    """The report with the times of states that go on; others begin with it."""
+
+    def since(check: str, item: str, status: HealthStatus) -> datetime:
+        known = states.get((check, item))
+        return known.since if known is not None and known.status == status else report.measured_at
+
+    checks = tuple(
+        check.model_copy(
+            update={
+                "since": since(check.name, WHOLE, check.status),
+                "readings": tuple(
+                    reading.model_copy(update={"since": since(check.name, reading.item, reading.status)})
+                    for reading in check.readings
+                ),
+            }
+        )
+        for check in report.checks
+    )
+    return report.model_copy(update={"checks": checks})
+
+
+def changes(check: HealthCheck, states: Mapping[Key, State]) -> list[Change]:
+    """What is in another state than before."""
+    found = []
+    for reading in check.readings:
+        known = states.get((check.name, reading.item))
+        before: HealthStatus = "HEALTHY" if known is None else known.status
+        if before != reading.status:
+            found.append(Change(before, reading))
+    return found
+
+
+def states_of(report: HealthReport) -> dict[Key, State]:
+    """Of a report that `with_since` has made."""
+    found: dict[Key, State] = {}
+    for check in report.checks:
+        found[check.name, WHOLE] = State(check.status, check.since or report.measured_at)
+        for reading in check.readings:
+            found[check.name, reading.item] = State(reading.status, reading.since or report.measured_at)
+    return found

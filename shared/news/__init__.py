@@ -1,0 +1,1 @@
+"""News for people: what happened, to whom it is told, and the outbox from which it is sent (docs/news.md)."""
