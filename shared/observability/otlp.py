@@ -4,6 +4,7 @@ The trace of a batch has the batch's id: every process finds it without being to
 """
 
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,8 @@ class _Ids(IdGenerator):
 class OtlpTraces:
     def __init__(self, service: str, exporter: SpanExporter | None = None) -> None:
         """`exporter`: by default the one that the variables name."""
-        resource = Resource.create({"service.name": f"onpoint-{service}", "service.version": CODE_VERSION})
+        name = os.environ.get("OTEL_SERVICE_NAME") or f"onpoint-{service}"
+        resource = Resource.create({"service.name": name, "service.version": CODE_VERSION})
         self._provider = TracerProvider(resource=resource, id_generator=_Ids(), shutdown_on_exit=False)
         # Each try to reach a collector that is away would be a warning; the last one of a batch is an error.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
