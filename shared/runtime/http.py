@@ -26,8 +26,8 @@ async def start_http(
 ) -> web.AppRunner:
     """Serves until the runner's `cleanup`. 200 without problems, else 503 with them, one a line.
 
-    `resume` resets the circuit breaker and tells whether it was open. A program on this machine may ask for it, and whoever
-    has the bearer `token`; without one nobody else.
+    `resume` resets the circuit breaker and tells whether it was open. A program on this machine may ask for it, and one
+    that has the bearer `token`, if there is a token.
     """
 
     async def livez(_: web.Request) -> web.Response:
