@@ -170,9 +170,9 @@ compose-ps: ## Shows the containers
 
 lock: setup ## Writes requirements.lock and requirements.services.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --extra docs --extra dask --extra dashboard --extra pandas --extra release \
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --extra docs --extra dask --extra dashboard --extra pandas --extra release --extra table-formats \
 		--generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --upgrade -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dask --extra traces --constraints requirements.lock --generate-hashes --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dask --extra traces --extra table-formats --constraints requirements.lock --generate-hashes --universal \
 		--python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.services.lock
 
 clean: ## Removes caches; keeps .venv and .onpoint

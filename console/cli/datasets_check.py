@@ -31,7 +31,8 @@ def check(names: Sequence[str]) -> tuple[list[str], list[str]]:
     good: list[str] = []
     wanted = [dataset for name, dataset in catalog.items() if not names or name in names]
     for dataset, fault in _dry_runs(wanted, catalog):
-        (good if fault is None else faults).append(fault or dataset.name)
+        found = fault or _lack(dataset, catalog)
+        (good if found is None else faults).append(found or dataset.name)
     return good, faults
 
 
@@ -52,6 +53,20 @@ def _dry_runs(datasets: Sequence["Dataset"], catalog: "Catalog") -> Iterator[tup
             except SystemLackError as error:
                 raise CommandError(f"{dataset.name} cannot be checked: {error}") from error
             yield dataset, None if fault is None else _told(catalog.files[dataset.name], *fault)
+
+
+def _lack(dataset: "Dataset", catalog: "Catalog") -> str | None:
+    """Where the driver of its table format is not installed here: file, line and what to do."""
+    if dataset.lake.table is None:
+        return None
+    from shared.datasets.document import read_document
+    from shared.lake.tables.open import lacking_driver
+
+    if (fault := lacking_driver(dataset)) is None:
+        return None
+    file = catalog.files[dataset.name]
+    _, mark = read_document(file.read_bytes())
+    return f"{file}:{mark.at(('lake', 'table'))[0]}: {fault}"
 
 
 def _told(file: Path, step: int, reason: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from console.verify.process_usage import ServiceProcess
     from shared.bus.kafka import KafkaClients
     from shared.datasets.catalog import Catalog
+    from shared.lake.tables.open import LakeTables
     from shared.settings.model import Settings
     from shared.storage.object_store import ObjectStore
 
@@ -136,6 +137,15 @@ def lake() -> "ObjectStore":
     found = settings(ObjectStoreSettings)
     use_credentials()
     return open_s3(found, found.lake_bucket)
+
+
+def lake_tables() -> "LakeTables":
+    """The tables of datasets with a table format. Does not connect. Raises as `staging`."""
+    from shared.lake.tables.open import LakeTables
+    from shared.lake.tables.settings import TableSettings
+    from shared.settings.object_store import ObjectStoreSettings
+
+    return LakeTables(settings(ObjectStoreSettings), lake(), settings(TableSettings), ledger_dsn())
 
 
 def pending_migrations() -> "PendingMigrations | None":

@@ -67,7 +67,8 @@ def trace(
     ] = None,
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only rows of this run.")] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=1, max=1_000, help="At most so many rows.")
+        int,
+        typer.Option("--limit", "-n", metavar="N", min=1, max=1_000, help="The most rows that are shown."),
     ] = 10,
     everything: Annotated[
         bool, typer.Option("--all", help="Look through all of the lake and the refused rows.")

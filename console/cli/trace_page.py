@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from console.client.trace.model import STATE_TEXT, Evidence, Request, Row, Searched, State, Trace
@@ -20,6 +19,8 @@ STATE_STYLE: dict[State, str] = {
 
 RAW_CHARS = 2_000
 """Of a record; --json has all of it."""
+
+LABEL_CHARS = 10
 
 NO_ETAG = "no ETag"
 
@@ -41,12 +42,9 @@ def _row(row: Row, table: str) -> Iterator[RenderableType]:
     heading = Text(row.state.replace("_", " "), STATE_STYLE[row.state])
     heading.append(f"  {STATE_TEXT[row.state]}", "default")
     yield heading
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(min_width=9, no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
     for name, text in _lines(row, table):
-        grid.add_row(f"  {name}", Text(text))
-    yield grid
+        # Not wrapped: an address is copied whole.
+        yield Text.assemble((f"  {name:<{LABEL_CHARS}}", "dim"), text, no_wrap=True, overflow="ignore")
 
 
 def _lines(row: Row, table: str) -> Iterator[tuple[str, str]]:
@@ -117,7 +115,9 @@ def _answer(request: Request) -> str:
     at = f" at {one_line(request.fetched_at)}" if request.fetched_at else ""
     etag = f", ETag {one_line(request.etag)}" if request.etag else f", {NO_ETAG}"
     detail = f": {one_line(request.detail)}" if request.detail else ""
-    return f"{status}{at}{etag}{detail}"
+    took = "" if request.took_ms is None else f" after {request.took_ms:,} ms"
+    tries = f", at try {request.tries:,}" if (request.tries or 1) > 1 else ""
+    return f"{status}{at}{took}{tries}{etag}{detail}"
 
 
 def _unsearched(searched: Searched) -> Iterator[str]:

@@ -69,6 +69,10 @@ class Batch:
             if column.type in FLOATS and column.name in now and now[column.name].from_any
         )
 
+    def record(self, line: int) -> str:
+        """The name of a line's record in findings."""
+        return f"{self.read_by.name} record {self.first_position + line} of {self.run.run_id}"
+
     def source_index(self, line: int) -> int:
         """Of the line's record in the source."""
         return self.first_position + line + sum(records for place, records in self.gaps if place <= line)

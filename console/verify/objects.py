@@ -18,6 +18,7 @@ from console.verify.staging import Documents
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.ids import DATASET_PATTERN
+from shared.lake.tables.open import FOLDERS
 from shared.storage import keys
 from shared.storage.errors import ObjectMissingError
 from shared.storage.object_store import ObjectStore
@@ -25,6 +26,9 @@ from shared.sweep.rules import LakeKey, combined_names, hour_of, lake_key
 
 EXPORT_HASH_CHARS = 16
 """Of the digest, in the name of an export."""
+
+OF_TABLES = [[folder] for folder in FOLDERS.values()]
+"""Of a dataset, where a table of Delta Lake or Iceberg has its own files."""
 
 _COLUMNS = re.compile(rf"schemas/{DATASET_PATTERN}/[0-9]{{6,}}\.json")
 
@@ -206,11 +210,11 @@ class Objects:
         return False
 
     def _is_of_others(self, store: ObjectStore, key: str, audit: AuditRows) -> bool:
-        """Of a run that is not looked at, a version of columns, or change data."""
+        """Of a run that is not looked at, a version of columns, change data, or a table's own."""
         parts = key.split("/")
         if store is self.staging and _COLUMNS.fullmatch(key):
             return True  # of a dataset, and of no run
-        if store is self.lake and parts[0] == "cdc":
+        if store is self.lake and (parts[0] == "cdc" or parts[1:2] in OF_TABLES):
             return True
         if store is self.staging or parts[0] == "exports":
             return len(parts) > 1 and parts[1] in audit.others

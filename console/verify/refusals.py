@@ -225,7 +225,7 @@ def _check_refusal(
 ) -> bool:
     """False: nothing is wrong with the record, so it is the transform's rows that were refused."""
     dataset: Dataset = batch.read_by.as_read()
-    subject = f"{dataset.name} record {line['source_position']} of {batch.run.run_id}"
+    subject = batch.record(place)
     if line["reason"] == "fetch":
         findings.count("I1")
         return True

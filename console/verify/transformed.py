@@ -52,12 +52,7 @@ def transformed_rows(
     first = batch.first_position
     unmeasured = {place for place, reason in batch.refused_after.items() if reason == WIDTH}
     refused = {position - first for position in became.refused}
-    findings.require(
-        "I1",
-        refused == set(batch.refused_after) - (unmeasured - refused),
-        name,
-        f"its transform refuses the lines {_short(refused)}, in quarantine are {_short(set(batch.refused_after))}",
-    )
+    _require_the_refused(batch, refused, unmeasured, findings)
     gone = pl.Series([place + first for place in unmeasured - refused], dtype=pl.Int64)
     kept = rows.filter(~pl.col(POSITION).is_in(gone.implode()))
     lines = kept[POSITION].n_unique()
@@ -70,6 +65,22 @@ def transformed_rows(
         f"{batch.processed['filtered']} and {batch.processed['added']}",
     )
     return kept
+
+
+def _require_the_refused(batch: Batch, refused: set[int], unmeasured: set[int], findings: Findings) -> None:
+    """Each line that its transform refuses only here, or only in quarantine, is a violation of its own."""
+    kept = {
+        place: reason for place, reason in batch.refused_after.items() if place not in refused | unmeasured
+    }
+    lost = refused - batch.refused_after.keys()
+    for place in sorted(kept.keys() | lost):
+        message = (
+            "its transform refuses it, and it is not in quarantine"
+            if place in lost
+            else f"it is refused ({kept[place]}), though nothing is wrong with it and its transform does not refuse it"
+        )
+        findings.add("I1", batch.record(place), message)
+    findings.count("I1", len(refused | batch.refused_after.keys()))
 
 
 def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tuple[pl.DataFrame, Transformed]:
@@ -98,7 +109,3 @@ def _run(dataset: Dataset, typed: pl.DataFrame, transformer: Transformer) -> tup
 
 def _frame(table: pa.Table) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(table))
-
-
-def _short(places: set[int]) -> str:
-    return f"{sorted(places)}"[:100]

@@ -40,10 +40,13 @@ from console.verify.row_accounting import check_row_accounting
 from console.verify.source import open_source
 from console.verify.staging import Documents, read_documents
 from console.verify.table import Table
+from console.verify.table_formats import check_tables
 from console.verify.tables import Tables
 from shared.errors import PermanentError, TransientError
 from shared.events.topology import SERVICES
 from shared.lake.settings import LakeSettings
+from shared.lake.tables.open import LakeTables
+from shared.lake.tables.settings import TableSettings
 from shared.settings.masks import MaskSettings
 from shared.settings.object_store import ObjectStoreSettings
 from shared.storage.object_store import open_s3
@@ -165,6 +168,7 @@ class _Pass:
             completions.check_completions(audit, bus, compactions, documents, findings)
             if audit.everything:
                 check_dataset_listings(compactions, audit, documents, findings)
+                await check_tables(self._tables_of_lake(), compactions, audit, documents, findings)
             completions.check_observed(list(options.observed), audit, findings)
         if "I6" in options.only:
             check_lag(bus, findings)
@@ -174,6 +178,10 @@ class _Pass:
             DeadLetterCheck(audit, bus, await self._actions(), findings, killed=killed).check(
                 options.bad_events
             )
+
+    def _tables_of_lake(self) -> LakeTables:
+        settings, dsn = self._installation.settings(TableSettings), self._installation.ledger_dsn()
+        return LakeTables(self._storage, self._objects.lake, settings, dsn)
 
     async def _actions(self) -> list[Action]:
         dsn = self._installation.ledger_dsn()

@@ -40,7 +40,7 @@ async def _onpoint(environment: dict[str, str], *words: str) -> None:
 
 
 async def _until(connection: asyncpg.Connection, rows: int, report: Callable[[str], None]) -> float:
-    """Seconds until so many rows are in objects."""
+    """Seconds until that number of rows is in objects."""
     began, told_s = time.monotonic(), 0.0
     async with asyncio.timeout(LIMIT_S):
         while (stored := await connection.fetchval(STORED)) < rows:

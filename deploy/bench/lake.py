@@ -20,13 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.s3sink.adapters.claim import Claim
+from services.s3sink.adapters.table_commits import TableCommits
 from services.s3sink.adapters.writer import ObjectWriter
 from shared.datasets.arrow import clean_schema
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, Counts
+from shared.lake.tables.open import LakeTables
+from shared.lake.tables.settings import TableSettings
 from shared.parquet.lake_file import ZSTD_LEVEL
+from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore, open_memory
 from shared.version import CODE_VERSION
@@ -103,7 +107,9 @@ async def _write(
     staging: ObjectStore, lake: ObjectStore, dataset: Dataset, batches: list[BatchManifest]
 ) -> None:
     datasets = RunDatasets(staging, lambda: {dataset.name: dataset})
-    writer = ObjectWriter(Batches(staging, "s3sink"), lake, datasets)
+    buckets = ObjectStoreSettings(staging_bucket="staging", lake_bucket="lake")
+    tables = TableCommits(LakeTables(buckets, lake, TableSettings(), "postgresql://127.0.0.1/none"))
+    writer = ObjectWriter(Batches(staging, "s3sink"), lake, datasets, tables)
     claim = Claim(
         connection=cast("Any", None),
         name="0" * 32,

@@ -34,7 +34,7 @@ Loads = Callable[[bytes], Any]
 
 
 async def store(clients: KafkaClients, lake: ObjectStore, name: str, rows: int, loads: Loads) -> None:
-    """Reads so many records of the table's topic into one object. Memory is a row group."""
+    """Reads that number of records of the table's topic into one object. Memory is a row group."""
     consumer = clients.consumer_of(
         partial(AIOKafkaConsumer, f"cdc.public.{name}"), auto_offset_reset="earliest"
     )

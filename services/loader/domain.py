@@ -132,6 +132,7 @@ def result_of(
     repeated: int = 0,
     refused: Sequence[RefusedRow] = (),
     artifacts: tuple[Artifact, ...] = (),
+    cpu_ms: int | None = None,
     produced_at: datetime,
     code_version: str,
 ) -> BatchManifest:
@@ -146,6 +147,7 @@ def result_of(
         repeated=repeated,
         rejected_by_reason=dict(Counter(row.reason.value for row in refused)),
         artifacts=artifacts,
+        cpu_ms=cpu_ms,
         produced_at=produced_at,
         code_version=code_version,
     )

@@ -14,9 +14,10 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
 from shared.observability.logging import get_logger
-from shared.observability.metrics import ROWS_REJECTED, STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import ROWS_REJECTED, STAGE_ROWS
 from shared.parquet.reader import clean_artifact, open_clean
 from shared.reasons import Reason
+from shared.stages.counting import count_batch
 from shared.stages.failures import BatchDeadError, dead_manifest
 from shared.stages.results import Batches
 from shared.stages.scratch import scratch_folder
@@ -53,7 +54,7 @@ class LoaderService:
         result = await self._load(batch, artifact)
         if result is None:
             return _living(await self._winner(batch))
-        _report(result)
+        _report(result, artifact)
         return result
 
     async def mark_failed(self, batch: BatchManifest, error: PermanentError) -> BatchManifest:
@@ -61,7 +62,7 @@ class LoaderService:
         dead = dead_manifest(batch, "loader", error)
         if not await self._repository.commit_dead(dead):
             return await self._winner(batch)
-        STAGE_BATCHES.labels("loader", batch.dataset, "dead").inc()
+        count_batch(dead)
         return dead
 
     async def redrive(self, batch: BatchManifest) -> None:
@@ -142,13 +143,13 @@ def _living(result: BatchManifest) -> BatchManifest:
     return result
 
 
-def _report(result: BatchManifest) -> None:
+def _report(result: BatchManifest, artifact: Artifact) -> None:
     dataset, counts = result.dataset, result.counts
     for outcome in ("loaded", "superseded", "rejected"):
         STAGE_ROWS.labels("loader", dataset, outcome).inc(getattr(counts, outcome))
     for reason, rows in result.rejected_by_reason.items():
         ROWS_REJECTED.labels("loader", dataset, reason).inc(rows)
-    STAGE_BATCHES.labels("loader", dataset, result.status).inc()
+    count_batch(result, [artifact])
     log.info(
         "batch_loaded",
         rows=counts.loaded,

@@ -9,7 +9,7 @@ from pathlib import Path
 from services.processor.adapters.clean_file import rewrite_lineage, write_clean
 from services.processor.adapters.quarantine_file import QuarantineFile, add_refused
 from services.processor.adapters.raw_file import inflate
-from services.processor.adapters.spill_file import SpillFile
+from services.processor.adapters.stored_rows import HELD_BYTES, RowsFile, RowStore
 from services.processor.adapters.transformed_rows import ROWS, TRANSFORMED_ROWS, raw_lines, transform_rows
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
@@ -72,7 +72,7 @@ def clean_raw(
     log = _request_log(folder / REQUESTS_FORMAT)
     lines = refused = ignored = 0
     with (
-        SpillFile(folder / ROWS, parse_schema.schema) as store,
+        RowStore(folder / ROWS, parse_schema.schema, 0 if dataset.transform else HELD_BYTES) as store,
         QuarantineFile(folder / QUARANTINE_FORMAT, log, crawled.first_position) as quarantine,
     ):
         for piece in cut_lines(inflate(folder / RAW_FORMAT)):
@@ -91,10 +91,10 @@ def clean_raw(
         raise PermanentError(
             Reason.CHECKSUM, f"the raw artifact has {lines} lines or more, its manifest gives {rows}"
         )
-    typed, reasons, transformed = folder / ROWS, quarantine.reasons, Transformed()
+    typed, reasons, transformed = store.rows, quarantine.reasons, Transformed()
     if dataset.transform:
         transformed = transform_rows(folder, crawled, dataset, transformer)
-        typed = folder / TRANSFORMED_ROWS
+        typed = RowsFile(folder / TRANSFORMED_ROWS)
     if transformed.refused:
         again = raw_lines(cut_lines(inflate(folder / RAW_FORMAT)), transformed, crawled.first_position)
         reasons = add_refused(folder / QUARANTINE_FORMAT, again, log, crawled.first_position)

@@ -1,5 +1,6 @@
 """Commits a processed batch, wherever the work on it is done."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,10 +14,11 @@ from shared.observability.metrics import (
     COLUMNS_VERSIONS,
     FIELDS_IGNORED,
     ROWS_REJECTED,
-    STAGE_BATCHES,
     STAGE_ROWS,
 )
 from shared.reasons import Reason
+from shared.runtime.busy import cpu_ms
+from shared.stages.counting import count_batch
 from shared.stages.results import Batches
 from shared.transforms.apply import Transformer
 from shared.version import CODE_VERSION
@@ -53,7 +55,7 @@ class ProcessorService:
         result = _manifest(crawled, processed.artifacts, processed.cleaned)
         winner = await self._batches.commit(result)
         if winner is result:
-            _report(result, processed.cleaned)
+            _report(result, crawled.artifacts, processed.cleaned)
         return winner
 
 
@@ -75,19 +77,20 @@ def _manifest(crawled: BatchManifest, artifacts: tuple[Artifact, ...], cleaned: 
         unnamed=cleaned.unnamed,
         columns_version=cleaned.columns_version,
         detail="\n".join(cleaned.remarks)[:MAX_TEXT_CHARS] or None,
+        cpu_ms=cpu_ms(),
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,
     )
 
 
-def _report(result: BatchManifest, cleaned: Cleaned) -> None:
+def _report(result: BatchManifest, inputs: Sequence[Artifact], cleaned: Cleaned) -> None:
     """Once per result, by the process that committed it."""
     dataset, counts = result.dataset, cleaned.counts
     for outcome in OUTCOMES:
         STAGE_ROWS.labels("processor", dataset, outcome).inc(getattr(counts, outcome))
     for reason, rows in cleaned.rejected_by_reason.items():
         ROWS_REJECTED.labels("processor", dataset, reason).inc(rows)
-    STAGE_BATCHES.labels("processor", dataset, result.status).inc()
+    count_batch(result, inputs)
     FIELDS_IGNORED.labels(dataset).inc(cleaned.ignored)
     if cleaned.made_columns:
         COLUMNS_VERSIONS.labels(dataset).inc()

@@ -41,6 +41,8 @@ from shared.lake.compact import Compactor
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository
 from shared.lake.settings import LakeSettings
+from shared.lake.tables.open import LakeTables, require_drivers
+from shared.lake.tables.settings import TableSettings
 from shared.news.channels.open import open_channels
 from shared.news.config import NewsConfig, read_news_config
 from shared.news.outbox import Outbox
@@ -70,7 +72,8 @@ async def build(process: Process) -> None:
     storage, sweeping = load_settings(ObjectStoreSettings), load_settings(SweepSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
     folder.read()  # logs the files that cannot be used
-    pool = await open_pool(load_settings(PostgresSettings), process.waits_for)
+    postgres = load_settings(PostgresSettings)
+    pool = await open_pool(postgres, process.waits_for)
     process.resources.push_async_callback(pool.close)
     await wait_for_database(pool, find_migrations("services.quality"), process.waits_for)
     staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))
@@ -116,11 +119,15 @@ async def build(process: Process) -> None:
         )
         process.loops.append(sweeper.sweep_forever)
     if compacting.lake_compact_interval_s:
+        require_drivers(folder.read().values())
         repository, frozen = CompactionRepository(pool), RunDatasets(staging, folder.read)
+        tables = LakeTables(
+            storage, lake, load_settings(TableSettings), postgres.postgres_dsn.get_secret_value()
+        )
 
         def compactor() -> Compactor:
             target_bytes = compacting.lake_compact_target_bytes
-            return Compactor(repository, of_datasets, lake, frozen, target_bytes)
+            return Compactor(repository, of_datasets, lake, frozen, target_bytes, tables)
 
         schedule = ScheduledCompaction(repository, compactor, compacting.lake_compact_interval_s)
         process.loops.append(schedule.compact_forever)

@@ -1,16 +1,21 @@
 import asyncio
+from functools import partial
 
 from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.table_commits import TableCommits
 from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
 from services.s3sink.service import SinkService
 from services.s3sink.settings import SinkSettings
 from services.s3sink.workers.object_writer import SinkLoop
+from services.s3sink.workers.queue import show_queue_forever
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
 from shared.events import topics
+from shared.lake.tables.open import LakeTables, require_drivers
+from shared.lake.tables.settings import TableSettings
 from shared.postgres.migrations import find_migrations
 from shared.postgres.pool import open_pool
 from shared.postgres.startup import wait_for_database
@@ -30,7 +35,7 @@ async def build(process: Process) -> None:
     settings = load_settings(SinkSettings)
     storage = load_settings(ObjectStoreSettings)
     folder = DatasetFolder(load_settings(DatasetSettings).datasets_dir)
-    folder.read()  # logs the files that cannot be used
+    require_drivers(folder.read().values())  # logs the files that cannot be used
     postgres = load_settings(PostgresSettings)
     if settings.s3sink_writers + CONSUMERS > postgres.postgres_pool_size + postgres.postgres_pool_overflow:
         raise ConfigurationError(
@@ -58,11 +63,14 @@ async def build(process: Process) -> None:
         redrive=handlers.redrive,
     )
     process.subscriptions.subscribe(topics.RUN_SEALED, handler=handlers.on_run_sealed)
-    writer = ObjectWriter(batches, open_s3(storage, storage.lake_bucket), datasets)
+    lake = open_s3(storage, storage.lake_bucket)
+    tables = LakeTables(storage, lake, load_settings(TableSettings), postgres.postgres_dsn.get_secret_value())
+    writer = ObjectWriter(batches, lake, datasets, TableCommits(tables))
     loop = SinkLoop(
         repository, service, writer, process.publisher.publish_all, process.publisher.send_dead_letter, woken
     )
     process.loops.extend([loop.run] * settings.s3sink_writers)
+    process.loops.append(partial(show_queue_forever, repository))
 
 
 def main() -> None:

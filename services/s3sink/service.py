@@ -11,6 +11,7 @@ from shared.events.models import BatchManifest, RunSealed
 from shared.observability.logging import get_logger
 from shared.observability.metrics import STAGE_BATCHES
 from shared.parquet.reader import clean_artifact
+from shared.stages.counting import count_batch
 from shared.stages.failures import BatchDeadError, dead_manifest
 from shared.stages.results import Batches
 from shared.version import CODE_VERSION
@@ -70,7 +71,7 @@ class SinkService:
         """Commits that a batch is dead, unless it was accepted before. Returns the result to publish, if there is one."""
         dead = dead_manifest(batch, "s3sink", error)
         if await self._repository.commit_dead(dead):
-            STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
+            count_batch(dead)
             await self.assign_due(batch.run_id, batch.dataset)
             return dead
         state = await self._state_of(batch)

@@ -13,6 +13,7 @@ is for those who measure the lag. So effects are exactly once wherever the handl
 import asyncio
 import re
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,11 +71,11 @@ class RecordBatch:
 
     def before(self, offset: int) -> "RecordBatch | None":
         """The records below the offset."""
-        return self._cut(0, sum(each < offset for each in self.offsets))
+        return self._cut(0, bisect_left(self.offsets, offset))
 
     def since(self, offset: int) -> "RecordBatch | None":
         """The records from the offset on."""
-        return self._cut(sum(each < offset for each in self.offsets), len(self.offsets))
+        return self._cut(bisect_left(self.offsets, offset), len(self.offsets))
 
     def _cut(self, first: int, last: int) -> "RecordBatch | None":
         if first >= last:

@@ -68,5 +68,28 @@ def clean_schema(dataset: Dataset) -> pa.Schema:
     return pa.schema([*data_schema(dataset), *LINEAGE_FIELDS])
 
 
+def lake_schema(dataset: Dataset) -> pa.Schema:
+    """As `clean_schema`; in a table format whole numbers are 64 bits wide, and fractions too.
+
+    So a column that becomes wider is no change of the table, which neither format allows in the same way.
+    """
+    schema = clean_schema(dataset)
+    if dataset.lake.table is None:
+        return schema
+    return pa.schema([field.with_type(_widest(field.type)) for field in schema])
+
+
+def _widest(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_signed_integer(kind):
+        return pa.int64()
+    if pa.types.is_floating(kind):
+        return pa.float64()
+    if isinstance(kind, pa.ListType):
+        return pa.list_(kind.value_field.with_type(_widest(kind.value_type)))
+    if isinstance(kind, pa.StructType):
+        return pa.struct([field.with_type(_widest(field.type)) for field in kind])
+    return kind
+
+
 def _field(dataset: Dataset, column: Column) -> "pa.Field[Any]":
     return pa.field(column.name, arrow_type(column.value_type), nullable=column.name not in dataset.key)

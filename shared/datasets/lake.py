@@ -10,6 +10,8 @@ from shared.datasets.faults import FaultError
 from shared.datasets.fields import Model, Name, Whole
 from shared.events.ids import DATASET_PATTERN
 
+TableKind = Literal["delta", "iceberg"]
+
 Unit = Literal["year", "month", "day", "hour"]
 
 RUN = "run"
@@ -60,6 +62,8 @@ PartitionText = Annotated[str, StringConstraints(max_length=100), AfterValidator
 class Lake(Model):
     """How a dataset's objects in the lake are laid out."""
 
+    table: TableKind | None = None
+    """The table format that names the objects; None: listings do."""
     partition_by: Annotated[tuple[PartitionText, ...], Field(min_length=1, max_length=5)] = ("run.hour",)
     sort_by: Annotated[tuple[Name, ...], Field(max_length=32)] | None = None
     """Order of the rows of an object; None: by the key; (): as they came."""

@@ -240,6 +240,9 @@ class Dataset(Model):
 
     @model_validator(mode="after")
     def the_lake_s_columns_are_there(self) -> Self:
+        if self.lake.table is not None and self.contract.types == "widen":
+            reason = f"widen cannot be together with lake.table: a column of a table of {self.lake.table} keeps its type"
+            raise FaultError(reason, "schema", "types")
         check_lake_columns(self.lake, {column.name: column.value_type for column in self.columns})
         return self
 

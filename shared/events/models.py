@@ -24,7 +24,7 @@ from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
 
 VERSION: Final = 1
-REVISION: Final = 5
+REVISION: Final = 6
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
@@ -259,6 +259,8 @@ class BatchManifest(Event):
     """Of a processed batch with absent columns: some fields of its records that no column is for."""
     columns_version: Annotated[int, Field(ge=1)] = 1
     """Of the dataset's columns, in the clean file of the batch: 1 is the dataset's file, later ones have more."""
+    cpu_ms: Count | None = None
+    """CPU time that the stage had for the batch: the process's, shared among the batches in hand. None: not known."""
     produced_at: Timestamp
     code_version: Text
 
@@ -279,6 +281,7 @@ class BatchManifest(Event):
         absent: tuple[str, ...] = (),
         unnamed: tuple[str, ...] = (),
         columns_version: int | None = None,
+        cpu_ms: int | None = None,
     ) -> "BatchManifest":
         """What a later stage made of this batch: the same batch of the same run, with this as its parent."""
         return BatchManifest(
@@ -301,6 +304,7 @@ class BatchManifest(Event):
             absent=absent,
             unnamed=unnamed,
             columns_version=self.columns_version if columns_version is None else columns_version,
+            cpu_ms=cpu_ms,
             produced_at=produced_at,
             code_version=code_version,
         )

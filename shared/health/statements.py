@@ -91,5 +91,3 @@ WHERE p.pubname = 'onpoint_cdc'
 """
 
 SINCE = "SELECT check_name, item, status, since FROM onpoint_news.health"
-
-LAST_REPORT = "SELECT report FROM onpoint_news.health_report"

@@ -7,21 +7,26 @@ written.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
-from shared.errors import PermanentError
+from shared.errors import ConfigurationError, PermanentError
 from shared.lake.errors import DifferentColumnsError, SourceUnusableError
 from shared.lake.latest import Choice, LatestRows
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository, CurrentFile, lake_files
 from shared.lake.rewrite import SourceFile, merge_files
 from shared.lake.rules import LakeFile, Plan, object_name, plan_compactions, plan_latest
+from shared.lake.tables.errors import TableRefusedError
+from shared.lake.tables.members import TableMembers, read_members
+from shared.lake.tables.open import LakeTables
+from shared.lake.tables.port import TableFile
 from shared.observability.logging import get_logger
 from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage import keys
@@ -75,6 +80,7 @@ class Compactor:
         lake: ObjectStore,
         datasets: RunDatasets,
         target_bytes: int,
+        tables: LakeTables,
         *,
         dry_run: bool = False,
         on_plan: Callable[[Plan], None] = _no_progress,
@@ -85,6 +91,9 @@ class Compactor:
         self._lake = lake
         self._datasets = datasets
         self._target_bytes = target_bytes
+        self._tables = tables
+        self._members = TableMembers()
+        """Of the dataset that is compacted."""
         self._on_plan = on_plan
         self._report = Report(dry_run)
 
@@ -98,23 +107,42 @@ class Compactor:
                 if not is_mine:
                     self._add_problem(f"{dataset}: another process compacts it")
                     continue
-                if not self._report.dry_run:
-                    await self._finish_earlier(dataset)
-                await (self._keep_latest(dataset) if latest else self._compact(dataset))
+                try:
+                    if not self._report.dry_run:
+                        await self._finish_earlier(dataset)
+                    await (self._keep_latest(dataset) if latest else self._compact(dataset))
+                except ConfigurationError as error:  # the driver of its table is not installed
+                    self._add_problem(str(error))
                 if not self._report.dry_run:
                     await self._listings.catch_up()
         return self._report
 
     async def _compact(self, dataset: str) -> None:
         current = await self._repository.current(dataset)
-        plans = plan_compactions(dataset, lake_files(self._lake, dataset, current), self._target_bytes)
+        await self._read_members(dataset)
+        files = lake_files(self._lake, dataset, current)
+        plans = [
+            plan
+            for group in self._groups(files)
+            for plan in plan_compactions(dataset, group, self._target_bytes)
+        ]
         await self._carry_out_all(plans, current, None)
+
+    async def _read_members(self, dataset: str) -> None:
+        """After the files that count were read: each of them is in its table by then."""
+        self._members = await read_members(await self._tables.existing(dataset))
+
+    def _groups(self, files: Sequence[LakeFile]) -> list[list[LakeFile]]:
+        """Files that the same tables have."""
+        groups = self._members.groups(file.uri for file in files)
+        return [[file for file in files if file.uri in uris] for uris in groups.values()]
 
     async def _keep_latest(self, dataset: str) -> None:
         """Rows of runs that go on count for nothing yet: no listing has them."""
         current = [file for file in await self._repository.current(dataset) if file.is_settled]
         if not current:
             return
+        await self._read_members(dataset)
         files = lake_files(self._lake, dataset, current)
         newest = max(run_id for file in current for run_id in file.runs)
         with scratch_folder() as folder:
@@ -123,7 +151,11 @@ class Compactor:
                 with LatestRows(folder, key) as rows:
                     await self._read_keys(rows, files, folder)
                     superseded = await asyncio.to_thread(rows.settle)
-                    plans = plan_latest(dataset, files, superseded, self._target_bytes)
+                    plans = [
+                        plan
+                        for group in self._groups(files)
+                        for plan in plan_latest(dataset, group, superseded, self._target_bytes)
+                    ]
                     await self._carry_out_all(plans, current, rows)
             except PermanentError as error:
                 self._add_problem(f"{dataset}: {error}")
@@ -153,12 +185,42 @@ class Compactor:
                 self._add_problem(str(error))
 
     async def _finish_earlier(self, dataset: str) -> None:
-        for earlier in await self._repository.unfinished(dataset):
+        unfinished = await self._repository.unfinished(dataset)
+        if unfinished:
+            await self._read_members(dataset)
+        for earlier in unfinished:
             if earlier.state == "written" and await self._is_there(earlier.uri, earlier.bytes):
+                file = TableFile(earlier.uri or "", earlier.rows or 0, earlier.bytes or 0)
+                at = earlier.written_at or datetime.now(UTC)
+                try:
+                    await self._replace_in_tables(
+                        dataset, earlier.name, earlier.sources, file, at, latest=earlier.latest
+                    )
+                except TableRefusedError as error:
+                    self._add_problem(str(error))
+                    await self._repository.undo(earlier.name)
+                    continue
                 await self._repository.commit(earlier.name)
                 log.info("compaction_finished", compaction=earlier.name, dataset=dataset)
             else:
                 await self._repository.undo(earlier.name)
+
+    async def _replace_in_tables(
+        self,
+        dataset: str,
+        name: str,
+        sources: Collection[str],
+        file: TableFile,
+        at: datetime,
+        *,
+        latest: bool,
+    ) -> None:
+        """Before the compaction counts: a source that a sweep may take is in no table."""
+        if not any(self._members.kinds_of(uri) for uri in sources):
+            return
+        async with self._repository.table_locked(dataset):
+            await self._members.replace(name, sources, file, at, is_reduced=latest)
+        crashpoints.reach("lake.tabled")
 
     async def _is_there(self, uri: str | None, size: int | None) -> bool:
         found = None if uri is None else await self._lake.head(self._lake.key(uri, ""))
@@ -183,9 +245,17 @@ class Compactor:
             raise
         if choice is not None:
             runs = Counter({run_id: choice.runs[run_id] for run_id in runs})
-        if not await self._repository.written(plan.name, written, runs):
+        at = await self._repository.written(plan.name, written, runs)
+        if at is None:
             return
         crashpoints.reach("lake.written")
+        try:
+            file = TableFile(written.uri, written.rows, written.bytes)
+            uris = [source.uri for source in plan.sources]
+            await self._replace_in_tables(plan.dataset, plan.name, uris, file, at, latest=plan.latest)
+        except TableRefusedError as error:
+            await self._repository.undo(plan.name)
+            raise SourceUnusableError(error.reason, str(error)) from error
         if await self._repository.commit(plan.name):
             crashpoints.reach("lake.committed")
             self._report.compactions.append(_entry(plan, written))

@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias, get_args
 
 import pyarrow as pa
 
+from shared.datasets.lake import TableKind
+
 Engine = Literal["athena", "spark", "trino", "duckdb"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 
@@ -33,9 +35,16 @@ class LakeTable:
     """Names of files of the sink that are in the bucket and do not count any more."""
     superseded: tuple[str, ...]
     """Runs whose rows a replay has brought again."""
+    kind: TableKind | None = None
+    """The dataset's table format, which tells what counts."""
+    namespace: str = "onpoint"
+    """Of Iceberg's catalog."""
 
 
 def statements(table: LakeTable, engine: Engine) -> str:
+    """Raises `ValueError`, with what to do instead, for a program that cannot read the dataset's table format."""
+    if table.kind is not None and engine != "duckdb":
+        return _of_delta(table, engine) if table.kind == "delta" else _of_iceberg(table, engine)
     match engine:
         case "duckdb":
             return _duckdb(table)
@@ -125,6 +134,52 @@ CREATE TABLE IF NOT EXISTS `{table.name}_files` (
 {f"PARTITIONED BY ({by})" if by else ""}
 LOCATION {_text(f"{table.location}/{table.name}/")};
 {repair}{_view(table, f"`{table.name}_files`", "substring_index(_metadata.file_path, '/', -1)", "`")}"""
+
+
+def _of_delta(table: LakeTable, engine: Engine) -> str:
+    """The log tells which files count."""
+    name, location = f"{table.name}_table", _text(f"{table.location}/{table.name}")
+    match engine:
+        case "athena":
+            properties = "TBLPROPERTIES ('table_type' = 'DELTA')"
+            made = f"CREATE EXTERNAL TABLE IF NOT EXISTS `{name}`\nLOCATION {location}\n{properties};"
+        case "spark":
+            made = f"CREATE TABLE IF NOT EXISTS `{name}` USING DELTA\nLOCATION {location};"
+        case _:
+            arguments = f"schema_name => 'lake', table_name => {_text(name)}, table_location => {location}"
+            made = f"""\
+-- In a catalog of the Delta Lake connector, e.g. after `USE delta.lake`.
+CALL system.register_table({arguments});"""
+    return made + "\n" + _view_of_table(table, _quoted(name, _mark(engine)), engine)
+
+
+def _of_iceberg(table: LakeTable, engine: Engine) -> str:
+    """The table is in its catalog, which the program has to know."""
+    if engine == "athena":
+        raise ValueError(
+            "Athena reads Iceberg tables of the Glue catalog alone: set ONPOINT_ICEBERG_CATALOG_URI to the REST endpoint "
+            "of Glue, and the table is there; or take spark, trino or duckdb"
+        )
+    mark = _mark(engine)
+    files = ".".join(_quoted(name, mark) for name in ("onpoint", table.namespace, table.name))
+    return f"""\
+-- The catalog `onpoint` of the program is that of ONPOINT_ICEBERG_CATALOG_URI (type rest), or else PostgreSQL: type jdbc,
+-- with currentSchema=onpoint_lake in its URL and jdbc.schema-version V1.
+{_view_of_table(table, files, engine)}"""
+
+
+def _view_of_table(table: LakeTable, files: str, engine: Engine) -> str:
+    mark = _mark(engine)
+    where = f"\nWHERE {runs}" if (runs := _superseded(table)) else ""
+    return f"""\
+-- Make this view again after a replay: it leaves out the runs whose rows a replay has brought again.
+CREATE OR REPLACE VIEW {_quoted(table.name, mark)} AS
+SELECT * FROM {files}{where};
+"""  # noqa: S608 - texts and names are quoted
+
+
+def _mark(engine: Engine) -> str:
+    return '"' if engine in {"trino", "duckdb"} else "`"
 
 
 def _view(table: LakeTable, files: str, file_name: str, mark: str) -> str:

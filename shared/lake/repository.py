@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 import orjson
@@ -10,6 +11,7 @@ import orjson
 from shared.events.ids import derive
 from shared.lake import statements
 from shared.lake.rules import LakeFile, Plan
+from shared.lake.tables.lock import table_lock
 from shared.postgres.errors import translated
 from shared.storage.object_store import ObjectStore
 
@@ -22,6 +24,11 @@ class Unfinished:
     state: str
     uri: str | None
     bytes: int | None
+    rows: int | None
+    latest: bool
+    written_at: datetime | None
+    sources: tuple[str, ...]
+    """Their URIs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,18 @@ class CompactionRepository:
             with translated():
                 await self._pool.release(connection)  # which unlocks it
 
+    @asynccontextmanager
+    async def table_locked(self, dataset: str) -> AsyncIterator[None]:
+        """Whoever is inside is the one that commits to the dataset's table, until the block ends."""
+        with translated():
+            connection = await self._pool.acquire()
+        try:
+            async with table_lock(connection, dataset):
+                yield
+        finally:
+            with translated():
+                await self._pool.release(connection)
+
     async def current(self, dataset: str) -> list[CurrentFile]:
         """The files that count, by their URIs. Files of a compaction that goes on are among them."""
         with translated():
@@ -105,7 +124,7 @@ class CompactionRepository:
     async def unfinished(self, dataset: str) -> list[Unfinished]:
         with translated():
             rows = await self._pool.fetch(statements.UNFINISHED, dataset)
-        return [Unfinished(**row) for row in rows]
+        return [Unfinished(**{**row, "sources": tuple(row["sources"])}) for row in rows]
 
     async def plan(self, plan: Plan) -> bool:
         """False: one of the sources is that of another compaction, and nothing is changed."""
@@ -128,17 +147,16 @@ class CompactionRepository:
         with translated():
             await self._pool.execute(statements.UNDO, name)
 
-    async def written(self, name: str, file: LakeFile, runs: Mapping[str, int]) -> bool:
-        """The object is durable. False: the compaction was undone meanwhile."""
+    async def written(self, name: str, file: LakeFile, runs: Mapping[str, int]) -> datetime | None:
+        """The object is durable, since when. None: the compaction was undone meanwhile."""
         with translated():
             async with self._pool.acquire() as connection, connection.transaction():
-                found = await connection.fetchval(
+                found: datetime | None = await connection.fetchval(
                     statements.WRITTEN, name, file.uri, file.rows, file.bytes, file.sha256
                 )
-                if found is None:
-                    return False
-                await connection.execute(statements.RUNS, name, list(runs), list(runs.values()))
-        return True
+                if found is not None:
+                    await connection.execute(statements.RUNS, name, list(runs), list(runs.values()))
+        return found
 
     async def commit(self, name: str) -> bool:
         """From here on the object counts and its sources do not, and every listing that named them is behind.

@@ -13,6 +13,7 @@ from shared.datasets.model import Dataset
 from shared.errors import TransientError
 from shared.lake.errors import DifferentColumnsError, unusable
 from shared.parquet.lake_file import open_lake_file
+from shared.parquet.reader import pieces_of
 
 READ_ROWS = 65_536
 """Rows decoded at a time."""
@@ -104,7 +105,7 @@ def merge_files(
 
 def _pieces(source: SourceFile) -> Iterator[pa.RecordBatch]:
     with _open(source) as parquet:
-        pieces = parquet.iter_batches(batch_size=READ_ROWS)
+        pieces = pieces_of(parquet, READ_ROWS)
         while True:
             try:
                 piece = next(pieces, None)

@@ -18,7 +18,9 @@ ORDER BY uri
 """
 
 UNFINISHED = """
-SELECT name, state, uri, bytes FROM onpoint_lake.compactions
+SELECT name, state, uri, bytes, rows, latest, written_at,
+    ARRAY (SELECT s.uri FROM onpoint_lake.compaction_sources s WHERE s.compaction = name ORDER BY s.uri) AS sources
+FROM onpoint_lake.compactions
 WHERE dataset = $1 AND state IN ('planned', 'written')
 ORDER BY planned_at, name
 """
@@ -43,7 +45,7 @@ WRITTEN = """
 UPDATE onpoint_lake.compactions
 SET state = 'written', uri = $2, rows = $3, bytes = $4, sha256 = $5, written_at = now()
 WHERE name = $1 AND state = 'planned'
-RETURNING true
+RETURNING written_at
 """
 
 RUNS = """

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.datasets.lake import TableKind
 from shared.lake.rules import LakeFile, is_small, plan_compactions
 
 MIB = 2**20
 
 BOUNDS = (MIB // 16, MIB, 8 * MIB, 32 * MIB, 64 * MIB, 128 * MIB)
 """Upper bounds of the classes of sizes; a last class has what is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatus:
+    format: TableKind
+    version: str
+    objects: int
+    """That count; those of before the table are not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,8 @@ class LakeStatus:
     replaced_objects: int
     """Replaced by a compaction, and in the bucket for the grace time."""
     replaced_bytes: int
+    tables: tuple[TableStatus, ...] = ()
+    """Of the table formats that the dataset has, or had."""
 
     @property
     def score(self) -> int:
@@ -48,6 +59,7 @@ def lake_status(
     *,
     ratio: float | None,
     replaced: tuple[int, int] = (0, 0),
+    tables: Sequence[TableStatus] = (),
 ) -> LakeStatus:
     """`ratio`: bytes after compactions so far by bytes before. `replaced`: objects and bytes that wait for a sweep."""
     plans = plan_compactions(dataset, files, target_bytes)
@@ -69,4 +81,5 @@ def lake_status(
         bytes_to_win=None if ratio is None else max(0, round(planned * (1 - ratio))),
         replaced_objects=replaced[0],
         replaced_bytes=replaced[1],
+        tables=tuple(tables),
     )

@@ -3,6 +3,8 @@
 The trace of a batch has the batch's id: every process finds it without being told, and a redelivery adds to it.
 """
 
+import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -23,6 +25,7 @@ from shared.observability.tracing import FIRST_OF_MANY, Attributes, Headers, Kin
 from shared.version import CODE_VERSION
 
 MAX_LINKS = 100
+STOP_S = 3.0
 MAX_HEADER_BYTES = 512
 
 _KINDS: Final = {
@@ -56,7 +59,9 @@ class OtlpTraces:
     def __init__(self, service: str, exporter: SpanExporter | None = None) -> None:
         """`exporter`: by default the one that the variables name."""
         resource = Resource.create({"service.name": f"onpoint-{service}", "service.version": CODE_VERSION})
-        self._provider = TracerProvider(resource=resource, id_generator=_Ids())
+        self._provider = TracerProvider(resource=resource, id_generator=_Ids(), shutdown_on_exit=False)
+        # Each try to reach a collector that is away would be a warning; the last one of a batch is an error.
+        logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("onpoint", CODE_VERSION)
         self._w3c = TraceContextTextMapPropagator()
@@ -117,7 +122,10 @@ class OtlpTraces:
         return [(name, value.encode()) for name, value in carrier.items()]
 
     def stop(self) -> None:
-        self._provider.shutdown()
+        """Sends what waits, for `STOP_S` at most: a collector that is away must not hold a stop."""
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(STOP_S)
 
 
 class OtlpRecord:

@@ -13,6 +13,9 @@ MASK = "***"
 
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIALS|(API|ACCESS|MASK)_KEY|_HEADERS|DSN")
 _FILE = "_FILE"
+_PLACES = ("_DIR", "_URL", "_SECRETS", "_ID")
+"""Ends of names that tell where a secret is, or whose: an operator needs them in the log."""
+
 _PARTS = re.compile(r"[\s,;=:]+")
 
 
@@ -20,7 +23,7 @@ def known_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The values of secret variables and of the files that they name, each as logs may spell it; the longest first."""
     found: set[str] = set()
     for name, value in environment.items():
-        if value and _SECRET.search(name):
+        if value and _SECRET.search(name) and not name.endswith(_PLACES):
             found.update(_values(name, _content(value) if name.endswith(_FILE) else value))
     spelt = {form for secret in found for form in _spellings(secret) if len(form) >= LEAST_CHARS}
     return tuple(sorted(spelt, key=lambda form: (-len(form), form)))

@@ -161,7 +161,7 @@ def configure_tracing(service: str, environment: Mapping[str, str] = os.environ)
 
 
 def stop_tracing() -> None:
-    """Sends what waits, for some seconds at most. Blocks."""
+    """Sends what waits, for three seconds at most. Blocks."""
     traces, _Current.traces = _Current.traces, None
     if traces is not None:
         traces.stop()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shared.datasets.arrow import clean_schema
+from shared.datasets.arrow import lake_schema
 from shared.datasets.model import Dataset
 from shared.parquet.writer import RowGroupLimits, RowGroupWriter
 
@@ -26,11 +26,11 @@ BLOOM_FALSE_POSITIVES = 0.01
 def open_lake_file(
     file: Path, dataset: Dataset, about: Mapping[str, str], schema: pa.Schema | None = None
 ) -> RowGroupWriter:
-    """A writer of the schema; None: of the dataset's clean schema.
+    """A writer of the schema; None: of the dataset's schema in the lake.
 
     `about` stands in the footer, its names behind `onpoint.`.
     """
-    schema, lake = clean_schema(dataset) if schema is None else schema, dataset.lake
+    schema, lake = lake_schema(dataset) if schema is None else schema, dataset.lake
     # The position, and a key of one column, differ in every row: a dictionary would be the column once more.
     unique = {"_source_position"} | (set(dataset.key) if len(dataset.key) == 1 else set())
     levels = {"zstd": ZSTD_LEVEL, "gzip": GZIP_LEVEL, "snappy": None}

@@ -1,8 +1,9 @@
 """The clean Parquet of a processed batch, as the stages after the processor read it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,9 @@ from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
 from shared.events.models import Artifact, BatchManifest
 from shared.reasons import Reason
+
+PIECE_BYTES = 16 * 2**20
+"""Of wide rows that are decoded together: they are there once more in what is made of them."""
 
 
 def clean_artifact(batch: BatchManifest) -> Artifact:
@@ -49,12 +53,32 @@ def read_clean(
     columns: list[str] | None = None,
     groups: list[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
+    """As `pieces_of`. Raises `PermanentError` (`schema`) where the file cannot be decoded."""
+    with _translated(artifact):
+        yield from pieces_of(parquet, rows, columns, groups)
+
+
+def pieces_of(
+    parquet: pq.ParquetFile, rows: int, columns: list[str] | None = None, groups: list[int] | None = None
+) -> Iterator[pa.RecordBatch]:
     """The file, or some of its columns or row groups, in pieces of at most `rows` rows.
 
-    Raises `PermanentError` (`schema`) where it cannot be decoded.
+    A piece is of one row group, and of about `PIECE_BYTES` where its rows are wide: one row at least, and a row
+    group's bytes at most.
     """
-    with _translated(artifact):
-        yield from parquet.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
+    for group in range(parquet.num_row_groups) if groups is None else groups:
+        at_once = _rows_at_once(parquet.metadata.row_group(group), rows, columns)
+        yield from parquet.iter_batches(at_once, columns=columns, row_groups=[group])
+
+
+def _rows_at_once(group: Any, rows: int, columns: Collection[str] | None) -> int:
+    leaves = [group.column(place) for place in range(group.num_columns)]
+    size = sum(
+        leaf.total_uncompressed_size
+        for leaf in leaves
+        if columns is None or leaf.path_in_schema.partition(".")[0] in columns
+    )
+    return max(1, min(rows, PIECE_BYTES * group.num_rows // max(size, 1)))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import asyncpg
 
 from shared.errors import ConfigurationError
+from shared.observability.metrics import POOL_CONNECTIONS, POOL_LIMIT
 from shared.postgres.connecting import Connector
 from shared.postgres.errors import is_outage
 from shared.postgres.refusals import error_text, refusal_of
@@ -61,7 +62,15 @@ async def open_pool(settings: PostgresSettings, waits_for: ReportWaiting = _repo
             await asyncio.sleep(CONNECT_RETRY_S)
         else:
             waits_for(None)
+            _show(pool)
             return pool
+
+
+def _show(pool: asyncpg.Pool) -> None:
+    """A process has one pool: its latest is shown."""
+    POOL_CONNECTIONS.labels("idle").set_function(pool.get_idle_size)
+    POOL_CONNECTIONS.labels("busy").set_function(lambda: pool.get_size() - pool.get_idle_size())
+    POOL_LIMIT.set(pool.get_max_size())
 
 
 def _has_no_traceback(record: logging.LogRecord) -> bool:

@@ -1,5 +1,6 @@
 """/livez, /readyz, /metrics and /resume of a service, and the pages that a service has of its own."""
 
+import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import SecretStr
 
 from shared.observability.registry import REGISTRY
 from shared.runtime import machine
@@ -36,11 +38,12 @@ async def start_http(
     ready: Problems,
     resume: Callable[[], bool],
     pages: Pages | None = None,
+    token: SecretStr | None = None,
 ) -> web.AppRunner:
     """Serves until the runner's `cleanup`. 200 without problems, else 503 with them, one a line.
 
-    `pages` are below /health/, and 404 until they are there. `resume` resets the circuit breaker and
-    tells whether it was open; only a program on this machine may ask for it.
+    `pages` are below /health/, and 404 until they are there. `resume` resets the circuit breaker and tells whether it was
+    open. A program on this machine may ask for it, and whoever has the bearer `token`; without one no one else.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -61,8 +64,10 @@ async def start_http(
         return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def close_circuit_breaker(request: web.Request) -> web.Response:
-        if not _is_local_program(request):
-            return web.Response(status=403, text="only for programs on this machine")
+        if not (_is_local_program(request) or _has_token(request, token)):
+            return web.Response(
+                status=403, text="only for programs on this machine, and with the control token"
+            )
         return web.Response(
             text="the circuit breaker is closed" if resume() else "the circuit breaker was not open"
         )
@@ -79,6 +84,14 @@ async def start_http(
 
 def _verdict(problems: list[str]) -> web.Response:
     return web.Response(status=503 if problems else 200, text="\n".join(problems) or "ok")
+
+
+def _has_token(request: web.Request, token: SecretStr | None) -> bool:
+    """Compared in constant time."""
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    if token is None or kind.lower() != "bearer":
+        return False
+    return hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.get_secret_value().encode())
 
 
 def _is_local_program(request: web.Request) -> bool:

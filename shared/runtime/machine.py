@@ -17,8 +17,7 @@ def observe() -> None:
     """
     MACHINE_CPU_RATIO.set(psutil.cpu_percent(interval=None) / PERCENT)
     disk = psutil.disk_usage(tempfile.gettempdir())
-    # Without what is kept for root: that is the room that a batch has.
-    SCRATCH_BYTES.set(disk.used + disk.free)
+    SCRATCH_BYTES.set(disk.total)
     SCRATCH_FREE_BYTES.set(disk.free)
     WORK_IN_HAND.set(busy.pieces())
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -21,9 +22,13 @@ from shared.bus.publisher import Publisher
 from shared.bus.subscriptions import Subscriptions
 from shared.errors import ConfigurationError
 from shared.observability.logging import configure_logging, get_logger
-from shared.observability.metrics import BROKER_REACHABLE, LOOP_LAG_SECONDS
+from shared.observability.metrics import (
+    BROKER_REACHABLE,
+    CPU_LIMIT,
+    LOOP_LAG_SECONDS,
+)
 from shared.observability.tracing import configure_tracing, stop_tracing
-from shared.runtime import memory
+from shared.runtime import background, cpu, memory
 from shared.runtime.background import Outage
 from shared.runtime.http import Page, start_http
 from shared.settings.kafka import KafkaSettings
@@ -32,6 +37,9 @@ from shared.settings.process import ProcessSettings
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 LOOP_PROBE_S = 1.0
+LOOP_LAG_PROBES = 30
+"""Of which the worst is shown: a scrape every 15 seconds misses none."""
+
 LOOP_LAG_WARNING_S = 1.0
 
 log = get_logger()
@@ -100,6 +108,7 @@ async def _live(name: str, build: Build, settings: ProcessSettings, kafka: Kafka
         ready=lambda: _readiness_problems(process, state),
         resume=subscriptions.reset_circuit_breaker,
         pages=process.pages,
+        token=settings.control_token,
     )
     work = asyncio.create_task(_work(build, process, state, stop, fatal))
     try:
@@ -118,7 +127,7 @@ def _readiness_problems(process: Process, state: list[str]) -> list[str]:
     if process.start_problem is not None:
         return [*state, process.start_problem]
     problems = state + process.subscriptions.readiness_problems()
-    return problems + [problem for check in process.checks for problem in check()]
+    return [*problems, *background.problems(), *(problem for check in process.checks for problem in check())]
 
 
 async def _work(
@@ -198,13 +207,16 @@ async def _forever(
 
 
 async def _watch(subscriptions: Subscriptions) -> None:
-    """CPU work on the loop would starve heartbeats: it is logged before the broker acts. Looks at memory, too."""
+    """CPU work on the loop would starve heartbeats: it is logged before the broker acts. Looks at memory and disk, too."""
     loop = asyncio.get_running_loop()
+    lately: deque[float] = deque(maxlen=LOOP_LAG_PROBES)
+    CPU_LIMIT.set(cpu.limit_cores())
     while True:
         due = loop.time() + LOOP_PROBE_S
         await asyncio.sleep(LOOP_PROBE_S)
         lag_s = max(0.0, loop.time() - due)
-        LOOP_LAG_SECONDS.set(lag_s)
+        lately.append(lag_s)
+        LOOP_LAG_SECONDS.set(max(lately))
         subscriptions.apply_memory_pressure(memory.measure())
         if lag_s > LOOP_LAG_WARNING_S:
             log.warning("loop_lag", lag_s=round(lag_s, 3))

@@ -1,12 +1,12 @@
 """Where Kafka is, and how to connect to it."""
 
-import ipaddress
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from shared.settings.loopback import is_loopback
 from shared.settings.model import Settings
 from shared.settings.variables import variable_of
 
@@ -121,13 +121,6 @@ def _fault_of(url: str) -> str | None:
         return "is no address"
     if parts.username is not None or parts.password is not None or parts.fragment:
         return "must have no user, password or fragment"
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return None
     return "must begin with https://, or lead to this machine"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -16,9 +16,9 @@ from shared.events.decode import decode_event, encode, explain
 from shared.events.models import BatchManifest, CrawlRequest
 from shared.events.topology import Stage, stages_of
 from shared.observability import tracing
-from shared.observability.metrics import STAGE_BATCHES
 from shared.reasons import Reason
 from shared.stages.artifacts import Artifacts
+from shared.stages.counting import count_batch
 from shared.stages.failures import (
     BatchDeadError,
     BatchFailedError,
@@ -118,7 +118,7 @@ async def mark_batch_failed(batches: Batches, record: Record, error: PermanentEr
     )
     winner = await batches.commit(dead)
     if winner is dead:
-        STAGE_BATCHES.labels(batches.stage, dead.dataset, "dead").inc()
+        count_batch(dead)
     return outcome_of(winner)
 
 

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from itertools import product
 
 from shared.events.topology import SERVICES
-from tests.support.crash_points import COMPACTION, NEWS, OF_CHANGE_CAPTURE, OF_EVERY_SERVICE, POINTS
+from tests.support.crash_points import (
+    COMPACTION,
+    NEWS,
+    OF_CHANGE_CAPTURE,
+    OF_EVERY_SERVICE,
+    OF_TABLES,
+    POINTS,
+)
 from tests.support.records import ROOT
 
 
@@ -47,6 +54,8 @@ def test_the_table_has_exactly_the_points_that_the_code_names() -> None:
     table |= {f"cdc.{point}" for point in OF_CHANGE_CAPTURE}
     by_suffix = {name.removeprefix("*.") for name in found if name.startswith("*.")}
     literal = {name for name in found if not name.startswith("*.")}
+    assert literal >= set(OF_TABLES)
+    literal -= set(OF_TABLES)
     assert {name for name in literal if name.startswith("lake.")} == {f"lake.{point}" for point in COMPACTION}
     assert {name for name in literal if name.startswith("news.")} == {f"news.{point}" for point in NEWS}
     literal = {name for name in literal if not name.startswith(("lake.", "news."))}

@@ -25,6 +25,7 @@ from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.settings import SinkSettings
 from shared.health.settings import HealthSettings
 from shared.lake.settings import LakeSettings
+from shared.lake.tables.settings import TableSettings
 from shared.news.settings import NewsSettings
 from shared.settings.cdc import ConnectSettings
 from shared.settings.dask import DaskSettings
@@ -65,6 +66,9 @@ SECTIONS: dict[str, tuple[type[Settings], ...]] = {
     "quality, and `onpoint news` (docs/news.md)": (NewsSettings,),
     "quality, and `onpoint health` (docs/health.md)": (HealthSettings,),
     "quality, `onpoint lake` and `onpoint sweep`": (LakeSettings,),
+    "s3sink, quality, `onpoint lake` and `onpoint verify`: tables of Iceberg (docs/lake.md)": (
+        TableSettings,
+    ),
 }
 
 HEAD = """\

@@ -1,5 +1,6 @@
 """`onpoint trace` on a running pipeline: each of a hundred random rows is led back to the answer that had it."""
 
+import asyncio
 import json
 import os
 import random
@@ -187,10 +188,13 @@ async def test_what_holds_a_row_has_it(site: Site) -> None:
     row = next(row for row in (await site.trace("orders", str(key)))["rows"] if row["state"] == "current")
     [stored] = await site.pipeline.fetch(f"SELECT * FROM t_orders WHERE id = {key}")
     assert (row["table"], row["batch_id"]) == ("public.t_orders", stored["_batch_id"])
-    listed = site.pipeline.listing(row["run_id"])["datasets"]["orders"]
+    async with asyncio.timeout(60):
+        while not (listed := site.pipeline.listing(row["run_id"])["datasets"]["orders"]).get("combined"):
+            await asyncio.sleep(0.2)
+    [row] = [one for one in (await site.trace("orders", str(key)))["rows"] if one["state"] == "current"]
     assert {file["uri"] for file in row["lake"]} <= {entry["uri"] for entry in listed["objects"]}
     held = {file["uri"] for file in row["exports"]}
-    assert held <= {file["uri"] for name in ("exports", "combined") for file in listed.get(name, ())}
+    assert held <= {file["uri"] for name in ("exports", "combined") for file in listed[name]}
     assert any("/combined/" in uri for uri in held)
 
 
@@ -220,6 +224,8 @@ async def test_every_place_of_a_crawl_is_found_also_one_that_was_left_out(site: 
         assert (row["state"], json.loads(row["raw"])) == (state, crawl.records[place])
     beyond = await site.operator.run("trace", "orders", "--position", f"{crawl.run_id}:{10**6}")
     assert beyond.code == 1
+    unknown = await site.operator.run("trace", "orders", "5", "--run", "never")
+    assert (unknown.code, unknown.err) == (1, "onpoint: there is no run never: see `onpoint runs`\n")
 
 
 async def test_a_row_of_a_replay_is_led_back_to_the_run_that_crawled_it(site: Site) -> None:

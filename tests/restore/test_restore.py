@@ -177,6 +177,7 @@ async def test_nothing_is_wrong_afterwards_and_nothing_is_left_to_publish(rehear
     assert again.json() == {
         "completions": [],
         "unfinished": [],
+        "too_old": [],
         "never_accepted": [],
         "dead_letter_actions": 0,
     }

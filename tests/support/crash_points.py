@@ -26,3 +26,6 @@ COMPACTION = ("planned", "put", "written", "committed", "listed")
 
 NEWS = ("claimed", "sent")
 """Of the sender of news in quality: `news.point` (tests/integration/quality/test_news.py)."""
+
+OF_TABLES = ("s3sink.tabled", "lake.tabled")
+"""Of datasets with a table format: `tests/integration/s3sink/test_tables.py`, `tests/integration/lake/test_tables.py`."""

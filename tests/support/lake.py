@@ -16,6 +16,7 @@ from shared.events.models import BatchManifest
 from shared.lake.compact import Compactor, Report
 from shared.lake.listings import DatasetListings
 from shared.lake.repository import CompactionRepository
+from shared.lake.tables.open import LakeTables
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 from shared.sweep.ledger import LedgerRunIndex
@@ -25,7 +26,7 @@ from tests.integration.quality.conftest import Quality, dataset
 from tests.integration.quality.story import Batch, Story
 from tests.support.datasets import datasets_of
 from tests.support.processed import REQUESTED_AT, put_processed
-from tests.support.sink import POSTS, Sink
+from tests.support.sink import POSTS, Sink, no_tables
 
 TARGET_BYTES = 8 * 2**20
 
@@ -38,11 +39,13 @@ class Lake:
     dataset: Dataset = POSTS
     target_bytes: int = TARGET_BYTES
     runs: list[str] = field(default_factory=list)
+    tables: LakeTables | None = None
+    """Absent: the dataset has no table format."""
 
     posts = POSTS
 
     def __post_init__(self) -> None:
-        self.sink = Sink(self.pool, self.staging, self.lake)
+        self.sink = Sink(self.pool, self.staging, self.lake, tables=self.tables)
         self.quality = Quality(self.pool, {"posts": dataset("posts")}, self.staging, self.lake)
         self.listings = DatasetListings(self.pool, self.lake)
 
@@ -89,7 +92,13 @@ class Lake:
     def compactor(self, **options: Any) -> Compactor:
         datasets = datasets_of({"posts": self.dataset})
         return Compactor(
-            CompactionRepository(self.pool), self.listings, self.lake, datasets, self.target_bytes, **options
+            CompactionRepository(self.pool),
+            self.listings,
+            self.lake,
+            datasets,
+            self.target_bytes,
+            self.tables or no_tables(self.lake),
+            **options,
         )
 
     async def compact(self, *, latest: bool = False, **options: Any) -> Report:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from aiokafka.errors import KafkaConnectionError
 
 from services.s3sink.adapters.repository import SinkRepository
+from services.s3sink.adapters.table_commits import TableCommits
 from services.s3sink.adapters.writer import ObjectWriter
 from services.s3sink.domain import Limits
 from services.s3sink.handlers import Handlers
@@ -22,6 +23,9 @@ from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.ids import batch_id
 from shared.events.models import BatchManifest, RunSealed
+from shared.lake.tables.open import LakeTables
+from shared.lake.tables.settings import TableSettings
+from shared.settings.object_store import ObjectStoreSettings
 from shared.stages.results import Batches
 from shared.storage.object_store import ObjectStore
 from tests.support.datasets import datasets_of
@@ -29,6 +33,12 @@ from tests.support.processed import REQUESTED_AT, a_dataset, put_processed, reco
 
 LIMITS = Limits(target_bytes=64 * 2**20, most_bytes=128 * 2**20, age_s=60, target_rows=500_000)
 POSTS = a_dataset({"id": "int64", "title": "string"}, key=["id"], name="posts")
+
+
+def no_tables(lake: ObjectStore) -> LakeTables:
+    """Where no dataset asks for a table format."""
+    storage = ObjectStoreSettings(staging_bucket="staging", lake_bucket=lake.name)
+    return LakeTables(storage, lake, TableSettings(), "postgresql://127.0.0.1/none")
 
 
 @dataclass
@@ -43,6 +53,8 @@ class Sink:
     published: list[Outgoing] = field(default_factory=list)
     dead_letters: list[tuple[Record, PermanentError]] = field(default_factory=list)
     refuses_dead_letters: bool = False
+    tables: LakeTables | None = None
+    """Absent: datasets without a table format."""
 
     def __post_init__(self) -> None:
         self.rebuild()
@@ -56,7 +68,8 @@ class Sink:
         batches = Batches(self.staging, "s3sink")
         self.service = SinkService(batches, self.repository, datasets, self.woken.set)
         self.handlers = Handlers(self.service)
-        self.writer = ObjectWriter(batches, self.lake, datasets)
+        tables = self.tables or no_tables(self.lake)
+        self.writer = ObjectWriter(batches, self.lake, datasets, TableCommits(tables))
         self.loop = SinkLoop(
             self.repository,
             self.service,

@@ -16,6 +16,7 @@ TIMEOUT_S = 30.0
 
 
 def connect_settings() -> ConnectSettings:
+    """Raises `CommandError` for a setting that cannot be read."""
     return environment.settings(ConnectSettings)
 
 

@@ -23,6 +23,8 @@ from shared.errors import OnPointError
 
 @dataclass(frozen=True, slots=True)
 class Status:
+    """Change capture at one moment."""
+
     connector: ConnectorState
     slot: state.SlotState | None
     captured: list[Table]
@@ -32,6 +34,7 @@ class Status:
 
     @property
     def problems(self) -> list[str]:
+        """What is not as it should be, a sentence each, with what to do."""
         found = []
         if self.connector.state != "RUNNING":
             why = f": {self.connector.why.splitlines()[0]}" if self.connector.why else ""
@@ -51,7 +54,10 @@ class Status:
 
 
 def status(*, as_json: bool) -> int:
-    """The exit code."""
+    """Prints how change capture stands; the exit code. Raises `CommandError` where PostgreSQL is away.
+
+    Costs a statement for each of slot, tables and publication, and one record of Kafka for each table that is behind.
+    """
     dsn, url, kafka = environment.ledger_dsn(), connect_url(), environment.kafka()
 
     async def run() -> Status:
@@ -107,7 +113,7 @@ def _show(found: Status) -> None:
     print(f"connector {CONNECTOR}: {found.connector.state.lower()}")
     if found.slot is not None:
         behind = f" ({found.slot.lag_s:,.1f} s)" if found.slot.lag_s is not None else ""
-        reader = "" if found.slot.active else ", nobody reads it"
+        reader = "" if found.slot.active else ", without a reader"
         limit = (
             f", {size(found.slot.safe_bytes)} until it is lost" if found.slot.safe_bytes is not None else ""
         )

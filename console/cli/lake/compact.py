@@ -84,6 +84,7 @@ async def _compact(datasets: list[str], *, latest: bool, dry_run: bool, is_quiet
             lake,
             RunDatasets(staging, environment.catalog),
             environment.settings(LakeSettings).lake_compact_target_bytes,
+            environment.lake_tables(),
             dry_run=dry_run,
             on_plan=(lambda _: None) if is_quiet else _tell,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.cli import environment
-from console.cli.errors import CommandError
+from console.cli.errors import CommandError, WrongUseError
 from console.cli.lake.connection import choose, open_repository, with_sentences
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ athena, spark and trino get a table over the dataset's folder, and a view of
 the files that count: what a compaction replaced, and rows of a run that a
 replay superseded, are left out. New runs are in it at once; make the view
 again within ONPOINT_LAKE_GRACE_HOURS after a compaction. duckdb reads the
-dataset's listing, as often as its first statements are run.
+dataset's listing, as often as its first statements are run. Of a dataset with
+lake.table they name its table of Delta Lake or Iceberg, and duckdb reads the
+listing of it too.
 
 \b
 Exit codes: 0 printed; 1 a server does not answer; 2 wrong use.
@@ -54,18 +56,23 @@ def ddl(
     """Print the statements by which a program reads a dataset of the lake."""
     environment.ledger_dsn()
     with with_sentences("read"):
-        table = asyncio.run(_table(dataset, location))
+        table = asyncio.run(_table(dataset, location, engine.value))
     from shared.lake.ddl import statements
 
-    print(statements(table, engine.value), end="")
+    try:
+        text = statements(table, engine.value)
+    except ValueError as error:
+        raise WrongUseError(f"{dataset}: {error}") from error
+    print(text, end="")
 
 
-async def _table(dataset: str, location: str | None) -> "LakeTable":
+async def _table(dataset: str, location: str | None, engine: str) -> "LakeTable":
     from shared.datasets.arrow import clean_schema
     from shared.datasets.frozen import RunDatasets
     from shared.lake.ddl import LakeTable
     from shared.lake.listings import partition_of
     from shared.lake.repository import CompactionRepository
+    from shared.lake.tables.settings import TableSettings
 
     lake = environment.lake()
     async with open_repository() as pool:
@@ -74,10 +81,11 @@ async def _table(dataset: str, location: str | None) -> "LakeTable":
         current = await repository.current(dataset)
         newest = max(run_id for file in current for run_id in file.runs)
         own = await RunDatasets(environment.staging(), environment.catalog).get(newest, dataset)
+        kind = own.lake.table
         partitions = {
             tuple(name for name, _ in partition_of(lake.key(file.uri, f"{dataset}/"))) for file in current
         }
-        if len(partitions) > 1:
+        if len(partitions) > 1 and (kind is None or engine == "duckdb"):
             different = " and ".join("/".join(one) or "none" for one in sorted(partitions))
             raise CommandError(
                 f"{dataset} has files in different partitions, {different}: one table cannot have both"
@@ -90,6 +98,8 @@ async def _table(dataset: str, location: str | None) -> "LakeTable":
             compacted=tuple(_file(file.uri) for file in current if file.compaction),
             replaced=await _replaced(repository, dataset),
             superseded=tuple(await repository.superseded(dataset)),
+            kind=kind,
+            namespace=environment.settings(TableSettings).iceberg_namespace,
         )
 
 

@@ -14,7 +14,7 @@ from console.cli.result import print_json
 from console.formatting import number, one_line, quantity, size
 
 if TYPE_CHECKING:
-    from shared.lake.status import LakeStatus
+    from shared.lake.status import LakeStatus, TableStatus
 
 BAR = 24
 """Characters of the longest bar."""
@@ -82,9 +82,20 @@ async def _read(datasets: list[str]) -> "list[LakeStatus]":
                 settings.lake_compact_target_bytes,
                 ratio=await repository.ratio(name),
                 replaced=await repository.waiting(name, settings.lake_grace_hours),
+                tables=await _tables(name),
             )
             for name in choose(await repository.datasets(), datasets)
         ]
+
+
+async def _tables(dataset: str) -> "list[TableStatus]":
+    from shared.lake.status import TableStatus
+
+    found = []
+    for kind, table in (await environment.lake_tables().existing(dataset)).items():
+        if (state := await asyncio.to_thread(table.state)) is not None:
+            found.append(TableStatus(kind, state.version, len(state.files)))
+    return found
 
 
 def document(found: "LakeStatus") -> dict[str, Any]:
@@ -118,6 +129,9 @@ def show(found: "list[LakeStatus]") -> None:
     table.add_column("dataset", no_wrap=True)
     for heading in ("objects", "folders", "rows", "size", "small", "score", "objects to win", "bytes to win"):
         table.add_column(heading, justify="right")
+    has_tables = any(one.tables for one in found)
+    if has_tables:
+        table.add_column("table")
     for one in found:
         table.add_row(
             one_line(one.dataset),
@@ -129,6 +143,10 @@ def show(found: "list[LakeStatus]") -> None:
             number(one.score),
             number(one.objects_to_win),
             "" if one.bytes_to_win is None else f"~{size(one.bytes_to_win)}",
+            *(
+                [", ".join(f"{of.format}, {quantity(of.objects, 'object')}" for of in one.tables)]
+                * has_tables
+            ),
         )
     console = screen.stdout()
     console.print(table, highlight=False)

@@ -46,6 +46,9 @@ def _section(one: dict[str, Any]) -> str:
     replaced = ""
     if one["replaced_objects"]:
         replaced = f" {number(one['replaced_objects'])} replaced objects ({size(one['replaced_bytes'])}) wait for a sweep."
+    for table in one["tables"]:
+        kind, version = escape(table["format"]), escape(table["version"])
+        replaced += f" A table of {kind} has {number(table['objects'])} of the objects (version {version})."
     return f"""<section>
 <h2>{escape(one_line(one["dataset"]))}: {one["score"]} of 100</h2>
 <p>{number(one["objects"])} objects in {number(one["folders"])} folders, {number(one["rows"])} rows,

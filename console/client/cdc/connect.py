@@ -23,6 +23,8 @@ class ConnectError(OnPointError):
 
 @dataclass(frozen=True, slots=True)
 class ConnectorState:
+    """As Kafka Connect tells it."""
+
     state: str
     """RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED or RESTARTING; of its task where the connector itself runs."""
     why: str | None
@@ -82,6 +84,7 @@ class Connect:
         await self.until(name, "STOPPED", may_have_failed=True)
 
     async def resume(self, name: str) -> None:
+        """Starts a stopped connector where it stopped; nothing where it runs."""
         await self._call("PUT", f"/connectors/{name}/resume")
 
     async def forget(self, name: str) -> None:

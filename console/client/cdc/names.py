@@ -10,4 +10,5 @@ PASSWORD_FILE = "postgres_cdc"  # noqa: S105 - the name of a file
 
 
 def topic_of(schema: str, table: str) -> str:
+    """As Debezium calls it."""
     return f"{TOPIC_PREFIX}.{schema}.{table}"

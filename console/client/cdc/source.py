@@ -63,6 +63,7 @@ def named(names: Sequence[str]) -> set[Table]:
 
 
 async def published(connection: asyncpg.Connection) -> list[Table]:
+    """The captured tables, by name."""
     rows = await connection.fetch(
         "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1", PUBLICATION
     )
@@ -172,6 +173,7 @@ async def keyless(connection: asyncpg.Connection, tables: Sequence[Table]) -> li
 
 
 async def current_lsn(connection: asyncpg.Connection) -> int:
+    """Where PostgreSQL writes its log next, in bytes."""
     return int(await connection.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
 

@@ -30,6 +30,8 @@ FROM pg_replication_slots WHERE slot_name = $1
 
 @dataclass(frozen=True, slots=True)
 class TableState:
+    """How much of a table's topic is in the lake."""
+
     topic: str
     next_offset: int
     read_offset: int
@@ -49,6 +51,8 @@ class TableState:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
+    """An object of changes in the lake."""
+
     first_offset: int
     last_offset: int
     key: str
@@ -59,6 +63,8 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
+    """The replication slot, as PostgreSQL has it."""
+
     active: bool
     wal_status: str
     """reserved, extended, unreserved, or lost: what it kept is gone."""
@@ -75,6 +81,7 @@ class SlotState:
 
 
 async def tables(connection: asyncpg.Connection) -> list[TableState]:
+    """Of every topic that the sink has seen, by name."""
     return [
         TableState(
             row["topic"],

@@ -124,20 +124,25 @@ def find_request(log: Path, place: int) -> Request | None:
 
 
 def _request(entry: Mapping[str, Any]) -> Request:
-    status = entry.get("status")
     return Request(
         url=str(entry.get("url") or ""),
-        status=status if isinstance(status, int) else None,
+        status=_whole(entry.get("status")),
         fetched_at=_text(entry.get("fetched_at")),
         etag=_text(entry.get("etag")),
         answered_url=_text(entry.get("answered_url")),
         detail=_text(entry.get("detail")),
+        took_ms=_whole(entry.get("took_ms")),
+        tries=_whole(entry.get("tries")),
     )
 
 
 def _of_format(manifest: BatchManifest, name: str) -> Artifact | None:
     found: Sequence[Artifact] = [each for each in manifest.artifacts if each.format == name]
     return found[0] if found else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _number(entry: Mapping[str, Any], name: str) -> int:

@@ -38,11 +38,15 @@ WHERE run_id = ANY($1::text[]) AND dataset = $2 AND jsonb_array_length(artifacts
 
 _REFUSALS = """
 SELECT r.run_id, r.batch_id, r.stage, r.sequence, q.requested_at, a.uri, a.rows, a.bytes, a.sha256
-FROM onpoint_runs.v_refusals r
+FROM (
+    SELECT * FROM onpoint_runs.v_refusals
+    WHERE dataset = $1 AND stage <> 'crawler' AND ($3::text IS NULL OR run_id = $3)
+    ORDER BY recorded_at DESC LIMIT $4
+) AS r
 JOIN onpoint_runs.v_runs q USING (run_id),
 jsonb_to_recordset(r.artifacts) AS a (uri text, format text, rows bigint, bytes bigint, sha256 text)
-WHERE r.dataset = $1 AND a.format = $2 AND ($3::text IS NULL OR r.run_id = $3)
-ORDER BY r.recorded_at DESC LIMIT $4
+WHERE a.format = $2
+ORDER BY r.recorded_at DESC
 """
 
 _BATCHES = """

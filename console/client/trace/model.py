@@ -14,9 +14,9 @@ transform filtered it."""
 
 STATE_TEXT: Mapping[State, str] = {
     "current": "in the table",
-    "superseded": "superseded by a newer row of its key",
+    "superseded": "a newer row of its key is in the table",
     "not_loaded": "in the lake and not in the table",
-    "quarantined": "refused",
+    "quarantined": "refused, and kept with the reason",
     "left_out": "crawled, and not kept: a later record of its batch has its key, or a transform filtered it",
 }
 
@@ -89,6 +89,8 @@ class Request:
     answered_url: str | None
     """Where redirects led to; None where there were none."""
     detail: str | None
+    took_ms: int | None = None
+    tries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from console.client.ledger import unknown_run
 from console.client.trace.budget import lake_budget, quarantine_budget
 from console.client.trace.evidence import EvidenceReader
 from console.client.trace.key import Key, Place
@@ -41,7 +42,9 @@ class Scope:
 
 
 class Tracer:
-    """Reads only. Raises `LedgerUnavailableError` and `StorageUnavailableError` in an outage."""
+    """Reads only. Raises `ClientError` for an unknown run, `StorageUnavailableError` and `LedgerUnavailableError` in an
+    outage.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Tracer:
 
         Costs a look-up in the table, a footer of each object of the lake, and the refused rows of the latest batches.
         """
+        await self._require_run(scope.run_id)
         current = await self._ledger.table_row(self.dataset, key)
         files = await self._lake_files(scope.run_id, None if current is None else current.origin.run_id)
         stored, refused = await asyncio.gather(
@@ -78,6 +82,7 @@ class Tracer:
 
     async def by_place(self, place: Place, scope: Scope) -> Trace:
         """What became of the record at a place of a run's crawl."""
+        await self._require_run(place.run_id)
         scope = replace(scope, run_id=place.run_id)
         wanted: dict[str, pa.Scalar[Any]] = {
             "_run_id": pa.scalar(place.run_id),
@@ -93,6 +98,11 @@ class Tracer:
         if not rows and (left_out := await self._left_out(place)) is not None:
             rows.append(left_out)
         return await self._trace(str(place), rows, stored, refused, scope)
+
+    async def _require_run(self, run_id: str | None) -> None:
+        """Raises `ClientError` for a run that the ledger does not know."""
+        if run_id is not None and not await self._ledger.runs([run_id]):
+            raise unknown_run(run_id, ())
 
     async def _lake_files(self, run_id: str | None, likely: str | None) -> list[StoredFile]:
         """Those that may have the rows, the likely run's first."""

@@ -15,6 +15,7 @@ from shared.datasets.arrow import LINEAGE_FIELDS, data_schema, export_schema
 from shared.datasets.exports import Exports
 from shared.datasets.model import Dataset
 from shared.parquet.columns import align
+from shared.parquet.reader import PIECE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,11 @@ class Rows:
     """Every piece from the first on, each with the schema. May be called again."""
 
     def slices(self, rows: int) -> Iterator[pa.Table]:
-        """The pieces, cut to at most `rows` rows."""
+        """The pieces, cut to at most `rows` rows, and to about `PIECE_BYTES` where their rows are wide."""
         for piece in self.pieces():
-            for start in range(0, piece.num_rows, rows):
-                yield piece.slice(start, rows)
+            at_once = max(1, min(rows, PIECE_BYTES * piece.num_rows // max(piece.nbytes, 1)))
+            for start in range(0, piece.num_rows, at_once):
+                yield piece.slice(start, at_once)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from shared.events.models import MAX_TEXT_CHARS, Artifact, BatchManifest, Counts
 from shared.events.names import Format
 from shared.observability import tracing
 from shared.observability.logging import get_logger
-from shared.observability.metrics import EXPORTS_FAILED, STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import EXPORTS_FAILED, STAGE_ROWS
 from shared.parquet.reader import clean_artifact, open_clean
 from shared.reasons import Reason
+from shared.runtime.busy import cpu_ms
+from shared.stages.counting import count_batch
 from shared.stages.results import Batches
 from shared.stages.scratch import hash_file, scratch_folder
 from shared.storage import keys
@@ -64,7 +67,7 @@ class ConverterService:
         result = _manifest(processed, artifact.rows, exports, failed)
         winner = await self._batches.commit(result)
         if winner is result:
-            _report(result, formats_failed=len(failed))
+            _report(result, [artifact], formats_failed=len(failed))
         return winner
 
     async def _formats(self, processed: BatchManifest, dataset: Dataset) -> tuple[Format, ...]:
@@ -144,11 +147,11 @@ def _raise_what_stops_all(errors: list[BaseException], formats: int) -> None:
         raise errors[0]
 
 
-def _report(result: BatchManifest, *, formats_failed: int) -> None:
+def _report(result: BatchManifest, inputs: Sequence[Artifact], *, formats_failed: int) -> None:
     """Once per result, by the process that committed it."""
     rows, files = result.counts.accepted, len(result.artifacts)
     STAGE_ROWS.labels("converter", result.dataset, "accepted").inc(rows)
-    STAGE_BATCHES.labels("converter", result.dataset, result.status).inc()
+    count_batch(result, inputs)
     log.info("batch_converted", rows=rows, files=files, formats_failed=formats_failed)
 
 
@@ -160,6 +163,7 @@ def _manifest(
         detail="; ".join(failed)[:MAX_TEXT_CHARS] or None,
         artifacts=exports,
         counts=Counts(read=rows, accepted=rows),
+        cpu_ms=cpu_ms(),
         produced_at=datetime.now(UTC),
         code_version=CODE_VERSION,
     )

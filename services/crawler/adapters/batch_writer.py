@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from services.crawler.adapters.checkpoints import Checkpoint
 from services.crawler.adapters.line_file import LineFile
 from services.crawler.adapters.spool import Spool
-from services.crawler.domain.fetching import Answer, FetchFailure, printable
+from services.crawler.domain.fetching import Answer, FetchFailure
 from services.crawler.domain.records import NULL_LINE
 from shared.events.models import Counts, CursorWork, MissingPage
 from shared.reasons import Reason
@@ -18,7 +17,6 @@ from shared.reasons import Reason
 RAW_FILE, LOG_FILE = "raw", "requests"
 
 MAX_URL_CHARS = 2000
-MAX_HEADER_CHARS = 256
 MAX_MISSING_URL_CHARS = 300
 MAX_MISSING_REASON_CHARS = 300
 """A batch may miss 1,000 pages, and its manifest must stay below a megabyte."""
@@ -32,11 +30,6 @@ BEYOND_THE_END = "not crawled: the run had ended its chain here when the batch f
 def no_records_remark(lacking: str) -> str:
     """Of a source without a record, by what its answer has instead of an array."""
     return f"0 records: {lacking}"
-
-
-def shown_header(answer: Answer[Any], name: str) -> str:
-    """Of a header what can be printed; empty where the answer has none."""
-    return printable(answer.header(name) or "")[:MAX_HEADER_CHARS]
 
 
 def missed(url: str, reason: str) -> MissingPage:
@@ -124,11 +117,9 @@ class BatchWriter:
     async def add(self, answer: Answer[Fetched]) -> None:
         fetched = answer.value
         reason = Reason.EMPTY if fetched.empty else None
-        told = {"etag": shown_header(answer, "etag")}
-        if answer.answered_url != answer.url:
-            told["answered_url"] = answer.answered_url[:MAX_URL_CHARS]
+        led = answer.answered_url[:MAX_URL_CHARS] if answer.answered_url != answer.url else None
         await self._log(
-            answer.url, answer.status, fetched.rows, reason, None, answer.fetched_at.isoformat(), **told
+            answer, fetched.rows, reason, None, etag=answer.etag, answered_url=led, size=answer.bytes
         )
         if fetched.rows:
             for block in fetched.lines.blocks():
@@ -161,7 +152,7 @@ class BatchWriter:
 
     async def add_end(self, behind: FetchFailure) -> None:
         """A request that found no records behind the last page."""
-        await self._log(behind.url, behind.status, 0, None, behind.detail, behind.fetched_at.isoformat())
+        await self._log(behind, 0, None, behind.detail)
 
     def end_at(self, following: CursorWork) -> None:
         """The number of batches is published already: what follows is listed as missing."""
@@ -172,30 +163,34 @@ class BatchWriter:
         self.missing.append(missed(url, reason))
 
     async def _log_failure(self, failure: FetchFailure, rows: int) -> None:
-        fetched_at = failure.fetched_at.isoformat()
-        await self._log(failure.url, failure.status, rows, Reason.FETCH, failure.detail, fetched_at)
+        await self._log(failure, rows, Reason.FETCH, failure.detail)
 
     async def _log(
         self,
-        url: str,
-        status: int | None,
+        request: Answer[Fetched] | FetchFailure,
         rows: int,
         reason: Reason | None,
         detail: str | None,
-        fetched_at: str,
-        **told: str | None,
+        *,
+        etag: str | None = None,
+        answered_url: str | None = None,
+        size: int | None = None,
     ) -> None:
         """`told`: what the answer says of itself, where it does."""
         self.requests += 1
         entry = {
             "place": self.rows,
             "rows": rows,
-            "url": url[:MAX_URL_CHARS],
-            "status": status,
+            "url": request.url[:MAX_URL_CHARS],
+            "status": request.status,
             "reason": reason,
             "detail": detail,
-            "fetched_at": fetched_at,
-            **{name: value for name, value in told.items() if value},
+            "fetched_at": request.fetched_at.isoformat(),
+            "tries": request.tries,
+            "took_ms": None if request.took_s is None else round(request.took_s * 1000),
+            "etag": etag,
+            "bytes": size,
+            **({"answered_url": answered_url} if answered_url else {}),
         }
         await self.log.write(orjson.dumps(entry) + b"\n")
 

@@ -15,6 +15,8 @@ from shared.datasets.model import ApiSource
 RETRIED_STATUSES = frozenset({408, 425, 429})
 """Besides 5xx, and whatever comes with a `Retry-After`. Other 4xx are answers."""
 
+MAX_ETAG_CHARS = 200
+
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 T = TypeVar("T")
@@ -70,10 +72,12 @@ class FetchError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.fingerprint = fingerprint
+        self.took_s: float | None = None
+        """Of this try, where the source was asked."""
 
     def after_redirect(self, url: str) -> "FetchError":
         """The same, of a request that was led to `url`."""
-        return FetchError(
+        error = FetchError(
             f"redirected to {shown_url(url)}: {self}",
             outcome=self.outcome,
             retryable=self.retryable,
@@ -81,6 +85,8 @@ class FetchError(Exception):
             retry_after_s=self.retry_after_s,
             fingerprint=self.fingerprint,
         )
+        error.took_s = self.took_s
+        return error
 
 
 def is_retried(status: int) -> bool:
@@ -98,6 +104,17 @@ class Answer(Generic[T_co]):
     """Names in lower case; a header may come several times."""
     value: T_co
     fetched_at: datetime
+    tries: int = 1
+    took_s: float | None = None
+    """Of the last try: from its turn to the whole answer."""
+    bytes: int | None = None
+    """Of the body, decompressed."""
+
+    @property
+    def etag(self) -> str | None:
+        """As the source sent it, printable and cut."""
+        found = self.header("etag")
+        return None if found is None else printable(found)[:MAX_ETAG_CHARS]
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name.lower())
@@ -112,11 +129,16 @@ class FetchFailure:
     status: int | None
     detail: str
     fetched_at: datetime
+    tries: int = 1
+    took_s: float | None = None
+    """Of the last try."""
 
 
-def failure_of(url: str, detail: str, status: int | None = None) -> FetchFailure:
+def failure_of(
+    url: str, detail: str, status: int | None = None, *, tries: int = 1, took_s: float | None = None
+) -> FetchFailure:
     """A failure, now. What a source sent may be in both texts: they are made printable, so that any store takes them."""
-    return FetchFailure(printable(url), status, printable(detail), datetime.now(UTC))
+    return FetchFailure(printable(url), status, printable(detail), datetime.now(UTC), tries, took_s)
 
 
 def printable(text: str) -> str:

@@ -1,7 +1,9 @@
 """Requests to sources: paced, tried again, parsed."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -10,10 +12,10 @@ from services.crawler.adapters.spool import Spool
 from services.crawler.domain.answers import BadBodyError
 from services.crawler.domain.fetching import Answer, FetchError, FetchFailure, RetryPolicy, failure_of
 from services.crawler.http.rate_limit import SourceThrottle
-from services.crawler.http.transport import HttpTransport, Response
+from services.crawler.http.transport import HttpTransport
 from shared.datasets.model import ApiSource
 from shared.observability import tracing
-from shared.observability.metrics import SOURCE_REQUESTS
+from shared.observability.metrics import SOURCE_BYTES, SOURCE_REQUESTS
 
 MAX_CAUSE_CHARS = 220
 """Fits whole into the reason of a missing page."""
@@ -41,7 +43,7 @@ class SourceClient:
         unusable: bytes | None = None
         for tried in range(1, self._policy.tries + 1):
             try:
-                answer = await self._try(source, url, parse, folder)
+                answer = replace(await self._try(source, url, parse, folder), tries=tried)
             except FetchError as error:
                 SOURCE_REQUESTS.labels(source.name, error.outcome).inc()
                 is_same = error.fingerprint is not None and error.fingerprint == unusable
@@ -56,10 +58,17 @@ class SourceClient:
 
     async def _try(self, source: ApiSource, url: str, parse: Callable[[bytes], T], folder: Path) -> Answer[T]:
         async with self._throttle.request(source):
-            with tracing.one_of_many(
-                "fetch", "client", {"http.request.method": "GET", "onpoint.source": source.name}
-            ):
-                response = await self._transport.get(url, folder)
+            began_s = time.monotonic()
+            try:
+                with tracing.one_of_many(
+                    "fetch", "client", {"http.request.method": "GET", "onpoint.source": source.name}
+                ):
+                    response = await self._transport.get(url, folder)
+            except FetchError as error:
+                error.took_s = time.monotonic() - began_s
+                raise
+        took_s = time.monotonic() - began_s
+        SOURCE_BYTES.labels(source.name).inc(response.body.bytes)
         fetched_at = datetime.now(UTC)
         try:
             value = await self._parse(response.body, parse)
@@ -71,11 +80,21 @@ class SourceClient:
                 status=response.status,
                 fingerprint=await asyncio.to_thread(response.body.digest),
             )
+            unusable.took_s = took_s
             led = response.answered_url
             raise unusable if response.is_direct else unusable.after_redirect(led) from error
         finally:
             response.body.close()
-        return _answer(url, response, value, fetched_at)
+        return Answer(
+            url,
+            response.answered_url,
+            response.status,
+            response.headers,
+            value,
+            fetched_at,
+            took_s=took_s,
+            bytes=response.body.bytes,
+        )
 
     async def _parse(self, body: Spool, parse: Callable[[bytes], T]) -> T:
         if not body.is_big:
@@ -89,10 +108,6 @@ class SourceClient:
         await asyncio.sleep(max(error.retry_after_s or 0.0, self._policy.delay_s(tried)))
 
 
-def _answer(url: str, response: Response, value: T, fetched_at: datetime) -> Answer[T]:
-    return Answer(url, response.answered_url, response.status, response.headers, value, fetched_at)
-
-
 def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> FetchFailure:
     """The cause first; then the number of tries."""
     detail = str(error)
@@ -101,4 +116,4 @@ def _failure(url: str, error: FetchError, tried: int, *, is_same: bool) -> Fetch
         detail += (
             f" (tried {'twice' if tried == 2 else f'{tried} times'}{', same answer' if is_same else ''})"  # noqa: PLR2004 - a word
         )
-    return failure_of(url, detail, error.status)
+    return failure_of(url, detail, error.status, tries=tried, took_s=error.took_s)

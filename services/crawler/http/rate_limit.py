@@ -1,6 +1,7 @@
 """The rate and the concurrency of requests per source. Shared by all workers of the process."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -8,6 +9,14 @@ from contextlib import asynccontextmanager
 from yarl import URL
 
 from shared.datasets.model import ApiSource
+from shared.observability.metrics import (
+    SOURCE_CONCURRENCY_LIMIT,
+    SOURCE_IN_FLIGHT,
+    SOURCE_PAUSED_SECONDS,
+    SOURCE_RATE_LIMIT,
+    SOURCE_SECONDS,
+    SOURCE_WAIT_SECONDS,
+)
 
 LATE_S = 0.005
 """Lateness of the event loop that is made up for; otherwise a high rate would never be reached."""
@@ -80,11 +89,20 @@ class SourceThrottle:
     @asynccontextmanager
     async def request(self, source: ApiSource) -> AsyncIterator[None]:
         """Surrounds one request: waits for a slot and its turn, and occupies the slot."""
+        began_s = time.monotonic()
         async with self._slots[source.name].slot(lambda: self._most_of(source)):
             await self._limiter(source).acquire(source.requests_per_second)
-            yield
+            SOURCE_WAIT_SECONDS.labels(source.name).inc(time.monotonic() - began_s)
+            SOURCE_CONCURRENCY_LIMIT.labels(source.name).set(self._most_of(source))
+            SOURCE_RATE_LIMIT.labels(source.name).set(source.requests_per_second)
+            with (
+                SOURCE_IN_FLIGHT.labels(source.name).track_inprogress(),
+                SOURCE_SECONDS.labels(source.name).time(),
+            ):
+                yield
 
     def pause(self, source: ApiSource, seconds: float) -> None:
+        SOURCE_PAUSED_SECONDS.labels(source.name).inc(seconds)
         self._limiter(source).pause(seconds)
 
     def _most_of(self, source: ApiSource) -> int:

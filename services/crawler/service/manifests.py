@@ -16,8 +16,10 @@ from shared.events.models import (
     IdWork,
     MissingPage,
 )
-from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import STAGE_ROWS
 from shared.reasons import Reason
+from shared.runtime.busy import cpu_ms
+from shared.stages.counting import count_batch
 from shared.stages.failures import MAX_DETAIL_CHARS, error_text
 from shared.version import CODE_VERSION
 
@@ -38,6 +40,7 @@ def manifest_fields(unit: CrawlBatchRequested) -> dict[str, Any]:
         "sequence": unit.sequence,
         "stage": STAGE,
         "requested_at": unit.requested_at,
+        "cpu_ms": cpu_ms(),
         "produced_at": datetime.now(UTC),
         "code_version": CODE_VERSION,
     }
@@ -93,6 +96,6 @@ def dead_by_source(
 
 def count_result(manifest: BatchManifest) -> None:
     """Counts a result in the metrics; only the process that committed it does."""
-    STAGE_BATCHES.labels(STAGE, manifest.dataset, manifest.status).inc()
+    count_batch(manifest)
     for outcome in ("read", "accepted", "rejected"):
         STAGE_ROWS.labels(STAGE, manifest.dataset, outcome).inc(getattr(manifest.counts, outcome))

@@ -40,6 +40,7 @@ from shared.postgres.errors import (
     translated,
 )
 from shared.reasons import Reason
+from shared.runtime.busy import cpu_ms
 from shared.version import CODE_VERSION
 
 log = get_logger()
@@ -229,6 +230,7 @@ async def _load(
         repeated=merged.repeated,
         refused=refused,
         artifacts=(await keep(refused),) if refused else (),
+        cpu_ms=cpu_ms(),
         produced_at=loaded_at,
         code_version=CODE_VERSION,
     )

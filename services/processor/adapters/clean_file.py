@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.processor.adapters.spill_file import read_columns, read_kept
+from services.processor.adapters.stored_rows import StoredRows, kept_pieces
 from services.processor.domain.duplicates import count_repeated, last_of_each_key
 from shared.datasets.arrow import clean_schema
 from shared.datasets.lineage import LINEAGE
@@ -35,16 +35,15 @@ class Written(NamedTuple):
     """Of those, the ones with the same content."""
 
 
-def write_clean(rows: Path, target: Path, batch: BatchManifest, dataset: Dataset) -> Written:
+def write_clean(rows: StoredRows, target: Path, batch: BatchManifest, dataset: Dataset) -> Written:
     """Writes the stored rows without duplicates, with their lineage.
 
     The same rows and manifest give the same bytes. Memory is a row group, and the batch's keys.
     """
     schema = clean_schema(dataset)
-    keys = read_columns(rows, dataset.key)
+    keys = rows.columns(dataset.key)
     kept = last_of_each_key(keys)
-    with pa.OSFile(str(rows), "rb") as source:
-        _write(_with_lineage(read_kept(pa.ipc.open_file(source), kept), batch, schema), target, schema)
+    _write(_with_lineage(kept_pieces(rows, kept), batch, schema), target, schema)
     accepted = int(kept.sum())
     deduplicated = len(kept) - accepted
     repeated = count_repeated(keys, _hashes(rows, dataset), kept) if deduplicated else 0
@@ -64,16 +63,12 @@ def rewrite_lineage(
     _write(_with_lineage(pieces, batch, schema), target, schema)
 
 
-def _hashes(rows: Path, dataset: Dataset) -> pl.Series:
-    """Of each stored row's own columns. Memory is a piece of the file, and eight bytes a row."""
+def _hashes(rows: StoredRows, dataset: Dataset) -> pl.Series:
+    """Of each stored row's own columns. Memory is a piece of them, and eight bytes a row."""
     names = [column.name for column in dataset.columns]
-    with pa.OSFile(str(rows), "rb") as source:
-        file = pa.ipc.open_file(source)
-        pieces = [
-            pl.DataFrame(pl.from_arrow(file.get_batch(number).select(names))).hash_rows()
-            for number in range(file.num_record_batches)
-        ]
-    return pl.concat(pieces)
+    return pl.concat(
+        [pl.DataFrame(pl.from_arrow(piece.select(names))).hash_rows() for piece in rows.pieces()]
+    )
 
 
 def _with_lineage(tables: Iterable[pa.Table], batch: BatchManifest, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -83,9 +78,12 @@ def _with_lineage(tables: Iterable[pa.Table], batch: BatchManifest, schema: pa.S
         pa.scalar(batch.batch_id),
         pa.scalar(batch.requested_at, schema.field("_requested_at").type),
     )
+    constants: list[pa.Array[Any]] = []
     for table in tables:
-        constants = [pa.repeat(value, table.num_rows) for value in values]
-        yield pa.table([*table.columns[:-1], *constants, table.columns[-1]], schema=schema)
+        if not constants or len(constants[0]) < table.num_rows:
+            constants = [pa.repeat(value, table.num_rows) for value in values]
+        of_batch = [constant.slice(0, table.num_rows) for constant in constants]
+        yield pa.table([*table.columns[:-1], *of_batch, table.columns[-1]], schema=schema)
 
 
 def _write(tables: Iterable[pa.Table], target: Path, schema: pa.Schema) -> None:

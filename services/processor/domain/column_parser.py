@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json
 import stringzilla
 
 from services.processor.domain.chosen_forms import ChosenForms
-from services.processor.domain.parse_schema import MAX_KEY_BYTES, ParseSchema, Target, Tree, tree_schema
+from services.processor.domain.parse_schema import ParseSchema, Target, Tree, tree_schema
+from services.processor.domain.typed_columns import Columns, typed_columns
 from services.processor.domain.unmapped_fields import UnnamedFields, copy_tree, value_at
 
 _NO_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)(?=[\s,}\]])")
@@ -26,8 +26,6 @@ _ESCAPED_NUMBER = re.compile(rb"\\u00(?:3[0-9]|2[bBdDeE]|[46]5)")
 _LOOKED_BACK_BYTES = 64
 _SURE_DIGITS = 25
 """Of a number. With a power of ten of one digit they stay within the parser's table of powers."""
-
-Columns = list["pa.Array[Any]"]
 
 
 def read_columns(
@@ -62,15 +60,14 @@ def _read(
     raws = parse_schema.raw.read(data, lines)
     if raws is None:
         return None
-    columns: Columns = []
-    for place, target in enumerate(parse_schema.targets):
-        column = target.reader.column(raws[place] if place in raws else _at(table, target))
-        if column is None or (target.is_key and column.null_count):
-            return None
-        columns.append(column)
-    if not _has_short_keys([columns[place] for place in parse_schema.key_texts]):
-        return None
-    return columns, ignored
+    columns = typed_columns(
+        (
+            raws[place] if place in raws else _at(table, target)
+            for place, target in enumerate(parse_schema.targets)
+        ),
+        parse_schema,
+    )
+    return None if columns is None else (columns, ignored)
 
 
 def _is_plain(data: bytes, lines: int) -> bool:
@@ -143,11 +140,3 @@ def _parse(data: bytes, tree: Tree) -> pa.Table | None:
 
 def _at(table: pa.Table, target: Target) -> "pa.Array[Any]":
     return value_at(table, target.path).combine_chunks()
-
-
-def _has_short_keys(texts: Columns) -> bool:
-    """A sum of the longest is a doubt, no more."""
-    longest: list[int] = [
-        pc.max(pc.call_function("binary_length", [column])).as_py() or 0 for column in texts
-    ]
-    return sum(longest) <= MAX_KEY_BYTES

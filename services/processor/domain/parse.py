@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 
 from services.processor.domain.absent import AbsentFields
 from services.processor.domain.chosen_forms import ChosenForms
-from services.processor.domain.column_parser import Columns, read_columns
+from services.processor.domain.column_parser import read_columns
+from services.processor.domain.layout_parser import read_layout
 from services.processor.domain.lines import MAX_LINE_BYTES, Chunk, LongLine
 from services.processor.domain.parse_schema import ParseSchema, Target
 from services.processor.domain.room import MAX_ROW_BYTES, RowRoom, WideRow
 from services.processor.domain.row_parser import NestedTooDeepError, RejectedLine, Row, read_line
+from services.processor.domain.typed_columns import Columns
 from services.processor.domain.unmapped_fields import UnnamedFields
 from shared.reasons import Reason
 
@@ -70,8 +72,10 @@ def parse_chunk(
 
 
 def _parse(chunk: Chunk, first_position: int, parse_schema: ParseSchema, watch: Watch) -> Iterator[Parsed]:
-    watch.unnamed.observe(chunk.data)
-    found = read_columns(chunk.data, chunk.lines, parse_schema, watch.unnamed, watch.forms)
+    found = read_layout(chunk.data, chunk.lines, parse_schema, watch.unnamed)
+    if found is None:
+        watch.unnamed.observe(chunk.data)
+        found = read_columns(chunk.data, chunk.lines, parse_schema, watch.unnamed, watch.forms)
     if found is not None:
         yield _whole(found, chunk.first_line + first_position, parse_schema, watch)
         return
@@ -89,7 +93,10 @@ def refuse_long(line: LongLine) -> Refused:
 def _parse_block(
     lines: list[bytes], first_line: int, first_position: int, parse_schema: ParseSchema, watch: Watch
 ) -> Parsed:
-    found = read_columns(b"\n".join(lines) + b"\n", len(lines), parse_schema, watch.unnamed, watch.forms)
+    data = b"\n".join(lines) + b"\n"
+    found = read_layout(data, len(lines), parse_schema, watch.unnamed)
+    if found is None:
+        found = read_columns(data, len(lines), parse_schema, watch.unnamed, watch.forms)
     if found is not None:
         return _whole(found, first_line + first_position, parse_schema, watch)
     rows: list[Row] = []

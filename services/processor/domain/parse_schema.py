@@ -61,6 +61,8 @@ class ParseSchema:
     """Whether the parser makes decimals of a record's numbers."""
     raw: RawValues
     """Of the targets whose values are needed as they were written."""
+    is_flat: bool
+    """Whether every column is read from a field at the top, as a text, a number that is no decimal, or a boolean."""
     known: KnownFields | None
     """Where a row may not have a field that no column is for: the others."""
 
@@ -81,6 +83,7 @@ def parse_schema_of(dataset: Dataset) -> ParseSchema:
         _places(targets, lambda target: len(target.reader.forms) > 1),
         any(_holds_decimals(form) for target in targets for form in target.reader.forms),
         RawValues({place: target.path for place, target in enumerate(targets) if not target.reader.forms}),
+        all(len(target.path) == 1 and _is_plain(target.reader) for target in targets),
         KnownFields(tree) if dataset.contract.new_columns == "reject" else None,
     )
 
@@ -99,6 +102,16 @@ def _target(dataset: Dataset, column: Column) -> Target:
 
 def _places(targets: Sequence[Target], are_meant: Callable[[Target], bool]) -> tuple[int, ...]:
     return tuple(place for place, target in enumerate(targets) if are_meant(target))
+
+
+def _is_plain(reader: Reader) -> bool:
+    return bool(reader.forms) and all(
+        pa.types.is_string(form)
+        or pa.types.is_integer(form)
+        or pa.types.is_floating(form)
+        or pa.types.is_boolean(form)
+        for form in reader.forms
+    )
 
 
 def _holds_decimals(kind: pa.DataType) -> bool:

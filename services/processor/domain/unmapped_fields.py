@@ -1,6 +1,7 @@
 """Counts the values of fields that the dataset's file does not name. An unnamed object or array counts once."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -56,6 +57,12 @@ class UnnamedFields:
                 RecursionError,
             ):  # also of a value that was read, but is too deep to be looked into
                 continue
+
+    def saw(self, names: Iterable[str]) -> None:
+        """The fields at the top of a record, where they are known without a look at it."""
+        for name in names:
+            if name not in self._named and len(name) <= MAX_NAME_CHARS:
+                self._name((name,))
 
     def distrust(self) -> None:
         """A field was not of the type it was seen with: none is counted from here on, only named."""

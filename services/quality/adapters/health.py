@@ -30,7 +30,9 @@ INSERT INTO onpoint_news.health_report (measured_at, report) VALUES ($1, $2::jso
 ON CONFLICT (is_one) DO UPDATE SET measured_at = excluded.measured_at, report = excluded.report
 """
 
-_AGE = "SELECT extract(epoch FROM clock_timestamp() - measured_at)::float8 FROM onpoint_news.health_report"
+_LAST = """
+SELECT extract(epoch FROM clock_timestamp() - measured_at)::float8 AS age_s, report FROM onpoint_news.health_report
+"""
 
 
 class HealthRepository:
@@ -40,11 +42,13 @@ class HealthRepository:
         self._pool = pool
         self._config = config
 
-    async def age_s(self) -> float | None:
-        """Of the last measurement of any replica; None: there is none."""
+    async def last(self) -> tuple[float | None, HealthReport | None]:
+        """The last measurement of any replica and its age in seconds; None: there is none."""
         with translated():
-            age: float | None = await self._pool.fetchval(_AGE)
-        return age
+            row = await self._pool.fetchrow(_LAST)
+        return (
+            (None, None) if row is None else (row["age_s"], HealthReport.model_validate_json(row["report"]))
+        )
 
     async def store(self, report: HealthReport) -> HealthReport:
         """The report with the times since when its states hold. One that is older than the stored one changes nothing."""

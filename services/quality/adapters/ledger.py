@@ -181,6 +181,7 @@ class LedgerRepository:
                 [printable(name) for name in result.unnamed],
                 counts.filtered,
                 counts.added,
+                result.cpu_ms,
             )
         if row is None:
             # The batch has this result under another run or dataset, or another replica recorded it meanwhile.

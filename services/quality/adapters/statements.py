@@ -41,10 +41,10 @@ WITH run AS (
     INSERT INTO onpoint_runs.results AS r (
         batch_id, stage, run_id, dataset, sequence, status, reason, detail, rows_read, rows_accepted,
         rows_rejected, rows_deduplicated, rows_loaded, rows_superseded, artifacts, missing, produced_at, nulls, promised,
-        repeated, rejected_by_reason, absent, unnamed, rows_filtered, rows_added
+        repeated, rejected_by_reason, absent, unnamed, rows_filtered, rows_added, cpu_ms
     )
     SELECT $4, '{stage}', $1, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::jsonb, $17, $19::jsonb,
-        $20::bigint, $21, $22::jsonb, $23::text[], $24::text[], $25, $26
+        $20::bigint, $21, $22::jsonb, $23::text[], $24::text[], $25, $26, $27::bigint
     FROM (SELECT count(*) FROM run) AS first
     ON CONFLICT (batch_id, stage) DO UPDATE SET
         status = excluded.status, reason = excluded.reason, detail = excluded.detail, rows_read = excluded.rows_read,
@@ -54,6 +54,7 @@ WITH run AS (
         produced_at = excluded.produced_at, nulls = excluded.nulls, promised = excluded.promised,
         repeated = excluded.repeated, rejected_by_reason = excluded.rejected_by_reason, absent = excluded.absent,
         unnamed = excluded.unnamed, rows_filtered = excluded.rows_filtered, rows_added = excluded.rows_added,
+        cpu_ms = excluded.cpu_ms,
         recorded_at = clock_timestamp(),
         revived_at = clock_timestamp()
     WHERE r.status = 'dead' AND r.run_id = $1 AND r.dataset = $3

@@ -32,7 +32,7 @@ class Receiver(Protocol):
 
 
 class HttpReceiver:
-    """POSTs JSON. Redirects are not followed, and no proxy of the environment is used."""
+    """POSTs JSON. Redirects are not followed, and no proxy is used."""
 
     def __init__(self, url: str, api_key: SecretStr | None) -> None:
         self._url = url

@@ -40,13 +40,15 @@ class HealthService:
     async def measure_if_due(self) -> bool:
         """Whether it measured: not where a replica has, within the interval."""
         try:
-            age_s = await self._repository.age_s()
+            age_s, last = await self._repository.last()
         except OnPointError:
-            age_s = None
-        if age_s is not None and age_s < self._interval_s:
-            return False
-        await self.report()
-        return True
+            age_s, last = None, None
+        if age_s is None or age_s >= self._interval_s:
+            await self.report()
+            return True
+        if last is not None:
+            _show(last)
+        return False
 
     async def _measure(self) -> HealthReport:
         report = await self._meter().measure()
@@ -54,7 +56,13 @@ class HealthService:
             report = await self._repository.store(report)
         except OnPointError as error:
             log.warning("health_not_stored", why=str(error))
-        for check in report.checks:
-            HEALTH_STATUS.labels(check.name).set(LEVEL[check.status])
+        _show(report)
         log.info("health", status=report.status, checks={check.name: check.status for check in report.checks})
         return report
+
+
+def _show(report: HealthReport) -> None:
+    """Whichever replica measured: the metrics of all of them agree."""
+    HEALTH_STATUS.clear()
+    for check in report.checks:
+        HEALTH_STATUS.labels(check.name).set(LEVEL[check.status])

@@ -11,7 +11,7 @@ from shared import crashpoints
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.datasets.versions import ColumnsVersion
-from shared.errors import ConfigurationError, PermanentError
+from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.events.models import RunCompleted
 from shared.news.channels.base import SEND_TIMEOUT_S, Channel
 from shared.news.config import NewsConfig
@@ -26,6 +26,11 @@ LEASE_S = 3 * SEND_TIMEOUT_S
 
 PAUSES_S = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 """Before the next try of a delivery; the last one from there on, until a day is over."""
+
+NOTE_AGAIN_S = 1.0
+
+STOP_S = 8.0
+"""What a stop gives a try that goes on; with the time that records have, below what a container has to end."""
 
 FAILURES_TO_PAUSE = 3
 """In a row, of one channel: its other deliveries wait then too, and one of them looks whether it is back."""
@@ -128,6 +133,16 @@ class NewsSender:
         crashpoints.reach("news.claimed")
         if loop.time() - claimed_s > LEASE_S - SEND_TIMEOUT_S:
             return 0.0  # this process stood still: by the end of a try another one would have claimed it
+        attempt = asyncio.ensure_future(self._attempt(delivery))
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            # An orderly stop: a try that is cut off here would leave the delivery in doubt.
+            await asyncio.wait({attempt}, timeout=STOP_S)
+            attempt.cancel()
+            raise
+
+    async def _attempt(self, delivery: Delivery) -> float:
         try:
             await self.channel.send(delivery)
         except ChannelUnavailableError as error:
@@ -141,10 +156,22 @@ class NewsSender:
         crashpoints.reach("news.sent")
         self._failures = 0
         NEWS_SENT.labels(self.name).inc()
-        if not await self.outbox.sent(delivery):
+        if not await self._note_sent(delivery):
             log.warning("news_claim_lost", channel=self.name, delivery_id=delivery.id)
         log.info("news_sent", channel=self.name, item_id=delivery.item.id, tries=delivery.tries)
         return 0.0
+
+    async def _note_sent(self, delivery: Delivery) -> bool:
+        """Through an outage too, while the claim lasts: what is not noted is sent again."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + LEASE_S - SEND_TIMEOUT_S
+        while True:
+            try:
+                return await self.outbox.sent(delivery)
+            except TransientError:
+                if loop.time() > end_s:
+                    raise
+                await asyncio.sleep(NOTE_AGAIN_S)
 
     async def _unavailable(self, delivery: Delivery, error: ChannelUnavailableError) -> float:
         pause_s = self.pauses_s[min(delivery.tries, len(self.pauses_s)) - 1]

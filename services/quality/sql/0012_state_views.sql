@@ -23,6 +23,9 @@ CROSS JOIN LATERAL (
 ) AS s
 WHERE r.run_id = c.run_id;
 
+-- CPU time that a stage had for a batch, for what a run costs. Null: not measured.
+ALTER TABLE onpoint_runs.results ADD COLUMN cpu_ms bigint;
+
 -- A page of runs of one status, latest first.
 CREATE INDEX runs_by_status ON onpoint_runs.runs ((coalesce(status, 'running')), requested_at DESC, run_id);
 -- The runs that ended lately.
@@ -81,6 +84,7 @@ SELECT
     n.stage,
     count(*) AS batches,
     coalesce(sum(n.rows), 0)::bigint AS rows,
+    sum(n.cpu_ms)::bigint AS cpu_ms,
     -- When there was something to do for the first time: a result of the stage before, or the run itself.
     coalesce(min(n.given_at), min(r.started_at)) AS begun_at,
     min(n.recorded_at) AS first_at,
@@ -94,7 +98,7 @@ SELECT
         AS delay_s
 FROM (
     SELECT
-        o.run_id, o.dataset, o.stage, o.recorded_at, p.recorded_at AS given_at,
+        o.run_id, o.dataset, o.stage, o.recorded_at, o.cpu_ms, p.recorded_at AS given_at,
         CASE WHEN o.status = 'dead' THEN 0 WHEN o.stage = 'processor' THEN o.rows_accepted ELSE o.rows_read END AS rows,
         row_number() OVER (PARTITION BY o.run_id, o.dataset, o.stage ORDER BY o.recorded_at, o.sequence) AS place,
         count(*) OVER (PARTITION BY o.run_id, o.dataset, o.stage) AS results

@@ -44,7 +44,7 @@ async def show_forever(state: PipelineMetrics) -> None:
 async def _repeat(
     work: Callable[[], Awaitable[object]], every_s: float = INTERVAL_S, outage: Outage | None = None
 ) -> None:
-    outage = outage or Outage("loop_paused", "loop_resumed")
+    outage = outage or Outage("loop_paused", "loop_resumed", work="a loop beside the records")
     while True:
         await asyncio.sleep(every_s)
         try:

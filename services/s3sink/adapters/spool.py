@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.parquet.columns import align
+from shared.parquet.reader import PIECE_BYTES
 
 
 class Spool:
@@ -21,6 +22,8 @@ class Spool:
         self._starts: list[int] = []
         """The row at which each piece starts."""
         self._rows = 0
+        self._row_bytes = 1
+        """Of a row of the widest piece, on the average."""
 
     def __enter__(self) -> Self:
         return self
@@ -36,6 +39,11 @@ class Spool:
             self._writer.write_batch(piece)
             self._starts.append(self._rows)
             self._rows += piece.num_rows
+            self._row_bytes = max(self._row_bytes, piece.nbytes // max(piece.num_rows, 1))
+
+    def rows_at_once(self, rows: int) -> int:
+        """How many rows to take together: `rows`, or fewer of wide ones."""
+        return max(1, min(rows, PIECE_BYTES // self._row_bytes))
 
     def take(self, rows: Any) -> pa.Table:
         """The rows of these numbers (int64), in their order. Memory is that of the rows."""

@@ -12,10 +12,11 @@ from services.s3sink.adapters.arrange import Arrangement, Part
 from services.s3sink.adapters.claim import Claim
 from services.s3sink.adapters.clean import Clean, arranged, fill
 from services.s3sink.adapters.spool import Spool
+from services.s3sink.adapters.table_commits import TableCommits
 from services.s3sink.domain import LakeFile
 from services.s3sink.errors import BatchUnusableError, ClaimLostError
 from shared import crashpoints
-from shared.datasets.arrow import clean_schema
+from shared.datasets.arrow import lake_schema
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import Dataset
 from shared.errors import PermanentError, TransientError
@@ -33,18 +34,22 @@ log = get_logger()
 
 
 class ObjectWriter:
-    def __init__(self, batches: Batches, lake: ObjectStore, datasets: RunDatasets) -> None:
+    def __init__(
+        self, batches: Batches, lake: ObjectStore, datasets: RunDatasets, tables: TableCommits
+    ) -> None:
         self._batches = batches
         self._lake = lake
         self._datasets = datasets
+        self._tables = tables
 
     async def write(self, claim: Claim, batches: Sequence[BatchManifest]) -> bool:
         """Puts the files and commits that they are written. The same batches give the same bytes under the same keys.
 
         False: the object went another way meanwhile, or another process has claimed it. Raises
         `BatchUnusableError` for the batch whose artifact is gone or not as in its manifest, `TooManyFilesError`,
-        `TransientError` in an outage or where the disk is full.
+        `TableRefusedError`, `TransientError` in an outage or where the disk is full.
         """
+        await self._tables.prepare(claim, await self._dataset(batches))
         try:
             async with claim.renewed():
                 ids = [batch.batch_id for batch in batches]
@@ -59,6 +64,11 @@ class ObjectWriter:
             return False
         return await claim.written(files)
 
+    async def commit(self, claim: Claim, batches: Sequence[BatchManifest], *, is_resumed: bool) -> None:
+        """The object that is written is in its dataset's table, where that has one. Raises as `TableCommits.commit`."""
+        if claim.lake is not None:
+            await self._tables.commit(claim, await self._dataset(batches), claim.lake, is_resumed=is_resumed)
+
     async def files(
         self, claim: Claim, folder: Path, batches: Sequence[BatchManifest]
     ) -> tuple[LakeFile, ...]:
@@ -66,7 +76,7 @@ class ObjectWriter:
         dataset = await self._dataset(batches)
         clean = [await self._fetch(claim, folder, batch) for batch in batches]
         arrangement = await asyncio.to_thread(arranged, clean, dataset)
-        with Spool(folder / "rows.arrow", clean_schema(dataset)) as spool:
+        with Spool(folder / "rows.arrow", lake_schema(dataset)) as spool:
             if arrangement.rows is not None:
                 await asyncio.to_thread(fill, spool, clean)
             job = _Job(claim, dataset, clean, arrangement, spool, folder / "object.parquet")
@@ -145,8 +155,9 @@ class _Job:
                 yield from each.read()
             return
         numbers = self.arrangement.rows.slice(part.start, part.stop - part.start).combine_chunks()
-        for start in range(0, len(numbers), READ_ROWS):
-            yield self.spool.take(numbers.slice(start, READ_ROWS))
+        at_once = self.spool.rows_at_once(READ_ROWS)
+        for start in range(0, len(numbers), at_once):
+            yield self.spool.take(numbers.slice(start, at_once))
 
 
 @contextmanager

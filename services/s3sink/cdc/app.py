@@ -32,6 +32,7 @@ TOPIC_PREFIX = "cdc"
 
 
 async def build(process: Process) -> None:
+    """Makes the sink and its watch. Waits for PostgreSQL and the migrations of s3sink."""
     settings, kafka = load_settings(CdcSettings), load_settings(KafkaSettings)
     storage = load_settings(ObjectStoreSettings)
     pool = await open_pool(load_settings(PostgresSettings), process.waits_for)
@@ -64,6 +65,7 @@ async def build(process: Process) -> None:
 
 
 def observe(table: str, written: Written, skipped: int, load: Load) -> None:
+    """Counts an object that is in the lake."""
     CDC_OBJECTS.labels(table).inc()
     CDC_ROWS.labels(table).inc(written.rows)
     CDC_SKIPPED.labels(table).inc(skipped)

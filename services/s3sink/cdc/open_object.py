@@ -96,6 +96,7 @@ class OpenObject:
         return self._file, *hash_file(self._file)
 
     def discard(self) -> None:
+        """Removes the file. Idempotent."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -19,12 +19,14 @@ from shared.bus.delivery import MAX_TRIES, POISONED_PRODUCER
 from shared.bus.messages import Publish, Record
 from shared.errors import PermanentError, TransientError
 from shared.events.models import BatchManifest
+from shared.lake.tables.errors import TableRefusedError, TableUnavailableError
 from shared.observability.logging import get_logger
-from shared.observability.metrics import STAGE_BATCHES, STAGE_ROWS
+from shared.observability.metrics import BATCH_CPU_SECONDS, STAGE_BATCHES, STAGE_BYTES, STAGE_ROWS
 from shared.postgres.errors import StatementFailedError
 from shared.reasons import Reason
 from shared.runtime.background import Outage
-from shared.runtime.busy import busy
+from shared.runtime.busy import busy, cpu_ms
+from shared.stages.counting import count_batch
 from shared.stages.failures import dead_manifest
 from shared.stages.messages import result_event
 from shared.version import CODE_VERSION
@@ -34,6 +36,9 @@ IDLE_S = 1.0
 
 RETRY_DELAY_S = 1.0
 """Times the number of tries so far, before an object that failed is tried again."""
+
+MOST_DELAY_S = 60.0
+"""Before an object that its table does not take is tried again."""
 
 SendDeadLetter = Callable[[Record, PermanentError], Awaitable[None]]
 """Acked when it returns."""
@@ -61,6 +66,8 @@ class SinkLoop:
         self._woken = woken
         self._retry_delay_s = retry_delay_s
         self._tries: dict[str, int] = {}
+        self._waits: dict[str, int] = {}
+        """For their tables."""
         self._backing_off_until: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -68,7 +75,7 @@ class SinkLoop:
 
         Raises only what a new process must cure: a producer that the broker refuses for good.
         """
-        outage = Outage("sink_paused", "sink_resumed")
+        outage = Outage("sink_paused", "sink_resumed", work="the writing of lake objects")
         while True:
             self._woken.clear()
             try:
@@ -98,7 +105,10 @@ class SinkLoop:
         batches = await claim.batches()
         if len(batches) < len(claim.batch_ids):
             return  # undone by another replica since it was claimed
-        if claim.lake is None and not await self._write(claim, batches):
+        is_resumed = claim.lake is not None
+        if not is_resumed and not await self._write(claim, batches):
+            return
+        if not await self._commit(claim, batches, is_resumed=is_resumed):
             return
         results = [stored(batch, claim.lake, code_version=CODE_VERSION) for batch in batches]
         await self._publish([result_event(result) for result in results])
@@ -107,6 +117,10 @@ class SinkLoop:
         rows = sum(result.counts.accepted for result in results)
         STAGE_ROWS.labels("s3sink", claim.dataset, "accepted").inc(rows)
         STAGE_BATCHES.labels("s3sink", claim.dataset, "done").inc(len(results))
+        read = sum(artifact.bytes for batch in batches for artifact in batch.artifacts)
+        STAGE_BYTES.labels("s3sink", claim.dataset, "read").inc(read)
+        STAGE_BYTES.labels("s3sink", claim.dataset, "written").inc(claim.lake.bytes if claim.lake else 0)
+        BATCH_CPU_SECONDS.labels("s3sink", claim.dataset).inc((cpu_ms() or 0) / 1000)
         log.info(
             "object_stored", batches=len(results), rows=rows, bytes=claim.lake.bytes if claim.lake else 0
         )
@@ -116,13 +130,42 @@ class SinkLoop:
             return await self._writer.write(claim, batches)
         except BatchUnusableError as unusable:
             await self._mark_failed(claim, unusable.batch, unusable.error)
+        except TableUnavailableError as error:
+            self._put_off(claim, error)
         except TransientError:
             raise
         except TooManyFilesError as error:
             await self._give_up(claim, batches, PermanentError(Reason.SCHEMA, str(error)[:1000]))
+        except TableRefusedError as error:
+            await self._give_up(claim, batches, error)
         except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is counted and logged
             await self._failed(claim, batches, error)
         return False
+
+    async def _commit(self, claim: Claim, batches: list[BatchManifest], *, is_resumed: bool) -> bool:
+        """False: later. What is durable is never given up, whatever its table has against it."""
+        try:
+            await self._writer.commit(claim, batches, is_resumed=is_resumed)
+        except TableUnavailableError as error:
+            self._put_off(claim, error)
+            return False
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one object must not stop the others; it is logged
+            self._put_off(claim, error)
+            return False
+        self._waits.pop(claim.name, None)
+        return True
+
+    def _put_off(self, claim: Claim, error: Exception) -> None:
+        """The object waits for its table, longer each time; those of other datasets go on."""
+        waits = self._waits[claim.name] = self._waits.get(claim.name, 0) + 1
+        if isinstance(error, TableUnavailableError):
+            log.warning("table_unavailable", tries=waits, error=str(error))
+        else:
+            log.error("table_commit_failed", tries=waits, exc_info=error)
+        delay_s = min(self._retry_delay_s * waits**2, MOST_DELAY_S)
+        self._backing_off_until[claim.name] = time.monotonic() + delay_s
 
     async def _failed(self, claim: Claim, batches: list[BatchManifest], error: Exception) -> None:
         """An error of unknown kind: the object is tried again, then each batch alone, then the batch is dead."""
@@ -143,8 +186,9 @@ class SinkLoop:
             await self._mark_failed(claim, batches[0], error)
 
     async def _mark_failed(self, claim: Claim, batch: BatchManifest, error: PermanentError) -> None:
-        if await claim.mark_failed(dead_manifest(batch, "s3sink", error)):
-            STAGE_BATCHES.labels("s3sink", batch.dataset, "dead").inc()
+        dead = dead_manifest(batch, "s3sink", error)
+        if await claim.mark_failed(dead):
+            count_batch(dead)
             log.error("batch_dead", batch_id=batch.batch_id, reason=error.reason, detail=str(error))
 
     async def _publish_dead_batches(self) -> None:

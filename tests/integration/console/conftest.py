@@ -23,7 +23,15 @@ CREATE SCHEMA onpoint_runs;
 CREATE TABLE onpoint_runs.v_runs (
     run_id text, status text, reason text, requested_by text, requested_at timestamptz, started_at timestamptz,
     finished_at timestamptz, datasets text[], completed jsonb, replay_of text, superseded_by text,
-    from_stage text
+    from_stage text, rows_crawled bigint, rows_accepted bigint, rows_rejected bigint, rows_loaded bigint,
+    rows_stored bigint
+);
+CREATE TABLE onpoint_runs.v_stage_times (
+    run_id text, dataset text, stage text, batches bigint, rows bigint, cpu_ms bigint, begun_at timestamptz,
+    first_at timestamptz, last_at timestamptz, half_at timestamptz, half_batches bigint, half_rows bigint, delay_s float8
+);
+CREATE TABLE onpoint_runs.v_waiting (
+    run_id text, dataset text, stage text, batches bigint, since timestamptz
 );
 CREATE TABLE onpoint_runs.v_progress (
     run_id text, dataset text, stage text, batches_planned bigint, rows_planned bigint, batches_done bigint,

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -5,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from console.client.ledger import LedgerUnavailableError, StageProgress, open_ledger
+from console.client.ledger import LedgerUnavailableError, open_ledger
 from tests.integration.console.played import Onpoint, completed
 
 pytestmark = pytest.mark.integration
@@ -15,7 +16,7 @@ ASKED = datetime(2026, 11, 23, 5, 15, 30, tzinfo=UTC)
 SHAPE = """
 SELECT c.table_name || '.' || c.column_name, c.udt_name FROM information_schema.columns c
 WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN (
-    'v_runs', 'v_progress', 'v_results', 'v_audit_results', 'v_combined_exports'
+    'v_runs', 'v_progress', 'v_stage_times', 'v_waiting', 'v_results', 'v_audit_results', 'v_combined_exports'
 )
 """
 
@@ -23,12 +24,14 @@ WHERE c.table_schema = 'onpoint_runs' AND c.table_name IN (
 async def remember(ledger: asyncpg.Connection, run_id: str, status: str, *, hours: int = 0) -> None:
     value = None if status == "running" else json.dumps(completed(run_id, status))
     await ledger.execute(
-        "INSERT INTO onpoint_runs.v_runs VALUES ($1, $2, NULL, 'me', $3, $3, $4, '{posts,users}', $5)",
+        "INSERT INTO onpoint_runs.v_runs (run_id, status, requested_by, requested_at, started_at, finished_at, datasets, "
+        "completed, rows_accepted) VALUES ($1, $2, 'me', $3, $3, $4, '{posts,users}', $5, $6)",
         run_id,
         status,
         ASKED + timedelta(hours=hours),
         None if value is None else ASKED + timedelta(hours=hours, seconds=75),
         value,
+        None if value is None else 100,
     )
 
 
@@ -115,9 +118,38 @@ async def test_the_status_of_a_running_run_is_its_progress(
     assert "50,000 rows" in shown.out
     value = json.loads(document.out)
     assert value["completed"] is None
-    assert [StageProgress(**stage) for stage in value["progress"]] == [
-        StageProgress("posts", "crawler", 4, 200_000, 1, 1, 50_000)
-    ]
+    [stage] = value["progress"]
+    assert (stage["batches_planned"], stage["batches_done"], stage["batches_dead"], stage["rows"]) == (
+        4,
+        1,
+        1,
+        50_000,
+    )
+    assert (stage["rows_to_go"], stage["left_s"], value["left_s"]) == (50_000, None, None)
+
+
+async def test_a_watched_run_is_shown_until_it_has_ended_and_then_its_result(
+    onpoint: Onpoint, ledger: asyncpg.Connection
+) -> None:
+    await remember(ledger, "watched", "running")
+    await ledger.execute(
+        "INSERT INTO onpoint_runs.v_progress VALUES ('watched', 'posts', 'crawler', 4, 200000, 1, 0, 50000)"
+    )
+
+    async def end() -> None:
+        await asyncio.sleep(4)
+        await ledger.execute("DELETE FROM onpoint_runs.v_runs WHERE run_id = 'watched'")
+        await remember(ledger, "watched", "partial")
+
+    lines, people, _ = await asyncio.gather(
+        onpoint("status", "watched", "--watch", "--json"), onpoint("status", "watched", "--watch"), end()
+    )
+    first, *_, last = [json.loads(line) for line in lines.out.splitlines()]
+    assert (lines.code, people.code) == (1, 1)
+    assert (first["status"], first["progress"][0]["batches_done"]) == ("running", 1)
+    assert (last["status"], last["completed"]["run_id"]) == ("partial", "watched")
+    assert "crawl 1/4 batches" in people.err
+    assert "watched  partial" in people.out
 
 
 @pytest.mark.parametrize(

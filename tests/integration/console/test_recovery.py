@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -21,7 +21,7 @@ from tests.integration.console.played import Onpoint, Services, completed
 
 pytestmark = pytest.mark.integration
 
-NOTHING = {"completions": [], "unfinished": [], "never_accepted": [], "dead_letter_actions": 0}
+NOTHING = {"completions": [], "unfinished": [], "too_old": [], "never_accepted": [], "dead_letter_actions": 0}
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_where_nothing_is_lost_nothing_is_published(
 ) -> None:
     run_id = new_run()
     await insert(ledger, run_id, await services.complete(run_id))
-    await staging.put(keys.request_key(run_id), b"{}")
+    await staging.put(keys.request_key(run_id), accepted(run_id))
 
     result = await onpoint("topics", "restore", "--json")
 
@@ -120,20 +120,26 @@ async def test_a_run_whose_last_record_is_there_is_left_to_quality(
     assert json.loads(result.out) == NOTHING
 
 
+def accepted(run_id: str, *, days_ago: int = 0) -> bytes:
+    """The request as the crawler stores it."""
+    return encode(
+        CrawlRequest(
+            run_id=run_id,
+            datasets=("posts",),
+            requested_at=datetime.now(UTC) - timedelta(days=days_ago),
+            requested_by="airflow",
+            formats=("csv",),
+        )
+    )
+
+
 async def test_a_run_that_had_not_ended_is_asked_for_as_it_was_accepted(
     onpoint: Onpoint, ledger: asyncpg.Connection, services: Services, staging: ObjectStore
 ) -> None:
     known, unknown = new_run(), new_run()
     await insert(ledger, known, None)
-    for run_id in (known, unknown):
-        request = CrawlRequest(
-            run_id=run_id,
-            datasets=("posts",),
-            requested_at=datetime(2026, 11, 23, tzinfo=UTC),
-            requested_by="airflow",
-            formats=("csv",),
-        )
-        await staging.put(keys.request_key(run_id), encode(request))
+    await staging.put(keys.request_key(known), accepted(known, days_ago=30))
+    await staging.put(keys.request_key(unknown), accepted(unknown))
 
     result = await onpoint("topics", "restore", "--json")
 
@@ -144,6 +150,20 @@ async def test_a_run_that_had_not_ended_is_asked_for_as_it_was_accepted(
         assert (value["run_id"], value["datasets"], value["formats"]) == (run_id, ["posts"], ["csv"])
         assert value["requested_by"] == "airflow"
         assert not {"requested_at", "refused"} & value.keys()
+
+
+async def test_a_run_that_the_ledger_forgot_is_left_alone_once_its_files_may_be_swept(
+    onpoint: Onpoint, staging: ObjectStore
+) -> None:
+    run_id = new_run()
+    await staging.put(keys.request_key(run_id), accepted(run_id, days_ago=8))
+
+    left = await onpoint("topics", "restore")
+    kept = await onpoint("topics", "restore", "--dry-run", ONPOINT_STAGING_TTL_HOURS="240")
+
+    assert f"left alone, the ledger does not know them and their files may be swept: {run_id}" in left.out
+    assert "published the request of 0 runs" in left.out
+    assert f"would publish the request of 1 run: {run_id}" in kept.out
 
 
 async def test_a_run_that_no_service_had_taken_up_is_named(

@@ -235,6 +235,20 @@ async def test_a_sender_that_lost_its_claim_does_not_tell_the_outcome(
     assert await outbox.sent(fast)
 
 
+async def test_an_orderly_stop_lets_a_try_end(
+    quality: Quality, config: NewsConfig, receiver: WebReceiver, outbox: Outbox
+) -> None:
+    await run(quality, "stopped")
+    await collector_of(quality, config).tell_completions()
+    receiver.delay_s = 0.5
+    sending = asyncio.create_task(sender_of(quality, config).send_next())
+    await receiver.wait_for(1)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert [row.state for row in await outbox.rows()] == ["sent"]
+
+
 async def test_a_channel_that_is_away_is_tried_again_with_growing_pauses(
     quality: Quality, config: NewsConfig, receiver: WebReceiver, outbox: Outbox
 ) -> None:

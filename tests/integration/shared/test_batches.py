@@ -1,6 +1,7 @@
 """The subscription of many records (docs/adr/0021), on a real broker."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -250,3 +251,28 @@ async def test_two_members_share_the_topics_and_no_record_is_kept_twice(bus: Bus
                 await bus.send(name, *values(50))
             await until(lambda: all(len(kept) == 100 for kept in store.values.values()))
     assert all(kept == values(50) * 2 for kept in store.values.values())
+
+
+async def test_the_lag_is_the_age_of_the_oldest_record_that_is_not_durable(bus: Bus) -> None:
+    await bus.send("a", *values(3))
+    handler = Handler(Store(), keeps=False)
+    sent = time.time()
+    async with bus.running(handler) as subscription:
+        assert subscription.lag_s() == 0
+        await until(lambda: subscription.lag_s() > 2)
+        assert subscription.lag_s() <= time.time() - sent + 10
+        handler.keeps = True
+        await bus.send("a", b"3")
+        await until(lambda: subscription.lag_s() == 0)
+
+
+async def test_the_lag_grows_through_an_outage(bus: Bus) -> None:
+    def away(_: RecordBatch) -> None:
+        raise TransientError("S3 is away")
+
+    await bus.send("a", *values(3))
+    handler = Handler(Store(), fail=away)
+    async with bus.running(handler) as subscription:
+        await until(lambda: subscription.lag_s() > 3)
+        handler.fail = lambda _: None
+        await until(lambda: subscription.lag_s() == 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.events.names import SUPPORTED_FORMATS
+from tests.support.wide_rows import ALLOWED_MIB, NARROW, WIDE, grown_mib
 
 MEASURE = """
 import resource, sys
@@ -43,3 +44,25 @@ def test_memory_is_flat(tmp_path: Path, name: str) -> None:
         text=True,
     )
     assert int(done.stdout) < ALLOWED_KIB
+
+
+WRITE = """
+from services.converter.formats.base import Layout, clean_rows
+from services.converter.formats.registry import FORMATS
+from shared.datasets.exports import Exports
+from shared.parquet.reader import open_clean
+
+def work():
+    with open_clean(file, DATASET, artifact) as parquet:
+        rows = clean_rows(parquet, Layout(DATASET, FORMATS["{name}"]))
+        FORMATS["{name}"].write(rows, Exports(), folder / "export")
+"""
+
+
+@pytest.mark.parametrize("shape", [WIDE, NARROW], ids=["rows of 10 MB", "rows of 10 bytes"])
+@pytest.mark.parametrize("name", [name for name in SUPPORTED_FORMATS if name != "xlsx"])
+def test_rows_of_any_width_are_written_in_bounded_memory(
+    tmp_path: Path, name: str, shape: tuple[int, int]
+) -> None:
+    """But for Excel, whose cells hold 32,767 characters."""
+    assert grown_mib(WRITE.format(name=name), tmp_path, shape) < ALLOWED_MIB[shape]

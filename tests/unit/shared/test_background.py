@@ -25,3 +25,18 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_is_over() -> None:
     ]
     assert logs[0]["why"] == "TransientError: the store is away"
     assert logs[1]["tries"] == 2
+
+
+async def test_work_that_stands_still_is_named_with_its_cause_until_it_goes_on() -> None:
+    outage, nameless = (
+        Outage("sink_paused", "sink_resumed", work="the sink"),
+        Outage("loop_paused", "loop_resumed"),
+    )
+    for _ in range(2):
+        await outage.wait(TransientError("the store is away"))
+        await nameless.wait(TransientError("the store is away"))
+    [problem] = background.problems()
+    assert problem.startswith("the sink paused since 2")
+    assert problem.endswith(": TransientError: the store is away")
+    outage.end()
+    assert background.problems() == []

@@ -5,6 +5,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from pydantic import SecretStr
 
 from shared.health.services import figures_of
 from shared.runtime.http import Page, _is_local_program, start_http
@@ -50,6 +51,39 @@ async def test_a_program_on_this_machine_may_reset_the_breaker_and_learns_whethe
 @pytest.mark.parametrize("header", ["Origin", "Referer", "Sec-Fetch-Site"])
 async def test_a_page_in_a_browser_may_not(url: str, breaker: FakeBreaker, header: str) -> None:
     assert (await post(url, **{header: "https://evil.example"}))[0] == 403
+    assert breaker.on
+
+
+TOKEN = "a-token-of-32-characters-or-more"  # noqa: S105 - of this test
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (f"Bearer {TOKEN}", 200),
+        (f"bearer  {TOKEN}", 200),
+        ("Bearer another", 403),
+        (TOKEN, 403),
+        ("Bearer", 403),
+        ("Bearer \udcff", 403),
+        ("", 403),
+    ],
+)
+async def test_from_elsewhere_only_the_token_resumes(breaker: FakeBreaker, given: str, code: int) -> None:
+    """A page in a browser counts as elsewhere."""
+    runner = await start_http(
+        "127.0.0.1", 0, alive=list, ready=list, resume=breaker.release, token=SecretStr(TOKEN)
+    )
+    try:
+        there = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        assert (await post(there, Origin="https://console.example", Authorization=given))[0] == code
+    finally:
+        await runner.cleanup()
+    assert breaker.on == (code != 200)
+
+
+async def test_without_a_token_nobody_has_it(url: str, breaker: FakeBreaker) -> None:
+    assert (await post(url, Origin="https://evil.example", Authorization="Bearer None"))[0] == 403
     assert breaker.on
 
 

@@ -47,6 +47,7 @@ REFUSED = {
     "codec: lzo": "lake.codec: lzo is none of zstd, gzip, snappy",
     "{codec: snappy, level: 1}": "lake.level: snappy has no levels",
     "{codec: gzip, level: 10}": "lake.level: 10 is no level of gzip: it has 1 to 9",
+    "table: hudi": "lake.table: hudi is none of delta, iceberg",
     "row_group_rows: 10": "lake.row_group_rows: 10 is too small: 1,000 is the least",
     "partition: [id]": "lake: there is no field `partition` here: did you mean `partition_by`?",
 }
@@ -78,3 +79,11 @@ def test_levels_of_folders_are_read(tmp_path: Path) -> None:
     )
     assert found.dataset.lake.partition_columns == ("at", "id")
     assert found.dataset.lake_order == ()
+
+
+def test_a_table_keeps_its_types(tmp_path: Path) -> None:
+    file = tmp_path / "things.yaml"
+    file.write_text(f"{GOOD}  table: iceberg\nschema: {{types: widen}}\n", encoding="utf-8")
+    found = read_file(file, {})
+    assert isinstance(found, RefusedFile)
+    assert found.reason.startswith("schema.types: widen cannot be together with lake.table")

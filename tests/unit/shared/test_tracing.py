@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
@@ -178,6 +180,23 @@ def test_of_many_requests_of_a_record_the_first_are_spans(collected: Collected) 
 )
 def test_the_variables_of_opentelemetry_decide(environment: Mapping[str, str], expected: bool) -> None:
     assert tracing.is_asked(environment) is expected
+
+
+class _Away(SpanExporter):
+    """A collector that does not answer."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002 - the signature of the SDK
+        time.sleep(20)
+        return SpanExportResult.FAILURE
+
+
+def test_a_collector_that_is_away_does_not_hold_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing._Current, "traces", OtlpTraces("loader", _Away()))  # noqa: SLF001 - as above
+    with tracing.span("put"):
+        pass
+    began_s = time.monotonic()
+    tracing.stop_tracing()
+    assert time.monotonic() - began_s < 10
 
 
 def test_without_the_packages_there_is_one_warning_and_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:

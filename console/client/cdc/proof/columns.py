@@ -90,6 +90,7 @@ class SourceColumn:
 
 
 async def source_columns(connection: asyncpg.Connection, quoted_table: str) -> list[SourceColumn]:
+    """In the order of the table."""
     rows = await connection.fetch(_COLUMNS, quoted_table)
     return [SourceColumn(row["name"], row["type"], row["in_key"]) for row in rows]
 

@@ -48,11 +48,14 @@ def compare(
         config={"memory_limit": MEMORY, "temp_directory": str(scratch / "spill")}
     ) as connection:
         used = compared(columns)
-        _read_source(connection, rows, used)
+        read_source(connection, rows, used)
         if objects:
             _read_changes(connection, objects, lsn)
         else:
-            connection.execute("CREATE TABLE changes (Op VARCHAR, _offset BIGINT, _unchanged VARCHAR[])")
+            texts = "".join(f", {name_of(column.name)} VARCHAR" for column in used)
+            connection.execute(
+                f"CREATE TABLE changes (Op VARCHAR, _offset BIGINT, _unchanged VARCHAR[]{texts})"
+            )
         types = dict(
             connection.execute(
                 "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'changes'"
@@ -72,7 +75,8 @@ def compared(columns: Sequence[SourceColumn]) -> list[SourceColumn]:
     return [column for column in columns if column.is_comparable and column.name not in _LINEAGE]
 
 
-def _read_source(connection: duckdb.DuckDBPyConnection, rows: Path, used: Sequence[SourceColumn]) -> None:
+def read_source(connection: duckdb.DuckDBPyConnection, rows: Path, used: Sequence[SourceColumn]) -> None:
+    """Makes the table `texts` of the row file: t0, t1, …"""
     names = ", ".join(f"'t{place}': 'VARCHAR'" for place in range(len(used)))
     connection.execute(
         f"CREATE TABLE texts AS SELECT * FROM read_csv(?, auto_detect = false, header = false, delim = ',', quote = '\"', "  # noqa: S608
@@ -95,7 +99,7 @@ def _type_source(
     connection: duckdb.DuckDBPyConnection, used: Sequence[SourceColumn], types: dict[str, str]
 ) -> None:
     values = ", ".join(
-        f"{value_of(f't{place}', _plain(types.get(column.name, 'VARCHAR')))} AS c{place}"
+        f"{value_of(f't{place}', plain(types.get(column.name, 'VARCHAR')))} AS c{place}"
         for place, column in enumerate(used)
     )
     connection.execute(f"CREATE TABLE source AS SELECT {values} FROM texts; DROP TABLE texts")  # noqa: S608
@@ -109,7 +113,7 @@ def _rebuild(
 ) -> None:
     """The last state of each key. A value that a change left as it was is the last one that came."""
     names = {column.name: f"c{place}" for place, column in enumerate(used)}
-    by = ", ".join(_name(column.name) for column in keys)
+    by = ", ".join(name_of(column.name) for column in keys)
     last = []
     for column in used:
         if column in keys:
@@ -206,18 +210,18 @@ def _lake(column: SourceColumn, types: dict[str, str]) -> str:
     """An instant without its zone, which is always UTC; a column that the lake has never seen is null."""
     if column.name not in types:
         return "NULL::VARCHAR"
-    plain = _plain(types[column.name])
-    return f"CAST({_name(column.name)} AS {plain})"
+    return f"CAST({name_of(column.name)} AS {plain(types[column.name])})"
 
 
-def _plain(kind: str) -> str:
+def plain(kind: str) -> str:
     """The type as the sink wrote it: DuckDB reads times of milliseconds as its own finer ones."""
     suffix = "[]" if kind.endswith("[]") else ""
     base = kind.removesuffix("[]")
     return ("TIMESTAMP_MS" if base.startswith("TIMESTAMP") else base) + suffix
 
 
-def _name(name: str) -> str:
+def name_of(name: str) -> str:
+    """As SQL has it."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -11,7 +11,7 @@ from shared.events import ids, topics
 from shared.events.models import BatchManifest, CrawlRequest
 from shared.storage import keys
 from tests.support.crawler import APPENDED_AT, APPENDED_MS, POSTS, STORIES, crawler_of, only_batch
-from tests.support.source import SourceServer, hang
+from tests.support.source import SourceServer, hang, redirect
 
 
 async def test_a_run_of_pages_gives_every_record_once_and_in_order() -> None:
@@ -44,6 +44,19 @@ async def test_a_run_of_pages_gives_every_record_once_and_in_order() -> None:
         assert log[2]["url"] == f"{source.url}/posts?_page=3&_limit=100"
         assert all(entry["reason"] is entry["detail"] is None for entry in log)
         assert all(datetime.fromisoformat(entry["fetched_at"]).tzinfo is not None for entry in log)
+
+
+async def test_the_log_of_requests_has_what_an_answer_tells_of_itself() -> None:
+    async with (
+        SourceServer({"posts": POSTS}, etag='"caf\u00e9"') as source,
+        crawler_of(source.url, allow=source.allow) as crawler,
+    ):
+        led_to = f"{source.url}/posts?_page=2&_limit=100&again=1"
+        source.fail("/posts?_page=2&_limit=100", redirect(led_to))
+        await crawler.run({"datasets": ["posts"]})
+        log = await crawler.requests(await only_batch(crawler))
+        assert [entry["etag"] for entry in log] == ['"caf\\xe9"'] * 3
+        assert [entry.get("answered_url") for entry in log] == [None, led_to, None]
 
 
 async def test_a_run_of_ids_gives_an_item_per_id() -> None:

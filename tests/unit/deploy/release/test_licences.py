@@ -1,11 +1,13 @@
 """Of every component of a bill of materials the licence is known."""
 
+from typing import Any
+
 import pytest
 
 from deploy.release.licences import UnlicensedError, listed
 
 
-def component(name: str, *licenses: dict[str, object]) -> dict[str, object]:
+def component(name: str, *licenses: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "version": "1.0", "licenses": list(licenses)}
 
 
@@ -19,7 +21,7 @@ def component(name: str, *licenses: dict[str, object]) -> dict[str, object]:
         ([{"license": {"id": "PSF-2.0"}}, {"license": {"id": "MIT"}}], "MIT, PSF-2.0"),
     ],
 )
-def test_a_licence_is_named_as_its_package_names_it(stated: list[dict[str, object]], licence: str) -> None:
+def test_a_licence_is_named_as_its_package_names_it(stated: list[dict[str, Any]], licence: str) -> None:
     assert list(listed({"components": [component("a", *stated)]})) == [f"a\t1.0\t{licence}"]
 
 

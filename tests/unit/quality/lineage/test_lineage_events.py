@@ -183,7 +183,7 @@ def test_every_batch_and_stage_is_a_run_below_the_run_of_the_pipeline() -> None:
 def test_a_stage_starts_when_what_it_works_on_is_ready_and_never_after_its_end() -> None:
     before, after = NOON - timedelta(seconds=5), NOON + timedelta(seconds=5)
     times = [EVENTS.batch_started(batch("loader"), POSTS, at)["eventTime"] for at in (before, after)]
-    assert times == ["2026-11-29T11:59:55Z", "2026-11-29T12:00:00Z"]
+    assert times == ["2026-11-29T11:59:55.000000Z", "2026-11-29T12:00:00.000000Z"]
 
 
 def test_a_repeated_event_is_the_same_event() -> None:

@@ -1,5 +1,7 @@
 """The printed statements: names, types, and the files that are left out."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -35,6 +37,27 @@ def test_what_does_not_count_is_left_out_by_its_name(engine: Engine) -> None:
     assert "NOT IN ('2.parquet')" in text
     assert "IN ('c-1.parquet')" in text
     assert "_run_id NOT IN ('old')" in text
+
+
+@pytest.mark.parametrize("engine", ["athena", "spark", "trino"])
+def test_of_a_delta_table_the_log_tells_what_counts(engine: Engine) -> None:
+    text = statements(replace(a_table(), kind="delta"), engine)
+    assert "'s3://lake/posts'" in text
+    assert "NOT LIKE 'c-%'" not in text
+    assert "CREATE OR REPLACE VIEW" in text
+    assert "_run_id NOT IN ('old')" in text
+
+
+def test_an_iceberg_table_is_that_of_its_catalog() -> None:
+    table = replace(a_table(), kind="iceberg", namespace="shop")
+    assert 'FROM "onpoint"."shop"."posts"\nWHERE _run_id' in statements(table, "trino")
+    assert "FROM `onpoint`.`shop`.`posts`\nWHERE _run_id" in statements(table, "spark")
+    with pytest.raises(ValueError, match="ONPOINT_ICEBERG_CATALOG_URI"):
+        statements(table, "athena")
+
+
+def test_duckdb_reads_the_listing_whatever_the_table_format() -> None:
+    assert statements(replace(a_table(), kind="delta"), "duckdb") == statements(a_table(), "duckdb")
 
 
 def test_types_are_those_of_the_program() -> None:
