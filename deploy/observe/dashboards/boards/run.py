@@ -3,6 +3,8 @@
 from deploy.observe.dashboards.boards.parts import panel, stat
 from deploy.observe.dashboards.model import Dashboard, Row, Variable
 
+LONG = "a run that goes on for a minute or more"
+
 RUN = Dashboard(
     "onpoint-run",
     "OnPoint: run",
@@ -10,7 +12,7 @@ RUN = Dashboard(
         Row(
             "Progress",
             (
-                stat("Time to go", 'max(onpoint_run_eta_seconds{run=~"$run"})', "s"),
+                stat("Time to go", 'max(onpoint_run_eta_seconds{run=~"$run"})', "s", only_under=LONG),
                 panel(
                     "Rows done",
                     ('sum by (stage) (onpoint_run_rows{run=~"$run"})', "{{stage}}"),
@@ -21,6 +23,7 @@ RUN = Dashboard(
                     "Rows per second",
                     ('sum by (stage) (onpoint_run_rows_per_second{run=~"$run"})', "{{stage}}"),
                     unit="rows",
+                    only_under=LONG,
                 ),
                 panel(
                     "Time to go by dataset",
