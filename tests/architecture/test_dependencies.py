@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.records import ROOT
 
 PACKAGES = ("shared", "services", "console", "deploy")
-FOR_DEVELOPMENT = ("deploy/airflow/", "deploy/bench/", "deploy/release/")
+FOR_DEVELOPMENT = ("deploy/airflow/", "deploy/bench/", "deploy/observe/dashboards/", "deploy/release/")
 """Folders of programs that need more than an installation has."""
 
 PARTS = {"botocore": "aioboto3", "pydantic_core": "pydantic"}
