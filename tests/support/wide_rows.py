@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,7 +43,7 @@ def _pieces(rows: int, row_bytes: int, schema: pa.Schema) -> Iterator[pa.Table]:
     step = max(1, min(10_000, 2**20 // row_bytes))
     for first in range(0, rows, step):
         count = min(step, rows - first)
-        columns = {
+        columns: dict[str, Any] = {
             "id": pa.array(range(first, first + count), pa.int64()),
             "v": [f"{number:010}".ljust(row_bytes, "x") for number in range(first, first + count)],
             "_run_id": ["r"] * count,
