@@ -15,7 +15,7 @@ from services.processor.domain.parse import Watch, parse_chunk
 from services.processor.domain.parse_schema import parse_schema_of
 from shared.datasets.model import Dataset
 from tests.support.crawled import a_dataset
-from tests.support.tokens import MOMENTS, NUMBERS, TEXTS, TOKENS
+from tests.support.json_tokens import MOMENTS, NUMBERS, TEXTS, TOKENS
 from tests.support.verdicts import Verdict, ignored_in, verdict_of
 
 TYPES = {

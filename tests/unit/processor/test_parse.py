@@ -14,7 +14,7 @@ from services.processor.domain.lines import Chunk
 from services.processor.domain.parse import BLOCK_LINES, Watch, parse_chunk
 from services.processor.domain.parse_schema import parse_schema_of
 from tests.support.crawled import a_dataset
-from tests.support.tokens import MOMENTS, NUMBERS, TEXTS, TOKENS
+from tests.support.json_tokens import MOMENTS, NUMBERS, TEXTS, TOKENS
 from tests.support.verdicts import Verdict, ignored_in, verdict_of
 
 THINGS = a_dataset(
