@@ -20,8 +20,8 @@ from tests.support.crawled import a_dataset
 
 WIDE = (16, 10 * 2**20)
 """Rows, and the bytes of each: a batch of them takes 160 MiB."""
-NARROW = (1_000_000, 10)
-ALLOWED_MIB = {WIDE: 320, NARROW: 160}
+NARROW = (200_000, 10)
+ALLOWED_MIB = {WIDE: 320, NARROW: 128}
 """Of wide rows: a row group decoded, a piece of it once more in what is made of it, and a line. A quarter of the memory of
 a machine of 2 GB is 512."""
 
