@@ -88,7 +88,7 @@ class LagMeter:
                     log.debug("lag_unknown", why=repr(error))  # of an outage the bus tells
                     await self.aclose()
                 except Exception:
-                    log.warning("lag_unknown", exc_info=True)
+                    log.warning("lag_meter_failed", exc_info=True)
                     await self.aclose()
                 await asyncio.sleep(EVERY_S)
         finally:
