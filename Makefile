@@ -63,7 +63,7 @@ dashboards: setup ## Writes the JSON of the dashboards anew
 test-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages among them (< 5 min)
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
-test-cdc: setup ## Change capture: 100,000 rows, 50,000 changes, everything on their way killed in turn (< 10 min)
+test-cdc: setup ## Change capture: 100,000 rows, 50,000 changes, everything on their way killed in turn, a lost slot (< 10 min)
 	$(BIN)/python -m pytest -m cdc tests/cdc
 
 chaos: setup ## Kills, pauses and outages by a plan made of SEED; TIER=short, ci (20 min) or release (2 h)
