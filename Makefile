@@ -54,7 +54,7 @@ test-faults: setup ## Kills and outages in the middle of runs (long); TRANSFORMS
 test-histories: setup ## 200 random histories, after each of which verify is silent (HISTORIES=200 SEED=1; < 60 min)
 	HISTORIES=$(or $(HISTORIES),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/e2e/test_histories.py
 
-test-alerts: setup ## Each alert under its fault, in a time fifty times as fast, with Prometheus and Alertmanager (root; < 10 min)
+test-alerts: setup ## Each alert under its fault, in a time twenty times as fast, with Prometheus and Alertmanager (root; < 10 min)
 	$(BIN)/python -m pytest -m alerts tests/alerts
 
 dashboards: setup ## Writes the JSON of the dashboards anew

@@ -18,6 +18,8 @@ Key: TypeAlias = tuple[str, str]
 class State:
     status: HealthStatus
     since: datetime
+    told: HealthStatus = "HEALTHY"
+    """The last status that was news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,28 @@ def with_since(report: HealthReport, states: Mapping[Key, State]) -> HealthRepor
 
 
 def changes(check: HealthCheck, states: Mapping[Key, State]) -> list[Change]:
-    """What is in another state than before."""
+    """What is to be told. A warning is, once it was measured twice in a row: a busy minute is no news."""
     found = []
     for reading in check.readings:
         known = states.get((check.name, reading.item))
-        before: HealthStatus = "HEALTHY" if known is None else known.status
-        if before != reading.status:
+        before: HealthStatus = "HEALTHY" if known is None else known.told
+        if _is_told(reading, known) and reading.status != before:
             found.append(Change(before, reading))
     return found
 
 
-def states_of(report: HealthReport) -> dict[Key, State]:
-    """Of a report that `with_since` has made."""
+def states_of(report: HealthReport, states: Mapping[Key, State]) -> dict[Key, State]:
+    """What the next measurement is compared with. `report` is one that `with_since` has made of `states`."""
     found: dict[Key, State] = {}
     for check in report.checks:
         found[check.name, WHOLE] = State(check.status, check.since or report.measured_at)
         for reading in check.readings:
-            found[check.name, reading.item] = State(reading.status, reading.since or report.measured_at)
+            known = states.get((check.name, reading.item))
+            before: HealthStatus = "HEALTHY" if known is None else known.told
+            told = reading.status if _is_told(reading, known) else before
+            found[check.name, reading.item] = State(reading.status, reading.since or report.measured_at, told)
     return found
+
+
+def _is_told(reading: Reading, known: State | None) -> bool:
+    return reading.status != "WARNING" or (known is not None and known.status == "WARNING")

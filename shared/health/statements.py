@@ -90,4 +90,4 @@ FROM pg_publication p LEFT JOIN pg_replication_slots s ON s.slot_name = p.pubnam
 WHERE p.pubname = 'onpoint_cdc'
 """
 
-SINCE = "SELECT check_name, item, status, since FROM onpoint_news.health"
+SINCE = "SELECT check_name, item, status, since, told FROM onpoint_news.health"

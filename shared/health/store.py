@@ -15,4 +15,4 @@ async def read_states(connection: Connection) -> dict[Key, State]:
     """Raises `DatabaseUnavailableError` in an outage."""
     with translated():
         rows = await connection.fetch(statements.SINCE)
-    return {(row["check_name"], row["item"]): State(row["status"], row["since"]) for row in rows}
+    return {(row["check_name"], row["item"]): State(row["status"], row["since"], row["told"]) for row in rows}

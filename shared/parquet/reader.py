@@ -73,12 +73,13 @@ def pieces_of(
 
 def _rows_at_once(group: Any, rows: int, columns: Collection[str] | None) -> int:
     leaves = [group.column(place) for place in range(group.num_columns)]
-    size = sum(
+    size: int = sum(
         leaf.total_uncompressed_size
         for leaf in leaves
         if columns is None or leaf.path_in_schema.partition(".")[0] in columns
     )
-    return max(1, min(rows, PIECE_BYTES * group.num_rows // max(size, 1)))
+    found: int = PIECE_BYTES * group.num_rows // max(size, 1)
+    return max(1, min(rows, found))
 
 
 @contextmanager

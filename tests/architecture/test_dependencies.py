@@ -11,10 +11,15 @@ from pathlib import Path
 from tests.support.records import ROOT
 
 PACKAGES = ("shared", "services", "console", "deploy")
-FOR_DEVELOPMENT = ("deploy/airflow/", "deploy/bench/", "deploy/release/")
+FOR_DEVELOPMENT = ("deploy/airflow/", "deploy/bench/", "deploy/observe/dashboards/", "deploy/release/")
 """Folders of programs that need more than an installation has."""
 
-PARTS = {"botocore": "aioboto3", "pydantic_core": "pydantic"}
+PARTS = {
+    "botocore": "aioboto3",
+    "pydantic_core": "pydantic",
+    "requests": "pyiceberg",
+    "sqlalchemy": "pyiceberg",
+}
 """What a declared package pins for itself, and code that names its errors imports."""
 
 
@@ -36,7 +41,8 @@ def imported() -> Iterator[tuple[str, Path]]:
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    requirements = [*project["dependencies"], *extras["dask"], *extras["pandas"]]
+    optional = ("dask", "pandas", "table-formats", "traces", "news")
+    requirements = [*project["dependencies"], *(one for name in optional for one in extras[name])]
     return {
         re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-") for requirement in requirements
     }

@@ -115,6 +115,8 @@ async def test_a_slot_that_fell_too_far_behind_is_told_within_a_minute_and_a_new
     capture: Capture,
 ) -> None:
     """PostgreSQL invalidates it at the checkpoint behind its limit: its `wal_status` is `lost`."""
+    await capture.posts(1_000, "run-2")
+    await capture.until_changes("onpoint_posts", 1_000)
     assert (await ready(capture))[0] == 200
     await asyncio.to_thread(capture.stack.stop, "kafka-connect")
     connection = await capture.connect()

@@ -19,7 +19,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 DATASET = """\
 name: {kind}_albums
-source: {{name: shop, kind: api, base_url: "{url}", path: /albums, pagination: {{kind: none}}, requests_per_second: 0}}
+source:
+  name: shop
+  kind: api
+  base_url: "{url}"
+  path: /albums
+  pagination: {{kind: page, page_param: _page, size_param: _limit, size: 100, total_header: X-Total-Count, first: 1}}
+  requests_per_second: 0
 table: onpoint_{kind}_albums
 key: [id]
 columns:

@@ -92,18 +92,21 @@ class MailReceiver:
 
 @asynccontextmanager
 async def mail_receiver(
-    *, tls: ssl.SSLContext | None = None, login: tuple[str, str] | None = None
+    *, tls: ssl.SSLContext | None = None, at_once: bool = False, login: tuple[str, str] | None = None
 ) -> AsyncIterator[MailReceiver]:
-    """With `tls` the server offers STARTTLS and insists on it."""
+    """With `tls` the server offers STARTTLS and insists on it; `at_once`: it speaks TLS from the first byte on."""
     receiver = MailReceiver(login=login)
     options: dict[str, Any] = {"enable_SMTPUTF8": True}
-    if tls is not None:
+    if tls is not None and not at_once:
         options |= {"tls_context": tls, "require_starttls": True}
     if login is not None:
         options |= {"authenticator": receiver.authenticate, "auth_required": True}
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: SMTP(receiver, hostname="mail", loop=loop, **options), receiver.host, 0
+        lambda: SMTP(receiver, hostname="mail", loop=loop, **options),
+        receiver.host,
+        0,
+        ssl=tls if at_once else None,
     )
     receiver.port = server.sockets[0].getsockname()[1]
     try:

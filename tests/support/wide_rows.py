@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,8 +20,8 @@ from tests.support.crawled import a_dataset
 
 WIDE = (16, 10 * 2**20)
 """Rows, and the bytes of each: a batch of them takes 160 MiB."""
-NARROW = (1_000_000, 10)
-ALLOWED_MIB = {WIDE: 320, NARROW: 160}
+NARROW = (200_000, 10)
+ALLOWED_MIB = {WIDE: 320, NARROW: 128}
 """Of wide rows: a row group decoded, a piece of it once more in what is made of it, and a line. A quarter of the memory of
 a machine of 2 GB is 512."""
 
@@ -42,7 +43,7 @@ def _pieces(rows: int, row_bytes: int, schema: pa.Schema) -> Iterator[pa.Table]:
     step = max(1, min(10_000, 2**20 // row_bytes))
     for first in range(0, rows, step):
         count = min(step, rows - first)
-        columns = {
+        columns: dict[str, Any] = {
             "id": pa.array(range(first, first + count), pa.int64()),
             "v": [f"{number:010}".ljust(row_bytes, "x") for number in range(first, first + count)],
             "_run_id": ["r"] * count,

@@ -26,6 +26,8 @@ from shared.bus.kafka import KafkaClients
 
 CONNECTOR_FILE = Path(__file__).resolve().parents[3] / "deploy" / "kafka-connect" / "connector.yaml"
 START_S = 120.0
+OLD_FAILURE_S = 10.0
+"""Workers tell of a restart by a topic: until then the failure before it is the state."""
 
 _T = TypeVar("_T")
 
@@ -70,7 +72,7 @@ def register(names: Sequence[str], identity: source.Identity, replication: int) 
                 await connect.put(CONNECTOR, wanted)
                 print(f"configured {CONNECTOR}")
             await connect.resume(CONNECTOR)
-            await connect.until(CONNECTOR, "RUNNING", START_S)
+            await connect.until(CONNECTOR, "RUNNING", START_S, patience_s=OLD_FAILURE_S)
             if present is not None:
                 await load(connection, kafka, new)
         print(f"{CONNECTOR} runs: changes of {len(tables)} tables go to the lake")
@@ -114,7 +116,7 @@ def resnapshot(name: str | None) -> None:
             await state.go_on(connection, chosen)
             if name is None:
                 await connect.resume(CONNECTOR)
-            await connect.until(CONNECTOR, "RUNNING", START_S)
+            await connect.until(CONNECTOR, "RUNNING", START_S, patience_s=OLD_FAILURE_S)
             if name is not None:
                 await load(connection, kafka, chosen)
         print(f"{len(chosen)} tables are loaded anew: `onpoint cdc verify` tells when they are whole")
@@ -139,7 +141,7 @@ def restart() -> None:
         async with Connect(connect_url()) as connect:
             if not await connect.restart(CONNECTOR):
                 raise CommandError("nothing is registered: `onpoint cdc register` begins")
-            await connect.until(CONNECTOR, "RUNNING", START_S)
+            await connect.until(CONNECTOR, "RUNNING", START_S, patience_s=OLD_FAILURE_S)
         print(f"{CONNECTOR} runs")
 
     _run(do())

@@ -1,6 +1,8 @@
 """Kafka Connect over its REST API."""
 
 import asyncio
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -81,7 +83,7 @@ class Connect:
     async def stop(self, name: str) -> None:
         """Ends its task and keeps its configuration. Returns when it is stopped."""
         await self._call("PUT", f"/connectors/{name}/stop")
-        await self.until(name, "STOPPED", may_have_failed=True)
+        await self.until(name, "STOPPED", patience_s=math.inf)
 
     async def resume(self, name: str) -> None:
         """Starts a stopped connector where it stopped; nothing where it runs."""
@@ -96,9 +98,13 @@ class Connect:
         return await self._call("DELETE", f"/connectors/{name}") is not None
 
     async def until(
-        self, name: str, wanted: str, timeout_s: float = 60.0, *, may_have_failed: bool = False
+        self, name: str, wanted: str, timeout_s: float = 60.0, *, patience_s: float = 0.0
     ) -> None:
-        """Waits for a state. Raises `ConnectError` with the causes where it fails, or where time is over."""
+        """Waits for a state. Raises `ConnectError` with the causes where it fails, or where time is over.
+
+        `patience_s`: so long a failure is taken for the one that was there before.
+        """
+        patient_until = time.monotonic() + patience_s
         state: ConnectorState | None = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -106,7 +112,8 @@ class Connect:
                     state = await self.state(name)
                     if state is not None and state.state == wanted:
                         return
-                    if state is not None and state.state == "FAILED" and not may_have_failed:
+                    has_failed = state is not None and state.state == "FAILED"
+                    if state is not None and has_failed and time.monotonic() >= patient_until:
                         raise ConnectError(f"the connector {name} failed: {state.why}")
                     await asyncio.sleep(RETRY_S)
         except TimeoutError as error:

@@ -16,11 +16,12 @@ _LOCK = 0x0A901_18
 _MEASURED_AT = "SELECT measured_at FROM onpoint_news.health_report"
 
 _KEEP_STATES = """
-INSERT INTO onpoint_news.health (check_name, item, status, since, measured_at)
-SELECT check_name, item, status, since, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
-    AS given (check_name, item, status, since)
+INSERT INTO onpoint_news.health (check_name, item, status, since, told, measured_at)
+SELECT check_name, item, status, since, told, $6
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+    AS given (check_name, item, status, since, told)
 ON CONFLICT (check_name, item) DO UPDATE
-SET status = excluded.status, since = excluded.since, measured_at = excluded.measured_at
+SET status = excluded.status, since = excluded.since, told = excluded.told, measured_at = excluded.measured_at
 """
 
 _FORGET_STATES = "DELETE FROM onpoint_news.health WHERE measured_at < $1"
@@ -64,9 +65,12 @@ class HealthRepository:
                     item = of_changes(check, changes(check, states), report.measured_at)
                     if item is not None:
                         await add(connection, item, self._config.channels_of(item))
-                kept = states_of(dated)
+                kept = states_of(dated, states)
                 columns = zip(
-                    *((check, item, state.status, state.since) for (check, item), state in kept.items()),
+                    *(
+                        (check, item, state.status, state.since, state.told)
+                        for (check, item), state in kept.items()
+                    ),
                     strict=True,
                 )
                 await connection.execute(_KEEP_STATES, *map(list, columns), report.measured_at)

@@ -51,11 +51,7 @@ class KafkaObserver:
             leaderless=len(partitions) - len(led),
             ends=ends,
             groups={
-                group: {
-                    key: Position(meta.offset, ends[key])
-                    for key, meta in offsets.items()
-                    if key in ends and meta.offset >= 0
-                }
+                group: await _positions({key: meta.offset for key, meta in offsets.items()}, ends, consumer)
                 for group, offsets in committed.items()
             },
             certificates=await certificate_ends(self._kafka),
@@ -76,6 +72,20 @@ class KafkaObserver:
             await self._kafka.start(admin)
             await self._kafka.start(consumer)
         return self._clients
+
+
+async def _positions(
+    committed: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], consumer: AIOKafkaConsumer
+) -> dict[TopicPartition, Position]:
+    """In every partition of the topics of which the group has committed anything.
+
+    Where it has committed nothing of a partition it is at the begin.
+    """
+    topics = {key.topic for key in committed}
+    its_own = [key for key in ends if key.topic in topics]
+    untouched = [key for key in its_own if committed.get(key, -1) < 0]
+    begins = await consumer.beginning_offsets(untouched) if untouched else {}
+    return {key: Position(begins[key] if key in begins else committed[key], ends[key]) for key in its_own}
 
 
 async def certificate_ends(kafka: KafkaClients) -> dict[str, float]:

@@ -51,6 +51,7 @@ CREATE TABLE onpoint_news.health (
     item text NOT NULL,
     status text NOT NULL CHECK (status IN ('HEALTHY', 'WARNING', 'STALE', 'NO_DATA', 'FAILED')),
     since timestamptz NOT NULL,
+    told text NOT NULL,                       -- the last status that was news
     measured_at timestamptz NOT NULL,
     PRIMARY KEY (check_name, item)
 );

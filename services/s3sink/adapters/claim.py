@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +52,8 @@ class Claim:
     claimed_at: datetime
     is_lost: bool = False
     """Another process has claimed the object."""
+    written_at_s: float = -math.inf
+    """By `time.monotonic()`: when this process began to make it `written`."""
 
     @contextlib.asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:
@@ -92,6 +96,7 @@ class Claim:
         ]
 
     async def written(self, files: tuple[LakeFile, ...]) -> bool:
+        self.written_at_s = time.monotonic()
         with translated():
             written_at = await self.connection.fetchval(statements.WRITTEN, self.name, *columns_of(files))
         if written_at is None:

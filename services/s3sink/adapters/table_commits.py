@@ -11,6 +11,9 @@ from shared.lake.tables.lock import table_lock
 from shared.lake.tables.open import LakeTables
 from shared.lake.tables.port import TableFile
 
+FRESH_S = 3.0
+"""Since this process made an object `written`: too short for others to commit it and all that takes its marker away."""
+
 PREPARED = 1_000
 """Schemas of which it is known that their table has them."""
 
@@ -39,15 +42,19 @@ class TableCommits:
             self._prepared.clear()
         self._prepared.add(known)
 
-    async def commit(self, claim: Claim, dataset: Dataset, lake: LakeObject, *, is_resumed: bool) -> None:
-        """The object is in the table, once. `is_resumed`: another process may have committed it."""
+    async def commit(self, claim: Claim, dataset: Dataset, lake: LakeObject) -> None:
+        """The object is in the table, once, whoever committed it."""
         if (table := self._tables.of(dataset)) is None:
             return
         files = [TableFile(file.uri, file.rows, file.bytes) for file in lake.files]
         try:
             async with table_lock(claim.connection, dataset.name):
                 await asyncio.to_thread(
-                    table.append, claim.name, files, lake.written_at, is_resumed=is_resumed
+                    table.append,
+                    claim.name,
+                    files,
+                    lake.written_at,
+                    fresh_until_s=claim.written_at_s + FRESH_S,
                 )
         except BaseException:
             self._prepared.clear()  # the table may have gone

@@ -64,10 +64,10 @@ class ObjectWriter:
             return False
         return await claim.written(files)
 
-    async def commit(self, claim: Claim, batches: Sequence[BatchManifest], *, is_resumed: bool) -> None:
+    async def commit(self, claim: Claim, batches: Sequence[BatchManifest]) -> None:
         """The object that is written is in its dataset's table, where that has one. Raises as `TableCommits.commit`."""
         if claim.lake is not None:
-            await self._tables.commit(claim, await self._dataset(batches), claim.lake, is_resumed=is_resumed)
+            await self._tables.commit(claim, await self._dataset(batches), claim.lake)
 
     async def files(
         self, claim: Claim, folder: Path, batches: Sequence[BatchManifest]

@@ -105,10 +105,9 @@ class SinkLoop:
         batches = await claim.batches()
         if len(batches) < len(claim.batch_ids):
             return  # undone by another replica since it was claimed
-        is_resumed = claim.lake is not None
-        if not is_resumed and not await self._write(claim, batches):
+        if claim.lake is None and not await self._write(claim, batches):
             return
-        if not await self._commit(claim, batches, is_resumed=is_resumed):
+        if not await self._commit(claim, batches):
             return
         results = [stored(batch, claim.lake, code_version=CODE_VERSION) for batch in batches]
         await self._publish([result_event(result) for result in results])
@@ -142,10 +141,10 @@ class SinkLoop:
             await self._failed(claim, batches, error)
         return False
 
-    async def _commit(self, claim: Claim, batches: list[BatchManifest], *, is_resumed: bool) -> bool:
+    async def _commit(self, claim: Claim, batches: list[BatchManifest]) -> bool:
         """False: later. What is durable is never given up, whatever its table has against it."""
         try:
-            await self._writer.commit(claim, batches, is_resumed=is_resumed)
+            await self._writer.commit(claim, batches)
         except TableUnavailableError as error:
             self._put_off(claim, error)
             return False

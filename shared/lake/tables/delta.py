@@ -36,7 +36,7 @@ class DeltaLakeTable:
             if new := [field for field in wanted if field.name not in types]:
                 table.alter.add_columns(new)
 
-    def append(self, name: str, files: Sequence[TableFile], at: datetime, *, is_resumed: bool) -> None:  # noqa: ARG002 - its marker stays
+    def append(self, name: str, files: Sequence[TableFile], at: datetime, *, fresh_until_s: float) -> None:  # noqa: ARG002 - every marker stays
         with translated(self._location, (DeltaError,)):
             table = self._open()
             if table.transaction_version(_application(name)) is None:

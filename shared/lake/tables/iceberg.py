@@ -1,5 +1,6 @@
 """A dataset's table of Apache Iceberg, by pyiceberg. The catalog compares and sets the place of its newest metadata."""
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
@@ -31,9 +32,12 @@ PROPERTIES = {
     "format-version": "2",
     "commit.manifest-merge.enabled": "true",
     "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "100",
+    "write.metadata.previous-versions-max": "20",
 }
 """Of a new table: what would grow with every commit stays bounded."""
+
+SNAPSHOTS_KEPT = 50
+"""Up to twice as many are there: pyiceberg copies all of them several times for each commit. Their files stay."""
 
 OUTAGES = (CommitFailedException, CommitStateUnknownException, RESTError, RequestException, DBAPIError)
 
@@ -62,12 +66,14 @@ class IcebergTable:
                 with table.update_schema() as update:
                     update.union_by_name(pa.schema(new))
 
-    def append(self, name: str, files: Sequence[TableFile], at: datetime, *, is_resumed: bool) -> None:  # noqa: ARG002 - the catalog keeps its own time
+    def append(self, name: str, files: Sequence[TableFile], at: datetime, *, fresh_until_s: float) -> None:  # noqa: ARG002 - the catalog keeps its own time
         with translated(self._location, OUTAGES):
             table = self._open()
             uris = [file.uri for file in files]
+            # Asked after the table was opened: a later commit of another process makes this one fail.
+            is_fresh = time.monotonic() < fresh_until_s
             # Snapshots expire. The files of an object that is not announced are in the table, or never were.
-            if _has_marker(table, name) or (is_resumed and not _paths(table).isdisjoint(uris)):
+            if _has_marker(table, name) or not (is_fresh or _paths(table).isdisjoint(uris)):
                 return
             table.add_files(uris, snapshot_properties={MARKER: name}, check_duplicate_files=False)
 
@@ -132,10 +138,13 @@ class IcebergTable:
         """Raises `TableUnavailableError` where the table is not there any more."""
         if (table := self._find()) is None:
             raise TableUnavailableError(f"{self._location}: the table was there and is gone")
-        if SINGLE_TRY.items() <= table.properties.items():
-            return table
-        with table.transaction() as change:
-            change.set_properties(SINGLE_TRY)
+        if not SINGLE_TRY.items() <= table.properties.items():
+            with table.transaction() as change:
+                change.set_properties(SINGLE_TRY)
+        snapshots = sorted(table.snapshots(), key=lambda one: one.sequence_number or 0)
+        if len(snapshots) >= 2 * SNAPSHOTS_KEPT:
+            old = [one.snapshot_id for one in snapshots[:-SNAPSHOTS_KEPT]]
+            table.maintenance.expire_snapshots().by_ids(old).commit()
         return table
 
 

@@ -32,15 +32,14 @@ class TableMembers:
 
     async def replace(
         self, name: str, sources: Collection[str], file: TableFile, at: datetime, *, is_reduced: bool
-    ) -> bool:
-        """The tables that have one of the sources have the file instead; whether there are any. Idempotent.
+    ) -> None:
+        """The tables that have one of the sources have the file instead. Idempotent.
 
         Raises `TableUnavailableError`, and `TableRefusedError` where a table lacks some of them.
         """
         kinds = {kind for uri in sources for kind in self.kinds_of(uri)}
         for kind in sorted(kinds):
             await asyncio.to_thread(self.tables[kind].replace, name, sources, file, at, is_reduced=is_reduced)
-        return bool(kinds)
 
 
 async def read_members(tables: Mapping[TableKind, LakeTable]) -> TableMembers:

@@ -35,10 +35,11 @@ class LakeTable(Protocol):
     def prepare(self, schema: pa.Schema) -> None:
         """Makes the table, or adds the columns that it lacks. Raises `TableRefusedError` where a column's type differs."""
 
-    def append(self, name: str, files: Sequence[TableFile], at: datetime, *, is_resumed: bool) -> None:
-        """Adds the files of an object, durable since `at`. `is_resumed`: an earlier call may have, long ago.
+    def append(self, name: str, files: Sequence[TableFile], at: datetime, *, fresh_until_s: float) -> None:
+        """Adds the files of an object, durable since `at`. Iceberg reads the footer of each file.
 
-        Iceberg reads the footer of each file.
+        `fresh_until_s`: by `time.monotonic()`, until when the marker of another call for the object would be among the
+        newest. Later the files are looked for, too: of Iceberg by every manifest.
         """
 
     def replace(

@@ -161,7 +161,7 @@ async def test_a_table_that_is_away_keeps_the_compaction_for_the_next_call(
     await lake.many(3)
     before = rows(reader, kind)
 
-    async def away(*_: object, **__: object) -> bool:
+    async def away(*_: object, **__: object) -> None:
         raise TableUnavailableError("posts: away")
 
     monkeypatch.setattr(TableMembers, "replace", away)

@@ -169,9 +169,10 @@ CASES = (
     ),
     Case(
         "RebalanceStorm",
-        fires={loader("onpoint_rebalances_total"): "0x4 0+1x36"},
-        # All replicas are started anew, one after the other.
-        quiet={loader("onpoint_rebalances_total"): "0x4 4x36"},
+        fires={loader("onpoint_rebalances_total"): "0x4 0+1x140"},
+        # All replicas are started anew, one after the other, and each of their consumers.
+        quiet={loader("onpoint_rebalances_total"): "0x4 0+2x16 32x120"},
+        after="30m",
     ),
     Case(
         "NewDeadLetters",
@@ -344,7 +345,8 @@ CASES = (
     Case(
         "SlotLost",
         fires={capture("onpoint_cdc_slot_lost"): "0x8 1x60"},
-        quiet={capture("onpoint_cdc_slot_lost"): "0x60"},
+        # It is registered now.
+        quiet={capture("onpoint_cdc_slot_lost"): "0x38 1x2 0x20"},
         severity="page",
     ),
     Case(

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.quality.adapters.kafka_state import KafkaObserver
+from services.quality.domain.stalls import Position
 from services.quality.workers.kafka_watch import KafkaWatch
 from shared.bus.kafka import KafkaClients
 from shared.observability.metrics import (
@@ -48,6 +49,26 @@ async def test_a_group_that_commits_nothing_is_seen_from_outside(kafka_servers: 
         await observer.close()
 
 
+async def test_a_partition_of_which_a_group_has_committed_nothing_is_behind_from_its_begin(
+    kafka_servers: str,
+) -> None:
+    topic, group = f"watched.{uuid.uuid4().hex}", f"group-{uuid.uuid4().hex}"
+    await create(kafka_servers, topic, partitions=2)
+    observer = KafkaObserver(
+        KafkaClients(KafkaSettings(kafka_bootstrap_servers=kafka_servers), "test"), [group], [topic]
+    )
+    try:
+        await send(kafka_servers, topic, 3)
+        await send(kafka_servers, topic, 4, partition=1)
+        await commit(kafka_servers, topic, group, 3)
+        state = await observer.look()
+    finally:
+        await observer.close()
+    assert state.groups == {
+        group: {TopicPartition(topic, 0): Position(3, 3), TopicPartition(topic, 1): Position(0, 4)}
+    }
+
+
 async def test_a_group_that_never_committed_is_not_behind(kafka_servers: str) -> None:
     topic, group = f"watched.{uuid.uuid4().hex}", f"group-{uuid.uuid4().hex}"
     await create(kafka_servers, topic)
@@ -62,19 +83,19 @@ async def test_a_group_that_never_committed_is_not_behind(kafka_servers: str) ->
     assert state.certificates == {}
 
 
-async def create(servers: str, topic: str) -> None:
+async def create(servers: str, topic: str, partitions: int = 1) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
     finally:
         await admin.close()
 
 
-async def send(servers: str, topic: str, count: int) -> None:
+async def send(servers: str, topic: str, count: int, partition: int = 0) -> None:
     async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
         for _ in range(count):
-            await producer.send_and_wait(topic, b"record", partition=0)
+            await producer.send_and_wait(topic, b"record", partition=partition)
 
 
 async def commit(servers: str, topic: str, group: str, offset: int) -> None:

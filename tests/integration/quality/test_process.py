@@ -165,7 +165,11 @@ async def test_quality_answers_for_the_health_of_the_pipeline(environment: Mappi
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    settings = {"ONPOINT_HTTP_PORT": str(port), "ONPOINT_HEALTH_SERVICES": f"quality={address}"}
+    settings = {
+        "ONPOINT_HTTP_PORT": str(port),
+        "ONPOINT_HEALTH_SERVICES": f"quality={address}",
+        "ONPOINT_HEALTH_USED_RATIO": "1",  # the machine of the tests may be busy
+    }
     async with quality_process(environment, **settings), aiohttp.ClientSession() as session:
         async with asyncio.timeout(60):
             while not await is_ready(session, address):

@@ -246,16 +246,20 @@ async def test_the_rows_of_a_full_load_are_counted_until_the_next_one_begins(lak
     await lake.pool.execute("INSERT INTO pets SELECT g, 'pet' FROM generate_series(1, 50) g; ANALYZE pets")
     sink = lake.sink()
     await sink.begin(TOPIC, 0, 0, 20)
-    loaded = "SELECT loaded_rows, expected_rows FROM onpoint_lake.cdc_tables"
+
+    async def loaded() -> tuple[int, int | None]:
+        [row] = await lake.pool.fetch("SELECT loaded_rows, expected_rows FROM onpoint_lake.cdc_tables")
+        return row["loaded_rows"], row["expected_rows"]
+
     await sink.handle(batch(0, [change(0, "r"), change(1, "r"), change(2, "c")]))
     await closed(sink, 3)
-    assert tuple(await lake.pool.fetchrow(loaded)) == (2, 50)
+    assert await loaded() == (2, 50)
     await sink.handle(batch(3, [change(3, "r")]))
     await closed(sink, 4)
-    assert tuple(await lake.pool.fetchrow(loaded)) == (3, 50)
+    assert await loaded() == (3, 50)
     await sink.handle(batch(4, [change(4, "r"), change(5, "t"), change(6, "r")]))
     await closed(sink, 7)
-    assert tuple(await lake.pool.fetchrow(loaded)) == (1, 50)
+    assert await loaded() == (1, 50)
     await sink.handle(batch(7, [change(7, "t")]))
     await closed(sink, 8)
-    assert tuple(await lake.pool.fetchrow(loaded)) == (0, None)
+    assert await loaded() == (0, None)

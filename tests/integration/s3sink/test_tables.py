@@ -1,6 +1,7 @@
 """Objects of a dataset with a table format: each is one commit, through crashes, doubles, zombies and outages."""
 
 import asyncio
+import math
 import os
 import uuid
 from collections.abc import Iterator
@@ -198,8 +199,8 @@ async def test_a_replica_that_was_paused_before_its_commit_does_not_commit_a_sec
     [artifact] = sink.results()[7].artifacts
     files = [TableFile(artifact.uri, artifact.rows, artifact.bytes)]
     with stale(kind, zombie), pytest.raises(TableUnavailableError):
-        await asyncio.to_thread(zombie.append, name, files, PRODUCED_AT, is_resumed=False)
-    await asyncio.to_thread(zombie.append, name, files, PRODUCED_AT, is_resumed=False)
+        await asyncio.to_thread(zombie.append, name, files, PRODUCED_AT, fresh_until_s=math.inf)
+    await asyncio.to_thread(zombie.append, name, files, PRODUCED_AT, fresh_until_s=math.inf)
     assert reader.commits(kind, "posts") == 2
     assert_read(reader, kind, [*IDS, *range(7000, 7010)])
 
@@ -345,7 +346,7 @@ async def test_no_commit_is_written_over(reader: TableReader, sink: Sink) -> Non
         assert table is not None
         try:
             file = TableFile(uri, artifact.rows, artifact.bytes)
-            await asyncio.to_thread(table.append, uri, [file], PRODUCED_AT, is_resumed=False)
+            await asyncio.to_thread(table.append, uri, [file], PRODUCED_AT, fresh_until_s=math.inf)
         except TableUnavailableError:
             return None
         return uri

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.quality.domain.health_news import of_changes
-from shared.health.history import Change, State, changes, states_of, with_since
+from shared.health.history import Change, Key, State, changes, states_of, with_since
 from shared.health.model import HealthCheck, HealthStatus, Reading, at_most, check_of, report_of, worst
 
 AT = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
@@ -53,13 +53,43 @@ def test_a_state_that_goes_on_keeps_its_time_and_a_new_one_begins() -> None:
     assert {each.item: each.since for each in check.readings} == {"posts": BEFORE, "users": AT, "todos": AT}
 
 
+def told(*statuses: HealthStatus) -> list[tuple[HealthStatus, HealthStatus]]:
+    """What is told of measurements one after the other, as before and now."""
+    states: dict[Key, State] = {}
+    found = []
+    for minute, status in enumerate(statuses):
+        report = report_of([freshness(posts=status)], AT + timedelta(minutes=minute))
+        dated = with_since(report, states)
+        found += [(change.before, change.now.status) for change in changes(dated.checks[0], states)]
+        states = states_of(dated, states)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("statuses", "changed"),
+    [
+        (["HEALTHY", "HEALTHY"], []),
+        (["STALE", "STALE"], [("HEALTHY", "STALE")]),
+        (["STALE", "HEALTHY", "STALE"], [("HEALTHY", "STALE"), ("STALE", "HEALTHY"), ("HEALTHY", "STALE")]),
+        (["WARNING"], []),
+        (["WARNING", "WARNING", "WARNING"], [("HEALTHY", "WARNING")]),
+        (["WARNING", "HEALTHY", "WARNING", "HEALTHY"], []),
+        (["WARNING", "FAILED"], [("HEALTHY", "FAILED")]),
+        (["FAILED", "WARNING", "FAILED"], [("HEALTHY", "FAILED")]),
+        (["FAILED", "WARNING", "WARNING"], [("HEALTHY", "FAILED"), ("FAILED", "WARNING")]),
+        (["WARNING", "WARNING", "HEALTHY"], [("HEALTHY", "WARNING"), ("WARNING", "HEALTHY")]),
+    ],
+)
+def test_a_change_is_told_once_and_a_warning_when_it_was_measured_twice(
+    statuses: list[HealthStatus], changed: list[tuple[HealthStatus, HealthStatus]]
+) -> None:
+    assert told(*statuses) == changed
+
+
 def test_what_was_stored_is_what_the_next_measurement_is_compared_with() -> None:
-    report = with_since(report_of([freshness(posts="STALE")], BEFORE), {})
-    later = with_since(report_of([freshness(posts="STALE")], AT), states_of(report))
-    assert states_of(later) == {
-        ("freshness", ""): State("STALE", BEFORE),
-        ("freshness", "posts"): State("STALE", BEFORE),
-    }
+    states = states_of(with_since(report_of([freshness(posts="STALE")], BEFORE), {}), {})
+    later = with_since(report_of([freshness(posts="STALE")], AT), states)
+    assert later.checks[0].since == later.checks[0].readings[0].since == BEFORE
 
 
 def test_what_was_not_known_counts_as_healthy() -> None:

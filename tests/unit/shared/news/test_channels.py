@@ -19,7 +19,7 @@ from shared.news.channels.open import open_channels
 from shared.news.channels.webhook import signing_key
 from shared.news.config import EmailChannel, NewsConfig
 from shared.news.errors import ChannelRefusedError, ChannelUnavailableError
-from tests.support.certificates import make_certificates
+from tests.support.certificates import Certificates, make_certificates
 from tests.support.news_receivers import MailReceiver, mail_receiver, web_receiver
 from tests.unit.shared.news.items import RUN_ENDED, delivery_of
 
@@ -171,12 +171,24 @@ async def test_a_text_of_a_source_adds_no_header_and_no_markup() -> None:
     assert "<script>" not in marked_up.get_content()
 
 
-async def test_a_login_goes_over_tls_with_a_certificate_that_is_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def tls_of(tmp_path: Path) -> tuple[Certificates, ssl.SSLContext]:
     certificates = make_certificates(tmp_path / "tls", "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificates.keystore)
+    return certificates, tls
+
+
+async def test_a_mail_server_may_speak_tls_from_the_first_byte_on(tmp_path: Path) -> None:
+    certificates, tls = tls_of(tmp_path)
+    async with mail_receiver(tls=tls, at_once=True) as receiver:
+        await mail_channel(receiver, security="tls", ca_file=certificates.ca).send(DELIVERY)
+    assert len(receiver.mails) == 1
+
+
+async def test_a_login_goes_over_tls_with_a_certificate_that_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates, tls = tls_of(tmp_path)
     monkeypatch.setenv("MAIL_PASSWORD", "right")
     login = {"security": "starttls", "user": "onpoint", "password": {"env": "MAIL_PASSWORD"}}
     async with mail_receiver(tls=tls, login=("onpoint", "right")) as receiver:

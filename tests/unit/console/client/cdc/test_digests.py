@@ -24,6 +24,8 @@ FIELDS: dict[str, pa.DataType] = {
 SCHEMA = pa.schema(FIELDS)
 Change = tuple[Any, ...]
 NULL = "\\N"
+DEFAULTS: list[Any] = [1, None]
+"""LSN, and names of values that were not logged."""
 
 
 class Case:
@@ -36,14 +38,14 @@ class Case:
 
     def object(self, *changes: Change, schema: pa.Schema = SCHEMA) -> "Case":
         """Of (Op, id, v) or (Op, id, v, LSN, _unchanged)."""
-        rows = []
+        rows: list[tuple[Any, ...]] = []
         for change in changes:
-            operation, key, value, lsn, unchanged = (*change, *(1, None)[len(change) - 3 :])
+            operation, key, value, lsn, unchanged = [*change, *DEFAULTS[len(change) - 3 :]]
             rows.append((operation, lsn, self._offset, key, value, unchanged))
             self._offset += 1
         file = self._folder / f"{len(self._objects)}.parquet"
-        columns = zip(schema.names, zip(*rows, strict=True), strict=True)
-        pq.write_table(pa.table({name: list(values) for name, values in columns}, schema=schema), file)
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(schema.names)}
+        pq.write_table(pa.table(columns, schema=schema), file)
         self._objects.append(file)
         return self
 
