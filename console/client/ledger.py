@@ -192,7 +192,7 @@ class Ledger:
         return run
 
     async def progress(self, run_id: str) -> list[StageProgress]:
-        """Reads every result of the run: some 10 ms for 2,000 batches."""
+        """Reads every result of the run: 0.3 s for 2,000 batches on a busy machine."""
         with as_client_errors():
             rows = await self._connection.fetch(_PROGRESS, run_id)
         return [StageProgress(**row) for row in rows]

@@ -14,11 +14,8 @@ from shared.events.topology import PARENT_STAGE, STAGES, Stage
 PATIENCE: Final = 3.0
 """Times the usual pause between two results: after it a stage counts as standing still, and its rate falls."""
 
-FEW_RESULTS: Final = 4
-"""With fewer than these a stage's rate is a guess: the end of the stage before it counts as much."""
-
-MANY_RESULTS: Final = 2 * FEW_RESULTS
-"""With fewer than these the rate is that since the stage's first input."""
+MANY_RESULTS: Final = 8
+"""With fewer than these a stage's rate is that since its first input, and the end of the stage before it counts, too."""
 
 WAITS_FOR_ROWS: Final[frozenset[Stage]] = frozenset({"s3sink"})
 """Stages that collect batches before they work on them."""
@@ -108,9 +105,8 @@ def _combined(
     """Of what the stage's own rate tells, and what the end of the stage before tells."""
     if record.stage in WAITS_FOR_ROWS or own_s is None or after_s is None or parent is None:
         return after_s if record.stage in WAITS_FOR_ROWS else own_s
-    if record.batches_ended < FEW_RESULTS:
-        return (max(own_s, parent.left_s or 0.0) + after_s) / 2
-    return max(own_s, parent.left_s or 0.0)
+    weight = min(1.0, max(0.5, record.batches_ended / MANY_RESULTS))
+    return weight * max(own_s, parent.left_s or 0.0) + (1 - weight) * after_s
 
 
 def _left_at(rate: float, to_go: int, record: StageRecord, now: datetime) -> float:

@@ -67,7 +67,7 @@ class StateRepository:
     async def read(self) -> PipelineState:
         """All at one moment. Raises `DatabaseUnavailableError`.
 
-        Reads the results of the runs that go on: some 10 ms for a run of 2,000 batches.
+        Reads the results of the runs that are shown: 0.3 s for one of 2,000 batches on a busy machine.
         """
         with translated():
             async with (
