@@ -102,6 +102,7 @@ class StageProgress:
             self.rows_planned,
             self.batches_done + self.batches_dead,
             self.rows,
+            self.batches_dead,
             self.begun_at,
             self.half_at,
             self.half_batches,

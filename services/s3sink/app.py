@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 
 from services.s3sink.adapters.repository import SinkRepository
 from services.s3sink.adapters.writer import ObjectWriter
@@ -7,6 +8,7 @@ from services.s3sink.handlers import Handlers
 from services.s3sink.service import SinkService
 from services.s3sink.settings import SinkSettings
 from services.s3sink.workers.object_writer import SinkLoop
+from services.s3sink.workers.queue import show_queue_forever
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
 from shared.errors import ConfigurationError
@@ -63,6 +65,7 @@ async def build(process: Process) -> None:
         repository, service, writer, process.publisher.publish_all, process.publisher.send_dead_letter, woken
     )
     process.loops.extend([loop.run] * settings.s3sink_writers)
+    process.loops.append(partial(show_queue_forever, repository))
 
 
 def main() -> None:

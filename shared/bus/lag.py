@@ -85,7 +85,10 @@ class LagMeter:
                     async with asyncio.timeout(TIMEOUT_S):
                         await self.measure()
                 except (KafkaError, OSError, TimeoutError, OnPointError) as error:
-                    log.debug("lag_unknown", why=repr(error))
+                    log.debug("lag_unknown", why=repr(error))  # of an outage the bus tells
+                    await self.aclose()
+                except Exception:
+                    log.warning("lag_unknown", exc_info=True)
                     await self.aclose()
                 await asyncio.sleep(EVERY_S)
         finally:

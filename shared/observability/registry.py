@@ -12,7 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from shared.observability.labels import LABELS, OTHER
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a time per series, which no one asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a time per series, which is of no use
 
 REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)

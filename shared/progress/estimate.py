@@ -5,7 +5,7 @@ otherwise: it waits for enough rows on purpose, so its rate says nothing; it is 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -36,6 +36,7 @@ class StageRecord:
     batches_ended: int
     """Done or dead."""
     rows: int
+    batches_dead: int = 0
     begun_at: datetime | None = None
     """When there was something to do for the first time; None: there was nothing yet."""
     half_at: datetime | None = None
@@ -67,8 +68,20 @@ def estimate(records: Iterable[StageRecord], now: datetime) -> dict[Stage, Estim
     for stage in STAGES:
         if stage in known:
             parent = PARENT_STAGE[stage]
-            found[stage] = _of(known[stage], known.get("crawler"), found.get(parent) if parent else None, now)
+            record = _without_lost(known[stage], known)
+            found[stage] = _of(record, known.get("crawler"), found.get(parent) if parent else None, now)
     return found
+
+
+def _without_lost(record: StageRecord, known: Mapping[Stage, StageRecord]) -> StageRecord:
+    """Batches that died at an earlier stage never come to this one."""
+    if record.batches_planned is None:
+        return record
+    lost, parent = 0, PARENT_STAGE[record.stage]
+    while parent is not None:
+        lost += known[parent].batches_dead if parent in known else 0
+        parent = PARENT_STAGE[parent]
+    return replace(record, batches_planned=max(0, record.batches_planned - lost))
 
 
 def run_left_s(datasets: Iterable[Mapping[Stage, Estimate]]) -> float | None:

@@ -43,7 +43,7 @@ async def start_http(
     """Serves until the runner's `cleanup`. 200 without problems, else 503 with them, one a line.
 
     `pages` are below /health/, and 404 until they are there. `resume` resets the circuit breaker and tells whether it was
-    open. A program on this machine may ask for it, and whoever has the bearer `token`; without one no one else.
+    open. A program on this machine may ask for it, and one that has the bearer `token`, if there is a token.
     """
 
     async def livez(_: web.Request) -> web.Response:

@@ -10,9 +10,11 @@ from importlib import import_module
 
 import prometheus_client
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 import services
 import shared
+from shared.observability import metrics
 from shared.observability.labels import LABELS
 from shared.observability.page import render
 from shared.observability.registry import REGISTRY, SECTIONS, Declaration
@@ -75,6 +77,15 @@ def test_a_name_tells_kind_and_unit(name: str) -> None:
     assert name.endswith("_total") == (each.kind == "counter")
     if (end := ENDS.get(each.unit)) is not None:
         assert end in name, f"{name} does not name its unit"
+
+
+def test_every_metric_is_set_somewhere() -> None:
+    """A name that alerts ask for and nothing sets would stay quiet for ever."""
+    sources = [path for folder in ("shared", "services") for path in (ROOT / folder).rglob("*.py")]
+    text = "\n".join(path.read_text() for path in sources if path.parent.name != "observability")
+    names = [name for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)]
+    assert len(names) == len(declared())
+    assert not [name for name in names if not re.search(rf"\b{name}\b(?=\.|,?\n|,| if|\))", text)]
 
 
 def test_where_data_decides_the_values_of_a_label_they_are_bounded() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Literal
 
 import asyncpg
@@ -15,16 +16,20 @@ TIMEOUT_S = 10.0
 ROWS_AT_ONCE = 2000
 
 _ACTIONS = """
-SELECT service, "partition", "offset", original_topic, original_partition, original_offset, action, at, actor, reason
-FROM onpoint_console.dlq_actions WHERE acknowledged_at IS NOT NULL AND service = ANY($1) ORDER BY id
+SELECT service, "partition", "offset", original_topic, original_partition, original_offset, action, at, actor, reason,
+    acknowledged_at
+FROM onpoint_console.dlq_actions
+WHERE acknowledged_at IS NOT NULL AND service = ANY($1) AND ($2::timestamptz IS NULL OR acknowledged_at >= $2)
+ORDER BY id
 """
 _BEGIN = """
 INSERT INTO onpoint_console.dlq_actions (actor, action, service, "partition", "offset", original_topic,
-    original_partition, original_offset, run_id, batch_id, reason)
-SELECT $1, $2, u.service, u.partition, u.at, u.topic, u.original_partition, u.original_at, u.run_id, u.batch_id, $3
+    original_partition, original_offset, run_id, batch_id, reason, action_id)
+SELECT $1, $2, u.service, u.partition, u.at, u.topic, u.original_partition, u.original_at, u.run_id, u.batch_id, $3, $12
 FROM unnest($4::text[], $5::integer[], $6::bigint[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[])
     WITH ORDINALITY AS u(service, partition, at, topic, original_partition, original_at, run_id, batch_id, place)
 ORDER BY u.place
+ON CONFLICT DO NOTHING
 RETURNING id
 """
 _ACKNOWLEDGE = "UPDATE onpoint_console.dlq_actions SET acknowledged_at = clock_timestamp() WHERE id = ANY($1)"
@@ -36,12 +41,16 @@ class Journal:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def actions(self, services: Sequence[str]) -> AsyncIterator[list[Action]]:
-        """Actions on dead letters of the services, oldest first, in pieces."""
+    async def actions(
+        self, services: Sequence[str], since: datetime | None = None
+    ) -> AsyncIterator[list[Action]]:
+        """Actions on dead letters of the services, oldest first, in pieces. `since`: acknowledged then or later."""
         with _as_client_errors():
             async with self._connection.transaction(readonly=True):
                 piece: list[Action] = []
-                async for row in self._connection.cursor(_ACTIONS, list(services), prefetch=ROWS_AT_ONCE):
+                async for row in self._connection.cursor(
+                    _ACTIONS, list(services), since, prefetch=ROWS_AT_ONCE
+                ):
                     piece.append(_action(row))
                     if len(piece) == ROWS_AT_ONCE:
                         yield piece
@@ -55,8 +64,12 @@ class Journal:
         *,
         actor: str,
         reason: str | None = None,
+        action_id: str | None = None,
     ) -> list[int]:
-        """Writes a row for each action before it is done; the row counts once it is acknowledged. Ids in the order given."""
+        """Writes a row for each action before it is done; the row counts once it is acknowledged. Ids in the order given.
+
+        `action_id` names an order: a dead letter for which it has a row already gets none, and no id is returned for it.
+        """
         originals = [dead_letter.original for dead_letter in dead_letters]
         with _as_client_errors():
             rows = await self._connection.fetch(
@@ -72,6 +85,7 @@ class Journal:
                 [original and original.offset for original in originals],
                 [dead_letter.run_id or None for dead_letter in dead_letters],
                 [dead_letter.batch_id or None for dead_letter in dead_letters],
+                action_id,
             )
         return sorted(row["id"] for row in rows)
 
@@ -98,7 +112,9 @@ async def open_journal(dsn: str) -> AsyncIterator[Journal]:
 def _action(row: asyncpg.Record) -> Action:
     position = Position(row["service"], row["partition"], row["offset"])
     identity = identity_of(position, row["original_topic"], row["original_partition"], row["original_offset"])
-    return Action(position, identity, row["action"], row["at"], row["actor"], row["reason"])
+    return Action(
+        position, identity, row["action"], row["at"], row["actor"], row["reason"], row["acknowledged_at"]
+    )
 
 
 @contextmanager

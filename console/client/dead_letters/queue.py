@@ -48,12 +48,12 @@ CREATE TABLE dead_letters (
 ) WITHOUT ROWID;
 CREATE TABLE actions (
     service TEXT, identity TEXT, partition INTEGER, offset INTEGER, action TEXT, at TEXT, actor TEXT, reason TEXT,
-    PRIMARY KEY (service, identity)
+    acknowledged_at TEXT, PRIMARY KEY (service, identity)
 ) WITHOUT ROWID;
 CREATE TABLE results (batch_id TEXT, stage TEXT, PRIMARY KEY (batch_id, stage)) WITHOUT ROWID;
 CREATE VIEW entries AS
 SELECT l.*, a.action, a.at AS acted_at, a.actor, a.reason AS action_reason,
-    a.partition AS acted_partition, a.offset AS acted_offset,
+    a.partition AS acted_partition, a.offset AS acted_offset, a.acknowledged_at,
     CASE
         WHEN a.action = 'discard' AND (a.partition, a.offset) = (l.partition, l.offset) THEN 'discarded'
         WHEN r.batch_id IS NOT NULL THEN 'resolved'
@@ -83,6 +83,8 @@ class Action:
     at: datetime
     actor: str
     reason: str | None
+    acknowledged_at: datetime
+    """When it was known to have happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +137,24 @@ class WorkQueue:
                 a.at.isoformat(),
                 a.actor,
                 a.reason,
+                a.acknowledged_at.isoformat(),
             )
             for a in actions
         )
-        self._insert("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._insert("INSERT OR REPLACE INTO actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_results(self, done: Iterable[tuple[str, str]]) -> None:
         """Batches that got through a stage."""
         self._insert("INSERT OR IGNORE INTO results VALUES (?, ?)", done)
 
-    def batches(self, pieces: int = 1000) -> Iterator[list[str]]:
-        """Ids of the batches whose results decide the state of an entry."""
+    def batches_without_result(self, pieces: int = 1000) -> Iterator[list[str]]:
+        """Ids of the batches whose results would decide the state of an entry, and are not known."""
         found = self._db.execute(
-            "SELECT DISTINCT batch_id FROM dead_letters WHERE batch_id <> '' AND result_stage IS NOT NULL"
-        )
-        while rows := found.fetchmany(pieces):
-            yield [row["batch_id"] for row in rows]
+            "SELECT DISTINCT l.batch_id FROM dead_letters l WHERE l.batch_id <> '' AND l.result_stage IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM results r WHERE r.batch_id = l.batch_id AND r.stage = l.result_stage)"
+        ).fetchall()
+        for first in range(0, len(found), pieces):
+            yield [row["batch_id"] for row in found[first : first + pieces]]
 
     def count(self, filters: Filters) -> dict[State, int]:
         """Entries of each state; the state of `filters` does not count."""
@@ -255,7 +259,10 @@ def _entry(row: sqlite3.Row) -> Entry:
     if row["action"] is not None:
         at = datetime.fromisoformat(row["acted_at"])
         acted_on = Position(row["service"], row["acted_partition"], row["acted_offset"])
-        action = Action(acted_on, row["identity"], row["action"], at, row["actor"], row["action_reason"])
+        acknowledged_at = datetime.fromisoformat(row["acknowledged_at"])
+        action = Action(
+            acted_on, row["identity"], row["action"], at, row["actor"], row["action_reason"], acknowledged_at
+        )
     return Entry(dead_letter, row["state"], row["deaths"], action)
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from console.client.dead_letters.journal import open_journal
+from console.client.dead_letters.index import DeadLetterIndex
 from console.client.dead_letters.queue import Entry, Filters, WorkQueue
-from console.client.dead_letters.record import Position, to_dead_letter
+from console.client.dead_letters.record import DeadLetter, Position
 from console.client.dead_letters.topics import DeadLetterTopics
 from console.client.errors import ClientError
-from console.client.ledger import open_ledger
 from shared.events.topics import dead_letter_topic
 from shared.events.topology import SERVICES
 
@@ -64,22 +63,17 @@ async def open_queue(
 
     `identities` is filled with those of the `wanted` dead letters that are read.
     """
-    queue = WorkQueue()
+    index = DeadLetterIndex(dead_letters, dsn, services)
+
+    def remember(read: list[DeadLetter]) -> None:
+        if identities is not None:
+            identities.update((one.position, one.identity) for one in read if one.position in wanted)
+
     try:
-        async for service, records in dead_letters.of(services, start):
-            read = [to_dead_letter(record, service) for record in records]
-            queue.add_dead_letters(read)
-            if identities is not None:
-                identities.update((one.position, one.identity) for one in read if one.position in wanted)
-        async with open_journal(dsn) as journal:
-            async for actions in journal.actions(list(services)):
-                queue.add_actions(actions)
-        async with open_ledger(dsn) as ledger:
-            for batch_ids in queue.batches():
-                queue.add_results(await ledger.done_stages(batch_ids))
-        yield queue
+        await index.refresh(start, remember)
+        yield index.queue
     finally:
-        queue.close()
+        index.close()
 
 
 def services_of(filters: Filters) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class DeadLetterTopics:
         self._partitions = partitions
         """Of each topic that is there."""
 
+    def partitions(self, services: Collection[str]) -> list[TopicPartition]:
+        """Of the services' topics, as far as they are there."""
+        return [tp for service in services for tp in self._partitions.get(dead_letter_topic(service), ())]
+
     async def of(
         self, services: Collection[str], start: Mapping[TopicPartition, int] | None = None
     ) -> AsyncIterator[tuple[str, list[Record]]]:

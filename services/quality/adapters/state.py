@@ -37,8 +37,8 @@ SELECT count(*) FROM onpoint_runs.runs r JOIN onpoint_runs.datasets d USING (run
 
 _STAGES = """
 SELECT p.run_id, p.dataset, p.stage, p.batches_planned, p.rows_planned, p.batches_done + p.batches_dead AS batches_ended,
-    p.rows, t.begun_at, t.half_at, coalesce(t.half_batches, 0) AS half_batches, coalesce(t.half_rows, 0) AS half_rows,
-    t.last_at, coalesce(t.delay_s, 0) AS delay_s
+    p.batches_dead, p.rows, t.begun_at, t.half_at, coalesce(t.half_batches, 0) AS half_batches,
+    coalesce(t.half_rows, 0) AS half_rows, t.last_at, coalesce(t.delay_s, 0) AS delay_s
 FROM onpoint_runs.v_progress p
 LEFT JOIN onpoint_runs.v_stage_times t ON t.run_id = p.run_id AND t.dataset = p.dataset AND t.stage = p.stage
     AND t.run_id = ANY ($1::text[])

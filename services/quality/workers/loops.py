@@ -37,16 +37,22 @@ async def list_forever(listings: Listings, of_datasets: DatasetListings) -> None
 
 
 async def show_forever(state: PipelineMetrics) -> None:
-    """Shows the state of the pipeline in the metrics."""
-    await _repeat(state.refresh, STATE_INTERVAL_S, Outage("state_unknown", "state_known"))
-
-
-async def _repeat(
-    work: Callable[[], Awaitable[object]], every_s: float = INTERVAL_S, outage: Outage | None = None
-) -> None:
-    outage = outage or Outage("loop_paused", "loop_resumed", work="a loop beside the records")
+    """Shows the state of the pipeline in the metrics. Whatever goes wrong, the last figures stay."""
+    outage = Outage("state_unknown", "state_known")
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(STATE_INTERVAL_S)
+        try:
+            await state.refresh()
+        except Exception as error:  # noqa: BLE001 - figures must not stop a service; it is logged
+            await outage.wait(error)
+        else:
+            outage.end()
+
+
+async def _repeat(work: Callable[[], Awaitable[object]]) -> None:
+    outage = Outage("loop_paused", "loop_resumed", work="a loop beside the records")
+    while True:
+        await asyncio.sleep(INTERVAL_S)
         try:
             await work()
         except POISONED_PRODUCER:

@@ -154,6 +154,12 @@ class SinkRepository:
         with translated():
             await self._pool.execute(statements.MARK_DEAD_PUBLISHED, batch_ids)
 
+    async def waiting(self) -> tuple[int, int]:
+        """Objects that are assigned and not published, and batches that are not assigned; of all replicas."""
+        with translated():
+            row = await self._pool.fetchrow(statements.WAITING)
+        return (0, 0) if row is None else (row["objects"], row["batches"])
+
     async def _insert(
         self,
         batch: BatchManifest,

@@ -145,3 +145,10 @@ UNPUBLISHED_DEAD = (
 )
 
 MARK_DEAD_PUBLISHED = "UPDATE onpoint_lake.batches SET unannounced = false WHERE batch_id = ANY ($1::text[])"
+
+# Both by partial indexes: what is finished costs nothing.
+WAITING = """
+SELECT
+    (SELECT count(*) FROM onpoint_lake.objects WHERE state <> 'announced') AS objects,
+    (SELECT count(*) FROM onpoint_lake.batches WHERE status = 'pending') AS batches
+"""

@@ -228,3 +228,12 @@ async def test_rows_that_another_replica_has_locked_block_no_other_and_are_taken
         await transaction.rollback()
     await sink.drain()
     assert sorted(sink.results()) == [0, 1]
+
+
+async def test_what_waits_is_counted_until_it_is_published(sink: Sink) -> None:
+    sink.rebuild(limits=replace(LIMITS, target_rows=200))
+    for sequence in range(3):
+        await sink.deliver(await sink.make(100, sequence))
+    assert await sink.repository.waiting() == (1, 1)
+    await sink.drain()
+    assert await sink.repository.waiting() == (0, 1)

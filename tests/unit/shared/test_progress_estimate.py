@@ -87,6 +87,18 @@ def test_a_later_stage_has_the_share_of_rows_that_it_had_so_far() -> None:
     assert found["processor"].rows_to_go == 90_000 - 18_000
 
 
+def test_batches_that_died_before_a_stage_are_not_waited_for() -> None:
+    crawled = crawler(batches_planned=40, batches_dead=2)
+    processed = crawler(stage="processor", batches_planned=40, batches_ended=38, batches_dead=3)
+    loaded = crawler(stage="loader", batches_planned=40, batches_ended=35)
+    found = estimate([crawled, processed, loaded], at(40))
+    assert {stage: each.left_s for stage, each in found.items()} == {
+        "crawler": 0,
+        "processor": 0,
+        "loader": 0,
+    }
+
+
 def test_a_stage_is_not_through_before_the_one_before_it() -> None:
     """It keeps pace and has nothing to do but wait."""
     quick = crawler(stage="processor", begun_at=at(39), half_at=at(39.5))

@@ -276,3 +276,27 @@ async def test_a_big_page_waits_on_disk_and_is_whole(tmp_path: Path) -> None:
         assert [json.loads(line)["id"] for line in answer.value.data.split(b"\n")] == [
             row["id"] for row in rows
         ]
+
+
+async def test_an_answer_tells_its_tries_its_time_its_size_and_its_etag(tmp_path: Path) -> None:
+    async with SourceServer({"things": ROWS}) as server, client_of(server, tmp_path) as ask:
+        server.fail("/things", faults.body(b'[{"id": 1}]', ETag='W/"7-\u00e9"'), times=1)
+        answer = await ask("/things")
+        assert isinstance(answer, Answer)
+        assert (answer.tries, answer.bytes, answer.etag) == (1, 11, r'W/"7-\xe9"')
+        server.delay_s = 0.1
+        slow = await ask("/things")
+        assert isinstance(slow, Answer)
+        assert slow.took_s is not None
+        assert slow.took_s >= 0.1
+        assert slow.etag is None
+
+
+async def test_the_time_is_that_of_the_last_try(tmp_path: Path) -> None:
+    answer, tries = await fetched(faults.status(503), tmp_path, times=2)
+    assert isinstance(answer, Answer)
+    assert (answer.tries, tries) == (3, 3)
+    failure, _ = await fetched(faults.status(503), tmp_path)
+    assert isinstance(failure, FetchFailure)
+    assert failure.tries == 5
+    assert failure.took_s is not None

@@ -44,6 +44,7 @@ async def test_a_run_of_pages_gives_every_record_once_and_in_order() -> None:
         assert log[2]["url"] == f"{source.url}/posts?_page=3&_limit=100"
         assert all(entry["reason"] is entry["detail"] is None for entry in log)
         assert all(datetime.fromisoformat(entry["fetched_at"]).tzinfo is not None for entry in log)
+        assert all(entry["tries"] == 1 and entry["took_ms"] >= 0 and entry["bytes"] > 1000 for entry in log)
 
 
 async def test_a_run_of_ids_gives_an_item_per_id() -> None:

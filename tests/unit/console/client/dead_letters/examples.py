@@ -34,4 +34,4 @@ def dead_letter(
 def action(
     of: DeadLetter, kind: Literal["replay", "discard"] = "replay", reason: str | None = None
 ) -> Action:
-    return Action(of.position, of.identity, kind, DIED, "me", reason)
+    return Action(of.position, of.identity, kind, DIED, "me", reason, DIED)
