@@ -1,6 +1,7 @@
 """`onpoint health`: measures the pipeline now, as quality does on its schedule."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ async def _measure(dsn: str) -> "HealthReport":
     from shared.health.settings import HealthSettings
     from shared.health.store import read_states
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(100))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     settings = environment.settings(HealthSettings)
     # Without a first connection: a database that is away is a result here.
     async with asyncpg.create_pool(

@@ -1,10 +1,12 @@
 """What `onpoint health` shows."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
+import typer
 
-from console.cli.health import show
+from console.cli.health import health, show
 from shared.health.model import Reading, check_of, report_of
 
 AT = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
@@ -42,3 +44,18 @@ def test_shares_and_bytes_are_shown_as_people_read_them(capsys: pytest.CaptureFi
     assert "14.9 MB" in out
     assert "memory 12.3 %, limit 90.0 %" in out
     assert "changes are lost\\x1b[2J" in out
+
+
+def test_a_database_that_is_away_is_told_and_not_raised(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONPOINT_POSTGRES_DSN", "postgresql://a:b@127.0.0.1:1/c")
+    monkeypatch.setenv("ONPOINT_HEALTH_SERVICES", "loader=http://127.0.0.1:1")
+    with pytest.raises(typer.Exit) as ended:
+        health(as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert ended.value.exit_code == 1
+    assert report["status"] == "FAILED"
+    found = {check["name"]: check["readings"][0] for check in report["checks"]}
+    assert found["database"]["status"] == "FAILED"
+    assert found["resources"]["note"] == "it does not answer: ClientConnectorError"
