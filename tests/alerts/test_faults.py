@@ -28,7 +28,7 @@ POISONS = 30
 TABLE_TAKES_NOTHING = """
 CREATE FUNCTION take_nothing() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = 'XX000'; END $$;
-CREATE TRIGGER takes_nothing BEFORE INSERT OR UPDATE ON onpoint_posts FOR EACH STATEMENT EXECUTE FUNCTION take_nothing();
+CREATE TRIGGER takes_nothing BEFORE INSERT OR UPDATE ON onpoint_watched FOR EACH STATEMENT EXECUTE FUNCTION take_nothing();
 """
 
 
@@ -41,7 +41,7 @@ async def began(observed: LocalStack, watch: Watch) -> float:
 
 
 async def test_a_clean_run_stays_quiet(began: float, watch: Watch, operator: Operator) -> None:
-    done = await operator.run("run", "posts", "--wait", within_s=200)
+    done = await operator.run("run", "watched", "--wait", within_s=200)
     assert done.code == 0, done.out + done.err
     await asyncio.sleep(QUIET_S)
     assert await watch.fired(began) == set()
@@ -119,7 +119,7 @@ async def test_a_stale_table_and_an_overdue_run_are_told(
     finally:
         await connection.close()
     await watch.fires("TableStale", "RunOverdue", "FreshnessBurn")
-    done = await operator.run("run", "posts", "--wait", within_s=200)
+    done = await operator.run("run", "watched", "--wait", within_s=200)
     assert done.code == 0, done.out + done.err
     await watch.ends("TableStale", "RunOverdue")
 
@@ -140,11 +140,11 @@ async def test_the_brake_is_told(watch: Watch, observed: LocalStack, operator: O
     connection = await asyncpg.connect(observed.environment()["ONPOINT_POSTGRES_DSN"])
     try:
         await connection.execute(TABLE_TAKES_NOTHING)
-        asked = await operator.run("run", "posts")
+        asked = await operator.run("run", "watched")
         assert asked.code == 0, asked.err
         found = await watch.fires("BrakeOpen")
         assert found["BrakeOpen"]["labels"]["service"] == "loader"
-        await connection.execute("DROP TRIGGER takes_nothing ON onpoint_posts")
+        await connection.execute("DROP TRIGGER takes_nothing ON onpoint_watched")
     finally:
         await connection.close()
     assert (await operator.run("resume", "loader")).code == 0
