@@ -71,9 +71,9 @@ def observed(
 ) -> Iterator[LocalStack]:
     datasets = tmp_path_factory.mktemp("datasets")
     shipped = Path(__file__).parents[2] / "shared" / "datasets"
-    posts = yaml.safe_load((shipped / "posts.yaml").read_text())
-    posts |= {"expect": {"every": "24h", "within": "2h"}}
-    (datasets / "posts.yaml").write_text(yaml.safe_dump(posts))
+    watched = yaml.safe_load((shipped / "posts.yaml").read_text())
+    watched |= {"name": "watched", "table": "onpoint_watched", "expect": {"every": "24h", "within": "2h"}}
+    (datasets / "watched.yaml").write_text(yaml.safe_dump(watched))
     extra = {
         "ONPOINT_DATASETS_DIR": str(datasets),
         "ONPOINT_CRAWL_ALLOW_HOSTS": rows.allow,
