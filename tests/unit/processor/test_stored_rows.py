@@ -8,11 +8,10 @@ import pytest
 
 from services.processor.adapters.stored_rows import RowStore, kept_pieces
 
-SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string())])
+SCHEMA = pa.schema([pa.field("id", pa.int64()), pa.field("text", pa.string())])
 PIECES = [
-    pa.record_batch([[1, 2], ["a", "b"]], schema=SCHEMA),
-    pa.record_batch([[], []], schema=SCHEMA),
-    pa.record_batch([[3], ["c" * 1000]], schema=SCHEMA),
+    pa.RecordBatch.from_pylist(rows, SCHEMA)
+    for rows in ([{"id": 1, "text": "a"}, {"id": 2, "text": "b"}], [], [{"id": 3, "text": "c" * 1000}])
 ]
 
 
