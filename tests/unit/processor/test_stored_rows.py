@@ -1,6 +1,7 @@
 """Rows are the same whether they are held in memory or in the file, and in the file above a bound."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -8,7 +9,8 @@ import pytest
 
 from services.processor.adapters.stored_rows import RowStore, kept_pieces
 
-SCHEMA = pa.schema([pa.field("id", pa.int64()), pa.field("text", pa.string())])
+FIELDS: dict[str, Any] = {"id": pa.int64(), "text": pa.string()}
+SCHEMA = pa.schema(FIELDS)
 PIECES = [
     pa.RecordBatch.from_pylist(rows, SCHEMA)
     for rows in ([{"id": 1, "text": "a"}, {"id": 2, "text": "b"}], [], [{"id": 3, "text": "c" * 1000}])
