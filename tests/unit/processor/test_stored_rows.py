@@ -1,6 +1,7 @@
 """Rows are the same whether they are held in memory or in the file, and in the file above a bound."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -8,11 +9,11 @@ import pytest
 
 from services.processor.adapters.stored_rows import RowStore, kept_pieces
 
-SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string())])
+FIELDS: dict[str, Any] = {"id": pa.int64(), "text": pa.string()}
+SCHEMA = pa.schema(FIELDS)
 PIECES = [
-    pa.record_batch([[1, 2], ["a", "b"]], schema=SCHEMA),
-    pa.record_batch([[], []], schema=SCHEMA),
-    pa.record_batch([[3], ["c" * 1000]], schema=SCHEMA),
+    pa.RecordBatch.from_pylist(rows, SCHEMA)
+    for rows in ([{"id": 1, "text": "a"}, {"id": 2, "text": "b"}], [], [{"id": 3, "text": "c" * 1000}])
 ]
 
 
