@@ -164,7 +164,7 @@ async def test_an_object_of_the_lake_is_a_trace_linked_to_its_batches(site: Site
 
 
 def log_lines(home: Path) -> list[str]:
-    return [line for file in home.rglob("*.log") for line in file.read_text("utf-8").splitlines()]
+    return [line for file in home.rglob("loader.log") for line in file.read_text("utf-8").splitlines()]
 
 
 async def test_the_logs_of_a_batch_name_its_trace(site: Site) -> None:
