@@ -9,7 +9,7 @@ from pathlib import Path
 from services.processor.adapters.clean_file import rewrite_lineage, write_clean
 from services.processor.adapters.quarantine_file import QuarantineFile, add_refused
 from services.processor.adapters.raw_file import inflate
-from services.processor.adapters.stored_rows import HELD_BYTES, RowsFile, RowStore
+from services.processor.adapters.stored_rows import HELD_BYTES, RowBuffer, RowsFile
 from services.processor.adapters.transformed_rows import ROWS, TRANSFORMED_ROWS, raw_lines, transform_rows
 from services.processor.domain.lines import LongLine, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk, refuse_long
@@ -72,7 +72,7 @@ def clean_raw(
     log = _request_log(folder / REQUESTS_FORMAT)
     lines = refused = ignored = 0
     with (
-        RowStore(folder / ROWS, parse_schema.schema, 0 if dataset.transform else HELD_BYTES) as store,
+        RowBuffer(folder / ROWS, parse_schema.schema, 0 if dataset.transform else HELD_BYTES) as store,
         QuarantineFile(folder / QUARANTINE_FORMAT, log, crawled.first_position) as quarantine,
     ):
         for piece in cut_lines(inflate(folder / RAW_FORMAT)):

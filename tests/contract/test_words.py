@@ -26,7 +26,7 @@ REPLACED = {
     "RunStore": r"\b(?:FrozenRuns|parse_frozen|Archive)\b",
     "RateLimiter": r"\b(?:Turnstile|Politeness|Inflater|Exchange)\b",
     "cursor pagination": r"\b(?:BeyondChain|take_over)\b",
-    "SpillFile, rewrite_lineage": r"\b(?:RowStore|restamp|disarm)\b",
+    "RowBuffer, rewrite_lineage": r"\b(?:RowStore|restamp|disarm)\b",
     "backing off": r"\bresting\b",
     "DecidingRecord": r"\b(?:Decider|given_up|passed_on|imbalances?|left_behind)\b",
     "names of people": r'\b[Ss]omebody\b|(?<![`"])\b[Nn]obody\b',

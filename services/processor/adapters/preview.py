@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.processor.adapters.stored_rows import RowStore
+from services.processor.adapters.stored_rows import RowBuffer
 from services.processor.adapters.transformed_rows import ROWS, TRANSFORMED_ROWS, transform_rows
 from services.processor.domain.lines import Chunk, cut_lines
 from services.processor.domain.parse import Watch, parse_chunk
@@ -42,7 +42,7 @@ def preview_lines(
     found = [PreviewedLine(first + number, line) for number, line in enumerate(lines)]
     schema = parse_schema_of(dataset)
     watch = Watch(schema, batch.run_id, batch.batch_id, are_stored=not dataset.transform)
-    with RowStore(folder / ROWS, schema.schema) as store:
+    with RowBuffer(folder / ROWS, schema.schema) as store:
         for piece in cut_lines([b"".join(line + b"\n" for line in lines)]):
             if not isinstance(piece, Chunk):
                 continue

@@ -56,7 +56,7 @@ class RowsFile:
             return pa.ipc.open_file(source, options=options).read_all().select(list(names))
 
 
-class RowStore:
+class RowBuffer:
     """Takes rows until it is left. Above `held_bytes` all of them are in the file; with 0 they are there at once."""
 
     def __init__(self, file: Path, schema: pa.Schema, held_bytes: int = 0) -> None:

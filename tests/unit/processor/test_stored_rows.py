@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from services.processor.adapters.stored_rows import RowStore, kept_pieces
+from services.processor.adapters.stored_rows import RowBuffer, kept_pieces
 
 FIELDS: dict[str, Any] = {"id": pa.int64(), "text": pa.string()}
 SCHEMA = pa.schema(FIELDS)
@@ -17,8 +17,8 @@ PIECES = [
 ]
 
 
-def stored(file: Path, held_bytes: int) -> RowStore:
-    with RowStore(file, SCHEMA, held_bytes) as store:
+def stored(file: Path, held_bytes: int) -> RowBuffer:
+    with RowBuffer(file, SCHEMA, held_bytes) as store:
         for piece in PIECES:
             store.add(piece)
     return store
@@ -38,7 +38,7 @@ def test_rows_are_read_as_they_were_added(tmp_path: Path, held_bytes: int) -> No
 
 
 def test_of_no_rows_there_are_the_columns(tmp_path: Path) -> None:
-    with RowStore(tmp_path / "rows.arrow", SCHEMA, 2**20) as store:
+    with RowBuffer(tmp_path / "rows.arrow", SCHEMA, 2**20) as store:
         pass
     assert store.rows.columns(["id"]).schema == pa.schema([SCHEMA.field("id")])
     assert list(store.rows.pieces()) == []
