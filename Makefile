@@ -64,7 +64,7 @@ test-chaos: setup ## The short chaos run: 10,000 records, 15 faults, two outages
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
 test-cdc: setup ## Change capture: 100,000 rows, 50,000 changes, everything on their way killed in turn, a lost slot (< 10 min)
-	$(BIN)/python -m pytest -m cdc tests/cdc
+	$(BIN)/python -m pytest -m cdc tests/cdc tests/e2e/test_cdc.py
 
 chaos: setup ## Kills, pauses and outages by a plan made of SEED; TIER=short, ci (20 min) or release (2 h)
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --tier $(or $(TIER),ci)

@@ -157,6 +157,7 @@ async def test_a_changed_key_is_a_delete_and_an_insert(capture: Capture) -> None
     assert (await capture.verify("moved"))["equal"]
 
 
+@pytest.mark.cdc
 async def test_a_truncate_is_a_row_of_its_own(capture: Capture) -> None:
     await capture.until_changes("emptied", 2)
     await capture.execute("TRUNCATE emptied", "INSERT INTO emptied VALUES (3)")
@@ -165,6 +166,7 @@ async def test_a_truncate_is_a_row_of_its_own(capture: Capture) -> None:
     assert (await capture.verify("emptied"))["equal"]
 
 
+@pytest.mark.cdc
 async def test_a_table_without_a_key_has_an_update_as_its_old_and_its_new_row(capture: Capture) -> None:
     await capture.until_changes("keyless", 2)
     await capture.execute(
@@ -176,6 +178,7 @@ async def test_a_table_without_a_key_has_an_update_as_its_old_and_its_new_row(ca
     assert (await capture.verify("keyless"))["equal"]
 
 
+@pytest.mark.cdc
 async def test_columns_that_come_go_and_change_their_name(capture: Capture) -> None:
     await capture.until_changes("shaped", 1)
     await capture.execute(
@@ -194,6 +197,7 @@ async def test_columns_that_come_go_and_change_their_name(capture: Capture) -> N
     assert [str(each) for each in found["c"].to_pylist()] == ["None", "None", "None", "4", "five"]
 
 
+@pytest.mark.cdc
 async def test_a_record_that_is_no_change_is_a_dead_letter_and_the_rest_arrives(capture: Capture) -> None:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # noqa: PLC0415
 
@@ -220,6 +224,7 @@ async def test_a_record_that_is_no_change_is_a_dead_letter_and_the_rest_arrives(
     }
 
 
+@pytest.mark.cdc
 async def test_a_lost_slot_is_told_within_a_minute_and_a_new_load_mends_it(capture: Capture) -> None:
     connection = await capture.connect()
     try:
