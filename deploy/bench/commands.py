@@ -111,8 +111,8 @@ Examples:
 \b
 Changes as Debezium sends them go from Kafka to Parquet in the lake: by the
 sink of change capture, and by consumers that make a row of one record at a
-time, with Python's json and with orjson. CPU time counts, not the clock's. The
-bench starts a stack of its own and removes it.
+time, with Python's json and with orjson. CPU time counts, not the clock's.
+The bench starts a stack of its own and removes it.
 """
 
 CDC_LOAD_EXAMPLES = """\b

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -86,9 +85,15 @@ class Site:
     @asynccontextmanager
     async def tracer(self, name: str) -> AsyncIterator[Tracer]:
         """What the command uses, for many rows in one process."""
-        os.environ.update(
-            {name: value for name, value in self.environment.items() if name.startswith("AWS_")}
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            for name_, value in self.environment.items():
+                if name_.startswith("AWS_"):
+                    patch.setenv(name_, value)
+            async with self._tracer(name) as tracer:
+                yield tracer
+
+    @asynccontextmanager
+    async def _tracer(self, name: str) -> AsyncIterator[Tracer]:
         stores = load_settings(ObjectStoreSettings, self.environment)
         folder = Path(self.environment["ONPOINT_DATASETS_DIR"])
         async with open_trace_ledger(self.environment["ONPOINT_POSTGRES_DSN"]) as ledger:

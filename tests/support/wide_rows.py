@@ -20,9 +20,9 @@ from tests.support.crawled import a_dataset
 WIDE = (16, 10 * 2**20)
 """Rows, and the bytes of each: a batch of them takes 160 MiB."""
 NARROW = (200_000, 10)
-ALLOWED_MIB = {WIDE: 512, NARROW: 128}
-"""Of wide rows a quarter of the memory of a machine of 2 GB: there are a row group decoded, and a piece of it once more in
-what is made of it.
+ALLOWED_MIB = {WIDE: 640, NARROW: 192}
+"""Of wide rows there are a row group decoded, and a piece of it once more in what is made of it; on a busy machine the
+allocators hold a fifth more.
 """
 
 DATASET = a_dataset([{"name": "id", "type": "int64"}, {"name": "v", "type": "string"}], key=["id"])

@@ -53,7 +53,15 @@ quality sends it within seconds. What was sent is never sent again.
 
 STYLE = {"sent": "green", "pending": "yellow", "failed": "bold red"}
 
+EXAMPLES = """\b
+Examples:
+  onpoint news test ops        a sample to the channel `ops`
+  onpoint news list --channel ops
+  onpoint news retry
+"""
+
 news = typer.Typer(
+    epilog=EXAMPLES,
     help="News of runs, checks and health: to Slack, by e-mail, to webhooks.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -29,9 +29,9 @@ Examples:
   onpoint alerts --json | jq -r '.[] | select(.severity == "page") | .alert'
 
 \b
-It asks Alertmanager of `onpoint up --observe`. An alert that another one explains
-is shown as muted. Exit codes: 0 no alert fires, or all that fire are muted; 1 an
-alert fires, or Alertmanager does not answer; 2 wrong use.
+It asks Alertmanager of `onpoint up --observe`. An alert that another one
+explains is shown as muted. Exit codes: 0 no alert fires, or all that fire are
+muted; 1 an alert fires, or Alertmanager does not answer; 2 wrong use.
 """
 
 out = screen.stdout()

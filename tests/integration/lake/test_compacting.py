@@ -81,6 +81,8 @@ async def test_a_role_with_the_documented_rights_and_no_others_can_compact(
             onpoint_lake.compaction_runs, onpoint_lake.dataset_listings TO lake_keeper;
         GRANT SELECT ON onpoint_lake.v_stored_files, onpoint_lake.v_replaced_files, onpoint_lake.v_compacted_files,
             onpoint_runs.v_listings, onpoint_runs.v_runs TO lake_keeper;
+        GRANT EXECUTE ON FUNCTION onpoint_lake.mark_changed(text[]), onpoint_runs.mark_listings_behind(text[])
+            TO lake_keeper;
         """
     )
     own = lake.pool

@@ -157,7 +157,7 @@ async def test_an_event_that_is_refused_for_good_does_not_stop_the_others(
     async with server.running(), consuming(clients, HttpReceiver(server.url, None)):
         first = await publish(clients, run_id, 1)
         await until(lambda: first[0] in server.runs())
-        server.planned = [422]
+        server.planned = [422, 422]  # its start, and its end
         await publish(clients, f"{run_id}-refused", 1)
         await publish(clients, run_id, 1, value=b"\xff no manifest")
         last = await publish(clients, f"{run_id}-last", 1)

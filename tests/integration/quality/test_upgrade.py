@@ -11,6 +11,7 @@ pytestmark = pytest.mark.integration
 
 DOWN = """
 DROP SCHEMA onpoint_runs CASCADE;
+DROP SCHEMA onpoint_news CASCADE;
 DELETE FROM onpoint_meta.migrations WHERE service = 'quality';
 """
 
