@@ -46,6 +46,8 @@ class Form:
     def written_types(self) -> dict[str, Any]:
         """As they are in Parquet."""
         own = {column.name: written_dtype_of(column.value_type) for column in self.dataset.columns}
+        if self.dataset.lake.table is not None:
+            own = {name: _widest(dtype) for name, dtype in own.items()}
         return own | dict(LINEAGE_TYPES)
 
     @property
@@ -55,6 +57,18 @@ class Form:
     @property
     def names(self) -> list[str]:
         return [column.name for column in self.dataset.columns]
+
+
+def _widest(dtype: Any) -> Any:
+    """As objects of a table format have it: numbers are 64 bits wide."""
+    match dtype:
+        case pl.List():
+            return pl.List(_widest(dtype.inner))
+        case pl.Struct():
+            return pl.Struct({field.name: _widest(field.dtype) for field in dtype.fields})
+    if dtype.is_signed_integer():
+        return pl.Int64()
+    return pl.Float64() if dtype.is_float() else dtype
 
 
 @dataclass(slots=True)

@@ -74,11 +74,11 @@ def posts(kind: str, columns: dict[str, str] | None = None) -> Dataset:
     return plain.model_copy(update={"lake": plain.lake.model_copy(update={"table": kind})})
 
 
-def read_iceberg(table: Table) -> pl.DataFrame:
+def read_iceberg(table: Table, options: dict[str, str] | None = None) -> pl.DataFrame:
     """By polars, which warns that another package would plan its scan faster."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pl.exceptions.PerformanceWarning)
-        return pl.scan_iceberg(table).collect()
+        return pl.scan_iceberg(table, storage_options=options).collect()
 
 
 @dataclass
@@ -105,7 +105,7 @@ class TableReader:
         }
         if kind == "delta":
             return pl.scan_delta(self.lake.uri(dataset), storage_options=options).collect()
-        return read_iceberg(self.catalog.load_table(("onpoint", dataset)))
+        return read_iceberg(self.catalog.load_table(("onpoint", dataset)), options)
 
     def by_duckdb(self, kind: str, dataset: str, query: str) -> list[Any]:
         """`query` is of a relation `rows`."""
