@@ -17,7 +17,7 @@ from tests.integration.quality.test_lineage import ReceivingServer
 from tests.support.pipeline import Pipeline
 from tests.support.records import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(240)]
 
 WITHIN_S = 90.0
 

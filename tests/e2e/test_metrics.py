@@ -14,7 +14,7 @@ from shared.observability.labels import MOST_DATASETS, OTHER
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 DATASETS = MOST_DATASETS + 10
 MOST_SERIES = 2_000

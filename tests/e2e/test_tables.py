@@ -15,7 +15,7 @@ from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 from tests.support.tables import FORMATS, TableReader
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 DATASET = """\
 name: {kind}_albums

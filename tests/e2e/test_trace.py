@@ -27,7 +27,7 @@ from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(400)]
 
 SEED = 7
 ROWS, PAGE = 400, 20

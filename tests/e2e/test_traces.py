@@ -22,7 +22,7 @@ from tests.e2e.test_whole_way import new_run
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
 
 WITHIN_S = 60.0
 RECORDS = [{"id": n, "userId": 1, "title": "t", "body": "b" if n % 7 else None} for n in range(1, 41)]

@@ -18,7 +18,7 @@ from tests.support.lake import Lake
 from tests.support.processed import REQUESTED_AT, a_dataset
 from tests.support.tables import FORMATS, TableReader
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 DAY = timedelta(hours=25)
 PLAIN = a_dataset({"id": "int64", "title": "string"}, key=["id"], name="posts")

@@ -25,7 +25,7 @@ from tests.support.processed import PRODUCED_AT
 from tests.support.sink import Sink
 from tests.support.tables import FORMATS, ROWS, TYPES, TableReader, posts
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 POINTS = ("assigned", "put", "written", "tabled", "announced")
 

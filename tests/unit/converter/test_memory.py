@@ -9,6 +9,9 @@ import pytest
 from shared.events.names import SUPPORTED_FORMATS
 from tests.support.wide_rows import ALLOWED_MIB, NARROW, WIDE, grown_mib
 
+pytestmark = pytest.mark.long
+
+
 MEASURE = """
 import resource, sys
 from pathlib import Path

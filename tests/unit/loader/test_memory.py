@@ -6,6 +6,9 @@ import pytest
 
 from tests.support.wide_rows import ALLOWED_MIB, NARROW, WIDE, grown_mib
 
+pytestmark = pytest.mark.long
+
+
 ENCODE = """
 import asyncio
 from services.loader.adapters.encoder import encode_copy

@@ -6,6 +6,9 @@ import pytest
 
 from tests.support.wide_rows import ALLOWED_MIB, NARROW, WIDE, grown_mib
 
+pytestmark = pytest.mark.long
+
+
 AS_THEY_CAME = """
 from shared.parquet.lake_file import READ_ROWS, open_lake_file
 from shared.parquet.reader import open_clean, read_clean
