@@ -8,7 +8,8 @@ from shared.datasets.model import Dataset
 from shared.events.models import Artifact, CheckResult
 from shared.version import CODE_VERSION
 
-PRODUCER: Final = f"https://pypi.org/project/onpoint/{CODE_VERSION}"
+PRODUCER: Final = f"urn:onpoint:{CODE_VERSION}"
+"""A name, not an address: the specification asks for a URI of the code that made the event."""
 _SPEC: Final = "https://openlineage.io/spec"
 
 MAX_SOURCE_CHARS = 64 * 1024
