@@ -86,24 +86,7 @@ async def build(process: Process) -> None:
     completion = CompletionService(
         completions, listings, Checks(pool), datasets, combinations, on_end=cloudwatch.add
     )
-    handlers = Handlers(ledger, completion, combinations)
-    process.subscriptions.subscribe(
-        topics.CRAWL_REQUESTED,
-        handler=handlers.on_crawl_requested,
-        mark_failed=handlers.leave_to_crawler,
-        workers=REQUEST_WORKERS,
-    )
-    process.subscriptions.subscribe(
-        topics.CRAWL_BATCH_REQUESTED,
-        handler=handlers.on_unit_requested,
-        mark_failed=handlers.leave_to_crawler,
-    )
-    process.subscriptions.subscribe(
-        *LEDGER_TOPICS, handler=handlers.on_ledger_event, mark_failed=handlers.mark_failed
-    )
-    process.subscriptions.subscribe_transactional(
-        topics.RUN_DRAINED, handler=handlers.on_run_drained, mark_failed=handlers.mark_drained_failed
-    )
+    _subscribe(process, Handlers(ledger, completion, combinations))
     of_datasets = DatasetListings(pool, lake)
     process.loops += [partial(publish_forever, ledger), partial(list_forever, listings, of_datasets)]
     if cloudwatch.is_on:
@@ -131,6 +114,26 @@ async def build(process: Process) -> None:
 
         schedule = ScheduledCompaction(repository, compactor, compacting.lake_compact_interval_s)
         process.loops.append(schedule.compact_forever)
+
+
+def _subscribe(process: Process, handlers: Handlers) -> None:
+    process.subscriptions.subscribe(
+        topics.CRAWL_REQUESTED,
+        handler=handlers.on_crawl_requested,
+        mark_failed=handlers.leave_to_crawler,
+        workers=REQUEST_WORKERS,
+    )
+    process.subscriptions.subscribe(
+        topics.CRAWL_BATCH_REQUESTED,
+        handler=handlers.on_unit_requested,
+        mark_failed=handlers.leave_to_crawler,
+    )
+    process.subscriptions.subscribe(
+        *LEDGER_TOPICS, handler=handlers.on_ledger_event, mark_failed=handlers.mark_failed
+    )
+    process.subscriptions.subscribe_transactional(
+        topics.RUN_DRAINED, handler=handlers.on_run_drained, mark_failed=handlers.mark_drained_failed
+    )
 
 
 def _kafka_watch(interval_s: int) -> KafkaWatch:
