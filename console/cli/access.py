@@ -135,7 +135,7 @@ def apply(
 
 @access.command(epilog=BUCKETS_EXAMPLES)
 def buckets(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show which process reads, writes and deletes which keys of the two buckets.
+    """Show the keys of the buckets that each process uses.
 
     Policies of a store are made from it; `*` stands for any characters. Asks no store.
     """

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
@@ -18,6 +19,7 @@ from pydantic import SecretStr
 
 from shared.bus.access import DENIED, what_is_denied, who, why_refused
 from shared.bus.messages import Record
+from shared.bus.password_file import PasswordFile
 from shared.bus.token_refusals import heed_refusals
 from shared.bus.tokens import CachedTokens, TokenEndpointAwayError
 from shared.errors import ConfigurationError
@@ -188,8 +190,17 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
             found["sasl_oauth_token_provider"] = _tokens(settings, settings.kafka_sasl_password)
         else:
             found["sasl_plain_username"] = settings.kafka_sasl_username
-            found["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+            found["sasl_plain_password"] = _password(settings, settings.kafka_sasl_password)
     return found
+
+
+def _password(settings: KafkaSettings, read: SecretStr) -> str:
+    """The file's, where it is the one that counts: a variable that is set wins over its file."""
+    if settings.kafka_sasl_password_file is not None:
+        followed = PasswordFile(Path(settings.kafka_sasl_password_file))
+        if followed == read.get_secret_value():
+            return followed
+    return read.get_secret_value()
 
 
 def _tokens(settings: KafkaSettings, secret: SecretStr) -> CachedTokens:

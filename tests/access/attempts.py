@@ -98,7 +98,7 @@ async def try_everything(
     found[Action("idempotent write", "cluster", "")] = idempotent.error_code
     acls = await ask(DescribeAclsRequest(1, None, 1, None, None, 1, 1))
     found[Action("describe acls", "cluster", "")] = acls.error_code
-    widening = await ask(CreateAclsRequest(TOPIC, "payments", 3, "User:nobody", "*", 8, 3))
+    widening = await ask(CreateAclsRequest(TOPIC, "payments", 3, "User:payments", "*", 8, 3))
     found[Action("alter acls", "cluster", "")] = widening.creation_responses[0][0]
     return found
 

@@ -91,7 +91,7 @@ async def test_a_super_user_is_let_do_all_of_it(kafka: Installation) -> None:
         await admin.close()
 
     assert {action for action, code in answers.items() if code in REFUSALS} == set()
-    await kafka.broker.revoke([Grant("User:nobody", "topic", FOREIGN, "Describe")])
+    await kafka.broker.revoke([Grant("User:payments", "topic", FOREIGN, "Describe")])
 
 
 async def test_the_broker_has_the_users_rights_and_no_others(kafka: Installation) -> None:
