@@ -17,7 +17,7 @@ from deploy.local.fetch import fetch, fetch_debezium
 from deploy.local.kafka import JVM_FLAGS, LOG4J
 from deploy.local.ports import HOST, free_port
 from deploy.local.tools import find_java
-from tests.support.secure_kafka import SecureKafka, password_of
+from tests.support.secure_kafka import SecureKafka, login_of
 
 USER = "connect"
 START_S = 120
@@ -71,10 +71,7 @@ class ConnectWorker:
 
     def _write_files(self) -> Path:
         self.secrets.mkdir(mode=0o700)
-        login = (
-            "org.apache.kafka.common.security.scram.ScramLoginModule required "
-            f'username="{USER}" password="{password_of(USER)}";'
-        )
+        login = login_of(USER)
         (self.secrets / PASSWORD_FILE).write_text("capture")
         (self.secrets / JAAS_FILE).write_text(login)
         (self.secrets / CA_FILE).write_bytes(self._broker.ca.read_bytes())
