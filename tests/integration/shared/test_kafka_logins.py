@@ -1,14 +1,17 @@
 """Logins by token and by certificate on a real broker with ACLs: clients of each kind, and each refusal as one sentence."""
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from shared.bus.access_admin import Grant
+from shared.bus.consumer import GroupConsumer
 from shared.bus.kafka import KafkaAccessError, KafkaClients
 from shared.bus.tokens import PAUSE_S, TokenEndpointAwayError
 from shared.bus.topic_admin import TopicSpec, apply_topics
@@ -179,6 +182,30 @@ async def test_the_acls_hold_for_the_name_in_the_certificate(kafka: SecureKafka)
     await clients.check_permissions(GROUP_NAME, [TOPIC_NAME])
 
 
+async def test_a_group_whose_right_is_taken_and_given_again_reads_on(
+    kafka: SecureKafka, certificate: ClientCertificate
+) -> None:
+    clients = clients_of(kafka.environment_of_certificate(certificate))
+    right = Grant(f"User:{DISTINGUISHED_NAME}", "group", "onpoint-taken", "Read")
+    await kafka.allow([right])
+    consumer = clients.consumer_of(
+        GroupConsumer, denied=lambda *_: None, group_id=right.name, enable_auto_commit=False
+    )
+    consumer.subscribe([TOPIC_NAME])
+    await clients.start(consumer)
+    try:
+        async with asyncio.timeout(60):
+            await a_record_comes(clients, consumer)
+            await kafka.revoke([right])
+            with pytest.raises(GroupAuthorizationFailedError):
+                while True:
+                    await consumer.getone()
+            await kafka.allow([right])
+            await a_record_comes(clients, consumer)
+    finally:
+        await consumer.stop()
+
+
 async def test_a_service_without_a_certificate_ends_with_one_sentence(
     kafka: SecureKafka, tmp_path: Path
 ) -> None:
@@ -229,6 +256,21 @@ async def a_record_goes_through(clients: KafkaClients) -> None:
         await admin.close()
         await producer.stop()
         await consumer.stop()
+
+
+async def a_record_comes(clients: KafkaClients, consumer: GroupConsumer) -> None:
+    """A new one, whatever refusals come before it."""
+    value = uuid.uuid4().bytes
+    producer = clients.producer(acks="all")
+    await clients.start(producer)
+    try:
+        await producer.send_and_wait(TOPIC_NAME, value)
+    finally:
+        await producer.stop()
+    found = None
+    while found != value:
+        with contextlib.suppress(GroupAuthorizationFailedError):
+            found = (await consumer.getone()).value
 
 
 def before_and_after_heading(service: LoneService) -> tuple[list[str], str]:
