@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -198,8 +199,7 @@ async def test_a_group_whose_right_is_taken_and_given_again_reads_on(
             await a_record_comes(clients, consumer)
             await kafka.revoke([right])
             with pytest.raises(GroupAuthorizationFailedError):
-                while True:
-                    await consumer.getone()
+                await records_without_end(consumer)
             await kafka.allow([right])
             await a_record_comes(clients, consumer)
     finally:
@@ -236,6 +236,28 @@ async def test_a_certificate_of_an_unknown_ca_is_refused(kafka: SecureKafka, tmp
         assert said.endswith(f"(ONPOINT_KAFKA_SSL_CERT_FILE: {unknown.certificate})")
 
 
+async def test_a_certificate_that_has_expired_is_refused_and_named(kafka: SecureKafka) -> None:
+    expired = make_client_certificate(kafka.ca, "expired", SUBJECT, days=0)
+    await asyncio.sleep(1.5)
+    said = await refusal_of(clients_of(kafka.environment_of_certificate(expired)))
+
+    assert "does not take the client certificate: " in said
+    assert said.endswith(f"(ONPOINT_KAFKA_SSL_CERT_FILE: {expired.certificate})")
+
+
+async def test_a_broker_whose_certificate_has_expired_is_not_trusted(kafka: SecureKafka) -> None:
+    expired = make_client_certificate(kafka.ca, "broker-of-yesterday", "/CN=127.0.0.1", days=0)
+    await asyncio.sleep(1.5)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(expired.certificate, expired.key)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        clients = kafka.clients("loader", kafka_bootstrap_servers=f"127.0.0.1:{port}")
+
+        assert "its certificate does not pass: certificate has expired" in await refusal_of(clients)
+
+
 async def a_record_goes_through(clients: KafkaClients) -> None:
     """A producer, a consumer of a group and an admin client."""
     value = uuid.uuid4().bytes
@@ -256,6 +278,11 @@ async def a_record_goes_through(clients: KafkaClients) -> None:
         await admin.close()
         await producer.stop()
         await consumer.stop()
+
+
+async def records_without_end(consumer: GroupConsumer) -> None:
+    while True:
+        await consumer.getone()
 
 
 async def a_record_comes(clients: KafkaClients, consumer: GroupConsumer) -> None:
