@@ -39,6 +39,12 @@ def make_client_certificate(ca: Path, name: str, subject: str, days: int = 2) ->
     return ClientCertificate(folder / f"{name}.pem", folder / f"{name}.key")
 
 
+def make_broker_certificate(ca: Path, name: str, days: int) -> ClientCertificate:
+    """Another one for the address of the broker's own, beside it."""
+    _sign(ca.parent, name, "/CN=broker", "-extfile", "names", ca=ca.stem, days=days)
+    return ClientCertificate(ca.parent / f"{name}.pem", ca.parent / f"{name}.key")
+
+
 def make_ca(path: Path) -> Path:
     """A CA's certificate `<path>.pem` with its key beside it."""
     files = ("-keyout", f"{path}.key", "-out", f"{path}.pem")

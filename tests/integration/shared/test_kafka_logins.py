@@ -16,7 +16,12 @@ from shared.bus.consumer import GroupConsumer
 from shared.bus.kafka import KafkaAccessError, KafkaClients
 from shared.bus.tokens import PAUSE_S, TokenEndpointAwayError
 from shared.bus.topic_admin import TopicSpec, apply_topics
-from tests.support.certificates import ClientCertificate, make_ca, make_client_certificate
+from tests.support.certificates import (
+    ClientCertificate,
+    make_broker_certificate,
+    make_ca,
+    make_client_certificate,
+)
 from tests.support.lone_service import LoneService
 from tests.support.secure_kafka import ADMIN, SecureKafka, clients_of, password_of
 from tests.support.tokens import TokenServer
@@ -246,7 +251,7 @@ async def test_a_certificate_that_has_expired_is_refused_and_named(kafka: Secure
 
 
 async def test_a_broker_whose_certificate_has_expired_is_not_trusted(kafka: SecureKafka) -> None:
-    expired = make_client_certificate(kafka.ca, "broker-of-yesterday", "/CN=127.0.0.1", days=0)
+    expired = make_broker_certificate(kafka.ca, "broker-of-yesterday", days=0)
     await asyncio.sleep(1.5)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(expired.certificate, expired.key)
