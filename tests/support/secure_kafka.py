@@ -9,20 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiokafka.protocol.admin import CreateAclsRequest
-
 from deploy.local.fetch import fetch
 from deploy.local.kafka import JVM_FLAGS, LOG4J
 from deploy.local.ports import HOST, free_port
 from deploy.local.tools import find_java
+from shared.bus.access_admin import Difference, Grant, apply
 from shared.bus.kafka import KafkaClients
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
-from tests.support.acls import Acl
 from tests.support.certificates import ClientCertificate, make_certificates
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer
 
 ADMIN = "admin"
+BROKER = "CN=broker"
+"""As its certificate has it; the controller's listener knows the broker by that."""
 START_TIMEOUT_S = 180
 
 PROPERTIES = """\
@@ -32,7 +32,7 @@ controller.quorum.voters=1@{host}:{controller}
 controller.listener.names=CONTROLLER
 listeners=SASL_SSL://{host}:{port},TOKENS://{host}:{tokens},CERTIFICATES://{host}:{certificates},CONTROLLER://{host}:{controller}
 advertised.listeners=SASL_SSL://{host}:{port},TOKENS://{host}:{tokens},CERTIFICATES://{host}:{certificates}
-listener.security.protocol.map=SASL_SSL:SASL_SSL,TOKENS:SASL_SSL,CERTIFICATES:SSL,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=SASL_SSL:SASL_SSL,TOKENS:SASL_SSL,CERTIFICATES:SSL,CONTROLLER:SSL
 inter.broker.listener.name=SASL_SSL
 sasl.enabled.mechanisms=SCRAM-SHA-512
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
@@ -45,12 +45,13 @@ sasl.oauthbearer.jwks.endpoint.url={jwks}
 sasl.oauthbearer.expected.issuer={issuer}
 sasl.oauthbearer.expected.audience={audience}
 listener.name.certificates.ssl.client.auth=required
+listener.name.controller.ssl.client.auth=required
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
 ssl.truststore.type=PEM
 ssl.truststore.location={ca}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:{admin};User:ANONYMOUS
+super.users=User:{admin};User:{broker}
 allow.everyone.if.no.acl.found=false
 log.dirs={data}
 auto.create.topics.enable=false
@@ -62,8 +63,8 @@ transaction.state.log.num.partitions=2
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=6000
 """
-"""Only the controller's listener knows anonymous clients; it is the broker's own. A connection ends with the token that it
-was opened with."""
+"""No listener knows anonymous clients: the controller's takes the broker's own certificate. A connection ends with the token
+that it was opened with."""
 
 OAUTH = "org.apache.kafka.common.security.oauthbearer"
 ALLOWED_URLS = "org.apache.kafka.sasl.oauthbearer.allowed.urls"
@@ -89,19 +90,32 @@ class SecureKafka:
         self._token_port = free_port((self.port,))
         self._certificate_port = free_port((self.port, self._token_port))
         self.ca = folder / "certificates/ca.pem"
+        self._properties = folder / "kafka.properties"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        properties = self._write_properties()
+        self._write_properties()
         scram = [
             word
             for user in self._users
             for word in ("--add-scram", f"SCRAM-SHA-512=[name={user},password={password_of(user)}]")
         ]
-        self._run("kafka.tools.StorageTool", "format", "-t", "Z" * 21 + "w", "-c", str(properties), *scram)
-        with (self._folder / "kafka.log").open("wb") as log:
+        self._run(
+            "kafka.tools.StorageTool", "format", "-t", "Z" * 21 + "w", "-c", str(self._properties), *scram
+        )
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Once more after `kill`, with its data."""
+        with (self._folder / "kafka.log").open("ab") as log:
             self._process = subprocess.Popen(
-                (*self._java, "kafka.Kafka", str(properties)),
+                (*self._java, "kafka.Kafka", str(self._properties)),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -109,14 +123,28 @@ class SecureKafka:
         try:
             self._wait_until_it_listens(self._process)
         except BaseException:
-            self._kill()
+            self.kill()
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._kill()
+    def kill(self) -> None:
+        """As a machine that is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def set_password(self, user: str, password: str) -> None:
+        """As an operator does, by Kafka's own tool."""
+        client = self._folder / "admin.properties"
+        client.write_text(
+            "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n"
+            f"sasl.jaas.config={login_of(ADMIN)}\n"
+            f"ssl.truststore.type=PEM\nssl.truststore.location={self.ca}\n"
+        )
+        self._run(
+            *("kafka.admin.ConfigCommand", "--bootstrap-server", f"{HOST}:{self.port}"),
+            *("--command-config", str(client), "--alter", "--entity-type", "users", "--entity-name", user),
+            *("--add-config", f"SCRAM-SHA-512=[password={password}]"),
+        )
 
     def log(self) -> str:
         return (self._folder / "kafka.log").read_text(errors="replace")[-5000:]
@@ -151,24 +179,11 @@ class SecureKafka:
         changed = {f"ONPOINT_{name.upper()}": value or "" for name, value in settings.items()}
         return clients_of({**self.environment(user), **changed})
 
-    async def allow(self, acls: Iterable[Acl]) -> None:
-        admin = self.clients(ADMIN).admin()
-        await admin.start()
-        try:
-            for acl in acls:
-                request = CreateAclsRequest(
-                    acl.resource,
-                    acl.name,
-                    acl.pattern,
-                    f"User:{acl.user}",
-                    "*",
-                    acl.operation,
-                    acl.permission,
-                )
-                response = await admin._send_request(request)  # noqa: SLF001 - aiokafka builds the request and offers no call
-                assert [code for code, *_ in response.creation_responses] == [0], response
-        finally:
-            await admin.close()
+    async def allow(self, grants: Iterable[Grant]) -> None:
+        await apply(self.clients(ADMIN), Difference(tuple(grants), (), ()))
+
+    async def revoke(self, grants: Iterable[Grant]) -> None:
+        await apply(self.clients(ADMIN), Difference((), tuple(grants), ()), prune=True)
 
     def _reach(self, port: int, protocol: str) -> dict[str, str]:
         return {
@@ -177,11 +192,9 @@ class SecureKafka:
             "ONPOINT_KAFKA_SSL_CA_FILE": str(self.ca),
         }
 
-    def _write_properties(self) -> Path:
+    def _write_properties(self) -> None:
         certificates = make_certificates(self.ca.parent, HOST)
-        login = "org.apache.kafka.common.security.scram.ScramLoginModule"
-        properties = self._folder / "kafka.properties"
-        properties.write_text(
+        self._properties.write_text(
             PROPERTIES.format(
                 host=HOST,
                 port=self.port,
@@ -189,7 +202,8 @@ class SecureKafka:
                 certificates=self._certificate_port,
                 controller=free_port((self.port, self._token_port, self._certificate_port)),
                 admin=ADMIN,
-                jaas=f'{login} required username="{ADMIN}" password="{password_of(ADMIN)}";',
+                broker=BROKER,
+                jaas=login_of(ADMIN),
                 oauth=OAUTH,
                 jwks=self.issuer.jwks.as_uri(),
                 issuer=ISSUER,
@@ -199,7 +213,6 @@ class SecureKafka:
                 data=self._folder / "data",
             )
         )
-        return properties
 
     def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
         until_s = time.monotonic() + START_TIMEOUT_S
@@ -208,11 +221,6 @@ class SecureKafka:
             assert time.monotonic() < until_s, self.log()
             time.sleep(0.1)
 
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
     def _run(self, *words: str) -> None:
         done = subprocess.run((*self._java, *words), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -220,6 +228,12 @@ class SecureKafka:
 
 def clients_of(environment: dict[str, str]) -> KafkaClients:
     return KafkaClients(load_settings(KafkaSettings, environment), "onpoint-test")
+
+
+def login_of(user: str) -> str:
+    """As Kafka's own clients take it."""
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    return f'{module} required username="{user}" password="{password_of(user)}";'
 
 
 def password_of(user: str) -> str:
