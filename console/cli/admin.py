@@ -66,7 +66,7 @@ def apply(
             "--partitions",
             metavar="N",
             min=1,
-            help="Partitions of a topic that is created; absent: as declared. A topic that declares its own number keeps it.",
+            help="Partitions of a topic that is created; absent: as declared. A topic with a number of its own keeps it.",
         ),
     ] = None,
 ) -> None:

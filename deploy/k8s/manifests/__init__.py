@@ -1,1 +1,1 @@
-"""Manifests that are derived: of the workloads, the topics, the ACLs and the alert rules. Pure: nothing is asked of a cluster."""
+"""Manifests that are derived: of workloads, topics, ACLs and alert rules. Pure: nothing is asked of a cluster."""

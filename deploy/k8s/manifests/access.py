@@ -68,7 +68,7 @@ def kafka_ca(secret: str) -> Object:
 
 
 def _connect_login() -> Object:
-    """Kafka Connect reads its login from a file through its provider `dir`. Its clients do not inherit the worker's settings."""
+    """Kafka Connect reads its login from a file by its provider `dir`. Its clients do not inherit the worker's settings."""
     login = {
         "SECURITY_PROTOCOL": "SASL_SSL",
         "SASL_MECHANISM": "SCRAM-SHA-512",

@@ -74,7 +74,9 @@ def _parts() -> dict[str, list[Object]]:
 def _folder(folder: str, objects: dict[str, list[Object]]) -> dict[str, str]:
     """A file for each entry, and the kustomization that lists them."""
     found = {f"{folder}/{name}.yaml": text_of(each) for name, each in objects.items()}
-    return found | {f"{folder}/kustomization.yaml": text_of([kustomization(f"{name}.yaml" for name in objects)])}
+    return found | {
+        f"{folder}/kustomization.yaml": text_of([kustomization(f"{name}.yaml" for name in objects)])
+    }
 
 
 def kustomization(resources: Iterable[str]) -> Object:

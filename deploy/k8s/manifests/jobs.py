@@ -25,9 +25,13 @@ MIGRATE: Final = Workload(
 TOPICS: Final = Workload(
     "topics",
     (
-        "onpoint", "topics", "apply",
-        "--replication", "$(TOPIC_REPLICATION)",
-        "--partitions", "$(TOPIC_PARTITIONS)",
+        "onpoint",
+        "topics",
+        "apply",
+        "--replication",
+        "$(TOPIC_REPLICATION)",
+        "--partitions",
+        "$(TOPIC_PARTITIONS)",
     ),
     SMALL,
     kafka_user="topics",

@@ -9,7 +9,7 @@ Object = dict[str, Any]
 
 NAME, COMPONENT, PART_OF = (f"app.kubernetes.io/{key}" for key in ("name", "component", "part-of"))
 KAFKA, POSTGRES, STORE = (f"onpoint/{key}" for key in ("kafka", "postgres", "store"))
-"""Labels of pods that may reach Kafka, PostgreSQL and the object store: the network policies of an overlay select by them."""
+"""Labels of pods that may reach Kafka, PostgreSQL and the object store: an overlay's network policies select by them."""
 
 CLIENT: Final = "client"
 USER_ID: Final = 10001

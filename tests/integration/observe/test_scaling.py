@@ -1,4 +1,4 @@
-"""The figures that services are scaled by, asked by promtool: how many replicas they are worth, with the brake and without."""
+"""The figures that services are scaled by, asked by promtool: what replicas they are worth, with the brake and without."""
 
 import subprocess
 from pathlib import Path
