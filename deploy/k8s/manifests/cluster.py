@@ -199,7 +199,7 @@ def _external(
         "kind": "ExternalSecret",
         "metadata": metadata(name),
         "spec": {
-            # A rotated secret arrives within the hour; what reads it anew for each connection goes on with it (docs/operations.md).
+            # A rotated secret arrives within the hour; docs/deploy/kubernetes.md tells who reads it again.
             "refreshInterval": "1h",
             "secretStoreRef": {"kind": "SecretStore", "name": "onpoint"},
             "target": target,
