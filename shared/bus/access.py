@@ -85,10 +85,11 @@ def what_is_denied(error: KafkaError, settings: KafkaSettings) -> str:
     else:
         kind = "topics" if isinstance(error, TopicAuthorizationFailedError) else "consumer group"
         what = f"the {kind} {', '.join(_names(part) for part in error.args)}"
-    return f"Kafka denies the {_who(settings)} {what}; docs/security.md lists the ACLs"
+    return f"Kafka denies the {who(settings)} {what}; docs/security.md lists the ACLs"
 
 
-def _who(settings: KafkaSettings) -> str:
+def who(settings: KafkaSettings) -> str:
+    """How people know this client: its user, or its certificate."""
     if settings.kafka_uses_sasl:
         return f"user {settings.kafka_sasl_username!r}"
     if settings.kafka_uses_tls and settings.kafka_ssl_cert_file:

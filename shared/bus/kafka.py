@@ -15,7 +15,7 @@ from aiokafka.errors import (
 )
 from pydantic import SecretStr
 
-from shared.bus.access import DENIED, what_is_denied, why_refused
+from shared.bus.access import DENIED, what_is_denied, who, why_refused
 from shared.bus.messages import Record
 from shared.bus.token_refusals import heed_refusals
 from shared.bus.tokens import CachedTokens, TokenEndpointAwayError
@@ -114,6 +114,10 @@ class KafkaClients:
     def denial(self, error: KafkaError) -> str:
         """One sentence for a permission that this client misses."""
         return what_is_denied(error, self._settings)
+
+    def denial_of_cluster(self, operation: str, what: str) -> str:
+        """One sentence for a right on the cluster that this client misses."""
+        return f"Kafka denies the {who(self._settings)} {what}: it needs {operation} on the cluster"
 
     @property
     def tls(self) -> ssl.SSLContext | None:

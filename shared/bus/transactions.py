@@ -13,6 +13,7 @@ from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Outgoing, Record
 from shared.bus.values import value_of
 from shared.errors import TransientError
+from shared.events.topics import transactional_id_prefix
 from shared.observability import tracing
 from shared.observability.logging import get_logger
 
@@ -96,7 +97,7 @@ class TransactionalProducers:
         if (old := self._producers.pop(partition, None)) is not None:
             await _stop(old)
         producer = self._kafka.producer(
-            transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
+            transactional_id=f"{transactional_id_prefix(self._group, partition.topic)}{partition.partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type=COMPRESSION,
         )
