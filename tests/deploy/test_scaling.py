@@ -43,10 +43,10 @@ def target_of(autoscaler: Object) -> str:
     return str(autoscaler["spec"]["scaleTargetRef"]["name"])
 
 
-BY_CPU: Final = ["dev"]
-"""Overlays in which CPU and memory own the number of replicas of every service."""
-BY_LAG: Final = ["prod"]
-"""Overlays in which KEDA owns that of some."""
+AUTOSCALED: Final = "prod"
+"""The overlay that has both kinds: CPU and memory own the number of replicas of some services, KEDA of others."""
+
+BOUNDS: Final = {"local": (1, 6), "dev": (LEAST, MOST), "prod": (LEAST, MOST)}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -67,7 +67,7 @@ def test_they_have_the_bounds_and_the_pace_that_were_asked(overlay: str) -> None
         target_of(each): (each["spec"]["minReplicas"], each["spec"]["maxReplicas"], each["spec"]["behavior"])
         for each in autoscalers_of(overlay)
     }
-    assert found == dict.fromkeys(found, (LEAST, MOST, ASKED))
+    assert found == dict.fromkeys(found, (*BOUNDS[overlay], ASKED))
 
 
 class Scaled:
@@ -139,7 +139,7 @@ def find(autoscalers: list[Any], kind: str) -> Object:
     )
 
 
-@pytest.mark.parametrize("deployed", BY_CPU, indirect=True)
+@pytest.mark.parametrize("deployed", [AUTOSCALED], indirect=True)
 def test_cpu_takes_a_service_from_two_replicas_to_twenty_and_back(
     deployed: Deployment, scaled: Callable[[Object], Scaled]
 ) -> None:
@@ -157,7 +157,7 @@ def test_cpu_takes_a_service_from_two_replicas_to_twenty_and_back(
     assert down == [20, 10, 5, 2]
 
 
-@pytest.mark.parametrize("deployed", BY_CPU, indirect=True)
+@pytest.mark.parametrize("deployed", [AUTOSCALED], indirect=True)
 def test_work_that_seven_replicas_have_at_their_target_gets_seven(
     deployed: Deployment, scaled: Callable[[Object], Scaled]
 ) -> None:
@@ -168,7 +168,7 @@ def test_work_that_seven_replicas_have_at_their_target_gets_seven(
     service.stays(7, 10)
 
 
-@pytest.mark.parametrize("deployed", BY_LAG, indirect=True)
+@pytest.mark.parametrize("deployed", [AUTOSCALED], indirect=True)
 def test_lag_takes_a_service_from_two_replicas_to_twenty_and_back(
     deployed: Deployment, scaled: Callable[[Object], Scaled]
 ) -> None:

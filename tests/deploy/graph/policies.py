@@ -9,7 +9,7 @@ from tests.deploy.graph.places import NAMESPACE_NAME, Place, places
 
 Way = Literal["ingress", "egress"]
 PEERS: Final[Mapping[Way, str]] = {"ingress": "from", "egress": "to"}
-ANY_PORT: Final = 0
+ANY_PORT: Final = "any"
 ANYWHERE: Final = "anywhere"
 
 
@@ -19,8 +19,8 @@ class Edge:
 
     source: str
     target: str
-    port: int
-    """0: every port."""
+    port: str
+    """A number, a range, or `any`."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ def _ends(
     policy: Object,
     inside: Sequence[Place],
     namespaces: Mapping[str, Mapping[str, str]],
-) -> Iterator[tuple[str, list[int]]]:
+) -> Iterator[tuple[str, list[str]]]:
     """The other ends of a rule, each with the ports of the one that is connected to."""
     peers = rule.get(PEERS[way])
     if not peers:
@@ -91,7 +91,7 @@ def _ends(
             yield _outside(peer, policy["metadata"]["namespace"]), _ports(rule, place)
 
 
-def _edge(place: str, other: str, port: int, way: Way) -> Edge:
+def _edge(place: str, other: str, port: str, way: Way) -> Edge:
     return Edge(place, other, port) if way == "egress" else Edge(other, place, port)
 
 
@@ -140,12 +140,18 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     raise ValueError(f"no such operator: {expression['operator']!r}")
 
 
-def _ports(rule: Mapping[str, Any], place: Place) -> list[int]:
+def _ports(rule: Mapping[str, Any], place: Place) -> list[str]:
     """A port that is named is the target's own."""
     ports = rule.get("ports")
     if not ports:
         return [ANY_PORT]
-    return [port if isinstance(port := each["port"], int) else place.ports[port] for each in ports]
+    return [_port(each, place) for each in ports]
+
+
+def _port(rule: Mapping[str, Any], place: Place) -> str:
+    port = rule["port"]
+    first = port if isinstance(port, int) else place.ports[port]
+    return f"{first}-{rule['endPort']}" if "endPort" in rule else str(first)
 
 
 def _outside(peer: Mapping[str, Any], own_namespace: str) -> str:

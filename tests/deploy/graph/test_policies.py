@@ -48,26 +48,26 @@ def test_an_edge_is_open_where_both_ends_allow_it() -> None:
     out = policy(of("a"), egress=[{"to": [of("b")], "ports": [{"port": 8080}]}])
     into = policy(of("b"), ingress=[{"from": [of("a")], "ports": [{"port": 8080}]}])
     found = connections([A, B, DENY, out, into])
-    assert (found.open, found.half_open) == ({Edge("a", "b", 8080)}, set())
+    assert (found.open, found.half_open) == ({Edge("a", "b", "8080")}, set())
 
 
 def test_an_edge_that_one_end_refuses_is_half_open() -> None:
     out = policy(of("a"), egress=[{"to": [of("b")], "ports": [{"port": 8080}]}])
     found = connections([A, B, DENY, out])
-    assert (found.open, found.half_open) == (set(), {Edge("a", "b", 8080)})
+    assert (found.open, found.half_open) == (set(), {Edge("a", "b", "8080")})
 
 
 def test_a_named_port_is_that_of_the_pods_that_are_reached() -> None:
     out = policy(of("a"), egress=[{"to": [of("b")], "ports": [{"port": "http"}]}])
     into = policy(of("b"), ingress=[{"from": [of("a")], "ports": [{"port": "http"}]}])
-    assert connections([A, B, DENY, out, into]).open == {Edge("a", "b", 8080)}
+    assert connections([A, B, DENY, out, into]).open == {Edge("a", "b", "8080")}
 
 
 def test_pods_of_another_namespace_are_named_by_their_selector() -> None:
     into = policy(
         of("b"), ingress=[{"from": [{**PROMETHEUS, **of("prometheus")}], "ports": [{"port": 8080}]}]
     )
-    assert connections([B, DENY, into]).open == {Edge("monitoring/name=prometheus", "b", 8080)}
+    assert connections([B, DENY, into]).open == {Edge("monitoring/name=prometheus", "b", "8080")}
 
 
 def test_a_selector_without_a_namespace_means_its_own() -> None:
@@ -79,15 +79,20 @@ def test_a_selector_without_a_namespace_means_its_own() -> None:
     } - {Edge(each, "b", ANY_PORT) for each in (ANYWHERE,)} == {Edge("a", "onpoint/name=b", ANY_PORT)}
 
 
+def test_a_range_of_ports_is_one_edge() -> None:
+    out = policy(of("a"), egress=[{"to": [of("c")], "ports": [{"port": 1024, "endPort": 65535}]}])
+    assert connections([A, DENY, out]).open == {Edge("a", "onpoint/name=c", "1024-65535")}
+
+
 def test_addresses_are_named_with_what_is_left_out() -> None:
     block = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}
     out = policy(of("a"), egress=[{"to": [block], "ports": [{"port": 443}]}])
-    assert connections([A, DENY, out]).open == {Edge("a", "0.0.0.0/0 without 10.0.0.0/8", 443)}
+    assert connections([A, DENY, out]).open == {Edge("a", "0.0.0.0/0 without 10.0.0.0/8", "443")}
 
 
 def test_a_rule_without_peers_is_open_to_all() -> None:
     out = policy(of("a"), egress=[{"ports": [{"port": 53}]}])
-    assert Edge("a", ANYWHERE, 53) in connections([A, DENY, out]).open
+    assert Edge("a", ANYWHERE, "53") in connections([A, DENY, out]).open
 
 
 @pytest.mark.parametrize(
