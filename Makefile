@@ -13,7 +13,7 @@ SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow deploy-env deploy-check spark-env test-readers test-compose test-install test-restore dist \
+.PHONY: help setup manifests dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow deploy-env deploy-check spark-env test-readers test-compose test-install test-restore dist \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -61,6 +61,9 @@ test-histories: setup ## 200 random histories, after each of which verify is sil
 
 test-alerts: setup ## Each alert under its fault, in a time twenty times as fast, with Prometheus and Alertmanager (root; < 10 min)
 	$(BIN)/python -m pytest -m alerts tests/alerts
+
+manifests: setup ## Writes the derived manifests of deploy/k8s anew
+	@$(BIN)/python -m deploy.k8s.manifests
 
 dashboards: setup ## Writes the JSON of the dashboards anew
 	$(BIN)/python -m deploy.observe.dashboards
