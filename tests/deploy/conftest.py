@@ -8,6 +8,7 @@ import pytest
 from tests.deploy.cluster.schemas import write_schemas
 from tests.deploy.cluster.simulated import SimulatedCluster
 from tests.deploy.deployment import Deployment
+from tests.deploy.rendered import LOCAL
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,8 @@ def deployed(request: pytest.FixtureRequest, cluster: SimulatedCluster) -> Itera
     """The overlay that the test names, applied as an operator does; removed with its namespaces afterwards."""
     deployment = Deployment(cluster, request.param)
     try:
+        if deployment.overlay == LOCAL:
+            deployment.roll_out()
         deployment.apply()
         yield deployment
     finally:

@@ -1,11 +1,16 @@
 """An overlay in the simulated cluster: applied, looked at, removed."""
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any, Final
 
 from deploy.local.waiting import wait_for
 from tests.deploy.cluster.api import Object, described, of_kind
 from tests.deploy.cluster.simulated import SimulatedCluster
-from tests.deploy.rendered import rendered, text_of
+from tests.deploy.environment import ROOT
+from tests.deploy.rendered import local_secrets, rendered, text_of
 
 READY_WITHIN_S: Final = 120
 GONE_WITHIN_S: Final = 120
@@ -29,6 +34,22 @@ class Deployment:
         assert code == 0, output
         self.output = self.output or output
         return output
+
+    def roll_out(self) -> str:
+        """`python -m deploy.k8s.rollout`, as the documentation has it; its output. Secrets are made first."""
+        code, output = self.cluster.kubectl.run("apply", "-f", "-", given=json.dumps(local_secrets()))
+        assert code == 0, output
+        done = subprocess.run(
+            (sys.executable, "-m", "deploy.k8s.rollout", self.overlay, "--timeout", str(READY_WITHIN_S)),
+            cwd=ROOT,
+            env={**os.environ, **self.cluster.kubectl.environment()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}{self._warnings()}"
+        return done.stdout
 
     def remove(self) -> None:
         """Its namespaces with all they hold, and what has no namespace."""

@@ -8,7 +8,7 @@ import pytest
 from tests.deploy.cluster.api import Object, described, of_kind
 from tests.deploy.graph.places import templates
 from tests.deploy.graph.policies import matches
-from tests.deploy.rendered import OVERLAYS, rendered
+from tests.deploy.rendered import LOCAL, OVERLAYS, local_secrets, rendered
 
 pytestmark = pytest.mark.deploy
 
@@ -28,7 +28,8 @@ NAMED_BY: Final = {
 
 @every_overlay
 def test_every_object_that_a_pod_names_is_there(overlay: str) -> None:
-    there = set(_made(rendered(overlay)))
+    beside = local_secrets()["items"] if overlay == LOCAL else []
+    there = set(_made((*rendered(overlay), *beside)))
     missing = {
         f"{described(found)} wants {kind} {name}"
         for found, template in _pods(overlay)

@@ -17,14 +17,19 @@ class Kubectl:
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
 
+    def environment(self) -> dict[str, str]:
+        """For programs that call kubectl themselves."""
+        path = f"{program('kubectl').parent}{os.pathsep}{os.environ['PATH']}"
+        return {"HOME": str(self.kubeconfig.parent), "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+
     def run(self, *arguments: str, given: str | None = None) -> tuple[int, str]:
         """Exit code and all output; `given` is its standard input."""
         done = subprocess.run(
-            (program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments),
+            (program("kubectl"), *arguments),
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={"HOME": str(self.kubeconfig.parent), "PATH": os.environ["PATH"]},
+            env=self.environment(),
             text=True,
             timeout=COMMAND_TIMEOUT_S,
             check=False,
