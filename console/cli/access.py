@@ -1,4 +1,4 @@
-"""`onpoint access`: the users of the bus and their rights, for brokers with ACLs."""
+"""`onpoint access`: who may do what on the bus and in the buckets."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -28,8 +28,14 @@ Examples:
                                              users that log in by a certificate
 """
 
+BUCKETS_EXAMPLES = """\b
+Examples:
+  onpoint access buckets
+  onpoint access buckets --json
+"""
+
 access = typer.Typer(
-    help="The users of the bus and their rights.", no_args_is_help=True, rich_markup_mode=None
+    help="Who may do what on the bus and in the buckets.", no_args_is_help=True, rich_markup_mode=None
 )
 
 LineageTopic = Annotated[
@@ -125,6 +131,28 @@ def apply(
         print(f"{len(found.missing)} missing, {len(found.extra)} too many, of {of_users} users")
         raise typer.Exit(FAILED)
     print(f"{len(wanted)} rights of {of_users} users are in place, {len(found.missing)} of them new")
+
+
+@access.command(epilog=BUCKETS_EXAMPLES)
+def buckets(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the keys of the buckets that each process uses.
+
+    Policies of a store are made from it; `*` stands for any characters. Asks no store.
+    """
+    from shared.storage.access import KEY_RIGHTS
+
+    if as_json:
+        from dataclasses import asdict
+
+        from console.cli.result import print_json
+
+        print_json({user: [asdict(right) for right in rights] for user, rights in KEY_RIGHTS.items()})
+        return
+    for user, rights in KEY_RIGHTS.items():
+        print(user)
+        for right in rights:
+            without = f" but not {', '.join(right.but_not)}" if right.but_not else ""
+            print(f"  {', '.join(right.actions):19}  {right.bucket:7}  {right.keys}{without}")
 
 
 def _chosen(names: list[str], lineage_topic: str | None) -> "dict[str, tuple[Acl, ...]]":

@@ -123,3 +123,65 @@ def results_of(service: str) -> set[str]:
     return {entry.result_topic for entry in PIPELINE if entry.name == service} | (
         {topics.BATCH_FAILED} if service in STAGES else set()
     )
+
+
+PAGE = ROOT / "docs/security.md"
+HEAD = "| user | Read topics | Write topics | Read group | else |"
+
+
+def table() -> str:
+    """The rights of every user, as the page has them."""
+    rows = [HEAD, "|---|---|---|---|---|"]
+    for user in USERS:
+        cells = [
+            " ".join(f"`{each}`" for each in sorted(found))
+            for found in (
+                _patterns(user, "topic", "Read"),
+                _patterns(user, "topic", "Write"),
+                _patterns(user, "group", "Read"),
+            )
+        ]
+        rows.append(f"| `{user}` | {' | '.join(cells)} | {_else(user)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _patterns(user: str, resource: str, operation: Operation) -> set[str]:
+    return {_pattern(acl) for acl in USERS[user] if acl.resource == resource and operation in acl.operations}
+
+
+def _pattern(acl: Acl) -> str:
+    return f"{acl.name}*" if acl.pattern == "prefixed" else acl.name
+
+
+def _else(user: str) -> str:
+    """What is neither Read nor Write of a topic, nor Read of a group."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for acl in USERS[user]:
+        usual = {"topic": {"Read", "Write"}, "group": {"Read"}}.get(acl.resource, set())
+        if others := ", ".join(each for each in acl.operations if each not in usual):
+            found.setdefault((others, acl.resource.replace("_", " ")), []).append(_pattern(acl))
+    return "; ".join(
+        f"{operations} on {_these(kind, names_)}" for (operations, kind), names_ in found.items()
+    )
+
+
+def _these(kind: str, found: list[str]) -> str:
+    if kind == "cluster":
+        return "the cluster"
+    if kind == "topic" and set(found) == set(TOPICS):
+        return "every topic of the pipeline"
+    if len(found) > 5:
+        return f"the other {kind}s of the pipeline"
+    return f"{kind} {' '.join(f'`{each}`' for each in found)}"
+
+
+def test_the_page_has_the_same_rights() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+
+    assert table() in text, "write it anew: python -m tests.contract.test_acls"
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text(encoding="utf-8")
+    start = page.index(HEAD)
+    PAGE.write_text(page[:start] + table() + page[page.index("\n\n", start) + 1 :], encoding="utf-8")

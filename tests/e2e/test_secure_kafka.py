@@ -144,13 +144,14 @@ async def test_a_user_without_rights_is_told_which_it_needs(kafka: SecureKafka) 
     clients = kafka.clients(STRANGER)
     names = (topics.BATCH_CRAWLED, topics.retry_topic("processor"))
     with pytest.raises(
-        KafkaAccessError, match=r"denies the user 'stranger' the topics batch\.crawled, processor\.retry"
+        KafkaAccessError,
+        match=r"denies the user 'stranger' Read on the topics batch\.crawled, processor\.retry",
     ):
         await clients.check_permissions("onpoint-processor", names)
 
     await kafka.allow(Grant(f"User:{STRANGER}", "topic", name, "Read") for name in names)
     with pytest.raises(
-        KafkaAccessError, match="denies the user 'stranger' the consumer group onpoint-processor"
+        KafkaAccessError, match="denies the user 'stranger' Read on the consumer group onpoint-processor"
     ):
         await clients.check_permissions("onpoint-processor", names)
 

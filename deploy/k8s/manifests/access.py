@@ -7,6 +7,7 @@ import yaml
 from deploy.k8s.manifests.jobs import JOBS
 from deploy.k8s.manifests.objects import SECRETS_DIR, Object, secret_source
 from deploy.k8s.manifests.workloads import WORKLOADS, Workload
+from shared.settings.variables import variable_of
 
 ALL: Final = (*WORKLOADS, *JOBS)
 S3_SECRET: Final = "s3"  # noqa: S105 - the name of one
@@ -58,7 +59,7 @@ def kafka_ca(secret: str) -> Object:
             _patch(
                 workload,
                 secret_source(secret, {"ca.crt": "kafka_ca.pem"}),
-                {"ONPOINT_KAFKA_SSL_CA_FILE": f"{SECRETS_DIR}/kafka_ca.pem"},
+                {variable_of("kafka_ssl_ca_file"): f"{SECRETS_DIR}/kafka_ca.pem"},
             )
             for workload in ALL
             if workload.kafka_user is not None

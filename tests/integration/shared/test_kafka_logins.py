@@ -108,7 +108,7 @@ async def test_a_token_of_another_audience_is_refused_by_the_broker(
 
 async def test_a_client_without_rights_is_named(kafka: SecureKafka, tokens: TokenServer) -> None:
     clients = clients_of(kafka.environment_of_token("stranger", tokens.url))
-    with pytest.raises(KafkaAccessError, match="denies the user 'stranger' the topics logins"):
+    with pytest.raises(KafkaAccessError, match="denies the user 'stranger' Read on the topics logins"):
         await clients.check_permissions(GROUP_NAME, [TOPIC_NAME])
 
 
@@ -166,7 +166,7 @@ async def test_a_client_of_each_kind_logs_in_by_its_certificate(
 async def test_the_acls_hold_for_the_name_in_the_certificate(kafka: SecureKafka) -> None:
     stranger = make_client_certificate(kafka.ca, "stranger", STRANGER)
     clients = clients_of(kafka.environment_of_certificate(stranger))
-    named = f"denies the client with the certificate {stranger.certificate} the topics logins"
+    named = f"denies the client with the certificate {stranger.certificate} Read on the topics logins"
     with pytest.raises(KafkaAccessError, match=named):
         await clients.check_permissions(GROUP_NAME, [TOPIC_NAME])
 
