@@ -11,7 +11,7 @@ SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore dist \
+.PHONY: help setup terraform-check cluster-env dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore dist \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -39,10 +39,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not long and not terraform"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not long"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not long and not terraform"
 
 test-long: setup ## What has a stack or a measurement of its own: traces, lineage, figures, table formats, memory (< 15 min)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
@@ -113,6 +113,9 @@ $(SPARK_STAMP): Makefile
 test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)
 	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 13 min on 2 cores"
 	$(BIN)/python -m pytest -m compose tests/compose
+
+terraform-check: setup ## deploy/terraform: format, validity, plans and an apply against a stand-in of AWS, checkov (Terraform, its AWS provider; < 15 min)
+	$(BIN)/python -m pytest -m terraform tests/terraform
 
 test-install: setup ## The wheel, installed in an empty folder: start, run, verify (< 2 min; the package registries)
 	$(BIN)/python -m pytest -m install tests/install
