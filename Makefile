@@ -117,6 +117,9 @@ test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs r
 terraform-check: setup ## deploy/terraform: format, validity, plans and an apply against a stand-in of AWS, checkov (Terraform, its AWS provider; < 15 min)
 	$(BIN)/python -m pytest -m terraform tests/terraform
 
+cluster-env: setup ## What Terraform made, as deploy/k8s/overlays/ENV/cluster.env (ENV=prod)
+	@$(BIN)/python -m deploy.terraform.cluster_env $(or $(ENV),prod)
+
 test-install: setup ## The wheel, installed in an empty folder: start, run, verify (< 2 min; the package registries)
 	$(BIN)/python -m pytest -m install tests/install
 

@@ -1,4 +1,4 @@
-"""Terraform and the provider of AWS, as they are on this machine. Neither is fetched: the schema of 675 MB is its own matter."""
+"""Terraform and the provider of AWS, as they are on this machine. Neither is fetched."""
 
 import os
 import shutil
@@ -11,7 +11,14 @@ PLUGINS = "ONPOINT_TERRAFORM_PLUGINS"
 """Variable with the folder of a mirror of providers, as `terraform providers mirror` makes one."""
 
 IN_A_MIRROR = "registry.terraform.io/hashicorp/aws"
-HOLDS = 'provider_installation {{\n  filesystem_mirror {{\n    path    = "{folder}"\n    include = ["hashicorp/aws"]\n  }}\n}}\n'
+CONFIGURATION = """\
+provider_installation {{
+  filesystem_mirror {{
+    path    = "{folder}"
+    include = ["hashicorp/aws"]
+  }}
+}}
+"""
 
 MISSING_PROGRAM = "terraform is not installed: version 1.11 or newer has to be in the PATH"
 MISSING_PLUGINS = (
@@ -41,7 +48,7 @@ def plugins() -> Path:
 def write_configuration(folder: Path) -> Path:
     """A configuration of Terraform's command line by which it takes providers from the mirror alone."""
     file = folder / "terraform.rc"
-    file.write_text(HOLDS.format(folder=plugins()))
+    file.write_text(CONFIGURATION.format(folder=plugins()))
     return file
 
 

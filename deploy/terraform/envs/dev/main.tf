@@ -6,7 +6,7 @@ provider "aws" {
   }
 }
 
-# Small, in three zones as prod is, and gone without a trace by `terraform destroy`.
+# Small, in three zones as prod is, and gone without a trace by `terraform destroy`. Kafka is in the cluster, by Strimzi.
 module "onpoint" {
   source = "../../modules/platform"
 
@@ -21,7 +21,6 @@ module "onpoint" {
   nodes            = { instance_types = ["m5.xlarge"], min = 2, desired = 2, max = 6 }
   data_database    = { instance_class = "db.m5.large", storage_gb = 50, storage_limit_gb = 200, multi_az = false, most_connections = 200 }
   airflow_database = { instance_class = "db.t3.medium", storage_gb = 20, storage_limit_gb = 100, multi_az = false, most_connections = 100 }
-  kafka            = { instance_type = "kafka.t3.small", storage_gb = 50, storage_limit_gb = 200 }
   redis            = { node_type = "cache.t3.small", copies = 1 }
 
   airflow_executor = var.airflow_executor

@@ -17,3 +17,23 @@ output "dms_task_arn" {
   description = "ARN of the task of DMS; null: there is none."
   value       = module.onpoint.dms_task_arn
 }
+
+output "images" {
+  description = "Addresses of the repositories of images."
+  value       = module.onpoint.images
+}
+
+output "cluster" {
+  description = "Name of the cluster, the role of its autoscaler, and of whoever makes the first ACLs in Kafka."
+  value       = module.onpoint.cluster
+}
+
+output "databases" {
+  description = "Host names of the databases."
+  value       = module.onpoint.databases
+}
+
+output "redis_address" {
+  description = "Host name of the Redis of CeleryExecutor; null: there is none."
+  value       = module.onpoint.redis_address
+}

@@ -54,7 +54,7 @@ variable "password_versions" {
   type = object({
     kafka    = optional(number)
     postgres = optional(number)
-    cdc      = optional(number)
+    connect  = optional(number)
     airflow  = optional(number)
     control  = optional(number)
     dms      = optional(number)

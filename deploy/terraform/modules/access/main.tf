@@ -97,7 +97,7 @@ data "aws_iam_policy_document" "trust" {
     condition {
       test     = "StringEquals"
       variable = "${local.issuer}:sub"
-      values   = ["system:serviceaccount:${each.key == "external-secrets" ? var.external_secrets_account : "${var.namespace}:${each.key}"}"]
+      values   = ["system:serviceaccount:${var.namespace}:${each.key}"]
     }
   }
 }

@@ -18,17 +18,6 @@ variable "namespace" {
   }
 }
 
-variable "external_secrets_account" {
-  description = "Service account of External Secrets, as namespace:name."
-  type        = string
-  default     = "external-secrets:external-secrets"
-
-  validation {
-    condition     = can(regex("^[a-z0-9-]+:[a-z0-9-]+$", var.external_secrets_account))
-    error_message = "external_secrets_account is namespace:name; a * would give the role to others."
-  }
-}
-
 variable "oidc_provider_arn" {
   description = "ARN of the provider that vouches for the cluster's tokens."
   type        = string

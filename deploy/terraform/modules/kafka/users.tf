@@ -12,7 +12,7 @@ resource "aws_secretsmanager_secret" "user" {
   # checkov:skip=CKV2_AWS_57:password_version rotates it; docs/deploy/aws.md tells the order
   for_each = var.users
 
-  name                    = "AmazonMSK_${var.name}-${each.key}"
+  name                    = "AmazonMSK_${var.name}_${each.key}"
   description             = "Kafka user ${each.key} of ${var.name}"
   kms_key_id              = var.secrets_key_arn
   recovery_window_in_days = var.recovery_days

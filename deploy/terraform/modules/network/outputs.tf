@@ -18,7 +18,12 @@ output "data_subnets" {
   value       = [for zone in var.zones : aws_subnet.data[zone].id]
 }
 
-output "private_cidrs" {
-  description = "Addresses of the nodes and pods."
-  value       = [for zone in var.zones : aws_subnet.private[zone].cidr_block]
+output "data_cidrs" {
+  description = "Addresses of the subnets of the servers, and of the endpoints of AWS services."
+  value       = [for zone in var.zones : aws_subnet.data[zone].cidr_block]
+}
+
+output "s3_cidrs" {
+  description = "Addresses of S3 in the region, as its prefix list has them."
+  value       = sort(aws_vpc_endpoint.s3.cidr_blocks)
 }

@@ -37,14 +37,15 @@ module "keys" {
 module "network" {
   source = "../network"
 
-  name                = local.name
-  account_id          = local.account
-  partition           = local.partition
-  region              = var.region
-  cidr                = var.cidr
-  zones               = local.zones
-  one_nat             = var.one_nat
-  interface_endpoints = var.interface_endpoints
+  name       = local.name
+  account_id = local.account
+  partition  = local.partition
+  region     = var.region
+  cidr       = var.cidr
+  zones      = local.zones
+  one_nat    = var.one_nat
+  # Pods may reach no address of the internet, and a role is had from STS.
+  interface_endpoints = setunion(["sts"], var.interface_endpoints)
   log_days            = var.log_days
   logs_key_arn        = module.keys.arns.logs
 }
@@ -117,6 +118,7 @@ module "database" {
 
 module "kafka" {
   source = "../kafka"
+  count  = var.kafka == null ? 0 : 1
 
   name                     = local.name
   account_id               = local.account
@@ -157,34 +159,48 @@ module "redis" {
 
 locals {
   data = module.database["data"]
-  dsn  = "postgresql://%s:{password}@${local.data.address}:${local.data.port}/${local.data.database}?sslmode=verify-full&sslrootcert=${var.postgres_ca_file}"
+  # Without the file of its CA the server's certificate cannot be verified; the connection is encrypted all the same.
+  tls = var.postgres_ca_file == null ? "sslmode=require" : "sslmode=verify-full&sslrootcert=${var.postgres_ca_file}"
+  dsn = "postgresql://onpoint:{password}@${local.data.address}:${local.data.port}/${local.data.database}?${local.tls}"
+
+  # Of each process that connects, as deploy/k8s names them. Each has a secret of its own, to have a login of its own later.
+  clients = ["loader", "s3sink", "quality", "s3sink-cdc", "quality-lineage", "console", "migrate"]
 
   secrets = merge(
     {
-      postgres-dsn = {
-        description = "Address, user and password of the pipeline's database"
-        text        = format(local.dsn, "onpoint")
+      for client in local.clients : "postgres/${client}" => {
+        description = "Login of ${client} to the pipeline's database"
+        text        = jsonencode({ dsn = local.dsn, username = "onpoint", password = "{password}" })
+        password    = "postgres/onpoint"
         version     = var.password_versions.postgres
       }
-      postgres-cdc = {
-        description = "Password of the user onpoint_cdc, who reads the log of changes"
-        version     = var.password_versions.cdc
+    },
+    {
+      "postgres/connect" = {
+        description = "Login of Kafka Connect, which reads the log of changes"
+        text        = jsonencode({ username = "onpoint_cdc", password = "{password}" })
+        version     = var.password_versions.connect
       }
-      airflow-database = {
-        description = "Address of Airflow's metadata"
-        text        = "postgresql+psycopg2://airflow:{password}@${module.database["airflow"].address}:5432/airflow?sslmode=verify-full&sslrootcert=${var.postgres_ca_file}"
-        version     = var.password_versions.airflow
+      "airflow/database" = {
+        description = "Login of Airflow to its metadata"
+        text = jsonencode({
+          connection = "postgresql://airflow:{password}@${module.database["airflow"].address}:5432/airflow?sslmode=require"
+          username   = "airflow", password = "{password}"
+        })
+        version = var.password_versions.airflow
       }
-      control-token = { description = "Bearer token that lets an operator resume a service", version = var.password_versions.control }
-      mask-secret   = { description = "Secret of the masks that hash: a new one makes other hashes", version = 1 }
+      "services/control-token" = {
+        description = "Bearer token that lets an operator resume a service"
+        version     = var.password_versions.control
+      }
+      # Another one would make other hashes, so it has no version to raise.
+      "services/mask-secret" = { description = "Secret of the masks that hash" }
     },
     var.dms == null ? {} : {
-      dms-source = {
+      "postgres/dms" = {
         description = "Login of DMS to the pipeline's database"
-        text = jsonencode({
-          username = "onpoint_dms", password = "{password}", host = local.data.address, port = local.data.port
-        })
-        version = var.password_versions.dms
+        text        = jsonencode({ username = "onpoint_dms", password = "{password}", host = local.data.address, port = local.data.port })
+        version     = var.password_versions.dms
       }
     },
   )
@@ -212,7 +228,7 @@ module "access" {
   secrets_key_arn   = module.keys.arns.secrets
   secret_arn_patterns = [
     "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:${local.name}/*",
-    "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:AmazonMSK_${local.name}-*",
+    "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret:AmazonMSK_${local.name}_*",
   ]
 }
 
@@ -232,7 +248,7 @@ module "capture" {
   make_account_roles         = var.dms.make_account_roles
   database                   = local.data.database
   database_security_group_id = local.data.security_group_id
-  source_secret_arn          = module.secrets.arns["dms-source"]
+  source_secret_arn          = module.secrets.arns["postgres/dms"]
   lake_bucket                = module.lake.lake_bucket
   lake_bucket_arn            = module.lake.arns.lake
   data_key_arn               = module.keys.arns.data
@@ -258,7 +274,7 @@ module "watch" {
       most_connections = var.airflow_database.most_connections
     }
   }
-  kafka        = { name = local.name, brokers = var.kafka.brokers }
+  kafka        = var.kafka == null ? null : { name = local.name, brokers = var.kafka.brokers }
   redis_id     = local.uses_celery ? local.name : null
   budget_usd   = var.budget_usd
   logs_key_arn = module.keys.arns.logs

@@ -1,26 +1,45 @@
 output "cluster_env" {
-  description = "What deploy/k8s needs to know, as the lines of its cluster.env."
+  description = "What deploy/k8s needs to know: the lines of an overlay's cluster.env."
   value = merge(
     {
-      ONPOINT_KAFKA_BOOTSTRAP_SERVERS = module.kafka.bootstrap_servers
-      ONPOINT_LAKE_BUCKET             = module.lake.lake_bucket
-      ONPOINT_STAGING_BUCKET          = module.lake.staging_bucket
-      ONPOINT_STAGING_TTL_HOURS       = tostring(module.lake.staging_ttl_hours)
-      AWS_REGION                      = var.region
-      CLUSTER_NAME                    = module.cluster.name
-      SECRETS_PREFIX                  = "${local.name}/"
-      KAFKA_SECRETS_PREFIX            = "AmazonMSK_${local.name}-"
-      POSTGRES_HOST                   = local.data.address
-      POSTGRES_CA_FILE                = var.postgres_ca_file
-      AIRFLOW_POSTGRES_HOST           = module.database["airflow"].address
-      AIRFLOW_EXECUTOR                = var.airflow_executor
-      ROLE_ARN_CLUSTER_AUTOSCALER     = module.cluster.autoscaler_role_arn
-      ROLE_ARN_KAFKA_ADMINISTRATOR    = module.kafka.administrator_role_arn
+      AWS_REGION             = var.region
+      ONPOINT_STAGING_BUCKET = module.lake.staging_bucket
+      ONPOINT_LAKE_BUCKET    = module.lake.lake_bucket
+      POSTGRES_CIDRS         = join(",", module.network.data_cidrs)
+      # S3, and the endpoint of STS.
+      STORE_CIDRS    = join(",", concat(module.network.s3_cidrs, module.network.data_cidrs))
+      SECRETS_PREFIX = local.name
+    },
+    var.kafka == null ? {} : {
+      ONPOINT_KAFKA_BOOTSTRAP_SERVERS = module.kafka[0].bootstrap_servers
+      KAFKA_CIDRS                     = join(",", module.network.data_cidrs)
     },
     { for account, arn in module.access.role_arns : "ROLE_ARN_${replace(upper(account), "-", "_")}" => arn },
-    { for image, url in module.images.urls : "IMAGE_${upper(image)}" => url },
-    local.uses_celery ? { REDIS_HOST = module.redis[0].address } : {},
   )
+}
+
+output "images" {
+  description = "Addresses of the repositories of images."
+  value       = module.images.urls
+}
+
+output "cluster" {
+  description = "Name of the cluster, the role of its autoscaler, and of whoever makes the first ACLs in Kafka."
+  value = {
+    name                     = module.cluster.name
+    autoscaler_role_arn      = module.cluster.autoscaler_role_arn
+    kafka_administrator_role = one(module.kafka[*].administrator_role_arn)
+  }
+}
+
+output "databases" {
+  description = "Host names of the databases."
+  value       = { for role, database in module.database : role => database.address }
+}
+
+output "redis_address" {
+  description = "Host name of the Redis of CeleryExecutor; null: there is none."
+  value       = one(module.redis[*].address)
 }
 
 output "master_secrets" {
@@ -30,7 +49,7 @@ output "master_secrets" {
 
 output "kafka_bootstrap_servers_iam" {
   description = "host:port of the brokers for the administrator's role."
-  value       = module.kafka.bootstrap_servers_iam
+  value       = one(module.kafka[*].bootstrap_servers_iam)
 }
 
 output "dms_task_arn" {

@@ -124,13 +124,13 @@ variable "slot_keep_mb" {
 }
 
 variable "postgres_ca_file" {
-  description = "File of RDS's CA certificates, as the pods see it."
+  description = "File of RDS's CA certificates, as the pods see it; null: certificates are not verified."
   type        = string
-  default     = "/etc/onpoint/rds-ca.pem"
+  default     = null
 }
 
 variable "kafka" {
-  description = "The Kafka cluster, and its users."
+  description = "The Kafka cluster, and its users; null: Kafka is in Kubernetes, by Strimzi."
   type = object({
     version          = optional(string, "3.9.x")
     brokers          = optional(number, 3)
@@ -142,7 +142,7 @@ variable "kafka" {
       "lineage", "cdc", "connect", "console", "operator", "airflow", "topics",
     ])
   })
-  default = {}
+  default = null
 }
 
 variable "airflow_executor" {
@@ -209,7 +209,7 @@ variable "password_versions" {
   type = object({
     kafka    = optional(number, 1)
     postgres = optional(number, 1)
-    cdc      = optional(number, 1)
+    connect  = optional(number, 1)
     airflow  = optional(number, 1)
     control  = optional(number, 1)
     dms      = optional(number, 1)

@@ -1,8 +1,13 @@
 # Secrets of the pipeline that are no one's but its own. Their values are made while Terraform runs and written past its
 # state: none is in the state, in a plan or in a log.
 
+locals {
+  # Secrets of one login have one password.
+  password_of = { for name, secret in var.secrets : name => coalesce(secret.password, name) }
+}
+
 ephemeral "aws_secretsmanager_random_password" "this" {
-  for_each = var.secrets
+  for_each = toset(values(local.password_of))
 
   password_length     = 40
   exclude_punctuation = true
@@ -24,5 +29,5 @@ resource "aws_secretsmanager_secret_version" "this" {
   secret_id                = aws_secretsmanager_secret.this[each.key].id
   secret_string_wo_version = each.value.version
   # Text with `{password}` in it, such as the address of a database.
-  secret_string_wo = replace(each.value.text, "{password}", ephemeral.aws_secretsmanager_random_password.this[each.key].random_password)
+  secret_string_wo = replace(each.value.text, "{password}", ephemeral.aws_secretsmanager_random_password.this[local.password_of[each.key]].random_password)
 }

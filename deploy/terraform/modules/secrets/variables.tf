@@ -4,10 +4,11 @@ variable "name" {
 }
 
 variable "secrets" {
-  description = "The secrets by name: what each is, its text, in which {password} becomes a random one, and its version."
+  description = "The secrets by name: what each is, its text, in which {password} becomes a random one, the name of that password where several share it, and its version."
   type = map(object({
     description = string
     text        = optional(string, "{password}")
+    password    = optional(string)
     version     = optional(number, 1)
   }))
 }

@@ -69,7 +69,7 @@ locals {
     } if database.most_slot_bytes != null
   }
 
-  of_brokers = merge([
+  of_brokers = var.kafka == null ? {} : merge([
     for broker in range(1, var.kafka.brokers + 1) : {
       for key, alarm in {
         disk = {
@@ -91,7 +91,7 @@ locals {
     }
   ]...)
 
-  of_kafka = {
+  of_kafka = var.kafka == null ? {} : {
     kafka-offline = {
       namespace = "AWS/Kafka", metric = "OfflinePartitionsCount", dimensions = { "Cluster Name" = var.kafka.name }, statistic = "Maximum"
       above     = true, threshold = 0, minutes = 5, missing = "notBreaching", what = "Kafka ${var.kafka.name}", text = "partitions have no leader"

@@ -29,8 +29,9 @@ variable "databases" {
 }
 
 variable "kafka" {
-  description = "Name and number of brokers of the Kafka cluster."
+  description = "Name and number of brokers of the Kafka cluster; null: there is none."
   type        = object({ name = string, brokers = number })
+  default     = null
 }
 
 variable "redis_id" {
