@@ -28,7 +28,10 @@ class Aws:
         port = self.url.rpartition(":")[2]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", HOST, "-p", port], stdout=log, stderr=log
+                [sys.executable, "-m", "moto.server", "-H", HOST, "-p", port],
+                env={**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+                stdout=log,
+                stderr=log,
             )
         began = time.monotonic()
         while not self._answers():

@@ -6,7 +6,7 @@ SeaweedFS knows no policies of IAM, and AWS is not at hand: the decision is made
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Self
 from urllib.parse import unquote
 
@@ -27,6 +27,8 @@ OF_KEYS = {
     "DELETE": ("s3:AbortMultipartUpload", "s3:DeleteObject"),
 }
 """By method: the action for a key, in an unfinished upload and else."""
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 Call = tuple[str, str]
 """An action of IAM and the ARN that it is for."""
@@ -52,8 +54,7 @@ class GuardedStore:
         self._client = aiohttp.ClientSession(auto_decompress=False)
         for account in self.policies:
             app = web.Application(client_max_size=LARGEST_BODY)
-            app["account"] = account
-            app.router.add_route("*", "/{tail:.*}", self._answer)
+            app.router.add_route("*", "/{tail:.*}", self._handler_of(account))
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -67,8 +68,13 @@ class GuardedStore:
         if self._client is not None:
             await self._client.close()
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        account: str = request.app["account"]
+    def _handler_of(self, account: str) -> Handler:
+        async def answer(request: web.Request) -> web.Response:
+            return await self._answer(account, request)
+
+        return answer
+
+    async def _answer(self, account: str, request: web.Request) -> web.Response:
         body = await request.read()
         calls = [(action, self._arn(path)) for action, path in calls_of(request, body)]
         if not self._allowed(account, calls):

@@ -70,7 +70,7 @@ def test_no_one_comes_without_tls(plan: Plan, bucket: str) -> None:
     for statement in denied:
         assert statement["Action"] == ["s3:*"]
         assert sorted(statement["Resource"]) == [name, f"{name}/*"]
-        assert statement["Principal"] == "*"
+        assert statement["Principal"] == {"AWS": "*"}
     assert [statement["Condition"] for statement in denied] == [
         {"Bool": {"aws:SecureTransport": "false"}},
         {"NumericLessThan": {"s3:TlsVersion": "1.2"}},

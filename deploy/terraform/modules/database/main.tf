@@ -95,7 +95,7 @@ resource "aws_db_instance" "this" {
 
   backup_retention_period   = var.backup_days
   backup_window             = "03:00-04:00"
-  maintenance_window        = "sun:04:00-sun:05:00"
+  maintenance_window        = "sun:04:30-sun:05:30"
   copy_tags_to_snapshot     = true
   delete_automated_backups  = false
   deletion_protection       = var.deletion_protection
