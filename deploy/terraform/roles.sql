@@ -1,11 +1,8 @@
 -- The logins of the pipeline in a PostgreSQL of RDS, by its master: makes what is missing and sets the passwords, so it is also run
 -- when they were rotated. Passwords come by the environment, and are in no argument of a process:
 --   ONPOINT_PASSWORD=… CONNECT_PASSWORD=… [DMS_PASSWORD=…] psql "$MASTER_DSN" -v ON_ERROR_STOP=1 -f deploy/terraform/roles.sql
+-- The server of Terraform logs slow statements alone, so no password is in its log.
 -- docs/deploy/aws.md has the commands that read them from Secrets Manager.
-
--- No statement with a password is written into the server's log.
-SET log_statement = 'none';
-SET log_min_duration_statement = -1;
 
 \getenv password ONPOINT_PASSWORD
 SELECT 'CREATE ROLE onpoint LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'onpoint') \gexec

@@ -1,4 +1,4 @@
-"""A stand-in of AWS over HTTP, moto's, in a process of its own."""
+"""A stand-in of AWS over HTTP, in a process of its own."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.local.ports import HOST, free_port
+from tests.support.records import ROOT
 
 START_S = 60
 REGION = "eu-central-1"
@@ -28,7 +29,8 @@ class Aws:
         port = self.url.rpartition(":")[2]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", HOST, "-p", port],
+                [sys.executable, "-m", "tests.terraform.stand_in", "-H", HOST, "-p", port],
+                cwd=ROOT,
                 env={**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
                 stdout=log,
                 stderr=log,

@@ -19,11 +19,31 @@ from tests.support.crawler import environment_for
 from tests.support.records import ROOT
 from tests.support.service_processes import ServiceProcesses
 from tests.support.source import SourceServer
+from tests.support.tables import FORMATS
 from tests.terraform.guarded_store import GuardedStore
 from tests.terraform.plan import Plan
 from tests.terraform.rights import policies_of
 
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(900)]
+
+DATASET = """\
+name: {kind}_albums
+source:
+  name: shop
+  kind: api
+  base_url: "{url}"
+  path: /albums
+  pagination: {{kind: page, page_param: _page, size_param: _limit, size: 100, total_header: X-Total-Count, first: 1}}
+  requests_per_second: 0
+table: onpoint_{kind}_albums
+key: [id]
+columns:
+  - {{name: id, type: int32}}
+  - {{name: title, type: string}}
+lake: {{table: {kind}}}
+formats: [parquet]
+"""
+"""Table formats read and replace metadata of their own."""
 
 UNUSED_HERE = {
     # Only after a failure, or a killed process.
@@ -39,6 +59,15 @@ UNUSED_HERE = {
 def processes(components: LocalStack, tmp_path: Path) -> Iterator[ServiceProcesses]:
     with ServiceProcesses(components, tmp_path) as processes:
         yield processes
+
+
+@pytest.fixture
+def datasets(tmp_path: Path, source: SourceServer) -> Path:
+    folder = tmp_path / "datasets"
+    folder.mkdir()
+    for kind in FORMATS:
+        (folder / f"{kind}.yaml").write_text(DATASET.format(kind=kind, url=source.url), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
@@ -61,12 +90,22 @@ async def test_a_run_its_replay_and_its_sweep_need_no_right_more(
     components: LocalStack,
     postgres_dsn: str,
     source: SourceServer,
+    datasets: Path,
 ) -> None:
     settings = {
+        "ONPOINT_DATASETS_DIR": str(datasets),
         "ONPOINT_CRAWL_ALLOW_HOSTS": source.allow,
         **environment_for(source.url),
         "ONPOINT_POSTGRES_DSN": postgres_dsn,
     }
+    as_console = {
+        **os.environ,
+        **components.environment(),
+        "ONPOINT_DATASETS_DIR": str(datasets),
+        "ONPOINT_POSTGRES_DSN": postgres_dsn,
+        "ONPOINT_S3_ENDPOINT_URL": store.urls["console"],
+    }
+    await onpoint(as_console, "migrate")
     running = [
         processes.start(
             name, **settings, ONPOINT_S3_ENDPOINT_URL=store.urls[name], ONPOINT_SWEEP_INTERVAL_S="0"
@@ -75,16 +114,20 @@ async def test_a_run_its_replay_and_its_sweep_need_no_right_more(
     ]
     for service in running:
         await service.ready(within_s=180)
-    as_console = {
-        **os.environ,
-        **components.environment(),
-        "ONPOINT_POSTGRES_DSN": postgres_dsn,
-        "ONPOINT_S3_ENDPOINT_URL": store.urls["console"],
-    }
     run_id = f"rights-{uuid.uuid4().hex[:8]}"
     completed = json.loads(
         await onpoint(
-            as_console, "run", "users", "albums", "--run-id", run_id, "--wait", "--timeout", "240", "--json"
+            as_console,
+            "run",
+            "users",
+            "delta_albums",
+            "iceberg_albums",
+            "--run-id",
+            run_id,
+            "--wait",
+            "--timeout",
+            "240",
+            "--json",
         )
     )
     assert completed["status"] == "succeeded"

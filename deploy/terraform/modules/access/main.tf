@@ -128,7 +128,7 @@ resource "aws_iam_role_policy" "key" {
 # Figures of runs. The action knows no resource, so the namespace bounds it.
 data "aws_iam_policy_document" "figures" {
   # checkov:skip=CKV_AWS_356:cloudwatch:PutMetricData takes no resource; the condition bounds it to one namespace
-  # checkov:skip=CKV_AWS_111:as above
+  # checkov:skip=CKV_AWS_111:cloudwatch:PutMetricData takes no resource; the condition bounds it to one namespace
   statement {
     sid       = "FiguresOfRuns"
     actions   = ["cloudwatch:PutMetricData"]

