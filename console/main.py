@@ -54,6 +54,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "An installation": {
         "topics": ("console.cli.admin", "Create and configure the topics of the bus"),
+        "access": ("console.cli.access", "Show the rights of each process, and give those on the bus"),
         "migrate": ("console.cli.admin", "Bring the database up to date"),
         "bench": (f"{BENCH}.commands", "Measure how fast the pipeline is on this machine"),
         "exports": ("console.cli.exports", "Combine the export files of a run"),

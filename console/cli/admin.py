@@ -25,6 +25,7 @@ TOPICS_EXAMPLES = """\b
 Examples:
   onpoint topics apply
   onpoint topics apply --replication 3    on a cluster of several brokers
+  onpoint topics apply --partitions 24    for up to 24 processes of a service
 """
 
 MIGRATE_EXAMPLE = """\b
@@ -59,6 +60,15 @@ def apply(
     replication: Annotated[
         int, typer.Option("--replication", metavar="N", min=1, help="Replicas of a topic that is created.")
     ] = 1,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            "--partitions",
+            metavar="N",
+            min=1,
+            help="Partitions of a topic that is created; absent: as declared. A topic with a number of its own keeps it.",
+        ),
+    ] = None,
 ) -> None:
     """Create missing topics and set the configuration of the others.
 
@@ -70,7 +80,7 @@ def apply(
     from shared.bus.topic_admin import apply_topics, load_topics
 
     kafka = environment.kafka()
-    specs = load_topics(file)
+    specs = load_topics(file, partitions=partitions)
     try:
         applied = asyncio.run(apply_topics(kafka, specs, replication=replication))
     except (KafkaError, OSError) as error:

@@ -16,32 +16,10 @@ from shared.bus.kafka import KafkaClients, to_record
 from shared.bus.messages import Record
 from shared.bus.retry_headers import next_attempt
 from shared.errors import PermanentError
-from shared.events import topics, topology
+from shared.events import topics
 from shared.events.ids import is_run_id, run_id_of_record
 from shared.events.topics import consumer_group, dead_letter_topic, retry_topic
-from shared.events.topology import SERVICES
-
-RESULTS = tuple(topology.RESULT_OF_STAGE.values())
-CONSUMES: Mapping[str, tuple[str, ...]] = {
-    "crawler": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
-    "processor": (topics.BATCH_CRAWLED,),
-    "converter": (topics.BATCH_PROCESSED, topics.EXPORTS_COMBINE_REQUESTED),
-    "loader": (topics.BATCH_PROCESSED,),
-    "s3sink": (topics.BATCH_PROCESSED, topics.RUN_SEALED),
-    "quality": (
-        topics.CRAWL_PLANNED,
-        *RESULTS,
-        topics.BATCH_FAILED,
-        topics.RUN_DRAINED,
-        topics.EXPORTS_COMBINED,
-    ),
-}
-"""Which service answers for what, beside its own retry topic: what it cannot handle is in its dead letters."""
-
-LISTENS: Mapping[str, tuple[str, ...]] = {
-    "quality": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
-}
-"""What a service reads and another one answers for."""
+from shared.events.topology import CONSUMES, SERVICES
 
 POLL_MS = 500
 RECORDS_AT_ONCE = 1000

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from console.client.dead_letters.queue import Action
 from console.client.errors import InvalidRequestError
-from console.verify.bus import CONSUMES, Bus, DeadLetterDigest, RecordRef, name_of
+from console.verify.bus import Bus, DeadLetterDigest, RecordRef, name_of
 from console.verify.database import AuditRows, Result
 from console.verify.findings import Findings
+from shared.events.topology import CONSUMES
 
 HEADERS = frozenset(
     f"dlq.{name}"

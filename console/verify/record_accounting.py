@@ -2,12 +2,12 @@
 
 from aiokafka import TopicPartition
 
-from console.verify.bus import CONSUMES, LISTENS, Bus, RecordDigest, RecordRef, name_of
+from console.verify.bus import Bus, RecordDigest, RecordRef, name_of
 from console.verify.database import ENDED, AuditRows, Run
 from console.verify.findings import Findings
 from shared.events import topics, topology
 from shared.events.topics import retry_topic
-from shared.events.topology import SERVICES
+from shared.events.topology import CONSUMES, LISTENS, SERVICES
 
 
 def check_lag(bus: Bus, findings: Findings) -> None:

@@ -10,14 +10,21 @@ from aiokafka.errors import (
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
 
 from shared.bus.tokens import TokenRefusedError
+from shared.events.access import Operation
 from shared.settings.kafka import KafkaSettings
 from shared.settings.variables import variable_of
 
-DENIED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
+DENIED = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    ClusterAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 """The user is known and has no permission."""
 
 ALERTS_ON_CERTIFICATES = (
@@ -78,17 +85,22 @@ def _why_tls_fails(error: ssl.SSLError, server: str, settings: KafkaSettings) ->
     )
 
 
-def what_is_denied(error: KafkaError, settings: KafkaSettings) -> str:
-    """For one of `DENIED`."""
+def what_is_denied(error: KafkaError, operation: Operation, settings: KafkaSettings) -> str:
+    """For one of `DENIED`. `operation`: what was tried with a topic; a group is only read."""
+    names = ", ".join(_names(part) for part in error.args)
     if isinstance(error, ClusterAuthorizationFailedError):
         what = "to publish: it may write to no topic"  # what a producer needs of the cluster comes with any topic
+    elif isinstance(error, TopicAuthorizationFailedError):
+        what = f"{operation} on the topics {names}"
+    elif isinstance(error, GroupAuthorizationFailedError):
+        what = f"Read on the consumer group {names}"
     else:
-        kind = "topics" if isinstance(error, TopicAuthorizationFailedError) else "consumer group"
-        what = f"the {kind} {', '.join(_names(part) for part in error.args)}"
-    return f"Kafka denies the {_who(settings)} {what}; docs/security.md lists the ACLs"
+        what = f"Write on the transactional id {names}"
+    return f"Kafka denies the {who(settings)} {what}; `onpoint access show` lists the rights of each user"
 
 
-def _who(settings: KafkaSettings) -> str:
+def who(settings: KafkaSettings) -> str:
+    """How people know this client: its user, or its certificate."""
     if settings.kafka_uses_sasl:
         return f"user {settings.kafka_sasl_username!r}"
     if settings.kafka_uses_tls and settings.kafka_ssl_cert_file:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
@@ -54,6 +55,9 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships n
                     await self._reset(partition, offset)
             except DENIED as error:
                 self._denied(self, error)
+                if isinstance(error, GroupAuthorizationFailedError) and self._coordinator is not None:
+                    # aiokafka's heartbeat has ended with the refusal, and it would repeat that for ever.
+                    self._coordinator.request_rejoin()
                 raise
             else:
                 self._denied(self, None)

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
@@ -13,17 +14,22 @@ from aiokafka.errors import (
     KafkaError,
     TopicAuthorizationFailedError,
 )
+from aiokafka.protocol.fetch import FetchRequest
 from pydantic import SecretStr
 
-from shared.bus.access import DENIED, what_is_denied, why_refused
+from shared.bus.access import DENIED, what_is_denied, who, why_refused
 from shared.bus.messages import Record
+from shared.bus.password_file import PasswordFile
 from shared.bus.token_refusals import heed_refusals
 from shared.bus.tokens import CachedTokens, TokenEndpointAwayError
 from shared.errors import ConfigurationError
+from shared.events.access import Operation
 from shared.settings.kafka import KafkaSettings
 from shared.settings.variables import variable_of
 
 PROBE_TIMEOUT_MS = 5_000
+
+BEHIND_EVERY_END = 2**62
 
 Consumer = TypeVar("Consumer")
 
@@ -80,21 +86,18 @@ class KafkaClients:
                 raise KafkaAccessError(refusal) from error
             raise
         except DENIED as error:
-            raise KafkaAccessError(self.denial(error)) from error
+            raise KafkaAccessError(self.denial(error, "Write")) from error
 
-    async def check_permissions(self, group: str, topics: Sequence[str]) -> None:
-        """Raises `KafkaAccessError` that names what this client may not read."""
+    async def check_permissions(self, group: str, reads: Sequence[str], writes: Sequence[str] = ()) -> None:
+        """Raises `KafkaAccessError` that names what this client may not read, or has no right at all to of what it writes.
+
+        Costs three small requests.
+        """
         admin = self.admin()
         try:
             await self.start(admin)
-            described = await admin.describe_topics(list(topics))
-            names = [
-                topic["topic"]
-                for topic in described
-                if topic["error_code"] == TopicAuthorizationFailedError.errno
-            ]
-            if names:
-                raise TopicAuthorizationFailedError(", ".join(sorted(names)))
+            self._require_none("Read", await _unreadable(admin, reads))
+            self._require_none("Write", await _unseen(admin, writes))
             await self._find_coordinator(admin, group)
         except GroupAuthorizationFailedError as error:
             raise KafkaAccessError(self.denial(GroupAuthorizationFailedError(group))) from error
@@ -102,6 +105,11 @@ class KafkaClients:
             raise KafkaAccessError(self.denial(error)) from error
         finally:
             await admin.close()
+
+    def _require_none(self, operation: Operation, denied: Sequence[str]) -> None:
+        if denied:
+            error = TopicAuthorizationFailedError(", ".join(denied))
+            raise KafkaAccessError(self.denial(error, operation))
 
     async def _find_coordinator(self, admin: AIOKafkaAdminClient, group: str) -> None:
         """A cluster without any group yet has no coordinator: that is not a refusal."""
@@ -111,9 +119,13 @@ class KafkaClients:
             if not error.retriable:
                 raise
 
-    def denial(self, error: KafkaError) -> str:
-        """One sentence for a permission that this client misses."""
-        return what_is_denied(error, self._settings)
+    def denial(self, error: KafkaError, operation: Operation = "Read") -> str:
+        """One sentence for a right that this client misses. `operation`: what was tried with a topic."""
+        return what_is_denied(error, operation, self._settings)
+
+    def denial_of_cluster(self, operation: str, what: str) -> str:
+        """One sentence for a right on the cluster that this client misses."""
+        return f"Kafka denies the {who(self._settings)} {what}: it needs {operation} on the cluster"
 
     @property
     def tls(self) -> ssl.SSLContext | None:
@@ -150,6 +162,24 @@ class KafkaClients:
         return refusal
 
 
+async def _unreadable(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> list[str]:
+    """Those that this client may not read. Of a fetch behind the end of a log the broker sends no record."""
+    if not topics:
+        return []
+    request = FetchRequest(0, 0, 1, 0, [(name, [(0, BEHIND_EVERY_END, 1)]) for name in topics])
+    answer = await admin._send_request(request)  # noqa: SLF001 - a consumer would need a partition's leader first
+    return sorted(
+        name for name, partitions in answer.topics if partitions[0][1] == TopicAuthorizationFailedError.errno
+    )
+
+
+async def _unseen(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> list[str]:
+    described = await admin.describe_topics(list(topics)) if topics else []
+    return sorted(
+        topic["topic"] for topic in described if topic["error_code"] == TopicAuthorizationFailedError.errno
+    )
+
+
 def _security(settings: KafkaSettings) -> dict[str, Any]:
     found: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
     if settings.kafka_uses_tls:
@@ -160,8 +190,17 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
             found["sasl_oauth_token_provider"] = _tokens(settings, settings.kafka_sasl_password)
         else:
             found["sasl_plain_username"] = settings.kafka_sasl_username
-            found["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+            found["sasl_plain_password"] = _password(settings, settings.kafka_sasl_password)
     return found
+
+
+def _password(settings: KafkaSettings, read: SecretStr) -> str:
+    """The file's, where it is the one that counts: a variable that is set wins over its file."""
+    if settings.kafka_sasl_password_file is not None:
+        followed = PasswordFile(Path(settings.kafka_sasl_password_file))
+        if followed == read.get_secret_value():
+            return followed
+    return read.get_secret_value()
 
 
 def _tokens(settings: KafkaSettings, secret: SecretStr) -> CachedTokens:

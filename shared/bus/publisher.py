@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 
 from shared import crashpoints
+from shared.bus.access import DENIED
 from shared.bus.dead_letters import Failure, dead_letter_headers, truncate_to_limit
 from shared.bus.kafka import KafkaClients, send_raw
 from shared.bus.messages import Outgoing, Record
@@ -25,7 +26,7 @@ from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.observability import tracing
 from shared.observability.logging import get_logger
-from shared.observability.metrics import BROKER_REACHABLE, DEAD_LETTERS
+from shared.observability.metrics import BROKER_REACHABLE, DEAD_LETTERS, KAFKA_DENIALS
 
 MAX_DEAD_LETTER_BYTES = 2_000_000
 """A record of at most 1 MiB, its headers and the `dlq.*` headers. The topics allow 2 MiB. A record that another client
@@ -55,8 +56,8 @@ log = get_logger()
 class Publisher:
     """One per process. `start` needs a broker that answers.
 
-    Every method that publishes raises `TransientError` where the broker no longer takes the producer's sequence, or its
-    sender has ended: a new producer is in place then, and the record comes again.
+    Every method that publishes raises `TransientError` where a right is missing, and where the broker no longer takes the
+    producer's sequence, or its sender has ended: a new producer is in place then, and the record comes again.
     """
 
     def __init__(self, kafka: KafkaClients, service: str) -> None:
@@ -134,6 +135,9 @@ class Publisher:
         producer = self._require_producer()
         try:
             yield producer
+        except DENIED as error:
+            KAFKA_DENIALS.inc()
+            raise TransientError(self._kafka.denial(error, "Write")) from error
         except KafkaError as error:
             if not isinstance(error, UNUSABLE_PRODUCER) and not _has_failed(producer, error):
                 raise

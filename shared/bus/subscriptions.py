@@ -27,6 +27,7 @@ from shared.bus.retry_headers import first_attempt, next_attempt
 from shared.bus.transactions import TransactionalProducers
 from shared.errors import PermanentError
 from shared.events import topics
+from shared.events.topology import PUBLISHES
 from shared.observability.logging import get_logger
 from shared.observability.metrics import (
     KAFKA_DENIALS,
@@ -146,7 +147,7 @@ class Subscriptions:
                 self._subscribe(self._shared_topics, self._handle, 1)
             self._subscribe((topics.retry_topic(self._service),), self._handle, 1)
         self.assert_at_least_once()
-        await self._kafka.check_permissions(self._group, self._topic_names())
+        await self._kafka.check_permissions(self._group, self._topic_names(), self._written())
         await self._broker.start()
         self._is_started = True
 
@@ -235,6 +236,13 @@ class Subscriptions:
         )
         subscriber(handle)
         self._subscribers.append(subscriber)
+
+    def _written(self) -> list[str]:
+        """What the topology lets the service write; nothing for a process that has no place in it."""
+        if self._service not in PUBLISHES:
+            return []
+        own = topics.retry_topic(self._service), topics.dead_letter_topic(self._service)
+        return [*PUBLISHES[self._service], *own]
 
     async def _drain(self) -> None:
         """While the consumers are members: FastStream stops those of several workers before their handlers.

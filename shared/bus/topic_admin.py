@@ -46,11 +46,16 @@ class Applied:
     """A topic whose number of partitions differs: only an operator can change it."""
 
 
-def load_topics(path: Path) -> dict[str, TopicSpec]:
-    """Raises `ConfigurationError` that names the file and the topic."""
+def load_topics(path: Path, *, partitions: int | None = None) -> dict[str, TopicSpec]:
+    """`partitions` take the place of the file's default; a topic that declares its own number keeps it.
+
+    Raises `ConfigurationError` that names the file and the topic.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         defaults, services = document["defaults"], document["services"]
+        if partitions is not None:
+            defaults = {**defaults, "partitions": partitions}
         raw = dict(document["topics"])
         for service in services["names"]:
             raw[retry_topic(service)] = services["retry"]

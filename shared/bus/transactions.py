@@ -8,13 +8,16 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 
 from shared import crashpoints
+from shared.bus.access import DENIED
 from shared.bus.delivery import DeferRecord
 from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Outgoing, Record
 from shared.bus.values import value_of
 from shared.errors import TransientError
+from shared.events.topics import transactional_id_prefix
 from shared.observability import tracing
 from shared.observability.logging import get_logger
+from shared.observability.metrics import KAFKA_DENIALS
 
 REBALANCE_PAUSE_S = 0.2
 """How long a record waits whose partition has no producer yet."""
@@ -45,7 +48,7 @@ class TransactionalProducers:
         """All of it and the record's offset are committed, or none of it.
 
         Raises `DeferRecord` while the record's partition is not assigned, `EventTooLargeError`, `ProducerFenced` where a
-        new owner has it, and `KafkaError` in an outage.
+        new owner has it, `TransientError` where a right is missing, and `KafkaError` in an outage.
         """
         partition = TopicPartition(record.topic, record.partition)
         producer = await self._of(partition)
@@ -58,11 +61,12 @@ class TransactionalProducers:
                     )
                 crashpoints.reach(f"{self._service}.transaction")
                 await producer.send_offsets_to_transaction({partition: record.offset + 1}, self._group)
+        except DENIED as error:
+            await self._drop(partition, producer)
+            raise self._denied(error) from error
         except UNUSABLE as error:
             # The producer never recovers from that: the record comes again, with a new one.
-            if self._producers.get(partition) is producer:
-                del self._producers[partition]
-            await _stop(producer)
+            await self._drop(partition, producer)
             raise TransientError("the transactional producer was replaced") from error
 
     async def open(self, assigned: set[TopicPartition]) -> None:
@@ -96,16 +100,28 @@ class TransactionalProducers:
         if (old := self._producers.pop(partition, None)) is not None:
             await _stop(old)
         producer = self._kafka.producer(
-            transactional_id=f"{self._group}-{partition.topic}-{partition.partition}",
+            transactional_id=f"{transactional_id_prefix(self._group, partition.topic)}{partition.partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type=COMPRESSION,
         )
         try:
             await producer.start()
+        except DENIED as error:
+            await _stop(producer)
+            raise self._denied(error) from error
         except BaseException:
             await _stop(producer)
             raise
         self._producers[partition] = producer
+
+    async def _drop(self, partition: TopicPartition, producer: AIOKafkaProducer) -> None:
+        if self._producers.get(partition) is producer:
+            del self._producers[partition]
+        await _stop(producer)
+
+    def _denied(self, error: KafkaError) -> TransientError:
+        KAFKA_DENIALS.inc()
+        return TransientError(self._kafka.denial(error, "Write"))
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -28,3 +28,8 @@ def dead_letter_topic(service: str) -> str:
 
 def consumer_group(service: str) -> str:
     return f"onpoint-{service}"
+
+
+def transactional_id_prefix(group: str, topic: str) -> str:
+    """Of the producers that answer the records of a topic; the number of the partition follows."""
+    return f"{group}-{topic}-"

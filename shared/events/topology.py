@@ -42,6 +42,61 @@ PARENT_STAGE: Final[Mapping[Stage, Stage | None]] = {stage.name: stage.parent fo
 RESULT_OF_STAGE: Final[Mapping[Stage, str]] = {stage.name: stage.result_topic for stage in PIPELINE}
 STAGE_OF_RESULT: Final[Mapping[str, Stage]] = {stage.result_topic: stage.name for stage in PIPELINE}
 STAGES_IN_STAGING: Final = frozenset(stage.name for stage in PIPELINE if stage.commits_in_staging)
+
+CONSUMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "crawler": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
+    "processor": (topics.BATCH_CRAWLED,),
+    "converter": (topics.BATCH_PROCESSED, topics.EXPORTS_COMBINE_REQUESTED),
+    "loader": (topics.BATCH_PROCESSED,),
+    "s3sink": (topics.BATCH_PROCESSED, topics.RUN_SEALED),
+    "quality": (
+        topics.CRAWL_PLANNED,
+        *RESULT_OF_STAGE.values(),
+        topics.BATCH_FAILED,
+        topics.RUN_DRAINED,
+        topics.EXPORTS_COMBINED,
+    ),
+}
+"""Which service answers for what, beside its own retry topic: what it cannot handle is in its dead letters."""
+
+LISTENS: Final[Mapping[str, tuple[str, ...]]] = {
+    "quality": (topics.CRAWL_REQUESTED, topics.CRAWL_BATCH_REQUESTED),
+}
+"""What a service reads and another one answers for."""
+
+FOLLOWS: Final[Mapping[str, tuple[str, ...]]] = {
+    "lineage": (
+        topics.CRAWL_PLANNED,
+        *RESULT_OF_STAGE.values(),
+        topics.BATCH_FAILED,
+        topics.RUN_COMPLETED,
+    ),
+}
+"""What a process beside the services reads in a group of its own. It answers for nothing."""
+
+PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
+    "crawler": (
+        topics.CRAWL_BATCH_REQUESTED,
+        topics.CRAWL_PLANNED,
+        topics.BATCH_CRAWLED,
+        topics.BATCH_FAILED,
+    ),
+    "processor": (topics.BATCH_PROCESSED, topics.BATCH_FAILED),
+    "converter": (topics.BATCH_CONVERTED, topics.EXPORTS_COMBINED, topics.BATCH_FAILED),
+    "loader": (topics.BATCH_LOADED, topics.BATCH_FAILED),
+    "s3sink": (topics.BATCH_STORED, topics.BATCH_FAILED),
+    "quality": (
+        topics.RUN_SEALED,
+        topics.RUN_DRAINED,
+        topics.RUN_COMPLETED,
+        topics.EXPORTS_COMBINE_REQUESTED,
+    ),
+}
+"""What a service publishes, beside its own retries and dead letters."""
+
+TRANSACTIONAL: Final[Mapping[str, tuple[str, ...]]] = {"quality": (topics.RUN_DRAINED,)}
+"""What a service reads and answers in Kafka transactions. Their ids begin as `transactional_id_prefix` says."""
+
 LAST_STAGES: Final = tuple(name for name in STAGES if name not in PARENT_STAGE.values())
 """The stages that deliver: no other works on their results."""
 

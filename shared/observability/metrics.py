@@ -109,9 +109,9 @@ BROKER_REACHABLE = _BUS.gauge(
 )
 KAFKA_DENIALS = _BUS.counter(
     "onpoint_kafka_denials_total",
-    "Refusals of the broker to let this service read: a login, a certificate or an ACL.",
+    "Refusals of the broker to let this service read or write: an ACL is missing.",
     unit="count",
-    remedy="The log has `kafka_denies` with the permission that is missing.",
+    remedy="`/readyz` and the log name the right that is missing.",
 )
 
 _PROCESS = Section("Process", "every service")

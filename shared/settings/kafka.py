@@ -52,6 +52,12 @@ class KafkaSettings(Settings):
             description="its password, with OAUTHBEARER the client secret, or its _FILE",
         ),
     ] = None
+    kafka_sasl_password_file: Annotated[
+        str | None,
+        Field(
+            description="file that has this password instead of the variable; with SCRAM it is read for each login"
+        ),
+    ] = None
     kafka_oauth_token_url: Annotated[
         str | None,
         Field(

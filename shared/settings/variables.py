@@ -24,6 +24,11 @@ def read_setting(field: str, environment: Mapping[str, str]) -> str | None:
     if not (file := environment.get(f"{variable}_FILE")):
         return None
     try:
-        return Path(file).read_text(encoding="utf-8").rstrip("\r\n") or None
+        return read_file(Path(file)) or None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{variable}_FILE: {file} cannot be read: {error}") from error
+
+
+def read_file(file: Path) -> str:
+    """Without the last line end. Raises `OSError`, `UnicodeDecodeError`."""
+    return file.read_text(encoding="utf-8").rstrip("\r\n")

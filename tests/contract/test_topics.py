@@ -21,6 +21,14 @@ def test_every_topic_of_the_code_is_declared_and_no_other() -> None:
     assert set(load_topics(FILE)) == named_in_code()
 
 
+def test_another_number_of_partitions_takes_the_place_of_the_default_alone() -> None:
+    before, after = load_topics(FILE), load_topics(FILE, partitions=24)
+    assert after[topics.CRAWL_REQUESTED] == before[topics.CRAWL_REQUESTED]
+    assert {name for name in after if after[name].partitions == 24} == {
+        name for name in before if before[name].partitions == before[topics.BATCH_CRAWLED].partitions
+    }
+
+
 def test_requests_and_completions_are_in_one_order() -> None:
     specs = load_topics(FILE)
     assert specs[topics.CRAWL_REQUESTED].partitions == 1

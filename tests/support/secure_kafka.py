@@ -9,20 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiokafka.protocol.admin import CreateAclsRequest
-
 from deploy.local.fetch import fetch
 from deploy.local.kafka import JVM_FLAGS, LOG4J
 from deploy.local.ports import HOST, free_port
 from deploy.local.tools import find_java
+from shared.bus.access_admin import Difference, Grant, apply
 from shared.bus.kafka import KafkaClients
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
-from tests.support.acls import Acl
 from tests.support.certificates import ClientCertificate, make_certificates
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer
 
 ADMIN = "admin"
+BROKER = "CN=broker"
+"""As its certificate has it; the controller's listener knows the broker by that."""
 START_TIMEOUT_S = 180
 
 PROPERTIES = """\
@@ -32,7 +32,7 @@ controller.quorum.voters=1@{host}:{controller}
 controller.listener.names=CONTROLLER
 listeners=SASL_SSL://{host}:{port},TOKENS://{host}:{tokens},CERTIFICATES://{host}:{certificates},CONTROLLER://{host}:{controller}
 advertised.listeners=SASL_SSL://{host}:{port},TOKENS://{host}:{tokens},CERTIFICATES://{host}:{certificates}
-listener.security.protocol.map=SASL_SSL:SASL_SSL,TOKENS:SASL_SSL,CERTIFICATES:SSL,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=SASL_SSL:SASL_SSL,TOKENS:SASL_SSL,CERTIFICATES:SSL,CONTROLLER:SSL
 inter.broker.listener.name=SASL_SSL
 sasl.enabled.mechanisms=SCRAM-SHA-512
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
@@ -45,12 +45,13 @@ sasl.oauthbearer.jwks.endpoint.url={jwks}
 sasl.oauthbearer.expected.issuer={issuer}
 sasl.oauthbearer.expected.audience={audience}
 listener.name.certificates.ssl.client.auth=required
+listener.name.controller.ssl.client.auth=required
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
 ssl.truststore.type=PEM
 ssl.truststore.location={ca}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:{admin};User:ANONYMOUS
+super.users=User:{admin};User:{broker}
 allow.everyone.if.no.acl.found=false
 log.dirs={data}
 auto.create.topics.enable=false
@@ -62,8 +63,8 @@ transaction.state.log.num.partitions=2
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=6000
 """
-"""Only the controller's listener knows anonymous clients; it is the broker's own. A connection ends with the token that it
-was opened with."""
+"""No listener knows anonymous clients: the controller's takes the broker's own certificate. A connection ends with the token
+that it was opened with."""
 
 OAUTH = "org.apache.kafka.common.security.oauthbearer"
 ALLOWED_URLS = "org.apache.kafka.sasl.oauthbearer.allowed.urls"
@@ -151,24 +152,11 @@ class SecureKafka:
         changed = {f"ONPOINT_{name.upper()}": value or "" for name, value in settings.items()}
         return clients_of({**self.environment(user), **changed})
 
-    async def allow(self, acls: Iterable[Acl]) -> None:
-        admin = self.clients(ADMIN).admin()
-        await admin.start()
-        try:
-            for acl in acls:
-                request = CreateAclsRequest(
-                    acl.resource,
-                    acl.name,
-                    acl.pattern,
-                    f"User:{acl.user}",
-                    "*",
-                    acl.operation,
-                    acl.permission,
-                )
-                response = await admin._send_request(request)  # noqa: SLF001 - aiokafka builds the request and offers no call
-                assert [code for code, *_ in response.creation_responses] == [0], response
-        finally:
-            await admin.close()
+    async def allow(self, grants: Iterable[Grant]) -> None:
+        await apply(self.clients(ADMIN), Difference(tuple(grants), (), ()))
+
+    async def revoke(self, grants: Iterable[Grant]) -> None:
+        await apply(self.clients(ADMIN), Difference((), tuple(grants), ()), prune=True)
 
     def _reach(self, port: int, protocol: str) -> dict[str, str]:
         return {
@@ -189,6 +177,7 @@ class SecureKafka:
                 certificates=self._certificate_port,
                 controller=free_port((self.port, self._token_port, self._certificate_port)),
                 admin=ADMIN,
+                broker=BROKER,
                 jaas=f'{login} required username="{ADMIN}" password="{password_of(ADMIN)}";',
                 oauth=OAUTH,
                 jwks=self.issuer.jwks.as_uri(),

@@ -13,10 +13,10 @@ from console.cli.cdc.registration import choose
 from console.cli.errors import FAILED, SUCCESS, CommandError
 from console.cli.result import print_json
 from console.client.cdc.connect import Connect, ConnectError
-from console.client.cdc.names import CONNECTOR
 from console.client.cdc.source import published
 from console.formatting import number, quantity, size
 from shared.errors import OnPointError, TransientError
+from shared.events.capture import CONNECTOR
 from shared.settings.dask import DaskSettings
 from shared.settings.object_store import ObjectStoreSettings
 

@@ -20,9 +20,9 @@ from console.cli.cdc.reach import (
 from console.cli.errors import CommandError, WrongUseError
 from console.client.cdc import signals, source, state
 from console.client.cdc.connect import Connect, ConnectError
-from console.client.cdc.names import CONNECTOR
 from console.client.cdc.register import connector_config
 from shared.bus.kafka import KafkaClients
+from shared.events.capture import CONNECTOR
 
 CONNECTOR_FILE = Path(__file__).resolve().parents[3] / "deploy" / "kafka-connect" / "connector.yaml"
 START_S = 120.0

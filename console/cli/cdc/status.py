@@ -14,11 +14,11 @@ from console.cli.result import print_json
 from console.client.cdc import state
 from console.client.cdc.connect import Connect, ConnectError, ConnectorState
 from console.client.cdc.lag import seconds_behind
-from console.client.cdc.names import CONNECTOR
 from console.client.cdc.source import Table, published
 from console.formatting import number, size
 from shared.bus.kafka import KafkaClients
 from shared.errors import OnPointError
+from shared.events.capture import CONNECTOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """What change capture is called where other programs see it. The files of deploy/kafka-connect have the same names."""
 
-CONNECTOR = "onpoint-cdc"
+from shared.events.capture import TOPIC_PREFIX
+
 ROLE = "onpoint_cdc"
 PUBLICATION = "onpoint_cdc"
 SLOT = "onpoint_cdc"
-TOPIC_PREFIX = "cdc"
-SIGNALS = "onpoint.connect.signals"
 PASSWORD_FILE = "postgres_cdc"  # noqa: S105 - the name of a file
 
 

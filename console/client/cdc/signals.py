@@ -8,9 +8,10 @@ import orjson
 from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from console.client.cdc.names import SIGNALS, TOPIC_PREFIX, topic_of
+from console.client.cdc.names import topic_of
 from console.client.cdc.source import Table
 from shared.bus.kafka import KafkaClients
+from shared.events.capture import SIGNALS, TOPIC_PREFIX
 
 
 async def make_signals_topic(kafka: KafkaClients, replication: int) -> None:

@@ -20,14 +20,14 @@ from shared.errors import PermanentError, TransientError
 from shared.events import topics
 from shared.events.decode import decode_event
 from shared.events.models import BatchManifest, CrawlPlanned, RunCompleted
-from shared.events.topology import PARENT_STAGE, RESULT_OF_STAGE
+from shared.events.topology import FOLLOWS, PARENT_STAGE
 from shared.observability.logging import get_logger
 from shared.runtime.background import Outage
 from shared.storage import keys
 from shared.storage.object_store import ObjectStore
 
 GROUP: Final = topics.consumer_group("lineage")
-TOPICS: Final = (topics.CRAWL_PLANNED, *RESULT_OF_STAGE.values(), topics.BATCH_FAILED, topics.RUN_COMPLETED)
+TOPICS: Final = FOLLOWS["lineage"]
 
 log = get_logger()
 

@@ -8,6 +8,7 @@ from services.s3sink.cdc.watch import SlotWatch
 from shared.bus.batches import BatchSubscription, topics_of
 from shared.bus.kafka import KafkaClients
 from shared.bus.lag import LagMeter
+from shared.events.capture import SINK_GROUP, TOPIC_PREFIX
 from shared.observability.metrics import (
     CDC_CAPTURE_LAG_SECONDS,
     CDC_EXPECTED_ROWS,
@@ -27,9 +28,6 @@ from shared.settings.object_store import ObjectStoreSettings
 from shared.settings.postgres import PostgresSettings
 from shared.storage.object_store import open_s3
 
-GROUP = "onpoint-cdc"
-TOPIC_PREFIX = "cdc"
-
 
 async def build(process: Process) -> None:
     """Makes the sink and its watch. Waits for PostgreSQL and the migrations of s3sink."""
@@ -47,17 +45,17 @@ async def build(process: Process) -> None:
         process.resources.enter_context(scratch_room()),
         observe,
     )
-    clients = KafkaClients(kafka, GROUP)
+    clients = KafkaClients(kafka, SINK_GROUP)
     subscription = BatchSubscription(
         clients,
-        group=GROUP,
+        group=SINK_GROUP,
         pattern=topics_of(TOPIC_PREFIX),
         handler=sink,
         send_dead_letter=process.publisher.send_dead_letter,
         session_timeout_ms=kafka.kafka_session_timeout_ms,
     )
     watch = SlotWatch(pool)
-    lag = LagMeter(clients, GROUP, subscription.assigned)
+    lag = LagMeter(clients, SINK_GROUP, subscription.assigned)
     process.loops.extend([subscription.run, watch.run, lag.run])
     process.checks.extend([subscription.problems, watch.problems])
     CDC_STOPPED.set_function(subscription.stopped)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from shared.bus.access_admin import Grant
 from shared.bus.kafka import KafkaAccessError, KafkaClients
 from shared.bus.tokens import PAUSE_S, TokenEndpointAwayError
 from shared.bus.topic_admin import TopicSpec, apply_topics
-from tests.support.acls import GROUP, READ, TOPIC, WRITE, Acl
 from tests.support.certificates import ClientCertificate, make_ca, make_client_certificate
 from tests.support.lone_service import LoneService
 from tests.support.secure_kafka import ADMIN, SecureKafka, clients_of, password_of
@@ -32,12 +32,12 @@ STRANGER, STRANGERS_NAME = "/O=Example/CN=stranger", "CN=stranger,O=Example"
 async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SecureKafka]:
     with SecureKafka(tmp_path_factory.mktemp("kafka")) as broker:
         await broker.allow(
-            acl
+            grant
             for user in (CLIENT, DISTINGUISHED_NAME)
-            for acl in (
-                Acl(user, TOPIC, TOPIC_NAME, READ),
-                Acl(user, TOPIC, TOPIC_NAME, WRITE),
-                Acl(user, GROUP, GROUP_NAME, READ),
+            for grant in (
+                Grant(f"User:{user}", "topic", TOPIC_NAME, "Read"),
+                Grant(f"User:{user}", "topic", TOPIC_NAME, "Write"),
+                Grant(f"User:{user}", "group", GROUP_NAME, "Read"),
             )
         )
         await apply_topics(broker.clients(ADMIN), {TOPIC_NAME: SPEC})
@@ -108,7 +108,7 @@ async def test_a_token_of_another_audience_is_refused_by_the_broker(
 
 async def test_a_client_without_rights_is_named(kafka: SecureKafka, tokens: TokenServer) -> None:
     clients = clients_of(kafka.environment_of_token("stranger", tokens.url))
-    with pytest.raises(KafkaAccessError, match="denies the user 'stranger' the topics logins"):
+    with pytest.raises(KafkaAccessError, match="denies the user 'stranger' Read on the topics logins"):
         await clients.check_permissions(GROUP_NAME, [TOPIC_NAME])
 
 
@@ -166,12 +166,15 @@ async def test_a_client_of_each_kind_logs_in_by_its_certificate(
 async def test_the_acls_hold_for_the_name_in_the_certificate(kafka: SecureKafka) -> None:
     stranger = make_client_certificate(kafka.ca, "stranger", STRANGER)
     clients = clients_of(kafka.environment_of_certificate(stranger))
-    named = f"denies the client with the certificate {stranger.certificate} the topics logins"
+    named = f"denies the client with the certificate {stranger.certificate} Read on the topics logins"
     with pytest.raises(KafkaAccessError, match=named):
         await clients.check_permissions(GROUP_NAME, [TOPIC_NAME])
 
     await kafka.allow(
-        [Acl(STRANGERS_NAME, TOPIC, TOPIC_NAME, READ), Acl(STRANGERS_NAME, GROUP, GROUP_NAME, READ)]
+        [
+            Grant(f"User:{STRANGERS_NAME}", "topic", TOPIC_NAME, "Read"),
+            Grant(f"User:{STRANGERS_NAME}", "group", GROUP_NAME, "Read"),
+        ]
     )
     await clients.check_permissions(GROUP_NAME, [TOPIC_NAME])
 

@@ -1,0 +1,47 @@
+"""No field of any object can be misspelt: the API server refuses each under another name."""
+
+from typing import Final
+
+import pytest
+
+from tests.deploy.cluster.api import Object
+from tests.deploy.cluster.simulated import SimulatedCluster
+from tests.deploy.misspelling import Misspelt, misspellings
+from tests.deploy.rendered import OVERLAYS, rendered
+
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(600)]
+
+FREE: Final = {
+    "*": (
+        "metadata.labels", "metadata.annotations", "matchLabels", "nodeSelector", "commonLabels",
+    ),
+    "ConfigMap": ("data", "binaryData"),
+    "Secret": ("data", "stringData"),
+}  # fmt: skip
+"""Mappings whose keys are the user's own."""
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_misspelt_field_is_taken(overlay: str, cluster: SimulatedCluster) -> None:
+    tried: set[tuple[str, str]] = set()
+    taken = []
+    for wanted in rendered(overlay):
+        for misspelt in misspellings(wanted):
+            key = (wanted["kind"], misspelt.kind_of_field)
+            if key in tried or _is_free(wanted, misspelt):
+                continue
+            tried.add(key)
+            answer = cluster.api.apply(misspelt.object, dry=True)
+            if answer.accepted or f"{misspelt.path[-1]}z" not in answer.message:
+                taken.append(
+                    f"{wanted['kind']} {misspelt.kind_of_field}: {answer.status} {answer.message[:200]}"
+                )
+    assert taken == []
+    assert len(tried) > 200
+
+
+def _is_free(wanted: Object, misspelt: Misspelt) -> bool:
+    inside = ".".join(str(step) for step in misspelt.path[:-1])
+    return any(
+        inside == each or inside.endswith(f".{each}") for each in (*FREE["*"], *FREE.get(wanted["kind"], ()))
+    )
