@@ -62,8 +62,9 @@ test-histories: setup ## 200 random histories, after each of which verify is sil
 test-alerts: setup ## Each alert under its fault, in a time twenty times as fast, with Prometheus and Alertmanager (root; < 10 min)
 	$(BIN)/python -m pytest -m alerts tests/alerts
 
-manifests: setup ## Writes the derived manifests of deploy/k8s anew
+manifests: setup ## Writes the derived files of deploy/k8s and deploy/terraform anew
 	@$(BIN)/python -m deploy.k8s.manifests
+	@$(BIN)/python -m deploy.terraform.s3_rights
 
 dashboards: setup ## Writes the JSON of the dashboards anew
 	$(BIN)/python -m deploy.observe.dashboards

@@ -3,23 +3,21 @@
 import re
 
 import pytest
-import yaml
 
+from deploy.terraform.s3_rights import accounts
 from shared.events.topology import SERVICES, STAGES
-from tests.support.records import ROOT
 from tests.terraform.plan import Plan, statements
 from tests.terraform.rights import allows, policies_of
 
 pytestmark = [pytest.mark.terraform, pytest.mark.timeout(600)]
 
-RIGHTS = yaml.safe_load((ROOT / "deploy/terraform/modules/access/s3_rights.yaml").read_text())
 LAKE = "arn:aws:s3:::onpoint-dev-lake-123456789012"
 STAGING = "arn:aws:s3:::onpoint-dev-staging-123456789012"
 PUT, GET, DELETE, LIST = "s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:ListBucket"
 
 
 def test_every_service_has_a_role(dev: Plan) -> None:
-    assert set(SERVICES) < policies_of(dev).keys() == RIGHTS.keys()
+    assert set(SERVICES) < policies_of(dev).keys() == accounts().keys()
 
 
 def test_no_policy_has_an_action_or_a_bucket_of_all(dev: Plan, prod: Plan) -> None:
@@ -48,8 +46,8 @@ def test_a_stage_writes_its_own_folder_of_staging(dev: Plan, service: str) -> No
     granted = policies_of(dev)[service]
     for stage in STAGES:
         allowed = allows(granted, PUT, f"{STAGING}/runs/r/posts/{stage}/b.json")
-        # The crawler copies what a replay begins with, of any stage.
-        assert allowed == (service in {stage, "crawler"})
+        # The sink's are in its own tables.
+        assert allowed == (stage == service != "s3sink")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +63,9 @@ def test_a_stage_writes_its_own_folder_of_staging(dev: Plan, service: str) -> No
         ("s3sink", "exports/r/posts/csv/x.csv"),
         ("s3sink", "cdc/onpoint_posts/x.parquet"),
         ("s3sink-cdc", "posts/year=2026/x.parquet"),
-        ("quality", "posts/year=2026/x.parquet"),
-        ("console", "_runs/r.json"),
+        ("quality", "exports/r/posts/csv/x.csv"),
+        ("quality", "cdc/onpoint_posts/x.parquet"),
+        ("console", "cdc/onpoint_posts/x.parquet"),
         ("dask-worker", "posts/year=2026/x.parquet"),
         ("quality-lineage", "posts/year=2026/x.parquet"),
     ],
@@ -83,6 +82,7 @@ def test_a_service_does_not_write_what_is_anothers(dev: Plan, service: str, key:
         ("s3sink-cdc", "cdc/onpoint_posts/2026/11/29/00/0-9.parquet"),
         ("quality", "_runs/r.json"),
         ("quality", "_datasets/posts.json"),
+        ("quality", "posts/year=2026/compacted.parquet"),
         ("console", "posts/year=2026/compacted.parquet"),
     ],
 )

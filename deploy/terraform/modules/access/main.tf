@@ -1,45 +1,8 @@
 # A role for each service account of Kubernetes. A pod gets it by its token (IAM roles for service accounts).
 
 locals {
-  rights  = yamldecode(file("${path.module}/s3_rights.yaml"))
-  buckets = var.bucket_arns
-
-  verbs = {
-    read       = { effect = "Allow", actions = ["s3:GetObject"] }
-    write      = { effect = "Allow", actions = ["s3:PutObject", "s3:AbortMultipartUpload"] }
-    delete     = { effect = "Allow", actions = ["s3:DeleteObject"] }
-    uploads    = { effect = "Allow", actions = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"] }
-    not_write  = { effect = "Deny", actions = ["s3:PutObject"] }
-    not_delete = { effect = "Deny", actions = ["s3:DeleteObject"] }
-  }
-
-  of_objects = {
-    for account, granted in local.rights : account => flatten([
-      for bucket in sort(keys(granted)) : [
-        for verb in ["read", "write", "delete", "uploads", "not_write", "not_delete"] : {
-          sid       = "${title(bucket)}${join("", [for word in split("_", verb) : title(word)])}"
-          effect    = local.verbs[verb].effect
-          actions   = local.verbs[verb].actions
-          resources = [for key in granted[bucket][verb] : "${local.buckets[bucket]}/${key}"]
-        } if contains(keys(granted[bucket]), verb)
-      ]
-    ])
-  }
-
-  of_buckets = {
-    for account, granted in local.rights : account => flatten([
-      for bucket in sort(keys(granted)) : [
-        {
-          sid = "${title(bucket)}Names"
-          actions = concat(
-            contains(keys(granted[bucket]), "list") ? ["s3:ListBucket"] : [],
-            contains(keys(granted[bucket]), "uploads") ? ["s3:ListBucketMultipartUploads"] : [],
-          )
-          resources = [local.buckets[bucket]]
-        }
-      ] if length(setintersection(keys(granted[bucket]), ["list", "uploads"])) > 0
-    ])
-  }
+  # Of shared/storage/access.py: `make manifests` writes it.
+  rights = jsondecode(file("${path.module}/s3_rights.json"))
 
   issuer = replace(var.oidc_issuer_url, "https://", "")
 }
@@ -48,16 +11,15 @@ data "aws_iam_policy_document" "s3" {
   for_each = local.rights
 
   dynamic "statement" {
-    for_each = concat(
-      [for statement in local.of_buckets[each.key] : merge(statement, { effect = "Allow" })],
-      local.of_objects[each.key],
-    )
+    for_each = each.value
 
     content {
-      sid       = statement.value.sid
-      effect    = statement.value.effect
-      actions   = statement.value.actions
-      resources = statement.value.resources
+      sid     = statement.value.sid
+      effect  = statement.value.effect
+      actions = statement.value.actions
+      resources = length(statement.value.keys) == 0 ? [var.bucket_arns[statement.value.bucket]] : [
+        for key in statement.value.keys : "${var.bucket_arns[statement.value.bucket]}/${key}"
+      ]
     }
   }
 }
