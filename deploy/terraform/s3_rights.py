@@ -1,6 +1,6 @@
-"""The statements of IAM of each service account, derived from `shared.storage.access`: `python -m deploy.terraform.s3_rights`.
+"""The statements of IAM of each service account, derived from `shared.storage.access`.
 
-Terraform reads the file that it writes.
+`python -m deploy.terraform.s3_rights` writes them; Terraform reads the file.
 """
 
 import json

@@ -16,6 +16,8 @@ class Plan:
     unknown: Mapping[str, Values]
     """Of the same addresses: what is known afterwards only."""
     configuration: Mapping[str, Any]
+    outputs: Mapping[str, frozenset[str]]
+    """Of each output that is a map, its keys."""
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
@@ -29,6 +31,10 @@ class Plan:
             },
             {address: change["after_unknown"] for address, change in changes.items()},
             document["configuration"],
+            {
+                name: frozenset({**_map(change["after"]), **_map(change["after_unknown"])})
+                for name, change in document["output_changes"].items()
+            },
         )
 
     def one(self, address: str) -> Values:
@@ -40,6 +46,10 @@ class Plan:
 
     def kinds(self) -> set[str]:
         return {kind_of(address) for address in self.resources}
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def kind_of(address: str) -> str:

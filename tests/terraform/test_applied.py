@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from deploy.k8s.manifests import cluster
 from deploy.terraform.cluster_env import read_outputs, text_of
 from shared.settings.postgres import PostgresSettings
 from tests.support.records import ROOT
@@ -202,6 +203,7 @@ def test_kubernetes_gets_what_it_has_to_know(
     for account in KEPT:
         name = account.lower().replace("_", "-")
         assert values[f"ROLE_ARN_{account}"] == f"arn:aws:iam::123456789012:role/onpoint-dev-{name}"
+    assert cluster.read(text_of(values, "dev"), "cluster.env").values == values, "as deploy/k8s checks it"
     lines = text_of(values, "dev").splitlines()
     assert [line for line in lines if not line.startswith("#")] == sorted(
         f"{n}={v}" for n, v in values.items()

@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 
+from deploy.k8s.manifests.cluster import OPTIONAL, required
 from tests.support.records import ROOT
 from tests.terraform.plan import Plan, Values
 
@@ -202,6 +203,25 @@ class TestOptions:
         assert asked.pop("encryption_mode") == "sse-s3"
         assert {name: target[name] for name in asked} == asked
         assert target["encryption_mode"] == "SSE_KMS"
+
+
+class TestHandover:
+    def test_kubernetes_gets_the_lines_that_it_knows(self, dev: Plan, prod: Plan) -> None:
+        assert dev.outputs["cluster_env"] == set(required())
+        assert prod.outputs["cluster_env"] == {*required(), *OPTIONAL}
+
+    def test_the_secrets_have_the_names_that_kubernetes_asks_for(self, prod: Plan) -> None:
+        made = {v["name"] for v in prod.of("aws_secretsmanager_secret").values()}
+        asked = {
+            found["remoteRef"]["key"]
+            for each in yaml.safe_load_all(
+                (ROOT / "deploy/k8s/overlays/prod/cluster/secrets.yaml").read_text()
+            )
+            if each["kind"] == "ExternalSecret"
+            for found in each["spec"]["data"]
+        }
+        assert asked
+        assert asked - made == set()
 
 
 class TestWatch:

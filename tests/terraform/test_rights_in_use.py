@@ -46,12 +46,14 @@ formats: [parquet]
 """Table formats read and replace metadata of their own."""
 
 UNUSED_HERE = {
-    # Only after a failure, or a killed process.
+    # After a killed process, or when a dead letter is replayed.
     "crawler": {"s3:DeleteObject staging"},
     "processor": {"s3:DeleteObject staging"},
     "converter": {"s3:DeleteObject staging"},
-    "loader": {"s3:DeleteObject staging", "s3:PutObject staging"},
-    "s3sink": {"s3:DeleteObject staging", "s3:PutObject staging"},
+    # Where PostgreSQL refuses rows.
+    "loader": {"s3:PutObject staging"},
+    # Where a sweep finds what nothing names.
+    "quality": {"s3:DeleteObject lake", "s3:GetObject lake"},
 }
 
 
