@@ -13,7 +13,7 @@ SPARK_STAMP := $(SPARK_VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup manifests dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore test-access dist \
+.PHONY: help setup manifests terraform-check cluster-env dashboards lint format test test-fast test-long test-faults test-chaos test-cdc test-alerts test-histories test-model test-sources chaos airflow-env test-airflow spark-env test-readers test-compose test-install test-restore test-access dist \
 	bench docs demo up down ps compose-up compose-down compose-run compose-logs compose-ps lock clean
 
 help: ## Lists the targets
@@ -41,10 +41,10 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff format .
 
 test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long and not terraform"
 
 test-fast: setup ## Only the tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long and not terraform"
 
 test-long: setup ## What has a stack or a measurement of its own: traces, lineage, figures, table formats, memory (< 15 min)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
@@ -62,8 +62,9 @@ test-histories: setup ## 200 random histories, after each of which verify is sil
 test-alerts: setup ## Each alert under its fault, in a time twenty times as fast, with Prometheus and Alertmanager (root; < 10 min)
 	$(BIN)/python -m pytest -m alerts tests/alerts
 
-manifests: setup ## Writes the derived manifests of deploy/k8s anew
+manifests: setup ## Writes the derived files of deploy/k8s and deploy/terraform anew
 	@$(BIN)/python -m deploy.k8s.manifests
+	@$(BIN)/python -m deploy.terraform.s3_rights
 
 dashboards: setup ## Writes the JSON of the dashboards anew
 	$(BIN)/python -m deploy.observe.dashboards
@@ -132,6 +133,12 @@ $(SPARK_STAMP): Makefile
 test-compose: setup ## docker-compose.yml on a Docker engine of its own; needs root and Debian (< 15 min)
 	@echo "installs docker.io and mmdebstrap if they are missing, makes images, runs, removes all: 7 to 13 min on 2 cores"
 	$(BIN)/python -m pytest -m compose tests/compose
+
+terraform-check: setup deploy-env ## deploy/terraform: format, validity, plans and an apply against a stand-in of AWS, checkov (Terraform, its AWS provider; < 15 min)
+	$(BIN)/python -m pytest -m terraform tests/terraform
+
+cluster-env: setup ## What Terraform made, as deploy/k8s/overlays/ENV/cluster.env (ENV=prod)
+	@$(BIN)/python -m deploy.terraform.cluster_env $(or $(ENV),prod)
 
 test-install: setup ## The wheel, installed in an empty folder: start, run, verify (< 2 min; the package registries)
 	$(BIN)/python -m pytest -m install tests/install

@@ -55,7 +55,8 @@ KEY_RIGHTS: Final[Mapping[str, tuple[KeyRight, ...]]] = {
     ),
     "processor": (*_READS_RUNS, KeyRight("staging", COLUMNS, ("Write",)), *_own_results("processor")),
     "converter": (*_READS_RUNS, *_own_results("converter"), KeyRight("lake", "exports/*", ("Write",))),
-    "loader": _READS_RUNS,
+    # Rows that PostgreSQL refused.
+    "loader": (*_READS_RUNS, KeyRight("staging", "runs/*/*/loader/*", ("Write",))),
     "s3sink": (*_READS_RUNS, KeyRight("lake", _DATASETS, ("Read", "Write"), but_not=OWN_FOLDERS)),
     "quality": (
         *_READS_RUNS,

@@ -61,7 +61,7 @@ def test_who_has_keys_is_a_user_of_the_bus() -> None:
         ("crawler", {"request", "plan", "a piece of the plan", "dataset", *own("crawler")}),
         ("processor", own("processor")),
         ("converter", own("converter")),
-        ("loader", set()),
+        ("loader", own("loader")),
         ("s3sink", set()),
         ("quality", set()),
         ("lineage", set()),
