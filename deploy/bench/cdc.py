@@ -174,6 +174,7 @@ def measure(rows: int, repeat: int) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     stages = cdc_stages.measure([_change(at) for at in range(min(rows, STAGE_ROWS))])
     of_stages = {
         name: {who: 1e6 * spent / min(rows, STAGE_ROWS) for who, spent in each.items()}
@@ -190,5 +191,5 @@ def measure(rows: int, repeat: int) -> dict[str, Any]:
         "row_at_a_time_orjson_per_cpu_s": rows / seconds["orjson"],
         "ratio": seconds["json"] / seconds["sink"],
         "ratio_orjson": seconds["orjson"] / seconds["sink"],
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_rss_bytes": peak_bytes,
     }

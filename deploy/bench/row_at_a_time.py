@@ -20,9 +20,9 @@ from typing import Any, Self
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 from aiokafka import AIOKafkaConsumer
 
+from services.s3sink.cdc.open_object import open_writer
 from shared.bus.kafka import KafkaClients
 from shared.storage.object_store import ObjectStore
 
@@ -116,16 +116,7 @@ class RowWriter:
     """Takes a row at a time, as Parquet's column writers do. A context manager: its end closes the file."""
 
     def __init__(self, file: Path) -> None:
-        self._writer = pq.ParquetWriter(
-            file,
-            SCHEMA,
-            version="2.6",
-            data_page_version="2.0",
-            compression="gzip",
-            compression_level=1,
-            coerce_timestamps="ms",
-            write_page_index=True,
-        )
+        self._writer = open_writer(file, SCHEMA)
         self._columns: dict[str, list[Any]] = {name: [] for name in TYPES}
         kinds = {pa.string(): str, pa.int64(): int, INSTANT: datetime}
         self._fields = tuple(
