@@ -1,7 +1,6 @@
 """Changes from Kafka to Parquet: the sink beside consumers of one record at a time, and beside reading alone."""
 
 import asyncio
-import json
 import logging
 import os
 import resource
@@ -11,17 +10,16 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import orjson
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 
-from deploy.bench import row_at_a_time
+from deploy.bench import cdc_stages, row_at_a_time
 from deploy.local.stack import LocalStack
 from services.s3sink.cdc.catalog import Catalog
 from services.s3sink.cdc.decode import Decoder
@@ -30,6 +28,7 @@ from services.s3sink.cdc.settings import CdcSettings
 from services.s3sink.cdc.sink import CdcSink
 from shared.bus.batches import FETCH_BYTES, MAX_RECORDS, BatchSubscription
 from shared.bus.kafka import KafkaClients
+from shared.bus.plain_records import PlainConsumer
 from shared.settings.kafka import KafkaSettings
 from shared.settings.model import load_settings
 from shared.settings.object_store import ObjectStoreSettings
@@ -37,9 +36,14 @@ from shared.storage.object_store import ObjectStore, open_s3
 
 COLUMNS = "id bigint PRIMARY KEY, user_id bigint, title text, body text, _run_id text, changed timestamptz"
 LIMIT_S = 600.0
+STAGE_ROWS = 100_000
+"""Of the stages that are measured in memory."""
 
 
-async def _measure(stack: LocalStack, rows: int, turn: int) -> dict[str, float]:
+Turn = dict[str, float]
+
+
+async def _measure(stack: LocalStack, rows: int, turn: int) -> Turn:
     environment = stack.environment()
     keys = f"{environment['AWS_ACCESS_KEY_ID']}:{environment['AWS_SECRET_ACCESS_KEY']}"
     environment["ONPOINT_S3_CREDENTIALS"] = keys
@@ -52,8 +56,9 @@ async def _measure(stack: LocalStack, rows: int, turn: int) -> dict[str, float]:
         await _publish(clients, f"cdc.public.{name}", rows)
         return {
             "poll": await _cpu(lambda: _poll(clients, name, rows)),
+            "poll_each": await _cpu(lambda: row_at_a_time.poll(clients, name, rows)),
             "sink": await _cpu(lambda: _by_sink(clients, pool, lake, name, rows)),
-            "json": await _cpu(lambda: row_at_a_time.store(clients, lake, name, rows, json.loads)),
+            "json": await _cpu(lambda: row_at_a_time.store(clients, lake, name, rows)),
             "orjson": await _cpu(lambda: row_at_a_time.store(clients, lake, name, rows, orjson.loads)),
         }
 
@@ -95,14 +100,16 @@ async def _by_sink(kafka: KafkaClients, pool: asyncpg.Pool, lake: ObjectStore, n
 
 
 async def _poll(kafka: KafkaClients, name: str, rows: int) -> None:
-    """Reads the records and drops them: what the sink cannot go below."""
-    build = partial(AIOKafkaConsumer, f"cdc.public.{name}")
+    """Reads the records as the sink does, and drops them: what the sink cannot go below."""
     options = {"max_poll_records": MAX_RECORDS, "fetch_max_bytes": FETCH_BYTES}
     consumer = kafka.consumer_of(
-        build, auto_offset_reset="earliest", max_partition_fetch_bytes=FETCH_BYTES, **options
+        PlainConsumer, denied=lambda *_: None, max_partition_fetch_bytes=FETCH_BYTES, **options
     )
+    partition = TopicPartition(f"cdc.public.{name}", 0)
+    consumer.assign([partition])
     await consumer.start()
     try:
+        await consumer.seek_to_beginning(partition)
         while rows > 0:
             rows -= sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
     finally:
@@ -133,6 +140,8 @@ def _change(at: int) -> bytes:
     source |= {
         "snapshot": "false",
         "db": "onpoint",
+        "ts_us": 1795962277273000 + at,
+        "ts_ns": 1795962277273000000 + at,
         "sequence": '["32315592","32317712"]',
         "schema": "public",
     }
@@ -147,6 +156,8 @@ def _change(at: int) -> bytes:
             "transaction": None,
             "op": operation,
             "ts_ms": 1795962277273,
+            "ts_us": 1795962277273123,
+            "ts_ns": 1795962277273123456,
         }
     )
 
@@ -163,14 +174,22 @@ def measure(rows: int, repeat: int) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    stages = cdc_stages.measure([_change(at) for at in range(min(rows, STAGE_ROWS))])
+    of_stages = {
+        name: {who: 1e6 * spent / min(rows, STAGE_ROWS) for who, spent in each.items()}
+        for name, each in stages.items()
+    }
+    reading = {"sink": 1e6 * seconds["poll"] / rows, "row": 1e6 * seconds["poll_each"] / rows}
     return {
         "rows": rows,
         "repeat": repeat,
+        "stages_us": {"reading": reading, **of_stages},
         "changes_per_cpu_s": rows / seconds["sink"],
         "read_only_per_cpu_s": rows / seconds["poll"],
         "row_at_a_time_per_cpu_s": rows / seconds["json"],
         "row_at_a_time_orjson_per_cpu_s": rows / seconds["orjson"],
         "ratio": seconds["json"] / seconds["sink"],
         "ratio_orjson": seconds["orjson"] / seconds["sink"],
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_rss_bytes": peak_bytes,
     }

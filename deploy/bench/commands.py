@@ -120,8 +120,9 @@ Examples:
 
 \b
 Changes as Debezium sends them go from Kafka to Parquet in the lake: by the
-sink of change capture, and by consumers that make a row of one record at a
-time, with Python's json and with orjson. CPU time counts, not the clock's.
+sink of change capture, and by consumers that take one record at a time through
+the steps of a sink of Kafka Connect, with Python's json and with orjson. CPU
+time counts, not the clock's.
 The bench starts a stack of its own and removes it.
 """
 
@@ -361,6 +362,10 @@ def cdc(
     orjson = found["row_at_a_time_orjson_per_cpu_s"]
     print(f"  the same with orjson    {orjson:,.0f}, {found['ratio_orjson']:.1f} times slower")
     print(f"  reading from Kafka only {found['read_only_per_cpu_s']:,.0f}")
+    print("by stage, in µs a change: change capture, one row at a time, and their ratio")
+    for stage, spent in found["stages_us"].items():
+        words = stage.replace("_", " ")
+        print(f"  {words:<23} {spent['sink']:5.1f} {spent['row']:5.1f} {spent['row'] / spent['sink']:5.1f}")
     print(f"  peak of memory with all {size(found['peak_rss_bytes'])}")
 
 

@@ -17,9 +17,9 @@ from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
@@ -27,9 +27,9 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from shared.bus.consumer import GroupConsumer
-from shared.bus.kafka import KafkaClients, to_record
+from shared.bus.kafka import KafkaClients
 from shared.bus.messages import Record
+from shared.bus.plain_records import PlainConsumer
 from shared.errors import OnPointError, PermanentError, TransientError
 from shared.observability.logging import get_logger
 from shared.runtime.background import backoff_s
@@ -163,7 +163,7 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
     async def run(self) -> None:
         """Never returns. Waits through outages of Kafka."""
         while True:
-            consumer = self._kafka.consumer_of(GroupConsumer, denied=lambda *_: None, **self._options)
+            consumer = self._kafka.consumer_of(PlainConsumer, denied=lambda *_: None, **self._options)
             try:
                 consumer.subscribe(pattern=self._pattern, listener=self)
                 await self._kafka.start(consumer)
@@ -244,9 +244,9 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         consumer.resume(tp)
         self._partitions[tp].has_begun = True
 
-    async def _take(self, tp: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+    async def _take(self, tp: TopicPartition, records: Sequence[Any]) -> None:
         state = self._partitions[tp]
-        while usable := [record for record in records if record.offset not in state.bad]:
+        while usable := [r for r in records if r.offset not in state.bad] if state.bad else records:
             batch = RecordBatch(
                 tp.topic,
                 tp.partition,
@@ -263,14 +263,18 @@ class BatchSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
             except BadRecordsError as error:
                 for record in usable:
                     if record.offset in error.bad:
-                        await self._refuse(record, error.bad[record.offset])
+                        await self._refuse(tp, record, error.bad[record.offset])
                         state.bad.add(record.offset)
             else:
                 return
 
-    async def _refuse(self, record: ConsumerRecord, error: PermanentError) -> None:
-        log.error("record_dead", topic=record.topic, offset=record.offset, detail=str(error))
-        await self._send_dead_letter(to_record(record), error)
+    async def _refuse(self, tp: TopicPartition, plain: Any, error: PermanentError) -> None:
+        log.error("record_dead", topic=tp.topic, offset=plain.offset, detail=str(error))
+        headers = tuple(plain.headers or ())
+        record = Record(
+            tp.topic, tp.partition, plain.offset, plain.timestamp, plain.key, plain.value, headers=headers
+        )
+        await self._send_dead_letter(record, error)
 
     async def _tick(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
         if self._partitions[tp].has_begun:

@@ -20,7 +20,7 @@ PROFILES = {
     "observe": {"prometheus", "alertmanager", "grafana"},
     "lineage": {"quality-lineage"},
     "kafka-ui": {"kafka-ui"},
-    "cdc": {"connect"},
+    "cdc": {"connect", "s3sink-cdc"},
     "airflow": {"airflow"},
     "dask": {"dask-scheduler", "dask-worker"},
     "demo": {"demo-source"},

@@ -43,6 +43,11 @@ _SCALARS: Final = {
     "bytea": "from_base64({x})",
 }
 _TEXT = "{x}"
+_WHOLE_NUMBERS: Final = {
+    *("smallint", "integer", "bigint", "oid", "date"),
+    *("timestamp without time zone", "time without time zone"),
+}
+"""Types that Debezium sends as such."""
 _DIGITS = (
     "CASE {x} WHEN 'NAN' THEN 'NaN' WHEN 'POSITIVE_INFINITY' THEN 'Infinity' "
     "WHEN 'NEGATIVE_INFINITY' THEN '-Infinity' ELSE {x} END"
@@ -84,6 +89,18 @@ def expression(column: Column, text: str) -> str:
         values = f"CAST(from_json({text}, '[\"VARCHAR\"]') AS VARCHAR[])"
         return values if element == _TEXT else f"list_transform({values}, lambda x: {element.format(x='x')})"
     return _scalar(column.type).format(x=text)
+
+
+def as_sent(column: Column) -> type | None:
+    """What its values are in Debezium's JSON, `str` unless known better; None: they are no plain values."""
+    kind = _PRECISION.sub(r"\1\2", column.type)
+    if column.as_text or not kind or kind.endswith("[]") or kind == "real":
+        return None  # the text of a `real` is rounded once, and a number in between would be twice
+    if kind == "boolean":
+        return bool
+    if kind == "double precision":
+        return float
+    return int if kind in _WHOLE_NUMBERS else str
 
 
 def _scalar(kind: str) -> str:

@@ -17,6 +17,29 @@ ROW_GROUP_BYTES = 16 * 2**20
 """In memory. A group is written at whichever comes first, and is never larger than an object should be."""
 GZIP_LEVEL = 1
 """Level 9, the default, takes four times as long for files that are a twentieth smaller."""
+_RISING = ("cdc_timestamp", "_lsn", "_tx", "_offset")
+"""Stored as the steps between them: a third of the bytes of a whole object, and half of the time."""
+
+
+def open_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A file of the lake as change capture writes it. Rows have the columns `_RISING`."""
+    of_dictionaries = [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+        if field.name not in _RISING
+    ]
+    return pq.ParquetWriter(
+        file,
+        schema,
+        version="2.6",
+        data_page_version="2.0",
+        compression="gzip",
+        compression_level=GZIP_LEVEL,
+        coerce_timestamps="ms",
+        write_page_index=True,
+        use_dictionary=of_dictionaries,
+        column_encoding=dict.fromkeys(_RISING, "DELTA_BINARY_PACKED"),
+    )
 
 
 class OpenObject:
@@ -70,16 +93,7 @@ class OpenObject:
         try:
             if self._writer is None:
                 self._folder = Path(tempfile.mkdtemp(dir=self._room))
-                self._writer = pq.ParquetWriter(
-                    self._file,
-                    self.schema,
-                    version="2.6",
-                    data_page_version="2.0",
-                    compression="gzip",
-                    compression_level=GZIP_LEVEL,
-                    coerce_timestamps="ms",
-                    write_page_index=True,
-                )
+                self._writer = open_writer(self._file, self.schema)
             table = pa.concat_tables(self._waiting)
             self._writer.write_table(table, row_group_size=table.num_rows)
         except OSError as error:

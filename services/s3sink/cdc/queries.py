@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.s3sink.cdc.columns import Column, expression
+from services.s3sink.cdc.rows import LAST_MS
 
 UNAVAILABLE: Final = "__debezium_unavailable_value"
 UNAVAILABLE_BYTES: Final = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
 """What Debezium writes where PostgreSQL did not log a value: of texts and, in base64, of bytes."""
 
 _ENVELOPE = ("/op", "/source/ts_ms", "/source/lsn", "/source/txId")
-_LAST_MS = 253_402_300_799_999
-"""The end of the year 9999."""
-_GOOD = f"coalesce({{op}} IN ('r', 'c', 'u', 'd', 't') AND TRY_CAST({{at}} AS BIGINT) BETWEEN 0 AND {_LAST_MS}, false)"
+_GOOD = f"coalesce({{op}} IN ('r', 'c', 'u', 'd', 't') AND TRY_CAST({{at}} AS BIGINT) BETWEEN 0 AND {LAST_MS}, false)"
 
 BAD_CHANGES: Final = (
     "SELECT o FROM records WHERE v IS NOT NULL AND NOT "  # noqa: S608 - ours

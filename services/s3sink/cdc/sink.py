@@ -13,10 +13,11 @@ from typing import Protocol
 
 from services.s3sink.cdc.catalog import Catalog
 from services.s3sink.cdc.columns import Column
-from services.s3sink.cdc.decode import Decoder, Rows
+from services.s3sink.cdc.decode import Decoder
 from services.s3sink.cdc.errors import SchemaGrewError
 from services.s3sink.cdc.open_object import OpenObject
 from services.s3sink.cdc.repository import CdcRepository, Load, Position, Written
+from services.s3sink.cdc.rows import Rows
 from services.s3sink.cdc.settings import CdcSettings
 from shared import crashpoints
 from shared.bus.batches import RecordBatch, StopPartitionError

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from services.s3sink.cdc.columns import Column
-from services.s3sink.cdc.decode import Decoder, Rows
+from services.s3sink.cdc.decode import Decoder
+from services.s3sink.cdc.rows import Rows
 from shared.bus.batches import BadRecordsError, RecordBatch
 
 COLUMNS = (Column("id", "bigint", in_key=True), Column("v", "integer"), Column("_run_id", "text"))
