@@ -1,6 +1,6 @@
 """A column of a dataset file: its type, where its value is in a record, and how that value is read. Pure."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +10,7 @@ from shared.datasets.fields import Model, Name
 from shared.datasets.fills import expected_fill, is_fill_of
 from shared.datasets.lineage import RESERVED_COLUMNS
 from shared.datasets.paths import Path, parse_path
+from shared.datasets.sources.json_paths import PathText
 from shared.datasets.stamp_formats import check_format
 from shared.datasets.type_spelling import Spelling, type_of
 from shared.datasets.types import FLOATS, NUMBERS, WHOLE_BITS, Type
@@ -51,6 +52,12 @@ class Column(Model):
     type: Spelling
     source_path: Annotated[str | None, Field(alias="from")] = None
     """Where the value is in the record: a path of keys (`shared.datasets.paths`). Absent: the column's name."""
+    from_first: Annotated[tuple[PathText, ...], Field(max_length=20)] = ()
+    """Several places, of which the first that is there counts; each may hold brackets. For sources with a `request`."""
+    const: str | int | float | bool | None = None
+    """The value of every row. For sources with a `request`."""
+    join: Annotated[str, Field(max_length=20)] | None = None
+    """What stands between the texts of `from_first`, or of the list at `from`. For sources with a `request`."""
     fill: str | int | float | bool | None = None
     """Replaces null. Absent: null stays null."""
     computed: bool | None = None
@@ -79,6 +86,13 @@ class Column(Model):
     encoding: Encoding | None = None
     """How bytes are written. Absent: base64."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def several_places_are_a_list(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("from"), list):
+            return {**{key: one for key, one in value.items() if key != "from"}, "from_first": value["from"]}
+        return value
+
     @field_validator("name")
     @classmethod
     def name_is_free(cls, value: str) -> str:
@@ -96,7 +110,19 @@ class Column(Model):
     @property
     def path(self) -> Path:
         """The keys that lead to the value, from the outermost in."""
+        if self.is_composed:
+            return ("$column", self.name)
         return (self.name,) if self.source_path is None else parse_path(self.source_path)
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether the crawler puts the value into the record's line."""
+        return bool(self.from_first) or self.const is not None or self.join is not None
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Of a composed column, in the order of their worth."""
+        return self.from_first or (self.source_path or self.name,)
 
     @property
     def value_type(self) -> Type:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from shared.datasets.column import Column
 from shared.datasets.contract import SchemaContract
@@ -16,6 +16,7 @@ from shared.datasets.lake import Lake
 from shared.datasets.lake_columns import check_lake_columns
 from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path
+from shared.datasets.sources.api import RequestSource
 from shared.datasets.transform import Steps
 from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.names import Format, Severity
@@ -47,6 +48,35 @@ class ApiSource(Model):
                 f"path is missing: pagination of kind {self.pagination.kind} needs it, as in /orders"
             )
         return self
+
+
+_REQUEST_KEYS = frozenset(
+    {
+        "request",
+        "job",
+        "auth",
+        "for_each",
+        "incremental",
+        "limits",
+        "params",
+        "records",
+        "responses",
+        "secrets",
+    }
+)
+
+
+def _source_form(value: Any) -> str:
+    """A source whose file writes the request has a `request`; the older form has its `path` and names of parameters."""
+    if isinstance(value, RequestSource):
+        return "request"
+    return "request" if isinstance(value, dict) and _REQUEST_KEYS & value.keys() else "listed"
+
+
+Source = Annotated[
+    Annotated[ApiSource, Tag("listed")] | Annotated[RequestSource, Tag("request")],
+    Discriminator(_source_form),
+]
 
 
 class RowCountCheck(Model):
@@ -96,7 +126,7 @@ CHECK_KINDS: Final[tuple[str, ...]] = tuple(kind_name(check) for check in get_ar
 
 class Dataset(Model):
     name: Name
-    source: ApiSource
+    source: Source
     table: Name
     key: Annotated[tuple[Name, ...], Field(min_length=1, max_length=32)]
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1500)]

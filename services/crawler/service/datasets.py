@@ -7,6 +7,7 @@ from shared import crashpoints
 from shared.datasets.catalog import Catalog
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import ApiSource, Dataset
+from shared.datasets.sources.api import RequestSource
 from shared.errors import PermanentError
 from shared.events.models import CrawlRequest
 from shared.reasons import Reason
@@ -21,7 +22,7 @@ class CrawlDatasets:
         self,
         today: Callable[[], Catalog],
         stored: RunDatasets,
-        on_change: Callable[[Iterable[ApiSource]], None] = lambda _: None,
+        on_change: Callable[[Iterable[ApiSource | RequestSource]], None] = lambda _: None,
     ) -> None:
         """`on_change` is called with all sources whenever the files have changed."""
         self._today = today
