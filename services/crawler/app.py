@@ -19,9 +19,11 @@ from services.crawler.service.api_planner import ApiPlanner
 from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.crawler import CrawlerService
 from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.family import Family
 from services.crawler.service.manifests import STAGE
 from services.crawler.service.planner import Planner
 from services.crawler.service.replays import Replays
+from services.crawler.service.run_marks import RunMarks
 from services.crawler.settings import CrawlSettings
 from shared.datasets.folder import DatasetFolder
 from shared.datasets.frozen import RunDatasets
@@ -70,9 +72,11 @@ async def build(process: Process) -> None:
         Planner(fetch, runs, rows, api),
         BatchCrawl(datasets, batches, runs, fetch, Checkpoints(staging), batch_rows=rows, api=client),
         Replays(runs, results),
+        Family(datasets, runs, results),
     )
-    handlers = Handlers(service)
+    handlers = Handlers(service, RunMarks(datasets, runs, results, marks))
     process.subscriptions.subscribe(topics.CRAWL_REQUESTED, handler=handlers.on_crawl_requested)
+    process.subscriptions.subscribe(topics.RUN_COMPLETED, handler=handlers.on_run_completed)
     process.subscriptions.subscribe(
         topics.CRAWL_BATCH_REQUESTED,
         handler=handlers.on_batch_requested,

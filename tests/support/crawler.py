@@ -29,8 +29,10 @@ from services.crawler.service.api_planner import ApiPlanner
 from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.crawler import CrawlerService
 from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.family import Family
 from services.crawler.service.planner import Planner
 from services.crawler.service.replays import Replays
+from services.crawler.service.run_marks import RunMarks
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
@@ -199,10 +201,13 @@ async def crawler_of(
             runs,
             batches,
             Planner(fetch, runs, batch_rows, api),
-            BatchCrawl(described, batches, runs, fetch, Checkpoints(store), batch_rows=batch_rows, api=client),
+            BatchCrawl(
+                described, batches, runs, fetch, Checkpoints(store), batch_rows=batch_rows, api=client
+            ),
             Replays(runs, results),
+            Family(described, runs, results),
         )
-        yield Crawler(Handlers(service), store)
+        yield Crawler(Handlers(service, RunMarks(described, runs, results, marks)), store)
 
 
 def dataset_of(url: str, pagination: Mapping[str, Any], **source: Any) -> Dataset:

@@ -57,6 +57,10 @@ class CrawlDatasets:
         await asyncio.gather(*(put_one(name) for name in names))
         crashpoints.reach("crawler.datasets")
 
+    async def find(self, run_id: str, name: str) -> Dataset | None:
+        """As it was stored with the run; None where it was not."""
+        return await self._stored.find(run_id, name)
+
     async def of(self, run_id: str, name: str) -> Dataset:
         """The dataset that counts for the run. Raises `PermanentError` with the reason where it cannot be used."""
         found = await self._stored.find(run_id, name)

@@ -11,7 +11,9 @@ VARIABLES = {"SHOP_TOKEN": TOKEN}
 
 
 async def ids_of(crawler: Crawler) -> list[int]:
-    return [row["id"] for batch in crawler.batches if batch.status == "done" for row in await crawler.rows(batch)]
+    return [
+        row["id"] for batch in crawler.batches if batch.status == "done" for row in await crawler.rows(batch)
+    ]
 
 
 async def test_pages_are_followed_by_their_cursor_to_the_end() -> None:
