@@ -21,6 +21,9 @@ SYSTEM_COLUMNS: Final = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tabl
 ROUNDED: Final = FLOATS
 """They round what they cannot hold as it is; other numbers refuse it, unless the file has another rule."""
 
+UNIX_FORMATS: Final = ("unix", "unix_ms", "unix_us")
+"""Times as numbers: seconds, milliseconds or microseconds since 1970."""
+
 Texts = Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=100)]
 Inexact = Literal["refuse", "round"]
 Encoding = Literal["base64", "hex"]
@@ -82,7 +85,8 @@ class Column(Model):
     zone: Annotated[str, Field(max_length=64)] | None = None
     """The time zone of times without an offset, as in `Europe/Berlin`. Absent: UTC."""
     format: Annotated[str, Field(max_length=100)] | None = None
-    """How a time or day is written, in the letters of strftime. Absent: ISO 8601."""
+    """How a time or day is written, in the letters of strftime, or unix, unix_ms or unix_us for a number of a source with
+    a `request`. Absent: ISO 8601."""
     encoding: Encoding | None = None
     """How bytes are written. Absent: base64."""
 
@@ -117,7 +121,17 @@ class Column(Model):
     @property
     def is_composed(self) -> bool:
         """Whether the crawler puts the value into the record's line."""
-        return bool(self.from_first) or self.const is not None or self.join is not None
+        return bool(self.from_first) or self.const is not None or self.join is not None or self.is_unix
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether its times are numbers, which the crawler writes as texts."""
+        return self.format in UNIX_FORMATS
+
+    @property
+    def text_format(self) -> str | None:
+        """How its times are written in a record's line; None: ISO 8601."""
+        return None if self.is_unix else self.format
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -168,7 +182,7 @@ class Column(Model):
         if self.from_any and (self.type != "string" or self.trim or self.nulls or self.empty_as_null):
             reason = "for a column of type string alone, without `trim`, `nulls` and `empty_as_null`"
             raise FaultError(reason, "from_any")
-        if self.format is not None:
+        if self.format is not None and not self.is_unix:
             check_format(self.format, frozenset(names & _APPLIES["format"]))
         if words := sorted({*self.true_words} & {*self.false_words}):
             raise FaultError(f"{words[0]!r} cannot mean true and false", "false_words")

@@ -50,6 +50,9 @@ class ApiSource(Model):
         return self
 
 
+LISTED, WRITTEN = "form:listed", "form:written"
+"""The two forms of a source, in the path of an error: no key of a file has a colon."""
+
 _REQUEST_KEYS = frozenset(
     {
         "request",
@@ -69,12 +72,12 @@ _REQUEST_KEYS = frozenset(
 def _source_form(value: Any) -> str:
     """A source whose file writes the request has a `request`; the older form has its `path` and names of parameters."""
     if isinstance(value, RequestSource):
-        return "request"
-    return "request" if isinstance(value, dict) and _REQUEST_KEYS & value.keys() else "listed"
+        return WRITTEN
+    return WRITTEN if isinstance(value, dict) and _REQUEST_KEYS & value.keys() else LISTED
 
 
 Source = Annotated[
-    Annotated[ApiSource, Tag("listed")] | Annotated[RequestSource, Tag("request")],
+    Annotated[ApiSource, Tag(LISTED)] | Annotated[RequestSource, Tag(WRITTEN)],
     Discriminator(_source_form),
 ]
 
@@ -152,6 +155,30 @@ class Dataset(Model):
     schema_version: Annotated[Whole, Field(ge=1, le=2**31 - 1)] = 1
     _added: frozenset[str] = PrivateAttr(frozenset())
 
+    @model_validator(mode="before")
+    @classmethod
+    def names_what_is_not_built(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            if "deleted" in value:
+                raise FaultError(
+                    "`deleted` is not supported in this version: leave it out, and keep the field as a column",
+                    "deleted",
+                )
+            source = value.get("source")
+            if isinstance(source, dict) and source.get("kind") in {"web", "files"}:
+                raise FaultError(
+                    f"sources of kind {source['kind']} are not supported in this version: only api is",
+                    "source",
+                    "kind",
+                )
+            if value.get("key") == []:
+                raise FaultError(
+                    "a dataset without a key is not supported: add the column "
+                    "{name: row_hash, type: string, from: $hash} and write key: [row_hash]",
+                    "key",
+                )
+        return value
+
     @field_validator("name")
     @classmethod
     def name_is_free(cls, value: str) -> str:
@@ -207,6 +234,15 @@ class Dataset(Model):
             if unknown := [name for name in check.used_columns if name not in known]:
                 reason = f"{check.kind}: no such column: {', '.join(unknown)}; {_there_are(names)}"
                 raise FaultError(reason, "checks", place)
+        return self
+
+    @model_validator(mode="after")
+    def composed_columns_are_of_written_requests(self) -> Self:
+        for place, column in enumerate(self.columns):
+            if column.is_composed and not isinstance(self.source, RequestSource):
+                raise FaultError(
+                    "`const`, `join` and several places need a source with a `request`", "columns", place
+                )
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from services.crawler.domain.answers import BadBodyError
 from services.crawler.domain.fetching import (
@@ -26,6 +26,7 @@ from services.crawler.http.credentials import Credential, Credentials, as_http, 
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport, Response
 from shared.datasets.sources.api import RequestSource
+from shared.datasets.sources.auth import LoginAuth
 from shared.datasets.sources.responses import ResponseRule
 from shared.observability.metrics import SOURCE_BYTES, SOURCE_REQUESTS
 
@@ -130,11 +131,10 @@ class ApiClient:
             try:
                 rendered = request.render(self._credentials.secrets_of(request.source))
                 shown = rendered.shown_url
-                credential = await self._credential(request, rendered, folder)
-                response = await self._send(request, rendered, credential, folder)
+                response, credential = await self._send(request, rendered, folder)
                 status = response.status
                 try:
-                    answer = await self._judge(request, response, tries, shown, began_s)
+                    answer = await self._judge(request, response, credential, tries, shown, began_s)
                 finally:
                     response.body.close()
             except _Again:
@@ -161,26 +161,34 @@ class ApiClient:
         return await self._credentials.of(request.source, request.params, folder)
 
     async def _send(
-        self, request: ApiRequest[T], rendered: RenderedRequest, credential: Credential, folder: Path
-    ) -> Response:
-        sent = as_http(rendered, credential)
-        if not is_own(request.source, rendered.url):
-            sent = without_credentials(sent)
+        self, request: ApiRequest[T], rendered: RenderedRequest, folder: Path
+    ) -> tuple[Response, Credential]:
+        """When it is its turn, with a credential of that moment."""
         async with self._throttle.request(request.source):
+            credential = await self._credential(request, rendered, folder)
+            sent = as_http(rendered, credential)
+            if not is_own(request.source, rendered.url):
+                sent = without_credentials(sent)
             response = await self._transport.send(sent, folder)
         SOURCE_BYTES.labels(request.source.name).inc(response.body.bytes)
-        return response
+        return response, credential
 
     async def _judge(
-        self, request: ApiRequest[T], response: Response, tries: _Tries, shown: str, began_s: float
+        self,
+        request: ApiRequest[T],
+        response: Response,
+        credential: Credential,
+        tries: _Tries,
+        shown: str,
+        began_s: float,
     ) -> Answer[T]:
         """Raises `_Again`, `FetchError`."""
         if not response.body.is_big:
-            value = self._value(request, response, tries, response.body.read())
+            value = self._value(request, response, credential, tries, response.body.read())
         else:
             async with self._one_big_body:
                 value = await asyncio.to_thread(
-                    lambda: self._value(request, response, tries, response.body.read())
+                    lambda: self._value(request, response, credential, tries, response.body.read())
                 )
         if isinstance(value, _Wait):
             await self._wait(request.source, value.seconds)
@@ -198,19 +206,21 @@ class ApiClient:
             bytes=response.body.bytes,
         )
 
-    def _value(self, request: ApiRequest[T], response: Response, tries: _Tries, body: bytes) -> "T | _Wait":
+    def _value(
+        self, request: ApiRequest[T], response: Response, credential: Credential, tries: _Tries, body: bytes
+    ) -> "T | _Wait":
         url = self._credentials.hide(response.answered_url)
         subject = Subject(body, response.headers, url)
         rule = matching_rule(request.source.responses, response.status, subject)
         if rule is None:
-            return self._by_default(request, response, tries, subject, body)
+            return self._by_default(request, response, credential, tries, subject, body)
         match rule.action:
             case "accept":
                 return self._read(request, response, subject, body)
             case "empty" | "stop":
                 return request.reading.nothing(is_over=True)
             case "reauthenticate":
-                self._renew(request, response, tries, subject)
+                self._renew(response, credential, tries, subject)
             case "fail":
                 raise FetchError(
                     self._refusal(response, body, "the file's rule calls this a failure"),
@@ -221,13 +231,19 @@ class ApiClient:
         return self._tried_again(request, response, rule, tries, subject)
 
     def _by_default(
-        self, request: ApiRequest[T], response: Response, tries: _Tries, subject: Subject, body: bytes
+        self,
+        request: ApiRequest[T],
+        response: Response,
+        credential: Credential,
+        tries: _Tries,
+        subject: Subject,
+        body: bytes,
     ) -> "T | _Wait":
         status = response.status
         if 200 <= status < 300 and status != NOT_READY:  # noqa: PLR2004 - success
             return self._read(request, response, subject, body)
-        if status == UNAUTHORIZED and self._is_renewed_by(request, status) and not tries.is_renewed:
-            self._renew(request, response, tries, subject)
+        if self._is_renewed_by(request, status) and not tries.is_renewed:
+            self._renew(response, credential, tries, subject)
         asked_s = asked_wait_s(subject, datetime.now(UTC)) if status != UNAUTHORIZED else None
         has_asked = subject.header("retry-after") is not None
         raise FetchError(
@@ -240,12 +256,12 @@ class ApiClient:
 
     @staticmethod
     def _is_renewed_by(request: ApiRequest[T], status: int) -> bool:
-        again = [auth.again_on for auth in request.source.auth if auth.kind == "login"]
-        return all(status in statuses for statuses in again)
+        again = [auth.again_on for auth in request.source.auth if isinstance(auth, LoginAuth)]
+        return status in (again[0] if again else {UNAUTHORIZED})
 
-    def _renew(self, request: ApiRequest[T], response: Response, tries: _Tries, subject: Subject) -> None:
+    def _renew(self, response: Response, credential: Credential, tries: _Tries, subject: Subject) -> NoReturn:
         """Raises `_Again` where the credential can be had anew, and was not yet."""
-        if not tries.is_renewed and self._credentials.forget(request.source, request.params):
+        if not tries.is_renewed and self._credentials.forget(credential):
             tries.is_renewed = True
             raise _Again
         raise FetchError(

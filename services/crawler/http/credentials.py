@@ -46,6 +46,8 @@ class Credential:
     headers: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     cookies: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    """Those that can be had anew, by the options that gave them."""
 
     def put(self, send: Send, token: str) -> None:
         target = {"header": self.headers, "query": self.query, "cookie": self.cookies}[send.place]
@@ -91,15 +93,18 @@ class Credentials:
                 case ApiKeyAuth():
                     made.put(auth.send, self._read(auth.key))
                 case OAuth2Auth() | LoginAuth():
-                    made.put(auth.send, await self._token(source, auth, params, folder))
+                    token = await self._token(source, auth, params, folder)
+                    made.tokens[_key(source, auth, params)] = token
+                    made.put(auth.send, token)
         return made
 
-    def forget(self, source: RequestSource, params: Mapping[str, Any]) -> bool:
-        """The tokens that a source refused. False: there are none that could be had anew."""
-        keys = [
-            _key(source, auth, params) for auth in source.auth if isinstance(auth, OAuth2Auth | LoginAuth)
-        ]
-        return any([self._tokens.pop(key, None) is not None for key in keys])
+    def forget(self, refused: Credential) -> bool:
+        """The tokens that a source refused, unless they are renewed already. False: none can be had anew."""
+        for key, value in refused.tokens.items():
+            known = self._tokens.get(key)
+            if known is not None and known.value == value:
+                del self._tokens[key]
+        return bool(refused.tokens)
 
     def _read(self, secret: Secret) -> str:
         try:

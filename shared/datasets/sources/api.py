@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import MAX_TEXT_CHARS, Model, Name
@@ -74,12 +73,16 @@ class RequestSource(Model):
     @model_validator(mode="before")
     @classmethod
     def names_what_is_not_built(cls, value: Any) -> Any:
-        for key, what in NOT_BUILT.items():
-            if isinstance(value, Mapping) and key in value:
-                raise PydanticCustomError(
-                    "not_built",
-                    "`{key}` is not supported in this version ({what})",
-                    {"key": key, "what": what},
+        if isinstance(value, Mapping):
+            for key, what in NOT_BUILT.items():
+                if key in value:
+                    raise FaultError(f"`{key}` is not supported in this version ({what})", key)
+            pages = value.get("pagination")
+            if isinstance(pages, Mapping) and pages.get("kind") == "ids":
+                raise FaultError(
+                    "`kind: ids` is of sources without a `request`: make the list a dataset, and name it as `parent` in `for_each`",
+                    "pagination",
+                    "kind",
                 )
         return value
 

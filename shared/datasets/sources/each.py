@@ -12,6 +12,9 @@ from shared.datasets.sources.templates import Placeholder, TextTemplate, parse_t
 
 MAX_VALUES = 10_000
 
+PARENT, RANGE, VALUES = "form:parent", "form:range", "form:values"
+"""The three forms, in the path of an error."""
+
 
 class EachValue(Model):
     name: Name
@@ -52,12 +55,12 @@ class EachParent(Model):
 def _form(value: Any) -> str:
     """By the fields that only one of the three has."""
     known = value if isinstance(value, dict) else vars(value) if isinstance(value, Model) else {}
-    return "parent" if "parent" in known else "range" if "first" in known else "values"
+    return PARENT if "parent" in known else RANGE if "first" in known else VALUES
 
 
 Each = Annotated[
-    Annotated[EachParent, Tag("parent")]
-    | Annotated[EachNumber, Tag("range")]
-    | Annotated[EachValue, Tag("values")],
+    Annotated[EachParent, Tag(PARENT)]
+    | Annotated[EachNumber, Tag(RANGE)]
+    | Annotated[EachValue, Tag(VALUES)],
     Discriminator(_form),
 ]

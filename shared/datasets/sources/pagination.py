@@ -1,9 +1,10 @@
 """How the pages of an answer follow each other."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import Model, Whole, Word
@@ -61,6 +62,16 @@ class Total(Model):
 
 class Cap(Model):
     """The most that a source shows of one request's records."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def names_what_is_not_built(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("action") == "split":
+            raise PydanticCustomError(
+                "not_built",
+                "`action: split` is not supported in this version: make `incremental.window` so short that each fits",
+            )
+        return value
 
     records: Annotated[Whole, Field(ge=1)]
     action: Literal["go_on", "fail"] = "fail"

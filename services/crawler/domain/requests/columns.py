@@ -18,6 +18,7 @@ from services.crawler.domain.requests.lookup import NOT_READABLE, Json, find, fi
 from shared.datasets.column import Column
 from shared.datasets.paths import format_path
 from shared.datasets.sources.json_paths import parse_json_path
+from shared.datasets.sources.moments import read_moment, write_moment
 
 OF_UNIT = ("each", "parent", "window")
 ROOTS = frozenset(
@@ -127,8 +128,17 @@ def _composed(column: Column, record: bytes) -> Any:
         except NOT_READABLE:
             return None
         if found is not None and bytes(found).strip(BLANK) != b"null":
-            return msgspec.Raw(bytes(found))
+            return _moment(column, found) if column.is_unix else msgspec.Raw(bytes(found))
     return None
+
+
+def _moment(column: Column, found: Json) -> Any:
+    """A number as a time; what is no such number stays as it is, for the processor to refuse."""
+    try:
+        moment = read_moment(read(found), (column.format or "",))
+    except NOT_READABLE:
+        moment = None
+    return msgspec.Raw(bytes(found)) if moment is None else write_moment(moment)
 
 
 def _texts(record: bytes, path: str) -> list[str]:
