@@ -31,7 +31,7 @@ source:
   name: shop_api
   kind: api
   base_url: {url}
-  auth: {{kind: bearer, token: {{env: SHOP_TOKEN}}}}
+  auth: {{kind: bearer, token: {{file: {secrets}/token}}}}
   limits: {{requests_per_second: 0}}
   request: {{path: /shops}}
 table: a_shops
@@ -45,7 +45,7 @@ source:
   name: shop_api
   kind: api
   base_url: {url}
-  auth: {{kind: bearer, token: {{env: SHOP_TOKEN}}}}
+  auth: {{kind: bearer, token: {{file: {secrets}/token}}}}
   limits: {{requests_per_second: 0}}
   for_each: [{{parent: shops, fields: {{shop: id}}}}]
   request:
@@ -90,15 +90,16 @@ class Site:
 
 @pytest.fixture(scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    folder = tmp_path_factory.mktemp("files")
+    folder, secrets = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("secrets")
+    (secrets / "token").write_text(f"{TOKEN}\n")
     async with ApiServer(answer) as api:
-        (folder / "shops.yaml").write_text(SHOPS.format(url=api.url))
-        (folder / "orders.yaml").write_text(ORDERS_FILE.format(url=api.url))
+        (folder / "shops.yaml").write_text(SHOPS.format(url=api.url, secrets=secrets))
+        (folder / "orders.yaml").write_text(ORDERS_FILE.format(url=api.url, secrets=secrets))
         extra = {
             "ONPOINT_DATASETS_DIR": str(folder),
             "ONPOINT_CRAWL_ALLOW_HOSTS": api.allow,
             "ONPOINT_CRAWL_BATCH_ROWS": "4",
-            "SHOP_TOKEN": TOKEN,
+            "ONPOINT_CRAWL_SECRETS_DIRS": str(secrets),
         }
         stack = LocalStack(tmp_path_factory.mktemp("stack"), extra_env=extra, report=lambda _: None)
         with stack:
@@ -108,7 +109,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 
 async def test_orders_of_every_shop_arrive_once_and_the_next_run_asks_for_what_is_new(site: Site) -> None:
     done = await site.run()
-    assert done["status"] == "succeeded", done
+    assert done["status"] == "succeeded", json.dumps(done)
     assert done["datasets"]["orders"]["rows_loaded"] == 14
     rows = await site.pipeline.fetch("SELECT id, shop, total FROM a_orders ORDER BY id")
     assert [tuple(row) for row in rows] == [
