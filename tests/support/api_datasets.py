@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.datasets.model import Dataset
 
-TOKEN = "tok-4711-very-secret"
+TOKEN = "tok-4711-very-secret"  # noqa: S105 - of no one
 BEARER = {"kind": "bearer", "token": {"env": "SHOP_TOKEN"}}
 CURSOR = {"kind": "cursor", "next": {"path": "next"}, "more": {"path": "has_more", "equals": True}}
 

@@ -23,6 +23,8 @@ class Mark(BaseModel):
     value: str | int | None = None
     """The time or number up to which records are known; None: the next run begins anew."""
     token: Any = None
+    set_by: str | None = None
+    """The person who wrote it in place of a run."""
 
 
 class Marks:
@@ -44,6 +46,14 @@ class Marks:
             if before is None or mark.requested_at < before:
                 return mark
         return None
+
+    async def all(self, dataset: str) -> list[Mark]:
+        """The newest first."""
+        names = sorted(
+            [info.key async for info in self._staging.list(keys.marks_prefix(dataset))], reverse=True
+        )
+        texts = [(key, await self._staging.get(key)) for key in names]
+        return [parse_stored(Mark, text, key) for key, text in texts if text is not None]
 
     async def put_if_absent(self, mark: Mark) -> bool:
         """False: the run has one already."""

@@ -80,11 +80,16 @@ class RequestSource(Model):
             pages = value.get("pagination")
             if isinstance(pages, Mapping) and pages.get("kind") == "ids":
                 raise FaultError(
-                    "`kind: ids` is of sources without a `request`: make the list a dataset, and name it as `parent` in `for_each`",
+                    "`kind: ids` is of sources without a `request`: make the list a dataset, and name it as `parent` in "
+                    "`for_each`",
                     "pagination",
                     "kind",
                 )
         return value
+
+    def __hash__(self) -> int:
+        """Datasets are keys of caches, and the mappings of a source cannot be hashed."""
+        return hash((self.name, self.base_url, self.path, self.pagination.kind))
 
     @property
     def requests_per_second(self) -> float:
@@ -137,6 +142,9 @@ class RequestSource(Model):
         for place, each in enumerate(self.for_each):
             if isinstance(each, EachValue) and isinstance(each.values, str):
                 yield from ((found, ("for_each", place)) for found in placeholders_in(each.values))
+        yield from self._in_credentials()
+
+    def _in_credentials(self) -> Iterator[tuple[Placeholder, tuple[str | int, ...]]]:
         for auth in self.auth:
             for found in placeholders_in(list(_texts_of(auth))):
                 if found.root not in {"param", "secret", "token", "now"}:

@@ -58,7 +58,7 @@ class OAuth2Auth(Model):
     params: dict[Word, Template] = Field(default_factory=dict)
     """More fields of the request for a token."""
     headers: dict[Word, TextTemplate] = Field(default_factory=dict)
-    token: PathText = "access_token"
+    token: PathText = "access_token"  # noqa: S105 - a path
     expires_in: PathText = "expires_in"
     lifetime: Duration | None = None
     """Where the answer does not tell how long the token lives."""

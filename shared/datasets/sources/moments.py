@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from shared.datasets.faults import FaultError
 
@@ -46,17 +47,23 @@ def _read(value: object, form: str) -> Moment | None:
         if form == "integer":
             return int(str(value)) if _WHOLE.fullmatch(str(value)) else None
         if form in _PER_SECOND:
-            if not _NUMBER.fullmatch(str(value)):
-                return None
-            return _EPOCH + timedelta(microseconds=int(float(value) * 10**6 / _PER_SECOND[form]))
-        if not isinstance(value, str):
-            return None
-        moment = (
-            datetime.fromisoformat(value) if form in {"rfc3339", "date"} else datetime.strptime(value, form)
-        )
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            return _of_number(str(value), _PER_SECOND[form])
+        return _of_text(value, form) if isinstance(value, str) else None
     except (ValueError, OverflowError):
         return None
+
+
+def _of_number(text: str, per_second: int) -> datetime | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    return _EPOCH + timedelta(microseconds=int(Decimal(text) * 10**6 / per_second))
+
+
+def _of_text(text: str, form: str) -> datetime:
+    """Raises `ValueError`."""
+    is_iso = form in {"rfc3339", "date"}
+    moment = datetime.fromisoformat(text) if is_iso else datetime.strptime(text, form)  # noqa: DTZ007 - below
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def write_moment(moment: Moment, form: str = "rfc3339") -> str | int:

@@ -81,18 +81,15 @@ class ColumnValues:
             }
             if values and f"${root}" in self.wanted:
                 more[f"${root}"] = values
-        if "$param" in self.wanted:
-            more["$param"] = dict(self.params)
-        if "$key" in self.wanted:
-            more["$key"] = key
-        if "$hash" in self.wanted:
-            more["$hash"] = hashlib.sha256(text).hexdigest()
-        if "$url" in self.wanted:
-            more["$url"] = subject.url
-        if "$fetched_at" in self.wanted:
-            more["$fetched_at"] = datetime.now(UTC).isoformat()
-        if "$record" in self.wanted:
-            more["$record"] = msgspec.Raw(text)
+        values = {
+            "$param": lambda: dict(self.params),
+            "$key": lambda: key,
+            "$hash": lambda: hashlib.sha256(text).hexdigest(),
+            "$url": lambda: subject.url,
+            "$fetched_at": lambda: datetime.now(UTC).isoformat(),
+            "$record": lambda: msgspec.Raw(text),
+        }
+        more |= {root: value() for root, value in values.items() if root in self.wanted}
         if self.pages:
             more["$page"] = _page_values(subject.body, self.pages)
         if self.computed:

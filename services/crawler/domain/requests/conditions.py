@@ -1,6 +1,6 @@
 """Whether a condition of a dataset file holds, of an answer or of a record."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -72,29 +72,22 @@ def _value(condition: Condition, subject: Subject) -> tuple[bool, Any]:
 
 
 def _tests(condition: Condition, value: Any, *, is_there: bool) -> list[bool]:
-    written = condition.model_fields_set
-    found = []
-    if "equals" in written:
-        found.append(_same(value, condition.equals))
-    if "not_" in written:
-        found.append(not _same(value, condition.not_))
-    if condition.in_ is not None:
-        found.append(any(_same(value, one) for one in condition.in_))
-    if condition.not_in is not None:
-        found.append(not any(_same(value, one) for one in condition.not_in))
-    if condition.like is not None:
-        found.append(isinstance(value, str) and fnmatchcase(value, condition.like.replace("[", "[[]")))
-    if condition.contains is not None:
-        found.append(_contains(value, condition.contains))
-    if condition.exists is not None:
-        found.append((is_there and value is not None) == condition.exists)
-    if condition.empty is not None:
-        found.append((value in (None, "", [], {})) == condition.empty)
-    if "at_least" in written:
-        found.append(_order(value, condition.at_least) in {0, 1})
-    if "below" in written:
-        found.append(_order(value, condition.below) == -1)
-    return found
+    """The outcome of each test that the file writes."""
+    outcomes: dict[str, Callable[[], bool]] = {
+        "equals": lambda: _same(value, condition.equals),
+        "not_": lambda: not _same(value, condition.not_),
+        "in_": lambda: any(_same(value, one) for one in condition.in_ or ()),
+        "not_in": lambda: not any(_same(value, one) for one in condition.not_in or ()),
+        "like": lambda: (
+            isinstance(value, str) and fnmatchcase(value, (condition.like or "").replace("[", "[[]"))
+        ),
+        "contains": lambda: _contains(value, condition.contains or ""),
+        "exists": lambda: (is_there and value is not None) == condition.exists,
+        "empty": lambda: (value in (None, "", [], {})) == condition.empty,
+        "at_least": lambda: _order(value, condition.at_least) in {0, 1},
+        "below": lambda: _order(value, condition.below) == -1,
+    }
+    return [outcome() for name, outcome in outcomes.items() if name in condition.model_fields_set]
 
 
 def _same(value: Any, other: Any) -> bool:

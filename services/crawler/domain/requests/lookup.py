@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from shared.datasets.sources.json_paths import JsonPath, parse_json_path
+from shared.datasets.sources.json_paths import JsonPath, Step, parse_json_path
 
 Json = bytes | msgspec.Raw
 
@@ -44,26 +45,28 @@ def find_all(value: Json, path: JsonPath) -> Iterator[Json]:
     if not path:
         yield value
         return
-    step, rest = path[0], path[1:]
+    for found in _step_into(value, path[0]):
+        yield from find_all(found, path[1:])
+
+
+def _step_into(value: Json, step: Step) -> Iterator[Json]:
     if isinstance(step, str):
-        found = members(value)
-        if step in found:
-            yield from find_all(found[step], rest)
-        elif step.isdigit() and int(step) < len(listed := elements(value)):
-            yield from find_all(listed[int(step)], rest)
+        inside = members(value)
+        if step in inside:
+            yield inside[step]
+        elif step.isdigit():
+            yield from elements(value)[int(step) : int(step) + 1]
     elif isinstance(step, int):
         listed = elements(value)
         if -len(listed) <= step < len(listed):
-            yield from find_all(listed[step], rest)
+            yield listed[step]
     elif isinstance(step, tuple):
-        for element in elements(value):
-            if str(read(members(element).get(step[0], msgspec.Raw(b"null")))) == step[1]:
-                yield from find_all(element, rest)
-                return
+        key, wanted = step
+        absent = msgspec.Raw(b"null")
+        fits = (one for one in elements(value) if str(read(members(one).get(key, absent))) == wanted)
+        yield from islice(fits, 1)
     else:
-        inner = elements(value) or list(members(value).values())
-        for element in inner:
-            yield from find_all(element, rest)
+        yield from elements(value) or members(value).values()
 
 
 def find(value: Json, path: str) -> Json | None:

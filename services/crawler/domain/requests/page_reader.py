@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -235,25 +235,18 @@ def _exploded(record: Json, keys: list[str]) -> Iterator[bytes]:
 
 
 def _shaped(place: RecordPlace, body: Json, path: str) -> Iterator[tuple[str, Json]]:
-    at = list(find_all(body, parse_json_path(path)))
-    match place.shape:
-        case "array":
-            for value in at:
-                yield from (("", one) for one in _listed(value, path))
-        case "object":
-            yield from (("", value) for value in at if first_byte(value) == b"{")
-        case "map":
-            for value in at:
-                yield from members(value).items()
-        case "scalars":
-            for value in at:
-                yield from (("", msgspec.json.encode({"$value": one})) for one in elements(value))
-        case "rows":
-            for value in at:
-                yield from (("", row) for row in _rows(elements(value), _header(place, body)))
-        case "columns":
-            for value in at:
-                yield from (("", row) for row in _columns(members(value)))
+    """The records at a path, with their keys where they are the values of a map."""
+    header = _header(place, body)
+    shapes: dict[str, Callable[[Json], Iterable[tuple[str, Json]]]] = {
+        "array": lambda value: (("", one) for one in _listed(value, path)),
+        "object": lambda value: [("", value)] if first_byte(value) == b"{" else [],
+        "map": lambda value: members(value).items(),
+        "scalars": lambda value: (("", msgspec.json.encode({"$value": one})) for one in elements(value)),
+        "rows": lambda value: (("", row) for row in _rows(elements(value), header)),
+        "columns": lambda value: (("", row) for row in _columns(members(value))),
+    }
+    for value in find_all(body, parse_json_path(path)):
+        yield from shapes[place.shape](value)
 
 
 def _listed(value: Json, path: str) -> list[Any]:

@@ -52,12 +52,11 @@ def fill(template: Any, values: Values) -> Any:
         alone = _alone(template)
         return written(alone, values.get(alone.name)) if alone else fill_text(template, values)
     if isinstance(template, Mapping):
-        filled = {
+        return {
             fill_text(key, values): fill(inner, values)
             for key, inner in template.items()
             if not _lacks(inner, values)
         }
-        return filled
     if isinstance(template, list | tuple):
         return [fill(inner, values) for inner in template if not _lacks(inner, values)]
     return template
@@ -158,11 +157,12 @@ def _url(source: RequestSource, request: RequestTemplate, values: Values) -> str
 
 def query_text(query: Mapping[str, Any], values: Values, keep: str = "") -> str:
     """A list repeats its parameter."""
-    pairs = []
-    for name, value in fill(query, values).items():
-        for one in value if isinstance(value, list) else [value]:
-            if one is not None:
-                pairs.append((name, _as_text(one)))
+    pairs = [
+        (name, _as_text(one))
+        for name, value in fill(query, values).items()
+        for one in (value if isinstance(value, list) else [value])
+        if one is not None
+    ]
     return urlencode(pairs, quote_via=quote, safe=keep)
 
 

@@ -254,7 +254,7 @@ class UnitChains:
                 await self._fail(unit, place, answer)
             return None
         try:
-            return await self._add(unit, place, answer)
+            return await self._add(place, answer)
         finally:
             answer.value.lines.close()
 
@@ -286,7 +286,7 @@ class UnitChains:
                 request = self._batch.request(await self._batch.unit(number), self._start())
                 self._ahead[number] = asyncio.create_task(self._batch.fetcher.fetch(request))
 
-    async def _add(self, unit: Unit, place: Place, answer: Answer[Fetched]) -> Place | None:
+    async def _add(self, place: Place, answer: Answer[Fetched]) -> Place | None:
         page = answer.value
         assert isinstance(page, FetchedPage)  # noqa: S101 - `ask` makes no other
         state = self._state

@@ -184,11 +184,11 @@ async def _units(context: ApiPlanContext, frozen: FrozenValues) -> list[Unit]:
         if frozen.token is not None:
             parts.append([{}])
         else:
-            parts.append(list(islice(_windows(source, context, frozen), plans.MAX_IDS)))
+            parts.append(list(islice(_windows(source, frozen), plans.MAX_IDS)))
     return list(crossed(parts))
 
 
-def _windows(source: RequestSource, context: ApiPlanContext, frozen: FrozenValues) -> Iterator[Unit]:
+def _windows(source: RequestSource, frozen: FrozenValues) -> Iterator[Unit]:
     options = source.incremental
     assert options is not None  # noqa: S101 - the caller looks
     since, until = (

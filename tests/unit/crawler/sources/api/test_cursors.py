@@ -75,7 +75,7 @@ async def test_a_cursor_that_names_itself_ends_the_chain_and_is_missing() -> Non
 
 
 async def test_an_error_in_an_answer_of_status_200_is_a_failure_by_the_file_s_rule() -> None:
-    def answer(asked: Asked) -> Any:
+    def answer(_: Asked) -> Any:
         return {"ok": False, "error": "invalid_auth", "data": []}
 
     rules = [{"when": {"path": "ok", "equals": False}, "action": "fail"}]

@@ -127,7 +127,7 @@ async def test_young_records_are_left_to_the_next_run() -> None:
 
 
 async def test_a_token_of_the_last_answer_is_where_the_next_run_begins() -> None:
-    def answer(asked: Asked) -> Any:
+    def answer(_: Asked) -> Any:
         return {"data": [{"id": 1}], "delta": f"{api.url}/rows?token=next"}
 
     async with ApiServer(answer) as api:

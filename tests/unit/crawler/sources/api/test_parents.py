@@ -51,9 +51,11 @@ async def test_a_child_is_asked_for_with_the_rows_of_its_parent_which_is_added_t
 
 
 async def test_a_parent_that_fails_leaves_its_child_without_rows_and_the_run_still_ends() -> None:
-    async with ApiServer(lambda _: refused(404, "no such place")) as api:
-        async with crawler_of(api.url, allow=api.allow, datasets=family(api.url)) as crawler:
-            await crawler.run({"datasets": ["messages"]})
+    async with (
+        ApiServer(lambda _: refused(404, "no such place")) as api,
+        crawler_of(api.url, allow=api.allow, datasets=family(api.url)) as crawler,
+    ):
+        await crawler.run({"datasets": ["messages"]})
     assert {planned.dataset: planned.batches for planned in crawler.planned} == {"channels": 1, "messages": 0}
 
 
