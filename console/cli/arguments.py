@@ -66,3 +66,21 @@ def parse_limits(texts: Sequence[str], datasets: Collection[str]) -> dict[str, i
             raise WrongUseError(f"--limit is given twice for {name}")
         limits[name] = int(digits)
     return limits
+
+
+def parse_params(texts: Sequence[str], datasets: Collection[str]) -> dict[str, dict[str, str]]:
+    """`["orders.region=eu"]`; the datasets must be part of the run."""
+    params: dict[str, dict[str, str]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        dataset, dot, name = place.partition(".")
+        if not equals or not dot or not name:
+            raise WrongUseError(
+                f"--param {text} is not understood: write DATASET.NAME=VALUE, for example orders.region=eu"
+            )
+        if dataset not in datasets:
+            raise WrongUseError(
+                f"--param {text}: dataset {dataset} is not part of this run{did_you_mean(dataset, datasets)}"
+            )
+        params.setdefault(dataset, {})[name] = value
+    return params

@@ -35,6 +35,7 @@ CHECK_EXAMPLES = """\b
 Examples:
   onpoint datasets check
   onpoint datasets check customers orders
+  onpoint datasets check ./orders.yaml                 a file, wherever it is
 
 \b
 The steps of a transform run on no rows: SQL, columns and types are told, and
@@ -72,6 +73,43 @@ does not name, and its `schema` lets them become columns. Nothing is changed.
 Exit codes: 0 shown; 1 it cannot be read; 2 wrong use.
 """
 
+TRY_EXAMPLES = """\b
+Examples:
+  onpoint datasets try ./orders.yaml
+  onpoint datasets try orders --limit 5 --param region=eu
+  onpoint datasets try ./orders.yaml --json | jq .requests
+
+\b
+The source is asked, at most 20 times. Nothing is stored; Kafka and PostgreSQL
+are not needed. Secrets are read here: set their variables, or mount the files.
+
+\b
+Exit codes: 0 records came; 1 the source failed, or rows were rejected; 2 wrong use.
+"""
+
+STATE_EXAMPLES = """\b
+Examples:
+  onpoint datasets state orders
+  onpoint datasets state orders --set 2026-01-01
+  onpoint datasets state orders --reset                everything again
+
+\b
+A run that succeeds leaves a mark, and the next one begins there. What is set
+or reset is one more mark, with the name of who did it.
+
+\b
+Exit codes: 0 shown; 1 it cannot be read; 2 wrong use.
+"""
+
+SCHEMA_EXAMPLES = """\b
+Examples:
+  onpoint datasets schema > dataset.schema.json
+
+\b
+An editor that knows YAML schemas completes and checks dataset files with it:
+# yaml-language-server: $schema=dataset.schema.json
+"""
+
 Names = Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="These; none: all of them.")]
 Name = Annotated[str, typer.Argument(metavar="DATASET", help="Its name.", show_default=False)]
 
@@ -83,6 +121,9 @@ def register(app: typer.Typer) -> None:
     group.command(epilog=PREVIEW_EXAMPLES)(preview)
     group.command(epilog=DIFF_EXAMPLES)(diff)
     group.command()(describe)
+    group.command("try", epilog=TRY_EXAMPLES)(try_)
+    group.command(epilog=STATE_EXAMPLES)(state)
+    group.command(epilog=SCHEMA_EXAMPLES)(schema)
     group.command(epilog=PROFILE_EXAMPLES)(profile)
     app.add_typer(group, name="datasets")
 
@@ -97,6 +138,61 @@ def check(names: Names = None) -> None:
     if faults:
         raise typer.Exit(FAILED)
     print(f"{quantity(len(good), 'dataset file')} can be used")
+
+
+def try_(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A dataset file, or the name of a dataset.", show_default=False),
+    ],
+    *,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=10_000, help="Records at most.")
+    ] = 20,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter; repeatable.")
+    ] = None,
+    as_json: ObjectAsJson = False,
+) -> None:
+    """Ask the source of a dataset file, and show its requests, its records and the rows that they become."""
+    from console.cli import datasets_try
+
+    document = datasets_try.try_file(file, limit, param or [])
+    if as_json:
+        print_json(document)
+    else:
+        for line in datasets_try.lines_of(document):
+            print(printable(line))
+    if document["failures"] or document["rejected"]:
+        raise typer.Exit(FAILED)
+
+
+def state(
+    dataset: Name,
+    *,
+    value: Annotated[
+        str | None,
+        typer.Option("--set", metavar="VALUE", help="The next run begins there: a day, a time, a number."),
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="The next run begins anew.")] = False,
+    as_json: ObjectAsJson = False,
+) -> None:
+    """Show how far the complete runs of an incremental dataset reached; set or reset it."""
+    from console.cli import datasets_state
+
+    document = datasets_state.state(dataset, value, reset=reset)
+    if as_json:
+        print_json(document)
+    else:
+        for line in datasets_state.lines_of(document):
+            print(printable(line))
+
+
+def schema() -> None:
+    """Print the JSON Schema of dataset files, for editors."""
+    from shared.datasets.model import Dataset
+
+    print_json(Dataset.model_json_schema(by_alias=True))
 
 
 def preview(

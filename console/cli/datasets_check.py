@@ -18,6 +18,14 @@ NO_SECRET = b"no rows, no hash"
 
 def check(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """The datasets that are good, and a line for each fault: file, line and reason."""
+    files = [name for name in names if name.endswith((".yaml", ".yml"))]
+    if files:
+        names = [name for name in names if name not in files]
+        of_files, wrong = _check_files(files)
+        if not names:
+            return of_files, wrong
+        named, wrong_named = check(names)
+        return [*of_files, *named], [*wrong, *wrong_named]
     catalog = environment.catalog()
     for name in names:
         if name not in catalog and catalog.why_refused(name) is None:
@@ -33,6 +41,26 @@ def check(names: Sequence[str]) -> tuple[list[str], list[str]]:
     for dataset, fault in _dry_runs(wanted, catalog):
         found = fault or _lack(dataset, catalog)
         (good if found is None else faults).append(found or dataset.name)
+    return good, faults
+
+
+def _check_files(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Files that need not be in the folder of the dataset files."""
+    import os
+
+    from shared.datasets.catalog import Catalog, RefusedFile, read_file
+
+    good: list[str] = []
+    faults: list[str] = []
+    for name in names:
+        found = read_file(Path(name), os.environ)
+        if isinstance(found, RefusedFile):
+            faults += found.mistakes()
+            continue
+        catalog = Catalog({found.dataset.name: found.dataset}, {found.dataset.name: found.path})
+        for dataset, fault in _dry_runs([found.dataset], catalog):
+            told = fault or _lack(dataset, catalog)
+            (good if told is None else faults).append(told or dataset.name)
     return good, faults
 
 

@@ -2,17 +2,20 @@
 
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.cli import environment
-from console.cli.arguments import choose_datasets, parse_formats, parse_limits, requester
+from console.cli.arguments import choose_datasets, parse_formats, parse_limits, parse_params, requester
 from console.cli.errors import CommandError, WrongUseError
 from console.cli.options import ResultAsJson, Timeout, Wait, require_wait
 from console.cli.submit import submit_and_report
 from console.client.run_request import RunRequest, check_run_id, new_run_id
 from shared.events.names import SUPPORTED_FORMATS
+
+if TYPE_CHECKING:
+    from shared.datasets.catalog import Catalog
 
 EXAMPLES = """\b
 Examples:
@@ -20,6 +23,7 @@ Examples:
   onpoint run --all --wait                 every dataset
   onpoint run posts users --formats csv    two of them, exported as CSV
   onpoint run stories --limit stories=500  the first 500 records
+  onpoint run orders --since 2026-01-01    what changed from then on
   onpoint run --all --run-id 2026-11-23    asked twice, it is one run
   onpoint run posts --wait --json | jq .status
 
@@ -56,6 +60,18 @@ def run(
         list[str] | None,
         typer.Option("--limit", metavar="DATASET=N", help="Only the first N records; repeatable."),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Records from there on: 2026-01-31, a time, a number."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Records before it.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Everything again, also what earlier runs brought.")
+    ] = False,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="DATASET.NAME=VALUE", help="A parameter of a dataset; repeatable."),
+    ] = None,
     wait: Wait = False,
     timeout: Timeout = None,
     as_json: ResultAsJson = False,
@@ -79,12 +95,29 @@ def run(
         requested_by=requester(),
         formats=wanted,
         limits=parse_limits(limit or [], chosen),
+        since=since,
+        until=until,
+        full=full,
+        incremental=_incremental(chosen, catalog, asked=bool(since or until or full)),
+        params=parse_params(param or [], chosen),
     )
     raise typer.Exit(
         submit_and_report(
             request, may_exist=run_id is not None, wait=wait, timeout_s=timeout, as_json=as_json
         )
     )
+
+
+def _incremental(chosen: tuple[str, ...], catalog: "Catalog", *, asked: bool) -> tuple[str, ...]:
+    """The datasets that --since, --until and --full are for. Raises `WrongUseError` where there is none."""
+    if not asked:
+        return ()
+    found = tuple(name for name in chosen if getattr(catalog[name].source, "incremental", None) is not None)
+    if not found:
+        raise WrongUseError(
+            "--since, --until and --full are for incremental datasets, and none of these has `incremental` in its file"
+        )
+    return found
 
 
 def _all_datasets(known: tuple[str, ...], *, sure: bool) -> tuple[str, ...]:

@@ -18,6 +18,15 @@ class RunRequest:
     formats: tuple[str, ...] = ()
     """Empty: each dataset's own."""
     limits: dict[str, int] = field(default_factory=dict)
+    since: str | None = None
+    until: str | None = None
+    """Bounds of incremental datasets, a day, a time or a number; None: since the last complete run, up to now."""
+    full: bool = False
+    """Everything again, whatever earlier runs have."""
+    incremental: tuple[str, ...] = ()
+    """The datasets that the three before are for."""
+    params: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Values of parameters, by dataset and name."""
     replay_of: str | None = None
     """The run whose results are taken for what comes before `from_stage`; None: everything is crawled."""
     from_stage: str | None = None
@@ -29,13 +38,23 @@ class RunRequest:
             "datasets": list(self.datasets),
             "requested_by": self.requested_by,
         }
-        if self.limits:
-            document["parameters"] = {name: {"limit": limit} for name, limit in self.limits.items()}
+        if parameters := {name: one for name in self.datasets if (one := self._parameters_of(name))}:
+            document["parameters"] = parameters
         if self.formats:
             document["formats"] = list(self.formats)
         if self.replay_of is not None:
             document |= {"replay_of": self.replay_of, "from_stage": self.from_stage}
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _parameters_of(self, dataset: str) -> dict[str, Any]:
+        values = {
+            "limit": self.limits.get(dataset),
+            "since": self.since if dataset in self.incremental else None,
+            "until": self.until if dataset in self.incremental else None,
+            "full": (self.full and dataset in self.incremental) or None,
+            "params": self.params.get(dataset),
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def new_run_id(now: datetime) -> str:

@@ -162,24 +162,24 @@ def _boolean(_: Type, column: Column, raw: Any) -> bool:
 def _parsed(column: Column, raw: Any) -> datetime:
     """By the file's own format. The library knows six digits of a second."""
     text = _text(raw)
-    if column.format is not None and "%f" in column.format:
+    if column.text_format is not None and "%f" in column.text_format:
         text = re.sub(r"(\d{6})\d{1,3}(?!\d)", r"\1", text)
-    return datetime.strptime(text, column.format or "")  # noqa: DTZ007 - the zone is the column's
+    return datetime.strptime(text, column.text_format or "")  # noqa: DTZ007 - the zone is the column's
 
 
 def _timestamp(_: Type, column: Column, raw: Any) -> datetime:
-    moment = _parsed(column, raw) if column.format else _local(_text(raw))
+    moment = _parsed(column, raw) if column.text_format else _local(_text(raw))
     if moment.tzinfo is None and column.zone is not None:
         moment = moment.replace(tzinfo=ZoneInfo(column.zone))
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _date(_: Type, column: Column, raw: Any) -> date:
-    return _parsed(column, raw).date() if column.format else date.fromisoformat(_text(raw))
+    return _parsed(column, raw).date() if column.text_format else date.fromisoformat(_text(raw))
 
 
 def _time(_: Type, column: Column, raw: Any) -> str:
-    clock = _parsed(column, raw).time() if column.format else time.fromisoformat(_text(raw))
+    clock = _parsed(column, raw).time() if column.text_format else time.fromisoformat(_text(raw))
     if clock.tzinfo is not None:
         raise TypeError(raw)
     return clock.isoformat("microseconds")

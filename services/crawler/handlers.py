@@ -5,11 +5,12 @@ import structlog
 
 from services.crawler.service.crawler import CrawlerService
 from services.crawler.service.manifests import STAGE
+from services.crawler.service.run_marks import RunMarks
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.errors import PermanentError
 from shared.events import ids
 from shared.events.decode import decode_event, parse_object
-from shared.events.models import CrawlBatchRequested, PlanWork
+from shared.events.models import CrawlBatchRequested, PlanWork, RunCompleted
 from shared.observability import tracing
 from shared.stages.failures import undecodable_record
 from shared.stages.messages import check_identity
@@ -18,6 +19,7 @@ from shared.stages.messages import check_identity
 @dataclass(frozen=True, slots=True)
 class Handlers:
     service: CrawlerService
+    marks: RunMarks
 
     async def on_crawl_requested(self, record: Record) -> Sequence[Outgoing]:
         document = parse_object(record.value)
@@ -35,6 +37,10 @@ class Handlers:
         if isinstance(unit.work, PlanWork):
             return await self.service.plan(unit)
         return await self.service.crawl(unit)
+
+    async def on_run_completed(self, record: Record) -> Sequence[Outgoing]:
+        await self.marks.keep(decode_event(RunCompleted, record.value))
+        return ()
 
     async def redrive(self, record: Record) -> None:
         try:

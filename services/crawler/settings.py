@@ -14,6 +14,10 @@ class CrawlSettings(Settings):
         int,
         Field(ge=0, le=100_000, description="rows of a batch at most; 0: by the memory that is available"),
     ] = 0
+    crawl_secrets_dirs: Annotated[
+        str,
+        Field(description="folders, comma-separated, in which files of sources' secrets may be"),
+    ] = "/run/secrets"
     crawl_timeout_s: Annotated[
         float,
         Field(

@@ -1,6 +1,6 @@
 """A column of a dataset file: its type, where its value is in a record, and how that value is read. Pure."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +10,7 @@ from shared.datasets.fields import Model, Name
 from shared.datasets.fills import expected_fill, is_fill_of
 from shared.datasets.lineage import RESERVED_COLUMNS
 from shared.datasets.paths import Path, parse_path
+from shared.datasets.sources.json_paths import PathText
 from shared.datasets.stamp_formats import check_format
 from shared.datasets.type_spelling import Spelling, type_of
 from shared.datasets.types import FLOATS, NUMBERS, WHOLE_BITS, Type
@@ -19,6 +20,9 @@ SYSTEM_COLUMNS: Final = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tabl
 
 ROUNDED: Final = FLOATS
 """They round what they cannot hold as it is; other numbers refuse it, unless the file has another rule."""
+
+UNIX_FORMATS: Final = ("unix", "unix_ms", "unix_us")
+"""Times as numbers: seconds, milliseconds or microseconds since 1970."""
 
 Texts = Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=100)]
 Inexact = Literal["refuse", "round"]
@@ -51,6 +55,12 @@ class Column(Model):
     type: Spelling
     source_path: Annotated[str | None, Field(alias="from")] = None
     """Where the value is in the record: a path of keys (`shared.datasets.paths`). Absent: the column's name."""
+    from_first: Annotated[tuple[PathText, ...], Field(max_length=20)] = ()
+    """Several places, of which the first that is there counts; each may hold brackets. For sources with a `request`."""
+    const: str | int | float | bool | None = None
+    """The value of every row. For sources with a `request`."""
+    join: Annotated[str, Field(max_length=20)] | None = None
+    """What stands between the texts of `from_first`, or of the list at `from`. For sources with a `request`."""
     fill: str | int | float | bool | None = None
     """Replaces null. Absent: null stays null."""
     computed: bool | None = None
@@ -75,9 +85,17 @@ class Column(Model):
     zone: Annotated[str, Field(max_length=64)] | None = None
     """The time zone of times without an offset, as in `Europe/Berlin`. Absent: UTC."""
     format: Annotated[str, Field(max_length=100)] | None = None
-    """How a time or day is written, in the letters of strftime. Absent: ISO 8601."""
+    """How a time or day is written, in the letters of strftime, or unix, unix_ms or unix_us for a number of a source with
+    a `request`. Absent: ISO 8601."""
     encoding: Encoding | None = None
     """How bytes are written. Absent: base64."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def several_places_are_a_list(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("from"), list):
+            return {**{key: one for key, one in value.items() if key != "from"}, "from_first": value["from"]}
+        return value
 
     @field_validator("name")
     @classmethod
@@ -96,7 +114,29 @@ class Column(Model):
     @property
     def path(self) -> Path:
         """The keys that lead to the value, from the outermost in."""
+        if self.is_composed:
+            return ("$column", self.name)
         return (self.name,) if self.source_path is None else parse_path(self.source_path)
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether the crawler puts the value into the record's line."""
+        return bool(self.from_first) or self.const is not None or self.join is not None or self.is_unix
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether its times are numbers, which the crawler writes as texts."""
+        return self.format in UNIX_FORMATS
+
+    @property
+    def text_format(self) -> str | None:
+        """How its times are written in a record's line; None: ISO 8601."""
+        return None if self.is_unix else self.format
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Of a composed column, in the order of their worth."""
+        return self.from_first or (self.source_path or self.name,)
 
     @property
     def value_type(self) -> Type:
@@ -142,7 +182,7 @@ class Column(Model):
         if self.from_any and (self.type != "string" or self.trim or self.nulls or self.empty_as_null):
             reason = "for a column of type string alone, without `trim`, `nulls` and `empty_as_null`"
             raise FaultError(reason, "from_any")
-        if self.format is not None:
+        if self.format is not None and not self.is_unix:
             check_format(self.format, frozenset(names & _APPLIES["format"]))
         if words := sorted({*self.true_words} & {*self.false_words}):
             raise FaultError(f"{words[0]!r} cannot mean true and false", "false_words")

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from shared.datasets.column import Column
 from shared.datasets.contract import SchemaContract
@@ -16,6 +16,7 @@ from shared.datasets.lake import Lake
 from shared.datasets.lake_columns import check_lake_columns
 from shared.datasets.pagination import Pagination
 from shared.datasets.paths import Path, format_path
+from shared.datasets.sources.api import RequestSource
 from shared.datasets.transform import Steps
 from shared.datasets.width import ROW_BYTES, full_row_bytes
 from shared.events.names import Format, Severity
@@ -47,6 +48,38 @@ class ApiSource(Model):
                 f"path is missing: pagination of kind {self.pagination.kind} needs it, as in /orders"
             )
         return self
+
+
+LISTED, WRITTEN = "form:listed", "form:written"
+"""The two forms of a source, in the path of an error: no key of a file has a colon."""
+
+_REQUEST_KEYS = frozenset(
+    {
+        "request",
+        "job",
+        "auth",
+        "for_each",
+        "incremental",
+        "limits",
+        "params",
+        "records",
+        "responses",
+        "secrets",
+    }
+)
+
+
+def _source_form(value: Any) -> str:
+    """A source whose file writes the request has a `request`; the older form has its `path` and names of parameters."""
+    if isinstance(value, RequestSource):
+        return WRITTEN
+    return WRITTEN if isinstance(value, dict) and _REQUEST_KEYS & value.keys() else LISTED
+
+
+Source = Annotated[
+    Annotated[ApiSource, Tag(LISTED)] | Annotated[RequestSource, Tag(WRITTEN)],
+    Discriminator(_source_form),
+]
 
 
 class RowCountCheck(Model):
@@ -96,7 +129,7 @@ CHECK_KINDS: Final[tuple[str, ...]] = tuple(kind_name(check) for check in get_ar
 
 class Dataset(Model):
     name: Name
-    source: ApiSource
+    source: Source
     table: Name
     key: Annotated[tuple[Name, ...], Field(min_length=1, max_length=32)]
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1500)]
@@ -121,6 +154,30 @@ class Dataset(Model):
     """What becomes of fields that no column is for."""
     schema_version: Annotated[Whole, Field(ge=1, le=2**31 - 1)] = 1
     _added: frozenset[str] = PrivateAttr(frozenset())
+
+    @model_validator(mode="before")
+    @classmethod
+    def names_what_is_not_built(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            if "deleted" in value:
+                raise FaultError(
+                    "`deleted` is not supported in this version: leave it out, and keep the field as a column",
+                    "deleted",
+                )
+            source = value.get("source")
+            if isinstance(source, dict) and source.get("kind") in {"web", "files"}:
+                raise FaultError(
+                    f"sources of kind {source['kind']} are not supported in this version: only api is",
+                    "source",
+                    "kind",
+                )
+            if value.get("key") == []:
+                raise FaultError(
+                    "a dataset without a key is not supported: add the column "
+                    "{name: row_hash, type: string, from: $hash} and write key: [row_hash]",
+                    "key",
+                )
+        return value
 
     @field_validator("name")
     @classmethod
@@ -177,6 +234,15 @@ class Dataset(Model):
             if unknown := [name for name in check.used_columns if name not in known]:
                 reason = f"{check.kind}: no such column: {', '.join(unknown)}; {_there_are(names)}"
                 raise FaultError(reason, "checks", place)
+        return self
+
+    @model_validator(mode="after")
+    def composed_columns_are_of_written_requests(self) -> Self:
+        for place, column in enumerate(self.columns):
+            if column.is_composed and not isinstance(self.source, RequestSource):
+                raise FaultError(
+                    "`const`, `join` and several places need a source with a `request`", "columns", place
+                )
         return self
 
     @model_validator(mode="after")

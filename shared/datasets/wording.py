@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.datasets.document import Mark, as_read
 from shared.datasets.faults import FaultError
-from shared.datasets.model import CHECK_KINDS, Dataset
+from shared.datasets.model import CHECK_KINDS, LISTED, WRITTEN, Dataset
 from shared.datasets.pagination import PAGINATION_KINDS
 from shared.datasets.type_spelling import type_forms
 from shared.events.ids import DATASET_PATTERN
@@ -78,7 +78,8 @@ def explain(
 
     `variables` names those that replaced a value of the file, by field.
     """
-    found = error.errors(include_url=False)
+    found = [_of_written_source(item, mark) for item in error.errors(include_url=False)]
+    found = [item for item in found if not _is_of_another_form(item, found)]
     faults = [
         (item["type"] != "extra_forbidden", *_fault(item, mark, variables))
         for item in found
@@ -91,6 +92,54 @@ def explain(
 def explain_fault(mark: Mark, at: tuple[str | int, ...], reason: str) -> tuple[int, str]:
     """The line, and the reason with its field, of what was found after the model was checked."""
     return mark.at(at)[0], f"{_where(at, '')}: {reason}"
+
+
+def _of_written_source(item: Any, mark: Mark) -> Any:
+    """Of a source that writes its request: the path as the file has it, without the library's steps for forms."""
+    place = tuple(step for step in item["loc"] if step != LISTED)
+    if WRITTEN not in place:
+        return {**item, "loc": place}
+    real: tuple[str | int, ...] = ()
+    here: Mark | None = mark
+    for number, step in enumerate(place):
+        _, inner = mark.at((*real, step))
+        is_named = inner is not None and inner is not here and _has(here, step)
+        is_last = number == len(place) - 1 and item["type"] in {"missing", "extra_forbidden"}
+        if is_named or is_last:
+            real = (*real, step)
+            here = inner if is_named else here
+    return {**item, "loc": real, "models": place}
+
+
+def _has(mark: Mark | None, step: str | int) -> bool:
+    if mark is None:
+        return False
+    return step in mark.fields if isinstance(step, str) else step < len(mark.items)
+
+
+def _is_of_another_form(item: Any, found: list[Any]) -> bool:
+    """A value of one form is told once more as no value of the others: what tells most stays."""
+    if "models" not in item:
+        return False
+    place, told = item["loc"], item["type"] not in _FORM_ERRORS
+    others = [other for other in found if other is not item and "models" in other]
+    deeper = any(other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in others)
+    better = any(other["loc"] == place and other["type"] not in _FORM_ERRORS for other in others)
+    return not told and (deeper or better)
+
+
+_FORM_ERRORS = frozenset(
+    {
+        "string_type",
+        "tuple_type",
+        "model_type",
+        "dict_type",
+        "int_type",
+        "int_parsing",
+        "literal_error",
+        "none_required",
+    }
+)
 
 
 def _follows_from_another(item: Any, found: list[Any]) -> bool:
@@ -148,7 +197,11 @@ def _reason(item: Any, steps: tuple[str | int, ...], text: str | None) -> str:
     if kind == "missing":
         return f"`{steps[-1]}` is missing{_example(steps)}"
     if kind == "extra_forbidden":
-        return _unknown(item["loc"], str(steps[-1]))
+        return _unknown(item.get("models", item["loc"]), str(steps[-1]))
+    if kind in _OWN_WORDS:
+        return str(item["msg"])
+    if kind == "string_pattern_mismatch" and "models" in item and steps[-1] not in {"name", "parent"}:
+        return f"{_quoted(value)} is not written as this field is: {_PATTERNS.get(str(steps[-1]), 'see the documentation')}"
     if kind == "string_pattern_mismatch":
         return _no_name(str(value), steps)
     return (
@@ -189,6 +242,14 @@ def _of_size(item: Any, steps: tuple[str | int, ...], text: str | None) -> str |
             return f"{_shown(value, text)} is too large: {_number(context['le'])} is the most"
     return None
 
+
+_OWN_WORDS = frozenset({"secret_as_text", "secret_place", "not_built"})
+"""Errors whose message is for the author of the file already."""
+
+_PATTERNS = {
+    "env": "the name of a variable in capital letters, such as SHOP_TOKEN, is expected",
+    "hosts": "a host such as files.example.org is expected",
+}
 
 _EXPECTED = {
     "string_type": "a text", "string_unicode": "a text",
@@ -286,6 +347,10 @@ def _fields_at(loc: tuple[str | int, ...]) -> list[str]:
             if (field.alias or name) == step
             for part in _models_in(field.annotation)
         ]
+        if step == WRITTEN:
+            inner = [model for model in models if "request" in model.model_fields]
+        elif step == LISTED:
+            inner = [model for model in models if "request" not in model.model_fields]
         models = inner or [model for model in models if _kind_of(model) == step] or models
     return list(
         dict.fromkeys(field.alias or name for model in models for name, field in model.model_fields.items())

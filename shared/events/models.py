@@ -24,7 +24,7 @@ from shared.events.topology import ReplayStage, Stage
 from shared.reasons import Reason
 
 VERSION: Final = 1
-REVISION: Final = 6
+REVISION: Final = 7
 
 MAX_TEXT_CHARS = 4096
 """Bound of every free text in an event: room for an error message, no room for a payload."""
@@ -53,6 +53,10 @@ def _is_zero(count: int) -> bool:
     return count == 0
 
 
+def _is_nothing(value: object) -> bool:
+    return value is None or value in ("", {}, False)
+
+
 def _sorted(counts: dict[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
@@ -71,6 +75,7 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 ReasonName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
 ReasonCounts = Annotated[dict[ReasonName, Count], Field(max_length=100), AfterValidator(_sorted)]
 """Rows by the reason of their refusal, in the order of the reasons' names."""
+ParamValue = str | int | float | bool | None | tuple[str | int | float | bool, ...]
 RunStatus = Literal["succeeded", "partial", "failed", "cancelled"]
 
 
@@ -88,6 +93,14 @@ class Event(Part):
 class DatasetParameters(Part):
     limit: Annotated[int, Field(ge=0, le=10**12)] | None = None
     """The number of records from the source's first on; absent: all of them."""
+    since: Annotated[Text | None, Field(exclude_if=_is_nothing)] = None
+    """A day, a time, or a number: records from there on. Absent: since the last complete run."""
+    until: Annotated[Text | None, Field(exclude_if=_is_nothing)] = None
+    """Records before it; absent: up to the time of the request."""
+    full: Annotated[bool, Field(exclude_if=_is_nothing)] = False
+    """Everything again, whatever earlier runs have."""
+    params: Annotated[dict[DatasetName, ParamValue], Field(max_length=100, exclude_if=_is_nothing)] = {}
+    """In place of those of the file."""
 
 
 class CrawlRequest(Part):
@@ -145,6 +158,8 @@ class CursorWork(Part):
     """The page before was short: a missing page is then not a failure."""
     by_link: bool = False
     """A link of the page before named it, and it is not the one after it by number."""
+    state: Annotated[Text, Field(exclude_if=_is_nothing)] = ""
+    """Of a source whose file writes the request: where its chain is, as the crawler's own JSON."""
     empty: Annotated[Count, Field(exclude_if=_is_zero)] = 0
     """Pages without records that were read one after another before this batch.
 
@@ -259,6 +274,8 @@ class BatchManifest(Event):
     """Of a processed batch with absent columns: some fields of its records that no column is for."""
     columns_version: Annotated[int, Field(ge=1)] = 1
     """Of the dataset's columns, in the clean file of the batch: 1 is the dataset's file, later ones have more."""
+    mark: Annotated[Text | None, Field(exclude_if=_is_nothing)] = None
+    """Of a crawled batch: how far its records reach, by which the next run begins, as the crawler's own JSON."""
     cpu_ms: Count | None = None
     """CPU time that the stage had for the batch: the process's, shared among the batches in hand. None: not known."""
     produced_at: Timestamp

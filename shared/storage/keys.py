@@ -41,6 +41,16 @@ def columns_key(dataset: str, version: int) -> str:
     return f"schemas/{_dataset(dataset)}/{version:06d}.json"
 
 
+def marks_prefix(dataset: str) -> str:
+    """How far the complete runs of a dataset reached. It is outside of every run, and stays."""
+    return f"marks/{_dataset(dataset)}/"
+
+
+def mark_key(dataset: str, requested_at: datetime, run_id: str) -> str:
+    """In the order of the runs' requests."""
+    return f"{marks_prefix(dataset)}{requested_at:%Y%m%dT%H%M%S.%f}-{_run(run_id)}.json"
+
+
 def stage_prefix(run_id: str, dataset: str, stage: str) -> str:
     return f"{dataset_prefix(run_id, dataset)}{_name(stage)}/"
 

@@ -9,21 +9,22 @@ import pytest
 from pydantic import BaseModel
 
 from shared.datasets.catalog import DatasetFile, read_file
-from shared.datasets.column import SYSTEM_COLUMNS
+from shared.datasets.column import SYSTEM_COLUMNS, Column
 from shared.datasets.lineage import RESERVED_COLUMNS
 from shared.datasets.model import CHECK_KINDS, RESERVED_DATASETS, Dataset
 from shared.datasets.pagination import PAGINATION_KINDS, PagePagination
 from shared.datasets.paths import parse_path
+from shared.datasets.sources.api import RequestSource
 from shared.datasets.transform import Step
 from shared.datasets.types import KINDS
 from shared.events.names import SUPPORTED_FORMATS
 from tests.support.records import ROOT
 
-TEXT = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+TEXT = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("datasets.md", "sources.md"))
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 [CODE] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-OF_PIPELINE = {(Step, "code")}
-"""Fields that no one writes into a file."""
+OF_PIPELINE = {(Step, "code"), *((Column, name) for name in ("from_first", "const", "join"))}
+"""Fields that no one writes into a file, or only beside a `request`."""
 PATHS = re.findall(r"^\| `(\{\".*?\})` \| (.*) \|$", TEXT, re.MULTILINE)
 
 
@@ -36,13 +37,17 @@ def test_each_example_is_a_good_file(tmp_path: Path, example: str) -> None:
     assert isinstance(read_file(path, {}), DatasetFile)
 
 
-def models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models(annotation: Any, known: set[Any] | None = None) -> Iterator[type[BaseModel]]:
+    known = set() if known is None else known
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation in known:
+            return
+        known.add(annotation)
         yield annotation
         for field in annotation.model_fields.values():
-            yield from models(field.annotation)
+            yield from models(field.annotation, known)
     for part in get_args(annotation):
-        yield from models(part)
+        yield from models(part, known)
 
 
 def test_each_field_is_explained() -> None:
@@ -89,7 +94,7 @@ def test_each_format_is_named_here_and_in_the_table_of_the_converter(name: str) 
 
 def test_the_full_example_uses_every_field_of_a_numbered_source() -> None:
     full = EXAMPLES[1]
-    other_kinds = {*PAGINATION_KINDS.values()} - {PagePagination}
+    other_kinds = {*PAGINATION_KINDS.values(), *models(RequestSource)} - {PagePagination}
     for model in {*models(Dataset)} - other_kinds:
         for name, field in model.model_fields.items():
             assert f"{field.alias or name}:" in full or (model, name) in OF_PIPELINE, name

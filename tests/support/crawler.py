@@ -6,27 +6,37 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import zstandard
 
 from services.crawler.adapters.checkpoints import Checkpoints
+from services.crawler.adapters.marks import Marks
+from services.crawler.adapters.parent_rows import ParentRows
 from services.crawler.adapters.run_store import RunStore
 from services.crawler.adapters.stored_results import StoredResults
 from services.crawler.domain.fetching import RetryPolicy
 from services.crawler.handlers import Handlers
 from services.crawler.http.address_guard import AllowedHosts
+from services.crawler.http.api_client import ApiClient
 from services.crawler.http.client import SourceClient
+from services.crawler.http.credentials import Credentials
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport
+from services.crawler.service.api_planner import ApiPlanner
 from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.crawler import CrawlerService
 from services.crawler.service.datasets import CrawlDatasets
+from services.crawler.service.family import Family
 from services.crawler.service.planner import Planner
 from services.crawler.service.replays import Replays
+from services.crawler.service.run_marks import RunMarks
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
 from shared.datasets.model import Dataset
+from shared.datasets.sources.secret_values import SecretValues
 from shared.errors import PermanentError
 from shared.events import topics
 from shared.events.decode import encode
@@ -161,6 +171,8 @@ async def crawler_of(
     batch_rows: int = 50_000,
     timeout_s: float = 10,
     read_timeout_s: float = 0.5,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    secret_folders: tuple[Path, ...] = (),
 ) -> AsyncIterator[Crawler]:
     """A crawler whose built-in datasets are at `url`; `datasets` replaces all of them."""
     catalog = load_catalog(environment=environment_for(url)) if datasets is None else datasets
@@ -178,17 +190,24 @@ async def crawler_of(
         )
         files = Catalog(catalog)
         runs = RunStore(store)
+        marks, results = Marks(store), StoredResults(store)
+        secrets = SecretValues(secret_folders, variables)
+        client = ApiClient(transport, SourceThrottle(), Credentials(transport, secrets), policy)
+        api = ApiPlanner(client, runs, marks, ParentRows(store, results), dict(variables).get)
         batches = Batches(store, "crawler")
         described = CrawlDatasets(lambda: files, datasets_of(files, store))
         service = CrawlerService(
             described,
             runs,
             batches,
-            Planner(fetch, runs, batch_rows),
-            BatchCrawl(described, batches, runs, fetch, Checkpoints(store), batch_rows=batch_rows),
-            Replays(runs, StoredResults(store)),
+            Planner(fetch, runs, batch_rows, api),
+            BatchCrawl(
+                described, batches, runs, fetch, Checkpoints(store), batch_rows=batch_rows, api=client
+            ),
+            Replays(runs, results),
+            Family(described, runs, results),
         )
-        yield Crawler(Handlers(service), store)
+        yield Crawler(Handlers(service, RunMarks(described, runs, results, marks)), store)
 
 
 def dataset_of(url: str, pagination: Mapping[str, Any], **source: Any) -> Dataset:

@@ -78,6 +78,8 @@ class BatchWriter:
         """What the first page without an array had instead."""
         self.total_problem: str | None = None
         """Of the first total that is not a number."""
+        self.mark: str | None = None
+        """How far the records reach, as JSON."""
         self._remarks: dict[str, None] = {}
         self.last_failure: FetchFailure | None = None
         self.seen: set[str] = set()

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
+from typing import Any
 
 import orjson
 
@@ -63,8 +64,8 @@ class RunStore:
         await self._staging.put(keys.plan_piece_key(run_id, dataset, sha256), lines)
         return sha256
 
-    async def ids_of(self, plan: CrawlPlan, sequence: int) -> list[int | str]:
-        """The ids of a batch. Raises `ObjectMissingError` where their piece is gone."""
+    async def ids_of(self, plan: CrawlPlan, sequence: int) -> list[Any]:
+        """The ids of a batch, or the units of a line. Raises `ObjectMissingError` where their piece is gone."""
         if not plan.pieces:
             return plan.ids_of(sequence)
         piece = plan.piece_of(sequence)
@@ -72,7 +73,7 @@ class RunStore:
         found = await self._staging.get(key)
         if found is None:
             raise ObjectMissingError(self._staging.uri(key))
-        ids: list[int | str] = orjson.loads(found.split(b"\n")[sequence - piece.first])
+        ids: list[Any] = orjson.loads(found.split(b"\n")[sequence - piece.first])
         return ids
 
     async def plan(self, run_id: str, dataset: str) -> CrawlPlan:

@@ -6,7 +6,7 @@ Everything about batch n follows from a few totals, so the plan of 100 million r
 import json
 from bisect import bisect_right
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -42,6 +42,10 @@ IDS_IN_PLAN_BYTES = 2**20
 """More ids are stored in pieces beside the plan: a plan is read and cached whole."""
 
 
+POSITIONS_PER_BATCH = 2**32
+"""Of planned units, whose numbers of records are not known ahead."""
+
+
 class UnbelievableError(ValueError):
     """A source promises more than a plan may have. The message tells what."""
 
@@ -65,6 +69,22 @@ class Replayed(BaseModel):
     stage: Literal["crawler", "processor"]
 
 
+class FrozenValues(BaseModel):
+    """What a plan of requests was made with: nothing is looked up again while it is crawled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    params: dict[str, Any] = {}
+    """By name, from the request of the run, the environment, or the file."""
+    since: str | int | None = None
+    until: str | int | None = None
+    token: Any = None
+    """The state that the run before left: a cursor, or an URL."""
+    now: str
+    is_own: bool = False
+    """The request of the run has bounds of its own: it leaves no mark."""
+
+
 class IdPiece(BaseModel):
     """Ids of some batches, as an object beside the plan: a line per batch, each a JSON array."""
 
@@ -83,7 +103,7 @@ class CrawlPlan(BaseModel):
     version: Literal[1] = 1
     run_id: RunId
     dataset: DatasetName
-    kind: Literal["pages", "ids", "single", "chain", "replay", "failed"]
+    kind: Literal["pages", "ids", "single", "chain", "units", "replay", "failed"]
     rows: Count | None = None
     """Records to expect, the limit applied; None where the source promises no number."""
     limit: Count | None = None
@@ -103,6 +123,8 @@ class CrawlPlan(BaseModel):
     """Of ids: a further page that the list names; its ids are not in the plan."""
     first_url: Text | None = None
     """Where a chain begins."""
+    values: FrozenValues | None = None
+    """Of a source whose file writes the request. Its units are in `ids`."""
     failed: PlanFailure | None = None
     replay: Replayed | None = None
     announced: Count | None = None
@@ -156,12 +178,14 @@ class CrawlPlan(BaseModel):
 
     def first_position(self, sequence: int) -> int:
         """`_source_position` of the first record of a planned batch."""
+        if self.kind == "units":
+            return sequence * POSITIONS_PER_BATCH
         rows_per_request = self.page_size if self.kind == "pages" else 1
         return sequence * self.requests_per_batch * rows_per_request
 
-    def ids_of(self, sequence: int) -> list[int | str]:
+    def ids_of(self, sequence: int) -> list[Any]:
         """Of a plan that holds its ids itself."""
-        ids: list[int | str] = json.loads(self.ids[sequence])
+        ids: list[Any] = json.loads(self.ids[sequence])
         return ids
 
     def piece_of(self, sequence: int) -> IdPiece:
@@ -249,6 +273,37 @@ def plan_chain(
         first_url=first_url,
         page_size=page_size,
         limit=limit,
+    )
+
+
+def plan_units(
+    run_id: str, dataset: str, *, units: int, values: FrozenValues, requests_per_second: float
+) -> CrawlPlan:
+    """One request for each unit. Raises `UnbelievableError`."""
+    per_batch = _per_batch(units, BATCH_REQUESTS, requests_per_second)
+    return CrawlPlan(
+        run_id=run_id,
+        dataset=dataset,
+        kind="units",
+        requests=units,
+        requests_per_batch=per_batch,
+        values=values,
+    )
+
+
+def plan_unit_chains(
+    run_id: str, dataset: str, *, units: int, values: FrozenValues, first_url: str, limit: int | None
+) -> CrawlPlan:
+    """Pages of one unit after those of the other, until the last has shown its end."""
+    return CrawlPlan(
+        run_id=run_id,
+        dataset=dataset,
+        kind="chain",
+        requests=units,
+        requests_per_batch=BATCH_REQUESTS,
+        first_url=first_url,
+        limit=limit,
+        values=values,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, cast, get_args
 
 from services.crawler.domain.naming import join_errors, list_names
-from shared.events.ids import is_run_id
+from shared.events.ids import is_dataset_name, is_run_id
 from shared.events.models import MAX_TEXT_CHARS, REVISION, VERSION, CrawlRequest, DatasetParameters
 from shared.events.names import SUPPORTED_FORMATS, Format
 from shared.events.topology import ReplayStage
@@ -28,7 +28,10 @@ FIELDS = frozenset(
     }
 )
 REPLAY_STAGES: tuple[ReplayStage, ...] = get_args(ReplayStage)
+PARAMETERS = frozenset({"limit", "since", "until", "full", "params"})
 MAX_LIMIT = 10**12
+MAX_BOUND_CHARS = 64
+MAX_PARAMS = 100
 MAX_REASON_CHARS = 2000
 QUOTED_CHARS = 60
 
@@ -229,15 +232,55 @@ class _Validation:
         return accepted
 
     def _parameters_of(self, dataset: str, values: Mapping[str, Any]) -> DatasetParameters:
-        if unknown := sorted(set(values) - {"limit"}):
+        if unknown := sorted(set(values) - PARAMETERS):
             quoted = ", ".join(_quote(name) for name in unknown[:5])
-            self._add_error(f"parameters.{dataset}: {quoted} is not a parameter; the only one is limit")
+            known = ", ".join(sorted(PARAMETERS))
+            self._add_error(f"parameters.{dataset}: {quoted} is not a parameter; known are {known}")
         limit = values.get("limit")
         if limit is not None and not (_is_integer(limit) and 0 <= limit <= MAX_LIMIT):
             expected = f"an integer from 0 to {MAX_LIMIT} is expected"
             self._add_error(f"parameters.{dataset}.limit: {expected}, not {_quote(limit)}")
             limit = None
-        return DatasetParameters(limit=limit)
+        return DatasetParameters(
+            limit=limit,
+            since=self._bound(dataset, values, "since"),
+            until=self._bound(dataset, values, "until"),
+            full=self._full(dataset, values),
+            params=self._params(dataset, values),
+        )
+
+    def _bound(self, dataset: str, values: Mapping[str, Any], name: str) -> str | None:
+        value = values.get(name)
+        if value is None or (isinstance(value, str) and 0 < len(value) <= MAX_BOUND_CHARS):
+            return value
+        if _is_integer(value):
+            return str(value)
+        self._add_error(
+            f"parameters.{dataset}.{name}: a day, a time or a number is expected, not {_quote(value)}"
+        )
+        return None
+
+    def _full(self, dataset: str, values: Mapping[str, Any]) -> bool:
+        full = values.get("full", False)
+        if isinstance(full, bool):
+            return full
+        self._add_error(f"parameters.{dataset}.full: true or false is expected, not {_quote(full)}")
+        return False
+
+    def _params(self, dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        params = values.get("params") or {}
+        if not isinstance(params, dict) or len(params) > MAX_PARAMS:
+            self._add_error(f"parameters.{dataset}.params: an object is expected, not {_quote(params)}")
+            return {}
+        accepted: dict[str, Any] = {}
+        for name, value in params.items():
+            items = value if isinstance(value, list) else [value]
+            is_value = all(one is None or isinstance(one, str | int | float) for one in items)
+            if not is_value or len(str(value)) > MAX_TEXT_CHARS or not is_dataset_name(name):
+                self._add_error(f"parameters.{dataset}.params: {_quote(name)} is no value of a parameter")
+            else:
+                accepted[name] = tuple(value) if isinstance(value, list) else value
+        return accepted
 
     def _formats(self) -> tuple[Any, ...] | None:
         requested = self._fields.get("formats")

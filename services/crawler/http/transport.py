@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -46,8 +46,34 @@ class Response:
     """No redirect led to it."""
 
 
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What is sent. `url` and headers may hold secrets; `shown_url` holds none."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    private: frozenset[str] = frozenset()
+    """Headers that no other host may be sent, in lower case."""
+    shown_url: str = ""
+
+    def redirected(self, url: str, status: int) -> "HttpRequest":
+        """What is sent to the place that an answer leads to: to another host without what is private."""
+        method, body = self.method, self.body
+        headers = dict(self.headers)
+        if status in {301, 302, 303} and method != "GET":
+            method, body = "GET", None
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        if URL(url).origin() != URL(self.url).origin():
+            headers = {name: value for name, value in headers.items() if name.lower() not in self.private}
+            if body is not None and self.private:
+                body = None
+        return HttpRequest(url, method, headers, body, self.private, shown_url(url))
+
+
 class HttpTransport:
-    """One per process, as a context manager. No cookies, no proxies, no credentials."""
+    """One per process, as a context manager. No cookies, no proxies; credentials are the caller's headers."""
 
     def __init__(
         self,
@@ -100,10 +126,17 @@ class HttpTransport:
 
     async def get(self, url: str, folder: Path) -> Response:
         """The answer with its inflated body. Raises `FetchError`; `TransientError` when the scratch disk is full."""
+        return await self._answer(HttpRequest(url), folder, any_status=False)
+
+    async def send(self, request: HttpRequest, folder: Path) -> Response:
+        """As `get`, of any request; an answer of any status is one, its body cut where it is an error's."""
+        return await self._answer(request, folder, any_status=True)
+
+    async def _answer(self, request: HttpRequest, folder: Path, *, any_status: bool) -> Response:
         body = Spool(folder)
         try:
             async with asyncio.timeout(self._timeout_s) as deadline:
-                return await self._follow(url, body, deadline)
+                return await self._follow(request, body, deadline, any_status=any_status)
         except BaseException as error:
             body.close()
             if isinstance(error, TimeoutError):
@@ -111,17 +144,20 @@ class HttpTransport:
                 raise FetchError(words, outcome="timeout", retryable=True) from error
             raise
 
-    async def _follow(self, url: str, body: Spool, deadline: asyncio.Timeout) -> Response:
+    async def _follow(
+        self, request: HttpRequest, body: Spool, deadline: asyncio.Timeout, *, any_status: bool
+    ) -> Response:
         patience_s = self._policy.retry_after_cap_s
-        asked = url
+        asked = url = request.url
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                target = await self._hop(url, body)
+                target = await self._hop(request, body, any_status=any_status)
             except FetchError as error:
                 raise error if url == asked else error.after_redirect(url) from error
             if isinstance(target, Response):
                 return replace(target, is_direct=url == asked)
-            url, wait_s = target
+            url, wait_s, status = target
+            request = _checked_redirect(request, url, status)
             if wait_s := min(wait_s, patience_s):
                 patience_s -= wait_s
                 deadline.reschedule((deadline.when() or 0.0) + wait_s)
@@ -129,10 +165,13 @@ class HttpTransport:
         words = f"more than {MAX_REDIRECTS} redirects, the last to {shown_url(url)}"
         raise FetchError(words, outcome="redirect", retryable=False)
 
-    async def _hop(self, url: str, body: Spool) -> Response | tuple[str, float]:
+    async def _hop(
+        self, request: HttpRequest, body: Spool, *, any_status: bool
+    ) -> Response | tuple[str, float, int]:
         """As `_once`; what aiohttp raises becomes a `FetchError`."""
         try:
-            return await self._once(check_url(url, self._allowed), body)
+            url = check_url(request.url, self._allowed)
+            return await self._once(url, request, body, any_status=any_status)
         except FetchError as error:
             if error.outcome == "body":
                 error.fingerprint = str(error).encode() + await asyncio.to_thread(body.digest)
@@ -142,23 +181,29 @@ class HttpTransport:
                 raise
             raise translate(error, read_timeout_s=self._read_timeout_s) from error
 
-    async def _once(self, url: URL, body: Spool) -> Response | tuple[str, float]:
-        """The answer, or where it redirects to and after how many seconds."""
+    async def _once(
+        self, url: URL, request: HttpRequest, body: Spool, *, any_status: bool
+    ) -> Response | tuple[str, float, int]:
+        """The answer, or where it redirects to, after how many seconds, and by which status."""
         if self._session is None:
             raise RuntimeError("the transport is not open")
-        async with self._session.get(url, allow_redirects=False) as response:
+        async with self._session.request(
+            request.method, url, headers=request.headers, data=request.body, allow_redirects=False
+        ) as response:
             if response.status in REDIRECTS:
-                return _redirect_target(response), self._retry_after_s(response) or 0.0
+                return _redirect_target(response), self._retry_after_s(response) or 0.0, response.status
             is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
             if not is_success or response.status == NOT_READY:
-                raise await self._refusal(response)
+                if not any_status:
+                    raise await self._refusal(response)
+                body.write(await _explanation(response))
+                return Response(str(url), response.status, _headers_of(response), body)
             decompressor = Decompressor(response.headers.getall("Content-Encoding", []))
             async for chunk in response.content.iter_chunked(READ_CHUNK_BYTES):
                 for piece in decompressor.feed(chunk):
                     body.write(piece)
             decompressor.finish()
-            headers = {name.lower(): tuple(response.headers.getall(name)) for name in response.headers}
-            return Response(str(url), response.status, headers, body)
+            return Response(str(url), response.status, _headers_of(response), body)
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> FetchError:
         status, retry_after_s = response.status, self._retry_after_s(response)
@@ -176,6 +221,19 @@ class HttpTransport:
 
     def _retry_after_s(self, response: aiohttp.ClientResponse) -> float | None:
         return self._policy.retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
+
+
+def _headers_of(response: aiohttp.ClientResponse) -> Mapping[str, tuple[str, ...]]:
+    return {name.lower(): tuple(response.headers.getall(name)) for name in response.headers}
+
+
+def _checked_redirect(request: HttpRequest, url: str, status: int) -> HttpRequest:
+    try:
+        return request.redirected(url, status)
+    except NO_URL as error:
+        raise FetchError(
+            f"redirected to {shown_url(url)}, which is not a URL", outcome="redirect", retryable=False
+        ) from error
 
 
 async def _explanation(response: aiohttp.ClientResponse) -> bytes:

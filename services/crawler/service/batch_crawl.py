@@ -2,17 +2,22 @@
 
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from services.crawler.adapters.batch_writer import LOG_FILE, RAW_FILE, BatchWriter, open_batch_writer
 from services.crawler.adapters.checkpoints import Checkpoint, Checkpoints
 from services.crawler.domain.fetching import Fetch
 from services.crawler.domain.plans import CrawlPlan
+from services.crawler.http.api_client import ApiClient
 from services.crawler.service.datasets import CrawlDatasets
 from services.crawler.service.manifests import dead_by_source, first_position, manifest_fields
+from services.crawler.sources.api.context import Requests
+from services.crawler.sources.api.crawl import ApiBatch, UnitChains, crawl_units
 from services.crawler.sources.base import BatchContext, IdStore
-from services.crawler.sources.batch_fetcher import BatchFetcher, OutOfTimeError
+from services.crawler.sources.batch_fetcher import BatchFetcher, OutOfTimeError, SourceT
 from services.crawler.sources.registry import kind_of
-from shared.datasets.model import Dataset
+from shared.datasets.model import ApiSource, Dataset
+from shared.datasets.sources.api import RequestSource
 from shared.events.models import Artifact, BatchManifest, CrawlBatchRequested, CursorWork
 from shared.stages.failures import BatchFailedError
 from shared.stages.results import Batches
@@ -31,7 +36,10 @@ class BatchCrawl:
         checkpoints: Checkpoints,
         *,
         batch_rows: int,
+        api: ApiClient | None = None,
     ) -> None:
+        """`api`: for sources whose files write the request."""
+        self._api = api
         self._datasets = datasets
         self._batches = batches
         self._ids = ids
@@ -55,10 +63,10 @@ class BatchCrawl:
             with open_batch_writer(folder) as writer:
                 if checkpoint is not None:
                     writer.resume(checkpoint)
-                fetcher = self._fetcher(unit, dataset, folder, writer, checkpoint)
+                fetcher = self._fetcher(unit, dataset, dataset.source, folder, writer, checkpoint)
                 following, is_over = None, True
                 try:
-                    following = await self._crawl(fetcher, unit, plan)
+                    following = await self._crawl(fetcher, dataset, unit, plan)
                 except OutOfTimeError:
                     is_over = False
                 await writer.raw.finish()
@@ -79,27 +87,68 @@ class BatchCrawl:
             detail=writer.remarks,
             missing=tuple(writer.missing),
             next=following,
+            mark=writer.mark,
         )
 
     def _fetcher(
         self,
         unit: CrawlBatchRequested,
         dataset: Dataset,
+        source: SourceT,
         folder: Path,
         writer: BatchWriter,
         checkpoint: Checkpoint | None,
-    ) -> BatchFetcher:
+    ) -> BatchFetcher[SourceT]:
         refuse_cancelled = partial(self._batches.refuse_cancelled, unit.run_id)
         paths = {column.name: tuple(column.path) for column in dataset.columns}
         key_paths = [paths[name] for name in dataset.key]
-        return BatchFetcher(
-            self._fetch, dataset.source, folder, writer, refuse_cancelled, key_paths, checkpoint
-        )
+        return BatchFetcher(self._fetch, source, folder, writer, refuse_cancelled, key_paths, checkpoint)
 
     async def _crawl(
-        self, fetcher: BatchFetcher, unit: CrawlBatchRequested, plan: CrawlPlan
+        self,
+        fetcher: BatchFetcher[ApiSource | RequestSource],
+        dataset: Dataset,
+        unit: CrawlBatchRequested,
+        plan: CrawlPlan,
     ) -> CursorWork | None:
         """Raises `OutOfTimeError` where planned requests are left."""
+        if isinstance(fetcher.source, RequestSource):
+            following = await self._crawl_api(
+                cast("BatchFetcher[RequestSource]", fetcher), dataset, unit, plan
+            )
+        else:
+            following = await self._crawl_pages(cast("BatchFetcher[ApiSource]", fetcher), unit, plan)
+        if following is not None and unit.sequence + 1 == plan.announced:
+            fetcher.writer.end_at(following)
+            return None
+        return following
+
+    async def _crawl_api(
+        self,
+        fetcher: BatchFetcher[RequestSource],
+        dataset: Dataset,
+        unit: CrawlBatchRequested,
+        plan: CrawlPlan,
+    ) -> CursorWork | None:
+        assert self._api is not None  # noqa: S101 - composed with it
+        if plan.values is None or not plan.requests:
+            return None
+        batch = ApiBatch(
+            requests=Requests.of(dataset, plan.values, self._api),
+            plan=plan,
+            sequence=unit.sequence,
+            fetcher=fetcher,
+            ids=self._ids,
+            batch_rows=self._batch_rows,
+        )
+        if isinstance(unit.work, CursorWork):
+            return await UnitChains(batch).crawl(unit.work)
+        await crawl_units(batch)
+        return None
+
+    async def _crawl_pages(
+        self, fetcher: BatchFetcher[ApiSource], unit: CrawlBatchRequested, plan: CrawlPlan
+    ) -> CursorWork | None:
         pagination = fetcher.source.pagination
         context = BatchContext(
             pagination=pagination,
@@ -110,11 +159,7 @@ class BatchCrawl:
             fetcher=fetcher,
             ids=self._ids,
         )
-        following = await kind_of(pagination).crawl(context)
-        if following is not None and unit.sequence + 1 == plan.announced:
-            fetcher.writer.end_at(following)
-            return None
-        return following
+        return await kind_of(pagination).crawl(context)
 
     async def _put(self, unit: CrawlBatchRequested, file: Path, extension: str, rows: int) -> Artifact:
         return await self._batches.artifacts.put(

@@ -6,14 +6,16 @@ from typing import Any
 
 from services.crawler.adapters.run_store import RunStore
 from services.crawler.domain.plans import CrawlPlan, PlanFailure, failed_plan, plan_anew
-from services.crawler.domain.request_validation import replayed_run_id, validate_request
+from services.crawler.domain.request_validation import MAX_REASON_CHARS, replayed_run_id, validate_request
 from services.crawler.service.batch_crawl import BatchCrawl
 from services.crawler.service.datasets import CrawlDatasets
 from services.crawler.service.events import batch_request_event, plan_events, planned_event
+from services.crawler.service.family import Family, FamilyError, with_parents
 from services.crawler.service.manifests import count_result, dead_batch, dead_by_plan
 from services.crawler.service.planner import Planner
 from services.crawler.service.replays import Replays
 from shared.bus.messages import FailureOutcome, Outgoing
+from shared.datasets.model import Dataset
 from shared.errors import PermanentError
 from shared.events import ids, topics
 from shared.events.models import (
@@ -46,7 +48,9 @@ class CrawlerService:
         planner: Planner,
         batch_crawl: BatchCrawl,
         replays: Replays,
+        family: Family,
     ) -> None:
+        self._family = family
         self._datasets = datasets
         self._runs = runs
         self._batches = batches
@@ -72,7 +76,7 @@ class CrawlerService:
             file_error=catalog.why_refused,
             replayed=None if old is None else await self._runs.find_request(old),
         )
-        request = await self._runs.put_request_if_absent(validated)
+        request = await self._runs.put_request_if_absent(_with_parents(validated, catalog))
         if request.refused is not None:
             log.warning("run_refused", run_id=request.run_id, reason=request.refused)
             return [planned_event(request, None, 0, None)]
@@ -80,7 +84,7 @@ class CrawlerService:
         log.info("run_accepted", run_id=request.run_id, datasets=request.datasets)
         return [
             batch_request_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
-            for dataset in request.datasets
+            for dataset in await self._family.ready(request)
         ]
 
     async def plan(self, unit: CrawlBatchRequested) -> list[Outgoing]:
@@ -96,7 +100,7 @@ class CrawlerService:
             await self._datasets.put_if_absent(request, [unit.dataset])
             plan = await self._runs.put_plan_if_absent(await self._make_plan(request, unit))
             log.info("dataset_planned", kind=plan.kind, batches=plan.batches, rows=plan.rows)
-        return plan_events(request, plan)
+        return [*plan_events(request, plan), *await self._children_of_nothing(request, plan)]
 
     async def crawl(self, unit: CrawlBatchRequested) -> list[Outgoing]:
         """Crawls a batch unless that was done, and publishes its result; publishes its record again where its time is over.
@@ -107,7 +111,7 @@ class CrawlerService:
         winner = await self._batches.committed(unit.run_id, unit.dataset, unit.batch_id)
         if winner is None and (winner := await self._crawl(unit)) is None:
             return [Outgoing(topics.CRAWL_BATCH_REQUESTED, unit.batch_id, unit)]
-        return [result_event(winner), *await self._after(unit, winner)]
+        return [result_event(winner), *await self._after(unit, winner), *await self._children(unit, winner)]
 
     async def mark_failed(self, unit: CrawlBatchRequested, error: PermanentError) -> FailureOutcome:
         """Writes a `dead` manifest for the unit, so that its run still ends. A result that exists is published again."""
@@ -118,7 +122,7 @@ class CrawlerService:
         if winner is dead:
             count_result(winner)
         try:
-            after = await self._after(unit, winner)
+            after = [*await self._after(unit, winner), *await self._children(unit, winner)]
         except ObjectMissingError:  # the run is swept: its end is already published
             after = []
         return FailureOutcome(dead=winner.status == "dead", events=(result_event(winner), *after))
@@ -208,6 +212,40 @@ class CrawlerService:
         sequence = unit.sequence + 1
         batch_id = ids.batch_id(unit.run_id, unit.dataset, sequence)
         return [batch_request_event(request, unit.dataset, batch_id, sequence, winner.next)]
+
+    async def _children_of_nothing(self, request: CrawlRequest, plan: CrawlPlan) -> list[Outgoing]:
+        """Of a plan without a batch, whose end no batch will tell."""
+        if plan.batches != 0 or len(request.datasets) == 1:
+            return []
+        return [
+            batch_request_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
+            for dataset in await self._family.ready_after(request, plan.dataset)
+        ]
+
+    async def _children(self, unit: CrawlBatchRequested, winner: BatchManifest) -> list[Outgoing]:
+        """The plan units of datasets that waited for this one's rows."""
+        request = await self._batches.request(unit.run_id)
+        if len(request.datasets) == 1 or winner.next is not None:
+            return []
+        return [
+            batch_request_event(request, dataset, ids.plan_unit_id(request.run_id, dataset), 0, PlanWork())
+            for dataset in await self._family.ready_after(request, unit.dataset)
+        ]
+
+
+def _with_parents(request: CrawlRequest, known: Mapping[str, Dataset]) -> CrawlRequest:
+    """With the datasets whose rows the others are asked for with; rejected where they cannot be had."""
+    if request.refused is not None or request.replay_of is not None:
+        return request
+    try:
+        names = with_parents(request.datasets, known)
+    except FamilyError as error:
+        return request.model_copy(
+            update={"datasets": (), "parameters": {}, "refused": str(error)[:MAX_REASON_CHARS]}
+        )
+    if added := names[len(request.datasets) :]:
+        log.info("parents_added", run_id=request.run_id, datasets=list(added))
+    return request.model_copy(update={"datasets": names})
 
 
 def _check_unit(unit: CrawlBatchRequested, plan: CrawlPlan) -> None:

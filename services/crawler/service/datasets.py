@@ -7,6 +7,7 @@ from shared import crashpoints
 from shared.datasets.catalog import Catalog
 from shared.datasets.frozen import RunDatasets
 from shared.datasets.model import ApiSource, Dataset
+from shared.datasets.sources.api import RequestSource
 from shared.errors import PermanentError
 from shared.events.models import CrawlRequest
 from shared.reasons import Reason
@@ -21,7 +22,7 @@ class CrawlDatasets:
         self,
         today: Callable[[], Catalog],
         stored: RunDatasets,
-        on_change: Callable[[Iterable[ApiSource]], None] = lambda _: None,
+        on_change: Callable[[Iterable[ApiSource | RequestSource]], None] = lambda _: None,
     ) -> None:
         """`on_change` is called with all sources whenever the files have changed."""
         self._today = today
@@ -55,6 +56,10 @@ class CrawlDatasets:
 
         await asyncio.gather(*(put_one(name) for name in names))
         crashpoints.reach("crawler.datasets")
+
+    async def find(self, run_id: str, name: str) -> Dataset | None:
+        """As it was stored with the run; None where it was not."""
+        return await self._stored.find(run_id, name)
 
     async def of(self, run_id: str, name: str) -> Dataset:
         """The dataset that counts for the run. Raises `PermanentError` with the reason where it cannot be used."""

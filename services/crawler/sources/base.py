@@ -7,7 +7,7 @@ the next batch where only crawling shows it; without one, the crawl ends where t
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from services.crawler.domain import plans
 from services.crawler.domain.fetching import Fetch, FetchFailure
@@ -29,7 +29,7 @@ class IdStore(Protocol):
         """Stores ids that are too many for the plan, a line per batch; durable when it returns the hash that names them."""
         ...
 
-    async def ids_of(self, plan: CrawlPlan, sequence: int) -> list[int | str]:
+    async def ids_of(self, plan: CrawlPlan, sequence: int) -> list[Any]:
         """The ids of a batch. Raises `ObjectMissingError` where they are gone."""
         ...
 
@@ -52,7 +52,9 @@ class PlanContext(Generic[Options]):
 
     @property
     def source(self) -> ApiSource:
-        return self.dataset.source
+        source = self.dataset.source
+        assert isinstance(source, ApiSource)  # noqa: S101 - the planner looks at the form
+        return source
 
     def failed(self, failure: FetchFailure) -> CrawlPlan:
         """The plan where the source did not answer."""
@@ -74,7 +76,7 @@ class BatchContext(Generic[Options]):
     sequence: int
     work: CrawlWork
     batch_rows: int
-    fetcher: BatchFetcher
+    fetcher: BatchFetcher[ApiSource]
     ids: IdStore
 
     @property

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from services.crawler.adapters.batch_writer import BatchWriter, Fetched
 from services.crawler.adapters.checkpoints import Checkpoint
@@ -15,7 +16,10 @@ from services.crawler.domain.digests import KeyPath, digests_of
 from services.crawler.domain.fetching import Answer, Fetch, FetchFailure, failure_of
 from services.crawler.domain.records import Records
 from shared.datasets.model import ApiSource
+from shared.datasets.sources.api import RequestSource
 from shared.events.models import Artifact
+
+SourceT = TypeVar("SourceT", bound=ApiSource | RequestSource)
 
 WINDOW_PER_SLOT = 2
 """Requests that are open, or answered and waiting for an earlier one, per concurrent request of the source."""
@@ -41,25 +45,31 @@ class OutOfTimeError(Exception):
     """The batch's time is over, and requests are left."""
 
 
+class SourceWaitsError(OutOfTimeError):
+    """The source asks for a pause that is longer than the batch's time."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
     url: str
     parse: Callable[[bytes], Records]
     is_page: bool
     """Else it is one item: where it fails, one row is rejected."""
+    ask: "Callable[[Path], Awaitable[Answer[Fetched] | FetchFailure]] | None" = None
+    """Asks the source in place of a GET of the URL. Raises `SourceWaitsError`."""
 
 
 OnAnswer = Callable[[SourceRequest, Answer[Fetched] | FetchFailure], Awaitable[None]]
 """Called for each answer, in the order of the requests."""
 
 
-class BatchFetcher:
+class BatchFetcher(Generic[SourceT]):
     """Makes a batch's requests and passes the answers to the batch's writer."""
 
     def __init__(
         self,
         fetch: Fetch,
-        source: ApiSource,
+        source: SourceT,
         folder: Path,
         writer: BatchWriter,
         refuse_cancelled: Callable[[], Awaitable[None]],
@@ -182,6 +192,8 @@ class BatchFetcher:
     ) -> Answer[Fetched] | FetchFailure:
         try:
             return await answer
+        except SourceWaitsError:
+            raise
         except OutOfTimeError:
             if self._has_progress:
                 raise
@@ -195,13 +207,28 @@ class BatchFetcher:
             return failure_of(request.url, detail)
         try:
             async with asyncio.timeout_at(self._started_s + BATCH_S + LAST_REQUEST_S):
-                answer = await self._fetch(
-                    self.source, request.url, lambda body: self._spool(request.parse(body)), self._folder
-                )
+                answer = await self._ask(request)
         except TimeoutError:
             raise OutOfTimeError from None
         self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(answer, FetchFailure) else 0
         return answer
+
+    async def _ask(self, request: SourceRequest) -> Answer[Fetched] | FetchFailure:
+        if request.ask is not None:
+            return await request.ask(self._folder)
+        source: ApiSource | RequestSource = self.source
+        assert isinstance(source, ApiSource)  # noqa: S101 - others bring `ask`
+        return await self._fetch(
+            source, request.url, lambda body: self.spool(request.parse(body)), self._folder
+        )
+
+    async def wait_while(self, paused_s: Callable[[], float]) -> None:
+        """Until the source may be asked again. Raises `SourceWaitsError` where the batch's time is over before."""
+        while (left_s := paused_s()) > 0:
+            if self.is_out_of_time:
+                raise SourceWaitsError
+            await self._look_for_cancel()
+            await asyncio.sleep(min(left_s, CANCEL_LOOK_S))
 
     async def _look_for_cancel(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -212,7 +239,8 @@ class BatchFetcher:
     def _has_stopped(self) -> bool:
         return self._failures_in_a_row >= PATIENCE_FAILURES and self.spent_s >= PATIENCE_S
 
-    def _spool(self, records: Records) -> Fetched:
+    def spool(self, records: Records) -> Fetched:
+        """The lines of an answer, until it is their turn."""
         lines = Spool.of(records.data, self._folder)
         digests = digests_of(records, self._key_paths)
         return Fetched(

@@ -44,8 +44,8 @@ _SECOND_DIGITS: Final = 32
 
 
 def time_reader(kind: Type, column: files.Column) -> Reader:
-    form = Format(column.format) if column.format else None
-    expected = f"a text in the format {column.format}" if form else "a text such as 08:30:00"
+    form = Format(column.text_format) if column.text_format else None
+    expected = f"a text in the format {column.text_format}" if form else "a text such as 08:30:00"
 
     def value(raw: Any) -> Any:
         text = raw if form is None or not isinstance(raw, str) else form.iso(raw)

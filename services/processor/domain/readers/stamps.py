@@ -28,7 +28,7 @@ _LOCAL = pa.timestamp("us")
 
 
 def timestamp_reader(kind: Type, column: files.Column) -> Reader:
-    form = Format(column.format) if column.format else None
+    form = Format(column.text_format) if column.text_format else None
     zone = ZoneInfo(column.zone) if column.zone else None
 
     def value(raw: Any) -> Any:
@@ -58,7 +58,7 @@ def timestamp_reader(kind: Type, column: files.Column) -> Reader:
 
 
 def date_reader(kind: Type, column: files.Column) -> Reader:
-    form = Format(column.format) if column.format else None
+    form = Format(column.text_format) if column.text_format else None
 
     def value(raw: Any) -> Any:
         if not isinstance(raw, str):
@@ -81,8 +81,8 @@ def _refusal(reason: Reason, raw: str, name: str, column: files.Column) -> Refus
 
 
 def _expected(name: str, column: files.Column) -> str:
-    if column.format is not None:
-        return f"a text in the format {column.format}"
+    if column.text_format is not None:
+        return f"a text in the format {column.text_format}"
     return {"timestamp": "a timestamp such as 2026-11-29T10:00:00Z", "date": "a date such as 2026-11-29"}[
         name
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from services.crawler.domain import request_validation
 from services.crawler.domain.request_validation import validate_request
-from shared.events.models import CrawlRequest
+from shared.events.models import REVISION, CrawlRequest
 
 KNOWN = ("albums", "comments", "posts", "stories")
 AT = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -55,7 +55,7 @@ def test_no_formats_means_no_exports() -> None:
 
 
 def test_fields_of_a_newer_revision_are_ignored() -> None:
-    assert validated({"revision": 7, "datasets": ["posts"], "colour": "red"}).refused is None
+    assert validated({"revision": REVISION + 1, "datasets": ["posts"], "colour": "red"}).refused is None
 
 
 BAD_LIMITS: list[Any] = [-1, "5", 1.5, True, [], 10**12 + 1, 10**40]
