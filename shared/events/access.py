@@ -57,8 +57,9 @@ def _of_service(service: str) -> list[Acl]:
     """Its input, its group, its results, its retries and its dead letters."""
     retry, dead_letters = topics.retry_topic(service), topics.dead_letter_topic(service)
     group = topics.consumer_group(service)
+    heard = (*LISTENS.get(service, ()), *FOLLOWS.get(service, ()))
     return [
-        *_each("topic", {*CONSUMES[service], *LISTENS.get(service, ()), retry}, "Read"),
+        *_each("topic", {*CONSUMES[service], *heard, retry}, "Read"),
         *_each("topic", {*PUBLISHES[service], retry, dead_letters}, "Write"),
         Acl("group", group, ("Read",)),
         *(
@@ -104,7 +105,7 @@ def _of_connect() -> list[Acl]:
         Acl("topic", f"{capture.TOPIC_PREFIX}.", ("Write", "Create"), "prefixed"),
         Acl("topic", capture.HEARTBEATS, ("Write", "Create")),
         Acl("topic", capture.SIGNALS, ("Read",)),
-        Acl("group", capture.CONNECT_GROUP, ("Read",)),
+        *_each("group", (capture.CONNECT_GROUP, capture.SIGNAL_GROUP), "Read"),
         Acl("transactional_id", f"connect-cluster-{capture.CONNECT_GROUP}", ("Write",)),
         Acl("transactional_id", task, ("Write",), "prefixed"),
     ]
