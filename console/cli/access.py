@@ -1,4 +1,4 @@
-"""`onpoint access`: who may do what on the bus and in the buckets."""
+"""`onpoint access`: who may do what on the bus, in the buckets and in the database."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -34,8 +34,16 @@ Examples:
   onpoint access buckets --json
 """
 
+GRANTS_EXAMPLES = """\b
+Examples:
+  onpoint access grants | psql "$OWNER_DSN"
+  onpoint access grants --role 'onpoint_{user}' --database warehouse
+"""
+
 access = typer.Typer(
-    help="Who may do what on the bus and in the buckets.", no_args_is_help=True, rich_markup_mode=None
+    help="Who may do what on the bus, in the buckets and in the database.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 LineageTopic = Annotated[
@@ -118,7 +126,7 @@ def apply(
     from shared.bus import access_admin
 
     kafka = environment.kafka()
-    wanted = access_admin.grants(_chosen([], lineage_topic), _checked(principal))
+    wanted = access_admin.grants(_chosen([], lineage_topic), _checked(principal, "--principal"))
     try:
         found = asyncio.run(access_admin.compare(kafka, wanted))
         if not dry_run:
@@ -155,6 +163,30 @@ def buckets(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
             print(f"  {', '.join(right.actions):19}  {right.bucket:7}  {right.keys}{without}")
 
 
+@access.command(epilog=GRANTS_EXAMPLES)
+def grants(
+    *,
+    role: Annotated[
+        str, typer.Option("--role", metavar="NAME", help="How the role of a process is called.")
+    ] = "{user}",
+    database: Annotated[
+        str, typer.Option("--database", metavar="NAME", help="Name of the database.")
+    ] = "onpoint",
+) -> None:
+    """Print the SQL that gives each process its rights in the database.
+
+    For the owner of the tables to run after `onpoint migrate`, and again for datasets that are new. The roles must exist: it
+    makes none, and no password. Asks no database.
+    """
+    from shared.postgres.access import ROLE_RIGHTS, statements
+
+    _checked(role, "--role")
+    roles = {user: role.format(user=user) for user in ROLE_RIGHTS}
+    tables = {dataset.table for dataset in environment.catalog().values()}
+    for statement in statements(roles, tables, database):
+        print(f"{statement};")
+
+
 def _chosen(names: list[str], lineage_topic: str | None) -> "dict[str, tuple[Acl, ...]]":
     from shared.events.access import users
 
@@ -165,13 +197,13 @@ def _chosen(names: list[str], lineage_topic: str | None) -> "dict[str, tuple[Acl
     return {user: acls for user, acls in every.items() if not names or user in names}
 
 
-def _checked(principal: str) -> str:
+def _checked(name: str, option: str) -> str:
     try:
-        if principal.format(user="a") != principal.format(user="b"):
-            return principal
+        if name.format(user="a") != name.format(user="b"):
+            return name
     except (KeyError, IndexError, ValueError):
         pass
-    raise WrongUseError("--principal must have {user} where the name of the user is, and no other braces")
+    raise WrongUseError(f"{option} must have {{user}} where the name of the user is, and no other braces")
 
 
 def _print_users(chosen: "dict[str, tuple[Acl, ...]]") -> None:

@@ -1,6 +1,7 @@
 """Opens connections, and logs once that PostgreSQL is unreachable and once that it is reachable again."""
 
 import socket
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -21,12 +22,16 @@ log = get_logger()
 class Connector:
     """How a pool opens its connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: Callable[[str], str] | None = None) -> None:
+        """`address`: the one to connect to now, made of the pool's own; None: that."""
+        self._address = address
         self.unreachable_since: datetime | None = None
         """None: the last connection came about, or none was asked for."""
 
     async def __call__(self, *arguments: Any, **options: Any) -> asyncpg.Connection:
         """As `asyncpg.connect`."""
+        if self._address is not None and arguments:
+            arguments = (self._address(arguments[0]), *arguments[1:])
         try:
             connection: asyncpg.Connection = await asyncpg.connect(*arguments, **options)
         except Exception as error:

@@ -3,19 +3,25 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import asyncpg
 
 from shared.errors import ConfigurationError
+from shared.observability.logging import get_logger
 from shared.observability.metrics import POOL_CONNECTIONS, POOL_LIMIT
 from shared.postgres.connecting import Connector
 from shared.postgres.errors import is_outage
 from shared.postgres.refusals import error_text, refusal_of
+from shared.settings.dsn import fault_of
 from shared.settings.postgres import PostgresSettings
+from shared.settings.variables import read_file
 
 APPLICATION_NAME = "onpoint_pipeline"
 CONNECT_RETRY_S = 1.0
 IDLE_S = 60.0
+
+log = get_logger()
 
 ReportWaiting = Callable[[str | None], None]
 """Called with one sentence while a start waits, and with None when that is over."""
@@ -32,7 +38,8 @@ async def open_pool(settings: PostgresSettings, waits_for: ReportWaiting = _repo
     refused, a role that may not connect.
     """
     _leave_logging_to_connector()
-    dsn, connector = settings.postgres_dsn.get_secret_value(), Connector()
+    dsn = settings.postgres_dsn.get_secret_value()
+    connector = Connector(_address_of(settings))
     while True:
         try:
             pool = await asyncpg.create_pool(
@@ -64,6 +71,25 @@ async def open_pool(settings: PostgresSettings, waits_for: ReportWaiting = _repo
             waits_for(None)
             _show(pool)
             return pool
+
+
+def _address_of(settings: PostgresSettings) -> Callable[[str], str] | None:
+    """The file's, where it is the one that counts: a variable that is set wins over its file."""
+    if settings.postgres_dsn_file is None:
+        return None
+    file = Path(settings.postgres_dsn_file)
+    if read_file(file) != settings.postgres_dsn.get_secret_value():
+        return None
+
+    def latest(known: str) -> str:
+        try:
+            found = read_file(file)
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("dsn_not_read", file=str(file), why=type(error).__name__)
+            return known
+        return found if fault_of(found) is None else known
+
+    return latest
 
 
 def _show(pool: asyncpg.Pool) -> None:

@@ -19,6 +19,12 @@ PostgresDsn = Annotated[SecretStr, AfterValidator(_whole)]
 
 class PostgresSettings(Settings):
     postgres_dsn: Annotated[PostgresDsn, Field(description="postgresql://user:password@host:port/database")]
+    postgres_dsn_file: Annotated[
+        str | None,
+        Field(
+            description="file that has this address instead of the variable; it is read for each connection"
+        ),
+    ] = None
     postgres_pool_size: Annotated[
         int, Field(ge=1, le=100, description="connections kept open per process")
     ] = 2

@@ -19,9 +19,11 @@ class Installation:
     def environment(self, user: str) -> dict[str, str]:
         return {**self.elsewhere, **self.broker.environment(user)}
 
-    async def onpoint(self, user: str, *words: str, within_s: float = 180) -> CommandResult:
-        """The command line as that user."""
-        return await Operator(self.environment(user)).run(*words, within_s=within_s)
+    async def onpoint(
+        self, user: str, *words: str, more: Mapping[str, str] | None = None, within_s: float = 180
+    ) -> CommandResult:
+        """The command line as that user, with more settings."""
+        return await Operator({**self.environment(user), **(more or {})}).run(*words, within_s=within_s)
 
     async def make_topics(self, names: Collection[str]) -> None:
         await apply_topics(self.broker.clients(ADMIN), dict.fromkeys(names, SPEC))

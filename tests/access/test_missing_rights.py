@@ -1,17 +1,16 @@
 """A right that is taken from a service at work: it says which one, loses nothing, and goes on when it is given again."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 
-from deploy.local.ports import HOST, free_port
+from deploy.local.ports import free_port
 from deploy.local.stack import LocalStack
 from shared.bus.access_admin import Grant
 from shared.events.topology import SERVICES
 from tests.access.installation import Installation
+from tests.access.readiness import problem_of, ready
 from tests.support.crawler import environment_for
 from tests.support.service_processes import ServiceProcesses
 from tests.support.source import SourceServer
@@ -107,28 +106,3 @@ async def test_nothing_is_lost_or_done_twice(installation: Installation, ports: 
     checked = await installation.onpoint("operator", "verify")
 
     assert checked.code == 0, checked.out + checked.err
-
-
-async def problem_of(port: int, part: str, within_s: float) -> str:
-    """What /readyz says, once it has that part."""
-    said = ""
-    async with aiohttp.ClientSession() as client:
-        try:
-            async with asyncio.timeout(within_s):
-                while True:
-                    async with client.get(f"http://{HOST}:{port}/readyz") as answer:
-                        said = await answer.text()
-                    if part in said and answer.status == 503:
-                        return said
-                    await asyncio.sleep(0.2)
-        except TimeoutError:
-            raise AssertionError(f"/readyz does not name {part!r}: {said}") from None
-
-
-async def ready(port: int, within_s: float) -> None:
-    async with asyncio.timeout(within_s), aiohttp.ClientSession() as client:
-        while True:
-            async with client.get(f"http://{HOST}:{port}/readyz") as answer:
-                if answer.status == 200:
-                    return
-            await asyncio.sleep(0.2)

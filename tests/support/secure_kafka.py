@@ -90,19 +90,32 @@ class SecureKafka:
         self._token_port = free_port((self.port,))
         self._certificate_port = free_port((self.port, self._token_port))
         self.ca = folder / "certificates/ca.pem"
+        self._properties = folder / "kafka.properties"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        properties = self._write_properties()
+        self._write_properties()
         scram = [
             word
             for user in self._users
             for word in ("--add-scram", f"SCRAM-SHA-512=[name={user},password={password_of(user)}]")
         ]
-        self._run("kafka.tools.StorageTool", "format", "-t", "Z" * 21 + "w", "-c", str(properties), *scram)
-        with (self._folder / "kafka.log").open("wb") as log:
+        self._run(
+            "kafka.tools.StorageTool", "format", "-t", "Z" * 21 + "w", "-c", str(self._properties), *scram
+        )
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Once more after `kill`, with its data."""
+        with (self._folder / "kafka.log").open("ab") as log:
             self._process = subprocess.Popen(
-                (*self._java, "kafka.Kafka", str(properties)),
+                (*self._java, "kafka.Kafka", str(self._properties)),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -110,14 +123,28 @@ class SecureKafka:
         try:
             self._wait_until_it_listens(self._process)
         except BaseException:
-            self._kill()
+            self.kill()
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._kill()
+    def kill(self) -> None:
+        """As a machine that is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def set_password(self, user: str, password: str) -> None:
+        """As an operator does, by Kafka's own tool."""
+        client = self._folder / "admin.properties"
+        client.write_text(
+            "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n"
+            f"sasl.jaas.config={login_of(ADMIN)}\n"
+            f"ssl.truststore.type=PEM\nssl.truststore.location={self.ca}\n"
+        )
+        self._run(
+            *("kafka.admin.ConfigCommand", "--bootstrap-server", f"{HOST}:{self.port}"),
+            *("--command-config", str(client), "--alter", "--entity-type", "users", "--entity-name", user),
+            *("--add-config", f"SCRAM-SHA-512=[password={password}]"),
+        )
 
     def log(self) -> str:
         return (self._folder / "kafka.log").read_text(errors="replace")[-5000:]
@@ -165,11 +192,9 @@ class SecureKafka:
             "ONPOINT_KAFKA_SSL_CA_FILE": str(self.ca),
         }
 
-    def _write_properties(self) -> Path:
+    def _write_properties(self) -> None:
         certificates = make_certificates(self.ca.parent, HOST)
-        login = "org.apache.kafka.common.security.scram.ScramLoginModule"
-        properties = self._folder / "kafka.properties"
-        properties.write_text(
+        self._properties.write_text(
             PROPERTIES.format(
                 host=HOST,
                 port=self.port,
@@ -178,7 +203,7 @@ class SecureKafka:
                 controller=free_port((self.port, self._token_port, self._certificate_port)),
                 admin=ADMIN,
                 broker=BROKER,
-                jaas=f'{login} required username="{ADMIN}" password="{password_of(ADMIN)}";',
+                jaas=login_of(ADMIN),
                 oauth=OAUTH,
                 jwks=self.issuer.jwks.as_uri(),
                 issuer=ISSUER,
@@ -188,7 +213,6 @@ class SecureKafka:
                 data=self._folder / "data",
             )
         )
-        return properties
 
     def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
         until_s = time.monotonic() + START_TIMEOUT_S
@@ -197,11 +221,6 @@ class SecureKafka:
             assert time.monotonic() < until_s, self.log()
             time.sleep(0.1)
 
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
     def _run(self, *words: str) -> None:
         done = subprocess.run((*self._java, *words), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -209,6 +228,12 @@ class SecureKafka:
 
 def clients_of(environment: dict[str, str]) -> KafkaClients:
     return KafkaClients(load_settings(KafkaSettings, environment), "onpoint-test")
+
+
+def login_of(user: str) -> str:
+    """As Kafka's own clients take it."""
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    return f'{module} required username="{user}" password="{password_of(user)}";'
 
 
 def password_of(user: str) -> str:

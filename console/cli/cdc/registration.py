@@ -23,6 +23,7 @@ from console.client.cdc.connect import Connect, ConnectError
 from console.client.cdc.register import connector_config
 from shared.bus.kafka import KafkaClients
 from shared.events.capture import CONNECTOR
+from shared.settings.kafka import KafkaSettings
 
 CONNECTOR_FILE = Path(__file__).resolve().parents[3] / "deploy" / "kafka-connect" / "connector.yaml"
 START_S = 120.0
@@ -39,7 +40,7 @@ def register(names: Sequence[str], identity: source.Identity, replication: int) 
     there, `CommandError` where a server is away or refuses, or the connector does not run within two minutes.
     """
     dsn, url, kafka = environment.ledger_dsn(), connect_url(), environment.kafka()
-    secrets_dir = connect_settings().cdc_secrets_dir
+    secrets_dir, kafka_settings = connect_settings().cdc_secrets_dir, environment.settings(KafkaSettings)
     password = read_password(password_file())
 
     async def do(connection: asyncpg.Connection) -> None:
@@ -60,7 +61,7 @@ def register(names: Sequence[str], identity: source.Identity, replication: int) 
             CONNECTOR_FILE,
             dsn=dsn,
             tables=tables,
-            kafka=kafka.servers,
+            kafka=kafka_settings,
             secrets_dir=secrets_dir,
             replication=replication,
         )

@@ -199,7 +199,7 @@ def _external(
         "kind": "ExternalSecret",
         "metadata": metadata(name),
         "spec": {
-            # A rotated secret arrives within the hour; processes read it at their next start.
+            # A rotated secret arrives within the hour; docs/deploy/kubernetes.md tells who reads it again.
             "refreshInterval": "1h",
             "secretStoreRef": {"kind": "SecretStore", "name": "onpoint"},
             "target": target,
