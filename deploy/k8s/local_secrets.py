@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from deploy.compose import credentials
 from deploy.k8s.manifests.access import S3_SECRET
 from deploy.k8s.manifests.jobs import MIGRATE
 from deploy.k8s.manifests.objects import PART_OF
 from deploy.k8s.manifests.workloads import WORKLOADS
+from deploy.k8s.manifests.writing import ROOT
 
 PLACE = Path(".onpoint/k8s")
 NAMESPACE = "onpoint"
@@ -48,7 +51,9 @@ def secrets(place: Path) -> list[dict[str, Any]]:
 def main() -> None:
     if made := credentials.create(PLACE):
         sys.stderr.write(f"made {', '.join(made)} in {PLACE}\n")
-    listed = {"apiVersion": "v1", "kind": "List", "items": secrets(PLACE)}
+    # They come before everything else, so their namespace does with them.
+    namespace = yaml.safe_load((ROOT / "base" / "namespace.yaml").read_text())
+    listed = {"apiVersion": "v1", "kind": "List", "items": [namespace, *secrets(PLACE)]}
     json.dump(listed, sys.stdout)
     sys.stdout.write("\n")
 

@@ -88,7 +88,12 @@ DEFECTS: Final = (
         "Deployment", (*POD, "topologySpreadConstraints", 0, "whenUnsatisfiable"), "Never", "supported values"
     ),
     Defect("Deployment", (*CONTAINER, "readinessProbe", "periodSeconds"), -1, "greater than or equal to 0"),
-    Defect("HorizontalPodAutoscaler", ("spec", "maxReplicas"), 0, "must be greater than 0"),
+    Defect(
+        "HorizontalPodAutoscaler",
+        ("spec", "maxReplicas"),
+        0,
+        "must be greater than or equal to `minReplicas`",
+    ),
     Defect("HorizontalPodAutoscaler", ("spec", "minReplicas"), 21, "maxReplicas"),
     Defect(
         "HorizontalPodAutoscaler",

@@ -7,6 +7,7 @@ import sys
 from typing import Any, Final
 
 from deploy.local.waiting import wait_for
+from tests.deploy.autoscalers import of_scaled_object
 from tests.deploy.cluster.api import Object, described, of_kind
 from tests.deploy.cluster.simulated import SimulatedCluster
 from tests.deploy.environment import ROOT
@@ -27,12 +28,15 @@ class Deployment:
         """Of the first `kubectl apply`."""
 
     def apply(self) -> str:
-        """`kubectl apply --server-side` of the whole overlay, which must be taken; its output."""
+        """`kubectl apply --server-side` of the whole overlay, and what KEDA would make of it; kubectl's output."""
         code, output = self.cluster.kubectl.run(
-            "apply", "--server-side", "-f", "-", given=text_of(self.overlay)
+            "apply", "--server-side", "--force-conflicts", "-f", "-", given=text_of(self.overlay)
         )
         assert code == 0, output
         self.output = self.output or output
+        for autoscaler in self._of_keda():
+            answer = self.cluster.api.apply(autoscaler)
+            assert answer.accepted, answer.message
         return output
 
     def roll_out(self) -> str:
@@ -88,13 +92,17 @@ class Deployment:
         late: list[str] = []
 
         def is_settled() -> bool:
-            late[:] = [described(each) for each in self.of_kind(*IS_SETTLED) if not self._is_settled(each)]
+            wanted = [*self.of_kind(*IS_SETTLED), *self._of_keda()]
+            late[:] = [described(each) for each in wanted if not self._is_settled(each)]
             return not late
 
         try:
             wait_for(is_settled, timeout_s=READY_WITHIN_S, what="the overlay")
         except Exception as error:
             raise AssertionError(f"not ready: {late}; {self._warnings()}") from error
+
+    def _of_keda(self) -> list[Object]:
+        return [of_scaled_object(each) for each in self.of_kind("ScaledObject")]
 
     def _is_settled(self, wanted: Object) -> bool:
         found = self.find(wanted)
@@ -121,7 +129,20 @@ def _is_complete(spec: Object, status: Object) -> bool:
     return int(status.get("succeeded", 0)) == int(spec.get("completions", 1))
 
 
-IS_SETTLED: Final = {"Deployment": _has_replicas, "StatefulSet": _has_replicas, "Job": _is_complete}
+def _is_in_bounds(spec: Object, status: Object) -> bool:
+    return (
+        int(spec["minReplicas"])
+        <= int(status.get("currentReplicas", 0))
+        == int(status.get("desiredReplicas", -1))
+    )
+
+
+IS_SETTLED: Final = {
+    "Deployment": _has_replicas,
+    "StatefulSet": _has_replicas,
+    "Job": _is_complete,
+    "HorizontalPodAutoscaler": _is_in_bounds,
+}
 
 
 def _name(found: Object) -> str:

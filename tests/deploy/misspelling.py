@@ -3,11 +3,16 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tests.deploy.cluster.api import Object
 
 Path = tuple[str | int, ...]
+
+NAMING: Final[frozenset[Path]] = frozenset(
+    {("apiVersion",), ("kind",), ("metadata",), ("metadata", "name"), ("metadata", "namespace")}
+)
+"""Without these there is no place that the object could be sent to."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +28,9 @@ class Misspelt:
 
 
 def misspellings(wanted: Object) -> Iterator[Misspelt]:
-    """One object for each field below the first level; apiVersion, kind and metadata keep what names it."""
+    """One object for each field but those that name it."""
     for path in _fields(wanted, ()):
-        if path[0] in {"apiVersion", "kind"} or path in {("metadata", "name"), ("metadata", "namespace")}:
+        if path in NAMING:
             continue
         changed = copy.deepcopy(dict(wanted))
         parent: Any = changed

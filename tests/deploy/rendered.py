@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import yaml
 from tests.deploy.environment import ROOT, program
 
 FOLDER: Final = ROOT / "deploy" / "k8s" / "overlays"
+ALONE: Final = "alone"
 LOCAL: Final = "local"
 """The overlay whose secrets a command makes; no operator has anything to do there."""
 
@@ -23,6 +25,14 @@ OVERLAYS: Final = tuple(sorted(path.parent.name for path in FOLDER.glob("*/kusto
 def rendered(overlay: str) -> tuple[dict[str, Any], ...]:
     """Every object of the overlay, in kustomize's order. Not to be changed: it is shared."""
     return tuple(each for each in yaml.load_all(text_of(overlay), Loader=yaml.CSafeLoader) if each)
+
+
+def alone(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The object in a namespace in which nothing else is: there it is made, and takes nothing from one that was."""
+    metadata = dict(wanted["metadata"])
+    if "namespace" in metadata:
+        metadata["namespace"] = ALONE
+    return {**wanted, "metadata": metadata}
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from tests.deploy.cluster.api import Object
 from tests.deploy.cluster.simulated import SimulatedCluster
 from tests.deploy.defects import DEFECTS, Defect
-from tests.deploy.rendered import OVERLAYS, rendered
+from tests.deploy.rendered import ALONE, OVERLAYS, alone, rendered
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(300)]
 
@@ -18,11 +18,10 @@ def test_a_seeded_mistake_is_refused(defect: Defect, cluster: SimulatedCluster) 
     wanted, seeded = next(
         (each, changed)
         for overlay in OVERLAYS
-        for each in rendered(overlay)
+        for each in map(alone, rendered(overlay))
         if each["kind"] == defect.kind and (changed := _seeded(defect, each)) is not None
     )
-    for space in {each["metadata"].get("namespace") for each in (wanted, seeded)} - {None}:
-        cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
+    cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ALONE}})
 
     assert cluster.api.apply(wanted, dry=True).accepted
     refused = cluster.api.apply(seeded, dry=True)

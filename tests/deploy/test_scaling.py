@@ -118,17 +118,7 @@ class Scaled:
 @pytest.fixture
 def scaled(deployed: Deployment) -> Iterator[Callable[[Object], Scaled]]:
     """Lets an autoscaler work. What it was is restored by the next application of the overlay."""
-    made: list[Object] = []
-
-    def scaled(autoscaler: Object) -> Scaled:
-        made.append(autoscaler)
-        return Scaled(deployed, autoscaler)
-
-    yield scaled
-    own = {each["metadata"]["name"] for each in deployed.of_kind("HorizontalPodAutoscaler")}
-    for autoscaler in made:
-        if autoscaler["metadata"]["name"] not in own:
-            deployed.cluster.api.ask("DELETE", deployed.cluster.api.path_of(autoscaler))
+    yield lambda autoscaler: Scaled(deployed, autoscaler)
     deployed.apply()
 
 

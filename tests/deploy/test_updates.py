@@ -102,7 +102,7 @@ def test_a_node_that_is_emptied_keeps_every_budget(deployed: Deployment) -> None
     assert code == 0, output
 
 
-@every_overlay
+@pytest.mark.parametrize("deployed", ["prod"], indirect=True)
 def test_a_budget_refuses_to_lose_more_than_it_allows(deployed: Deployment) -> None:
     deployed.settle()
     pods = deployed.cluster.api.items(deployed.path("api/v1", "pods"))

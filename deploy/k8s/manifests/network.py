@@ -39,6 +39,8 @@ source with an IPv6 address alone is not reached."""
 
 
 def policy(name: str, pods: Object, ingress: list[Object], egress: list[Object]) -> Object:
+    """Both ways are closed but for the rules. An empty list is left out: the API server would see a change in each apply."""
+    rules = {way: each for way, each in (("ingress", ingress), ("egress", egress)) if each}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -46,8 +48,7 @@ def policy(name: str, pods: Object, ingress: list[Object], egress: list[Object])
         "spec": {
             "podSelector": pods,
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
-            "egress": egress,
+            **rules,
         },
     }
 

@@ -32,7 +32,9 @@ class Adapter:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate, key)
         self._server = ThreadingHTTPServer((HOST, 0), _handler_of(self))
-        self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._server.socket = tls.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def start(self) -> None:
@@ -45,6 +47,7 @@ class Adapter:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._api.close()
 
     def set_work(self, namespace: str, component: str, *, cpu: float, memory: float = 0.1) -> None:
         """The work of all pods of a component: CPU shared among them, memory as a share of each one's request."""

@@ -45,14 +45,17 @@ class Answer:
 
 
 class Api:
-    """One connection per thread. Raises `OSError` where the server is away."""
+    """One connection, which threads share by turns. Raises `OSError` where the server is away."""
 
     def __init__(self, access: Access) -> None:
-        self._access = access
-        self._tls = ssl.create_default_context(cafile=str(access.ca))
+        tls = ssl.create_default_context(cafile=str(access.ca))
         # The CA lives for a session and says nothing about what its key is for.
-        self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._local = threading.local()
+        tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._token = access.token
+        self._connection = http.client.HTTPSConnection(
+            HOST, access.port, context=tls, timeout=REQUEST_TIMEOUT_S
+        )
+        self._turn = threading.Lock()
         self._resources: dict[str, dict[str, tuple[str, bool]]] = {}
 
     def apply(self, wanted: Object, *, dry: bool = False) -> Answer:
@@ -94,19 +97,25 @@ class Api:
         body: Object | None = None,
         content_type: str = "application/json",
     ) -> Answer:
-        connection = self._connection()
-        headers = {"Authorization": f"Bearer {self._access.token}", "Content-Type": content_type}
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-        except http.client.HTTPException as error:
-            connection.close()
-            raise OSError(f"the API server hung up: {error!r}") from error
-        except OSError:
-            connection.close()
-            raise
-        return Answer(answer.status, _parsed(text))
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+        with self._turn:
+            try:
+                self._connection.request(
+                    method, path, json.dumps(body) if body is not None else None, headers
+                )
+                answer = self._connection.getresponse()
+                return Answer(answer.status, _parsed(answer.read()))
+            except http.client.HTTPException as error:
+                self._connection.close()
+                raise OSError(f"the API server hung up: {error!r}") from error
+            except OSError:
+                self._connection.close()
+                raise
+
+    def close(self) -> None:
+        """The next question opens it anew."""
+        with self._turn:
+            self._connection.close()
 
     def _served(self, version: str) -> dict[str, tuple[str, bool]]:
         """The kinds of a group's version, with the name in paths and whether they are namespaced."""
@@ -118,14 +127,6 @@ class Api:
                 if "/" not in resource["name"]
             }
         return self._resources[version]
-
-    def _connection(self) -> http.client.HTTPSConnection:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = http.client.HTTPSConnection(
-                HOST, self._access.port, context=self._tls, timeout=REQUEST_TIMEOUT_S
-            )
-        connection: http.client.HTTPSConnection = self._local.connection
-        return connection
 
 
 def group_path(version: str) -> str:

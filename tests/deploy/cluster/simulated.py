@@ -22,6 +22,7 @@ START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 10
 NODES = 6
 ZONES = ("a", "b", "c")
+VOLUMES = 16
 NODE_ROOM = {"cpu": "32", "memory": "128Gi", "ephemeral-storage": "500Gi", "pods": "110"}
 
 
@@ -168,6 +169,9 @@ class SimulatedCluster:
         for number in range(NODES):
             answer = self.api.apply(_node(f"node-{number}", ZONES[number % len(ZONES)]))
             assert answer.accepted, answer.message
+        for number in range(VOLUMES):
+            answer = self.api.apply(_volume(f"volume-{number}"))
+            assert answer.accepted, answer.message
 
     def _nodes_are_ready(self) -> bool:
         """Until then the nodes have a taint that keeps pods away."""
@@ -188,6 +192,7 @@ class SimulatedCluster:
         """The API server before its etcd, so that it need not wait for it."""
         if self._adapter is not None:
             self._adapter.stop()
+        self.api.close()
         for process in reversed(self._processes):
             process.terminate()
             try:
@@ -200,6 +205,20 @@ class SimulatedCluster:
 def _has(found: dict[str, Any], condition: str) -> bool:
     conditions = found.get("status", {}).get("conditions", [])
     return any(each["type"] == condition and each["status"] == "True" for each in conditions)
+
+
+def _volume(name: str) -> dict[str, Any]:
+    """Room that a claim of any size takes: there is no program that would make it when it is asked for."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Ti"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": f"/nowhere/{name}"},
+        },
+    }
 
 
 def _node(name: str, zone: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def test_every_edge_has_both_ends() -> None:
     let_in = {
         (peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"], workload.name)
         for workload in WORKLOADS
-        for rule in policy_of(workload)["spec"]["ingress"]
+        for rule in policy_of(workload)["spec"].get("ingress", ())
         for peer in rule["from"]
         if "namespaceSelector" not in peer
     }
