@@ -104,7 +104,7 @@ def _of_connect() -> list[Acl]:
         Acl("topic", f"{capture.TOPIC_PREFIX}.", ("Write", "Create"), "prefixed"),
         Acl("topic", capture.HEARTBEATS, ("Write", "Create")),
         Acl("topic", capture.SIGNALS, ("Read",)),
-        Acl("group", capture.CONNECT_GROUP, ("Read",)),
+        *_each("group", (capture.CONNECT_GROUP, capture.SIGNAL_GROUP), "Read"),
         Acl("transactional_id", f"connect-cluster-{capture.CONNECT_GROUP}", ("Write",)),
         Acl("transactional_id", task, ("Write",), "prefixed"),
     ]

@@ -50,8 +50,14 @@ _VIEWS_OF_LAKE: Final = SchemaRight(
     ),
 )  # fmt: skip
 _COMPACTION: Final = SchemaRight(
-    "onpoint_lake", KEEP, ("compactions", "compaction_runs", "compaction_sources", "dataset_listings")
-)
+    "onpoint_lake",
+    KEEP,
+    (
+        "compactions", "compaction_runs", "compaction_sources", "dataset_listings", "iceberg_namespace_properties",
+        "iceberg_tables",
+    ),
+)  # fmt: skip
+_NEWS: Final = SchemaRight("onpoint_news", KEEP)
 _ANNOUNCES: Final = ("onpoint_lake.mark_changed(text[])", "onpoint_runs.mark_listings_behind(text[])")
 
 _CONSOLE: Final = (
@@ -71,12 +77,17 @@ ROLE_RIGHTS: Final[Mapping[str, RoleRights]] = {
     "s3sink": RoleRights((SchemaRight("onpoint_lake", KEEP),)),
     "cdc": RoleRights((SchemaRight("onpoint_lake", KEEP, ("cdc_tables", "cdc_objects")),)),
     "quality": RoleRights(
-        (SchemaRight("onpoint_runs", KEEP), _VIEWS_OF_LAKE, _COMPACTION), datasets=READ, functions=_ANNOUNCES
+        (SchemaRight("onpoint_runs", KEEP), _NEWS, _VIEWS_OF_LAKE, _COMPACTION),
+        datasets=READ,
+        functions=_ANNOUNCES,
     ),
     "console": RoleRights(_CONSOLE, datasets=READ),
     "operator": RoleRights(
         (
             *_CONSOLE,
+            # Of which `onpoint health` makes its figures.
+            SchemaRight("onpoint_runs", READ, ("datasets", "results", "runs")),
+            _NEWS,
             _COMPACTION,
             SchemaRight("onpoint_lake", KEEP, ("cdc_tables", "cdc_objects")),
         ),

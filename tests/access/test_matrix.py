@@ -28,6 +28,7 @@ GROUPS = (
     consumer_group("lineage"),
     capture.SINK_GROUP,
     capture.CONNECT_GROUP,
+    capture.SIGNAL_GROUP,
     "onpoint-airflow-reader",
     FOREIGN,
 )

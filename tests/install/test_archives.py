@@ -9,7 +9,14 @@ from shared.version import CODE_VERSION
 from tests.support.records import ROOT
 
 PACKAGES = ("shared", "services", "console", "deploy")
-FROM_A_CHECKOUT = ("deploy/airflow/", "deploy/compose/", "deploy/dms/", "deploy/docker/", "deploy/release/")
+FROM_A_CHECKOUT = (
+    "deploy/airflow/",
+    "deploy/compose/",
+    "deploy/dms/",
+    "deploy/docker/",
+    "deploy/k8s/",
+    "deploy/release/",
+)
 """Folders of programs that are not started from an installation."""
 
 

@@ -29,11 +29,20 @@ class ClientCertificate:
     key: Path
 
 
-def make_client_certificate(ca: Path, name: str, subject: str) -> ClientCertificate:
-    """Beside the CA that signs it, whose key is there too. The subject is written as openssl does: `/O=Example/CN=a`."""
+def make_client_certificate(ca: Path, name: str, subject: str, days: int = 2) -> ClientCertificate:
+    """Beside the CA that signs it, whose key is there too. The subject is written as openssl does: `/O=Example/CN=a`.
+
+    With no days it has expired within a second.
+    """
     folder = ca.parent
-    _sign(folder, name, subject, ca=ca.stem)
+    _sign(folder, name, subject, ca=ca.stem, days=days)
     return ClientCertificate(folder / f"{name}.pem", folder / f"{name}.key")
+
+
+def make_broker_certificate(ca: Path, name: str, days: int) -> ClientCertificate:
+    """Another one for the address of the broker's own, beside it."""
+    _sign(ca.parent, name, "/CN=broker", "-extfile", "names", ca=ca.stem, days=days)
+    return ClientCertificate(ca.parent / f"{name}.pem", ca.parent / f"{name}.key")
 
 
 def make_ca(path: Path) -> Path:
@@ -45,13 +54,13 @@ def make_ca(path: Path) -> Path:
     return path.with_name(f"{path.name}.pem")
 
 
-def _sign(folder: Path, name: str, subject: str, *extensions: str, ca: str = "ca") -> None:
+def _sign(folder: Path, name: str, subject: str, *extensions: str, ca: str = "ca", days: int = 2) -> None:
     """A key `<name>.key` and its certificate `<name>.pem`."""
     request, certificate = f"{name}.csr", f"{name}.pem"
     key = ("-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key")
     _openssl(folder, "req", *key, "-out", request, "-subj", subject)
     signed_by = ("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", *extensions)
-    _openssl(folder, "x509", "-req", "-in", request, "-days", "2", "-out", certificate, *signed_by)
+    _openssl(folder, "x509", "-req", "-in", request, "-days", str(days), "-out", certificate, *signed_by)
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

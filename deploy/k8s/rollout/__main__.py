@@ -25,8 +25,9 @@ examples:
 def main() -> None:
     options = _options()
     try:
+        overlay = _folder(options.overlay)
         kubectl = Kubectl(options.context)
-        steps = plan(kubectl.render(_folder(options.overlay)))
+        steps = plan(kubectl.render(overlay))
         if options.plan:
             sys.stdout.writelines(f"{line}\n" for step in steps for line in _lines(step))
         else:

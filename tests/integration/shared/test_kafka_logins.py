@@ -1,18 +1,27 @@
 """Logins by token and by certificate on a real broker with ACLs: clients of each kind, and each refusal as one sentence."""
 
 import asyncio
+import contextlib
 import json
+import ssl
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from shared.bus.access_admin import Grant
+from shared.bus.consumer import GroupConsumer
 from shared.bus.kafka import KafkaAccessError, KafkaClients
 from shared.bus.tokens import PAUSE_S, TokenEndpointAwayError
 from shared.bus.topic_admin import TopicSpec, apply_topics
-from tests.support.certificates import ClientCertificate, make_ca, make_client_certificate
+from tests.support.certificates import (
+    ClientCertificate,
+    make_broker_certificate,
+    make_ca,
+    make_client_certificate,
+)
 from tests.support.lone_service import LoneService
 from tests.support.secure_kafka import ADMIN, SecureKafka, clients_of, password_of
 from tests.support.tokens import TokenServer
@@ -179,6 +188,29 @@ async def test_the_acls_hold_for_the_name_in_the_certificate(kafka: SecureKafka)
     await clients.check_permissions(GROUP_NAME, [TOPIC_NAME])
 
 
+async def test_a_group_whose_right_is_taken_and_given_again_reads_on(
+    kafka: SecureKafka, certificate: ClientCertificate
+) -> None:
+    clients = clients_of(kafka.environment_of_certificate(certificate))
+    right = Grant(f"User:{DISTINGUISHED_NAME}", "group", "onpoint-taken", "Read")
+    await kafka.allow([right])
+    consumer = clients.consumer_of(
+        GroupConsumer, denied=lambda *_: None, group_id=right.name, enable_auto_commit=False
+    )
+    consumer.subscribe([TOPIC_NAME])
+    await clients.start(consumer)
+    try:
+        async with asyncio.timeout(60):
+            await a_record_comes(clients, consumer)
+            await kafka.revoke([right])
+            with pytest.raises(GroupAuthorizationFailedError):
+                await records_without_end(consumer)
+            await kafka.allow([right])
+            await a_record_comes(clients, consumer)
+    finally:
+        await consumer.stop()
+
+
 async def test_a_service_without_a_certificate_ends_with_one_sentence(
     kafka: SecureKafka, tmp_path: Path
 ) -> None:
@@ -209,6 +241,28 @@ async def test_a_certificate_of_an_unknown_ca_is_refused(kafka: SecureKafka, tmp
         assert said.endswith(f"(ONPOINT_KAFKA_SSL_CERT_FILE: {unknown.certificate})")
 
 
+async def test_a_certificate_that_has_expired_is_refused_and_named(kafka: SecureKafka) -> None:
+    expired = make_client_certificate(kafka.ca, "expired", SUBJECT, days=0)
+    await asyncio.sleep(1.5)
+    said = await refusal_of(clients_of(kafka.environment_of_certificate(expired)))
+
+    assert "does not take the client certificate: " in said
+    assert said.endswith(f"(ONPOINT_KAFKA_SSL_CERT_FILE: {expired.certificate})")
+
+
+async def test_a_broker_whose_certificate_has_expired_is_not_trusted(kafka: SecureKafka) -> None:
+    expired = make_broker_certificate(kafka.ca, "broker-of-yesterday", days=0)
+    await asyncio.sleep(1.5)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(expired.certificate, expired.key)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        clients = kafka.clients("loader", kafka_bootstrap_servers=f"127.0.0.1:{port}")
+
+        assert "its certificate does not pass: certificate has expired" in await refusal_of(clients)
+
+
 async def a_record_goes_through(clients: KafkaClients) -> None:
     """A producer, a consumer of a group and an admin client."""
     value = uuid.uuid4().bytes
@@ -229,6 +283,26 @@ async def a_record_goes_through(clients: KafkaClients) -> None:
         await admin.close()
         await producer.stop()
         await consumer.stop()
+
+
+async def records_without_end(consumer: GroupConsumer) -> None:
+    while True:
+        await consumer.getone()
+
+
+async def a_record_comes(clients: KafkaClients, consumer: GroupConsumer) -> None:
+    """A new one, whatever refusals come before it."""
+    value = uuid.uuid4().bytes
+    producer = clients.producer(acks="all")
+    await clients.start(producer)
+    try:
+        await producer.send_and_wait(TOPIC_NAME, value)
+    finally:
+        await producer.stop()
+    found = None
+    while found != value:
+        with contextlib.suppress(GroupAuthorizationFailedError):
+            found = (await consumer.getone()).value
 
 
 def before_and_after_heading(service: LoneService) -> tuple[list[str], str]:
