@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 OVERLAYS = HERE.parent / "k8s" / "overlays"
 
 NO_TERRAFORM = "terraform is not installed: version 1.11 or newer has to be in the PATH"
+FAILED = "terraform output in {folder}: {why} (docs/deploy/aws.md tells how an environment is initialized)"
 NOTHING = "Terraform has made nothing there yet: `terraform apply` in {folder} comes first"
 
 HEADER = """\
@@ -48,11 +49,18 @@ def read_outputs(folder: Path) -> dict[str, str]:
         check=False,
     )
     if done.returncode != 0:
-        raise ConfigurationError(f"terraform output in {folder}: {' '.join(done.stderr.split())}")
+        raise ConfigurationError(FAILED.format(folder=folder, why=_why(done.stderr)))
     found = json.loads(done.stdout).get("cluster_env")
     if found is None:
         raise ConfigurationError(NOTHING.format(folder=folder))
     return checked(found["value"])
+
+
+def _why(said: str) -> str:
+    """The sentence of Terraform's error, without its frame and its explanations."""
+    lines = [line.strip("╷│╵ ") for line in said.splitlines()]
+    errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    return errors[0] if errors else " ".join(lines)[:300]
 
 
 def checked(values: Mapping[str, object]) -> dict[str, str]:

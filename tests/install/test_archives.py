@@ -16,6 +16,7 @@ FROM_A_CHECKOUT = (
     "deploy/docker/",
     "deploy/k8s/",
     "deploy/release/",
+    "deploy/terraform/",
 )
 """Folders of programs that are not started from an installation."""
 

@@ -32,7 +32,7 @@ class Plan:
             {address: change["after_unknown"] for address, change in changes.items()},
             document["configuration"],
             {
-                name: frozenset({**_map(change["after"]), **_map(change["after_unknown"])})
+                name: frozenset({**_map(change.get("after")), **_map(change["after_unknown"])})
                 for name, change in document["output_changes"].items()
             },
         )

@@ -201,6 +201,8 @@ class TestOptions:
         }
         # The bucket has a key, which the file, for any bucket, does not name.
         assert asked.pop("encryption_mode") == "sse-s3"
+        # The provider keeps it in lower case.
+        asked["date_partition_sequence"] = asked["date_partition_sequence"].lower()
         assert {name: target[name] for name in asked} == asked
         assert target["encryption_mode"] == "SSE_KMS"
 

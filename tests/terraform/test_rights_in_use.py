@@ -93,6 +93,7 @@ async def test_a_run_its_replay_and_its_sweep_need_no_right_more(
     postgres_dsn: str,
     source: SourceServer,
     datasets: Path,
+    tmp_path: Path,
 ) -> None:
     settings = {
         "ONPOINT_DATASETS_DIR": str(datasets),
@@ -103,6 +104,8 @@ async def test_a_run_its_replay_and_its_sweep_need_no_right_more(
     as_console = {
         **os.environ,
         **components.environment(),
+        # No stack of its own: the services here are the test's.
+        "ONPOINT_HOME": str(tmp_path / "none"),
         "ONPOINT_DATASETS_DIR": str(datasets),
         "ONPOINT_POSTGRES_DSN": postgres_dsn,
         "ONPOINT_S3_ENDPOINT_URL": store.urls["console"],

@@ -13,7 +13,7 @@ module "onpoint" {
   region              = var.region
   public_cidrs        = var.public_cidrs
   administrators      = var.administrators
-  interface_endpoints = ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "sts"]
+  interface_endpoints = ["ecr.api", "ecr.dkr", "logs", "monitoring", "secretsmanager", "sts"]
 
   nodes            = { instance_types = ["m5.2xlarge"], min = 2, desired = 4, max = 20 }
   data_database    = { instance_class = "db.r5.2xlarge", storage_gb = 100, storage_limit_gb = 1000 }
