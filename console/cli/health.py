@@ -40,8 +40,6 @@ STYLE = {
     "FAILED": "bold red",
 }
 
-TIMEOUT_S = 10.0
-
 
 def register(app: typer.Typer) -> None:
     app.command(epilog=EXAMPLES)(health)
@@ -58,9 +56,9 @@ def health(*, as_json: ObjectAsJson = False) -> None:
 
 
 async def _measure(dsn: str) -> "HealthReport":
-    import asyncpg
     import structlog
 
+    from console.client import postgres
     from shared.errors import OnPointError
     from shared.health.history import with_since
     from shared.health.measure import HealthMeter
@@ -70,13 +68,8 @@ async def _measure(dsn: str) -> "HealthReport":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     settings = environment.settings(HealthSettings)
     # Without a first connection: a database that is away is a result here.
-    async with asyncpg.create_pool(
-        dsn,
-        min_size=0,
-        max_size=1,
-        timeout=TIMEOUT_S,
-        command_timeout=3 * settings.health_answer_s,
-        server_settings={"application_name": "onpoint_console", "default_transaction_read_only": "on"},
+    async with postgres.pool(
+        dsn, timeout_s=3 * settings.health_answer_s, opened=0, is_read_only=True
     ) as pool:
         report = await HealthMeter(pool, settings, environment.catalog()).measure()
         try:

@@ -98,8 +98,7 @@ def sweep(
 
 
 async def _sweep(dsn: str, storage: ObjectStoreSettings, limits: Limits, *, dry_run: bool) -> SweepReport:
-    import asyncpg
-
+    from console.client import postgres
     from shared.storage.object_store import open_s3
     from shared.sweep.ledger import LedgerRunIndex
     from shared.sweep.sweep import Sweep
@@ -107,14 +106,7 @@ async def _sweep(dsn: str, storage: ObjectStoreSettings, limits: Limits, *, dry_
 
     environment.use_credentials()
     async with (
-        asyncpg.create_pool(
-            dsn,
-            min_size=1,
-            max_size=1,
-            timeout=TIMEOUT_S,
-            command_timeout=TIMEOUT_S,
-            server_settings={"application_name": "onpoint_console", "default_transaction_read_only": "on"},
-        ) as pool,
+        postgres.pool(dsn, timeout_s=TIMEOUT_S, is_read_only=True) as pool,
         S3Uploads(storage) as uploads,
     ):
         staging, lake = (open_s3(storage, bucket) for bucket in (storage.staging_bucket, storage.lake_bucket))

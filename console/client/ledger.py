@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from console.client import postgres
 from console.client.errors import ClientError
 from console.formatting import did_you_mean
 from shared.events.topology import Stage
@@ -297,16 +298,7 @@ def _values(row: asyncpg.Record) -> dict[str, Any]:
 async def connect_for_reading(dsn: str) -> asyncpg.Connection:
     """Raises `LedgerUnavailableError` where PostgreSQL cannot be reached. End it by `terminate`."""
     with as_client_errors(dsn):
-        return await asyncpg.connect(
-            dsn,
-            timeout=TIMEOUT_S,
-            command_timeout=TIMEOUT_S,
-            server_settings={
-                "application_name": "onpoint_console",
-                "timezone": "UTC",
-                "default_transaction_read_only": "on",
-            },
-        )
+        return await postgres.connect(dsn, timeout_s=TIMEOUT_S, is_read_only=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from console.client import postgres
 from console.client.dead_letters.journal import open_journal
 from console.client.dead_letters.queue import Action
 from console.client.errors import ClientError, InvalidRequestError
@@ -99,11 +100,7 @@ async def verify(options: VerifyOptions, installation: Installation) -> Findings
         return findings
     dsn = installation.ledger_dsn()
     with as_client_errors():
-        connection = await asyncpg.connect(
-            dsn,
-            command_timeout=TIMEOUT_S,
-            server_settings={"application_name": "onpoint_console", "default_transaction_read_only": "on"},
-        )
+        connection = await postgres.connect(dsn, timeout_s=TIMEOUT_S, is_read_only=True)
     try:
         await _Pass(options, installation, findings, connection).run()
     except (TransientError, PermanentError) as error:

@@ -47,6 +47,16 @@ Linear is a rate that stays; flat is a peak of memory that stays. Each size
 has a stack of its own, which is removed again.
 """
 
+OBSERVED_EXAMPLES = """\b
+Examples:
+  onpoint bench observed
+  onpoint bench observed --rows 1000000 --repeat 3 --json | jq .cost_cpu
+
+\b
+The bench starts three stacks of its own, which take 8 GB, and removes them.
+Runs go by turns, so what else the machine does falls on all of them alike.
+"""
+
 DASK_EXAMPLES = """\b
 Examples:
   onpoint bench dask                      what a cluster on this machine costs
@@ -210,6 +220,32 @@ def grow(
         print_json(found)
     else:
         _show_growth(found)
+
+
+@bench.command("observed", epilog=OBSERVED_EXAMPLES)
+def observed(
+    *,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, max=100_000_000, help="Records of one run.")
+    ] = 200_000,
+    repeat: Repeat = 5,
+    as_json: AsJson = False,
+) -> None:
+    """What traces, lineage, Prometheus and Alertmanager cost."""
+    from deploy.bench.observed import measure
+
+    try:
+        found = measure(rows, repeat, _report)
+    except StackError as error:
+        raise CommandError(f"the bench's own stack did not start: {error}") from error
+    if as_json:
+        print_json(found)
+        return
+    print(f"{rows:,} records, all processes of the stack, the median of {repeat}:")
+    print(f"  alone   {found['cpu_s']['alone']:.2f} CPU s, {found['seconds']['alone']:.2f} s")
+    for way, goal in found["goal"].items():
+        cpu, time = 100 * found["cost_cpu"][way], 100 * found["cost_time"][way]
+        print(f"  {way:7} {cpu:+.1f} % CPU, {time:+.1f} % time (goal: {100 * goal:.0f} % at most)")
 
 
 @bench.command("dask", epilog=DASK_EXAMPLES)

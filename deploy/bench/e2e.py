@@ -134,7 +134,7 @@ class Bench:
         os.environ.update(stack.environment())
         environment = dict(os.environ)
         self.report(f"warming up with {min(WARM_UP_ROWS, self.rows):,} records")
-        self._pipeline(environment, f"{PREFIX}-warm-up", min(WARM_UP_ROWS, self.rows))
+        run_pipeline(environment, f"{PREFIX}-warm-up", min(WARM_UP_ROWS, self.rows), self.formats)
         parts = {name: stack.process(name) for name in (*SERVICES, *COMPONENTS)}
         parts |= {**seconds, "source": psutil.Process(server.pid)}
         found = []
@@ -159,7 +159,7 @@ class Bench:
         asyncio.run(forget(environment))
         before = busy_seconds(stack)
         with Meter(parts) as meter:
-            self._pipeline(environment, run_id, self.rows)
+            run_pipeline(environment, run_id, self.rows, self.formats)
         seconds = meter.elapsed_s
         busy = {name: after - before[name] for name, after in busy_seconds(stack).items()}
         with Meter({name: parts[name] for name in ("postgres", "seaweedfs", "source")}) as bare_meter:
@@ -183,15 +183,6 @@ class Bench:
             bare_cpu_s={"chain": bare_cpu_s, **{name: u.cpu_s for name, u in bare_meter.usage.items()}},
         )
 
-    def _pipeline(self, environment: Mapping[str, str], run_id: str, rows: int) -> None:
-        kafka = KafkaClients(load_settings(KafkaSettings, environment), CLIENT_ID)
-        completed = asyncio.run(_run(kafka, run_id, rows, self.formats))
-        loaded = completed["datasets"].get(DATASET, {}).get("rows_loaded")
-        if completed["status"] != "succeeded" or loaded != rows:
-            raise CommandError(
-                f"run {run_id} ended as {completed['status']} with {loaded} of {rows} rows: {completed['reason']}"
-            )
-
     def _bare(self, environment: Mapping[str, str], port: int) -> tuple[float, float]:
         command = [
             sys.executable, "-m", "deploy.bench.bare", f"http://{source.HOST}:{port}", str(self.rows),
@@ -206,6 +197,17 @@ class Bench:
         after = os.times()
         cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
         return float(done.stdout), cpu_s
+
+
+def run_pipeline(environment: Mapping[str, str], run_id: str, rows: int, formats: tuple[str, ...]) -> None:
+    """One run of a stack, whole. Raises `CommandError` where it does not load every row."""
+    kafka = KafkaClients(load_settings(KafkaSettings, environment), CLIENT_ID)
+    completed = asyncio.run(_run(kafka, run_id, rows, formats))
+    loaded = completed["datasets"].get(DATASET, {}).get("rows_loaded")
+    if completed["status"] != "succeeded" or loaded != rows:
+        raise CommandError(
+            f"run {run_id} ended as {completed['status']} with {loaded} of {rows} rows: {completed['reason']}"
+        )
 
 
 async def _run(kafka: KafkaClients, run_id: str, rows: int, formats: tuple[str, ...]) -> dict[str, Any]:

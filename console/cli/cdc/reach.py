@@ -8,11 +8,10 @@ import asyncpg
 
 from console.cli import environment
 from console.cli.errors import CommandError, WrongUseError
+from console.client import postgres
 from console.client.cdc.names import PASSWORD_FILE, ROLE, SLOT
 from shared.postgres.refusals import refusal_of
 from shared.settings.cdc import ConnectSettings
-
-TIMEOUT_S = 30.0
 
 
 def connect_settings() -> ConnectSettings:
@@ -62,13 +61,7 @@ async def connected(
 ) -> AsyncIterator[asyncpg.Connection]:
     """By the address, or as another user of it. Raises `CommandError` where PostgreSQL refuses or is away."""
     try:
-        connection = await asyncpg.connect(
-            dsn,
-            user=user,
-            password=password,
-            timeout=TIMEOUT_S,
-            server_settings={"application_name": "onpoint_console", "timezone": "UTC"},
-        )
+        connection = await postgres.connect(dsn, timeout_s=None, user=user, password=password)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise CommandError(refusal_of(error, dsn) or f"PostgreSQL does not answer: {error}") from error
     try:

@@ -20,17 +20,12 @@ CONNECTIONS = 4
 
 @asynccontextmanager
 async def open_repository() -> AsyncIterator["asyncpg.Pool"]:
-    import asyncpg
+    from console.client import postgres
 
-    async with asyncpg.create_pool(
-        environment.ledger_dsn(),
-        min_size=1,
-        max_size=CONNECTIONS,
-        timeout=TIMEOUT_S,
-        command_timeout=TIMEOUT_S,
-        server_settings={"application_name": "onpoint_console"},
-    ) as pool:
-        yield pool
+    async with postgres.pool(
+        environment.ledger_dsn(), timeout_s=TIMEOUT_S, connections=CONNECTIONS
+    ) as repository:
+        yield repository
 
 
 @contextmanager

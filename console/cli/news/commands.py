@@ -188,19 +188,13 @@ async def _outbox() -> "AsyncIterator[Outbox]":
     """Raises `CommandError` in an outage."""
     import asyncpg
 
+    from console.client import postgres
     from shared.errors import OnPointError
     from shared.news.outbox import Outbox
     from shared.postgres.refusals import refusal_of
 
     try:
-        async with asyncpg.create_pool(
-            environment.ledger_dsn(),
-            min_size=1,
-            max_size=1,
-            timeout=TIMEOUT_S,
-            command_timeout=TIMEOUT_S,
-            server_settings={"application_name": "onpoint_console"},
-        ) as pool:
+        async with postgres.pool(environment.ledger_dsn(), timeout_s=TIMEOUT_S) as pool:
             yield Outbox(pool)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise CommandError(refusal_of(error) or f"PostgreSQL does not answer: {error}") from error

@@ -143,14 +143,13 @@ def _show(findings: Findings, *, as_json: bool) -> None:
 
 
 async def _snapshot() -> dict[str, Any]:
-    import asyncpg
-
+    from console.client import postgres
     from console.verify import process_usage
-    from console.verify.database import as_client_errors
+    from console.verify.database import TIMEOUT_S, as_client_errors
 
     dsn = environment.ledger_dsn()
     with as_client_errors():
-        connection = await asyncpg.connect(dsn)
+        connection = await postgres.connect(dsn, timeout_s=TIMEOUT_S, is_read_only=True)
     try:
         return process_usage.as_json(
             await process_usage.snapshot(connection, environment.service_processes())

@@ -7,6 +7,7 @@ from typing import Literal
 
 import asyncpg
 
+from console.client import postgres
 from console.client.dead_letters.queue import Action
 from console.client.dead_letters.record import DeadLetter, Position, identity_of
 from console.client.errors import ClientError
@@ -97,12 +98,7 @@ class Journal:
 @asynccontextmanager
 async def open_journal(dsn: str) -> AsyncIterator[Journal]:
     with _as_client_errors(dsn):
-        connection = await asyncpg.connect(
-            dsn,
-            timeout=TIMEOUT_S,
-            command_timeout=TIMEOUT_S,
-            server_settings={"application_name": "onpoint_console", "timezone": "UTC"},
-        )
+        connection = await postgres.connect(dsn, timeout_s=TIMEOUT_S)
     try:
         yield Journal(connection)
     finally:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
+from console.client import postgres
 from console.client.errors import ClientError
 from console.client.recovery.bus import Ends
 from shared.postgres.refusals import refusal_of
@@ -68,12 +69,7 @@ class RecoveryDatabase:
 @asynccontextmanager
 async def open_recovery(dsn: str) -> AsyncIterator[RecoveryDatabase]:
     with _as_client_errors(dsn):
-        connection = await asyncpg.connect(
-            dsn,
-            timeout=TIMEOUT_S,
-            command_timeout=TIMEOUT_S,
-            server_settings={"application_name": "onpoint_console", "timezone": "UTC"},
-        )
+        connection = await postgres.connect(dsn, timeout_s=TIMEOUT_S)
     try:
         yield RecoveryDatabase(connection)
     finally:

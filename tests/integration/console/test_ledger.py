@@ -128,6 +128,13 @@ async def test_the_status_of_a_running_run_is_its_progress(
     assert (stage["rows_to_go"], stage["left_s"], value["left_s"]) == (50_000, None, None)
 
 
+_READERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'onpoint_console' AND datname = current_database()
+"""
+"""Consoles that watch: each has one connection."""
+
+
 async def test_a_watched_run_is_shown_until_it_has_ended_and_then_its_result(
     onpoint: Onpoint, ledger: asyncpg.Connection
 ) -> None:
@@ -137,9 +144,12 @@ async def test_a_watched_run_is_shown_until_it_has_ended_and_then_its_result(
     )
 
     async def end() -> None:
-        await asyncio.sleep(4)
-        await ledger.execute("DELETE FROM onpoint_runs.v_runs WHERE run_id = 'watched'")
-        await remember(ledger, "watched", "partial")
+        while await ledger.fetchval(_READERS) < 2:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2)
+        async with ledger.transaction():
+            await ledger.execute("DELETE FROM onpoint_runs.v_runs WHERE run_id = 'watched'")
+            await remember(ledger, "watched", "partial")
 
     lines, people, _ = await asyncio.gather(
         onpoint("status", "watched", "--watch", "--json"), onpoint("status", "watched", "--watch"), end()
