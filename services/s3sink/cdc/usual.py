@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from services.s3sink.cdc.columns import Column, as_sent, expression
 from services.s3sink.cdc.queries import UNAVAILABLE, UNAVAILABLE_BYTES
-from services.s3sink.cdc.rows import LAST_MS, Rows, named
+from services.s3sink.cdc.rows import LAST_MS, LAST_OF_LOAD, LAST_OF_LOADS, Rows, named
 
 SHAPES: Final = 256
 """Shapes that are remembered: one for each table, and one more for each time that its columns change."""
@@ -48,6 +48,7 @@ class _Source(msgspec.Struct, gc=False):
     ts_ms: Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]
     lsn: int | None = None
     txId: int | None = None  # noqa: N815 - as Debezium names it
+    snapshot: str | bool | None = None
 
 
 _OTHER_SHAPE = (
@@ -118,8 +119,15 @@ class UsualShape:
             "unchanged": pa.nulls(len(changes), _UNCHANGED),
             **self._typed(sides, compute),
         }
+        loaded = operations.count("r")
+        ends_load = loaded > 0 and any(source.snapshot in {LAST_OF_LOAD, LAST_OF_LOADS} for source in sources)
         return Rows(
-            named(arrays, self._columns), self._columns, skipped, operations.count("r"), begins_load=False
+            named(arrays, self._columns),
+            self._columns,
+            skipped,
+            loaded,
+            begins_load=False,
+            ends_load=ends_load,
         )
 
     def _changes_something(self, change: Any) -> bool:
