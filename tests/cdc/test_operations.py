@@ -1,4 +1,4 @@
-"""What an operator meets on the default settings: lag, a failed task, a slot that fell too far behind."""
+"""What an operator meets on the default settings: the lag, and a slot that fell too far behind."""
 
 import asyncio
 import json
@@ -9,8 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.local.stack import LocalStack
 from tests.support.cdc import Capture
@@ -52,17 +50,6 @@ async def ready(capture: Capture) -> tuple[int, str]:
     return await asyncio.to_thread(answer, capture, "/readyz")
 
 
-async def largest_message(capture: Capture, size: int) -> None:
-    """Of the table's topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=capture.environment["ONPOINT_KAFKA_BOOTSTRAP_SERVERS"])
-    await admin.start()
-    try:
-        config = {"max.message.bytes": str(size)}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, config)])
-    finally:
-        await admin.close()
-
-
 async def test_a_change_is_an_object_within_90_s_of_its_commit_at_rest(capture: Capture) -> None:
     await capture.posts(1_000, "run-1")
     await capture.until_changes("onpoint_posts", 1_000)
@@ -90,25 +77,6 @@ async def test_the_slot_and_the_full_load_are_metrics(capture: Capture) -> None:
     kept = await asyncio.to_thread(metric, capture, "onpoint_cdc_slot_kept_bytes")
     assert 0 < kept < LIMIT_BYTES
     assert await asyncio.to_thread(metric, capture, "onpoint_cdc_slot_lost") == 0
-
-
-async def test_a_failed_task_is_told_and_goes_on_after_a_restart(capture: Capture) -> None:
-    """Its topic takes no record for a while: the connector's worker lives, and its task does not."""
-    await largest_message(capture, 100)
-    await capture.execute("UPDATE onpoint_posts SET title = 'too large' WHERE id <= 10")
-    async with asyncio.timeout(60):
-        while (told := await capture.onpoint("cdc", "status", "--json")).code == 0:
-            await asyncio.sleep(1)
-    assert any("the connector is failed" in problem for problem in json.loads(told.out)["problems"])
-    async with asyncio.timeout(30):
-        while await asyncio.to_thread(metric, capture, "onpoint_cdc_slot_active"):
-            await asyncio.sleep(1)
-    await largest_message(capture, 2**25)
-    restarted = await capture.onpoint("cdc", "restart")
-    assert restarted.code == 0, restarted.err
-    proof = await capture.verify("onpoint_posts", timeout_s=150)
-    assert proof["equal"], proof
-    assert (await capture.onpoint("cdc", "status")).code == 0
 
 
 async def test_a_slot_that_fell_too_far_behind_is_told_within_a_minute_and_a_new_load_mends_it(

@@ -97,7 +97,8 @@ class Decoder:
             else result["is_loaded"].filter(pc.greater(result["_offset"], mark))
         )
         rows = pc.sum(loaded, min_count=0).as_py()
-        return Rows(named(result, columns), columns, skipped, rows, mark is not None)
+        ends_load = bool(pc.any(result["ends_load"], min_count=0).as_py())
+        return Rows(named(result, columns), columns, skipped, rows, mark is not None, ends_load)
 
     def _loosened(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """The columns, those whose values do not fit as text."""

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.s3sink.cdc.columns import Column, expression
-from services.s3sink.cdc.rows import LAST_MS
+from services.s3sink.cdc.rows import LAST_MS, LAST_OF_LOAD, LAST_OF_LOADS
 
 UNAVAILABLE: Final = "__debezium_unavailable_value"
 UNAVAILABLE_BYTES: Final = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
 """What Debezium writes where PostgreSQL did not log a value: of texts and, in base64, of bytes."""
 
-_ENVELOPE = ("/op", "/source/ts_ms", "/source/lsn", "/source/txId")
+_ENVELOPE = ("/op", "/source/ts_ms", "/source/lsn", "/source/txId", "/source/snapshot")
 _GOOD = f"coalesce({{op}} IN ('r', 'c', 'u', 'd', 't') AND TRY_CAST({{at}} AS BIGINT) BETWEEN 0 AND {LAST_MS}, false)"
 
 BAD_CHANGES: Final = (
@@ -26,11 +26,12 @@ COLUMN_NAMES: Final = (
 
 
 def rows(columns: Sequence[Column], *, has_placeholders: bool) -> str:
-    """Of every change `op`, `at`, `lsn`, `tx`, `_offset`, `is_good`, `is_loaded`, its values as c0, c1, … and `unchanged`.
+    """Of every change `op`, `at`, `lsn`, `tx`, `_offset`, `is_good`, `is_loaded`, `ends_load`, its values as c0, c1, … and
+    `unchanged`.
 
     The JSON is read once: each text gets a column of its own, and the rest is work on columns. Rows come by offset, changes
-    of lineage alone are left out. `is_loaded`: by a full load. `has_placeholders`: whether Debezium's mark for a value that
-    was not logged is anywhere in the records.
+    of lineage alone are left out. `is_loaded`: by a full load, and `ends_load`: as its last row. `has_placeholders`: whether
+    Debezium's mark for a value that was not logged is anywhere in the records.
     """
     places = range(len(columns))
     marked = [at for at in places if has_placeholders and columns[at].may_be_unchanged]
@@ -44,6 +45,7 @@ def rows(columns: Sequence[Column], *, has_placeholders: bool) -> str:
     ), sided AS (SELECT *, op IN ('I', 'U') AS is_new{sides} FROM kept)
     SELECT op, epoch_ms(TRY_CAST(ms AS BIGINT)) AS at, TRY_CAST(lsn AS BIGINT) AS lsn, TRY_CAST(tx AS BIGINT) AS tx,
         o AS _offset, {_GOOD.format(op="operation", at="ms")} AS is_good, operation = 'r' AS is_loaded,
+        coalesce(snapshot IN ('{LAST_OF_LOAD}', '{LAST_OF_LOADS}'), false) AS ends_load,
         {values}{_unchanged(columns, marked)} AS unchanged
     FROM sided {"" if _has_key(columns) else "ORDER BY o, op"}
     """  # noqa: S608 - our own names and quoted literals
@@ -62,7 +64,7 @@ def _split(columns: Sequence[Column]) -> str:
     paths = [f"'{path}'" for path in _ENVELOPE]
     paths += [_pointer("after", column) for column in columns]
     paths += [_pointer("before", column) for column in columns]
-    names = ["operation", "ms", "lsn", "tx"]
+    names = ["operation", "ms", "lsn", "tx", "snapshot"]
     names += [f"n{at}" for at in range(len(columns))]
     names += [f"b{at}" for at in range(len(columns))]
     texts = ", ".join(f"e[{place}] AS {name}" for place, name in enumerate(names, start=1))

@@ -11,6 +11,10 @@ UNCHANGED: Final = "_unchanged"
 LAST_MS: Final = 253_402_300_799_999
 """The end of the year 9999: no change is later."""
 
+LAST_OF_LOAD: Final = "last_in_data_collection"
+LAST_OF_LOADS: Final = "last"
+"""Debezium's marks of the last row of a full load: of a table, and of the last one of several tables."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -23,6 +27,8 @@ class Rows:
     """Rows of a full load, behind the last mark."""
     begins_load: bool
     """Whether there is a mark, as of a TRUNCATE: rows before it count no more."""
+    ends_load: bool
+    """Whether the last row of a full load is among them."""
 
 
 def named(result: Mapping[str, Any] | pa.Table, columns: Sequence[Column]) -> pa.Table:

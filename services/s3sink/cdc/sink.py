@@ -52,6 +52,7 @@ class _Table:
     skipped: int = 0
     loaded: int = 0
     begins_load: bool = False
+    ends_load: bool = False
     as_text: set[str] = field(default_factory=set)
     """Columns that some rows of the open object do not fit."""
 
@@ -169,6 +170,7 @@ class CdcSink:
         table.skipped += rows.skipped
         table.loaded = rows.loaded + (0 if rows.begins_load else table.loaded)
         table.begins_load |= rows.begins_load
+        table.ends_load |= rows.ends_load
         table.read = batch.next_offset
 
     async def _decode(self, table: _Table, batch: RecordBatch) -> Rows:
@@ -208,7 +210,8 @@ class CdcSink:
         if table.open is not None:
             size = table.open.size_bytes
             if (
-                size < self._settings.cdc_object_target_bytes
+                not table.ends_load
+                and size < self._settings.cdc_object_target_bytes
                 and now - table.opened_s < self._settings.cdc_max_age_s
             ):
                 return None
@@ -263,7 +266,7 @@ class CdcSink:
         )
         table.open.discard()
         table.open, table.skipped, table.saved_s, table.as_text = None, 0, time.monotonic(), set()
-        table.loaded, table.begins_load = 0, False
+        table.loaded, table.begins_load, table.ends_load = 0, False, False
         table.columns = await self._catalog.columns(table.schema, table.name)
         self._claimed.pop(table.topic, None)
         table.position = Position(last + 1, last + 1, None, None)

@@ -7,6 +7,7 @@ That is a name that the table has not, a value of another type or one that was n
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import compress
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from services.s3sink.cdc.columns import Column, as_sent, expression
 from services.s3sink.cdc.queries import UNAVAILABLE, UNAVAILABLE_BYTES
-from services.s3sink.cdc.rows import LAST_MS, Rows, named
+from services.s3sink.cdc.rows import LAST_MS, LAST_OF_LOAD, LAST_OF_LOADS, Rows, named
 
 SHAPES: Final = 256
 """Shapes that are remembered: one for each table, and one more for each time that its columns change."""
@@ -32,6 +33,8 @@ _ARROW: Final = {
 """Types whose values need no work once they are read, besides texts. All others become what their text is in SQL."""
 _NAMES_NOT_TAKEN: Final = re.compile(r'[\x00-\x1f"\\]')
 """By msgspec."""
+_OPERATION, _SOURCE = attrgetter("op"), attrgetter("source")
+_MS, _LSN, _TX = attrgetter("ts_ms"), attrgetter("lsn"), attrgetter("txId")
 _UNCHANGED: Final = pa.list_(pa.field("l", pa.string()))
 Compute = Callable[[str, pa.Table], pa.Table]
 """What a query makes of the table `texts`."""
@@ -45,6 +48,7 @@ class _Source(msgspec.Struct, gc=False):
     ts_ms: Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]
     lsn: int | None = None
     txId: int | None = None  # noqa: N815 - as Debezium names it
+    snapshot: str | bool | None = None
 
 
 _OTHER_SHAPE = (
@@ -94,27 +98,36 @@ class UsualShape:
             return None
 
     def _rows(self, changes: list[Any], offsets: Sequence[int], compute: Compute) -> Rows | None:
-        kept = [change.op != "u" or self._changes_something(change) for change in changes]
-        skipped = kept.count(False)
-        if skipped:
-            changes = [change for change, keep in zip(changes, kept, strict=True) if keep]
-            offsets = [offset for offset, keep in zip(offsets, kept, strict=True) if keep]
+        operations = list(map(_OPERATION, changes))
+        skipped = 0
+        if "u" in operations:
+            kept = [change.op != "u" or self._changes_something(change) for change in changes]
+            skipped = kept.count(False)
+            changes, offsets, operations = (
+                list(compress(each, kept)) for each in (changes, offsets, operations)
+            )
         sides = [change.before if change.op == "d" else change.after for change in changes]
         if None in sides:
             return None
-        operations = [change.op for change in changes]
-        sources = [change.source for change in changes]
+        sources = list(map(_SOURCE, changes))
         arrays: dict[str, Any] = {
-            "op": pa.array([_OPERATIONS[operation] for operation in operations], pa.string()),
-            "at": pa.array([source.ts_ms for source in sources], pa.int64()),
-            "lsn": pa.array([source.lsn for source in sources], pa.int64()),
-            "tx": pa.array([source.txId for source in sources], pa.int64()),
+            "op": pa.array(list(map(_OPERATIONS.__getitem__, operations)), pa.string()),
+            "at": pa.array(list(map(_MS, sources)), pa.int64()),
+            "lsn": pa.array(list(map(_LSN, sources)), pa.int64()),
+            "tx": pa.array(list(map(_TX, sources)), pa.int64()),
             "_offset": pa.array(offsets, pa.int64()),
             "unchanged": pa.nulls(len(changes), _UNCHANGED),
             **self._typed(sides, compute),
         }
+        loaded = operations.count("r")
+        ends_load = loaded > 0 and any(source.snapshot in {LAST_OF_LOAD, LAST_OF_LOADS} for source in sources)
         return Rows(
-            named(arrays, self._columns), self._columns, skipped, operations.count("r"), begins_load=False
+            named(arrays, self._columns),
+            self._columns,
+            skipped,
+            loaded,
+            begins_load=False,
+            ends_load=ends_load,
         )
 
     def _changes_something(self, change: Any) -> bool:

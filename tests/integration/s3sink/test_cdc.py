@@ -104,6 +104,17 @@ async def test_the_range_of_offsets_is_the_name_and_the_next_object_begins_behin
     assert (await lake.rows(f"{FOLDER}/5-9.parquet"))["_offset"].to_pylist() == [6, 7, 8, 9]
 
 
+async def test_the_last_row_of_a_full_load_closes_its_object_at_once(lake: Lake) -> None:
+    sink = lake.sink(max_age_s=60)
+    await sink.begin(TOPIC, 0, 0, 20)
+    loaded = [change(at, "r") for at in range(5)]
+    last = loaded[-1].replace(b'"txId":4', b'"txId":4,"snapshot":"last"')
+    assert await sink.handle(batch(0, loaded[:4])) is None
+    assert await sink.handle(batch(4, [last])) == 5
+    assert await sink.handle(pets(5, 6)) is None
+    assert await lake.names() == [f"{FOLDER}/0-4.parquet"]
+
+
 async def test_a_claimed_object_is_written_under_its_name_by_whoever_comes_next(lake: Lake) -> None:
     await lake.sink().begin(TOPIC, 0, 0, 20)
     await lake.claim(last=4)

@@ -96,6 +96,25 @@ def test_every_operation_and_what_is_skipped(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
+    ("op", "snapshot", "ends"),
+    [
+        ("r", "last", True),
+        ("r", "last_in_data_collection", True),
+        ("r", "true", False),
+        ("r", "incremental", False),
+        ("r", None, False),
+        ("c", "false", False),
+    ],
+)
+def test_the_last_row_of_a_full_load_ends_it(
+    op: str, snapshot: object, *, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = record(op, None, {"id": 2}, snapshot=snapshot)
+    usual, asked = both(monkeypatch, (KEY,), record("r", None, {"id": 1}, snapshot="first"), last)
+    assert (usual.ends_load, asked.ends_load) == (ends, ends)
+
+
+@pytest.mark.parametrize(
     "other",
     [
         record("c", None, {"id": 1, "v": 1, "new": 2}),
