@@ -69,7 +69,7 @@ _REQUEST_KEYS = frozenset(
 )
 
 
-def _source_form(value: Any) -> str:
+def source_form(value: Any) -> str:
     """A source whose file writes the request has a `request`; the older form has its `path` and names of parameters."""
     if isinstance(value, RequestSource):
         return WRITTEN
@@ -78,7 +78,7 @@ def _source_form(value: Any) -> str:
 
 Source = Annotated[
     Annotated[ApiSource, Tag(LISTED)] | Annotated[RequestSource, Tag(WRITTEN)],
-    Discriminator(_source_form),
+    Discriminator(source_form),
 ]
 
 
