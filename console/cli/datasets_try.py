@@ -14,7 +14,7 @@ from console.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from services.crawler.domain.plans import CrawlPlan
-    from services.crawler.http.api_client import Exchange
+    from services.crawler.http.api_client import RequestTry
     from services.crawler.sources.api.context import Requests
     from shared.datasets.model import Dataset
 
@@ -27,7 +27,7 @@ class Tried:
     """What was asked and what came."""
 
     dataset: "Dataset"
-    exchanges: list["Exchange"]
+    exchanges: list["RequestTry"]
     lines: list[bytes]
     failures: list[str]
     ended: str = ""

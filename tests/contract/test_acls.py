@@ -25,6 +25,9 @@ WRITES = {
     },
 }
 
+AFTER_THE_END = {"crawler": (topics.RUN_COMPLETED,)}
+"""What a service reads once a run has ended: the checker does not wait for it."""
+
 
 def test_every_service_and_the_command_line_have_a_row() -> None:
     assert documented().keys() == {*CONSUMES, "console"}
@@ -34,7 +37,8 @@ def test_every_service_and_the_command_line_have_a_row() -> None:
 def test_a_service_reads_its_topics_in_its_own_group(service: str) -> None:
     rights = documented()[service]
 
-    assert rights.reads == {*CONSUMES[service], *LISTENS.get(service, ()), topics.retry_topic(service)}
+    heard = {*LISTENS.get(service, ()), *AFTER_THE_END.get(service, ())}
+    assert rights.reads == {*CONSUMES[service], *heard, topics.retry_topic(service)}
     assert rights.groups == {topics.consumer_group(service)}
 
 

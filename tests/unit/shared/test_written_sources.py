@@ -185,4 +185,4 @@ def test_columns_from_several_places_are_of_written_requests_only(tmp_path: Path
     }
     found = read(tmp_path, {**GOOD, "columns": columns, "source": listed})
     assert isinstance(found, RefusedFile)
-    assert "need a source with a `request`" in found.reason
+    assert "columns 2.from: a text is expected, not a list" in found.reason

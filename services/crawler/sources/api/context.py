@@ -17,7 +17,7 @@ from services.crawler.domain.requests.page_reader import PageReader, PageRecords
 from services.crawler.domain.requests.rendering import RenderedRequest, fill_text, render
 from services.crawler.domain.requests.steps import PageFacts, Place
 from services.crawler.domain.requests.units import Unit, values_of
-from services.crawler.http.api_client import ApiClient, ApiRequest, Exchange
+from services.crawler.http.api_client import ApiClient, ApiRequest, RequestTry
 from shared.datasets.model import Dataset
 from shared.datasets.sources.api import RequestSource
 from shared.datasets.sources.moments import Moment, read_start
@@ -51,7 +51,7 @@ class Requests:
     """Those that every request has."""
     frozen: FrozenValues
     client: ApiClient
-    observe: Callable[[Exchange], None] = field(default=lambda _: None)
+    observe: Callable[[RequestTry], None] = field(default=lambda _: None)
 
     @classmethod
     def of(
@@ -59,7 +59,7 @@ class Requests:
         dataset: Dataset,
         frozen: FrozenValues,
         client: ApiClient,
-        observe: Callable[[Exchange], None] = lambda _: None,
+        observe: Callable[[RequestTry], None] = lambda _: None,
     ) -> "Requests":
         """Raises `NoValueError` where the address lacks a parameter."""
         source = dataset.source

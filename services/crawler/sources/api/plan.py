@@ -138,7 +138,7 @@ def freeze(context: ApiPlanContext) -> FrozenValues:
 def value_of_param(
     name: str, param: Param, asked: Mapping[str, Any], variables: Callable[[str], str | None]
 ) -> Any:
-    """Of the request, else of the environment, else the file's. Raises `FaultError`."""
+    """Of the request, else of the process, else the file's. Raises `FaultError`."""
     value = asked.get(name)
     if value is None and param.env is not None:
         value = variables(param.env)

@@ -1,4 +1,4 @@
-"""What holds for every source: plans are frozen, the first result counts, a redelivery asks nobody, runs end."""
+"""What holds for every source: plans are frozen, the first result counts, a redelivery asks for nothing, runs end."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import pytest
 
 from services.crawler.sources import batch_fetcher
 from shared.errors import PermanentError
-from shared.events.models import CrawlBatchRequested
+from shared.events.models import BatchManifest, CrawlBatchRequested
 from shared.storage import keys
 from tests.support.api_datasets import TOKEN, api_dataset, cursor_dataset
 from tests.support.api_server import ApiServer, Asked, cursor_pages, refused
 from tests.support.crawler import Crawler, crawler_of, essence, things
 
 VARIABLES = {"SHOP_TOKEN": TOKEN}
-NUMBERS = {
+NUMBERS: dict[str, Any] = {
     "for_each": [{"name": "n", "first": 1, "last": 5}],
     "request": {"path": "/things", "query": {"n": "{each.n}"}},
 }
@@ -28,7 +28,7 @@ async def rows_of(crawler: Crawler) -> list[int]:
     return [row["id"] for batch in done for row in await crawler.rows(batch)]
 
 
-async def test_a_redelivered_plan_and_batch_give_the_same_and_ask_nobody() -> None:
+async def test_a_redelivered_plan_and_batch_give_the_same_and_make_no_request() -> None:
     async with ApiServer(cursor_pages(things(7), 2)) as api:
         datasets = {"things": cursor_dataset(api.url)}
         async with crawler_of(
@@ -64,7 +64,10 @@ async def test_a_plan_stays_as_it_was_made_whatever_the_parameters_are_later() -
 
 async def test_a_required_parameter_without_a_value_is_said_and_nothing_is_asked() -> None:
     async with ApiServer(lambda _: [{"id": 1}]) as api:
-        source = {"params": {"shop": {"env": "SHOP", "required": True}}, "request": {"path": "/{param.shop}"}}
+        source: dict[str, Any] = {
+            "params": {"shop": {"env": "SHOP", "required": True}},
+            "request": {"path": "/{param.shop}"},
+        }
         datasets = {"things": api_dataset(api.url, **source)}
         async with crawler_of(api.url, allow=api.allow, datasets=datasets) as crawler:
             await crawler.run({"datasets": ["things"]})
@@ -148,5 +151,7 @@ async def test_a_redriven_batch_goes_on_and_what_is_behind_its_end_is_listed() -
             broken["is"] = False
             await crawler.handlers.redrive(letter)
             [result, *_] = await crawler.handlers.on_batch_requested(letter)
-            assert (result.event.status, result.event.counts.read) == ("done", 2)
-            assert "had ended its chain here" in result.event.missing[0].reason
+            manifest = result.event
+            assert isinstance(manifest, BatchManifest)
+            assert (manifest.status, manifest.counts.read) == ("done", 2)
+            assert "had ended its chain here" in manifest.missing[0].reason

@@ -8,12 +8,12 @@ import pytest
 from shared.bus.messages import Record
 from shared.events import topics
 from shared.events.decode import encode
-from shared.events.models import DatasetSummary, RunCompleted
+from shared.events.models import DatasetSummary, RunCompleted, RunStatus
 from tests.support.api_datasets import api_dataset
 from tests.support.api_server import ApiServer, Asked
 from tests.support.crawler import APPENDED_AT, APPENDED_MS, Crawler, crawler_of
 
-ROWS = [{"id": day, "changed": f"2026-11-{day:02}T00:00:00Z"} for day in range(1, 21)]
+ROWS: list[dict[str, Any]] = [{"id": day, "changed": f"2026-11-{day:02}T00:00:00Z"} for day in range(1, 21)]
 REQUEST = {"path": "/rows", "query": {"from": "{window.from}", "to": "{window.to:rfc3339}"}}
 
 
@@ -29,7 +29,7 @@ def incremental(url: str, request: Any = REQUEST, **options: Any) -> Any:
     }
 
 
-async def complete(crawler: Crawler, status: str = "succeeded") -> None:
+async def complete(crawler: Crawler, status: RunStatus = "succeeded") -> None:
     """The run ends, as quality says it."""
     run_id = crawler.planned[-1].run_id
     value = RunCompleted(
@@ -81,7 +81,7 @@ async def test_the_next_run_begins_at_the_mark_less_the_lookback() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "partial", "cancelled"])
-async def test_a_run_that_is_not_whole_moves_no_mark(status: str) -> None:
+async def test_a_run_that_is_not_whole_moves_no_mark(status: RunStatus) -> None:
     async with (
         ApiServer(rows) as api,
         crawler_of(api.url, allow=api.allow, datasets=incremental(api.url)) as crawler,

@@ -95,7 +95,7 @@ async def test_a_path_that_leads_past_the_records_is_a_failure_and_no_empty_sour
 
 
 async def test_columns_are_taken_from_around_the_record() -> None:
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"name": "id", "type": "string", "from": "$hash"},
         {"name": "repo", "type": "string", "from": "$each.repo"},
         {"name": "region", "type": "string", "from": "$param.region"},
