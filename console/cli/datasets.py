@@ -192,7 +192,10 @@ def schema() -> None:
     """Print the JSON Schema of dataset files, for editors."""
     from shared.datasets.model import Dataset
 
-    print_json(Dataset.model_json_schema(by_alias=True))
+    document = Dataset.model_json_schema(by_alias=True)
+    places = {"type": "array", "items": {"type": "string"}}
+    document["$defs"]["Column"]["properties"]["from"]["anyOf"].append(places)
+    print_json(document)
 
 
 def preview(

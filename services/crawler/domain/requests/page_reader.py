@@ -76,7 +76,35 @@ class PageReader:
         """Of an answer that a rule calls empty."""
         return PageRecords(Records(b"", 0), PageFacts(is_over=is_over))
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether no record has to be looked into, so that the lines are cut out of the page as they are."""
+        source = self.source
+        following = getattr(source.pagination, "next", None)
+        is_by_record = following is not None and (following.last is not None or following.max is not None)
+        place = source.records
+        looks = place.where or place.explode or is_by_record or self.columns.is_used
+        has_field = source.incremental is not None and source.incremental.field is not None
+        return not looks and not has_field and self._plain_path is not None
+
+    @property
+    def _plain_path(self) -> list[str] | None:
+        """The keys that lead to an array of records in JSON; None where it is another form."""
+        place = self.source.records
+        steps = [parse_json_path(path) for path in place.path]
+        if (
+            place.shape != "array"
+            or self.source.format != "json"
+            or len(steps) != 1
+            or not is_plain(steps[0])
+        ):
+            return None
+        return [str(step) for step in steps[0]]
+
     def _read(self, subject: Subject, body: bytes) -> PageRecords:
+        if self._is_plain:
+            records = split_page(body, self._plain_path or (), self.limit, is_first=self.is_first)
+            return PageRecords(records, self._facts(subject, body, [], records.rows, []))
         found, lacking = self._elements(body)
         came = len(found)
         marks = self._marks(found)
@@ -92,16 +120,15 @@ class PageReader:
     def _elements(self, body: bytes) -> tuple[list[tuple[str, Json]], str]:
         """The records with the keys that they have in a map; and what an answer without any has instead."""
         place = self.source.records
-        steps = [parse_json_path(path) for path in place.path]
-        if place.shape == "array" and len(steps) == 1 and is_plain(steps[0]) and self.source.format == "json":
-            path = [str(step) for step in steps[0]]
+        path = self._plain_path
+        if path is not None:
             split = split_page(body, path, is_first=self.is_first)
             found: list[tuple[str, Json]] = (
                 [("", line) for line in split.data.split(b"\n")] if split.rows else []
             )
             lacking = split.lacking
         else:
-            found = [record for path in place.path for record in _shaped(place, body, path)]
+            found = [record for at in place.path for record in _shaped(place, body, at)]
             lacking = "" if found else f"there is nothing at {', '.join(place.path) or 'the top'}"
         if len(found) > MAX_RECORDS:
             raise BadBodyError(f"more than {MAX_RECORDS} records", retryable=False, outcome="too_large")
