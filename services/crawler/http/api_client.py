@@ -218,7 +218,7 @@ class ApiClient:
             case "accept":
                 return self._read(request, response, subject, body)
             case "empty" | "stop":
-                return request.reading.nothing(is_over=True)
+                return self._nothing(request, response)
             case "reauthenticate":
                 self._renew(response, credential, tries, subject)
             case "fail":
@@ -280,7 +280,7 @@ class ApiClient:
         most = rule.tries or (MAX_TRIES if rule.action == "wait" else self._policy.tries)
         if count >= most:
             if rule.after != "fail":
-                return request.reading.nothing(is_over=True)
+                return self._nothing(request, response)
             raise FetchError(
                 self._refusal(response, bytes(subject.body)),
                 outcome="client_error",
@@ -291,6 +291,16 @@ class ApiClient:
         return _Wait(
             self._policy.delay_s(count) if seconds is None else seconds, is_asked=seconds is not None
         )
+
+    @staticmethod
+    def _nothing(request: ApiRequest[T], response: Response) -> T:
+        """Raises `FetchError` where the answer may not be empty."""
+        try:
+            return request.reading.nothing(is_over=True)
+        except BadBodyError as error:
+            raise FetchError(
+                str(error), outcome=error.outcome, retryable=False, status=response.status
+            ) from error
 
     def _read(self, request: ApiRequest[T], response: Response, subject: Subject, body: bytes) -> T:
         try:

@@ -28,6 +28,7 @@ from services.crawler.domain.requests.lookup import (
 from services.crawler.domain.requests.steps import PageFacts
 from shared.datasets.sources.api import RequestSource
 from shared.datasets.sources.conditions import Condition
+from shared.datasets.sources.formats import Format
 from shared.datasets.sources.json_paths import is_plain, parse_json_path
 from shared.datasets.sources.moments import Moment, read_moment
 from shared.datasets.sources.pagination import Cursors, From, Links
@@ -61,7 +62,7 @@ class PageReader:
         Costs about a millisecond per megabyte, and ten times that where records are looked into.
         """
         body = body.removeprefix(BYTE_ORDER_MARK)
-        if self.source.format != "json":
+        if self.source.format.kind != "json":
             body = _as_json_lines(self.source.format, body)
         try:
             return self._read(subject, body)
@@ -94,7 +95,7 @@ class PageReader:
         steps = [parse_json_path(path) for path in place.path]
         if (
             place.shape != "array"
-            or self.source.format != "json"
+            or self.source.format.kind != "json"
             or len(steps) != 1
             or not is_plain(steps[0])
         ):
@@ -317,30 +318,30 @@ def _columns(columns: Mapping[str, msgspec.Raw]) -> Iterator[bytes]:
         )
 
 
-def _as_json_lines(form: str, body: bytes) -> bytes:
+def _as_json_lines(form: Format, body: bytes) -> bytes:
     """Another format as a JSON array of its records."""
-    reader: Callable[[bytes], Iterator[bytes]] = {
-        "jsonl": _json_lines,
-        "lines": _text_lines,
-        "csv": _csv_lines,
-    }[form]
-    return b"[" + b",".join(reader(body)) + b"]"
+    reader = {"jsonl": _json_lines, "lines": _text_lines, "csv": _csv_lines, "tsv": _csv_lines}[form.kind]
+    return b"[" + b",".join(reader(form, body)) + b"]"
 
 
-def _json_lines(body: bytes) -> Iterator[bytes]:
+def _json_lines(_: Format, body: bytes) -> Iterator[bytes]:
     yield from (line for line in body.split(b"\n") if line.strip())
 
 
-def _text_lines(body: bytes) -> Iterator[bytes]:
-    for line in body.decode("utf-8", "replace").splitlines():
+def _text_lines(form: Format, body: bytes) -> Iterator[bytes]:
+    for line in body.decode(form.encoding, "replace").splitlines():
         yield msgspec.json.encode({"$value": line})
 
 
-def _csv_lines(body: bytes) -> Iterator[bytes]:
+def _csv_lines(form: Format, body: bytes) -> Iterator[bytes]:
     """An empty field is null, and a short row lacks its last fields. Every value is a text."""
-    rows = csv.reader(io.StringIO(body.decode("utf-8-sig", "replace"), newline=""))
+    text = body.decode(form.encoding, "replace").removeprefix("\ufeff")
+    delimiter = "\t" if form.kind == "tsv" else form.delimiter
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=form.quote)
     try:
-        header = next(rows, [])
+        for _ in range(form.skip):
+            next(rows, None)
+        header = list(form.header) or next(rows, [])
         for row in rows:
             if row:
                 fields = zip(header, row, strict=False)

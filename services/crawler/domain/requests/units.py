@@ -101,13 +101,18 @@ def _window(options: Incremental, begin: Moment | None, end: Moment | None, sinc
     return {name: write_moment(value) for name, value in values.items() if value is not None}
 
 
-def each_of(each: EachValue | EachNumber, params: Mapping[str, Any]) -> Iterator[Unit]:
-    """Raises `TooManyUnitsError`."""
+def each_of(
+    each: EachValue | EachNumber, params: Mapping[str, Any], last: int | None = None
+) -> Iterator[Unit]:
+    """`last`: of numbers whose end the source told. Raises `TooManyUnitsError`."""
     name = f"each.{each.name}"
     if isinstance(each, EachNumber):
-        if (each.last - each.first) // each.step >= MAX_UNITS:
+        end = last if each.last is None else each.last
+        if end is None:
+            return
+        if (end - each.first) // each.step >= MAX_UNITS:
             raise TooManyUnitsError(f"{each.name} has more than {MAX_UNITS:,} numbers")
-        yield from ({name: number} for number in range(each.first, each.last + 1, each.step))
+        yield from ({name: number} for number in range(each.first, end + 1, each.step))
         return
     values: Any = each.values
     if isinstance(values, str):
