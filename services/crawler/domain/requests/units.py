@@ -14,7 +14,8 @@ from shared.datasets.sources.moments import Moment, read_start, write_moment
 Unit = dict[str, Any]
 """Values by the names of their placeholders; times as texts. It is JSON."""
 
-MAX_UNITS = 5_000_000
+MAX_UNITS = 500_000
+"""Some 400 bytes each while a plan is made."""
 
 _YEAR_1 = datetime(1, 1, 1, tzinfo=UTC)
 

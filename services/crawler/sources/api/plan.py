@@ -16,6 +16,7 @@ from services.crawler.domain.plans import CrawlPlan, FrozenValues, IdPiece, Plan
 from services.crawler.domain.requests.rendering import NoValueError
 from services.crawler.domain.requests.steps import first_place
 from services.crawler.domain.requests.units import (
+    MAX_UNITS,
     Bounds,
     TooManyUnitsError,
     Unit,
@@ -198,7 +199,7 @@ async def _units(context: ApiPlanContext, frozen: FrozenValues, requests: Reques
         if frozen.token is not None:
             parts.append([{}])
         else:
-            parts.append(list(islice(_windows(source, frozen), plans.MAX_IDS)))
+            parts.append(list(islice(_windows(source, frozen), MAX_UNITS + 1)))
     return list(crossed(parts))
 
 
@@ -232,8 +233,8 @@ async def _bounded(rows: AsyncIterator[Unit]) -> list[Unit]:
     found: dict[str, Unit] = {}
     async for unit in rows:
         found.setdefault(json.dumps(unit, sort_keys=True), unit)
-        if len(found) > plans.MAX_IDS:
-            raise TooManyUnitsError(f"the parent has more than {plans.MAX_IDS:,} rows")
+        if len(found) > MAX_UNITS:
+            raise TooManyUnitsError(f"the parent has more than {MAX_UNITS:,} rows")
     return list(found.values())
 
 

@@ -164,3 +164,13 @@ async def test_a_number_that_grows_is_a_mark_too() -> None:
             await complete(crawler)
             await later_run(crawler)
     assert api.targets() == ["/rows", "/rows?after=7"]
+
+
+async def test_windows_that_are_too_many_are_no_plan() -> None:
+    async with ApiServer(rows) as api:
+        datasets = incremental(api.url, window="1s")
+        async with crawler_of(api.url, allow=api.allow, datasets=datasets) as crawler:
+            await crawler.run({"datasets": ["things"]})
+            [batch] = crawler.batches
+    assert (batch.status, batch.reason) == ("dead", "too_large")
+    assert api.seen == []
