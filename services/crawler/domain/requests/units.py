@@ -69,13 +69,20 @@ def _before(moment: Moment, length: str | None) -> Moment:
 
 
 def windows_of(options: Incremental, bounds: Bounds) -> Iterator[Unit]:
-    """Half-open, aligned to `start`; without `window` there is one. None where nothing is to be asked for."""
+    """Half-open, aligned to `start`; without `window` there is one. None where nothing is to be asked for.
+
+    Raises `TooManyUnitsError`.
+    """
     since, until = bounds.since, bounds.until
     if isinstance(since, datetime) and isinstance(until, datetime) and since >= until:
         return
     if options.window is None or not isinstance(since, datetime) or not isinstance(until, datetime):
         yield _window(options, since, until, since)
         return
+    if (count := (until - since).total_seconds() / seconds_of(options.window)) > MAX_UNITS:
+        raise TooManyUnitsError(
+            f"{count:,.0f} windows of {options.window} would be asked for, at most {MAX_UNITS:,} are: write longer ones"
+        )
     start = read_start(options.start, is_number=False) if options.start is not None else since
     assert isinstance(start, datetime)  # noqa: S101 - the model has no number with a window
     anchor, place = _aligned(start, options.window, since)

@@ -1,5 +1,6 @@
 """The plan of a source of written requests: its units, frozen, with the values that they are asked for with."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -199,8 +200,8 @@ async def _units(context: ApiPlanContext, frozen: FrozenValues, requests: Reques
         if frozen.token is not None:
             parts.append([{}])
         else:
-            parts.append(list(islice(_windows(source, frozen), MAX_UNITS + 1)))
-    return list(crossed(parts))
+            parts.append(await asyncio.to_thread(lambda: list(_windows(source, frozen))))
+    return await asyncio.to_thread(lambda: list(crossed(parts)))
 
 
 async def _last_number(context: ApiPlanContext, requests: Requests, each: EachNumber) -> int | None:
@@ -240,9 +241,12 @@ async def _bounded(rows: AsyncIterator[Unit]) -> list[Unit]:
 
 async def _with_units(context: ApiPlanContext, made: CrawlPlan, units: list[Unit]) -> CrawlPlan:
     """A long list goes into pieces, which are durable before the plan names them."""
-    lines = [
-        json.dumps(line, separators=(",", ":")).encode() for line in _lines(units, made.requests_per_batch)
-    ]
+    lines = await asyncio.to_thread(
+        lambda: [
+            json.dumps(line, separators=(",", ":")).encode()
+            for line in _lines(units, made.requests_per_batch)
+        ]
+    )
     if sum(map(len, lines)) <= plans.IDS_IN_PLAN_BYTES:
         return made.model_copy(update={"ids": tuple(line.decode() for line in lines)})
     pieces: list[IdPiece] = []
