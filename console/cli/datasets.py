@@ -87,6 +87,19 @@ are not needed. Secrets are read here: set their variables, or mount the files.
 Exit codes: 0 records came; 1 the source failed, or rows were rejected; 2 wrong use.
 """
 
+INIT_EXAMPLES = """\b
+Examples:
+  onpoint datasets init https://api.example.org/orders > orders.yaml
+  onpoint datasets try ./orders.yaml
+
+\b
+The URL is asked once. Credentials, limits and how pages follow each other are
+yours to complete: an answer does not tell them for certain.
+
+\b
+Exit codes: 0 printed; 1 the source does not answer with JSON; 2 wrong use.
+"""
+
 STATE_EXAMPLES = """\b
 Examples:
   onpoint datasets state orders
@@ -121,6 +134,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog=PREVIEW_EXAMPLES)(preview)
     group.command(epilog=DIFF_EXAMPLES)(diff)
     group.command()(describe)
+    group.command(epilog=INIT_EXAMPLES)(init)
     group.command("try", epilog=TRY_EXAMPLES)(try_)
     group.command(epilog=STATE_EXAMPLES)(state)
     group.command(epilog=SCHEMA_EXAMPLES)(schema)
@@ -138,6 +152,16 @@ def check(names: Names = None) -> None:
     if faults:
         raise typer.Exit(FAILED)
     print(f"{quantity(len(good), 'dataset file')} can be used")
+
+
+def init(
+    url: Annotated[str, typer.Argument(metavar="URL", help="What is to be crawled.", show_default=False)],
+) -> None:
+    """Print a first dataset file for an URL: its records, their columns, and how pages seem to follow."""
+    from console.cli import datasets_init
+
+    for line in datasets_init.propose(url).splitlines():
+        print(printable(line))
 
 
 def try_(
@@ -192,7 +216,10 @@ def schema() -> None:
     """Print the JSON Schema of dataset files, for editors."""
     from shared.datasets.model import Dataset
 
-    print_json(Dataset.model_json_schema(by_alias=True))
+    document = Dataset.model_json_schema(by_alias=True)
+    places = {"type": "array", "items": {"type": "string"}}
+    document["$defs"]["Column"]["properties"]["from"]["anyOf"].append(places)
+    print_json(document)
 
 
 def preview(

@@ -10,6 +10,7 @@ from console.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from shared.datasets.catalog import Catalog
+    from shared.datasets.column import Column
     from shared.datasets.model import Dataset
 
 NO_SECRET = b"no rows, no hash"
@@ -123,7 +124,7 @@ def describe(name: str) -> dict[str, Any]:
             {
                 "name": column.name,
                 "type": column.type,
-                "from": None if column.computed else column.source_path or column.name,
+                "from": None if column.computed else _place(column),
                 "mask": masks.get(column.name),
             }
             for column in dataset.columns
@@ -137,6 +138,13 @@ def describe(name: str) -> dict[str, Any]:
             for step in dataset.transform
         ],
     }
+
+
+def _place(column: "Column") -> str:
+    """Where its value is from, of several places all."""
+    if column.const is not None:
+        return f"the constant {column.const!r}"
+    return ", else ".join(column.places)
 
 
 def _step(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:

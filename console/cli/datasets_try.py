@@ -14,7 +14,7 @@ from console.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from services.crawler.domain.plans import CrawlPlan
-    from services.crawler.http.api_client import Exchange
+    from services.crawler.http.api_client import RequestTry
     from services.crawler.sources.api.context import Requests
     from shared.datasets.model import Dataset
 
@@ -27,7 +27,7 @@ class Tried:
     """What was asked and what came."""
 
     dataset: "Dataset"
-    exchanges: list["Exchange"]
+    exchanges: list["RequestTry"]
     lines: list[bytes]
     failures: list[str]
     ended: str = ""
@@ -206,11 +206,13 @@ def _document(tried: Tried) -> dict[str, Any]:
 
 def typed(dataset: "Dataset", lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows as they would be stored, and the lines that would be refused with the reason."""
+    from console.cli.datasets_check import NO_SECRET
     from services.processor.adapters.preview import preview_lines
     from shared.errors import PermanentError
     from shared.events.ids import batch_id
     from shared.events.models import BatchManifest
     from shared.settings.masks import MaskSettings
+    from shared.settings.model import load_settings
     from shared.transforms.apply import Transformer
 
     if not lines:
@@ -226,7 +228,9 @@ def typed(dataset: "Dataset", lines: Sequence[bytes]) -> tuple[list[dict[str, An
         produced_at=now,
         code_version="try",
     )
-    transformer = Transformer(secret=environment.settings(MaskSettings).mask_key())
+    transformer = Transformer(
+        secret=load_settings(MaskSettings).mask_key() if dataset.transform else NO_SECRET
+    )
     try:
         with tempfile.TemporaryDirectory() as folder, transformer.sandbox:
             found = preview_lines(Path(folder), batch, dataset, lines, transformer)

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from shared.datasets.built_in import BUILT_IN
 from shared.datasets.document import MAX_BYTES, DocumentError, Mark, read_document
-from shared.datasets.model import Dataset
+from shared.datasets.model import WRITTEN, Dataset, source_form
 from shared.datasets.pagination import PAGINATION_KINDS
+from shared.datasets.sources.pagination import SIZED
 from shared.datasets.wording import explain, explain_fault
 from shared.errors import ConfigurationError
 
@@ -228,25 +229,33 @@ def _with_environment(
     source: dict[str, Any], environment: Mapping[str, str], variables: dict[tuple[str, ...], str]
 ) -> dict[str, Any]:
     """Applies `ONPOINT_SOURCE_<NAME>_{URL,REQUESTS_PER_SECOND,CONCURRENCY,PAGE_SIZE}`, and logs which it applied."""
-    name = str(source.get("name", "")).upper()
+    own_name = str(source.get("name", "")).upper()
     source = dict(source)
 
     def value(setting: str, *field: str) -> str | None:
-        variable = SOURCE_VARIABLE.format(name=name, setting=setting)
+        variable = SOURCE_VARIABLE.format(name=own_name, setting=setting)
         if (found := environment.get(variable) or None) is not None:
             variables["source", *field] = variable
         return found
 
     if (url := value("URL", "base_url")) is not None:
         source["base_url"] = url
-    if (rate := value("REQUESTS_PER_SECOND", "requests_per_second")) is not None:
-        source["requests_per_second"] = rate
-    if (concurrency := value("CONCURRENCY", "concurrency")) is not None:
-        source["concurrency"] = concurrency
+    is_written = source_form(source) == WRITTEN
+    at = ("limits",) if is_written else ()
+    limits = {
+        name: found
+        for name, setting in (("requests_per_second", "REQUESTS_PER_SECOND"), ("concurrency", "CONCURRENCY"))
+        if (found := value(setting, *at, name)) is not None
+    }
+    if is_written and limits:
+        own = source.get("limits")
+        source["limits"] = {**(own if isinstance(own, dict) else {}), **limits}
+    else:
+        source |= limits
     pagination = source.get("pagination")
     if (
         isinstance(pagination, dict)
-        and _has_page_size(pagination.get("kind"))
+        and (_has_page_size(pagination.get("kind")) or (is_written and pagination.get("kind") in SIZED))
         and (size := value("PAGE_SIZE", "pagination", "size")) is not None
     ):
         source["pagination"] = {**pagination, "size": size}

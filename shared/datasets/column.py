@@ -1,6 +1,6 @@
 """A column of a dataset file: its type, where its value is in a record, and how that value is read. Pure."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -89,13 +89,6 @@ class Column(Model):
     a `request`. Absent: ISO 8601."""
     encoding: Encoding | None = None
     """How bytes are written. Absent: base64."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def several_places_are_a_list(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("from"), list):
-            return {**{key: one for key, one in value.items() if key != "from"}, "from_first": value["from"]}
-        return value
 
     @field_validator("name")
     @classmethod

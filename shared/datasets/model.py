@@ -69,7 +69,7 @@ _REQUEST_KEYS = frozenset(
 )
 
 
-def _source_form(value: Any) -> str:
+def source_form(value: Any) -> str:
     """A source whose file writes the request has a `request`; the older form has its `path` and names of parameters."""
     if isinstance(value, RequestSource):
         return WRITTEN
@@ -78,7 +78,7 @@ def _source_form(value: Any) -> str:
 
 Source = Annotated[
     Annotated[ApiSource, Tag(LISTED)] | Annotated[RequestSource, Tag(WRITTEN)],
-    Discriminator(_source_form),
+    Discriminator(source_form),
 ]
 
 
@@ -165,19 +165,28 @@ class Dataset(Model):
                     "deleted",
                 )
             source = value.get("source")
-            if isinstance(source, dict) and source.get("kind") in {"web", "files"}:
+            if isinstance(source, dict) and source.get("kind") in ("web", "files"):
                 raise FaultError(
                     f"sources of kind {source['kind']} are not supported in this version: only api is",
                     "source",
                     "kind",
                 )
-            if value.get("key") == []:
+            if value.get("key") == [] and source_form(source) == WRITTEN:
                 raise FaultError(
                     "a dataset without a key is not supported: add the column "
                     "{name: row_hash, type: string, from: $hash} and write key: [row_hash]",
                     "key",
                 )
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def several_places_are_a_list(cls, value: Any) -> Any:
+        """Of a source that writes its request, `from` may be a list."""
+        columns = value.get("columns") if isinstance(value, dict) else None
+        if not isinstance(columns, list) or source_form(value.get("source")) != WRITTEN:
+            return value
+        return {**value, "columns": [_with_places(column) for column in columns]}
 
     @field_validator("name")
     @classmethod
@@ -322,6 +331,12 @@ class Dataset(Model):
                 "columns",
             )
         return self
+
+
+def _with_places(column: Any) -> Any:
+    if not isinstance(column, dict) or not isinstance(column.get("from"), list):
+        return column
+    return {**{name: part for name, part in column.items() if name != "from"}, "from_first": column["from"]}
 
 
 def _twice(names: Iterable[str]) -> list[str]:

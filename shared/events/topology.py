@@ -65,6 +65,7 @@ LISTENS: Final[Mapping[str, tuple[str, ...]]] = {
 """What a service reads and another one answers for."""
 
 FOLLOWS: Final[Mapping[str, tuple[str, ...]]] = {
+    "crawler": (topics.RUN_COMPLETED,),
     "lineage": (
         topics.CRAWL_PLANNED,
         *RESULT_OF_STAGE.values(),
@@ -72,7 +73,8 @@ FOLLOWS: Final[Mapping[str, tuple[str, ...]]] = {
         topics.RUN_COMPLETED,
     ),
 }
-"""What a process reads and answers nothing for: the checker does not wait for it. Lineage is a process of its own."""
+"""What a process reads and answers nothing for: the checker does not wait for it. Lineage is a process of its own; the
+crawler writes the marks of complete runs."""
 
 PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
     "crawler": (

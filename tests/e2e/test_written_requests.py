@@ -18,7 +18,7 @@ from tests.support.pipeline import Pipeline
 pytestmark = pytest.mark.e2e
 
 WITHIN_S = 120
-ORDERS = {
+ORDERS: dict[str, list[dict[str, Any]]] = {
     shop: [
         {"id": f"{shop}-{day}", "total": day * 10, "changed": f"2026-01-{day:02}T00:00:00Z"}
         for day in range(1, 8)

@@ -35,7 +35,7 @@ from services.crawler.service.replays import Replays
 from services.crawler.service.run_marks import RunMarks
 from shared.bus.messages import FailureOutcome, Outgoing, Record
 from shared.datasets.catalog import Catalog, load_catalog
-from shared.datasets.model import Dataset
+from shared.datasets.model import ApiSource, Dataset
 from shared.datasets.sources.secret_values import SecretValues
 from shared.errors import PermanentError
 from shared.events import topics
@@ -229,6 +229,13 @@ def dataset_of(url: str, pagination: Mapping[str, Any], **source: Any) -> Datase
             "columns": [{"name": "id", "type": "int64"}],
         }
     )
+
+
+def source_of(url: str, pagination: Mapping[str, Any], **source: Any) -> ApiSource:
+    """That of `dataset_of`."""
+    found = dataset_of(url, pagination, **source).source
+    assert isinstance(found, ApiSource)
+    return found
 
 
 PAGES = {

@@ -11,8 +11,7 @@ from services.crawler.http.address_guard import AllowedHosts
 from services.crawler.http.client import SourceClient
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport
-from shared.datasets.model import ApiSource
-from tests.support.crawler import PAGES, QUICK, dataset_of
+from tests.support.crawler import PAGES, QUICK, source_of
 from tests.support.source import Fault, SourceServer
 
 ROWS = [{"id": n} for n in range(1, 26)]
@@ -31,7 +30,7 @@ async def client_of(
     **source: float,
 ) -> AsyncIterator[Ask]:
     """A function that asks for a path of the server."""
-    described: ApiSource = dataset_of(server.url, PAGES, **source).source
+    described = source_of(server.url, PAGES, **source)
     transport = HttpTransport(
         allowed=AllowedHosts.parse(server.allow),
         user_agent="OnPoint/test (+tests)",

@@ -15,7 +15,7 @@ from services.crawler.http.address_guard import AllowedHosts
 from services.crawler.http.client import SourceClient
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport
-from tests.support.crawler import PAGES, QUICK, dataset_of
+from tests.support.crawler import PAGES, QUICK, source_of
 from tests.support.raw_source import RawSource
 
 zipped = partial(gzip.compress, mtime=0)
@@ -55,7 +55,7 @@ async def fetched(
 ) -> tuple[Outcome, int]:
     """What a request comes to, and how often the source was asked."""
     async with RawSource(answers) as source:
-        described = dataset_of(source.url, PAGES).source
+        described = source_of(source.url, PAGES)
         transport = HttpTransport(
             allowed=AllowedHosts.parse(source.allow),
             user_agent="OnPoint/test (+tests)",

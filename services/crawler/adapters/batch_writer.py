@@ -93,6 +93,7 @@ class BatchWriter:
         self.unconfirmed = list(checkpoint.unconfirmed)
         self.lacking, self.total_problem = checkpoint.lacking, checkpoint.total_problem
         self.seen = set(checkpoint.seen)
+        self.mark = checkpoint.mark
 
     @property
     def counts(self) -> Counts:

@@ -38,6 +38,8 @@ class Checkpoint(BaseModel):
     """Of the first total that is not a number."""
     seen: tuple[str, ...]
     """Digests of the pages."""
+    mark: str | None = None
+    """How far the records reach."""
     failures_in_a_row: Count
     spent_s: float
     """Since the batch was begun, pauses between its records left out."""

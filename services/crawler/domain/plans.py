@@ -75,7 +75,7 @@ class FrozenValues(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     params: dict[str, Any] = {}
-    """By name, from the request of the run, the environment, or the file."""
+    """By name, from the request of the run, the process, or the file."""
     since: str | int | None = None
     until: str | int | None = None
     token: Any = None

@@ -1,4 +1,4 @@
-"""Requests of sources that write them themselves: with credentials, judged by the file's rules, tried again."""
+"""Requests of sources that write them themselves: with credentials, checked by the file's rules, tried again."""
 
 import asyncio
 import time
@@ -71,12 +71,12 @@ class ApiRequest(Generic[T]):
     render: Callable[[Mapping[str, str]], RenderedRequest]
     """With the source's secrets by name."""
     reading: Reading[T]
-    observe: Callable[["Exchange"], None] = field(default=lambda _: None)
+    observe: Callable[["RequestTry"], None] = field(default=lambda _: None)
     """Told of every try."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class RequestTry:
     """One try, for people: nothing in it is secret."""
 
     method: str
@@ -99,7 +99,7 @@ class _Again(Exception):  # noqa: N818 - it is no error
 
 
 class ApiClient:
-    """Every try is paced, has a fresh credential, and is judged by the first rule that fits, then by the defaults."""
+    """Every try is paced, has a fresh credential, and is checked by the first rule that fits, then by the defaults."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class ApiClient:
                 response, credential = await self._send(request, rendered, folder)
                 status = response.status
                 try:
-                    answer = await self._judge(request, response, credential, tries, shown, began_s)
+                    answer = await self._checked_answer(request, response, credential, tries, shown, began_s)
                 finally:
                     response.body.close()
             except _Again:
@@ -173,7 +173,7 @@ class ApiClient:
         SOURCE_BYTES.labels(request.source.name).inc(response.body.bytes)
         return response, credential
 
-    async def _judge(
+    async def _checked_answer(
         self,
         request: ApiRequest[T],
         response: Response,
@@ -218,7 +218,7 @@ class ApiClient:
             case "accept":
                 return self._read(request, response, subject, body)
             case "empty" | "stop":
-                return request.reading.nothing(is_over=True)
+                return self._nothing(request, response)
             case "reauthenticate":
                 self._renew(response, credential, tries, subject)
             case "fail":
@@ -280,7 +280,7 @@ class ApiClient:
         most = rule.tries or (MAX_TRIES if rule.action == "wait" else self._policy.tries)
         if count >= most:
             if rule.after != "fail":
-                return request.reading.nothing(is_over=True)
+                return self._nothing(request, response)
             raise FetchError(
                 self._refusal(response, bytes(subject.body)),
                 outcome="client_error",
@@ -291,6 +291,16 @@ class ApiClient:
         return _Wait(
             self._policy.delay_s(count) if seconds is None else seconds, is_asked=seconds is not None
         )
+
+    @staticmethod
+    def _nothing(request: ApiRequest[T], response: Response) -> T:
+        """Raises `FetchError` where the answer may not be empty."""
+        try:
+            return request.reading.nothing(is_over=True)
+        except BadBodyError as error:
+            raise FetchError(
+                str(error), outcome=error.outcome, retryable=False, status=response.status
+            ) from error
 
     def _read(self, request: ApiRequest[T], response: Response, subject: Subject, body: bytes) -> T:
         try:
@@ -350,7 +360,7 @@ class ApiClient:
     ) -> None:
         took_ms = round((time.monotonic() - began_s) * 1000)
         method = request.source.request.method
-        request.observe(Exchange(method, shown, status, took_ms, self._credentials.hide(outcome)))
+        request.observe(RequestTry(method, shown, status, took_ms, self._credentials.hide(outcome)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ class BatchFetcher(Generic[SourceT]):
             lacking=self.writer.lacking,
             total_problem=self.writer.total_problem,
             seen=tuple(sorted(self.writer.seen)),
+            mark=self.writer.mark,
             failures_in_a_row=self._failures_in_a_row,
             spent_s=self.spent_s,
         )

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from shared.datasets.faults import FaultError
 from shared.datasets.fields import MAX_TEXT_CHARS, Model, Name
 from shared.datasets.sources.auth import Auth, LoginAuth, OAuth2Auth, Send
-from shared.datasets.sources.each import Each, EachParent, EachValue
+from shared.datasets.sources.each import Each, EachNumber, EachParent, EachValue
+from shared.datasets.sources.formats import Format, FormatOption
 from shared.datasets.sources.incremental import Incremental
 from shared.datasets.sources.limits import Limits, Param
 from shared.datasets.sources.pagination import Cursors, NoPages, Offsets, PageNumbers, Pages
@@ -68,7 +69,7 @@ class RequestSource(Model):
     for_each: Annotated[tuple[Each, ...], Field(max_length=8)] = ()
     incremental: Incremental | None = None
     responses: Annotated[tuple[ResponseRule, ...], Field(max_length=50)] = ()
-    format: Literal["json", "jsonl", "csv", "lines"] = "json"
+    format: FormatOption = Format(kind="json")
 
     @model_validator(mode="before")
     @classmethod
@@ -139,10 +140,20 @@ class RequestSource(Model):
                     f"{{{found.name}}} cannot be in the address: only parameters can", "base_url"
                 )
             yield found, ("base_url",)
+        yield from self._in_units()
+        yield from self._in_credentials()
+
+    def _in_units(self) -> Iterator[tuple[Placeholder, tuple[str | int, ...]]]:
         for place, each in enumerate(self.for_each):
             if isinstance(each, EachValue) and isinstance(each.values, str):
                 yield from ((found, ("for_each", place)) for found in placeholders_in(each.values))
-        yield from self._in_credentials()
+            if isinstance(each, EachNumber) and each.last_from is not None:
+                for found in placeholders_in(each.last_from.texts()):
+                    if found.root not in {"param", "secret", "now"}:
+                        raise FaultError(
+                            f"{{{found.name}}} has no value while the run is planned", "for_each", place
+                        )
+                    yield found, ("for_each", place)
 
     def _in_credentials(self) -> Iterator[tuple[Placeholder, tuple[str | int, ...]]]:
         for auth in self.auth:

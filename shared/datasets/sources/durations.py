@@ -35,7 +35,7 @@ def seconds_of(text: str) -> float:
 
 
 def later(moment: datetime, text: str, times: int = 1) -> datetime:
-    """The moment so many durations later, by the calendar for months and years. Raises `OverflowError` beyond it."""
+    """The moment `times` durations later, by the calendar for months and years. Raises `OverflowError` beyond it."""
     number, unit = split_duration(text)
     if unit not in _MONTHS:
         return moment + timedelta(seconds=number * _SECONDS[unit] * times)

@@ -8,6 +8,7 @@ from shared.datasets.faults import FaultError
 from shared.datasets.fields import Model, Name, Whole
 from shared.datasets.sources.conditions import Condition, Value
 from shared.datasets.sources.json_paths import PathText
+from shared.datasets.sources.request import RequestTemplate
 from shared.datasets.sources.templates import Placeholder, TextTemplate, parse_text
 
 MAX_VALUES = 10_000
@@ -33,12 +34,18 @@ class EachValue(Model):
 class EachNumber(Model):
     name: Name
     first: Whole
-    last: Whole
+    last: Whole | None = None
+    last_from: RequestTemplate | None = None
+    """A request whose answer tells the last number, when the run is planned."""
+    last_path: PathText = ""
+    """Where in that answer."""
     step: Annotated[Whole, Field(ge=1)] = 1
 
     @model_validator(mode="after")
     def range_holds_something(self) -> Self:
-        if self.last < self.first:
+        if (self.last is None) == (self.last_from is None):
+            raise FaultError("write `last` or `last_from`: where the numbers end")
+        if self.last is not None and self.last < self.first:
             raise FaultError(f"first is {self.first} and last is {self.last}: no number is between", "last")
         return self
 

@@ -11,6 +11,9 @@ from shared.datasets.fields import Model, Whole, Word
 from shared.datasets.sources.conditions import Condition
 from shared.datasets.sources.json_paths import PathText
 
+SIZED = frozenset({"page", "offset", "cursor", "link"})
+"""Kinds whose pages have a `size`."""
+
 Size = Annotated[Whole, Field(ge=1, le=100_000)]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from shared.datasets.built_in import BUILT_IN
 from shared.datasets.catalog import load_catalog
+from shared.datasets.pagination import PagePagination
 from shared.errors import ConfigurationError
 
 GOOD = """\
@@ -169,24 +170,26 @@ def test_no_built_in_file_is_without_a_check() -> None:
 
 def test_what_the_end_of_pages_is_may_be_configured(tmp_path: Path) -> None:
     ends = "repeats: end, no_array: end, end_statuses: [404]"
-    pages = f"pagination: {{kind: page, page_param: p, size_param: n, first: 0, {ends}}}"
-    text = re.sub("pagination: .*", pages, GOOD) + "max_missing_ratio: 0.02\n"
+    written = f"pagination: {{kind: page, page_param: p, size_param: n, first: 0, {ends}}}"
+    text = re.sub("pagination: .*", written, GOOD) + "max_missing_ratio: 0.02\n"
     dataset = load_catalog(write(tmp_path, text), {})["things"]
-    assert dataset.source.pagination.kind == "page"
-    assert dataset.source.pagination.first == 0
-    assert dataset.source.pagination.repeats == "end"
-    assert dataset.source.pagination.no_array == "end"
-    assert dataset.source.pagination.end_statuses == (404,)
+    pages = dataset.source.pagination
+    assert isinstance(pages, PagePagination)
+    assert pages.first == 0
+    assert pages.repeats == "end"
+    assert pages.no_array == "end"
+    assert pages.end_statuses == (404,)
     assert dataset.max_missing_ratio == 0.02
 
 
 def test_unless_configured_the_source_shows_where_its_pages_begin_and_end(tmp_path: Path) -> None:
     dataset = load_catalog(write(tmp_path, GOOD), {})["things"]
-    assert dataset.source.pagination.kind == "page"
-    assert dataset.source.pagination.first is None
-    assert dataset.source.pagination.repeats == "fault"
-    assert dataset.source.pagination.no_array == "fault"
-    assert dataset.source.pagination.end_statuses == ()
+    pages = dataset.source.pagination
+    assert isinstance(pages, PagePagination)
+    assert pages.first is None
+    assert pages.repeats == "fault"
+    assert pages.no_array == "fault"
+    assert pages.end_statuses == ()
     assert dataset.max_missing_ratio == 0
 
 

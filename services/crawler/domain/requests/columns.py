@@ -52,6 +52,10 @@ class ColumnValues:
     params: Mapping[str, Any] = field(default_factory=dict)
     shown_url: str = ""
 
+    @property
+    def is_used(self) -> bool:
+        return bool(self.wanted or self.pages or self.computed)
+
     @classmethod
     def of(cls, columns: Iterable[Column], params: Mapping[str, Any]) -> "ColumnValues":
         columns = list(columns)

@@ -28,6 +28,7 @@ from services.crawler.domain.requests.lookup import (
 from services.crawler.domain.requests.steps import PageFacts
 from shared.datasets.sources.api import RequestSource
 from shared.datasets.sources.conditions import Condition
+from shared.datasets.sources.formats import Format
 from shared.datasets.sources.json_paths import is_plain, parse_json_path
 from shared.datasets.sources.moments import Moment, read_moment
 from shared.datasets.sources.pagination import Cursors, From, Links
@@ -61,7 +62,7 @@ class PageReader:
         Costs about a millisecond per megabyte, and ten times that where records are looked into.
         """
         body = body.removeprefix(BYTE_ORDER_MARK)
-        if self.source.format != "json":
+        if self.source.format.kind != "json":
             body = _as_json_lines(self.source.format, body)
         try:
             return self._read(subject, body)
@@ -76,7 +77,35 @@ class PageReader:
         """Of an answer that a rule calls empty."""
         return PageRecords(Records(b"", 0), PageFacts(is_over=is_over))
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether no record has to be looked into, so that the lines are cut out of the page as they are."""
+        source = self.source
+        following = getattr(source.pagination, "next", None)
+        is_by_record = following is not None and (following.last is not None or following.max is not None)
+        place = source.records
+        looks = place.where or place.explode or is_by_record or self.columns.is_used
+        has_field = source.incremental is not None and source.incremental.field is not None
+        return not looks and not has_field and self._plain_path is not None
+
+    @property
+    def _plain_path(self) -> list[str] | None:
+        """The keys that lead to an array of records in JSON; None where it is another form."""
+        place = self.source.records
+        steps = [parse_json_path(path) for path in place.path]
+        if (
+            place.shape != "array"
+            or self.source.format.kind != "json"
+            or len(steps) != 1
+            or not is_plain(steps[0])
+        ):
+            return None
+        return [str(step) for step in steps[0]]
+
     def _read(self, subject: Subject, body: bytes) -> PageRecords:
+        if self._is_plain:
+            records = split_page(body, self._plain_path or (), self.limit, is_first=self.is_first)
+            return PageRecords(records, self._facts(subject, body, [], records.rows, []))
         found, lacking = self._elements(body)
         came = len(found)
         marks = self._marks(found)
@@ -92,16 +121,15 @@ class PageReader:
     def _elements(self, body: bytes) -> tuple[list[tuple[str, Json]], str]:
         """The records with the keys that they have in a map; and what an answer without any has instead."""
         place = self.source.records
-        steps = [parse_json_path(path) for path in place.path]
-        if place.shape == "array" and len(steps) == 1 and is_plain(steps[0]) and self.source.format == "json":
-            path = [str(step) for step in steps[0]]
+        path = self._plain_path
+        if path is not None:
             split = split_page(body, path, is_first=self.is_first)
             found: list[tuple[str, Json]] = (
                 [("", line) for line in split.data.split(b"\n")] if split.rows else []
             )
             lacking = split.lacking
         else:
-            found = [record for path in place.path for record in _shaped(place, body, path)]
+            found = [record for at in place.path for record in _shaped(place, body, at)]
             lacking = "" if found else f"there is nothing at {', '.join(place.path) or 'the top'}"
         if len(found) > MAX_RECORDS:
             raise BadBodyError(f"more than {MAX_RECORDS} records", retryable=False, outcome="too_large")
@@ -290,30 +318,30 @@ def _columns(columns: Mapping[str, msgspec.Raw]) -> Iterator[bytes]:
         )
 
 
-def _as_json_lines(form: str, body: bytes) -> bytes:
+def _as_json_lines(form: Format, body: bytes) -> bytes:
     """Another format as a JSON array of its records."""
-    reader: Callable[[bytes], Iterator[bytes]] = {
-        "jsonl": _json_lines,
-        "lines": _text_lines,
-        "csv": _csv_lines,
-    }[form]
-    return b"[" + b",".join(reader(body)) + b"]"
+    reader = {"jsonl": _json_lines, "lines": _text_lines, "csv": _csv_lines, "tsv": _csv_lines}[form.kind]
+    return b"[" + b",".join(reader(form, body)) + b"]"
 
 
-def _json_lines(body: bytes) -> Iterator[bytes]:
+def _json_lines(_: Format, body: bytes) -> Iterator[bytes]:
     yield from (line for line in body.split(b"\n") if line.strip())
 
 
-def _text_lines(body: bytes) -> Iterator[bytes]:
-    for line in body.decode("utf-8", "replace").splitlines():
+def _text_lines(form: Format, body: bytes) -> Iterator[bytes]:
+    for line in body.decode(form.encoding, "replace").splitlines():
         yield msgspec.json.encode({"$value": line})
 
 
-def _csv_lines(body: bytes) -> Iterator[bytes]:
+def _csv_lines(form: Format, body: bytes) -> Iterator[bytes]:
     """An empty field is null, and a short row lacks its last fields. Every value is a text."""
-    rows = csv.reader(io.StringIO(body.decode("utf-8-sig", "replace"), newline=""))
+    text = body.decode(form.encoding, "replace").removeprefix("\ufeff")
+    delimiter = "\t" if form.kind == "tsv" else form.delimiter
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=form.quote)
     try:
-        header = next(rows, [])
+        for _ in range(form.skip):
+            next(rows, None)
+        header = list(form.header) or next(rows, [])
         for row in rows:
             if row:
                 fields = zip(header, row, strict=False)

@@ -129,10 +129,22 @@ def render(
         kind, body = _body(_resent_body(source, request.body, values), {**values, **_named(secrets)})
         headers.setdefault("Content-Type", kind)
     if next_url is not None:
-        return RenderedRequest(request.method, next_url, next_url, headers, private, body)
+        secret = secret_entries(request)
+        query = query_text(secret, {**values, **_named(secrets)})
+        url = f"{next_url}{'&' if '?' in next_url else '?'}{query}" if query else next_url
+        return RenderedRequest(request.method, url, next_url, headers, private, body)
     hidden = dict.fromkeys(secrets, HIDDEN)
     url, shown = (_url(source, request, {**values, **_named(known)}) for known in (secrets, hidden))
     return RenderedRequest(request.method, url, shown, headers, private, body)
+
+
+def secret_entries(request: RequestTemplate) -> dict[str, Any]:
+    """Of the query: what holds secrets. A source may put it into the next URL, where it is taken out and sent anew."""
+    return {
+        name: value
+        for name, value in request.query.items()
+        if any(found.root == "secret" for found in placeholders_in(value))
+    }
 
 
 def _named(secrets: Mapping[str, str]) -> dict[str, str]:

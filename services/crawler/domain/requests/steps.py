@@ -6,6 +6,7 @@ from typing import Any
 
 from yarl import URL
 
+from services.crawler.domain.requests.rendering import secret_entries
 from services.crawler.domain.urls import MAX_URL_CHARS, NO_URL, CursorError, shown_url
 from shared.datasets.sources.api import RequestSource
 from shared.datasets.sources.auth import Send
@@ -95,7 +96,7 @@ def _cursor(value: Any, place: Place) -> Any:
 def next_url(source: RequestSource, named: Any, answered_url: str) -> str:
     """The next page's URL if it may be asked for: by https, at the source's own host or one that the file names.
 
-    What is sent by `auth` is taken out of its query. Raises `CursorError`.
+    What is sent by `auth`, or holds a secret, is taken out of its query. Raises `CursorError`.
     """
     if not isinstance(named, str) or len(named) > MAX_URL_CHARS:
         raise CursorError("", f"the next page's URL is not one of at most {MAX_URL_CHARS} characters")
@@ -118,6 +119,7 @@ def next_url(source: RequestSource, named: Any, answered_url: str) -> str:
         for auth in source.auth
         if isinstance(send := getattr(auth, "send", None), Send) and send.place == "query"
     ]
+    secret += secret_entries(source.request)
     return str(url.without_query_params(*secret) if secret else url)
 
 

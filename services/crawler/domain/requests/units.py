@@ -14,7 +14,8 @@ from shared.datasets.sources.moments import Moment, read_start, write_moment
 Unit = dict[str, Any]
 """Values by the names of their placeholders; times as texts. It is JSON."""
 
-MAX_UNITS = 5_000_000
+MAX_UNITS = 500_000
+"""Some 400 bytes each while a plan is made."""
 
 _YEAR_1 = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -68,13 +69,20 @@ def _before(moment: Moment, length: str | None) -> Moment:
 
 
 def windows_of(options: Incremental, bounds: Bounds) -> Iterator[Unit]:
-    """Half-open, aligned to `start`; without `window` there is one. None where nothing is to be asked for."""
+    """Half-open, aligned to `start`; without `window` there is one. None where nothing is to be asked for.
+
+    Raises `TooManyUnitsError`.
+    """
     since, until = bounds.since, bounds.until
     if isinstance(since, datetime) and isinstance(until, datetime) and since >= until:
         return
     if options.window is None or not isinstance(since, datetime) or not isinstance(until, datetime):
         yield _window(options, since, until, since)
         return
+    if (count := (until - since).total_seconds() / seconds_of(options.window)) > MAX_UNITS:
+        raise TooManyUnitsError(
+            f"{count:,.0f} windows of {options.window} would be asked for, at most {MAX_UNITS:,} are: write longer ones"
+        )
     start = read_start(options.start, is_number=False) if options.start is not None else since
     assert isinstance(start, datetime)  # noqa: S101 - the model has no number with a window
     anchor, place = _aligned(start, options.window, since)
@@ -101,13 +109,18 @@ def _window(options: Incremental, begin: Moment | None, end: Moment | None, sinc
     return {name: write_moment(value) for name, value in values.items() if value is not None}
 
 
-def each_of(each: EachValue | EachNumber, params: Mapping[str, Any]) -> Iterator[Unit]:
-    """Raises `TooManyUnitsError`."""
+def each_of(
+    each: EachValue | EachNumber, params: Mapping[str, Any], last: int | None = None
+) -> Iterator[Unit]:
+    """`last`: of numbers whose end the source told. Raises `TooManyUnitsError`."""
     name = f"each.{each.name}"
     if isinstance(each, EachNumber):
-        if (each.last - each.first) // each.step >= MAX_UNITS:
+        end = last if each.last is None else each.last
+        if end is None:
+            return
+        if (end - each.first) // each.step >= MAX_UNITS:
             raise TooManyUnitsError(f"{each.name} has more than {MAX_UNITS:,} numbers")
-        yield from ({name: number} for number in range(each.first, each.last + 1, each.step))
+        yield from ({name: number} for number in range(each.first, end + 1, each.step))
         return
     values: Any = each.values
     if isinstance(values, str):

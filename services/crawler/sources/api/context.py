@@ -9,18 +9,22 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from services.crawler.adapters.batch_writer import Fetched
+from services.crawler.domain.answers import BadBodyError
 from services.crawler.domain.fetching import Answer, FetchFailure
 from services.crawler.domain.plans import FrozenValues
 from services.crawler.domain.records import Records
 from services.crawler.domain.requests.columns import ColumnValues
+from services.crawler.domain.requests.conditions import Subject
+from services.crawler.domain.requests.lookup import NOT_READABLE, find_value
 from services.crawler.domain.requests.page_reader import PageReader, PageRecords
 from services.crawler.domain.requests.rendering import RenderedRequest, fill_text, render
 from services.crawler.domain.requests.steps import PageFacts, Place
 from services.crawler.domain.requests.units import Unit, values_of
-from services.crawler.http.api_client import ApiClient, ApiRequest, Exchange
+from services.crawler.http.api_client import ApiClient, ApiRequest, RequestTry
 from shared.datasets.model import Dataset
 from shared.datasets.sources.api import RequestSource
 from shared.datasets.sources.moments import Moment, read_start
+from shared.datasets.sources.request import RequestTemplate
 
 
 class FetchedPage(Fetched):
@@ -51,7 +55,7 @@ class Requests:
     """Those that every request has."""
     frozen: FrozenValues
     client: ApiClient
-    observe: Callable[[Exchange], None] = field(default=lambda _: None)
+    observe: Callable[[RequestTry], None] = field(default=lambda _: None)
 
     @classmethod
     def of(
@@ -59,7 +63,7 @@ class Requests:
         dataset: Dataset,
         frozen: FrozenValues,
         client: ApiClient,
-        observe: Callable[[Exchange], None] = lambda _: None,
+        observe: Callable[[RequestTry], None] = lambda _: None,
     ) -> "Requests":
         """Raises `NoValueError` where the address lacks a parameter."""
         source = dataset.source
@@ -95,16 +99,55 @@ class Requests:
         except ValueError:
             return self.source.base_url
 
+    async def ask_number(
+        self, template: RequestTemplate, path: str, folder: Path
+    ) -> Answer[int] | FetchFailure:
+        """Of a request beside those for records. Raises `LongWaitError`."""
+        made = partial(render, self.source, template, self.values)
+        request = ApiRequest(self.source, self._own_values, made, NumberReading(path), self.observe)
+        return await self.client.ask(request, folder)
+
+    @property
+    def _own_values(self) -> dict[str, Any]:
+        """Those that credentials may hold."""
+        return {
+            name: value for name, value in self.values.items() if name.startswith("param.") or name == "now"
+        }
+
     async def ask(
         self, unit: Unit, place: Place, folder: Path, *, limit: int | None = None, is_first: bool = True
     ) -> Answer[PageRecords] | FetchFailure:
         """One page. Raises `LongWaitError`."""
         reader = PageReader(self.source, self.columns, unit, self.since, limit, is_first)
-        params = {
-            name: value for name, value in self.values.items() if name.startswith("param.") or name == "now"
-        }
-        request = ApiRequest(self.source, params, partial(self.render, unit, place), reader, self.observe)
+        request = ApiRequest(
+            self.source, self._own_values, partial(self.render, unit, place), reader, self.observe
+        )
         return await self.client.ask(request, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberReading:
+    """Of an answer that is asked for one whole number."""
+
+    path: str
+
+    def read(self, subject: Subject, body: bytes) -> int:
+        """Raises `BadBodyError` where there is none."""
+        del subject
+        try:
+            value = find_value(body, self.path)
+        except NOT_READABLE as error:
+            raise BadBodyError(f"not JSON: {error}"[:300]) from error
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value[:18])
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadBodyError(f"a whole number is expected at {self.path or 'the top'}", retryable=False)
+        return value
+
+    def nothing(self, *, is_over: bool) -> int:
+        """Raises `BadBodyError`."""
+        del is_over
+        raise BadBodyError("a whole number is expected, and the answer is empty by a rule", retryable=False)
 
 
 def spooled(answer: Answer[PageRecords], spool: Callable[[Records], Fetched]) -> Answer[Fetched]:

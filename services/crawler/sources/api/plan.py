@@ -1,5 +1,6 @@
 """The plan of a source of written requests: its units, frozen, with the values that they are asked for with."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Any
 from services.crawler.adapters.id_file import pieces_of
 from services.crawler.adapters.marks import Mark
 from services.crawler.domain import plans
+from services.crawler.domain.fetching import FetchFailure
 from services.crawler.domain.plans import CrawlPlan, FrozenValues, IdPiece, PlanFailure, failed_plan
 from services.crawler.domain.requests.rendering import NoValueError
 from services.crawler.domain.requests.steps import first_place
 from services.crawler.domain.requests.units import (
+    MAX_UNITS,
     Bounds,
     TooManyUnitsError,
     Unit,
@@ -23,17 +26,27 @@ from services.crawler.domain.requests.units import (
     each_of,
     windows_of,
 )
-from services.crawler.http.api_client import ApiClient
+from services.crawler.domain.urls import MAX_URL_CHARS
+from services.crawler.http.api_client import ApiClient, LongWaitError
 from services.crawler.sources.api.context import Requests
 from services.crawler.sources.base import IdStore
 from shared.datasets.faults import FaultError
 from shared.datasets.model import Dataset
 from shared.datasets.sources.api import RequestSource
-from shared.datasets.sources.each import EachParent
+from shared.datasets.sources.each import EachNumber, EachParent
 from shared.datasets.sources.limits import Param
 from shared.datasets.sources.moments import read_start, write_moment
+from shared.errors import TransientError
 from shared.events.models import DatasetParameters
 from shared.reasons import Reason
+
+
+class PlanError(Exception):
+    """The source does not tell what the plan needs."""
+
+    def __init__(self, failure: PlanFailure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +75,11 @@ class ApiPlanContext:
 
 
 async def plan(context: ApiPlanContext) -> CrawlPlan:
-    """No request is made. What cannot be planned gives a failed plan, not an error."""
+    """Only what a range of numbers ends with is asked for. What cannot be planned gives a failed plan, not an error."""
     try:
         return await _plan(context)
+    except PlanError as error:
+        return failed_plan(context.run_id, context.dataset.name, error.failure)
     except (FaultError, NoValueError, TooManyUnitsError, plans.UnbelievableError) as error:
         is_too_large = isinstance(error, TooManyUnitsError | plans.UnbelievableError)
         reason = Reason.TOO_LARGE if is_too_large else Reason.SCHEMA
@@ -76,7 +91,7 @@ async def _plan(context: ApiPlanContext) -> CrawlPlan:
     source, dataset = context.source, context.dataset
     frozen = freeze(context)
     requests = Requests.of(dataset, frozen, context.client)
-    units = await _units(context, frozen)
+    units = await _units(context, frozen, requests)
     count = len(units)
     limit = context.parameters.limit
     if not count:
@@ -138,7 +153,7 @@ def freeze(context: ApiPlanContext) -> FrozenValues:
 def value_of_param(
     name: str, param: Param, asked: Mapping[str, Any], variables: Callable[[str], str | None]
 ) -> Any:
-    """Of the request, else of the environment, else the file's. Raises `FaultError`."""
+    """Of the request, else of the process, else the file's. Raises `FaultError`."""
     value = asked.get(name)
     if value is None and param.env is not None:
         value = variables(param.env)
@@ -171,7 +186,7 @@ def _typed(name: str, param: Param, value: Any) -> Any:
     return str(value)
 
 
-async def _units(context: ApiPlanContext, frozen: FrozenValues) -> list[Unit]:
+async def _units(context: ApiPlanContext, frozen: FrozenValues, requests: Requests) -> list[Unit]:
     """In order: windows are innermost, so that a later window is asked for later. Raises `TooManyUnitsError`."""
     source = context.source
     parts: list[list[Unit]] = []
@@ -179,13 +194,29 @@ async def _units(context: ApiPlanContext, frozen: FrozenValues) -> list[Unit]:
         if isinstance(each, EachParent):
             parts.append(await _bounded(context.parents(each)))
         else:
-            parts.append(list(each_of(each, frozen.params)))
+            last = await _last_number(context, requests, each) if isinstance(each, EachNumber) else None
+            parts.append(list(each_of(each, frozen.params, last)))
     if source.incremental is not None:
         if frozen.token is not None:
             parts.append([{}])
         else:
-            parts.append(list(islice(_windows(source, frozen), plans.MAX_IDS)))
-    return list(crossed(parts))
+            parts.append(await asyncio.to_thread(lambda: list(_windows(source, frozen))))
+    return await asyncio.to_thread(lambda: list(crossed(parts)))
+
+
+async def _last_number(context: ApiPlanContext, requests: Requests, each: EachNumber) -> int | None:
+    """What the source tells now. Raises `PlanError` where it tells none, `TransientError` where it asks to wait."""
+    if each.last_from is None:
+        return None
+    try:
+        answer = await requests.ask_number(each.last_from, each.last_path, context.folder)
+    except LongWaitError as error:
+        raise TransientError(f"{context.dataset.name} cannot be planned yet: {error}") from error
+    if isinstance(answer, FetchFailure):
+        raise PlanError(
+            PlanFailure(url=answer.url[:MAX_URL_CHARS], reason=Reason.FETCH, detail=answer.detail)
+        )
+    return answer.value
 
 
 def _windows(source: RequestSource, frozen: FrozenValues) -> Iterator[Unit]:
@@ -203,16 +234,19 @@ async def _bounded(rows: AsyncIterator[Unit]) -> list[Unit]:
     found: dict[str, Unit] = {}
     async for unit in rows:
         found.setdefault(json.dumps(unit, sort_keys=True), unit)
-        if len(found) > plans.MAX_IDS:
-            raise TooManyUnitsError(f"the parent has more than {plans.MAX_IDS:,} rows")
+        if len(found) > MAX_UNITS:
+            raise TooManyUnitsError(f"the parent has more than {MAX_UNITS:,} rows")
     return list(found.values())
 
 
 async def _with_units(context: ApiPlanContext, made: CrawlPlan, units: list[Unit]) -> CrawlPlan:
     """A long list goes into pieces, which are durable before the plan names them."""
-    lines = [
-        json.dumps(line, separators=(",", ":")).encode() for line in _lines(units, made.requests_per_batch)
-    ]
+    lines = await asyncio.to_thread(
+        lambda: [
+            json.dumps(line, separators=(",", ":")).encode()
+            for line in _lines(units, made.requests_per_batch)
+        ]
+    )
     if sum(map(len, lines)) <= plans.IDS_IN_PLAN_BYTES:
         return made.model_copy(update={"ids": tuple(line.decode() for line in lines)})
     pieces: list[IdPiece] = []

@@ -10,10 +10,10 @@ from services.crawler.domain.urls import (
     next_by_link,
     next_by_number,
 )
-from tests.support.crawler import PAGES, dataset_of
+from tests.support.crawler import PAGES, source_of
 
 BASE = "https://api.example/v2"
-SOURCE = dataset_of(BASE, PAGES).source
+SOURCE = source_of(BASE, PAGES)
 
 
 @pytest.mark.parametrize(

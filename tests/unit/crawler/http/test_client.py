@@ -19,7 +19,7 @@ from services.crawler.http.client import SourceClient
 from services.crawler.http.rate_limit import SourceThrottle
 from services.crawler.http.transport import HttpTransport
 from tests.support import source as faults
-from tests.support.crawler import PAGES, QUICK, dataset_of
+from tests.support.crawler import PAGES, QUICK, source_of
 from tests.support.fetching import ROWS, client_of, fetched
 from tests.support.source import Fault, SourceServer
 
@@ -224,7 +224,7 @@ async def test_gzip_is_decompressed(data: bytes, tmp_path: Path) -> None:
 
     async with SourceServer() as server:
         server.fail("/things", faults.zipped(data))
-        described = dataset_of(server.url, PAGES).source
+        described = source_of(server.url, PAGES)
         transport = HttpTransport(
             allowed=AllowedHosts.parse(server.allow),
             user_agent="t",

@@ -1,6 +1,6 @@
 from services.crawler.sources.registry import KINDS, kind_of
 from shared.datasets.pagination import PAGINATION_KINDS
-from tests.support.crawler import PAGES, dataset_of
+from tests.support.crawler import PAGES, source_of
 
 
 def test_every_kind_that_a_dataset_file_may_name_can_be_crawled() -> None:
@@ -8,5 +8,5 @@ def test_every_kind_that_a_dataset_file_may_name_can_be_crawled() -> None:
 
 
 def test_the_kind_of_a_source_is_found_by_its_options() -> None:
-    pagination = dataset_of("http://somewhere", PAGES).source.pagination
+    pagination = source_of("http://somewhere", PAGES).pagination
     assert kind_of(pagination).options is PAGINATION_KINDS["page"]

@@ -158,7 +158,7 @@ def oauth(api: ApiServer, **more: Any) -> dict[str, Any]:
     }
 
 
-NUMBERS = {
+NUMBERS: dict[str, Any] = {
     "for_each": [{"name": "n", "first": 1, "last": 6}],
     "request": {"path": "/things", "query": {"n": "{each.n}"}},
 }

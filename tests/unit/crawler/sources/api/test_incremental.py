@@ -8,12 +8,12 @@ import pytest
 from shared.bus.messages import Record
 from shared.events import topics
 from shared.events.decode import encode
-from shared.events.models import DatasetSummary, RunCompleted
+from shared.events.models import DatasetSummary, RunCompleted, RunStatus
 from tests.support.api_datasets import api_dataset
 from tests.support.api_server import ApiServer, Asked
 from tests.support.crawler import APPENDED_AT, APPENDED_MS, Crawler, crawler_of
 
-ROWS = [{"id": day, "changed": f"2026-11-{day:02}T00:00:00Z"} for day in range(1, 21)]
+ROWS: list[dict[str, Any]] = [{"id": day, "changed": f"2026-11-{day:02}T00:00:00Z"} for day in range(1, 21)]
 REQUEST = {"path": "/rows", "query": {"from": "{window.from}", "to": "{window.to:rfc3339}"}}
 
 
@@ -29,7 +29,7 @@ def incremental(url: str, request: Any = REQUEST, **options: Any) -> Any:
     }
 
 
-async def complete(crawler: Crawler, status: str = "succeeded") -> None:
+async def complete(crawler: Crawler, status: RunStatus = "succeeded") -> None:
     """The run ends, as quality says it."""
     run_id = crawler.planned[-1].run_id
     value = RunCompleted(
@@ -81,7 +81,7 @@ async def test_the_next_run_begins_at_the_mark_less_the_lookback() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "partial", "cancelled"])
-async def test_a_run_that_is_not_whole_moves_no_mark(status: str) -> None:
+async def test_a_run_that_is_not_whole_moves_no_mark(status: RunStatus) -> None:
     async with (
         ApiServer(rows) as api,
         crawler_of(api.url, allow=api.allow, datasets=incremental(api.url)) as crawler,
@@ -164,3 +164,13 @@ async def test_a_number_that_grows_is_a_mark_too() -> None:
             await complete(crawler)
             await later_run(crawler)
     assert api.targets() == ["/rows", "/rows?after=7"]
+
+
+async def test_windows_that_are_too_many_are_no_plan() -> None:
+    async with ApiServer(rows) as api:
+        datasets = incremental(api.url, window="1s")
+        async with crawler_of(api.url, allow=api.allow, datasets=datasets) as crawler:
+            await crawler.run({"datasets": ["things"]})
+            [batch] = crawler.batches
+    assert (batch.status, batch.reason) == ("dead", "too_large")
+    assert api.seen == []

@@ -175,7 +175,23 @@ async def test_the_next_url_of_the_link_header_is_followed() -> None:
     assert await ids_of(crawler) == list(range(7))
 
 
-async def test_a_relative_next_url_in_the_body_is_followed_without_the_key_in_it() -> None:
+KEY_BY_AUTH = {
+    "auth": {
+        "kind": "api_key",
+        "key": {"env": "SHOP_TOKEN"},
+        "send": {"in": "query", "name": "key", "value": "{token}"},
+    }
+}
+KEY_BY_QUERY = {
+    "secrets": {"key": {"env": "SHOP_TOKEN"}},
+    "request": {"path": "/things", "query": {"key": "{secret.key}"}},
+}
+
+
+@pytest.mark.parametrize("key", [KEY_BY_AUTH, KEY_BY_QUERY], ids=["auth", "query"])
+async def test_a_relative_next_url_in_the_body_is_followed_and_its_key_is_stored_nowhere(
+    key: dict[str, Any],
+) -> None:
     def answer(asked: Asked) -> Any:
         if asked.query.get("key") != TOKEN:
             return refused(401, "no key")
@@ -189,11 +205,7 @@ async def test_a_relative_next_url_in_the_body_is_followed_without_the_key_in_it
     async with ApiServer(answer) as api:
         crawler = await crawl(
             api,
-            auth={
-                "kind": "api_key",
-                "key": {"env": "SHOP_TOKEN"},
-                "send": {"in": "query", "name": "key", "value": "{token}"},
-            },
+            **key,
             records={"path": "data"},
             pagination={"kind": "link", "next": {"path": "links.next"}},
         )

@@ -95,7 +95,7 @@ async def test_a_path_that_leads_past_the_records_is_a_failure_and_no_empty_sour
 
 
 async def test_columns_are_taken_from_around_the_record() -> None:
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"name": "id", "type": "string", "from": "$hash"},
         {"name": "repo", "type": "string", "from": "$each.repo"},
         {"name": "region", "type": "string", "from": "$param.region"},
@@ -141,10 +141,16 @@ async def test_columns_are_taken_from_around_the_record() -> None:
             '\ufeffid,n\n1,"a,\n""b"""\n2,\n3\n',
             [{"id": "1", "n": 'a,\n"b"'}, {"id": "2", "n": None}, {"id": "3"}],
         ),
+        ("tsv", "id\tn\n1\ta\n", [{"id": "1", "n": "a"}]),
+        (
+            {"kind": "csv", "delimiter": ";", "quote": "'", "header": ["id", "n"], "skip": 1},
+            "made today\n1;'a;b'\n",
+            [{"id": "1", "n": "a;b"}],
+        ),
         ("lines", "one\ntwo\n", [{"$value": "one"}, {"$value": "two"}]),
     ],
 )
-async def test_other_formats_become_records(form: str, text: str, expected: Any) -> None:
+async def test_other_formats_become_records(form: Any, text: str, expected: Any) -> None:
     assert await rows_of(lambda _: web.Response(text=text), format=form) == expected
 
 
@@ -170,3 +176,22 @@ async def test_units_are_crossed_in_order_and_their_values_are_encoded() -> None
         "/s/c/d?n=1&tag=x&tag=c/d",
         "/s/c/d?n=3&tag=x&tag=c/d",
     ]
+
+
+async def test_a_range_ends_where_the_source_says_when_the_run_is_planned() -> None:
+    def answer(asked: Any) -> Any:
+        return {"max": 3} if asked.path == "/max" else [{"id": int(asked.query["id"])}]
+
+    each = {"name": "id", "first": 1, "last_from": {"path": "/max"}, "last_path": "max"}
+    request = {"path": "/item", "query": {"id": "{each.id}"}}
+    assert await rows_of(answer, for_each=[each], request=request) == [{"id": 1}, {"id": 2}, {"id": 3}]
+
+
+async def test_a_range_whose_end_the_source_does_not_tell_is_no_plan() -> None:
+    each = {"name": "id", "first": 1, "last_from": {"path": "/max"}, "last_path": "max"}
+    async with ApiServer(lambda _: {"max": "many"}) as api:
+        datasets = {"things": api_dataset(api.url, for_each=[each], request={"path": "/{each.id}"})}
+        async with crawler_of(api.url, allow=api.allow, datasets=datasets) as crawler:
+            await crawler.run({"datasets": ["things"]})
+            [batch] = crawler.batches
+    assert "a whole number is expected at max" in (batch.detail or "")

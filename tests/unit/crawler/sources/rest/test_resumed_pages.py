@@ -6,6 +6,7 @@ import pytest
 
 from services.crawler.sources import batch_fetcher
 from services.crawler.sources.batch_fetcher import BatchFetcher
+from shared.datasets.model import ApiSource
 from tests.support import source as faults
 from tests.support.crawler import PAGES, Crawler, crawler_of, dataset_of
 from tests.support.scripted_pages import Pages, Scripted, cut
@@ -52,9 +53,9 @@ async def crawl(pages: Pages, *, limit: int | None = None, batch_rows: int = 50_
 
 def interrupt_after_each_answer(patch: pytest.MonkeyPatch) -> None:
     """Each planned request in a try of its own: what a worker knows that is not in the checkpoint is gone."""
-    answered: dict[BatchFetcher, int] = {}
+    answered: dict[BatchFetcher[ApiSource], int] = {}
 
-    def has_an_answer(fetcher: BatchFetcher) -> bool:
+    def has_an_answer(fetcher: BatchFetcher[ApiSource]) -> bool:
         return fetcher.writer.requests > answered.setdefault(fetcher, fetcher.writer.requests)
 
     patch.setattr(batch_fetcher, "WINDOW_PER_SLOT", 1)

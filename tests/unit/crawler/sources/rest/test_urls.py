@@ -7,10 +7,10 @@ from services.crawler.sources.rest.none import url_of
 from services.crawler.sources.rest.page_batch import page_url
 from shared.datasets.model import ApiSource
 from shared.datasets.pagination import IdListPagination, PagePagination
-from tests.support.crawler import PAGES, dataset_of
+from tests.support.crawler import PAGES, source_of
 
 BASE = "https://api.example/v2"
-SOURCE = dataset_of(BASE, PAGES).source
+SOURCE = source_of(BASE, PAGES)
 PAGED = PagePagination.model_validate(PAGES)
 LISTED = IdListPagination(kind="ids", list_path="/top.json", item_path="/item/{id}.json")
 
