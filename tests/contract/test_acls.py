@@ -13,8 +13,6 @@ from tests.support.records import ROOT
 USERS = users()
 PROCESSES = (*SERVICES, "lineage", "cdc")
 
-"""What a service reads once a run has ended: the checker does not wait for it."""
-
 
 def names(user: str, resource: str, operation: Operation) -> set[str]:
     return {acl.name for acl in USERS[user] if acl.resource == resource and operation in acl.operations}
