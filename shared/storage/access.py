@@ -32,6 +32,7 @@ OWN_FOLDERS: Final = ("exports/*", "cdc/*", "_runs/*", "_datasets/*")
 
 RUNS: Final = "runs/*"
 COLUMNS: Final = "schemas/*"
+MARKS: Final = "marks/*"
 
 _READS_RUNS: Final = (KeyRight("staging", RUNS, ("Read",)), KeyRight("staging", COLUMNS, ("Read",)))
 _DATASETS: Final = "*"
@@ -51,6 +52,7 @@ KEY_RIGHTS: Final[Mapping[str, tuple[KeyRight, ...]]] = {
         KeyRight("staging", "runs/*/*/plan.json", ("Write",)),
         KeyRight("staging", "runs/*/*/plan/*", ("Write",)),
         KeyRight("staging", "runs/*/*/dataset.json", ("Write",)),
+        KeyRight("staging", MARKS, ("Read", "Write")),
         *_own_results("crawler"),
     ),
     "processor": (*_READS_RUNS, KeyRight("staging", COLUMNS, ("Write",)), *_own_results("processor")),
@@ -74,13 +76,15 @@ KEY_RIGHTS: Final[Mapping[str, tuple[KeyRight, ...]]] = {
     "console": (
         *_READS_RUNS,
         KeyRight("staging", "runs/*/cancelled", ("Write",)),
+        KeyRight("staging", MARKS, ("Read",)),
         KeyRight("lake", "*", ("Read",)),
     ),
-    # Beside the console's, `onpoint verify`, `sweep`, `lake compact`, `exports combine` and `topics restore`.
+    # Beside the console's, `onpoint verify`, `sweep`, `lake compact`, `exports combine`, `topics restore` and `datasets state`.
     "operator": (
         KeyRight("staging", "*", ("Read",)),
         KeyRight("staging", "runs/*/cancelled", ("Write",)),
         KeyRight("staging", RUNS, ("Delete",)),
+        KeyRight("staging", MARKS, ("Write",)),
         KeyRight("staging", "runs/*/*/converter/*", ("Write",)),
         KeyRight("lake", "*", ("Read", "Write", "Delete"), but_not=("cdc/*",)),
         KeyRight("lake", "cdc/*", ("Read",)),
