@@ -1,6 +1,5 @@
 """Change capture on a broker with ACLs: Connect, its sink and the command line as users of their own."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -71,16 +70,6 @@ async def test_changes_reach_the_lake(captured: Captured) -> None:
     await captured.write(500, "run-1")
 
     assert await captured.is_equal()
-
-
-async def test_a_table_is_loaded_anew_by_a_signal(captured: Captured) -> None:
-    asked = await captured.onpoint("cdc", "resnapshot", TABLE)
-    assert asked.code == 0, asked.err
-
-    # What was there before counts no more: it is equal when the connector has read the signal and the table.
-    async with asyncio.timeout(120):
-        while not await captured.is_equal():
-            await asyncio.sleep(2)
 
 
 async def test_no_client_of_connect_was_refused_anything(captured: Captured) -> None:
