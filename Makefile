@@ -140,7 +140,7 @@ test-restore: setup ## A backup of a stack at work, restored into new servers (<
 	$(BIN)/python -m pytest -m restore tests/restore
 
 test-access: setup ## Every user of the bus tries everything; each right missing once; secrets that change (< 10 min)
-	$(BIN)/python -m pytest -m access tests/access
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m access tests/access
 
 # The bill of materials is that of an installation with every extra that a user can ask for.
 USER_EXTRAS := local,dask,dashboard,pandas

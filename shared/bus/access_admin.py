@@ -81,7 +81,7 @@ async def compare(kafka: KafkaClients, wanted: Collection[Grant]) -> Difference:
         await kafka.start(admin)
         return _difference(wanted, await _present(admin))
     except ClusterAuthorizationFailedError as error:
-        raise KafkaAccessError(kafka.denial_of_cluster("Describe", "its ACLs")) from error
+        raise KafkaAccessError(kafka.denial_of_cluster("Describe", "to see its ACLs")) from error
     finally:
         await admin.close()
 

@@ -57,8 +57,9 @@ def _of_service(service: str) -> list[Acl]:
     """Its input, its group, its results, its retries and its dead letters."""
     retry, dead_letters = topics.retry_topic(service), topics.dead_letter_topic(service)
     group = topics.consumer_group(service)
+    heard = (*LISTENS.get(service, ()), *FOLLOWS.get(service, ()))
     return [
-        *_each("topic", {*CONSUMES[service], *LISTENS.get(service, ()), retry}, "Read"),
+        *_each("topic", {*CONSUMES[service], *heard, retry}, "Read"),
         *_each("topic", {*PUBLISHES[service], retry, dead_letters}, "Write"),
         Acl("group", group, ("Read",)),
         *(

@@ -72,7 +72,7 @@ FOLLOWS: Final[Mapping[str, tuple[str, ...]]] = {
         topics.RUN_COMPLETED,
     ),
 }
-"""What a process beside the services reads in a group of its own. It answers for nothing."""
+"""What a process reads and answers nothing for: the checker does not wait for it. Lineage is a process of its own."""
 
 PUBLISHES: Final[Mapping[str, tuple[str, ...]]] = {
     "crawler": (

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -8,6 +8,14 @@ from tests.access.installation import Installation
 from tests.support.secure_kafka import ADMIN, SecureKafka
 
 STRANGER = "stranger"
+
+
+@pytest.fixture(scope="module")
+def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A database and a store for each broker: what `onpoint verify` compares belongs together."""
+    with LocalStack(tmp_path_factory.mktemp("components"), ports="free", services=()) as stack:
+        yield stack
+        stack.down(wipe=True)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from shared.events import topics
 from shared.events.access import Acl, Operation, users
-from shared.events.topology import CONSUMES, LISTENS, PIPELINE, PUBLISHES, SERVICES, STAGES, TOPICS
+from shared.events.topology import CONSUMES, FOLLOWS, LISTENS, PIPELINE, PUBLISHES, SERVICES, STAGES, TOPICS
 from tests.support.records import ROOT
 
 USERS = users()
@@ -24,9 +24,9 @@ def test_each_thing_that_speaks_to_the_bus_has_a_user_of_its_own() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_reads_its_topics_in_its_own_group(service: str) -> None:
-    read = {*CONSUMES[service], *LISTENS.get(service, ()), topics.retry_topic(service)}
+    heard = {*LISTENS.get(service, ()), *FOLLOWS.get(service, ())}
 
-    assert names(service, "topic", "Read") == read
+    assert names(service, "topic", "Read") == {*CONSUMES[service], *heard, topics.retry_topic(service)}
     assert names(service, "group", "Read") == {topics.consumer_group(service)}
 
 

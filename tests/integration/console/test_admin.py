@@ -39,6 +39,13 @@ async def test_a_wrong_topic_file_is_wrong_use(onpoint: Onpoint, tmp_path: Path)
     assert "none.yaml" in result.err
 
 
+async def test_rights_cannot_be_given_by_brokers_that_check_none(onpoint: Onpoint) -> None:
+    result = await onpoint("access", "apply", "--dry-run")
+
+    assert result.code == 2
+    assert result.err == "onpoint: these brokers check no ACLs: their authorizer.class.name is not set\n"
+
+
 async def test_migrate_brings_an_empty_database_up_to_date_and_can_be_repeated(
     onpoint: Onpoint, ledger: asyncpg.Connection
 ) -> None:
