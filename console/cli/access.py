@@ -17,15 +17,15 @@ SHOW_EXAMPLES = """\b
 Examples:
   onpoint access show                        every user, and what it may do
   onpoint access show loader --json
-  onpoint access show --strimzi my-cluster   KafkaUser resources, for kubectl apply -f -
+  onpoint access show --strimzi my-cluster   KafkaUser resources, for kubectl
 """
 
 APPLY_EXAMPLES = """\b
 Examples:
-  onpoint access apply --dry-run             what is missing, and what is too much
+  onpoint access apply --dry-run    what is missing, and what is too much
   onpoint access apply --prune
   onpoint access apply --principal 'CN={user},O=Example'
-                                             users that log in by a certificate
+                                    users that log in by a certificate
 """
 
 BUCKETS_EXAMPLES = """\b

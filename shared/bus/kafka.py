@@ -19,7 +19,6 @@ from pydantic import SecretStr
 
 from shared.bus.access import DENIED, what_is_denied, who, why_refused
 from shared.bus.messages import Record
-from shared.bus.password_file import PasswordFile
 from shared.bus.token_refusals import heed_refusals
 from shared.bus.tokens import CachedTokens, TokenEndpointAwayError
 from shared.errors import ConfigurationError
@@ -197,6 +196,8 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
 def _password(settings: KafkaSettings, read: SecretStr) -> str:
     """The file's, where it is the one that counts: a variable that is set wins over its file."""
     if settings.kafka_sasl_password_file is not None:
+        from shared.bus.password_file import PasswordFile  # noqa: PLC0415 - a command without it is spared the log
+
         followed = PasswordFile(Path(settings.kafka_sasl_password_file))
         if followed == read.get_secret_value():
             return followed

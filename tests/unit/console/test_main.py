@@ -39,6 +39,7 @@ LIBRARIES = (
 """What takes long to import. A command imports what it needs, when it needs it."""
 
 GROUPS = {
+    "access": ("show", "apply", "buckets", "grants"),
     "cdc": ("register", "restart", "remove", "status", "verify", "resnapshot"),
     "lake": ("status", "compact", "ddl"),
     "bench": ("cdc", "convert", "e2e", "grow", "lake", "process"),
