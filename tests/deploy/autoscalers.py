@@ -6,7 +6,7 @@ from typing import Any, Final
 from tests.deploy.cluster.api import Object
 
 TIME_SCALE: Final = 20
-"""Windows and periods are so many times shorter: minutes of waiting would show the same."""
+"""Windows and periods are shorter by this factor: minutes of waiting would show the same."""
 
 LABEL: Final = "scaledobject.keda.sh/name"
 

@@ -90,7 +90,7 @@ class Scaled:
         return int(self._api.read(self._path)["status"].get("readyReplicas", 0))
 
     def steps_to(self, wanted: int) -> list[int]:
-        """The numbers on the way, as they were asked for; returns when so many are ready."""
+        """The numbers on the way, as they were asked for; returns when the last of them is ready."""
         steps = [self.replicas()]
         end_s = time.monotonic() + STEP_WITHIN_S
         while self.ready() != wanted or steps[-1] != wanted:
