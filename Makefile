@@ -112,7 +112,7 @@ $(DEPLOY_STAMP): tests/deploy/requirements.txt
 	@touch $@
 
 # Kubernetes' programs are built at the first time, in a cache outside of the clone: ONPOINT_CLUSTER_CACHE.
-deploy-check: setup deploy-env ## The manifests on a real API server with simulated nodes (Go 1.26, Maven; first 15 min more)
+deploy-check: setup deploy-env ## The manifests on a real API server with simulated nodes (Go 1.26, Maven; 12 min, the first time 25 more)
 	$(BIN)/python -m pytest -m deploy tests/deploy
 
 test-readers: setup spark-env ## Exports opened by LibreOffice, Spark, duckdb and pandas, value for value (< 3 min)

@@ -136,6 +136,8 @@ class SimulatedCluster:
             f"--root-ca-file={self._certificates.ca}",
             "--leader-elect=false",
             "--secure-port=0",
+            # Simulated nodes send no heartbeats.
+            "--node-monitor-grace-period=24h",
             # Autoscalers look once a second, and trust a pod's figures from the start: tests scale their windows too.
             "--horizontal-pod-autoscaler-sync-period=1s",
             "--horizontal-pod-autoscaler-cpu-initialization-period=1s",
