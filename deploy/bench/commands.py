@@ -120,9 +120,9 @@ Examples:
 
 \b
 Changes as Debezium sends them go from Kafka to Parquet in the lake: by the
-sink of change capture, and by consumers that take one record at a time through
-the steps of a sink of Kafka Connect, with Python's json and with orjson. CPU
-time counts, not the clock's.
+sink of change capture, and by consumers that take one record at a time
+through the steps of a sink of Kafka Connect, with Python's json and with
+orjson. CPU time counts, not the clock's.
 The bench starts a stack of its own and removes it.
 """
 
