@@ -4,6 +4,7 @@ An action that would change something is only checked by the broker where its pr
 allowed user may do here.
 """
 
+import asyncio
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -104,11 +105,16 @@ async def try_everything(
 
 
 async def write_one(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:
-    """One record into the first partition of each topic."""
+    """One record into the first partition of each topic, once the topic has a leader."""
+    missing = set(topics)
     await admin.start()
     try:
-        parts = [(name, [(0, a_batch())]) for name in sorted(topics)]
-        await admin._send_request(ProduceRequest(None, -1, TIMEOUT_MS, parts))  # noqa: SLF001 - as above
+        async with asyncio.timeout(TIMEOUT_MS / 1000):
+            while missing:
+                parts = [(name, [(0, a_batch())]) for name in sorted(missing)]
+                answer = await admin._send_request(ProduceRequest(None, -1, TIMEOUT_MS, parts))  # noqa: SLF001 - as above
+                missing -= {each[0] for each in answer.topics if each[1][0][1] == 0}
+                await asyncio.sleep(0.2)
     finally:
         await admin.close()
 
