@@ -12,8 +12,8 @@ from deploy.local.managed_process import ProcessSpec
 from deploy.local.names import CONNECT
 from deploy.local.ports import HOST
 
-# A full load is minutes of the same code: the thorough compiler pays. Its rows die young: half of the heap is for those.
-JVM_FLAGS = ("-XX:TieredStopAtLevel=4", "-Xms512m", "-Xmn256m")
+# A full load is minutes of the same code: the thorough compiler pays.
+JVM_FLAGS = ("-XX:TieredStopAtLevel=4",)
 TEMPLATE = PROJECT_ROOT / "deploy" / "kafka-connect" / "worker.properties"
 PASSWORD = "postgres_cdc"  # noqa: S105 - the name of a file
 """As the secret of docker-compose.yml is called."""
