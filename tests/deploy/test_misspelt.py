@@ -12,12 +12,18 @@ from tests.deploy.rendered import ALONE, OVERLAYS, alone, rendered
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(600)]
 
 FREE: Final = {
-    "*": (
-        "metadata.labels", "metadata.annotations", "matchLabels", "nodeSelector", "commonLabels",
-    ),
+    "*": ("metadata.labels", "metadata.annotations", "matchLabels", "nodeSelector", "commonLabels"),
     "ConfigMap": ("data", "binaryData"),
     "Secret": ("data", "stringData"),
-}  # fmt: skip
+    "Service": ("spec.selector",),
+    "KafkaTopic": ("spec.config",),
+    "Kafka": ("spec.kafka.config", "requests", "limits"),
+    "KafkaNodePool": ("requests", "limits"),
+    "ScaledObject": tuple(f"triggers.{place}.metadata" for place in range(8)),
+    "StatefulSet": ("volumeClaimTemplates.0.spec.resources.requests",),
+    "PrometheusRule": ("labels", "annotations"),
+    "ExternalSecret": ("spec.target.template.data",),
+}
 """Mappings whose keys are the user's own."""
 
 
