@@ -26,6 +26,9 @@ FREE: Final = {
 }
 """Mappings whose keys are the user's own."""
 
+WITHOUT_KEY: Final = "has an element that omits all key fields"
+"""The refusal of a list's element whose key is misspelt."""
+
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_misspelt_field_is_taken(overlay: str, cluster: SimulatedCluster) -> None:
@@ -39,7 +42,8 @@ def test_no_misspelt_field_is_taken(overlay: str, cluster: SimulatedCluster) -> 
                 continue
             tried.add(key)
             answer = cluster.api.apply(misspelt.object, dry=True)
-            if answer.accepted or f"{misspelt.path[-1]}z" not in answer.message:
+            told = (f"{misspelt.path[-1]}z", WITHOUT_KEY)
+            if answer.accepted or not any(words in answer.message for words in told):
                 taken.append(
                     f"{wanted['kind']} {misspelt.kind_of_field}: {answer.status} {answer.message[:200]}"
                 )
