@@ -79,7 +79,7 @@ KEY_RIGHTS: Final[Mapping[str, tuple[KeyRight, ...]]] = {
         KeyRight("staging", MARKS, ("Read",)),
         KeyRight("lake", "*", ("Read",)),
     ),
-    # Beside the console's, `onpoint verify`, `sweep`, `lake compact`, `exports combine`, `topics restore` and `datasets state`.
+    # Beside the console's: `verify`, `sweep`, `lake compact`, `exports combine`, `topics restore` and `datasets state`.
     "operator": (
         KeyRight("staging", "*", ("Read",)),
         KeyRight("staging", "runs/*/cancelled", ("Write",)),
