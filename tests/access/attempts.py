@@ -5,6 +5,7 @@ allowed user may do here.
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -130,5 +131,6 @@ def a_batch() -> bytes:
         base_sequence=-1,
         batch_size=1000,
     )
-    builder.append(0, timestamp=1_795_500_304_321, key=b"k", value=b"{}", headers=[])
+    now_ms = int(time.time() * 1000)  # what is old is removed by the retention
+    builder.append(0, timestamp=now_ms, key=b"k", value=b"{}", headers=[])
     return bytes(builder.build())
