@@ -90,6 +90,7 @@ async def test_a_row_of_which_only_lineage_changed_is_no_change(capture: Capture
     assert await capture.names("onpoint_posts") == before
 
 
+@pytest.mark.cdc
 async def test_a_difference_is_found_and_its_row_is_named(capture: Capture) -> None:
     await capture.until_changes("drifting", 1)
     await capture.execute("ALTER TABLE drifting ADD COLUMN added int DEFAULT 7")
@@ -134,6 +135,7 @@ async def test_types_arrive_as_documented(capture: Capture) -> None:
     assert (await capture.verify("typed"))["equal"]
 
 
+@pytest.mark.cdc
 async def test_a_value_that_was_not_logged_is_named_and_never_a_placeholder(capture: Capture) -> None:
     await capture.until_changes("toasted", 2)
     await capture.execute("UPDATE toasted SET n = 2")

@@ -151,6 +151,7 @@ async def verified(site: Site, run_id: str) -> Any:
                 return checked
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["combined_put", "combined"])
 async def test_a_converter_that_is_killed_half_way_leaves_the_rest_to_the_next(
     site: Site, tmp_path: Path, point: str
@@ -169,6 +170,7 @@ async def test_a_converter_that_is_killed_half_way_leaves_the_rest_to_the_next(
     assert checked.code == 0, checked.out
 
 
+@pytest.mark.long
 async def test_while_s3_is_away_it_waits(site: Site) -> None:
     run_id = await site.run("notes", formats=["csv"])
     before = await site.combined(run_id, "notes", ("csv",))

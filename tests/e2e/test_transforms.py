@@ -257,6 +257,7 @@ def hosts() -> set[int]:
     }
 
 
+@pytest.mark.long
 async def test_a_processor_that_is_killed_half_way_and_events_that_come_twice_change_nothing(
     site: Site,
 ) -> None:

@@ -6,7 +6,7 @@ from tests.integration.console.test_ledger import (  # noqa: F401 - the same tes
     test_the_real_views_answer_every_question,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ async def test_where_nothing_is_lost_nothing_is_published(
     assert len(await records_of(kafka_servers, topics.RUN_COMPLETED, run_id)) == 1
 
 
+@pytest.mark.long
 async def test_an_end_that_the_ledger_alone_knows_is_published_once(
     onpoint: Onpoint, ledger: asyncpg.Connection, staging: ObjectStore, kafka_servers: str
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_run_that_had_not_ended_is_asked_for_as_it_was_accepted(
         assert not {"requested_at", "refused"} & value.keys()
 
 
+@pytest.mark.long
 async def test_a_run_that_the_ledger_forgot_is_left_alone_once_its_files_may_be_swept(
     onpoint: Onpoint, staging: ObjectStore
 ) -> None:

@@ -37,7 +37,7 @@ from tests.integration.loader.test_straight import (  # noqa: F401 - as above
 )
 from tests.support.processed import put_processed
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 @pytest.fixture

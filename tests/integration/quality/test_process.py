@@ -130,6 +130,7 @@ async def test_a_run_is_completed_exactly_once_wherever_the_service_is_killed(
             assert await further_completions(consumer, story.run_id) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["news.claimed", "news.sent"])
 async def test_news_of_a_run_arrives_though_its_sender_is_killed(
     environment: Mapping[str, str], postgres_dsn: str, tmp_path: Path, point: str

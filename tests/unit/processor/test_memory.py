@@ -10,6 +10,8 @@ import pytest
 
 from deploy.local.environment import ALLOCATORS
 
+pytestmark = pytest.mark.long
+
 MEASURE = """
 import asyncio, json, os, random, resource, sys
 from datetime import UTC, datetime
