@@ -74,7 +74,14 @@ def test_a_pod_becomes_a_target_of_its_service(
     labels = POD | differs
     job["static_configs"] = [{"targets": [labels.pop("__address__")], "labels": labels}]
     del job["kubernetes_sd_configs"], document["alerting"]
-    done = run(observers.promtool, "check", "service-discovery", "--timeout=2s", written(tmp_path, document), "onpoint")
+    done = run(
+        observers.promtool,
+        "check",
+        "service-discovery",
+        "--timeout=2s",
+        written(tmp_path, document),
+        "onpoint",
+    )
     (found,) = json.loads(done.stdout)
     kept = found.get("labels", {})
     assert {name: kept[name] for name in ("service", "pod") if name in kept} == expected
