@@ -36,6 +36,14 @@ structlog.configure(
 )
 
 
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands of the console quiet the log of their process, which is that of the tests after them too."""
+    config = structlog.get_config()
+    yield
+    structlog.configure(**config)
+
+
 @pytest.fixture(scope="session")
 def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Kafka, PostgreSQL and S3 without the services, for tests that bring their own part of the pipeline."""
