@@ -40,13 +40,13 @@ format: setup ## Formats the code and mends what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: setup ## Tests on the real components, which it starts and stops; without faults, chaos, cdc, airflow, compose (< 10 min)
+test: setup ## Tests on the real components, which it starts and stops; without what has a target of its own (< 30 min on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long and not terraform"
 
 test-fast: setup ## Only the tests that need no server
 	$(BIN)/python -m pytest -m "not integration and not e2e and not faults and not chaos and not cdc and not airflow and not deploy and not compose and not readers and not alerts and not install and not restore and not access and not long and not terraform"
 
-test-long: setup ## What has a stack or a measurement of its own: traces, lineage, figures, table formats, memory (< 15 min)
+test-long: setup ## What has a stack or a measurement of its own: traces, lineage, figures, table formats, histories, kills, memory (< 30 min)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 test-postgres: setup ## The integration tests on another PostgreSQL (VERSION=15, 16 or 17; < 10 min)

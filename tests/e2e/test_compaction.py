@@ -12,7 +12,7 @@ from tests.support.operator import CommandResult, Operator
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 ALBUMS = [{"id": n, "userId": 1, "title": f"album {n}"} for n in range(30)]
 RUNS = 4

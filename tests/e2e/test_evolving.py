@@ -18,7 +18,7 @@ from tests.support.operator import Operator
 from tests.support.pipeline import Pipeline
 from tests.support.source import SourceServer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 WITHIN_S = 120
 

@@ -15,7 +15,7 @@ from console.verify.findings import Findings
 from tests.support.histories.plan import DAYS, Step, history, smaller
 from tests.support.histories.world import World, open_world, write_file
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * 3600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(3 * 3600)]
 
 HISTORIES = int(os.environ.get("HISTORIES", "2"))
 SEED = int(os.environ.get("SEED", "20261128"))

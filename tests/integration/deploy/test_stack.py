@@ -174,6 +174,7 @@ def test_unknown_part_is_named(stack: LocalStack) -> None:
         stack.process("loader")
 
 
+@pytest.mark.long
 def test_orphans_of_a_killed_supervisor_are_ended_by_the_next_start_and_by_down(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -207,6 +208,7 @@ with LocalStack(Path(sys.argv[1]), services=()) as stack:
 """
 
 
+@pytest.mark.long
 def test_stack_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     stack = LocalStack(tmp_path / "home", services=())
     with subprocess.Popen(
