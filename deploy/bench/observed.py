@@ -40,7 +40,7 @@ class Turn:
 
 
 def measure(rows: int, repeat: int, report: Callable[[str], None]) -> dict[str, Any]:
-    """Medians of CPU seconds and of seconds per way, and what each adds to the first as a share of it.
+    """Medians of CPU seconds and of seconds per way, and what each adds to the first in the same turn, as a share of it.
 
     Raises `CommandError` for a run that does not succeed, `StackError` where a stack does not start.
     """
@@ -72,10 +72,16 @@ def _document(rows: int, turns: dict[str, list[Turn]]) -> dict[str, Any]:
         "rows": rows,
         "cpu_s": cpu_s,
         "seconds": seconds,
-        "cost_cpu": {way: cpu_s[way] / cpu_s[ALONE] - 1 for way in (TRACES, ALL)},
-        "cost_time": {way: seconds[way] / seconds[ALONE] - 1 for way in (TRACES, ALL)},
+        "cost_cpu": {way: _cost(turns, way, lambda turn: turn.cpu_s) for way in (TRACES, ALL)},
+        "cost_time": {way: _cost(turns, way, lambda turn: turn.seconds) for way in (TRACES, ALL)},
         "goal": {TRACES: TRACES_GOAL, ALL: ALL_GOAL},
     }
+
+
+def _cost(turns: dict[str, list[Turn]], way: str, figure: Callable[[Turn], float]) -> float:
+    """The median of what each turn added to that of the stack alone: a turn meets the same tables and neighbours."""
+    pairs = zip(turns[way], turns[ALONE], strict=True)
+    return statistics.median(figure(watched) / figure(alone) for watched, alone in pairs) - 1
 
 
 @dataclass(frozen=True, slots=True)
