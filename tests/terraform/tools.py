@@ -10,7 +10,9 @@ import pytest
 PLUGINS = "ONPOINT_TERRAFORM_PLUGINS"
 """Variable with the folder of a mirror of providers, as `terraform providers mirror` makes one."""
 
-IN_A_MIRROR = "registry.terraform.io/hashicorp/aws"
+IN_A_MIRROR = "*/hashicorp/aws"
+"""Below a folder with the name of the registry."""
+
 CONFIGURATION = """\
 provider_installation {{
   filesystem_mirror {{
@@ -22,7 +24,7 @@ provider_installation {{
 
 MISSING_PROGRAM = "terraform is not installed: version 1.11 or newer has to be in the PATH"
 MISSING_PLUGINS = (
-    f"the AWS provider is not on this machine: set {PLUGINS} to a folder that has {IN_A_MIRROR}/<version> "
+    f"the AWS provider is not on this machine: set {PLUGINS} to a folder that has <registry>/hashicorp/aws/<version> "
     "(`terraform providers mirror FOLDER` in deploy/terraform/envs/dev makes one)"
 )
 
@@ -40,7 +42,7 @@ def plugins() -> Path:
     usual = [Path.home() / ".terraform.d/plugins", Path("/usr/local/share/terraform/plugins")]
     places = [Path(named)] if named else [*usual, *sorted(Path("/").glob(f"*/*/{IN_A_MIRROR}/../../.."))]
     for place in places:
-        if (place / IN_A_MIRROR).is_dir():
+        if any(place.glob(IN_A_MIRROR)):
             return place.resolve()
     pytest.fail(MISSING_PLUGINS, pytrace=False)
 
