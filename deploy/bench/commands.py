@@ -1,142 +1,32 @@
-"""`onpoint bench e2e`: measures the whole way on this machine and shows it."""
+"""`onpoint bench`: one command for each measurement; what they print for programs and for people."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from console.cli import screen
 from console.cli.arguments import parse_formats
 from console.cli.errors import CommandError
 from console.cli.result import print_json
 from console.formatting import size
+from deploy.bench import tables
+from deploy.bench.examples import (
+    CDC_EXAMPLES,
+    CDC_LOAD_EXAMPLES,
+    CONVERT_EXAMPLES,
+    DASK_EXAMPLES,
+    E2E_EXAMPLES,
+    GROW_EXAMPLES,
+    LAKE_EXAMPLES,
+    OBSERVED_EXAMPLES,
+    PROCESS_EXAMPLES,
+    TRANSFORM_EXAMPLES,
+)
 from deploy.local.errors import StackError
 from shared.events.topology import SERVICES
 
 if TYPE_CHECKING:
     from deploy.bench import e2e
-
-EXAMPLES = """\b
-Examples:
-  onpoint bench e2e                         200,000 records, once
-  onpoint bench e2e --rows 1000000 --repeat 3
-  onpoint bench e2e --second loader         what a second process of it adds
-  onpoint bench e2e --formats parquet,csv   with exports
-  onpoint bench e2e --rows 1000000 --set ONPOINT_LOADER_WORKERS=1
-  onpoint bench e2e --json | jq .ratio
-
-\b
-The bench starts a stack of its own and removes it: nobody's data is touched.
-Beside it, on the same servers, runs the bare chain: the least that one
-program must do for the same result. Run it while the machine has nothing else
-to do. With --formats there are exports, which the bare chain has not.
-
-\b
-Exit codes: 0 measured and equal in content; 1 not; 2 wrong use.
-"""
-
-GROW_EXAMPLES = """\b
-Examples:
-  onpoint bench grow                0.1, 1 and 5 million records
-  onpoint bench grow --rows 100000 --rows 400000 --json
-  onpoint bench grow --repeat 3     a noisy machine: the median of three each
-
-\b
-Linear is a rate that stays; flat is a peak of memory that stays. Each size
-has a stack of its own, which is removed again.
-"""
-
-OBSERVED_EXAMPLES = """\b
-Examples:
-  onpoint bench observed
-  onpoint bench observed --rows 1000000 --repeat 3 --json | jq .cost_cpu
-
-\b
-The bench starts three stacks of its own, which take 8 GB, and removes them.
-Runs go by turns, so what else the machine does falls on all of them alike.
-"""
-
-DASK_EXAMPLES = """\b
-Examples:
-  onpoint bench dask                      what a cluster on this machine costs
-  onpoint bench dask --workers 8 --elsewhere 2 --rows 100 --batches 64
-
-\b
-The bench starts a stack of its own and removes it. With --elsewhere workers
-wait instead of computing: how well many machines would be kept busy.
-"""
-
-PROCESS_EXAMPLES = """\b
-Examples:
-  onpoint bench process                     100,000 records of about 500 bytes
-  onpoint bench process --rows 20000 --repeat 10
-  onpoint bench process --json | jq '.[].of_polars'
-
-\b
-The processor's whole work on one batch but its commit, from raw lines in
-staging to Parquet in staging, and by turns with it bare polars without any
-check, and Dask on pandas. CPU time counts, not the clock's. It needs no
-server, and the extras `bench` and `dask` for the others.
-"""
-
-TRANSFORM_EXAMPLES = """\b
-Examples:
-  onpoint bench transform
-  onpoint bench transform --rows 10000 --repeat 20 --json | jq .cost
-
-\b
-One batch is processed from raw lines to Parquet, in this process and those
-that it starts, without a stack. CPU time counts, not the clock's.
-"""
-
-LAKE_EXAMPLES = """\b
-Examples:
-  onpoint bench lake
-  onpoint bench lake --rows 500000 --repeat 5 --json
-
-\b
-Rows that are sorted already, rows in any order, and rows of 100 folders.
-Beside them: read, concatenate, write, hash and upload with bare pyarrow,
-which sorts nothing and makes one file.
-"""
-
-CONVERT_EXAMPLES = """\b
-Examples:
-  onpoint bench convert                     100,000 records, three turns
-  onpoint bench convert --rows 1000000 --repeat 1
-  onpoint bench convert --json | jq '.[].ratio'
-
-\b
-Every export format writes the same records of about 500 bytes, and in turns
-with it the writer that people use instead: pandas with its defaults,
-openpyxl, fastavro. It needs no server, and the extra `bench` for the others.
-"""
-
-CDC_EXAMPLES = """\b
-Examples:
-  onpoint bench cdc
-  onpoint bench cdc --rows 1000000 --repeat 1 --json | jq .changes_per_cpu_s
-
-\b
-Changes as Debezium sends them go from Kafka to Parquet in the lake: by the
-sink of change capture, and by consumers that take one record at a time
-through the steps of a sink of Kafka Connect, with Python's json and with
-orjson. CPU time counts, not the clock's.
-The bench starts a stack of its own and removes it.
-"""
-
-CDC_LOAD_EXAMPLES = """\b
-Examples:
-  onpoint bench cdc-load
-  onpoint bench cdc-load --rows 100000 --json | jq .load_s
-
-\b
-The first registration of a table with rows: the clock runs from the command to
-the last object in the lake, through PostgreSQL, Debezium, Kafka and the sink.
-Then a single change, on a table at rest. The bench starts a stack of its own
-and removes it.
-"""
 
 GROW_ROWS = (100_000, 1_000_000, 5_000_000)
 
@@ -165,7 +55,7 @@ def about() -> None:
     """Measure how fast the pipeline is on this machine."""
 
 
-@bench.command("e2e", epilog=EXAMPLES)
+@bench.command("e2e", epilog=E2E_EXAMPLES)
 def end_to_end(
     *,
     rows: Annotated[
@@ -193,7 +83,7 @@ def end_to_end(
     if as_json:
         print_json(found)
     else:
-        _show(found)
+        tables.show_run(found)
 
 
 @bench.command("grow", epilog=GROW_EXAMPLES)
@@ -219,7 +109,7 @@ def grow(
     if as_json:
         print_json(found)
     else:
-        _show_growth(found)
+        tables.show_growth(found)
 
 
 @bench.command("observed", epilog=OBSERVED_EXAMPLES)
@@ -311,7 +201,7 @@ def process(
     if as_json:
         print_json(found)
     else:
-        _show_process(found)
+        tables.show_process(found)
 
 
 @bench.command("transform", epilog=TRANSFORM_EXAMPLES)
@@ -412,7 +302,7 @@ def convert(
     if as_json:
         print_json(found)
     else:
-        _show_formats(found)
+        tables.show_formats(found)
 
 
 @bench.command("lake", epilog=LAKE_EXAMPLES)
@@ -431,73 +321,7 @@ def lake(
     if as_json:
         print_json(found)
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("rows", "files", "size", "CPU", "pyarrow", "ratio", "goal", "peak memory"):
-        table.add_column(heading, justify="left" if heading == "rows" else "right")
-    for one in found:
-        cells = (
-            one["case"],
-            f"{one['files']}",
-            size(one["bytes"]),
-            f"{one['cpu_s']:.2f} s",
-            f"{one['bare_cpu_s']:.2f} s",
-        )
-        goal = "" if one["goal"] is None else f"{one['goal']:g}"
-        table.add_row(*cells, f"{one['ratio']:.2f}", goal, size(one["peak_rss_bytes"]))
-    screen.stdout().print(table)
-
-
-def _show_formats(found: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("format", "rows/s", "size", "beside", "rows/s", "size", "ratio", "goal"):
-        table.add_column(heading, justify="left" if heading in {"format", "beside"} else "right")
-    for one in found:
-        own = (one["format"], f"{one['rows_per_s']:,.0f}", size(one["bytes"]))
-        if "ratio" not in one:
-            table.add_row(*own)
-            continue
-        beside = one["rows_per_s"] / one["ratio"]
-        table.add_row(
-            *own,
-            one["beside"],
-            f"{beside:,.0f}",
-            size(one["beside_bytes"]),
-            f"{one['ratio']:.1f}",
-            f"{one['goal']:g}",
-        )
-    screen.stdout().print(table)
-
-
-def _show_process(found: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in (
-        "records",
-        "bytes",
-        "rows per CPU s",
-        "CPU s",
-        "polars",
-        "ratio",
-        "goal",
-        "Dask",
-        "ratio",
-        "goal",
-    ):
-        table.add_column(heading, justify="left" if heading == "records" else "right")
-    for one in found:
-        seconds = one["cpu_s"]
-        table.add_row(
-            one["case"],
-            f"{one['row_bytes']:,}",
-            f"{one['rows_per_cpu_s']:,}",
-            f"{seconds['processor']:.2f}",
-            f"{seconds['polars']:.2f}",
-            f"{one['of_polars']:.2f}",
-            f"{one['of_polars_goal']:g}",
-            f"{seconds['dask']:.2f}",
-            f"{one['of_dask']:.1f}",
-            f"{one['of_dask_goal']:g}",
-        )
-    screen.stdout().print(table)
+    tables.show_objects(found)
 
 
 def _measure(chosen: "e2e.Bench") -> dict[str, Any]:
@@ -518,42 +342,3 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     if wrong := [name for name in found if not name.startswith("ONPOINT_")]:
         raise typer.BadParameter(f"{wrong[0]!r} is not a setting: ONPOINT_NAME=VALUE is expected")
     return found
-
-
-def _show(found: dict[str, Any]) -> None:
-    console = screen.stdout()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("", "busy", "waiting", "CPU", "CPU per million rows", "peak memory"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    per_million = found["cpu_s_per_million_rows"]
-    for kind in ("services", "components"):
-        for name, used in found[kind].items():
-            table.add_row(
-                name,
-                *(f"{used[key]:.1f} s" if key in used else "" for key in ("busy_s", "wait_s", "cpu_s")),
-                f"{per_million[name]:.1f} s",
-                size(used["peak_rss_bytes"]),
-            )
-        table.add_section()
-    console.print(table)
-    console.print(
-        f"\n{found['rows']:,} records in {found['seconds']:.1f} s: [bold]{found['rows_per_s']:,.0f} rows/s[/bold], "
-        f"the bare chain {found['bare_rows_per_s']:,.0f} rows/s, ratio [bold]{found['ratio']:.2f}[/bold]"
-    )
-    console.print(f"content: {found['content']}", style="dim")
-
-
-def _show_growth(found: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    services = list(found[0]["services"])
-    for heading in ("records", "rows/s", "bare", "ratio", *services):
-        table.add_column(heading, justify="right")
-    for one in found:
-        table.add_row(
-            f"{one['rows']:,}",
-            f"{one['rows_per_s']:,.0f}",
-            f"{one['bare_rows_per_s']:,.0f}",
-            f"{one['ratio']:.2f}",
-            *(size(one["services"][name]["peak_rss_bytes"]) for name in services),
-        )
-    screen.stdout().print(table)
